@@ -1,0 +1,225 @@
+"""Artefacts: files that are written whole or not at all, with their provenance, and open without running code.
+
+An artefact `x.npy` has a sidecar `x.npy.json` with its sha256, what made it and from what. The sidecar is
+written last: a file without one is unfinished work and counts as absent.
+"""
+
+import contextlib
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from kitlib import __version__
+from kitlib.errors import ArtefactError
+from kitlib.machine import peak_memory_mb
+
+if TYPE_CHECKING:
+    import torch
+
+RECORDED_PACKAGES = ("numpy", "pandas", "scikit-learn", "torch", "timm", "lightgbm", "pydicom")
+REMAKE = "Delete it and run the step that makes it again."
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What made an artefact: parameters, the fingerprints of its inputs, a seed, and when the work began."""
+
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    seed: int | None = None
+    started_s: float = field(default_factory=time.time)
+
+    def record(self) -> dict[str, Any]:
+        """The provenance as JSON, with wall time and peak memory so far, and versions."""
+        return {
+            "parameters": dict(self.parameters),
+            "inputs": dict(self.inputs),
+            "seed": self.seed,
+            "wall_s": round(time.time() - self.started_s, 3),
+            "peak_memory_mb": round(peak_memory_mb()),
+            "versions": versions(),
+        }
+
+
+def versions() -> dict[str, str]:
+    """Versions of the kit, of Python and of the packages whose results depend on them."""
+    found = {"kitlib": __version__, "python": platform.python_version()}
+    for name in RECORDED_PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
+
+
+@contextlib.contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it replaces `path` at once, else it is removed."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.draft")
+    try:
+        yield draft
+        with open(draft, "rb") as written:
+            os.fsync(written.fileno())
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole, without a sidecar: for pages and tables that people read."""
+    with written_whole(path) as draft:
+        draft.write_text(text, encoding="utf-8")
+
+
+def save_array(path: Path, array: np.ndarray, provenance: Provenance, **facts: Any) -> None:
+    """Save an array as npy; `facts` are kept in the sidecar and come back from `facts_of`."""
+
+    def write(draft: Path) -> None:
+        with open(draft, "wb") as file:
+            np.save(file, array, allow_pickle=False)
+
+    _save(path, write, provenance, facts)
+
+
+def save_table(path: Path, table: pd.DataFrame, provenance: Provenance, **facts: Any) -> None:
+    """Save a table as parquet."""
+    _save(path, lambda draft: table.to_parquet(draft), provenance, facts)
+
+
+def save_json(path: Path, value: Any, provenance: Provenance, **facts: Any) -> None:
+    """Save plain values as JSON."""
+    text = json.dumps(value, indent=1, sort_keys=True) + "\n"
+    _save(path, lambda draft: draft.write_text(text, encoding="utf-8"), provenance, facts)
+
+
+def save_text(path: Path, text: str, provenance: Provenance, **facts: Any) -> None:
+    """Save a text, such as a LightGBM booster."""
+    _save(path, lambda draft: draft.write_text(text, encoding="utf-8"), provenance, facts)
+
+
+def save_tensors(
+    path: Path, tensors: "Mapping[str, torch.Tensor]", provenance: Provenance, **facts: Any
+) -> None:
+    """Save tensors as safetensors."""
+    from safetensors.torch import save_file
+
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    _save(path, lambda draft: save_file(plain, draft), provenance, facts)
+
+
+def load_array(path: Path, *, mmap: bool = False) -> np.ndarray:
+    """Open an array that `save_array` wrote; memory-mapped (and then only its size is checked) on request."""
+    if mmap:
+        _sidecar(path)
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    return np.load(checked(path), allow_pickle=False)
+
+
+def load_table(path: Path) -> pd.DataFrame:
+    """Open a table that `save_table` wrote."""
+    return pd.read_parquet(checked(path))
+
+
+def load_json(path: Path) -> Any:
+    """Open values that `save_json` wrote."""
+    return json.loads(checked(path).read_text(encoding="utf-8"))
+
+
+def load_text(path: Path) -> str:
+    """Open a text that `save_text` wrote."""
+    return checked(path).read_text(encoding="utf-8")
+
+
+def load_tensors(path: Path) -> "dict[str, torch.Tensor]":
+    """Open tensors that `save_tensors` wrote, on the CPU."""
+    from safetensors.torch import load_file
+
+    return load_file(checked(path))
+
+
+def facts_of(path: Path) -> dict[str, Any]:
+    """The facts kept beside an artefact."""
+    return dict(_sidecar(path)["facts"])
+
+
+def fingerprint_of(path: Path) -> str:
+    """The sha256 that the sidecar records, without reading the artefact again."""
+    return str(_sidecar(path)["sha256"])
+
+
+def is_complete(path: Path) -> bool:
+    """Whether the artefact and its sidecar are there and agree on the size."""
+    try:
+        _sidecar(path)
+    except ArtefactError:
+        return False
+    return True
+
+
+def checked(path: Path) -> Path:
+    """The path itself, once the file's content agrees with its sidecar; ArtefactError if not."""
+    if sha256(path) != _sidecar(path)["sha256"]:
+        raise ArtefactError("the file is not what was saved: its sha256 differs", where=path, hint=REMAKE)
+    return Path(path)
+
+
+def sha256(path: Path) -> str:
+    """The sha256 of a file; ArtefactError if there is none."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise ArtefactError("the file is missing", where=path, hint="Run the step that makes it.") from None
+
+
+def fingerprint(*parts: Any) -> str:
+    """Sixteen hexadecimal digits that change when any of the JSON-like parts does."""
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _save(
+    path: Path, write: Callable[[Path], Any], provenance: Provenance, facts: Mapping[str, Any]
+) -> None:
+    path = Path(path)
+    # The old sidecar goes first: a kill between the two writes must leave an unfinished artefact, never a
+    # new file that stands beside the provenance of the old one.
+    _sidecar_path(path).unlink(missing_ok=True)
+    with written_whole(path) as draft:
+        write(draft)
+        digest, size = sha256(draft), draft.stat().st_size
+    record = {"sha256": digest, "bytes": size, "facts": dict(facts), **provenance.record()}
+    with written_whole(_sidecar_path(path)) as draft:
+        draft.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _sidecar_path(path: Path) -> Path:
+    return Path(path).with_name(Path(path).name + ".json")
+
+
+def _sidecar(path: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(_sidecar_path(path).read_text(encoding="utf-8"))
+        size = Path(path).stat().st_size
+    except FileNotFoundError:
+        raise ArtefactError(
+            "the artefact is missing or unfinished", where=path, hint="Run the step that makes it."
+        ) from None
+    except ValueError as error:
+        raise ArtefactError(f"its sidecar does not parse: {error}", where=path, hint=REMAKE) from error
+    if size != record["bytes"]:
+        raise ArtefactError(
+            f"the file has {size} bytes, its sidecar says {record['bytes']}", where=path, hint=REMAKE
+        )
+    return record

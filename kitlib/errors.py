@@ -1,0 +1,98 @@
+"""Every error of the kit. Each says what is wrong, where, and what to do next, and has a stable code.
+
+KitError
+├── UsageError          usage       a parameter, option or name that the kit does not know
+├── DataError           data        the user's input, and below it:
+│   ├── RootError       data.root        no competition folder where one was expected
+│   ├── TableError      data.table       a CSV table that cannot be used
+│   └── SubmissionError data.submission  a submission that Kaggle would refuse
+├── SliceError          slice.*     one DICOM file; its code is the code of the fault in the ledger
+├── ArtefactError       artefact    a file of the kit that is missing, cut short or altered
+├── WeightsError        weights     network weights that are missing or do not fit
+├── ModelError          model       a model that cannot be fitted or used on what it was given
+├── StepError           step        a notebook that did not run to its end
+└── ExtraMissing        extra       an optional library that is not installed
+"""
+
+
+class KitError(Exception):
+    """An error with three facts: what, where, and what to do next."""
+
+    code = "kit"
+
+    def __init__(self, what: str, *, where: object = "", hint: str = "") -> None:
+        self.what, self.where, self.hint = what, str(where), hint
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        place = f" ({self.where})" if self.where else ""
+        advice = f" {self.hint}" if self.hint else ""
+        return f"[{self.code}] {self.what}{place}.{advice}"
+
+
+class UsageError(KitError):
+    """A parameter, option or name that the kit does not know."""
+
+    code = "usage"
+
+
+class DataError(KitError):
+    """Input data that cannot be used."""
+
+    code = "data"
+
+
+class RootError(DataError):
+    """No competition folder where one was expected."""
+
+    code = "data.root"
+
+
+class TableError(DataError):
+    """A CSV table that cannot be used."""
+
+    code = "data.table"
+
+
+class SubmissionError(DataError):
+    """A submission that Kaggle would refuse."""
+
+    code = "data.submission"
+
+
+class SliceError(KitError):
+    """One DICOM file that cannot be used; `code` is the code its fault has in the ledger."""
+
+    def __init__(self, code: str, what: str, *, where: object = "", hint: str = "") -> None:
+        self.code = code
+        super().__init__(what, where=where, hint=hint)
+
+
+class ArtefactError(KitError):
+    """A file of the kit that is missing, cut short or altered."""
+
+    code = "artefact"
+
+
+class WeightsError(KitError):
+    """Network weights that are missing or do not fit."""
+
+    code = "weights"
+
+
+class ModelError(KitError):
+    """A model that cannot be fitted or used on what it was given."""
+
+    code = "model"
+
+
+class StepError(KitError):
+    """A notebook that did not run to its end."""
+
+    code = "step"
+
+
+class ExtraMissing(KitError):
+    """An optional library that is not installed."""
+
+    code = "extra"

@@ -1,0 +1,90 @@
+"""What the machine offers: threads, an accelerator that really runs, memory, and whether this is Kaggle."""
+
+import contextlib
+import os
+import resource
+import sys
+from collections.abc import Iterator
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+# torch 2.10 has no kernels for Pascal: a P100 reports CUDA as available and dies at the first operation.
+OLDEST_CUDA_CAPABILITY = (7, 0)
+
+
+def calm_threads(threads: int = 1) -> None:
+    """Give OpenMP pools of this process and its children `threads` threads that sleep when idle.
+
+    Call it before numpy, torch or LightGBM load: two processes of two busy-waiting threads each ran five
+    times slower on two cores than two of one. A number that the user has set stands.
+    """
+    for name in THREAD_VARIABLES:
+        os.environ.setdefault(name, str(threads))
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@cache
+def device() -> "torch.device":
+    """The accelerator if it can run this torch, else the CPU."""
+    import torch
+
+    if torch.cuda.is_available() and torch.cuda.get_device_capability() >= OLDEST_CUDA_CAPABILITY:
+        return torch.device("cuda")
+    return torch.device("cpu")
+
+
+@cache
+def half_precision() -> "torch.dtype | None":
+    """The 16-bit type that is fast here: bfloat16, float16 on GPUs without it, None where neither is."""
+    import torch
+
+    if device().type == "cuda":
+        # is_bf16_supported() is also true where bfloat16 is emulated, as on a T4.
+        return torch.bfloat16 if torch.cuda.get_device_capability() >= (8, 0) else torch.float16
+    return torch.bfloat16 if _cpu_has_bfloat16() else None
+
+
+@contextlib.contextmanager
+def torch_threads(threads: int) -> Iterator[None]:
+    """Let torch use `threads` threads inside the block."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def peak_memory_mb() -> float:
+    """Largest resident memory of this process so far, in MB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1024.0**2 if sys.platform == "darwin" else 1024.0)
+
+
+def on_kaggle() -> bool:
+    """Whether this is a Kaggle session."""
+    return "KAGGLE_KERNEL_RUN_TYPE" in os.environ
+
+
+def in_hidden_rerun() -> bool:
+    """Whether this is Kaggle's scored rerun on the hidden test set."""
+    return bool(os.environ.get("KAGGLE_IS_COMPETITION_RERUN"))
+
+
+def _cpu_has_bfloat16() -> bool:
+    try:
+        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as info:
+            return any(flag in info.read() for flag in ("avx512_bf16", "amx_bf16"))
+    except OSError:
+        return False

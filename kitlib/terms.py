@@ -1,0 +1,94 @@
+"""The field's own words: conditions, levels, severities, sequences, and the 25 cells they make.
+
+Spelling follows the competition's tables, so that a name found here is a name found there.
+"""
+
+from typing import Literal, NamedTuple
+
+Group = Literal["spinal", "foraminal", "subarticular"]
+Side = Literal["left", "right"]
+
+CONDITIONS = (
+    "spinal_canal_stenosis",
+    "left_neural_foraminal_narrowing",
+    "right_neural_foraminal_narrowing",
+    "left_subarticular_stenosis",
+    "right_subarticular_stenosis",
+)
+LEVELS = ("l1_l2", "l2_l3", "l3_l4", "l4_l5", "l5_s1")
+SEVERITIES = ("Normal/Mild", "Moderate", "Severe")
+SEVERITY_WEIGHTS = (1, 2, 4)
+PROBABILITIES = ("normal_mild", "moderate", "severe")
+"""Columns of a prediction, in the order of SEVERITIES."""
+
+SAGITTAL_T1 = "Sagittal T1"
+SAGITTAL_T2 = "Sagittal T2/STIR"
+AXIAL_T2 = "Axial T2"
+SEQUENCES = (SAGITTAL_T1, SAGITTAL_T2, AXIAL_T2)
+GROUPS: tuple[Group, ...] = ("spinal", "foraminal", "subarticular")
+
+EMPTY = -1
+"""The code of a cell without a label, where severities are coded 0, 1, 2."""
+
+group2sequence: dict[Group, str] = {
+    "spinal": SAGITTAL_T2,
+    "foraminal": SAGITTAL_T1,
+    "subarticular": AXIAL_T2,
+}
+"""The sequence on which the annotators graded each group of conditions."""
+
+level2text = {level: level.upper().replace("_", "/") for level in LEVELS}
+"""`l1_l2` in column names is `L1/L2` in the landmark table."""
+
+condition2text = {condition: condition.replace("_", " ").title() for condition in CONDITIONS}
+"""`spinal_canal_stenosis` in column names is `Spinal Canal Stenosis` in the landmark table."""
+
+
+class Cell(NamedTuple):
+    """One graded place: a condition (with its side, where it has one) at a level."""
+
+    condition: str
+    level: str
+
+    @property
+    def name(self) -> str:
+        """The cell's column in `train.csv`."""
+        return f"{self.condition}_{self.level}"
+
+    @property
+    def side(self) -> Side | None:
+        """The patient's side, or None for the spinal canal."""
+        if self.condition.startswith("left_"):
+            return "left"
+        return "right" if self.condition.startswith("right_") else None
+
+    @property
+    def group(self) -> Group:
+        """The condition group whose log loss this cell counts in."""
+        if self.side is None:
+            return "spinal"
+        return "foraminal" if "foraminal" in self.condition else "subarticular"
+
+
+CELLS = tuple(Cell(condition, level) for condition in CONDITIONS for level in LEVELS)
+"""The 25 cells in the column order of `train.csv`."""
+
+CELL_NAMES = tuple(cell.name for cell in CELLS)
+
+
+def row_id(study_id: int, cell: Cell) -> str:
+    """The submission's key of one cell of one study."""
+    return f"{study_id}_{cell.name}"
+
+
+def row_ids(study_id: int) -> list[str]:
+    """The 25 row ids of a study, in the order of CELLS."""
+    return [row_id(study_id, cell) for cell in CELLS]
+
+
+def parse_row_id(text: str) -> tuple[int, Cell]:
+    """Split a row id into its study and cell; ValueError if it is not one."""
+    study, _, name = text.partition("_")
+    if not (study.isascii() and study.isdigit()) or name not in CELL_NAMES:
+        raise ValueError(f"{text!r} is not <study_id>_<condition>_<level>")
+    return int(study), CELLS[CELL_NAMES.index(name)]
