@@ -218,6 +218,8 @@ def _sidecar(path: Path) -> dict[str, Any]:
         ) from None
     except ValueError as error:
         raise ArtefactError(f"its sidecar does not parse: {error}", where=path, hint=REMAKE) from error
+    if not isinstance(record, dict) or not {"sha256", "bytes", "facts"} <= record.keys():
+        raise ArtefactError("its sidecar is not one that the kit wrote", where=path, hint=REMAKE)
     if size != record["bytes"]:
         raise ArtefactError(
             f"the file has {size} bytes, its sidecar says {record['bytes']}", where=path, hint=REMAKE

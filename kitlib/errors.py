@@ -14,6 +14,8 @@ KitError
 └── ExtraMissing        extra       an optional library that is not installed
 """
 
+from typing import Any
+
 
 class KitError(Exception):
     """An error with three facts: what, where, and what to do next."""
@@ -23,6 +25,10 @@ class KitError(Exception):
     def __init__(self, what: str, *, where: object = "", hint: str = "") -> None:
         self.what, self.where, self.hint = what, str(where), hint
         super().__init__(str(self))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An error that does not unpickle hangs or breaks the pool whose worker raised it.
+        return type(self).__new__, (type(self),), vars(self)
 
     def __str__(self) -> str:
         place = f" ({self.where})" if self.where else ""

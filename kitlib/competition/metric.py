@@ -1,0 +1,116 @@
+"""The competition's metric: the mean of three weighted log losses and of one on any severe canal stenosis.
+
+Cells without a label do not count. Rows are normalised here, in double precision, and then clipped as
+scikit-learn's `log_loss` does (to [eps, 1 - eps], eps = 2.2e-16, without normalising again). A component
+without a labelled cell is NaN, and so is then the total: a mean of three is not the competition's score, and
+would compare as if it were.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from kitlib.competition.submission import to_array
+from kitlib.errors import SubmissionError, UsageError
+from kitlib.terms import CELL_NAMES, CELLS, EMPTY, GROUPS, LEVELS, PROBABILITIES, SEVERITY_WEIGHTS
+
+EPSILON = np.finfo(np.float64).eps
+SEVERE = len(PROBABILITIES) - 1
+# Indexed by severity code; EMPTY = -1 takes the last.
+CODE_WEIGHTS = np.array([*SEVERITY_WEIGHTS, 0.0])
+IN_GROUP = np.array([[cell.group == group for group in GROUPS] for cell in CELLS], float)  # (25, 3)
+SPINAL = np.flatnonzero(IN_GROUP[:, GROUPS.index("spinal")])
+
+
+@dataclass(frozen=True)
+class Score:
+    """The score (lower is better) and the four log losses that it is the mean of."""
+
+    total: float
+    spinal: float
+    foraminal: float
+    subarticular: float
+    any_severe_spinal: float
+
+
+def score(labels: pd.DataFrame, predictions: pd.DataFrame) -> Score:
+    """Score predictions (index row_id in any order) on labels (as `Competition.train_labels`).
+
+    SubmissionError where a labelled cell has no row, or one that is not a probability.
+    """
+    return score_arrays(*aligned(labels, predictions))
+
+
+def score_arrays(labels: np.ndarray, probabilities: np.ndarray) -> Score:
+    """The same on codes (n, 25) and probabilities (n, 25, 3), which may be NaN where there is no label."""
+    probabilities = normalised(labels, probabilities)
+    weights = CODE_WEIGHTS[labels]
+    groups = _ratio(
+        (weights * _cell_losses(labels, probabilities)).sum(0) @ IN_GROUP, weights.sum(0) @ IN_GROUP
+    )
+    # A study without a labelled spinal cell has weight 0 here.
+    severe = (probabilities[:, SPINAL, SEVERE] * (weights[:, SPINAL] > 0)).max(axis=1)
+    is_severe = (labels[:, SPINAL] == SEVERE).any(axis=1)
+    study_weights = weights[:, SPINAL].max(axis=1)
+    losses = _log_loss(np.where(is_severe, severe, 1 - severe))
+    any_severe = _ratio(study_weights @ losses, study_weights.sum())
+    components = [*groups.tolist(), float(any_severe)]
+    return Score(sum(components) / len(components), *components)
+
+
+def loss_by_level(labels: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
+    """Weighted log loss of each condition group (rows) at each level (columns); NaN without a label."""
+    codes, probabilities = aligned(labels, predictions)
+    weights = CODE_WEIGHTS[codes]
+    sums = np.stack([weights * _cell_losses(codes, probabilities), weights]).sum(axis=1)  # (2, 25)
+    group_of_condition = IN_GROUP[:: len(LEVELS)].T  # (3, 5)
+    losses, totals = group_of_condition @ sums.reshape(2, -1, len(LEVELS))  # (3, 5) each
+    return pd.DataFrame(_ratio(losses, totals), index=list(GROUPS), columns=list(LEVELS))
+
+
+def aligned(labels: pd.DataFrame, predictions: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Codes (n, 25) and normalised probabilities (n, 25, 3) of the labels' studies, joined on row_id."""
+    codes = labels[list(CELL_NAMES)].to_numpy()
+    probabilities = to_array(labels.index, predictions)
+    absent = (codes != EMPTY) & np.isnan(probabilities).all(axis=2)
+    if absent.any():
+        study, cell = np.argwhere(absent)[0]
+        raise SubmissionError(
+            f"{absent.sum()} labelled cells have no prediction",
+            where=f"first: {labels.index[study]}_{CELL_NAMES[cell]}",
+            hint="Fill them, for example from the prior, before scoring.",
+        )
+    return codes, normalised(codes, probabilities)
+
+
+def normalised(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Rows that sum to 1, in float64 and, where there is no label, 1/3; refuses what is no probability."""
+    if labels.ndim != 2 or probabilities.shape != (*labels.shape, 3) or labels.shape[1] != len(CELLS):
+        what = f"labels are {labels.shape}, probabilities {probabilities.shape}"
+        raise UsageError(what, hint="They must be (n, 25) and (n, 25, 3).")
+    labelled = labels != EMPTY
+    if labels.size and not (labels.min() >= EMPTY and labels.max() <= SEVERE):
+        raise UsageError("labels are not severity codes", hint="Use 0, 1, 2, and EMPTY = -1.")
+    known = np.where(labelled[..., None], probabilities, 1.0).astype(np.float64, copy=False)
+    sums = known.sum(axis=2, keepdims=True)
+    if not (known.min(initial=0) >= 0 and sums.min(initial=1) > 0 and np.isfinite(sums).all()):
+        raise SubmissionError(
+            "predictions of labelled cells are negative, not finite or all zero",
+            hint="Each needs three numbers of 0 or more with a sum above 0.",
+        )
+    return known / sums
+
+
+def _cell_losses(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """(n, 25) log losses; those of cells without a label mean nothing and have weight 0."""
+    return _log_loss(np.take_along_axis(probabilities, labels[..., None] % 3, axis=2)[..., 0])
+
+
+def _log_loss(probabilities: np.ndarray) -> np.ndarray:
+    return -np.log(np.clip(probabilities, EPSILON, 1 - EPSILON))
+
+
+def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """The quotient, NaN where the denominator is 0."""
+    return np.divide(numerator, denominator, out=np.full_like(numerator, np.nan), where=denominator > 0)

@@ -1,0 +1,162 @@
+"""Where the competition's data lies: finding its folder, and the tables and series in it."""
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from kitlib.artefacts import fingerprint
+from kitlib.competition import tables
+from kitlib.errors import RootError
+from kitlib.terms import parse_row_id
+
+Split = Literal["train", "test"]
+
+KAGGLE_INPUT = Path("/kaggle/input")
+SLUG = "rsna-2024-lumbar-spine-degenerative-classification"
+MARKERS = ("train", "sample_submission", "test_series_descriptions")
+"""Tables, one of which makes a folder a root; `phantom.json` does so too."""
+# Below the folder given: itself, a folder that was unpacked in it, and Kaggle's mounts, which differ by year.
+LAYOUTS = ("*", "competitions/*", "datasets/*/*", "notebooks/*/*")
+
+UNDESCRIBED = "undescribed"
+"""The sequence of a series that lies on disk and in no table: it is listed, and no model looks at it."""
+
+ASK = (
+    f"Give the folder with train.csv, train_images and test_images of {SLUG}, "
+    "or make one: python -m kitlib phantom."
+)
+
+
+@dataclass(frozen=True)
+class Competition:
+    """A folder in the competition's layout; a table that is asked for and absent is a RootError."""
+
+    root: Path
+
+    def train_labels(self) -> pd.DataFrame:
+        """See `tables.read_train_labels`."""
+        return tables.read_train_labels(self._table("train"))
+
+    def landmarks(self) -> pd.DataFrame:
+        """See `tables.read_landmarks`."""
+        return tables.read_landmarks(self._table("train_label_coordinates"))
+
+    def sample_submission(self) -> pd.DataFrame:
+        """See `tables.read_predictions`."""
+        return tables.read_predictions(self._table("sample_submission"))
+
+    def series(self, split: Split) -> pd.DataFrame:
+        """All series of a split, described or on disk: study_id, series_id, sequence, folder, on_disk.
+
+        `sequence` is one of SEQUENCES, or UNDESCRIBED for a series that only lies on disk. `folder` is where
+        the series lies or, where `on_disk` is false, should lie. Sorted by study and series.
+        """
+        images = self._images(split)
+        described = tables.read_series_descriptions(self._table(f"{split}_series_descriptions"))
+        found = [(study, series) for study in _ids_in(images) for series in _ids_in(images / str(study))]
+        on_disk = pd.DataFrame(found, columns=["study_id", "series_id"], dtype="int64").assign(on_disk=True)
+        both = described.merge(on_disk, how="outer", on=["study_id", "series_id"], validate="one_to_one")
+        both["sequence"] = both["sequence"].fillna(UNDESCRIBED)
+        both["folder"] = [
+            f"{images}/{study}/{series}" for study, series in zip(both.study_id, both.series_id)
+        ]
+        both["on_disk"] = both["on_disk"].notna()
+        columns = ["study_id", "series_id", "sequence", "folder", "on_disk"]
+        return both.sort_values(["study_id", "series_id"], ignore_index=True)[columns]
+
+    def has_images(self, split: Split) -> bool:
+        """Whether there is at least one study's folder."""
+        return bool(_ids_in(self._images(split)))
+
+    def test_study_ids(self) -> list[int]:
+        """Every study that needs rows: of the sample submission, the test series table, or test_images."""
+        study_ids = set(_ids_in(self._images("test")))
+        if path := _table_path(self.root, "sample_submission"):
+            study_ids.update(parse_row_id(row)[0] for row in tables.read_predictions(path).index)
+        if path := _table_path(self.root, "test_series_descriptions"):
+            study_ids.update(tables.read_series_descriptions(path)["study_id"].tolist())
+        if not study_ids:
+            raise RootError("there is no test study, in tables or in test_images", where=self.root, hint=ASK)
+        return sorted(study_ids)
+
+    def fingerprint(self) -> str:
+        """Changes when a file is added, removed or renamed, or its size or modification time changes."""
+        files = (
+            (os.path.relpath(file.path, self.root), file.stat().st_size, file.stat().st_mtime_ns)
+            for file in _files(self.root)
+        )
+        return fingerprint(sorted(files))
+
+    def _images(self, split: Split) -> Path:
+        return self.root / f"{split}_images"
+
+    def _table(self, name: str) -> Path:
+        path = _table_path(self.root, name)
+        if path is None:
+            raise RootError(f"there is no {name}.csv or {name}.csv.gz", where=self.root, hint=ASK)
+        return path
+
+
+def find_root(data_dir: Path | str | None = None) -> Competition:
+    """The competition's folder: `data_dir`, or one that stands in it; without it, among Kaggle's mounts.
+
+    Of several, the one named as the competition on Kaggle is taken; several others are a RootError.
+    """
+    folder = Path(data_dir or KAGGLE_INPUT).absolute()
+    if not folder.is_dir():
+        what = "this is a file, not a folder" if folder.exists() else "the folder does not exist"
+        raise RootError(what, where=folder, hint=ASK)
+    if _is_root(folder):
+        return Competition(folder)
+    roots = [below for layout in LAYOUTS for below in sorted(folder.glob(layout)) if _is_root(below)]
+    named = [root for root in roots if root.name == SLUG] or roots
+    if len(named) > 1:
+        roots_found = tables.few([str(root.relative_to(folder)) for root in named])
+        raise RootError(
+            f"several folders could be meant: {roots_found}", where=folder, hint="Give one of them."
+        )
+    if named:
+        return Competition(named[0])
+    names = sorted(path.name for path in folder.iterdir())
+    raise RootError(
+        f"no competition folder: it holds {tables.few(names)}" if names else "the folder is empty",
+        where=folder,
+        hint=f"Try its parent, {folder.parent}." if _is_root(folder.parent) else ASK,
+    )
+
+
+def _is_root(folder: Path) -> bool:
+    try:
+        marked = any(_table_path(folder, name) for name in MARKERS)
+        return marked or (folder / "phantom.json").is_file()
+    except PermissionError:
+        return False
+
+
+def _table_path(folder: Path, name: str) -> Path | None:
+    paths = (folder / f"{name}.csv", folder / f"{name}.csv.gz")
+    return next((path for path in paths if path.is_file()), None)
+
+
+def _ids_in(parent: Path) -> list[int]:
+    """The sub-folders that are named by an id, sorted; other folders are no study and no series."""
+    if not parent.is_dir():
+        return []
+    # scandir asks the disk once for a folder, not once for each entry: there are 8,000 on a network mount.
+    with os.scandir(parent) as entries:
+        names = [entry.name for entry in entries if entry.is_dir()]
+    return sorted(int(name) for name in names if re.fullmatch(tables.ID_PATTERN, name))
+
+
+def _files(folder: Path | str) -> Iterator[os.DirEntry]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                yield from _files(entry.path)
+            elif entry.is_file():
+                yield entry

@@ -1,0 +1,112 @@
+"""Predictions as rows, and as the file that Kaggle scores: written whole, and refused when it is wrong."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from kitlib.artefacts import write_text
+from kitlib.competition.tables import (
+    BYTE_ORDER_MARK,
+    SUBMISSION_COLUMNS,
+    as_predictions,
+    parse_rows,
+    read_text,
+)
+from kitlib.errors import SubmissionError, TableError
+from kitlib.terms import CELLS, PROBABILITIES, parse_row_id, row_ids
+
+SUM_TOLERANCE = 1e-6
+REWRITE = "Write it with kitlib.competition.submission.write_submission."
+
+
+def to_rows(study_ids: Iterable[int], probabilities: np.ndarray) -> pd.DataFrame:
+    """(n, 25, 3) probabilities as a table indexed by row_id, in the order of the studies and of CELLS."""
+    index = pd.Index(_all_row_ids(study_ids), name="row_id", dtype=object)
+    rows = np.reshape(probabilities, (len(index), len(PROBABILITIES)))
+    return pd.DataFrame(rows, index=index, columns=list(PROBABILITIES))
+
+
+def to_array(study_ids: Iterable[int], predictions: pd.DataFrame) -> np.ndarray:
+    """The (n, 25, 3) probabilities of these studies, NaN where a row is missing; others are left out."""
+    rows = _probabilities(predictions).reindex(_all_row_ids(study_ids))
+    return rows.to_numpy(np.float64).reshape(-1, len(CELLS), len(PROBABILITIES))
+
+
+def write_submission(path: Path, predictions: pd.DataFrame) -> None:
+    """Write rows, normalised and sorted by row_id, whole or, if they are no valid submission, not at all."""
+    rows = _probabilities(predictions).sort_index()
+    rows = rows.div(rows.sum(axis=1, skipna=False), axis=0)
+    try:
+        study_ids = {parse_row_id(str(row))[0] for row in rows.index}
+    except ValueError as error:
+        raise SubmissionError(str(error), where=path, hint="Index predictions by row_id.") from None
+    text = rows.to_csv(index_label="row_id", lineterminator="\n")
+    _validate(text, study_ids, path)
+    write_text(path, text)
+
+
+def validate_submission(path: Path, study_ids: Iterable[int]) -> None:
+    """Refuse, by a SubmissionError, a file that is not the complete submission for these studies."""
+    try:
+        text = read_text(path)
+    except TableError as error:
+        raise SubmissionError(error.what, where=error.where, hint=REWRITE) from error
+    _validate(text, study_ids, path)
+
+
+def _validate(text: str, study_ids: Iterable[int], where: Path) -> None:
+    if text.startswith(BYTE_ORDER_MARK):
+        raise SubmissionError("the file begins with a byte order mark", where=where, hint=REWRITE)
+    try:
+        rows = parse_rows(text, SUBMISSION_COLUMNS, where)
+        table = as_predictions(rows, where)
+    except TableError as error:
+        raise SubmissionError(error.what, where=error.where, hint=error.hint) from error
+    if tuple(rows.columns) != SUBMISSION_COLUMNS:
+        what = f"the columns stand in the order {', '.join(rows.columns)}"
+        raise SubmissionError(what, where=where, hint=f"Use {', '.join(SUBMISSION_COLUMNS)}.")
+    _refuse_rows(table.index, sorted(_all_row_ids(set(study_ids))), where)
+    values = table.to_numpy()
+    _refuse_at(((values < 0) | (values > 1)).any(axis=1), table, "a probability is outside 0..1", where)
+    sums = values.sum(axis=1)
+    _refuse_at(abs(sums - 1) > SUM_TOLERANCE, table, "the three probabilities do not sum to 1", where)
+
+
+def _refuse_rows(found: pd.Index, expected: list[str], where: Path) -> None:
+    for fault, rows in (
+        ("missing", sorted(set(expected).difference(found))),
+        ("of no study or cell of the test set", sorted(set(found).difference(expected))),
+        ("not sorted by row_id", [row for row, due in zip(found, expected) if row != due]),
+    ):
+        if rows:
+            what = f"{len(rows)} of {len(expected)} rows are {fault}, the first is {rows[0]}"
+            raise SubmissionError(what, where=where, hint=REWRITE)
+
+
+def _refuse_at(bad: np.ndarray, table: pd.DataFrame, what: str, where: Path) -> None:
+    if bad.any():
+        row = table.index[bad][0]
+        numbers = ", ".join(f"{number:g}" for number in table.loc[row])
+        raise SubmissionError(
+            f"{what} in {bad.sum()} rows, first in {row}: {numbers}", where=where, hint=REWRITE
+        )
+
+
+def _all_row_ids(study_ids: Iterable[int]) -> list[str]:
+    return [row for study_id in study_ids for row in row_ids(study_id)]
+
+
+def _probabilities(predictions: pd.DataFrame) -> pd.DataFrame:
+    """The three columns of a predictions table whose rows stand once."""
+    missing = [name for name in PROBABILITIES if name not in predictions.columns]
+    if missing:
+        raise SubmissionError(f"predictions have no column {missing[0]}", hint="See terms.PROBABILITIES.")
+    repeated = predictions.index.duplicated()
+    if repeated.any():
+        raise SubmissionError(
+            f"{repeated.sum()} rows stand twice, the first is {predictions.index[repeated][0]}",
+            hint="Average or choose between predictions of one cell first.",
+        )
+    return predictions[list(PROBABILITIES)]

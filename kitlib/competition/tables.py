@@ -1,0 +1,185 @@
+"""Reading the competition's tables: what comes back is valid, or a TableError says what is wrong and where.
+
+Every field is read as text and then converted by a rule of its column, so that nothing is guessed: an id
+never passes through a float, and an unknown word never becomes an empty label.
+"""
+
+import csv
+import gzip
+import io
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from kitlib.errors import TableError
+from kitlib.terms import (
+    CELL_NAMES,
+    EMPTY,
+    PROBABILITIES,
+    SEQUENCES,
+    SEVERITIES,
+    condition2text,
+    level2text,
+)
+
+# Nine times the competition's largest table; a gzip bomb stops here.
+MAX_TABLE_BYTES = 32 * 2**20
+BYTE_ORDER_MARK = "\ufeff"
+ID_PATTERN = "0|[1-9][0-9]{0,17}"  # fits int64, and is spelled as the folder of that id
+ROW_ID_PATTERN = f"(?:{ID_PATTERN})_(?:{'|'.join(CELL_NAMES)})"
+
+SUBMISSION_COLUMNS = ("row_id", *PROBABILITIES)
+SERIES_COLUMNS = ("study_id", "series_id", "series_description")
+LANDMARK_COLUMNS = ("study_id", "series_id", "instance_number", "condition", "level", "x", "y")
+
+severity2code = {severity: code for code, severity in enumerate(SEVERITIES)} | {"": EMPTY}
+text2condition = {text: condition for condition, text in condition2text.items()}
+text2level = {text: level for level, text in level2text.items()}
+
+FETCH_AGAIN = "Compare it with the competition's file of that name, or fetch it again."
+
+
+def read_train_labels(path: Path) -> pd.DataFrame:
+    """Severity codes (int8; EMPTY where unlabelled) by study_id (sorted) and the 25 columns CELL_NAMES."""
+    rows = parse_rows(read_text(path), ("study_id", *CELL_NAMES), path)
+    study_ids = _ids(rows, "study_id", path)
+    _refuse_repeated(study_ids.to_frame(), path)
+    codes = {name: _words(rows, name, severity2code, path).to_numpy(np.int8) for name in CELL_NAMES}
+    return pd.DataFrame(codes, index=pd.Index(study_ids)).sort_index()
+
+
+def read_series_descriptions(path: Path) -> pd.DataFrame:
+    """study_id, series_id and sequence (one of SEQUENCES) of every described series."""
+    rows = parse_rows(read_text(path), SERIES_COLUMNS, path)
+    ids = pd.DataFrame({name: _ids(rows, name, path) for name in ("study_id", "series_id")})
+    _refuse_repeated(ids, path)
+    sequences = _words(rows, "series_description", {name: name for name in SEQUENCES}, path)
+    return ids.assign(sequence=sequences).reset_index(drop=True)
+
+
+def read_landmarks(path: Path) -> pd.DataFrame:
+    """Landmarks, with condition and level spelled as in CELLS; x and y in pixels of the instance."""
+    rows = parse_rows(read_text(path), LANDMARK_COLUMNS, path)
+    ids = {name: _ids(rows, name, path) for name in ("study_id", "series_id", "instance_number")}
+    words = {
+        "condition": _words(rows, "condition", text2condition, path),
+        "level": _words(rows, "level", text2level, path),
+    }
+    pixels = {name: _numbers(rows, name, path) for name in ("x", "y")}
+    return pd.DataFrame({**ids, **words, **pixels}).reset_index(drop=True)
+
+
+def read_predictions(path: Path) -> pd.DataFrame:
+    """A table in the form of `sample_submission.csv`, rows in the file's order; see `as_predictions`."""
+    return as_predictions(parse_rows(read_text(path), SUBMISSION_COLUMNS, path), path)
+
+
+def as_predictions(rows: pd.DataFrame, where: Path) -> pd.DataFrame:
+    """Three finite numbers per row_id, from rows of text; row ids are well formed and stand once."""
+    _refuse_unlike(ROW_ID_PATTERN, rows["row_id"], "<study_id>_<condition>_<level>", where)
+    _refuse_repeated(rows[["row_id"]], where)
+    numbers = {name: _numbers(rows, name, where) for name in rows.columns.drop("row_id")}
+    return pd.DataFrame(numbers).set_index(pd.Index(rows["row_id"]))
+
+
+def read_text(path: Path) -> str:
+    """The text of a table, unpacked if it ends in .gz; TableError if it is missing, too large or not text."""
+    path = Path(path)
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
+            content = file.read(MAX_TABLE_BYTES + 1)
+    except FileNotFoundError:
+        raise TableError("the file is missing", where=path, hint=FETCH_AGAIN) from None
+    except (OSError, EOFError, zlib.error) as error:
+        raise TableError(f"the file cannot be read: {error}", where=path, hint=FETCH_AGAIN) from error
+    if len(content) > MAX_TABLE_BYTES:
+        limit = f"the table is larger than {MAX_TABLE_BYTES // 2**20} MB"
+        raise TableError(limit, where=path, hint="No table of the competition is.")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise TableError(f"not a text in UTF-8: {error.reason}", where=path, hint=FETCH_AGAIN) from error
+
+
+def parse_rows(text: str, columns: Sequence[str], where: Path) -> pd.DataFrame:
+    """All fields as text, columns in the file's order, indexed by line; refuses other columns than these."""
+    reader = csv.reader(io.StringIO(text.removeprefix(BYTE_ORDER_MARK), newline=""), strict=True)
+    try:
+        lines = [(reader.line_num, row) for row in reader if row]
+    except csv.Error as error:
+        raise TableError(
+            f"line {reader.line_num} is not CSV: {error}", where=where, hint=FETCH_AGAIN
+        ) from error
+    if not lines:
+        raise TableError("the file is empty", where=where, hint=FETCH_AGAIN)
+    header = lines.pop(0)[1]
+    _refuse_columns(header, columns, where)
+    if not lines:
+        raise TableError("there is a header and no row below it", where=where, hint=FETCH_AGAIN)
+    for number, row in lines:
+        if len(row) != len(header):
+            what = f"line {number} has {len(row)} fields, the header has {len(header)}"
+            raise TableError(what, where=where, hint=FETCH_AGAIN)
+    index = pd.Index([number for number, _ in lines], name="line")
+    return pd.DataFrame([row for _, row in lines], index=index, columns=header, dtype=object)
+
+
+def _refuse_columns(header: list[str], columns: Sequence[str], where: Path) -> None:
+    missing = [name for name in columns if name not in header]
+    surplus = [name for name in header if name not in columns or header.count(name) > 1]
+    if missing or surplus:
+        faults = {"missing": missing, "surplus or repeated": surplus}
+        listed = [f"{fault} columns {few(names)}" for fault, names in faults.items() if names]
+        indexed = any(name == "" or name.startswith("Unnamed") for name in surplus)
+        hint = "Write it without the table's index." if indexed else FETCH_AGAIN
+        raise TableError("; ".join(listed), where=where, hint=hint)
+
+
+def few(names: Sequence[str]) -> str:
+    """The first five names, quoted and cut short, for a message."""
+    return ", ".join(repr(name[:40]) for name in names[:5]) + (", ..." if len(names) > 5 else "")
+
+
+def _refuse(bad: np.ndarray, texts: pd.Series, expected: str, where: Path) -> None:
+    """TableError at the first line where `bad` is true."""
+    if bad.any():
+        first = int(np.argmax(bad))
+        what = f"{texts.name} is {texts.iloc[first][:40]!r} in line {texts.index[first]}"
+        raise TableError(what, where=where, hint=f"It must be {expected}.")
+
+
+def _refuse_unlike(pattern: str, texts: pd.Series, expected: str, where: Path) -> None:
+    _refuse(~texts.str.fullmatch(pattern).to_numpy(bool), texts, expected, where)
+
+
+def _refuse_repeated(keys: pd.DataFrame, where: Path) -> None:
+    repeated = keys.duplicated().to_numpy()
+    if repeated.any():
+        again = int(np.argmax(repeated))
+        first = int(np.argmax((keys == keys.iloc[again]).all(axis=1).to_numpy()))
+        named = ", ".join(f"{name} {value}" for name, value in keys.iloc[again].items())
+        what = f"{named} stands in line {keys.index[first]} and again in line {keys.index[again]}"
+        raise TableError(what, where=where, hint="Keep one of them.")
+
+
+def _ids(rows: pd.DataFrame, column: str, where: Path) -> pd.Series:
+    """A column of int64."""
+    expected = "a whole number of at most 18 digits; a spreadsheet may have rewritten it"
+    _refuse_unlike(ID_PATTERN, rows[column], expected, where)
+    return rows[column].astype(np.int64)
+
+
+def _words(rows: pd.DataFrame, column: str, word2value: Mapping, where: Path) -> pd.Series:
+    """A column of known words, each replaced by its value."""
+    allowed = ", ".join(repr(word) if word else "empty" for word in word2value)
+    _refuse(~rows[column].isin(word2value).to_numpy(), rows[column], f"one of {allowed}", where)
+    return rows[column].map(word2value)
+
+
+def _numbers(rows: pd.DataFrame, column: str, where: Path) -> pd.Series:
+    numbers = pd.to_numeric(rows[column], errors="coerce").astype(np.float64)
+    _refuse(~np.isfinite(numbers.to_numpy()), rows[column], "a finite number", where)
+    return numbers

@@ -1,0 +1,166 @@
+"""The four tables: what is valid comes back whole, and every wrong table is refused by its place."""
+
+import gzip
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kitlib.competition import tables
+from kitlib.errors import TableError
+from kitlib.terms import CELL_NAMES, CONDITIONS, EMPTY, LEVELS, SAGITTAL_T1, SEQUENCES
+from tests.competition.builders import landmarks_csv, make_labels, make_predictions, series_csv, train_csv
+
+READERS = {
+    "train.csv": (tables.read_train_labels, train_csv(make_labels(3))),
+    "series.csv": (tables.read_series_descriptions, series_csv({7: [71, 72], 8: [81]})),
+    "landmarks.csv": (tables.read_landmarks, landmarks_csv()),
+    "sample.csv": (tables.read_predictions, make_predictions([7]).to_csv()),
+}
+
+
+@pytest.fixture(params=READERS)
+def table(request, tmp_path):
+    """Each of the four tables: its reader, a path to write to, and its valid text."""
+    reader, text = READERS[request.param]
+    return reader, tmp_path / request.param, text
+
+
+def refused(reader, path, content):
+    """The message with which the reader refuses the content; it names the file and gives a hint."""
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(TableError) as caught:
+        reader(path)
+    assert str(path) in str(caught.value)
+    assert caught.value.hint
+    return caught.value.what
+
+
+def test_train_labels_come_back_as_codes_sorted_by_study(tmp_path):
+    labels = make_labels(30)
+    (tmp_path / "train.csv").write_text(train_csv(labels.sample(frac=1, random_state=0)))
+    read = tables.read_train_labels(tmp_path / "train.csv")
+    pd.testing.assert_frame_equal(read, labels)
+    assert set(read.dtypes) == {np.dtype(np.int8)}
+    assert (read == EMPTY).any(axis=None)
+
+
+def test_series_and_landmarks_speak_the_kits_words(tmp_path):
+    for name in ("series.csv", "landmarks.csv"):
+        (tmp_path / name).write_text(READERS[name][1])
+    series = tables.read_series_descriptions(tmp_path / "series.csv")
+    assert series.columns.tolist() == ["study_id", "series_id", "sequence"]
+    assert series["sequence"].tolist() == [SEQUENCES[0], SEQUENCES[1], SEQUENCES[0]]
+    landmarks = tables.read_landmarks(tmp_path / "landmarks.csv")
+    assert landmarks["condition"].unique().tolist() == [CONDITIONS[0]]
+    assert landmarks["level"].tolist() == list(LEVELS)
+    assert landmarks["x"].dtype == np.float64
+    assert landmarks["instance_number"].dtype == np.int64
+
+
+def test_same_table_packed_or_from_a_spreadsheet_or_in_other_column_order(table):
+    reader, path, text = table
+    path.write_text(text)
+    expected = reader(path)
+    packed = path.with_name(path.name + ".gz")
+    packed.write_bytes(gzip.compress(text.encode()))
+    pd.testing.assert_frame_equal(reader(packed), expected)
+    path.write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode() + b"\r\n")
+    pd.testing.assert_frame_equal(reader(path), expected)
+    pd.read_csv(packed, dtype=str).iloc[:, ::-1].to_csv(path, index=False)
+    pd.testing.assert_frame_equal(reader(path)[expected.columns], expected)
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"", "the file is empty"),
+        (b"\n\n", "the file is empty"),
+        (b"\x89PNG\r\n\x1a\n\x00\xff", "not a text in UTF-8"),
+        ("version https://git-lfs.github.com/spec/v1\noid 1\n", "missing columns"),
+        ("<html>\n<body>", "missing columns"),
+        ('"study_id,\n', "is not CSV"),
+        ("x" * 200_000, "is not CSV"),
+    ],
+)
+def test_what_is_no_such_table_is_refused(table, content, what):
+    reader, path, _ = table
+    assert what in refused(reader, path, content)
+
+
+def test_missing_surplus_and_repeated_columns_are_named(table):
+    reader, path, text = table
+    columns = text.splitlines()[0].split(",")
+    assert f"missing columns '{columns[1]}'" in refused(reader, path, text.replace(columns[1], "other", 1))
+    assert "columns 'other'" in refused(reader, path, text.replace(columns[1], "other", 1))
+    doubled = "\n".join(f"{line},{line.split(',')[-1]}" for line in text.splitlines())
+    assert f"repeated columns '{columns[-1]}'" in refused(reader, path, doubled)
+    indexed = "\n".join(f"{row or ''},{line}" for row, line in enumerate(text.splitlines()))
+    assert "columns ''" in refused(reader, path, indexed)
+
+
+def test_ragged_repeated_and_absent_rows_are_refused(table):
+    reader, path, text = table
+    header, first, *rest = text.splitlines()
+    assert "a header and no row" in refused(reader, path, header + "\n")
+    short = "\n".join([header, *rest, first.rpartition(",")[0]])
+    assert f"line {len(rest) + 2} has" in refused(reader, path, short)
+    if reader is not tables.read_landmarks:
+        again = refused(reader, path, "\n".join([header, first, *rest, first]))
+        assert f"stands in line 2 and again in line {len(rest) + 3}" in again
+
+
+@pytest.mark.parametrize("bad", ["", "12.0", "1e9", "-3", "abc", " 7", "007", "٣", "9" * 19])
+def test_an_id_is_a_whole_number_as_the_folders_are_named(tmp_path, bad):
+    for reader, text in (READERS["series.csv"], READERS["train.csv"]):
+        header, first, *rest = text.splitlines()
+        changed = "\n".join([header, *rest, f"{bad},{first.partition(',')[2]}"])
+        what = refused(reader, tmp_path / "table.csv", changed)
+        assert what == f"study_id is {bad!r} in line {len(rest) + 2}"
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "what"),
+    [
+        ("train.csv", "Normal/Mild", "Mild", "is 'Mild' in line"),
+        ("train.csv", "Normal/Mild", "nan", "is 'nan' in line"),
+        ("series.csv", SAGITTAL_T1, "Coronal T1", "series_description is 'Coronal T1' in line 2"),
+        ("series.csv", SAGITTAL_T1, "", "series_description is '' in line 2"),
+        ("landmarks.csv", "Canal Stenosis", "Stenosis", "condition is 'Spinal Stenosis' in line 2"),
+        ("landmarks.csv", "L2/L3", "L2/L4", "level is 'L2/L4' in line 3"),
+        ("landmarks.csv", "10.5", "nan", "x is 'nan' in line 2"),
+        ("landmarks.csv", "10.5", "", "x is '' in line 2"),
+        ("landmarks.csv", ",8,", ",8.5,", "instance_number is '8.5' in line 2"),
+        ("sample.csv", "7_spinal", "7_final", "row_id is '7_final_canal_stenosis_l1_l2' in line 2"),
+    ],
+)
+def test_unknown_words_and_numbers_are_named_with_their_line(tmp_path, name, old, new, what):
+    reader, text = READERS[name]
+    assert what in refused(reader, tmp_path / name, text.replace(old, new, 1))
+
+
+def test_a_table_too_large_is_not_unpacked(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "MAX_TABLE_BYTES", 2**20)
+    path = tmp_path / "train.csv.gz"
+    assert "larger than 1 MB" in refused(tables.read_train_labels, path, gzip.compress(bytes(2**21)))
+
+
+def test_a_missing_or_damaged_file_is_a_table_error(tmp_path):
+    with pytest.raises(TableError, match="missing"):
+        tables.read_train_labels(tmp_path / "train.csv")
+    path = tmp_path / "train.csv.gz"
+    whole = gzip.compress(READERS["train.csv"][1].encode())
+    assert "cannot be read" in refused(tables.read_train_labels, path, whole[:-9])
+    assert "cannot be read" in refused(tables.read_train_labels, path, b"study_id")
+
+
+def test_real_tables_have_the_counts_of_the_facts(real_dir):
+    folder = real_dir / "tables"
+    labels = tables.read_train_labels(folder / "train.csv")
+    assert labels.shape == (1975, 25)
+    assert int((labels != EMPTY).to_numpy().sum()) == 48_803
+    assert labels.columns.tolist() == list(CELL_NAMES)
+    series = tables.read_series_descriptions(folder / "train_series_descriptions.csv")
+    assert series["sequence"].value_counts().to_dict() == dict(zip(SEQUENCES, (1980, 1974, 2340)))
+    assert len(tables.read_landmarks(folder / "train_label_coordinates.csv.gz")) == 48_692
+    assert len(tables.read_predictions(folder / "sample_submission.csv")) == 25

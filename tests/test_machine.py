@@ -1,0 +1,94 @@
+"""What the machine offers, asked without trusting what it claims."""
+
+import os
+
+import pytest
+import torch
+
+from kitlib import machine
+
+
+@pytest.fixture
+def no_cache():
+    """Ask for the device afresh, before and after a test that feigns another machine."""
+    for asked in (machine.device, machine.half_precision):
+        asked.cache_clear()
+    yield
+    for asked in (machine.device, machine.half_precision):
+        asked.cache_clear()
+
+
+def feign_cuda(monkeypatch, capability):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: capability is not None)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
+
+
+@pytest.mark.usefixtures("no_cache")
+@pytest.mark.parametrize(
+    ("capability", "kind"),
+    [(None, "cpu"), ((6, 0), "cpu"), ((7, 0), "cuda"), ((7, 5), "cuda"), ((9, 0), "cuda")],
+)
+def test_a_gpu_that_this_torch_has_no_kernels_for_is_not_used(monkeypatch, capability, kind):
+    feign_cuda(monkeypatch, capability)
+    assert machine.device().type == kind
+
+
+@pytest.mark.usefixtures("no_cache")
+@pytest.mark.parametrize(
+    ("capability", "bfloat16_cpu", "dtype"),
+    [
+        ((7, 5), True, torch.float16),
+        ((8, 0), False, torch.bfloat16),
+        (None, True, torch.bfloat16),
+        (None, False, None),
+        ((6, 0), False, None),
+    ],
+)
+def test_the_fast_16_bit_type(monkeypatch, capability, bfloat16_cpu, dtype):
+    feign_cuda(monkeypatch, capability)
+    monkeypatch.setattr(machine, "_cpu_has_bfloat16", lambda: bfloat16_cpu)
+    assert machine.half_precision() is dtype
+
+
+def test_calm_threads_respects_what_the_user_set(monkeypatch):
+    for name in (*machine.THREAD_VARIABLES, "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    machine.calm_threads(2)
+    assert os.environ["OMP_NUM_THREADS"] == "3"
+    assert os.environ["MKL_NUM_THREADS"] == "2"
+    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+
+
+def test_torch_threads_are_given_back_even_after_an_error():
+    before = torch.get_num_threads()
+    inside = []
+
+    def fail() -> None:
+        with machine.torch_threads(before + 1):
+            inside.append(torch.get_num_threads())
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert inside == [before + 1]
+    assert torch.get_num_threads() == before
+
+
+def test_cores_and_memory_are_plausible():
+    assert 1 <= machine.cores() <= (os.cpu_count() or 1)
+    first = machine.peak_memory_mb()
+    assert 10 < first < 1e6
+    assert machine.peak_memory_mb() >= first
+
+
+def test_kaggle_is_known_by_its_variables(monkeypatch):
+    monkeypatch.delenv("KAGGLE_KERNEL_RUN_TYPE", raising=False)
+    monkeypatch.delenv("KAGGLE_IS_COMPETITION_RERUN", raising=False)
+    assert not machine.on_kaggle()
+    assert not machine.in_hidden_rerun()
+    monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Batch")
+    assert machine.on_kaggle()
+    assert not machine.in_hidden_rerun()
+    monkeypatch.setenv("KAGGLE_IS_COMPETITION_RERUN", "1")
+    assert machine.in_hidden_rerun()

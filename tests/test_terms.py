@@ -1,0 +1,69 @@
+"""The 25 cells and their names."""
+
+import subprocess
+import sys
+
+import pytest
+
+from kitlib import terms
+from kitlib.terms import CELL_NAMES, CELLS, CONDITIONS, LEVELS, Cell, parse_row_id, row_id, row_ids
+
+
+def test_the_cells_are_the_columns_of_the_competition_in_order():
+    assert len(set(CELL_NAMES)) == 25
+    assert CELL_NAMES[0] == "spinal_canal_stenosis_l1_l2"
+    assert CELL_NAMES[5] == "left_neural_foraminal_narrowing_l1_l2"
+    assert CELL_NAMES[-1] == "right_subarticular_stenosis_l5_s1"
+    assert [(cell.condition, cell.level) for cell in CELLS] == [
+        (c, level) for c in CONDITIONS for level in LEVELS
+    ]
+
+
+def test_side_and_group_follow_from_the_condition():
+    sides = [(cell.side, cell.group) for cell in CELLS if cell.level == "l4_l5"]
+    assert sides == [
+        (None, "spinal"),
+        ("left", "foraminal"),
+        ("right", "foraminal"),
+        ("left", "subarticular"),
+        ("right", "subarticular"),
+    ]
+    assert set(terms.group2sequence) == set(terms.GROUPS)
+    assert set(terms.group2sequence.values()) == set(terms.SEQUENCES)
+
+
+def test_the_landmark_tables_spelling():
+    assert terms.level2text["l5_s1"] == "L5/S1"
+    assert terms.condition2text["left_neural_foraminal_narrowing"] == "Left Neural Foraminal Narrowing"
+
+
+def test_a_row_id_and_back():
+    for study_id in (0, 7, 4290709089):
+        assert [parse_row_id(row) for row in row_ids(study_id)] == [(study_id, cell) for cell in CELLS]
+    cell = Cell("left_subarticular_stenosis", "l1_l2")
+    assert row_id(44036939, cell) == "44036939_left_subarticular_stenosis_l1_l2"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "7",
+        "7_",
+        "_spinal_canal_stenosis_l1_l2",
+        "7_spinal",
+        "x_" + CELL_NAMES[0],
+        "-7_" + CELL_NAMES[0],
+        "٣_" + CELL_NAMES[0],
+        f"7_{CELL_NAMES[0]} ",
+    ],
+)
+def test_what_is_no_row_id_is_refused(text):
+    with pytest.raises(ValueError, match="<study_id>_<condition>_<level>"):
+        parse_row_id(text)
+
+
+def test_the_low_floors_load_without_torch():
+    rooms = "kitlib.terms, kitlib.errors, kitlib.artefacts, kitlib.machine, kitlib.competition.root"
+    code = f"import sys, {rooms}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
