@@ -1,0 +1,66 @@
+"""The ledger of faults: what was wrong with the data, where, and what was done about it."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
+
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing wrong with the input, and the action taken."""
+
+    code: str  # such as "slice.pixels", "series.missing", "stack.gap"
+    action: str  # what was done: "slice dropped", "rows filled with the prior"
+    study_id: int | None = None
+    series_id: int | None = None
+    file: str = ""  # file name inside the series: never a tag, never a whole path
+    detail: str = ""
+    row_ids: tuple[str, ...] = ()  # submission rows it touches, () where none are known to
+
+
+COLUMNS = tuple(field.name for field in fields(Fault))
+ID_COLUMNS = ("study_id", "series_id")
+
+
+class Ledger:
+    """Faults in the order they were found; an equal fault is kept once."""
+
+    def __init__(self, faults: Iterable[Fault] = ()) -> None:
+        self._faults = dict.fromkeys(faults)
+
+    def add(self, fault: Fault) -> None:
+        """Note a fault, unless an equal one stands here already."""
+        self._faults.setdefault(fault)
+
+    def extend(self, faults: Iterable[Fault]) -> None:
+        """Note several faults, such as another ledger's."""
+        for fault in faults:
+            self.add(fault)
+
+    def __len__(self) -> int:
+        return len(self._faults)
+
+    def __iter__(self) -> Iterator[Fault]:
+        return iter(self._faults)
+
+    def table(self) -> pd.DataFrame:
+        """One row a fault; ids are nullable integers and row ids are joined by a space."""
+        rows = [
+            {**{name: getattr(fault, name) for name in COLUMNS}, "row_ids": " ".join(fault.row_ids)}
+            for fault in self
+        ]
+        table = pd.DataFrame(rows, columns=list(COLUMNS))
+        text = {name: "object" for name in COLUMNS if name not in ID_COLUMNS}
+        return table.astype({**text, **dict.fromkeys(ID_COLUMNS, "Int64")})
+
+    @classmethod
+    def from_table(cls, table: pd.DataFrame) -> "Ledger":
+        """The ledger whose `table` this is, also after a way through CSV or parquet."""
+        return cls(_fault(row) for row in table[list(COLUMNS)].to_dict("records"))
+
+
+def _fault(row: dict) -> Fault:
+    present = {name: value for name, value in row.items() if not pd.isna(value)}
+    ids = {name: int(present[name]) for name in ID_COLUMNS if name in present}
+    return Fault(**{**present, **ids, "row_ids": tuple(str(present.get("row_ids", "")).split())})

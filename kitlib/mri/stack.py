@@ -1,0 +1,168 @@
+"""A stack of slices with its place in the patient: the only way between pixels and millimetres."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike
+
+from kitlib.errors import DataError
+from kitlib.mri.geometry import Plane, normal_of, plane_of
+
+LONE_STEP_MM = 1.0  # a single slice has no step: slices beyond it are counted in millimetres
+ORTHONORMAL_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class Stack:
+    """Slices of one orientation and size, ordered by position along their normal.
+
+    Sagittal stacks run from the patient's right to left, axial ones from foot to head, coronal ones from
+    front to back. Pixel (0, 0) is the centre of the first pixel; fractions are welcome everywhere.
+    """
+
+    pixels: np.ndarray  # (N, H, W); float32 as read, uint8 once prepared
+    origins_mm: np.ndarray  # (N, 3) float64, LPS position of each slice's first pixel centre
+    row_direction: np.ndarray  # (3,) unit vector along which the COLUMN index grows (DICOM's first triple)
+    column_direction: np.ndarray  # (3,) unit vector along which the ROW index grows (DICOM's second triple)
+    spacing_mm: tuple[float, float]  # (between rows, between columns), as DICOM's PixelSpacing
+    instance_numbers: np.ndarray  # (N,) int64; -1 unknown
+    files: tuple[str, ...]  # (N,) file names inside the series
+
+    def __post_init__(self) -> None:
+        """Refuse, with a DataError, what could not be a stack."""
+        count = len(self.pixels)
+        directions = np.stack([self.row_direction, self.column_direction])
+        problems = {
+            "pixels are not (N, H, W), or empty": self.pixels.ndim != 3 or not self.pixels.size,
+            "origins_mm is not (N, 3) and finite": self.origins_mm.shape != (count, 3)
+            or not np.isfinite(self.origins_mm).all(),
+            "instance_numbers or files are not N long": not (
+                len(self.instance_numbers) == len(self.files) == count
+            ),
+            "the directions are not orthonormal": not np.allclose(
+                directions @ directions.T, np.eye(2), atol=ORTHONORMAL_TOLERANCE
+            ),
+            "spacing_mm is not positive": not min(self.spacing_mm) > 0,
+        }
+        found = [problem for problem, is_there in problems.items() if is_there]
+        if not found and (np.diff(self.positions_mm) <= 0).any():
+            found = ["the slices do not ascend along the normal"]
+        if found:
+            raise DataError("this is no stack: " + "; ".join(found), where=", ".join(self.files[:2]))
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    @cached_property
+    def normal(self) -> np.ndarray:
+        """The (3,) unit normal along which slices ascend: towards the patient's left, head or back."""
+        return normal_of(self.row_direction, self.column_direction)
+
+    @property
+    def plane(self) -> Plane:
+        """The anatomical plane within 45 degrees of which the slices lie."""
+        return plane_of(self.normal)
+
+    @cached_property
+    def positions_mm(self) -> np.ndarray:
+        """Place of each slice along the normal: (N,), strictly ascending."""
+        return self.origins_mm @ self.normal
+
+    @property
+    def step_mm(self) -> float:
+        """Median distance between neighbouring slices; NaN for a single slice."""
+        return float(np.median(np.diff(self.positions_mm))) if len(self) > 1 else float("nan")
+
+    @property
+    def centres_mm(self) -> np.ndarray:
+        """Patient position of each slice's centre: (N, 3)."""
+        _, height, width = self.pixels.shape
+        return self.to_patient((width - 1) / 2, (height - 1) / 2, np.arange(len(self)))
+
+    def to_patient(self, col: ArrayLike, row: ArrayLike, slice: ArrayLike) -> np.ndarray:
+        """Patient positions (..., 3) in mm of pixels (col, row) of slices counted from 0, broadcast together.
+
+        Between slices the origin is interpolated; beyond the ends it goes on along the normal by the median
+        step.
+        """
+        col, row, index = np.broadcast_arrays(
+            *(np.asarray(part, dtype=np.float64) for part in (col, row, slice))
+        )
+        inside = np.clip(index, 0, len(self) - 1)
+        beyond_mm = (index - inside) * self._pace_mm
+        return (
+            self._origins_at(inside)
+            + beyond_mm[..., None] * self.normal
+            + (col * self.spacing_mm[1])[..., None] * self.row_direction
+            + (row * self.spacing_mm[0])[..., None] * self.column_direction
+        )
+
+    def to_pixel(self, points_mm: ArrayLike) -> np.ndarray:
+        """(col, row, slice) of patient positions (..., 3): the inverse of `to_patient`, outside it too."""
+        points = np.asarray(points_mm, dtype=np.float64)
+        positions = points @ self.normal
+        nearest = np.clip(positions, self.positions_mm[0], self.positions_mm[-1])
+        inside = np.interp(nearest, self.positions_mm, np.arange(len(self)))
+        in_plane = points - self._origins_at(inside)
+        return np.stack(
+            [
+                in_plane @ self.row_direction / self.spacing_mm[1],
+                in_plane @ self.column_direction / self.spacing_mm[0],
+                inside + (positions - nearest) / self._pace_mm,
+            ],
+            axis=-1,
+        )
+
+    def fitted(self, longest_px: int) -> "Stack":
+        """The stack resampled by area so that no image side exceeds `longest_px`; geometry follows."""
+        _, height, width = self.pixels.shape
+        shrink = longest_px / max(height, width)
+        if shrink >= 1:
+            return self
+        size = max(1, round(height * shrink)), max(1, round(width * shrink))
+        by_row, by_col = height / size[0], width / size[1]
+        return replace(
+            self,
+            pixels=np.stack(
+                [cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA) for image in self.pixels]
+            ),
+            origins_mm=self.to_patient((by_col - 1) / 2, (by_row - 1) / 2, np.arange(len(self))),
+            spacing_mm=(self.spacing_mm[0] * by_row, self.spacing_mm[1] * by_col),
+        )
+
+    def geometry(self) -> dict[str, Any]:
+        """Everything but the pixels, as JSON-able values."""
+        return {
+            "origins_mm": self.origins_mm.tolist(),
+            "row_direction": self.row_direction.tolist(),
+            "column_direction": self.column_direction.tolist(),
+            "spacing_mm": list(self.spacing_mm),
+            "instance_numbers": self.instance_numbers.tolist(),
+            "files": list(self.files),
+        }
+
+    @classmethod
+    def from_geometry(cls, pixels: np.ndarray, geometry: Mapping[str, Any]) -> "Stack":
+        """The stack that `geometry` describes, around pixels kept elsewhere."""
+        return cls(
+            pixels=pixels,
+            origins_mm=np.asarray(geometry["origins_mm"], dtype=np.float64),
+            row_direction=np.asarray(geometry["row_direction"], dtype=np.float64),
+            column_direction=np.asarray(geometry["column_direction"], dtype=np.float64),
+            spacing_mm=(float(geometry["spacing_mm"][0]), float(geometry["spacing_mm"][1])),
+            instance_numbers=np.asarray(geometry["instance_numbers"], dtype=np.int64),
+            files=tuple(geometry["files"]),
+        )
+
+    @property
+    def _pace_mm(self) -> float:
+        return self.step_mm if len(self) > 1 else LONE_STEP_MM
+
+    def _origins_at(self, index: np.ndarray) -> np.ndarray:
+        """Origins (..., 3) at fractional slices within the stack; neighbours may be shifted in plane."""
+        whole = np.arange(len(self))
+        return np.stack([np.interp(index, whole, axis) for axis in self.origins_mm.T], axis=-1)

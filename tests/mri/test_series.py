@@ -1,0 +1,258 @@
+import numpy as np
+import pytest
+
+from kitlib.mri.ledger import Ledger
+from kitlib.mri.limits import Limits
+from kitlib.mri.series import read_series
+from kitlib.mri.slices import read_file
+from tests.mri.builders import (
+    AXIAL,
+    CORONAL,
+    FIRST_MM,
+    SAGITTAL,
+    make_enhanced_dataset,
+    make_image,
+    make_series,
+    make_slice_dataset,
+    tilted_axial,
+    write,
+)
+
+OBLIQUE = (0.707107, 0.707107, 0.0, -0.408248, 0.408248, 0.816497)
+
+
+def read(folder, **options):
+    ledger = Ledger()
+    return read_series(folder, ledger, **options), ledger
+
+
+def codes(ledger):
+    return [fault.code for fault in ledger]
+
+
+def shuffled(source, target, seed=3):
+    """The same files under other names, in another order."""
+    paths = sorted(source.iterdir())
+    target.mkdir()
+    for place, index in enumerate(np.random.default_rng(seed).permutation(len(paths))):
+        (target / f"{'zyxwvut'[place % 7]}{place}.dcm").write_bytes(paths[index].read_bytes())
+    return target
+
+
+def assert_same_stacks(ours, theirs):
+    assert len(ours) == len(theirs)
+    for one, other in zip(ours, theirs):
+        np.testing.assert_array_equal(one.pixels, other.pixels)
+        geometry, again = one.geometry(), other.geometry()
+        assert {**geometry, "files": []} == {**again, "files": []}
+
+
+@pytest.mark.parametrize(
+    ("orientation", "plane", "axis"),
+    [
+        (SAGITTAL, "sagittal", 0),
+        (AXIAL, "axial", 2),
+        (CORONAL, "coronal", 1),
+        (tilted_axial(-20), "axial", 2),
+    ],
+)
+@pytest.mark.parametrize("step_mm", [4.0, -4.0])
+def test_slices_ascend_to_left_head_or_back_whichever_way_they_were_numbered(
+    tmp_path, orientation, plane, axis, step_mm
+):
+    (stack,), ledger = read(make_series(tmp_path, orientation=orientation, step_mm=step_mm))
+    assert len(ledger) == 0
+    assert stack.plane == plane
+    assert (np.diff(stack.origins_mm[:, axis]) > 0).all()
+    np.testing.assert_allclose(np.diff(stack.positions_mm), 4, atol=1e-4)
+    for image, number, file in zip(stack.pixels, stack.instance_numbers, stack.files):
+        np.testing.assert_array_equal(image, make_image(number))
+        assert file == f"{number}.dcm"
+
+
+@pytest.mark.parametrize("orientation", [SAGITTAL, AXIAL, OBLIQUE])
+def test_shuffled_and_renamed_files_give_the_same_stacks(tmp_path, orientation):
+    make_series(tmp_path / "a", orientation=orientation)
+    make_series(tmp_path / "a", orientation=tilted_axial(12), first=(0, 0, 80), first_number=50, count=3)
+    make_series(tmp_path / "a", orientation=orientation, first_number=90, count=2, spacing=(0.4, 0.4))
+    ours, our_ledger = read(tmp_path / "a")
+    theirs, their_ledger = read(shuffled(tmp_path / "a", tmp_path / "b"))
+    assert len(ours) == 3
+    assert_same_stacks(ours, theirs)
+    assert sorted(codes(our_ledger)) == sorted(codes(their_ledger))
+
+
+def test_pixel_to_patient_agrees_with_the_standards_formula(tmp_path):
+    # DICOM PS3.3, C.7.6.2.1.1: position + column index x column spacing x first triple + ...
+    (stack,), _ = read(make_series(tmp_path, orientation=OBLIQUE, count=3))
+    row, column = np.reshape(OBLIQUE, (2, 3))
+    for index in range(3):
+        expected = stack.origins_mm[index] + 7 * 0.75 * row + 4 * 0.5 * column
+        np.testing.assert_allclose(stack.to_patient(7, 4, index), expected, atol=1e-5)
+    points = np.random.default_rng(0).uniform(-200, 200, (50, 3))
+    back = stack.to_patient(*stack.to_pixel(points).T)
+    np.testing.assert_allclose(back, points, atol=1e-6)
+
+
+def test_one_axial_block_a_disc_is_a_stack_each(tmp_path):
+    for block, degrees in enumerate((-20, -5, 0, 0.5)):
+        make_series(
+            tmp_path,
+            orientation=tilted_axial(degrees),
+            first=(0, 0, 40.0 * block),
+            first_number=1 + 10 * block,
+            count=3 + block,
+        )
+    stacks, ledger = read(tmp_path)
+    assert [len(stack) for stack in stacks] == [6, 5, 4, 3]
+    assert len(ledger) == 0
+
+
+@pytest.mark.parametrize("jitter", [1e-6, 1e-4])
+def test_rounded_tags_do_not_split_a_stack(tmp_path, jitter):
+    random = np.random.default_rng(0)
+    for number in range(1, 31):
+        write(
+            tmp_path / f"{number}.dcm",
+            make_slice_dataset(
+                number=number,
+                position=np.add([0, 0, 3.0 * number], random.normal(0, 100 * jitter, 3)),
+                orientation=np.add(tilted_axial(7), random.normal(0, jitter, 6)),
+                spacing=np.round(random.normal(0.5, jitter, 2), 8),
+            ),
+        )
+    (stack,), ledger = read(tmp_path)
+    assert stack.pixels.shape == (30, 12, 10)
+    assert len(ledger) == 0
+    np.testing.assert_allclose(stack.row_direction @ stack.column_direction, 0, atol=1e-12)
+
+
+def test_parallel_fields_of_view_side_by_side_are_stacks_of_their_own(tmp_path):
+    make_series(tmp_path, first=(0, -100, 200))  # an upper and a lower station at the same positions
+    make_series(tmp_path, first=(0, -100, -50), first_number=20)
+    stacks, ledger = read(tmp_path)
+    assert [len(stack) for stack in stacks] == [5, 5]
+    assert len(ledger) == 0
+
+
+def test_a_sheared_stack_stays_whole(tmp_path):
+    for number in range(1, 9):
+        position = (0, 2.5 * number, 4.0 * number)  # each slice shifted to follow the spine
+        write(
+            tmp_path / f"{number}.dcm",
+            make_slice_dataset(number=number, position=position, orientation=AXIAL),
+        )
+    (stack,), ledger = read(tmp_path)
+    assert (len(stack), len(ledger)) == (8, 0)
+    np.testing.assert_allclose(stack.to_patient(0, 0, 3.5), stack.origins_mm[3:5].mean(axis=0))
+
+
+def test_mixed_sizes_are_stacks_of_their_own_and_noted(tmp_path):
+    make_series(tmp_path, count=4)
+    make_series(tmp_path, count=3, size=(10, 12), first_number=10)  # as with Rows and Columns swapped
+    stacks, ledger = read(tmp_path)
+    assert [stack.pixels.shape for stack in stacks] == [(4, 12, 10), (3, 10, 12)]
+    assert codes(ledger) == ["series.mixed_sizes"]
+
+
+def test_of_repeated_positions_the_first_instance_is_kept(tmp_path):
+    make_series(tmp_path, count=5)
+    make_series(tmp_path, count=2, first_number=31)
+    (stack,), ledger = read(tmp_path)
+    assert sorted(stack.instance_numbers) == [1, 2, 3, 4, 5]
+    assert codes(ledger) == ["stack.repeated"] * 2
+    assert {fault.file for fault in ledger} == {"31.dcm", "32.dcm"}
+
+
+def test_of_repeated_positions_without_numbers_the_choice_ignores_names(tmp_path):
+    for name in ("1", "2", "3"):
+        dataset = make_slice_dataset(make_image(int(name)), missing="InstanceNumber")
+        write(tmp_path / "a" / f"{name}.dcm", dataset)
+    ours, _ = read(tmp_path / "a")
+    theirs, _ = read(shuffled(tmp_path / "a", tmp_path / "b", seed=0))
+    assert_same_stacks(ours, theirs)
+    assert ours[0].instance_numbers.tolist() == [-1]
+
+
+def test_a_gap_is_noted_and_kept(tmp_path):
+    make_series(tmp_path, count=6)
+    (tmp_path / "4.dcm").unlink()
+    (stack,), ledger = read(tmp_path)
+    assert len(stack) == 5
+    assert [(fault.code, fault.file) for fault in ledger] == [("stack.gap", "3.dcm")]
+    assert stack.step_mm == pytest.approx(4)
+
+
+def test_one_slice_is_a_stack(tmp_path):
+    (stack,), ledger = read(make_series(tmp_path, count=1))
+    assert (stack.pixels.shape, len(ledger)) == ((1, 12, 10), 0)
+
+
+def test_frames_of_a_file_are_a_stack_like_slices_of_many(tmp_path):
+    write(tmp_path / "1.dcm", make_enhanced_dataset(frames=5, orientation=AXIAL))
+    (stack,), ledger = read(tmp_path)
+    assert (stack.pixels.shape, stack.plane, len(ledger)) == ((5, 12, 10), "axial", 0)
+
+
+def test_an_unreadable_slice_costs_only_itself(tmp_path):
+    make_series(tmp_path, count=5)
+    write(tmp_path / "2.dcm", make_slice_dataset(missing="ImagePositionPatient"))
+    (tmp_path / "5.dcm").write_bytes((tmp_path / "5.dcm").read_bytes()[:-50])
+    (tmp_path / "junk.dcm").write_bytes(b"junk")
+    stacks, ledger = read(tmp_path, study_id=11, series_id=22)
+    assert stacks[0].files == ("4.dcm", "3.dcm", "1.dcm")
+    assert [(fault.code, fault.file) for fault in ledger] == [
+        ("slice.position", "2.dcm"),
+        ("slice.pixels", "5.dcm"),
+        ("slice.not_dicom", "junk.dcm"),
+        ("stack.gap", "1.dcm"),
+    ]
+    assert {(fault.study_id, fault.series_id) for fault in ledger} == {(11, 22)}
+
+
+def test_reading_twice_notes_a_fault_once(tmp_path):
+    make_series(tmp_path, missing="PixelSpacing")
+    ledger = Ledger()
+    for _ in range(2):
+        assert read_series(tmp_path, ledger) == []
+    assert codes(ledger) == ["slice.spacing"] * 5 + ["series.unreadable"]
+
+
+def test_folders_without_slices(tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes.txt").write_text("no slice")
+    (tmp_path / "file").write_text("no folder")
+    outcomes = {name: read(tmp_path / name) for name in ("absent", "empty", "other", "file")}
+    assert all(stacks == [] for stacks, _ in outcomes.values())
+    assert {name: codes(ledger) for name, (_, ledger) in outcomes.items()} == {
+        "absent": ["series.missing"],
+        "empty": ["series.empty"],
+        "other": ["series.empty"],
+        "file": ["series.missing"],
+    }
+
+
+def test_a_series_beyond_the_limit_is_read_in_part(tmp_path):
+    stacks, ledger = read(make_series(tmp_path, count=5), limits=Limits(series_values=250))
+    assert (len(stacks[0]), codes(ledger)) == (3, ["series.too_large"])
+
+
+def test_rescaling_may_differ_from_slice_to_slice(tmp_path):
+    for number in (1, 2):
+        position = np.add(FIRST_MM, (number, 0, 0))
+        dataset = make_slice_dataset(
+            number=number, position=position, RescaleSlope=number, RescaleIntercept=-5
+        )
+        write(tmp_path / f"{number}.dcm", dataset)
+    (stack,), _ = read(tmp_path)
+    assert stack.pixels.dtype == np.float32
+    for image, number in zip(stack.pixels, (1, 2)):
+        np.testing.assert_array_equal(image, make_image(number) * float(number) - 5)
+
+
+def test_a_file_is_left_as_it_was(tmp_path):
+    path = make_series(tmp_path, count=1) / "1.dcm"
+    before = path.read_bytes()
+    read_file(path)
+    assert path.read_bytes() == before
