@@ -1,0 +1,157 @@
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kitlib.errors import DataError, UsageError
+from kitlib.phantom import archive
+from kitlib.phantom.archive import study_ids, write_competition
+from kitlib.phantom.labels import draw_grades, draw_uncovered, to_labels
+from kitlib.terms import CELL_NAMES, CONDITIONS, EMPTY, LEVELS, SEVERITIES, condition2text, level2text
+
+REQUEST = {"studies": 3, "test_studies": 1, "seed": 5, "size": "smoke"}
+
+
+def digest(folder: Path) -> dict[str, str]:
+    return {
+        str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_competition(tmp_path_factory.mktemp("phantoms") / "data", **REQUEST)
+
+
+def test_the_layout_is_the_competitions(folder: Path) -> None:
+    train = pd.read_csv(folder / "train.csv")
+    assert list(train) == ["study_id", *CELL_NAMES]
+    assert train["study_id"].is_monotonic_increasing
+    assert set(train[list(CELL_NAMES)].stack()) <= set(SEVERITIES)
+    series = pd.read_csv(folder / "train_series_descriptions.csv")
+    assert list(series) == ["study_id", "series_id", "series_description"]
+    for row in series.itertuples():
+        files = list((folder / "train_images" / str(row.study_id) / str(row.series_id)).glob("*.dcm"))
+        assert sorted(int(file.stem) for file in files) == list(range(1, len(files) + 1))
+    assert {file.name for file in (folder / "train_images").iterdir()} == set(train["study_id"].astype(str))
+
+
+def test_landmarks_are_spelt_as_in_the_competition(folder: Path) -> None:
+    points = pd.read_csv(folder / "train_label_coordinates.csv")
+    assert list(points) == ["study_id", "series_id", "instance_number", "condition", "level", "x", "y"]
+    assert set(points["condition"]) <= {condition2text[condition] for condition in CONDITIONS}
+    assert set(points["level"]) == {level2text[level] for level in LEVELS}
+    assert set(points["study_id"]) == set(pd.read_csv(folder / "train.csv")["study_id"])
+
+
+def test_the_test_split_has_a_sample_and_its_truth_apart(folder: Path) -> None:
+    sample = pd.read_csv(folder / "sample_submission.csv")
+    truth = pd.read_csv(folder / "test_labels.csv")
+    assert list(sample) == ["row_id", "normal_mild", "moderate", "severe"]
+    assert len(sample) == 25
+    assert sample["row_id"].is_monotonic_increasing
+    assert sample["row_id"].str.startswith(str(truth["study_id"].item())).all()
+    assert list(truth) == ["study_id", *CELL_NAMES]
+    assert not set(truth["study_id"]) & set(pd.read_csv(folder / "train.csv")["study_id"])
+
+
+def test_labels_are_those_of_the_study(folder: Path) -> None:
+    for row in pd.read_csv(folder / "train.csv").set_index("study_id").itertuples():
+        lots = np.random.default_rng([5, row.Index, 0])
+        drawn = to_labels(draw_grades(1, lots), draw_uncovered(1, lots))[0]
+        texts = ["" if code == EMPTY else SEVERITIES[code] for code in drawn]
+        assert [text if isinstance(text, str) else "" for text in row[1:]] == texts
+
+
+def test_the_same_bytes_again_and_from_two_processes(folder: Path, tmp_path: Path) -> None:
+    assert digest(write_competition(tmp_path / "again", **REQUEST, workers=2)) == digest(folder)
+
+
+def test_a_killed_run_goes_on(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, drawn = archive.draw_study, []
+
+    def dies(study_id: int, **how: object) -> object:
+        if len(drawn) == 2:
+            raise KeyboardInterrupt
+        drawn.append(study_id)
+        return real(study_id, **how)
+
+    out = tmp_path / "data"
+    monkeypatch.setattr(archive, "draw_study", dies)
+    with pytest.raises(KeyboardInterrupt):
+        write_competition(out, **REQUEST)
+    assert not (out / "train.csv").exists()
+    (out / "train_images" / f".{study_ids(4, 5)[0]}.draft").mkdir(exist_ok=True)
+    monkeypatch.setattr(
+        archive, "draw_study", lambda study_id, **how: drawn.append(study_id) or real(study_id, **how)
+    )
+    write_competition(out, **REQUEST)
+    assert sorted(drawn) == sorted(study_ids(4, 5))
+    assert digest(out) == digest(folder)
+
+
+def test_a_finished_folder_is_left_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = digest(folder)
+    monkeypatch.setattr(archive, "draw_study", lambda *_, **__: pytest.fail("drawn again"))
+    write_competition(folder, **REQUEST)
+    assert digest(folder) == before
+
+
+@pytest.mark.parametrize("change", [{"seed": 6}, {"size": "demo"}, {"studies": 2}, {"missing_rate": 0.5}])
+def test_other_phantoms_are_not_overwritten(folder: Path, change: dict) -> None:
+    before = digest(folder)
+    with pytest.raises(DataError, match="holds other phantoms"):
+        write_competition(folder, **{**REQUEST, **change})
+    assert digest(folder) == before
+
+
+def test_other_data_are_not_touched(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text("study_id\n")
+    with pytest.raises(DataError, match="holds other data"):
+        write_competition(tmp_path, **REQUEST)
+    assert [file.name for file in tmp_path.iterdir()] == ["train.csv"]
+
+
+def test_a_broken_marker_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "phantom.json").write_text("{")
+    with pytest.raises(DataError, match="cannot be used"):
+        write_competition(tmp_path, **REQUEST)
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    with pytest.raises(DataError, match="cannot be used"):
+        write_competition(file / "data", **REQUEST)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"studies": -1},
+        {"studies": 0, "test_studies": 0},
+        {"workers": 0},
+        {"size": "huge"},
+        {"missing_rate": 2},
+    ],
+)
+def test_bad_requests_change_nothing(tmp_path: Path, change: dict) -> None:
+    with pytest.raises(UsageError):
+        write_competition(tmp_path / "new", **{**REQUEST, **change})
+    assert not (tmp_path / "new").exists()
+
+
+def test_ids_are_distinct_and_stable() -> None:
+    ids = study_ids(500, seed=1)
+    assert len(set(ids)) == 500
+    assert study_ids(20, seed=1) == ids[:20]
+    assert study_ids(20, seed=2) != ids[:20]
+
+
+def test_the_marker_says_what_was_asked(folder: Path) -> None:
+    assert json.loads((folder / "phantom.json").read_text())["seed"] == 5

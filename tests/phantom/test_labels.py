@@ -1,0 +1,78 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from kitlib.phantom.labels import PREVALENCE, UNCOVERED, correlation, draw_grades, draw_labels, to_labels
+from kitlib.terms import CELL_NAMES, CELLS, EMPTY, LEVELS
+
+SPINAL = [index for index, cell in enumerate(CELLS) if cell.group == "spinal"]
+SUBARTICULAR = [index for index, cell in enumerate(CELLS) if cell.group == "subarticular"]
+
+
+@pytest.fixture(scope="module")
+def labels() -> np.ndarray:
+    return draw_labels(2000, seed=0)
+
+
+def shares(labels: np.ndarray) -> np.ndarray:
+    counts = np.stack([(labels == code).sum(axis=0) for code in range(3)], axis=1)
+    return counts / counts.sum(axis=1, keepdims=True)
+
+
+def test_prevalence_of_every_cell_is_that_of_the_table(labels: np.ndarray) -> None:
+    assert np.abs(shares(labels) - PREVALENCE).max() < 0.03
+
+
+def test_any_severe_spinal_rate(labels: np.ndarray) -> None:
+    assert (labels[:, SPINAL] == 2).any(axis=1).mean() == pytest.approx(0.185, abs=0.03)
+
+
+def test_sides_and_neighbouring_levels_go_together(labels: np.ndarray) -> None:
+    table = pd.DataFrame(labels, columns=CELL_NAMES).replace(EMPTY, np.nan)
+    ranks = table.corr(method="spearman")
+    left, right = "left_subarticular_stenosis_l4_l5", "right_subarticular_stenosis_l4_l5"
+    assert 0.4 < ranks.loc[left, right] < 0.65
+    assert (
+        0.3
+        < ranks.loc["left_neural_foraminal_narrowing_l3_l4", "left_neural_foraminal_narrowing_l4_l5"]
+        < 0.6
+    )
+    assert (
+        ranks.loc[left, "left_subarticular_stenosis_l1_l2"]
+        < ranks.loc[left, "left_subarticular_stenosis_l3_l4"]
+    )
+
+
+def test_the_correlation_can_be_one() -> None:
+    assert np.allclose(correlation(), correlation().T)
+    assert np.linalg.eigvalsh(correlation()).min() > 0
+
+
+def test_only_upper_subarticular_cells_are_empty(labels: np.ndarray) -> None:
+    empty = (labels == EMPTY).mean(axis=0)
+    upper = [index for index in SUBARTICULAR if CELLS[index].level in LEVELS[:2]]
+    assert not np.delete(empty, upper).any()
+    assert empty[SUBARTICULAR[0]] == pytest.approx(1 - UNCOVERED[0], abs=0.02)
+    assert empty[SUBARTICULAR[1]] == pytest.approx(UNCOVERED[2], abs=0.015)
+
+
+def test_grades_lie_within_their_class() -> None:
+    grades = draw_grades(500, np.random.default_rng(1))
+    labels = to_labels(grades, np.zeros(500, dtype=int))
+    assert grades.min() >= 0
+    assert grades.max() < 3
+    assert np.array_equal(labels, np.floor(grades))
+
+
+def test_the_seed_decides() -> None:
+    assert np.array_equal(draw_labels(5, seed=3), draw_labels(5, seed=3))
+    assert not np.array_equal(draw_labels(50, seed=3), draw_labels(50, seed=4))
+
+
+def test_real_table(real_dir, labels: np.ndarray) -> None:
+    real = pd.read_csv(real_dir / "tables" / "train.csv")[list(CELL_NAMES)]
+    codes = real.apply(lambda column: column.map({"Normal/Mild": 0, "Moderate": 1, "Severe": 2}))
+    drawn = pd.DataFrame(labels, columns=CELL_NAMES).replace(EMPTY, np.nan)
+    difference = (codes.corr(method="spearman") - drawn.corr(method="spearman")).abs().to_numpy()
+    assert np.median(difference) < 0.06
+    assert np.quantile(difference, 0.9) < 0.13
