@@ -17,5 +17,7 @@ def real_dir() -> Path:
     """Real images and tables, which are never part of the project; tests that need them skip without."""
     folder = Path(os.environ.get("KITLIB_REAL_DIR", REAL_DIR))
     if not folder.is_dir():
-        pytest.skip(f"no real data: KITLIB_REAL_DIR is not set and {REAL_DIR.name}/ is not beside the project")
+        pytest.skip(
+            f"no real data: KITLIB_REAL_DIR is not set and {REAL_DIR.name}/ is not beside the project"
+        )
     return folder

@@ -1,0 +1,93 @@
+"""Where a run's data, results and notebooks are."""
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tqdm.auto import tqdm
+
+import kitlib
+from kitlib.competition.root import Competition, find_root
+from kitlib.errors import RootError
+from kitlib.machine import on_kaggle
+from kitlib.run.profiles import Profile
+from kitlib.run.steps import STEPS
+
+KAGGLE_WORKING = Path("/kaggle/working")
+KAGGLE_INPUT = Path("/kaggle/input")
+LAST_TABLE = "sample_submission.csv"  # of those that write_competition writes
+# Outputs of other kernels are mounted at input/<slug> or at input/notebooks/<owner>/<slug>, by the year.
+ATTACHED_DEPTHS = ("*", "*/*", "*/*/*", "*/*/*/*")
+
+
+def repository() -> Path | None:
+    """The folder that holds `notebooks/`: this one or one above, else the kit's own; None where none is."""
+    here = Path.cwd()
+    for folder in (here, *here.parents, Path(kitlib.__file__).parents[1]):
+        if (folder / "notebooks" / STEPS[0].notebook).is_file():
+            return folder
+    return None
+
+
+def resolve_work(profile: Profile, work_dir: str = "") -> Path:
+    """The work folder: the one given, Kaggle's, or `work/<profile>` in the repository or here."""
+    if work_dir:
+        return Path(work_dir).expanduser().resolve()
+    if on_kaggle():
+        return KAGGLE_WORKING
+    return (repository() or Path.cwd()) / "work" / profile.name
+
+
+def resolve_cache(work: Path) -> Path:
+    """Where large files that can be made again go: the work folder, on Kaggle a temporary one outside it."""
+    return Path(tempfile.gettempdir()) / "kitlib" if on_kaggle() else work
+
+
+def attached_results() -> list[Path]:
+    """Work folders of earlier kernels that are attached to this one on Kaggle."""
+    if not on_kaggle():
+        return []
+    found = {
+        path.parents[1] for depth in ATTACHED_DEPTHS for path in KAGGLE_INPUT.glob(f"{depth}/steps/0*.json")
+    }
+    return sorted(found)
+
+
+def resolve_competition(profile: Profile, data_dir: str, work: Path) -> Competition:
+    """The competition given or mounted, else phantoms made under `<work>/phantoms`, which a line says."""
+    if data_dir:
+        return find_root(Path(data_dir).expanduser())
+    try:
+        return find_root()
+    except RootError as error:
+        if not profile.phantom_studies:
+            raise
+        reason = f"{error.where}: {error.what}"
+    return Competition(_phantoms(profile, work / "phantoms", reason))
+
+
+def _phantoms(profile: Profile, folder: Path, reason: str) -> Path:
+    """The profile's phantoms, made where they are absent, unfinished or others."""
+    request: dict[str, Any] = {
+        "studies": profile.phantom_studies,
+        "test_studies": profile.phantom_test_studies,
+        "seed": profile.seed,
+        "size": profile.phantom_size,
+    }
+    marker = folder / "phantom.json"
+    if marker.is_file():
+        if not request.items() <= json.loads(marker.read_text(encoding="utf-8")).items():
+            shutil.rmtree(folder)
+        elif (folder / LAST_TABLE).is_file():
+            return folder
+    from joblib.externals.loky import get_reusable_executor
+
+    from kitlib.phantom.archive import write_competition
+
+    tqdm.write(f"No competition data ({reason}); the kit makes its own phantoms in {folder}")
+    made_in = write_competition(folder, **request, workers=profile.workers)
+    # Idle workers would keep their memory for five minutes, beside the notebooks'.
+    get_reusable_executor().shutdown()
+    return made_in

@@ -1,0 +1,136 @@
+"""One notebook by papermill, with every end of it that papermill calls a success checked again."""
+
+import logging
+import re
+import warnings
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from kitlib.artefacts import written_whole
+from kitlib.errors import StepError
+from kitlib.run.kernel import KERNEL
+
+START_TIMEOUT_S = 120
+# nbclient waits 4 s for a cell's last outputs by default, too little on a machine that is busy.
+IOPUB_TIMEOUT_S = 120
+PARAMETERS_TAG = "parameters"
+# IPython turns `!command`, `x = !command`, `%sx` and `%%bash` into these calls; none fails the cell reliably.
+SHELL_CALLS = re.compile(
+    r"get_ipython\(\)\.(system|getoutput|run_line_magic\('(system|sx|!)'|run_cell_magic\('(bash|sh|script|system|sx|!)')"
+)
+
+
+def read_notebook(path: Path) -> nbformat.NotebookNode:
+    """A notebook that can be run unattended; StepError if its failures would not show."""
+    try:
+        notebook = nbformat.read(path, as_version=4)
+    except FileNotFoundError:
+        raise StepError(
+            "the notebook is missing", where=path, hint="Restore it from the repository."
+        ) from None
+    except (nbformat.reader.NotJSONError, nbformat.ValidationError) as error:
+        raise StepError(f"this is no notebook: {error}", where=path) from error
+    if not notebook.metadata.get("kernelspec", {}).get("name"):
+        raise StepError("the notebook names no kernel, with which Kaggle does not start", where=path)
+    if not any(PARAMETERS_TAG in cell.metadata.get("tags", []) for cell in notebook.cells):
+        raise StepError(
+            f"no cell is tagged {PARAMETERS_TAG!r}, so profile and folders cannot be set", where=path
+        )
+    for number, cell in _code_cells(notebook):
+        if _calls_shell(cell.source):
+            raise StepError(
+                f"cell {number} calls a shell, whose failure would pass for success",
+                where=path,
+                hint="Use subprocess.run(..., check=True).",
+            )
+    return notebook
+
+
+def execute(
+    source: Path, executed: Path, parameters: dict[str, Any], *, folder: Path, cell_timeout_s: float
+) -> None:
+    """Run a notebook in `folder` and write it whole; StepError unless every cell ran without error.
+
+    A notebook that fails is left beside, as `<name>.failed.ipynb`, to be looked at.
+    """
+    draft = executed.parent / ".running" / executed.name
+    failed = executed.with_suffix(".failed.ipynb")
+    draft.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        _run(source, draft, parameters, folder, cell_timeout_s)
+        _check(nbformat.read(draft, as_version=4), failed)
+    except BaseException:
+        _move(draft, failed)
+        raise
+    _move(draft, executed)
+    failed.unlink(missing_ok=True)
+
+
+def _run(source: Path, draft: Path, parameters: dict[str, Any], folder: Path, cell_timeout_s: float) -> None:
+    """Execute by papermill, with one more try for a kernel that does not start."""
+    import papermill
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError
+
+    # Overrides are not in the parameters cell, and their names have been checked: papermill need not warn.
+    logging.getLogger("papermill").setLevel(logging.ERROR)
+    failed = draft.parents[1] / f"{source.stem}.failed.ipynb"
+    for last_try in (False, True):
+        try:
+            with warnings.catch_warnings():
+                # papermill 2.6 calls datetime.utcnow, deprecated since Python 3.12.
+                warnings.filterwarnings("ignore", category=DeprecationWarning, module="papermill")
+                papermill.execute_notebook(
+                    source, draft, parameters, kernel_name=KERNEL, progress_bar=False, cwd=folder,
+                    start_timeout=START_TIMEOUT_S, execution_timeout=int(cell_timeout_s),
+                    iopub_timeout=IOPUB_TIMEOUT_S, force_raise_errors=True,
+                )  # fmt: skip
+            return
+        except papermill.PapermillExecutionError as error:
+            raise StepError(f"a cell failed: {error.ename}: {error.evalue}", where=failed) from None
+        except CellTimeoutError:
+            raise StepError(
+                f"a cell ran longer than {cell_timeout_s:.0f} s",
+                where=failed,
+                hint="Allow more by -p cell_timeout_s=SECONDS.",
+            ) from None
+        except DeadKernelError:
+            raise StepError(
+                "the kernel was killed, most often because memory ran out",
+                where=failed,
+                hint="Try -p embed_batch=8 and -p workers=1, or a smaller profile.",
+            ) from None
+        except RuntimeError as error:  # the kernel did not start or did not answer
+            if last_try:
+                raise StepError(f"no kernel started: {error}", where=source) from error
+
+
+def _check(notebook: nbformat.NotebookNode, path: Path) -> None:
+    """StepError if a cell was left out, as after sys.exit(0), or ended in an error."""
+    for number, cell in _code_cells(notebook):
+        errors = [output.ename for output in cell.outputs if output.output_type == "error"]
+        if errors:
+            raise StepError(f"cell {number} ended the notebook by {errors[0]}", where=path)
+        if cell.execution_count is None:
+            raise StepError(f"cell {number} was never run", where=path)
+
+
+def _code_cells(notebook: nbformat.NotebookNode) -> list[tuple[int, nbformat.NotebookNode]]:
+    return [
+        (number, cell)
+        for number, cell in enumerate(notebook.cells, start=1)
+        if cell.cell_type == "code" and cell.source.strip()
+    ]
+
+
+def _calls_shell(source: str) -> bool:
+    from IPython.core.inputtransformer2 import TransformerManager
+
+    return bool(SHELL_CALLS.search(TransformerManager().transform_cell(source)))
+
+
+def _move(draft: Path, path: Path) -> None:
+    if draft.is_file():
+        with written_whole(path) as whole:
+            draft.replace(whole)

@@ -1,0 +1,144 @@
+"""Profiles: how much data, which backbone and how long, for a test, a newcomer or the competition."""
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kitlib.errors import UsageError
+from kitlib.machine import cores
+
+HOUR_S = 3600.0
+
+
+def _how(default: Any) -> Any:
+    """A field that says how to work and not what comes out: a step is not run again when it changes."""
+    return field(default=default, metadata={"how": True})
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The parameters of a run; notebooks and the command line override them by name."""
+
+    name: str
+    phantom_studies: int
+    phantom_test_studies: int
+    phantom_size: str = "demo"
+    seed: int = 2024
+    longest_px: int = 256
+    backbone: str = "resnet10t"
+    weights: str = "shipped"
+    attached_weights: str = ""
+    grey: str = "greyscale"
+    embed_batch: int = 32
+    folds: int = 5
+    family: str = "first"
+    epochs: int = 30
+    workers: int = _how(cores())
+    cell_timeout_s: float = _how(HOUR_S)
+    budget_s: float = _how(HOUR_S)
+    """Wall-clock seconds for the submission step; studies left after it get the prior."""
+
+    @property
+    def attached_dir(self) -> Path | None:
+        """The folder of attached weights, None where none is named."""
+        return Path(self.attached_weights) if self.attached_weights else None
+
+    def with_overrides(self, values: Mapping[str, Any]) -> "Profile":
+        """A copy with the named fields changed, each brought to its field's type; UsageError on others."""
+        kinds = {entry.name: entry.type for entry in dataclasses.fields(self) if entry.name != "name"}
+        for name in values:
+            known_name(name, kinds, "parameter")
+        changes = {name: _coerced(name, kinds[name], value) for name, value in values.items()}
+        return dataclasses.replace(self, **changes)
+
+    def results(self) -> dict[str, Any]:
+        """The fields on which results depend."""
+        return {
+            entry.name: getattr(self, entry.name)
+            for entry in dataclasses.fields(self)
+            if not entry.metadata.get("how")
+        }
+
+
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        Profile(
+            "smoke", 12, 4, phantom_size="smoke", longest_px=128, folds=2, epochs=3, cell_timeout_s=600.0
+        ),
+        Profile("demo", 60, 15),
+        Profile(
+            "bench", 400, 100, longest_px=320, epochs=60, cell_timeout_s=12 * HOUR_S, budget_s=9 * HOUR_S
+        ),
+        # Kaggle ends a notebook after nine hours; half an hour is kept for starting and for writing.
+        Profile(
+            "kaggle",
+            0,
+            0,
+            longest_px=384,
+            weights="auto",
+            epochs=60,
+            cell_timeout_s=9 * HOUR_S,
+            budget_s=8.5 * HOUR_S,
+        ),
+    )
+}
+
+
+def profile_named(name: str) -> Profile:
+    """The profile of that name; UsageError on an unknown one."""
+    known_name(name, PROFILES, "profile")
+    return PROFILES[name]
+
+
+def known_name(name: str, known: Iterable[str], what: str) -> None:
+    """Raise UsageError, with the nearest known name, unless `name` is one of `known`."""
+    known = list(known)
+    if name in known:
+        return
+    near = difflib.get_close_matches(str(name), known, n=1)
+    hint = f"Did you mean {near[0]!r}?" if near else f"Known are: {', '.join(known)}."
+    raise UsageError(f"unknown {what} {name!r}", hint=hint)
+
+
+def _coerced(name: str, kind: Any, value: Any) -> Any:
+    """The value in its field's type, whatever papermill, YAML or a shell made of it."""
+    try:
+        return COERCE[kind](value)
+    except (TypeError, ValueError):
+        raise UsageError(
+            f"parameter {name!r} must be {kind.__name__}, and {value!r} is {type(value).__name__}",
+            hint=f"Write, for instance, -p {name}={EXAMPLES[kind]}",
+        ) from None
+
+
+def _whole(value: Any) -> int:
+    number = float(value)
+    if isinstance(value, bool) or not number.is_integer():
+        raise ValueError(value)
+    return int(number)
+
+
+def _number(value: Any) -> float:
+    number = float(value)
+    if isinstance(value, bool) or math.isnan(number):
+        raise ValueError(value)
+    return number
+
+
+def _truth(value: Any) -> bool:
+    return ("false", "true").index(str(value).strip().lower()) == 1
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str | int | float):
+        raise TypeError(value)
+    return str(value)
+
+
+COERCE: dict[Any, Callable[[Any], Any]] = {int: _whole, float: _number, bool: _truth, str: _text}
+EXAMPLES = {int: "3", float: "0.001", bool: "true", str: "text"}

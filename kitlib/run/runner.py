@@ -1,0 +1,145 @@
+"""The six notebooks, in order, each run when its code, parameters or inputs have changed."""
+
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from tqdm.auto import tqdm
+
+from kitlib.artefacts import fingerprint, load_table, written_whole
+from kitlib.errors import StepError, UsageError
+from kitlib.run.data import repository, resolve_competition, resolve_work
+from kitlib.run.execute import execute, read_notebook
+from kitlib.run.kernel import MemoryWatch, own_kernel
+from kitlib.run.profiles import Profile, profile_named
+from kitlib.run.steps import (
+    STEPS,
+    Step,
+    done,
+    library_code,
+    manifest_path,
+    notebook_code,
+    outputs_fingerprint,
+    read_manifest,
+    write_manifest,
+)
+
+BAR = "{desc} |{bar:20}| {n_fmt}/{total_fmt} steps, {elapsed}{postfix}"
+LOG_INTERVAL_S = 30
+SUBMITTED = "calibrated blend"
+SHOWN_SCORES = {SUBMITTED: "cross-validated", "prior": "prior, no image", "1/3": "1/3 everywhere"}
+
+
+@dataclass(frozen=True)
+class Runner:
+    """Runs steps of one profile on one competition into one work folder."""
+
+    profile: Profile
+    home: Path
+    work: Path
+    parameters: Mapping[str, Any]
+    data: str
+    force: bool = False
+
+    def run(self, steps: list[Step]) -> None:
+        """Run the steps that are not done; StepError at the first that fails."""
+        interval_s = 1 if sys.stderr.isatty() else LOG_INTERVAL_S
+        with (
+            own_kernel(),
+            tqdm(total=len(steps), bar_format=BAR, mininterval=interval_s, miniters=0) as bar,
+        ):
+            for step in steps:
+                bar.set_description(step.name)
+                self._step(step, bar)
+                bar.update(1)
+
+    def _step(self, step: Step, bar: "tqdm[Any]") -> None:
+        source = self.home / "notebooks" / step.notebook
+        notebook = read_notebook(source)
+        state = self._state(step, notebook)
+        manifest = done(self.work, step.name)
+        if manifest and manifest.get("state") == state and not self.force:
+            tqdm.write(f"{step.name} is unchanged since {manifest['ended']}: skipped")
+            return
+        manifest_path(self.work, step.name).unlink(missing_ok=True)
+        started_s = time.time()
+        with MemoryWatch(bar) as memory:
+            execute(
+                source,
+                self.work / "executed" / step.notebook,
+                dict(self.parameters),
+                folder=self.home,
+                cell_timeout_s=self.profile.cell_timeout_s,
+            )
+        manifest = read_manifest(self.work, step.name)
+        if manifest is None:
+            raise StepError(f"{step.name} did not end with finish(settings)", where=source)
+        measured = {
+            "wall_s": round(time.time() - started_s, 1),
+            "peak_memory_mb": round(max(memory.peak_mb, manifest["peak_memory_mb"])),
+            "ended": time.strftime("%Y-%m-%d %H:%M"),
+        }
+        write_manifest(self.work, step.name, {**manifest, **measured, "state": state})
+        tqdm.write(f"{step.name} took {measured['wall_s']} s and {measured['peak_memory_mb']} MB")
+
+    def _state(self, step: Step, notebook: Mapping[str, Any]) -> str:
+        """Everything on which the step's results depend, in sixteen digits."""
+        read = {name: outputs_fingerprint(self.work, name) for name in step.reads}
+        return fingerprint(notebook_code(notebook), library_code(), self.profile.results(), self.data, read)
+
+
+def run(
+    profile: str = "demo",
+    *,
+    data_dir: str = "",
+    work_dir: str = "",
+    first: int = 1,
+    last: int = len(STEPS),
+    force: bool = False,
+    overrides: Mapping[str, Any] | None = None,
+) -> Path:
+    """Run steps `first` to `last` and return the work folder; UsageError, RootError or StepError."""
+    chosen = profile_named(profile).with_overrides(overrides or {})
+    steps = [step for step in STEPS if first <= step.number <= last]
+    if not steps:
+        raise UsageError(f"no step from {first} to {last}", hint=f"Steps are numbered 1 to {len(STEPS)}.")
+    home = repository()
+    if home is None:
+        raise StepError(
+            "no notebooks/ folder is here or above", where=Path.cwd(), hint="Run it in the repository."
+        )
+    work = resolve_work(chosen, work_dir)
+    competition = resolve_competition(chosen, data_dir, work)
+    parameters = {"profile": profile, "data_dir": str(competition.root), "work_dir": str(work)}
+    parameters |= {name: getattr(chosen, name) for name in overrides or {}}
+    Runner(chosen, home, work, parameters, competition.fingerprint(), force).run(steps)
+    if steps[-1] is STEPS[-1]:
+        _report(work, home / "submissions" if not work_dir else None)
+    return work
+
+
+def _report(work: Path, submissions: Path | None) -> None:
+    """Say how good the submission is and where it is; copy it to `submissions` where that folder exists."""
+    for line in score_lines(load_table(work / "05_ensembling" / "scores.parquet")):
+        tqdm.write(line)
+    path = work / "06_submission" / "submission.csv"
+    if submissions and submissions.is_dir():
+        with written_whole(submissions / path.name) as draft:
+            shutil.copyfile(path, draft)
+        path = submissions / path.name
+    tqdm.write(f"submission       {path}")
+
+
+def score_lines(scores: pd.DataFrame) -> list[str]:
+    """The submitted prediction's score beside those of the prior and of 1/3, with their intervals."""
+    rows = {row["prediction"]: row for row in scores.to_dict("records")}
+    return [
+        f"{text:16} {rows[name]['total']:.4f}  ({rows[name]['low']:.4f} to {rows[name]['high']:.4f})"
+        for name, text in SHOWN_SCORES.items()
+        if name in rows
+    ]

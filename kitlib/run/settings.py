@@ -1,0 +1,178 @@
+"""What every notebook calls first and last: `begin` makes settings of its variables, `finish` says done."""
+
+import dataclasses
+import subprocess
+import sys
+import threading
+import time
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from kitlib.artefacts import Provenance
+from kitlib.competition.root import Competition
+from kitlib.errors import StepError, UsageError
+from kitlib.machine import calm_threads
+from kitlib.run.data import attached_results, repository, resolve_cache, resolve_competition, resolve_work
+from kitlib.run.profiles import Profile, known_name, profile_named
+from kitlib.run.steps import STEPS, Step, done, manifest_path, outputs, step_named, write_manifest
+
+PLACES = ("profile", "data_dir", "work_dir")
+IPYTHON_NAMES = ("In", "Out")
+PARAMETER_TYPES = (str, int, float, bool)
+
+thread_failures: list[str] = []
+"""Exceptions that ended a thread since `begin`; papermill does not see them."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a notebook works with: its profile, its data and the folders of all steps."""
+
+    step: Step
+    profile: Profile
+    competition: Competition
+    work_dir: Path
+    started_s: float
+    attached: tuple[Path, ...] = ()
+
+    def folder(self, step: str) -> Path:
+        """The folder of a step's results."""
+        return self.work_dir / step_named(step).name
+
+    @property
+    def own_folder(self) -> Path:
+        """The folder of this step's results."""
+        return self.folder(self.step.name)
+
+    def cache(self, step: str) -> Path:
+        """The folder of a step's large files that can be made again; on Kaggle outside the working folder."""
+        return resolve_cache(self.work_dir) / step_named(step).name
+
+    def need(self, step: str, name: str) -> Path:
+        """A file that an earlier step wrote, here or in attached results; StepError where it is absent."""
+        step_named(step)
+        for root in (self.work_dir, *self.attached):
+            if (root / step / name).exists():
+                return root / step / name
+        raise StepError(
+            f"{self.step.name} needs {name!r} of {step}", where=self.folder(step), hint=f"Run {step} first."
+        )
+
+    @property
+    def is_phantom(self) -> bool:
+        """Whether the data are the kit's own phantoms."""
+        return (self.competition.root / "phantom.json").is_file()
+
+    def provenance(self, **inputs: str) -> Provenance:
+        """The provenance of what this notebook writes; `inputs` are names and fingerprints."""
+        return Provenance(self.profile.results(), inputs, self.profile.seed, self.started_s)
+
+
+def begin(step: str, names: Mapping[str, Any]) -> Settings:
+    """Check a notebook's variables, find its data and the steps before it; call it with `globals()`.
+
+    UsageError on a name that is no parameter, RootError where no data is, StepError where an earlier step is
+    missing and its notebook is not at hand (where it is, the earlier steps are run first).
+    """
+    calm_threads()
+    values = _parameters(names)
+    overrides = {name: value for name, value in values.items() if name not in PLACES}
+    profile = profile_named(values.get("profile", "demo")).with_overrides(overrides)
+    work = resolve_work(profile, values.get("work_dir", ""))
+    competition = resolve_competition(profile, values.get("data_dir", ""), work)
+    settings = Settings(step_named(step), profile, competition, work, time.time(), tuple(attached_results()))
+    _run_earlier(settings, overrides)
+    settings.own_folder.mkdir(parents=True, exist_ok=True)
+    manifest_path(work, step).unlink(missing_ok=True)
+    _watch_threads()
+    return settings
+
+
+def finish(settings: Settings) -> None:
+    """Write the step's manifest; StepError if a thread died on the way. The last call of a notebook."""
+    if thread_failures:
+        raise StepError(f"an exception ended a thread: {thread_failures[0]}", where=settings.step.name)
+    written = outputs(settings.own_folder)
+    record = settings.provenance().record()
+    write_manifest(settings.work_dir, settings.step.name, {"outputs": written, **record})
+    size_mb = sum(facts["bytes"] for facts in written.values()) / 2**20
+    tqdm.write(
+        f"{settings.step.name} is done: {len(written)} files, {size_mb:.1f} MB in {settings.own_folder}, "
+        f"{record['wall_s']:.0f} s, peak memory {record['peak_memory_mb']} MB"
+    )
+
+
+def _parameters(names: Mapping[str, Any]) -> dict[str, Any]:
+    """The notebook's parameters among its globals; UsageError on a variable that is none."""
+    known = [*PLACES, *(entry.name for entry in dataclasses.fields(Profile) if entry.name != "name")]
+    if any(isinstance(value, Settings) for value in names.values()):
+        return _parameters_again(names, known)
+    variables = {name: value for name, value in names.items() if _is_variable(name, value, known)}
+    for name, value in variables.items():
+        known_name(name, known, "parameter")
+        if name in PLACES and not isinstance(value, str):
+            raise UsageError(f"parameter {name!r} must be text, and {value!r} is {type(value).__name__}")
+    return variables
+
+
+def _parameters_again(names: Mapping[str, Any], known: list[str]) -> dict[str, Any]:
+    """The same when the cell is run a second time, among the variables of later cells."""
+    values = {name: names[name] for name in known if isinstance(names.get(name), PARAMETER_TYPES)}
+    if isinstance(profile := names.get("profile"), Profile):  # `profile = settings.profile` came in between
+        values["profile"] = profile.name
+    return values
+
+
+def _is_variable(name: str, value: Any, known: list[str]) -> bool:
+    """Whether a user set it: no module, function or class, nothing of IPython's, no constant of a module."""
+    is_code = isinstance(value, types.ModuleType) or callable(value)
+    is_constant = name.isupper() and name.lower() not in known
+    return not (is_code or is_constant or name.startswith("_") or name in IPYTHON_NAMES)
+
+
+def _run_earlier(settings: Settings, overrides: Mapping[str, Any]) -> None:
+    """Run the steps before this one where results that it reads are absent; StepError without notebooks."""
+    roots = (settings.work_dir, *settings.attached)
+    missing = [name for name in settings.step.reads if not any(done(root, name) for root in roots)]
+    if not missing:
+        return
+    home = repository()
+    if home is None:
+        raise StepError(
+            f"{settings.step.name} reads what {' and '.join(missing)} wrote, and that is not there",
+            where=settings.work_dir,
+            hint="Attach the output of those notebooks, or set work_dir to the folder that holds it.",
+        )
+    first, last = step_named(missing[0]).number, settings.step.number - 1
+    names = ", ".join(step.name for step in STEPS if first <= step.number <= last)
+    tqdm.write(f"{settings.step.name} reads what is not there yet; running first: {names}")
+    command = [sys.executable, "-m", "kitlib", "run", "--profile", settings.profile.name]
+    command += ["--from", str(first), "--to", str(last)]
+    command += ["--work", str(settings.work_dir), "--data", str(settings.competition.root)]
+    for name, value in overrides.items():
+        command += ["-p", f"{name}={value}"]
+    ended = subprocess.run(command, cwd=home, capture_output=True, text=True, check=False)
+    if ended.returncode:
+        lines = ended.stderr.strip().splitlines() or [f"exit code {ended.returncode}"]
+        raise StepError(f"an earlier step failed: {lines[-1]}", where=names)
+
+
+def _watch_threads() -> None:
+    """Record exceptions that end a thread from now on, and report them as before."""
+    thread_failures.clear()
+    if not isinstance(threading.excepthook, _Recorder):
+        threading.excepthook = _Recorder(threading.excepthook)
+
+
+@dataclass(frozen=True)
+class _Recorder:
+    report: Callable[[threading.ExceptHookArgs], Any]
+
+    def __call__(self, args: threading.ExceptHookArgs) -> None:
+        thread_failures.append(f"{args.exc_type.__name__}: {args.exc_value}")
+        self.report(args)

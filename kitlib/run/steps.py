@@ -1,0 +1,120 @@
+"""The six steps, what each reads, and the manifest that says a step is done."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import kitlib
+from kitlib.artefacts import fingerprint, fingerprint_of, is_complete, sha256, write_text
+from kitlib.errors import StepError
+from kitlib.run.profiles import known_name
+
+
+@dataclass(frozen=True)
+class Step:
+    """One notebook; it reads what the steps in `reads` wrote, and writes under `<work>/<name>/`."""
+
+    number: int
+    name: str
+    reads: tuple[str, ...] = ()
+
+    @property
+    def notebook(self) -> str:
+        """The file name of its notebook."""
+        return f"{self.name}.ipynb"
+
+
+STEPS = (
+    Step(1, "01_eda"),
+    Step(2, "02_preprocessing"),
+    Step(3, "03_embeddings", reads=("02_preprocessing",)),
+    Step(4, "04_modelling", reads=("02_preprocessing", "03_embeddings")),
+    Step(5, "05_ensembling", reads=("04_modelling",)),
+    Step(6, "06_submission", reads=("03_embeddings", "04_modelling", "05_ensembling")),
+)
+name2step = {step.name: step for step in STEPS}
+
+
+def step_named(name: str) -> Step:
+    """The step of that name; UsageError on an unknown one."""
+    known_name(name, name2step, "step")
+    return name2step[name]
+
+
+def manifest_path(root: Path, step: str) -> Path:
+    """Where a step's manifest lies under a work folder."""
+    return root / "steps" / f"{step}.json"
+
+
+def write_manifest(root: Path, step: str, manifest: dict[str, Any]) -> None:
+    """Write a step's manifest whole."""
+    write_text(manifest_path(root, step), json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+
+
+def read_manifest(root: Path, step: str) -> dict[str, Any] | None:
+    """A step's manifest, None where there is none; StepError on one that does not parse."""
+    path = manifest_path(root, step)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise StepError(f"the manifest does not parse: {error}", where=path, hint="Delete it.") from error
+
+
+def done(root: Path, step: str) -> dict[str, Any] | None:
+    """The step's manifest if every file it lists is still there in its size, else None."""
+    manifest = read_manifest(root, step)
+    if manifest is None:
+        return None
+    for name, facts in manifest["outputs"].items():
+        path = root / step / name
+        if not path.is_file() or path.stat().st_size != facts["bytes"]:
+            return None
+    return manifest
+
+
+def outputs(folder: Path) -> dict[str, dict[str, Any]]:
+    """Every file of a step's folder with its size and sha256; sidecars, which hold times, are left out."""
+    return {
+        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": _digest(path)}
+        for path in _results(folder)
+    }
+
+
+def outputs_fingerprint(root: Path, step: str) -> str:
+    """What a step wrote, in sixteen digits; "" where it is not done."""
+    manifest = read_manifest(root, step)
+    return fingerprint(manifest["outputs"]) if manifest else ""
+
+
+def notebook_code(notebook: Mapping[str, Any]) -> str:
+    """The source of a notebook's code cells, in sixteen digits."""
+    sources = [cell["source"] for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    return fingerprint(sources)
+
+
+@cache
+def library_code() -> str:
+    """The source of the kit's modules, in sixteen digits."""
+    folder = Path(kitlib.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _results(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.rglob("*")):
+        sidecar_of = path.with_suffix("")
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if path.is_file() and not hidden and not (path.suffix == ".json" and sidecar_of.is_file()):
+            yield path
+
+
+def _digest(path: Path) -> str:
+    return fingerprint_of(path) if is_complete(path) else sha256(path)

@@ -1,0 +1,41 @@
+import dataclasses
+
+import pytest
+
+from kitlib.errors import UsageError
+from kitlib.run.chosen import chosen_experiments
+from kitlib.run.profiles import profile_named
+from kitlib.training import experiments
+from kitlib.training.experiments import Experiment
+
+SMOKE = profile_named("smoke")
+
+
+@pytest.fixture
+def registered(monkeypatch):
+    own = Experiment("own", "mine", "cell_attention", {"epochs": 7}, grey="greyscale")
+    plain = Experiment("plain", "mine", "cell_attention")
+    monkeypatch.setattr(experiments, "EXPERIMENTS", {"own": own, "plain": plain})
+    return plain
+
+
+def test_the_profile_fills_what_an_experiment_leaves_open(registered):
+    profile = dataclasses.replace(SMOKE, family="mine", epochs=2, grey="equalised")
+    own, plain = chosen_experiments(profile)
+    assert (own.parameters["epochs"], own.grey) == (7, "greyscale")
+    assert (plain.parameters["epochs"], plain.grey) == (2, "equalised")
+    assert "epochs" not in registered.parameters
+
+
+def test_models_without_epochs_are_given_none():
+    chosen = chosen_experiments(SMOKE)
+    assert {entry.family for entry in chosen} == {SMOKE.family}
+    assert all("epochs" not in entry.parameters for entry in chosen if entry.model in ("prior", "svc"))
+
+
+def test_an_experiment_of_another_backbone_is_refused(monkeypatch):
+    other = Experiment("other", SMOKE.family, "svc", backbone="resnet50")
+    monkeypatch.setattr(experiments, "EXPERIMENTS", {"other": other})
+    with pytest.raises(UsageError, match="resnet50"):
+        chosen_experiments(SMOKE)
+    assert chosen_experiments(dataclasses.replace(SMOKE, backbone="resnet50"))[0].backbone == "resnet50"

@@ -1,0 +1,79 @@
+import dataclasses
+
+import pytest
+
+from kitlib.errors import UsageError
+from kitlib.run.profiles import COERCE, PROFILES, Profile, profile_named
+
+DEMO = PROFILES["demo"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("epochs", "007", 7),
+        ("epochs", 7.0, 7),
+        ("seed", "1e3", 1000),
+        ("budget_s", "1e-3", 0.001),
+        ("budget_s", 5, 5.0),
+        ("weights", "hub", "hub"),
+        ("weights", 7, "7"),
+    ],
+)
+def test_values_are_brought_to_the_type_of_their_field(name, value, expected):
+    changed = getattr(DEMO.with_overrides({name: value}), name)
+    assert changed == expected
+    assert type(changed) is type(expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("epochs", "many"), ("epochs", 2.5), ("epochs", True), ("epochs", None), ("epochs", "inf"),
+     ("budget_s", "soon"), ("budget_s", True), ("budget_s", "nan"), ("weights", None), ("weights", ["a"])],
+)  # fmt: skip
+def test_a_value_of_another_type_is_refused_with_the_name_of_the_parameter(name, value):
+    with pytest.raises(UsageError, match=f"parameter '{name}' must be"):
+        DEMO.with_overrides({name: value})
+
+
+def test_text_becomes_a_truth_value_only_when_it_says_so():
+    assert COERCE[bool]("true") is True
+    assert COERCE[bool](False) is False
+    with pytest.raises(ValueError, match="not in tuple"):
+        COERCE[bool]("yes")
+
+
+def test_a_mistyped_name_is_an_error_that_gives_the_nearest():
+    with pytest.raises(UsageError, match=r"unknown parameter 'epoch'.*'epochs'"):
+        DEMO.with_overrides({"epoch": 3})
+    with pytest.raises(UsageError, match=r"unknown profile 'smok'.*'smoke'"):
+        profile_named("smok")
+    with pytest.raises(UsageError, match="Known are: smoke, demo, bench, kaggle"):
+        profile_named("zzz")
+
+
+def test_the_name_of_a_profile_is_no_parameter():
+    with pytest.raises(UsageError, match="unknown parameter 'name'"):
+        DEMO.with_overrides({"name": "other"})
+
+
+def test_overrides_leave_the_profile_as_it_is():
+    DEMO.with_overrides({"epochs": 1})
+    assert PROFILES["demo"] == DEMO
+    assert DEMO.epochs != 1
+
+
+def test_how_to_work_is_told_from_what_comes_out():
+    faster = DEMO.with_overrides({"workers": DEMO.workers + 1, "cell_timeout_s": 1})
+    assert faster.results() == DEMO.results()
+    assert DEMO.with_overrides({"epochs": 1}).results() != DEMO.results()
+
+
+def test_every_field_can_be_given_as_text():
+    for entry in dataclasses.fields(Profile):
+        assert entry.type in COERCE
+
+
+def test_the_competition_profile_ends_before_kaggle_does():
+    assert PROFILES["kaggle"].budget_s < 9 * 3600
+    assert not PROFILES["kaggle"].phantom_studies
