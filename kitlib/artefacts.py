@@ -1,4 +1,4 @@
-"""Artefacts: files that are written whole or not at all, with their provenance, and open without running code.
+"""Artefacts: files written whole or not at all, with their provenance, that open without running code.
 
 An artefact `x.npy` has a sidecar `x.npy.json` with its sha256, what made it and from what. The sidecar is
 written last: a file without one is unfinished work and counts as absent.
@@ -71,7 +71,7 @@ def written_whole(path: Path) -> Iterator[Path]:
         yield draft
         with open(draft, "rb") as written:
             os.fsync(written.fileno())
-        os.replace(draft, path)
+        draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
 

@@ -1,0 +1,1 @@
+"""Figures and small tables from finished tables and arrays; only notebooks and commands import them."""

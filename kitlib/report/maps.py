@@ -1,0 +1,122 @@
+"""Maps of embeddings: what lies near what, in two dimensions and in all of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+from sklearn.decomposition import PCA
+
+from kitlib.report.attention import along
+from kitlib.report.style import Picture, empty_figure, look, new_figure, sequence2colour, severity2colour
+
+name2colour = {**severity2colour, **sequence2colour}
+
+
+@dataclass(frozen=True, eq=False)
+class SliceTable:
+    """All slices of all studies in one table."""
+
+    vectors: np.ndarray  # (n, d) float32
+    facts: (
+        pd.DataFrame
+    )  # n rows: study_id, sequence, position_mm (counted from the middle of the study's slices)
+
+
+class Placed(Protocol):
+    """Slices of one sequence of one study: what `embed.features.Tokens` is."""
+
+    @property
+    def vectors(self) -> np.ndarray:
+        """(n, d)."""
+
+    @property
+    def places_mm(self) -> np.ndarray:
+        """(n, 3): patient positions of the slices' centres."""
+
+
+def slice_table(study_ids: np.ndarray, tokens: Mapping[str, Sequence[Placed]]) -> SliceTable:
+    """The slices of all studies; `tokens` has, per sequence, those of each study."""
+    vectors, facts = [], []
+    for sequence, studies in tokens.items():
+        for study_id, slices in zip(study_ids, studies):
+            vectors.append(slices.vectors)
+            position_mm = along(sequence, slices.places_mm)
+            middle_mm = (position_mm.min() + position_mm.max()) / 2 if len(position_mm) else 0
+            columns = {"study_id": study_id, "sequence": sequence, "position_mm": position_mm - middle_mm}
+            facts.append(pd.DataFrame(columns))
+    return SliceTable(np.concatenate(vectors), pd.concat(facts, ignore_index=True))
+
+
+def principal_map(vectors: np.ndarray, *, seed: int = 0) -> np.ndarray:
+    """The first two principal components (n, 2) of vectors (n, d); zeros where there are fewer than three."""
+    if len(vectors) < 3:
+        return np.zeros((len(vectors), 2))
+    return PCA(2, random_state=seed).fit_transform(np.asarray(vectors, dtype=np.float64))
+
+
+def neighbour_check(slices: SliceTable, *, seed: int = 0, most: int = 2000) -> pd.DataFrame:
+    """How alike each slice's nearest neighbour in another study is, beside a slice drawn by chance.
+
+    Rows `nearest` and `by chance`; columns `same sequence` (share) and, of these, `median distance (mm)`
+    along the stack. At most `most` slices are asked, drawn with the seed.
+    """
+    rng = np.random.default_rng(seed)
+    asked = np.sort(rng.permutation(len(slices.facts))[:most])
+    facts = slices.facts.iloc[asked].reset_index(drop=True)
+    studies = facts["study_id"].to_numpy()
+    partners = {
+        "nearest": nearest_elsewhere(slices.vectors[asked], studies),
+        "by chance": np.array([_drawn_elsewhere(studies, row, rng) for row in range(len(facts))], dtype=int),
+    }
+    return pd.DataFrame({name: _alike(facts, partner) for name, partner in partners.items()}).T
+
+
+def _alike(facts: pd.DataFrame, partner: np.ndarray) -> dict[str, float]:
+    paired = partner >= 0
+    own, other = facts[paired].reset_index(drop=True), facts.iloc[partner[paired]].reset_index(drop=True)
+    same = own["sequence"] == other["sequence"]
+    apart_mm = (own["position_mm"] - other["position_mm"]).abs()[same]
+    return {"same sequence": float(same.mean()), "median distance (mm)": float(apart_mm.median())}
+
+
+def _drawn_elsewhere(studies: np.ndarray, row: int, rng: np.random.Generator) -> int:
+    others = np.flatnonzero(studies != studies[row])
+    return int(rng.choice(others)) if len(others) else -1
+
+
+def nearest_elsewhere(vectors: np.ndarray, study_ids: np.ndarray) -> np.ndarray:
+    """For each vector the index of the most similar one (cosine) of another study; -1 where there is none.
+
+    Neighbours of the same study would only say that a study resembles itself.
+    """
+    if not len(vectors):
+        return np.empty(0, dtype=int)
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit = np.asarray(vectors, dtype=np.float32) / np.maximum(lengths, 1e-12)
+    likeness = np.where(study_ids[:, None] == study_ids[None], -np.inf, unit @ unit.T)
+    return np.where(np.isfinite(likeness.max(axis=1)), likeness.argmax(axis=1), -1)
+
+
+@look
+def projection(
+    points: np.ndarray, colours: Mapping[str, pd.Series], title: str, *, axis: str = "component"
+) -> Picture:
+    """The same map (n, 2) once per colouring; severities and sequences get a legend, numbers a scale."""
+    if not len(points):
+        return empty_figure("no embedding to draw")
+    figure = new_figure(4.2 * len(colours), 4, title)
+    size = 7 if len(points) > 500 else 25
+    for axes, (name, values) in zip(figure.subplots(1, len(colours), squeeze=False)[0], colours.items()):
+        if pd.api.types.is_numeric_dtype(values):
+            dots = axes.scatter(*points.T, c=values, cmap="viridis", s=size, linewidths=0)
+            figure.colorbar(dots, ax=axes, label=name, shrink=0.8)
+        else:
+            for value, colour in name2colour.items():
+                here = points[(values == value).to_numpy()]
+                if len(here):
+                    axes.scatter(*here.T, color=colour, s=size, linewidths=0, label=value)
+            axes.legend(markerscale=2)
+        axes.set(title=f"coloured by {name}", xlabel=f"{axis} 1", ylabel=f"{axis} 2", xticks=[], yticks=[])
+    return figure

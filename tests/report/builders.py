@@ -1,0 +1,66 @@
+"""Tiny tables and stacks, and the one check that every figure must pass."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from kitlib.mri.stack import Stack
+from kitlib.report.style import Picture
+from kitlib.terms import AXIAL_T2, CELL_NAMES, CELLS, EMPTY, PROBABILITIES, group2sequence, row_ids
+
+SERIES = {"spinal": 11, "foraminal": 12, "subarticular": 13}
+
+
+def make_labels(studies: int = 12, *, seed: int = 0, empty: float = 0.1) -> pd.DataFrame:
+    random = np.random.default_rng(seed)
+    codes = random.choice(3, (studies, 25), p=(0.6, 0.25, 0.15))
+    codes[random.random(codes.shape) < empty] = EMPTY
+    index = pd.Index(np.arange(100, 100 + studies), name="study_id")
+    return pd.DataFrame(codes.astype(np.int8), index=index, columns=list(CELL_NAMES))
+
+
+def make_predictions(labels: pd.DataFrame, *, seed: int = 1) -> pd.DataFrame:
+    rows = [row for study in labels.index for row in row_ids(study)]
+    values = np.random.default_rng(seed).dirichlet((4, 1, 0.5), len(rows))
+    return pd.DataFrame(values, index=pd.Index(rows, name="row_id"), columns=list(PROBABILITIES))
+
+
+def make_landmarks(labels: pd.DataFrame) -> pd.DataFrame:
+    """One point for every labelled cell; the left has the larger x and the larger instance number."""
+    rows = []
+    for study in labels.index:
+        for cell in CELLS:
+            if labels.at[study, cell.name] != EMPTY:
+                left = cell.side == "left"
+                rows.append((study, SERIES[cell.group], 4 if left else 2, *cell, 12.0 + 4 * left, 8.0))
+    columns = ["study_id", "series_id", "instance_number", "condition", "level", "x", "y"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def make_stack(
+    slices: int = 5,
+    *,
+    sequence: str = group2sequence["spinal"],
+    first_mm: float = -10.0,
+    step_mm: float = 4.0,
+) -> Stack:
+    """Ten rows and twelve columns; instance numbers run against the stack."""
+    axial = sequence == AXIAL_T2
+    normal = np.array([0.0, 0.0, 1.0]) if axial else np.array([1.0, 0.0, 0.0])
+    return Stack(
+        pixels=np.random.default_rng(0).random((slices, 10, 12), dtype=np.float32) * 500,
+        origins_mm=(first_mm + np.arange(slices)[:, None] * step_mm) * normal,
+        row_direction=np.array([1.0, 0, 0]) if axial else np.array([0, 1.0, 0]),
+        column_direction=np.array([0, 1.0, 0]) if axial else np.array([0, 0, -1.0]),
+        spacing_mm=(0.9, 0.6),
+        instance_numbers=np.arange(slices, 0, -1),
+        files=tuple(f"{number}.dcm" for number in range(slices, 0, -1)),
+    )
+
+
+def drawn(figure: Picture) -> list[str]:
+    """Draw the figure, as a notebook would, and return the texts in it."""
+    assert isinstance(figure, Figure)
+    assert figure._repr_png_().startswith(b"\x89PNG")
+    found = {text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text"))}
+    return sorted(found - {""})
