@@ -189,9 +189,7 @@ def fingerprint(*parts: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _save(
-    path: Path, write: Callable[[Path], Any], provenance: Provenance, facts: Mapping[str, Any]
-) -> None:
+def _save(path: Path, write: Callable[[Path], Any], provenance: Provenance, facts: Mapping[str, Any]) -> None:
     path = Path(path)
     # The old sidecar goes first: a kill between the two writes must leave an unfinished artefact, never a
     # new file that stands beside the provenance of the old one.
