@@ -45,6 +45,11 @@ def resolve_cache(work: Path) -> Path:
     return Path(tempfile.gettempdir()) / "kitlib" if on_kaggle() else work
 
 
+def resolve_submission(work: Path) -> Path:
+    """The submission: in the last step's folder, on Kaggle where its scorer looks for it."""
+    return KAGGLE_WORKING / "submission.csv" if on_kaggle() else work / STEPS[-1].name / "submission.csv"
+
+
 def attached_results() -> list[Path]:
     """Work folders of earlier kernels that are attached to this one on Kaggle."""
     if not on_kaggle():

@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 
 from kitlib.artefacts import fingerprint, load_table, written_whole
 from kitlib.errors import StepError, UsageError
-from kitlib.run.data import repository, resolve_competition, resolve_work
+from kitlib.run.data import repository, resolve_competition, resolve_submission, resolve_work
 from kitlib.run.execute import execute, read_notebook
 from kitlib.run.kernel import MemoryWatch, own_kernel
 from kitlib.run.profiles import Profile, profile_named
@@ -127,7 +127,7 @@ def _report(work: Path, submissions: Path | None) -> None:
     """Say how good the submission is and where it is; copy it to `submissions` where that folder exists."""
     for line in score_lines(load_table(work / "05_ensembling" / "scores.parquet")):
         tqdm.write(line)
-    path = work / "06_submission" / "submission.csv"
+    path = resolve_submission(work)
     if submissions and submissions.is_dir():
         with written_whole(submissions / path.name) as draft:
             shutil.copyfile(path, draft)

@@ -17,7 +17,14 @@ from kitlib.artefacts import Provenance
 from kitlib.competition.root import Competition
 from kitlib.errors import StepError, UsageError
 from kitlib.machine import calm_threads
-from kitlib.run.data import attached_results, repository, resolve_cache, resolve_competition, resolve_work
+from kitlib.run.data import (
+    attached_results,
+    repository,
+    resolve_cache,
+    resolve_competition,
+    resolve_submission,
+    resolve_work,
+)
 from kitlib.run.profiles import Profile, known_name, profile_named
 from kitlib.run.steps import STEPS, Step, done, manifest_path, outputs, step_named, write_manifest
 
@@ -48,6 +55,11 @@ class Settings:
     def own_folder(self) -> Path:
         """The folder of this step's results."""
         return self.folder(self.step.name)
+
+    @property
+    def submission(self) -> Path:
+        """Where the submission goes."""
+        return resolve_submission(self.work_dir)
 
     def cache(self, step: str) -> Path:
         """The folder of a step's large files that can be made again; on Kaggle outside the working folder."""

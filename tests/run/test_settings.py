@@ -139,3 +139,10 @@ def test_on_kaggle_results_of_attached_kernels_count_and_caches_stay_outside(nam
     settings = begin("03_embeddings", names)
     assert settings.need("02_preprocessing", "series.parquet").parents[1] == attached
     assert settings.work_dir not in settings.cache("02_preprocessing").parents
+
+
+def test_the_submission_lies_in_its_step_and_on_kaggle_where_the_scorer_looks(names, monkeypatch):
+    settings = begin("01_eda", names)
+    assert settings.submission == settings.folder("06_submission") / "submission.csv"
+    monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Batch")
+    assert str(settings.submission) == "/kaggle/working/submission.csv"
