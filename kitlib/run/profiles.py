@@ -36,7 +36,7 @@ class Profile:
     embed_batch: int = 32
     folds: int = 5
     family: str = "first"
-    epochs: int = 30
+    epochs: int = 120
     workers: int = _how(cores())
     cell_timeout_s: float = _how(HOUR_S)
     budget_s: float = _how(HOUR_S)

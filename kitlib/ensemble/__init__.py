@@ -1,0 +1,1 @@
+"""Ensembling: blending, calibrating and comparing predictions, never on the studies they are judged on."""

@@ -1,0 +1,59 @@
+"""Blending: a weighted mean of models' probabilities, the weights chosen on the competition metric."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from scipy.optimize import minimize
+
+from kitlib.competition.metric import score_arrays
+from kitlib.errors import ModelError, UsageError
+
+PULL = 1.0
+"""Studies' worth of pull to equal weights: with few studies the best weights of a sample are mostly luck."""
+
+
+def fit_blend(
+    labels: np.ndarray, candidates: Mapping[str, np.ndarray], *, pull: float = PULL
+) -> dict[str, float]:
+    """Weights, 0 or more with a sum of 1, that minimise the metric of the blend on labels (n, 25).
+
+    Candidates are out-of-fold probabilities (n, 25, 3) of the same studies. The penalty is `pull` / n times
+    the squared distance to equal weights.
+    """
+    if not candidates:
+        raise UsageError("nothing to blend", hint="Give the predictions of at least one model.")
+    stacked = np.stack(list(candidates.values()))
+    equal = np.full(len(stacked), 1 / len(stacked))
+    strength = pull / max(len(labels), 1)
+
+    def loss(weights: np.ndarray) -> float:
+        blended = np.tensordot(weights, stacked, axes=1)
+        return metric(labels, blended) + strength * float(((weights - equal) ** 2).sum())
+
+    found = minimize(
+        loss, equal, method="SLSQP", bounds=[(0, 1)] * len(equal),
+        constraints={"type": "eq", "fun": lambda weights: weights.sum() - 1}, options={"ftol": 1e-7},
+    )  # fmt: skip
+    best = np.clip(found.x if np.isfinite(found.x).all() and found.fun <= loss(equal) else equal, 0, 1)
+    return dict(zip(candidates, (best / best.sum()).tolist()))
+
+
+def apply_blend(weights: Mapping[str, float], candidates: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The blend (n, 25, 3); ModelError when a model with weight has no prediction here."""
+    absent = [name for name, weight in weights.items() if weight > 0 and name not in candidates]
+    if absent:
+        raise ModelError(
+            f"no predictions of {', '.join(absent)}, which the blend needs", hint="Predict with it."
+        )
+    used = [name for name, weight in weights.items() if weight > 0]
+    return np.tensordot(
+        [weights[name] for name in used], np.stack([candidates[name] for name in used]), axes=1
+    )
+
+
+def metric(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """The competition metric; where a component has no label, the mean of the others, and 0 without any."""
+    score = score_arrays(labels, probabilities)
+    components = [score.spinal, score.foraminal, score.subarticular, score.any_severe_spinal]
+    known = [component for component in components if not np.isnan(component)]
+    return float(np.mean(known)) if known else 0.0

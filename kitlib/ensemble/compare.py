@@ -1,0 +1,96 @@
+"""Comparing on the same studies: intervals of a score, and of the difference of two, by a study bootstrap."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from kitlib.competition.metric import CODE_WEIGHTS, EPSILON, IN_GROUP, SEVERE, SPINAL, aligned
+from kitlib.errors import ModelError
+
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate on all studies; the central share of its bootstrap and the standard deviation there."""
+
+    estimate: float
+    low: float
+    high: float
+    sd: float
+
+
+def score_interval(
+    labels: pd.DataFrame,
+    predictions: pd.DataFrame,
+    *,
+    resamples: int = RESAMPLES,
+    share: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """The competition metric of predictions, and how it would move with other studies of the same kind."""
+    sums = study_sums(*aligned(labels, predictions))
+    return _interval(lambda counts: _scores(sums, counts), len(labels), resamples, share, seed)
+
+
+def difference_interval(
+    labels: pd.DataFrame,
+    first: pd.DataFrame,
+    second: pd.DataFrame,
+    *,
+    resamples: int = RESAMPLES,
+    share: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """The metric of `first` minus that of `second` on the same studies: below zero, the first is better."""
+    sums = study_sums(*aligned(labels, first)), study_sums(*aligned(labels, second))
+    return _interval(
+        lambda counts: _scores(sums[0], counts) - _scores(sums[1], counts),
+        len(labels),
+        resamples,
+        share,
+        seed,
+    )
+
+
+def study_sums(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """(2, n, 4): each study's weighted losses and weights in the metric's four components.
+
+    The metric of any multiset of studies is the mean of the four quotients of their sums.
+    """
+    weights = CODE_WEIGHTS[labels]
+    losses = _log_loss(np.take_along_axis(probabilities, labels[..., None] % 3, axis=2)[..., 0])
+    spinal = weights[:, SPINAL]
+    severe = (probabilities[:, SPINAL, SEVERE] * (spinal > 0)).max(axis=1)
+    is_severe = (labels[:, SPINAL] == SEVERE).any(axis=1)
+    any_severe = _log_loss(np.where(is_severe, severe, 1 - severe))
+    weight = np.column_stack([weights @ IN_GROUP, spinal.max(axis=1)])
+    return np.stack([np.column_stack([(weights * losses) @ IN_GROUP, any_severe * weight[:, -1]]), weight])
+
+
+def _scores(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The metric of studies drawn `counts` (resamples, n) times; NaN where a component is empty."""
+    losses, weights = counts @ sums  # (resamples, 4) each
+    quotients = np.divide(losses, weights, out=np.full_like(losses, np.nan), where=weights > 0)
+    return quotients.mean(axis=1)
+
+
+def _interval(
+    scores: Callable[[np.ndarray], np.ndarray], studies: int, resamples: int, share: float, seed: int
+) -> Interval:
+    if not studies:
+        raise ModelError("no study to compare on", hint="Give labelled studies.")
+    random = np.random.default_rng(seed)
+    counts = random.multinomial(studies, np.full(studies, 1 / studies), size=resamples).astype(np.float64)
+    drawn = scores(counts)
+    drawn = drawn[~np.isnan(drawn)]
+    tails = [(1 - share) / 2, (1 + share) / 2]
+    low, high = np.quantile(drawn, tails) if len(drawn) else (np.nan, np.nan)
+    estimate = float(scores(np.ones((1, studies)))[0])
+    return Interval(estimate, float(low), float(high), float(drawn.std()) if len(drawn) else np.nan)
+
+
+def _log_loss(probabilities: np.ndarray) -> np.ndarray:
+    return -np.log(np.clip(probabilities, EPSILON, 1 - EPSILON))

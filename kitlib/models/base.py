@@ -1,0 +1,110 @@
+"""What a model is: fitted on features and labels, asked for probabilities, saved and opened as data.
+
+A new model is a dataclass whose fields are its parameters. It derives from Model, implements the four
+underscored methods and is registered under its name; the checks here and the contract tests are then its own.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import ClassVar, Self
+
+import numpy as np
+import pandas as pd
+
+from kitlib.artefacts import Provenance, load_json, save_json
+from kitlib.competition.priors import Prior
+from kitlib.embed.features import Features
+from kitlib.errors import ModelError
+from kitlib.terms import CELL_NAMES, CELLS, EMPTY, GROUPS, SEVERITIES
+
+MODEL_FILE = "model.json"
+CURVE_COLUMNS = ("part", "epoch", "train_loss", "valid_loss")
+"""A learning curve's columns: part names the member or group that was trained; both losses may be NaN."""
+
+group2cells: dict[str, np.ndarray] = {
+    group: np.flatnonzero([cell.group == group for cell in CELLS]) for group in GROUPS
+}
+"""Positions of each condition group's cells in CELLS."""
+
+
+@dataclass
+class Model(ABC):
+    """One way from features to an (n, 25, 3) array of probabilities."""
+
+    name: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        self.prior = np.full((len(CELLS), len(SEVERITIES)), np.nan)  # NaN until fitted
+        self.curve = pd.DataFrame(columns=list(CURVE_COLUMNS))
+
+    def fit(self, features: Features, labels: np.ndarray, *, seed: int) -> Self:
+        """Fit on studies with labels (n, 25); EMPTY cells are not fitted on. Inputs are left as they are."""
+        labels = np.asarray(labels)
+        if labels.shape != (len(features), len(CELLS)):
+            raise ModelError(
+                f"labels of shape {labels.shape} do not belong to {len(features)} studies",
+                where=self.name,
+                hint=f"Give one row of {len(CELLS)} codes for each study.",
+            )
+        if (labels == EMPTY).all():
+            raise ModelError("no labelled cell to fit on", where=self.name, hint="Give it labelled studies.")
+        self.prior = Prior.fit(pd.DataFrame(labels, columns=list(CELL_NAMES))).probabilities
+        self._fit(features, labels, seed)
+        return self
+
+    def predict(self, features: Features) -> np.ndarray:
+        """Probabilities (n, 25, 3), float64: finite, and each cell's sum to one."""
+        if not np.isfinite(self.prior).all():
+            raise ModelError("the model is not fitted", where=self.name, hint="Call fit or load first.")
+        if not len(features):
+            return np.empty((0, *self.prior.shape))
+        probabilities = np.asarray(self._predict(features), dtype=np.float64)
+        if not np.isfinite(probabilities).all():
+            raise ModelError("the model predicts NaN", where=self.name, hint="Its features may hold NaN.")
+        return probabilities / probabilities.sum(axis=-1, keepdims=True)
+
+    def save(self, folder: Path, provenance: Provenance) -> None:
+        """Save the model into a folder; `model.json`, which names and completes it, is written last."""
+        self._save(Path(folder), provenance)
+        content = {"model": self.name, "parameters": asdict(self), "prior": self.prior.tolist()}
+        save_json(Path(folder) / MODEL_FILE, content, provenance)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Open what `save` wrote; ModelError if it is another kind of model."""
+        content = load_json(Path(folder) / MODEL_FILE)
+        if content["model"] != cls.name:
+            raise ModelError(
+                f"the folder holds a {content['model']}, not a {cls.name}",
+                where=folder,
+                hint="Use load_model.",
+            )
+        model = cls(**content["parameters"])
+        model.prior = np.array(content["prior"])
+        model._load(Path(folder))
+        return model
+
+    @abstractmethod
+    def _fit(self, features: Features, labels: np.ndarray, seed: int) -> None: ...
+
+    @abstractmethod
+    def _predict(self, features: Features) -> np.ndarray: ...
+
+    @abstractmethod
+    def _save(self, folder: Path, provenance: Provenance) -> None: ...
+
+    @abstractmethod
+    def _load(self, folder: Path) -> None: ...
+
+
+def embedding_width(features: Features, expected: int | None = None) -> int:
+    """The width of the embeddings, 1 where no study has a slice; ModelError if it is not the one expected."""
+    tokens = [one for studies in features.tokens.values() for one in studies if len(one.vectors)]
+    widths = {one.vectors.shape[1] for one in tokens}
+    if len(widths | {expected or width for width in widths}) > 1:
+        raise ModelError(
+            f"embeddings of width {sorted(widths)}" + (f" where {expected} was expected" if expected else ""),
+            hint="Use one backbone, the one that the model was fitted with.",
+        )
+    return expected or (widths.pop() if widths else 1)

@@ -1,0 +1,149 @@
+"""`lightgbm`: boosted trees on pooled embeddings and metadata, grown on top of the prior."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import lightgbm
+import numpy as np
+import pandas as pd
+
+from kitlib.artefacts import Provenance, load_json, load_text, save_json, save_text
+from kitlib.embed.features import Features
+from kitlib.models.base import CURVE_COLUMNS, Model, group2cells
+from kitlib.models.cell_table import CellTable
+from kitlib.models.inner import inner_splits
+from kitlib.models.sampling import check_sampling, resample
+from kitlib.terms import EMPTY, SEVERITIES, SEVERITY_WEIGHTS
+
+GROUPS_FILE = "boosters.json"
+PRIOR_COLUMNS = slice(-len(SEVERITIES), None)
+"""Where a cell's row holds its log prior, from which boosting starts."""
+
+
+@dataclass
+class LightGBMModel(Model):
+    """One booster a condition group; the number of trees is the best of a cross-validation inside."""
+
+    name: ClassVar[str] = "lightgbm"
+
+    components: int = 12
+    trees: int = 200
+    learning_rate: float = 0.04
+    leaves: int = 4
+    min_rows_a_leaf: int = 10
+    inner_parts: int = 4
+    sampling: str = "none"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_sampling(self.sampling)
+        self.boosters: dict[str, lightgbm.Booster] = {}
+
+    def _fit(self, features: Features, labels: np.ndarray, seed: int) -> None:
+        self.table = CellTable().fit(features, self.prior, components=self.components, seed=seed)
+        rows = self.table.transform(features)
+        splits = inner_splits(labels, self.inner_parts, seed=seed)
+        self.boosters, curves = {}, []
+        for group, cells in group2cells.items():
+            if (labels[:, cells] == EMPTY).all():
+                continue  # nothing to learn from: the group keeps the prior
+            curve = self._cross_validated(rows[:, cells], labels[:, cells], splits, seed)
+            curves.append(curve.assign(part=group))
+            trees = int(np.nanargmin(curve["valid_loss"])) if curve["valid_loss"].notna().any() else 0
+            if trees:
+                self.boosters[group], _ = self._grow(rows[:, cells], labels[:, cells], trees, seed)
+        self.curve = pd.concat(curves)[list(CURVE_COLUMNS)]
+
+    def _predict(self, features: Features) -> np.ndarray:
+        rows = self.table.transform(features)
+        logits = rows[..., PRIOR_COLUMNS].copy()
+        for group, booster in self.boosters.items():
+            cells = group2cells[group]
+            flat = rows[:, cells].reshape(-1, rows.shape[2])
+            logits[:, cells] += np.asarray(booster.predict(flat, raw_score=True)).reshape(-1, len(cells), 3)
+        return np.exp(logits - logits.max(axis=-1, keepdims=True))
+
+    def _cross_validated(
+        self, rows: np.ndarray, labels: np.ndarray, splits: list[tuple[np.ndarray, np.ndarray]], seed: int
+    ) -> pd.DataFrame:
+        """Mean loss by number of trees, on training and on held-out studies."""
+        curves = [
+            self._grow(rows[train], labels[train], self.trees, seed, (rows[held], labels[held]))[1]
+            for train, held in splits
+            if (labels[train] != EMPTY).any() and (labels[held] != EMPTY).any()
+        ]
+        if not curves:
+            return pd.DataFrame(columns=["epoch", "train_loss", "valid_loss"], dtype=float)
+        return pd.concat(curves).groupby("epoch", as_index=False).mean()
+
+    def _grow(
+        self,
+        rows: np.ndarray,
+        labels: np.ndarray,
+        trees: int,
+        seed: int,
+        held_out: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> tuple[lightgbm.Booster, pd.DataFrame]:
+        """A booster and its curve; rows (n, cells, columns), labels (n, cells) with EMPTY."""
+        train = _dataset(*resample(*_labelled(rows, labels), self.sampling, seed=seed))
+        sets, names = [train], ["train_loss"]
+        if held_out:
+            sets, names = [train, _dataset(*_labelled(*held_out), train)], ["train_loss", "valid_loss"]
+        losses: dict[str, dict[str, list[float]]] = {}
+        record = lightgbm.record_evaluation(losses)
+        booster = lightgbm.train(
+            self._parameters(seed), train, trees, valid_sets=sets, valid_names=names, callbacks=[record]
+        )
+        curve = pd.DataFrame({name: losses[name]["multi_logloss"] for name in names})
+        at_prior = {name: _prior_loss(one) for name, one in zip(names, sets)}
+        curve = pd.concat([pd.DataFrame([at_prior]), curve], ignore_index=True)
+        return booster, curve.rename_axis("epoch").reset_index()
+
+    def _parameters(self, seed: int) -> dict[str, Any]:
+        return {
+            "objective": "multiclass", "num_class": len(SEVERITIES), "metric": "multi_logloss",
+            "learning_rate": self.learning_rate, "num_leaves": self.leaves,
+            "min_data_in_leaf": self.min_rows_a_leaf, "lambda_l2": 5.0, "feature_fraction": 0.4,
+            "bagging_fraction": 0.7, "bagging_freq": 1, "seed": seed, "num_threads": 1,
+            "deterministic": True, "force_col_wise": True, "feature_pre_filter": False, "verbosity": -1,
+        }  # fmt: skip
+
+    def _save(self, folder: Path, provenance: Provenance) -> None:
+        self.table.save(folder, provenance)
+        for group, booster in self.boosters.items():
+            save_text(folder / f"{group}.txt", booster.model_to_string(), provenance)
+        save_json(folder / GROUPS_FILE, list(self.boosters), provenance)
+
+    def _load(self, folder: Path) -> None:
+        self.table = CellTable.load(folder, self.prior)
+        self.boosters = {
+            group: lightgbm.Booster(model_str=load_text(folder / f"{group}.txt"))
+            for group in load_json(folder / GROUPS_FILE)
+        }
+
+
+def _labelled(rows: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    labelled = labels != EMPTY
+    return rows[labelled], labels[labelled]
+
+
+def _dataset(
+    rows: np.ndarray, severities: np.ndarray, reference: lightgbm.Dataset | None = None
+) -> lightgbm.Dataset:
+    weights = np.take(SEVERITY_WEIGHTS, severities)
+    return lightgbm.Dataset(
+        rows,
+        severities,
+        weight=weights,
+        init_score=rows[:, PRIOR_COLUMNS],
+        reference=reference,
+        free_raw_data=False,
+    )
+
+
+def _prior_loss(data: lightgbm.Dataset) -> float:
+    """Weighted log loss of a data set before its first tree."""
+    severities = np.asarray(data.get_label(), dtype=int)
+    log_priors = np.reshape(np.asarray(data.get_init_score()), (len(severities), -1))
+    return float(-np.average(log_priors[np.arange(len(severities)), severities], weights=data.get_weight()))

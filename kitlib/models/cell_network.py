@@ -1,0 +1,101 @@
+"""The network of `cell_attention`: 25 questions, each looking at the slices of three sequences.
+
+For every cell and sequence, attention over slices is the sum of two terms: where (a Gaussian around a place
+in the patient, learned from an anatomical start, left and right mirrored) and what (the slice's content).
+The last layer starts at zero on top of the log prior, so an untrained network predicts the prior.
+"""
+
+import torch
+from torch import nn
+
+from kitlib.models.batches import View
+from kitlib.models.places import (
+    LATERAL_MM,
+    LATERAL_SD_MM,
+    LEVEL_FRACTION,
+    LEVEL_FRACTION_SD,
+    LEVEL_MM,
+    LEVEL_SD_MM,
+    X_MM,
+    Z_FRACTION,
+    Z_MM,
+    cell2condition,
+    cell2group,
+    cell2level,
+    cell2side,
+)
+from kitlib.terms import CONDITIONS, GROUPS, LEVELS, SEQUENCES, SEVERITIES
+
+INPUT_DROPOUT = 0.1
+
+
+class PlaceAttention(nn.Module):
+    """Log weights of slices for each cell, by place: learned centres and widths in the patient."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        lateral_mm = torch.tensor([LATERAL_MM[group] for group in GROUPS])
+        self.lateral_mm = nn.Parameter(lateral_mm[:, None].repeat(1, len(SEQUENCES)) / LATERAL_SD_MM)
+        self.fraction = nn.Parameter(torch.tensor(LEVEL_FRACTION / LEVEL_FRACTION_SD).float())
+        self.level_mm = nn.Parameter(torch.tensor(LEVEL_MM / LEVEL_SD_MM).float())
+        self.log_sharpness = nn.Parameter(torch.zeros(3))
+
+    def forward(self, view: View, sequence: int) -> torch.Tensor:
+        """(B, 25, T) for one sequence."""
+        side = torch.as_tensor(cell2side, device=view.places.device)
+        centres = torch.stack(
+            [
+                self.lateral_mm[cell2group, sequence] * side,
+                self.fraction[cell2level],
+                self.level_mm[cell2level],
+            ]
+        )
+        units = view.places.new_tensor([LATERAL_SD_MM, LEVEL_FRACTION_SD, LEVEL_SD_MM])
+        places = (view.places / units)[..., [X_MM, Z_FRACTION, Z_MM]]
+        offsets = places[:, None] - centres.T[None, :, None]  # (B, 25, T, 3)
+        return -0.5 * (offsets * self.log_sharpness.exp()).square().sum(-1)
+
+
+class CellNetwork(nn.Module):
+    """Logits (B, 25, 3) of a batch's views."""
+
+    def __init__(self, *, inputs: int, width: int, dropout: float, log_prior: torch.Tensor) -> None:
+        super().__init__()
+        self.log_prior = nn.Buffer(log_prior)  # (25, 3)
+        self.project = nn.ModuleList(nn.Linear(inputs, width) for _ in SEQUENCES)
+        self.where = PlaceAttention()
+        self.condition = nn.Embedding(len(CONDITIONS), width)
+        self.level = nn.Embedding(len(LEVELS), width)
+        self.absent = nn.Parameter(torch.zeros(len(SEQUENCES), width))
+        self.key = nn.Linear(width, width)
+        self.gate = nn.Linear(width, len(SEQUENCES) * width)
+        self.hidden = nn.Linear(len(SEQUENCES) * width, width)
+        self.drop_input = nn.Dropout(INPUT_DROPOUT)
+        self.drop = nn.Dropout(dropout)
+        self.last = nn.Linear(width, len(SEVERITIES))
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)
+
+    def forward(self, views: list[View]) -> torch.Tensor:
+        """Logits (B, 25, 3)."""
+        query = self.query()
+        contexts = [self.attend(sequence, view, query)[0] for sequence, view in enumerate(views)]
+        seen = torch.cat(contexts, dim=-1) * (1 + self.gate(query))
+        hidden = nn.functional.gelu(self.hidden(seen) + query)
+        return self.log_prior + self.last(self.drop(hidden))
+
+    def query(self) -> torch.Tensor:
+        """The 25 questions (25, width): a condition at a level."""
+        return self.condition.weight[cell2condition] + self.level.weight[cell2level]
+
+    def attend(self, sequence: int, view: View, query: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """What each cell sees of one sequence (B, 25, width), and its weights over slices (B, 25, T)."""
+        slices = self.project[sequence](self.drop_input(view.vectors))
+        what = torch.einsum("cw,btw->bct", query, self.key(slices)) / query.shape[-1] ** 0.5
+        scores = self.where(view, sequence) + what
+        scores = scores.masked_fill(~view.present[:, None], -torch.inf)
+        # A view without slices has only -inf, whose softmax is NaN: its weights are zero.
+        weights = torch.nan_to_num(scores.softmax(-1)) if scores.shape[-1] else scores
+        context = torch.einsum("bct,btw->bcw", weights, slices)
+        absent = ~view.present.any(-1)[:, None, None]
+        return torch.where(absent, self.absent[sequence], context), weights

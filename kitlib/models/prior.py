@@ -1,0 +1,30 @@
+"""The model that looks at no image: the mark that every other model has to beat."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from kitlib.artefacts import Provenance
+from kitlib.embed.features import Features
+from kitlib.models.base import Model
+
+
+@dataclass
+class PriorModel(Model):
+    """Weighted frequency of each severity per condition group and level, the same for every study."""
+
+    name: ClassVar[str] = "prior"
+
+    def _fit(self, features: Features, labels: np.ndarray, seed: int) -> None:
+        """Nothing is left to do: the base class has counted the labels."""
+
+    def _predict(self, features: Features) -> np.ndarray:
+        return np.tile(self.prior, (len(features), 1, 1))
+
+    def _save(self, folder: Path, provenance: Provenance) -> None:
+        """Nothing beyond `model.json`."""
+
+    def _load(self, folder: Path) -> None:
+        """Nothing beyond `model.json`."""

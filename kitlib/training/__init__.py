@@ -1,0 +1,1 @@
+"""Training: whole-study folds, experiments as data, and cross-validation that resumes."""

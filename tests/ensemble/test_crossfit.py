@@ -1,0 +1,70 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kitlib.artefacts import Provenance
+from kitlib.competition.metric import score
+from kitlib.competition.submission import to_array
+from kitlib.ensemble.crossfit import Ensemble, crossfit
+from kitlib.ensemble.scores import score_table
+from kitlib.errors import ModelError
+from kitlib.terms import PROBABILITIES
+from kitlib.training.folds import make_folds
+from tests.ensemble.builders import make_label_table, make_table
+
+LABELS = make_label_table(90)
+FOLDS = make_folds(LABELS, 3, seed=0)
+TABLES = {
+    "sharp": make_table(LABELS, skill=1.2, sharpness=3.0, seed=1),
+    "dull": make_table(LABELS, skill=1.2, sharpness=0.3, seed=2),
+}
+
+
+def test_the_ensemble_beats_its_members_on_studies_it_was_not_fitted_on() -> None:
+    fitted = crossfit(LABELS, FOLDS, TABLES)
+    best = min(score(LABELS, table).total for table in TABLES.values())
+    assert score(LABELS, fitted.calibrated).total < best
+    assert list(fitted.calibrated.columns) == [*PROBABILITIES, "model", "fold"]
+    assert fitted.weights().index.tolist() == ["0", "1", "2", "all"]
+    np.testing.assert_allclose(fitted.weights().sum(axis=1), 1)
+
+
+def test_a_folds_own_labels_are_not_used_for_it() -> None:
+    labels = LABELS.copy()
+    judged = FOLDS.index[FOLDS == 1]
+    labels.loc[judged] = (labels.loc[judged] + 1) % 3
+    plain, changed = (crossfit(table, FOLDS, TABLES).calibrated for table in (LABELS, labels))
+    of_fold = plain["fold"] == 1
+    pd.testing.assert_frame_equal(plain[of_fold], changed[of_fold])
+    assert not plain[~of_fold].equals(changed[~of_fold])
+
+
+def test_rows_are_joined_by_name_not_by_place() -> None:
+    shuffled = {name: table.sample(frac=1, random_state=3) for name, table in TABLES.items()}
+    pd.testing.assert_frame_equal(
+        crossfit(LABELS, FOLDS, TABLES).calibrated,
+        crossfit(LABELS.sample(frac=1, random_state=4), FOLDS, shuffled).calibrated,
+    )
+
+
+def test_a_missing_prediction_is_named() -> None:
+    short = {**TABLES, "dull": TABLES["dull"].iloc[1:]}
+    with pytest.raises(ModelError, match=r"1 cells have no prediction \(dull, first 100_spinal_canal"):
+        crossfit(LABELS, FOLDS, short)
+
+
+def test_save_and_load_agree(tmp_path: Path) -> None:
+    ensemble = crossfit(LABELS, FOLDS, TABLES).final
+    ensemble.save(tmp_path / "ensemble.json", Provenance())
+    arrays = {name: to_array(LABELS.index, table) for name, table in TABLES.items()}
+    np.testing.assert_allclose(
+        Ensemble.load(tmp_path / "ensemble.json").apply(arrays), ensemble.apply(arrays)
+    )
+
+
+def test_the_table_of_scores_has_a_row_a_prediction() -> None:
+    table = score_table(LABELS, TABLES)
+    assert table["prediction"].tolist() == ["sharp", "dull"]
+    assert ((table["low"] < table["total"]) & (table["total"] < table["high"])).all()

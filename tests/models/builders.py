@@ -1,0 +1,70 @@
+"""Features with a signal planted where anatomy has it: a cell's severity shifts the slices that show it."""
+
+import numpy as np
+import pandas as pd
+
+from kitlib.embed.features import Features, Tokens
+from kitlib.terms import AXIAL_T2, CELLS, EMPTY, LEVELS, SAGITTAL_T1, SAGITTAL_T2
+
+WIDTH = 12
+SEVERITY_SHARES = (0.65, 0.2, 0.15)
+
+
+def make_labels(studies: int = 24, *, seed: int = 0, empty_share: float = 0.05) -> np.ndarray:
+    """(n, 25) severity codes, some of them EMPTY; the spine's general state makes a study's cells alike."""
+    random = np.random.default_rng(seed)
+    state = random.normal(size=(studies, 1)) + random.normal(size=(studies, len(CELLS)))
+    thresholds = np.quantile(state, np.cumsum(SEVERITY_SHARES)[:-1]) if studies else np.zeros(2)
+    labels = np.searchsorted(thresholds, state).astype(np.int8)
+    labels[random.random(labels.shape) < empty_share] = EMPTY
+    return labels
+
+
+def make_features(
+    labels: np.ndarray, *, seed: int = 0, strength: float = 3.0, missing: dict[str, list[int]] | None = None
+) -> Features:
+    """Nine slices a sagittal and fifteen an axial series; `missing` lists the studies without a sequence."""
+    random = np.random.default_rng(seed)
+    directions = np.random.default_rng(99).normal(size=(len(CELLS), WIDTH))
+    tokens: dict[str, list[Tokens]] = {SAGITTAL_T1: [], SAGITTAL_T2: [], AXIAL_T2: []}
+    for study, severities in enumerate(labels):
+        shift_mm = random.normal(0, 100, size=3)
+        for sequence, series in tokens.items():
+            absent = study in (missing or {}).get(sequence, [])
+            places_mm = np.zeros((0, 3)) if absent else _places_mm(sequence)
+            vectors = random.normal(size=(len(places_mm), WIDTH))
+            for cell, direction, severity in zip(CELLS, directions, severities.clip(0)):
+                seen = _visibility(sequence, cell.group, cell.level, cell.side, places_mm)
+                vectors += strength * severity * seen[:, None] * direction / WIDTH**0.5
+            series.append(Tokens(vectors.astype(np.float32), places_mm + shift_mm))
+    return Features(np.arange(len(labels)) * 7 + 1000, tokens, make_metadata(len(labels), random))
+
+
+def make_metadata(studies: int, random: np.random.Generator) -> pd.DataFrame:
+    table = pd.DataFrame(
+        {
+            "t1_slices": random.integers(9, 20, studies).astype(float),
+            "axial_step_mm": random.normal(4.5, 0.5, studies),
+            "sequences": random.choice(["t1+t2", "t1+t2+axial"], studies).astype(object),
+        },
+        index=pd.Index(np.arange(studies) * 7 + 1000, name="study_id"),
+    )
+    return table.mask(random.random(table.shape) < 0.1)
+
+
+def _places_mm(sequence: str) -> np.ndarray:
+    places = np.zeros((15, 3)) if sequence == AXIAL_T2 else np.zeros((9, 3))
+    if sequence == AXIAL_T2:
+        places[:, 2] = np.linspace(-80, 80, len(places))
+    else:
+        places[:, 0] = np.linspace(-20, 20, len(places))
+    return places
+
+
+def _visibility(sequence: str, group: str, level: str, side: str | None, places_mm: np.ndarray) -> np.ndarray:
+    """How much of a cell each slice shows, 0 to 1."""
+    if sequence == AXIAL_T2:
+        centre = (2 - LEVELS.index(level)) * 32.0
+        return np.exp(-(((places_mm[:, 2] - centre) / 12) ** 2)) * (group != "foraminal")
+    centre = {None: 0.0, "left": 15.0, "right": -15.0}[side]
+    return np.exp(-(((places_mm[:, 0] - centre) / 6) ** 2)) * (group != "subarticular")

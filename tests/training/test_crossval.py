@@ -1,0 +1,169 @@
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+
+from kitlib.artefacts import fingerprint_of
+from kitlib.competition.submission import to_array
+from kitlib.embed.features import Features, Tokens
+from kitlib.errors import ModelError
+from kitlib.models.base import CURVE_COLUMNS
+from kitlib.models.prior import PriorModel
+from kitlib.terms import CELL_NAMES, PROBABILITIES, row_ids
+from kitlib.training import crossval
+from kitlib.training.crossval import features_digest, learning_curves, load_fold_models, run_experiment
+from kitlib.training.experiments import Experiment
+from kitlib.training.folds import make_folds
+from tests.models.builders import make_features, make_labels
+
+CODES = make_labels(12)
+FEATURES = make_features(CODES)
+LABELS = pd.DataFrame(CODES, index=pd.Index(FEATURES.study_ids, name="study_id"), columns=list(CELL_NAMES))
+FOLDS = make_folds(LABELS, 3, seed=0)
+EXPERIMENTS = [
+    Experiment("prior", "trial", "prior"),
+    Experiment("boosted", "trial", "lightgbm", {"trees": 4, "components": 3, "inner_parts": 2}),
+    Experiment("sampled", "trial", "svc", {"components": 3, "inner_parts": 2, "sampling": "smote"}),
+    Experiment("neural", "trial", "cell_attention", {"epochs": 2, "members": 2, "width": 8}),
+    Experiment("untrained", "trial", "cell_attention", {"epochs": 0, "members": 1, "width": 2}),
+]
+
+
+def run(
+    experiment: Experiment,
+    out: Path,
+    features: Features = FEATURES,
+    labels: pd.DataFrame = LABELS,
+    **options: int,
+) -> pd.DataFrame:
+    settings = {"seed": 0, "progress": False, **options}
+    return run_experiment(experiment, features, labels, FOLDS, out, **settings)  # type: ignore[arg-type]
+
+
+def test_every_study_is_predicted_once_by_the_fold_that_held_it_out(tmp_path: Path) -> None:
+    oof = run(EXPERIMENTS[0], tmp_path)
+    assert sorted(oof.index) == sorted(row for study in FEATURES.study_ids for row in row_ids(study))
+    assert list(oof.columns) == [*PROBABILITIES, "model", "fold"]
+    assert set(oof["model"]) == {"prior"}
+    folds = oof["fold"].groupby([int(row.split("_")[0]) for row in oof.index]).first()
+    assert folds.to_dict() == FOLDS.to_dict()
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda entry: entry.name)
+def test_a_label_planted_in_a_judged_study_changes_nothing(experiment: Experiment, tmp_path: Path) -> None:
+    """The other predictions of its fold, and its own from its own features, know nothing of it."""
+    judged = int(np.flatnonzero(FOLDS.to_numpy() == 1)[0])
+    study_id = FEATURES.study_ids[judged]
+    plain = run(experiment, tmp_path / "plain")
+    labels = LABELS.copy()
+    labels.loc[study_id] = (labels.loc[study_id] + 1) % 3
+    relabelled = run(experiment, tmp_path / "relabelled", labels=labels)
+    planted = run(experiment, tmp_path / "planted", features=with_planted_labels(judged), labels=labels)
+
+    of_fold = plain["fold"] == 1
+    own = plain.index.isin(row_ids(study_id))
+    values = list(PROBABILITIES)
+    pd.testing.assert_frame_equal(relabelled.loc[of_fold, values], plain.loc[of_fold, values])
+    pd.testing.assert_frame_equal(planted.loc[of_fold & ~own, values], plain.loc[of_fold & ~own, values])
+
+
+def with_planted_labels(study: int) -> Features:
+    """A study whose embeddings and metadata shout its labels."""
+    tokens = {name: list(studies) for name, studies in FEATURES.tokens.items()}
+    for studies in tokens.values():
+        loud = studies[study].vectors + 50 * float(CODES[study].sum())
+        studies[study] = Tokens(loud, studies[study].places_mm)
+    metadata = FEATURES.metadata.copy()
+    metadata.iloc[study, metadata.columns.get_loc("axial_step_mm")] = 1e6
+    return Features(FEATURES.study_ids, tokens, metadata)
+
+
+def test_fitting_never_touches_the_held_out_studies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def remember(_: PriorModel, features: Features, *__: object) -> None:
+        seen.append(set(features.study_ids))
+
+    monkeypatch.setattr(PriorModel, "_fit", remember)
+    run(EXPERIMENTS[0], tmp_path)
+    for fold, studies in enumerate(seen):
+        assert studies == set(FOLDS.index[fold != FOLDS])
+
+
+def test_a_finished_fold_is_not_fitted_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = run(EXPERIMENTS[0], tmp_path)
+    (tmp_path / "prior" / "fold1" / "oof.parquet.json").unlink()  # as if it had been interrupted
+    fitted = count_fits(monkeypatch)
+    pd.testing.assert_frame_equal(run(EXPERIMENTS[0], tmp_path), first)
+    assert fitted == [1]
+
+
+@pytest.mark.parametrize("change", ["seed", "labels", "features", "parameters"])
+def test_a_fold_made_from_something_else_is_fitted_again(
+    change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(EXPERIMENTS[4], tmp_path)
+    fitted = count_fits(monkeypatch)
+    labels = LABELS.replace({0: 1}) if change == "labels" else LABELS
+    features = with_planted_labels(0) if change == "features" else FEATURES
+    experiment = EXPERIMENTS[4].with_parameters(epochs=1) if change == "parameters" else EXPERIMENTS[4]
+    run(experiment, tmp_path, features, labels, seed=int(change == "seed"))
+    assert fitted == [0, 1, 2]
+
+
+def count_fits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    fitted: list[int] = []
+    run_fold = crossval._run_fold
+
+    def counted(*arguments: object) -> None:
+        fitted.append(arguments[5])  # type: ignore[arg-type]
+        run_fold(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(crossval, "_run_fold", counted)
+    return fitted
+
+
+def test_fold_models_are_saved_and_predict_the_same(tmp_path: Path) -> None:
+    oof = run(EXPERIMENTS[1], tmp_path)
+    for fold, model in enumerate(load_fold_models(tmp_path / "boosted")):
+        judged = np.flatnonzero(FOLDS.to_numpy() == fold)
+        expected = to_array(FEATURES.study_ids[judged], oof)
+        np.testing.assert_allclose(model.predict(FEATURES.take(judged)), expected, atol=1e-9)
+    with pytest.raises(ModelError, match="no fold is saved"):
+        load_fold_models(tmp_path / "nothing")
+
+
+def test_learning_curves_of_all_folds_stand_in_one_table(tmp_path: Path) -> None:
+    run(EXPERIMENTS[3], tmp_path)
+    curves = learning_curves(tmp_path / "neural")
+    assert list(curves.columns) == ["experiment", "fold", *CURVE_COLUMNS]
+    assert set(curves["fold"]) == {0, 1, 2}
+    run(EXPERIMENTS[0], tmp_path)
+    assert learning_curves(tmp_path / "prior").empty
+
+
+def test_folds_at_the_same_time_give_what_one_after_the_other_gives(tmp_path: Path) -> None:
+    run(EXPERIMENTS[0], tmp_path / "one")
+    with joblib.parallel_config(backend="threading"):  # a process would import torch for seconds
+        run(EXPERIMENTS[0], tmp_path / "two", workers=2)
+    files = [tmp_path / name / "prior" / "oof.parquet" for name in ("one", "two")]
+    assert fingerprint_of(files[0]) == fingerprint_of(files[1])
+
+
+def test_a_study_without_a_fold_or_labels_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="1 of 12 studies have no labels"):
+        run(EXPERIMENTS[0], tmp_path, labels=LABELS.iloc[1:])
+    with pytest.raises(ModelError, match="stands twice"):
+        run(EXPERIMENTS[0], tmp_path, features=FEATURES.take([0, 0]))
+
+
+def test_the_digest_sees_embeddings_places_and_metadata() -> None:
+    digests = {
+        features_digest(FEATURES),
+        features_digest(with_planted_labels(0)),
+        features_digest(FEATURES.take([0])),
+    }
+    assert len(digests) == 3
+    assert features_digest(make_features(CODES)) == features_digest(FEATURES)
