@@ -43,8 +43,12 @@ def correlation() -> np.ndarray:
     return matrix
 
 
-def draw_grades(studies: int, rng: np.random.Generator) -> np.ndarray:
-    """Continuous severities (n, 25) in [0, 3): the whole part is the code, the rest how far it has gone."""
+def draw_grades(studies: int, rng: np.random.Generator, *, evenness: float = 0.0) -> np.ndarray:
+    """Continuous severities (n, 25) in [0, 3): the whole part is the code, the rest how far it has gone.
+
+    `evenness` is the share of cells that are drawn evenly from [0, 3) instead, each for itself: a network
+    that is to learn what a narrowing looks like needs more of them than nature has.
+    """
     latent = rng.standard_normal((studies, len(CELLS))) @ np.linalg.cholesky(correlation()).T
     quantile = norm.cdf(latent)
     upper = PREVALENCE.cumsum(axis=1)[:, :2]
@@ -52,7 +56,10 @@ def draw_grades(studies: int, rng: np.random.Generator) -> np.ndarray:
     code = (quantile[..., None] > upper).sum(axis=-1)
     start = np.take_along_axis(lower.T, code, axis=0)
     width = np.take_along_axis(PREVALENCE.T, code, axis=0)
-    return code + np.clip((quantile - start) / width, 0.0, 0.999)
+    grades = code + np.clip((quantile - start) / width, 0.0, 0.999)
+    if not evenness:
+        return grades
+    return np.where(rng.random(grades.shape) < evenness, rng.uniform(0, 3, grades.shape), grades)
 
 
 def draw_uncovered(studies: int, rng: np.random.Generator) -> np.ndarray:

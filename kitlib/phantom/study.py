@@ -49,12 +49,17 @@ class PhantomStudy:
 
 
 def draw_study(
-    study_id: int, *, seed: int, size: str = "demo", missing_rate: float = MISSING_RATE
+    study_id: int,
+    *,
+    seed: int,
+    size: str = "demo",
+    missing_rate: float = MISSING_RATE,
+    evenness: float = 0.0,
 ) -> PhantomStudy:
-    """Draw a study; the same id, seed and size give the same study."""
+    """Draw a study; the same arguments give the same study. `evenness` is that of `draw_grades`."""
     dimensions = size_named(size)
     lots, body, *scans = (np.random.default_rng([seed, study_id, part]) for part in range(2 + len(SEQUENCES)))
-    grades, uncovered = draw_grades(1, lots), draw_uncovered(1, lots)
+    grades, uncovered = draw_grades(1, lots, evenness=evenness), draw_uncovered(1, lots)
     missing = lots.choice(SEQUENCES) if lots.random() < missing_rate else None
     if missing == AXIAL_T2:
         uncovered[:] = len(LEVELS)

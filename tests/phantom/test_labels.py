@@ -76,3 +76,11 @@ def test_real_table(real_dir, labels: np.ndarray) -> None:
     difference = (codes.corr(method="spearman") - drawn.corr(method="spearman")).abs().to_numpy()
     assert np.median(difference) < 0.06
     assert np.quantile(difference, 0.9) < 0.13
+
+
+def test_even_grades_are_as_often_severe_as_normal_and_leave_the_rest_as_it_was() -> None:
+    plain = draw_grades(2000, np.random.default_rng(1))
+    even = draw_grades(2000, np.random.default_rng(1), evenness=0.5)
+    changed = plain != even
+    assert abs(changed.mean() - 0.5) < 0.01
+    assert np.abs(np.bincount(even[changed].astype(int), minlength=3) / changed.sum() - 1 / 3).max() < 0.01

@@ -1,0 +1,88 @@
+"""Embedding many series: slices batched across series, loaded in the background while the network works."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TypeVar
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from kitlib.embed.backbone import Backbone
+from kitlib.embed.store import EmbeddingStore
+from kitlib.prepare.volumes import VolumeCache
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+LOADED_AHEAD = 8  # series; a bound on memory
+
+
+@dataclass
+class Job:
+    """One series on its way to the store."""
+
+    study_id: int
+    series_id: int
+    volume: str  # fingerprint of the prepared volume
+    images: np.ndarray  # (n, px, px)
+    places_mm: np.ndarray  # (n, 3)
+    vectors: list[np.ndarray] = field(default_factory=list)  # so far, (d,) each
+
+
+def embed_series(
+    store: EmbeddingStore, backbone: Backbone, cache: VolumeCache, series: pd.DataFrame, *, batch: int = 64
+) -> None:
+    """Embed each row of `series` (study_id, series_id) that the store lacks or holds of an older volume."""
+    keys: list[tuple[int, int]] = list(series[["study_id", "series_id"]].itertuples(index=False, name=None))
+    todo = [key for key in keys if not store.is_current(*key, cache.fingerprint(*key))]
+
+    def load(key: tuple[int, int]) -> Job:
+        stacks = cache.stacks(*key)
+        images = [backbone.images(stack, store.spec.grey) for stack in stacks]
+        return Job(
+            *key,
+            cache.fingerprint(*key),
+            np.concatenate([np.zeros((0, backbone.input_px, backbone.input_px), np.uint8), *images]),
+            np.concatenate([np.zeros((0, 3)), *(stack.centres_mm for stack in stacks)]),
+        )
+
+    with tqdm(total=len(keys), initial=len(keys) - len(todo), desc="embeddings", mininterval=1) as bar:
+        for job in embedded(backbone, prefetched(load, todo), batch):
+            vectors = np.stack([np.zeros(backbone.width), *job.vectors])[1:]  # (0, d) where there is no slice
+            store.add(job.study_id, job.series_id, vectors, job.places_mm, job.volume)
+            bar.update()
+
+
+def embedded(backbone: Backbone, jobs: Iterable[Job], batch: int) -> Iterator[Job]:
+    """Jobs whose vectors are complete; each batch of slices is full, whatever series they are of."""
+    waiting: deque[Job] = deque()
+
+    def slices() -> Iterator[tuple[Job, np.ndarray]]:
+        for job in jobs:
+            waiting.append(job)
+            yield from ((job, image) for image in job.images)
+
+    stream = slices()
+    while group := list(islice(stream, batch)):
+        for (job, _), vector in zip(group, backbone.embed(np.stack([image for _, image in group]))):
+            job.vectors.append(vector)
+        while waiting and len(waiting[0].vectors) == len(waiting[0].images):
+            yield waiting.popleft()
+    yield from waiting
+
+
+def prefetched(
+    load: Callable[[Task], Result], tasks: Iterable[Task], ahead: int = LOADED_AHEAD
+) -> Iterator[Result]:
+    """Results in the order of the tasks, loaded in a thread while the caller works on those before."""
+    with ThreadPoolExecutor(1) as pool:
+        loading: deque = deque()
+        for task in tasks:
+            loading.append(pool.submit(load, task))
+            if len(loading) > ahead:
+                yield loading.popleft().result()
+        while loading:
+            yield loading.popleft().result()

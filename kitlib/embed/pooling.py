@@ -1,0 +1,20 @@
+"""Pooling: from any number of slices to one vector a study."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from kitlib.embed.features import Features, Tokens
+from kitlib.terms import SEQUENCES
+
+
+def average_pool(tokens: Sequence[Tokens]) -> np.ndarray:
+    """Mean over each study's slices: (n, d) float32, zeros where there are none."""
+    width = tokens[0].vectors.shape[1] if tokens else 0
+    means = [one.vectors.mean(axis=0) if len(one) else np.zeros(width) for one in tokens]
+    return np.asarray(means, np.float32).reshape(len(tokens), width)
+
+
+def pooled_features(features: Features) -> np.ndarray:
+    """The averages of all sequences side by side, in the order of SEQUENCES: (n, 3 d)."""
+    return np.concatenate([average_pool(features.tokens[sequence]) for sequence in SEQUENCES], axis=1)

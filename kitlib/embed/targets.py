@@ -1,0 +1,100 @@
+"""What a slice of a phantom can teach: where it lies, and the severities of the cells that it shows.
+
+A slice has one of PLACES and shows some of thirteen FINDINGS: on sagittal T2 through the canal its five
+levels, on sagittal T1 through a foramen that side's five, on axial T2 at a disc the canal and both recesses.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kitlib.embed.view import stack_images
+from kitlib.mri.stack import Stack
+from kitlib.phantom.study import PhantomStudy
+from kitlib.prepare.volumes import prepare
+from kitlib.terms import AXIAL_T2, CELLS, EMPTY, LEVELS, SAGITTAL_T1, SAGITTAL_T2, SEQUENCES, Cell
+
+AXIAL_FINDINGS = ("spinal_canal_stenosis", "left_subarticular_stenosis", "right_subarticular_stenosis")
+FINDINGS = (
+    *(f"canal {level}" for level in LEVELS),
+    *(f"foramen {level}" for level in LEVELS),
+    *(f"axial {condition}" for condition in AXIAL_FINDINGS),
+)
+PLACES = (
+    *(f"{sequence} elsewhere" for sequence in SEQUENCES),
+    "canal",
+    "foramen",
+    *(f"axial at {level}" for level in LEVELS),
+)
+AXIAL_PLACES = (SEQUENCES.index(AXIAL_T2), *range(5, 10))
+SAGITTAL_REACH_MM = 5.0  # slices 4.5 mm apart: one or two pass through a structure
+AXIAL_REACH_MM = 5.0
+mirrored_findings = [*range(11), 12, 11]
+"""The findings of an axial image whose left and right were exchanged."""
+
+
+@dataclass(frozen=True, eq=False)
+class Slices:
+    """Slices with their targets; `studies` tells which of them belong together."""
+
+    images: np.ndarray  # (n, px, px) uint8
+    places: np.ndarray  # (n,) int64, index into PLACES
+    findings: np.ndarray  # (n, 13) int64, severity or EMPTY where the slice does not show it
+    openings_mm: np.ndarray  # (n, 13) float32, what is open there; NaN where the slice does not show it
+    studies: np.ndarray  # (n,) int64
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def take(self, index: np.ndarray) -> "Slices":
+        """These slices (positions or a mask)."""
+        return Slices(*(getattr(self, name)[index] for name in self.__annotations__))
+
+    @classmethod
+    def joined(cls, parts: list["Slices"]) -> "Slices":
+        """Several studies as one."""
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in cls.__annotations__))
+
+
+def study_slices(study: PhantomStudy, px: int, view: str, longest_px: int) -> Slices:
+    """All slices of a phantom as embedding sees them, with their targets."""
+    marks = {Cell(row["condition"], row["level"]): row for row in study.landmarks.to_dict("records")}
+    parts = []
+    for series in study.series:
+        for stack in prepare(list(series.stacks), longest_px):
+            targets = stack_targets(stack, series.sequence, marks, study.labels)
+            images = stack_images(stack, px, view=view)
+            parts.append(Slices(images, *targets, np.full(len(stack), study.study_id)))
+    return Slices.joined(parts)
+
+
+def stack_targets(
+    stack: Stack, sequence: str, marks: Mapping[Cell, Mapping[Any, Any]], labels: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Places (n,), findings and openings (n, 13) of a stack's slices, from landmarks and the 25 labels."""
+    findings = np.full((len(stack), len(FINDINGS)), EMPTY)
+    places = np.full(len(stack), SEQUENCES.index(sequence))
+    openings_mm = np.full(findings.shape, np.nan, np.float32)
+    for index, cell in enumerate(CELLS):
+        finding, place, reach_mm = _shown(cell, sequence)
+        if finding is not None and cell in marks:
+            point = np.array([marks[cell][axis] for axis in ("x_mm", "y_mm", "z_mm")])
+            near = np.abs(stack.positions_mm - point @ stack.normal) <= reach_mm
+            findings[near, finding] = labels[index]
+            openings_mm[near, finding] = marks[cell]["opening_mm"]
+            places[near] = place
+    return places, findings, openings_mm
+
+
+def _shown(cell: Cell, sequence: str) -> tuple[int | None, int, float]:
+    """The finding and place of a cell in a sequence, how near a slice must be; None where there is none."""
+    level = LEVELS.index(cell.level)
+    if sequence == AXIAL_T2 and cell.condition in AXIAL_FINDINGS:
+        return 10 + AXIAL_FINDINGS.index(cell.condition), 5 + level, AXIAL_REACH_MM
+    if sequence == SAGITTAL_T2 and cell.group == "spinal":
+        return level, 3, SAGITTAL_REACH_MM
+    if sequence == SAGITTAL_T1 and cell.group == "foraminal":
+        return 5 + level, 4, SAGITTAL_REACH_MM
+    return None, 0, 0.0

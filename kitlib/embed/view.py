@@ -1,0 +1,45 @@
+"""What a backbone sees of a slice: the whole of it or its middle, resized to a square."""
+
+import cv2
+import numpy as np
+
+from kitlib.errors import UsageError
+from kitlib.mri.geometry import Plane
+from kitlib.mri.stack import Stack
+from kitlib.prepare.grey import GREY_OPTIONS
+
+# Of the competition's landmarks 99.8 % (sagittal) and 99.99 % (axial) lie in these middles.
+MIDDLE: dict[Plane, float] = {"sagittal": 0.75, "axial": 0.5}
+VIEWS: dict[str, dict[Plane, float]] = {"whole": {}, "middle": MIDDLE}
+"""Side of the square that is seen, as a share of the slice's longer side; 1 for planes not named."""
+
+
+def stack_images(stack: Stack, px: int, *, view: str = "whole", grey: str = "greyscale") -> np.ndarray:
+    """The slices of a prepared stack as a backbone sees them: (N, px, px) uint8.
+
+    UsageError where `view` is none of VIEWS or `grey` none of GREY_OPTIONS.
+    """
+    for name, options in ((view, list(VIEWS)), (grey, list(GREY_OPTIONS))):
+        if name not in options:
+            raise UsageError(f"unknown option {name!r}", hint=f"There are {', '.join(options)}.")
+    pixels = GREY_OPTIONS[grey](np.asarray(stack.pixels))
+    return square(pixels, px, VIEWS[view].get(stack.plane, 1.0))
+
+
+def square(slices: np.ndarray, px: int, share: float = 1.0) -> np.ndarray:
+    """The middle of slices (B, H, W) resized to (B, px, px) in proportion, black beyond their edges."""
+    size = np.array(slices.shape[1:])
+    side = max(1, round(share * size.max()))
+    first = (size - side) // 2  # negative where the square reaches beyond
+    here, there = np.maximum(first, 0), np.maximum(-first, 0)
+    height, width = np.minimum(size, side)
+    window = np.zeros((len(slices), side, side), slices.dtype)
+    window[:, there[0] : there[0] + height, there[1] : there[1] + width] = slices[
+        :, here[0] : here[0] + height, here[1] : here[1] + width
+    ]
+    if side == px:
+        return window
+    method = cv2.INTER_AREA if side > px else cv2.INTER_LINEAR
+    return np.array([cv2.resize(image, (px, px), interpolation=method) for image in window]).reshape(
+        -1, px, px
+    )

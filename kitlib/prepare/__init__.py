@@ -1,0 +1,1 @@
+"""From stacks as read to what models see: grey scales, cached volumes, tables without holes."""

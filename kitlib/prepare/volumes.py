@@ -1,0 +1,119 @@
+"""Prepared volumes: each series read once, in 8-bit greyscale and of bounded size, with its geometry."""
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from tqdm.auto import tqdm
+
+from kitlib.artefacts import (
+    Provenance,
+    facts_of,
+    fingerprint,
+    fingerprint_of,
+    is_complete,
+    load_array,
+    save_array,
+)
+from kitlib.mri.ledger import Fault, Ledger
+from kitlib.mri.series import read_series
+from kitlib.mri.stack import Stack
+from kitlib.mri.study import note_missing_sequences
+from kitlib.prepare.grey import greyscale
+
+RECIPE = 1
+"""To be raised when `prepare` changes what it makes, so that caches of before are made again."""
+
+
+def prepare(stacks: list[Stack], longest_px: int) -> list[Stack]:
+    """Greyscale uint8 stacks with sides of at most `longest_px`: what caches hold and what streaming sees."""
+    return [dataclasses.replace(stack, pixels=greyscale(stack.pixels)).fitted(longest_px) for stack in stacks]
+
+
+class VolumeCache:
+    """A folder of prepared series: `<study_id>/<series_id>.npy` holds all stacks of one, end to end."""
+
+    def __init__(self, folder: Path, *, longest_px: int) -> None:
+        self.folder, self.longest_px = Path(folder), longest_px
+
+    def build(self, series: pd.DataFrame, *, workers: int = 1) -> Ledger:
+        """Prepare each row of `series` (study_id, series_id, sequence, folder) that is not there yet.
+
+        Returns the faults of all rows, those found by earlier builds included. A series is made again when
+        its files' names, sizes or times have changed.
+        """
+        columns = ["study_id", "series_id", "folder", "sequence"]
+        rows = list(series[columns].itertuples(index=False, name=None))
+        states = {row: self._state(Path(row[2])) for row in rows}
+        todo = [row for row in rows if not self._is_current(row[0], row[1], states[row])]
+        with tqdm(total=len(rows), initial=len(rows) - len(todo), desc="volumes", mininterval=1) as bar:
+            made = Parallel(n_jobs=workers, return_as="generator_unordered")(
+                delayed(self._make)(row[0], row[1], Path(row[2]), states[row]) for row in todo
+            )
+            for _ in made:
+                bar.update()
+        return self._ledger(rows)
+
+    def stacks(self, study_id: int, series_id: int) -> list[Stack]:
+        """The prepared stacks of a series, memory-mapped, largest first; [] where nothing was readable.
+
+        ArtefactError where the series was not built.
+        """
+        path = self._path(study_id, series_id)
+        shapes, geometries = (facts_of(path)[name] for name in ("shapes", "geometries"))
+        if not shapes:
+            return []  # an empty file cannot be mapped
+        ends = np.cumsum([math.prod(shape) for shape in shapes])
+        flat = np.split(load_array(path, mmap=True), ends[:-1])
+        return [
+            Stack.from_geometry(pixels.reshape(shape), geometry)
+            for pixels, shape, geometry in zip(flat, shapes, geometries)
+        ]
+
+    def fingerprint(self, study_id: int, series_id: int) -> str:
+        """The sha256 of a prepared series."""
+        return fingerprint_of(self._path(study_id, series_id))
+
+    def _make(self, study_id: int, series_id: int, folder: Path, state: str) -> None:
+        ledger = Ledger()
+        provenance = Provenance({"longest_px": self.longest_px}, {"files": state})
+        read = read_series(folder, ledger, study_id=study_id, series_id=series_id)
+        stacks = prepare(read, self.longest_px)
+        pixels = [np.asarray(stack.pixels).reshape(-1) for stack in stacks]
+        facts: dict[str, Any] = {
+            "state": state,
+            "shapes": [stack.pixels.shape for stack in stacks],
+            "geometries": [stack.geometry() for stack in stacks],
+            "faults": [dataclasses.asdict(fault) for fault in ledger],
+        }
+        flat = np.concatenate([*pixels, np.empty(0, np.uint8)])
+        save_array(self._path(study_id, series_id), flat, provenance, **facts)
+
+    def _path(self, study_id: int, series_id: int) -> Path:
+        return self.folder / str(int(study_id)) / f"{int(series_id)}.npy"
+
+    def _is_current(self, study_id: int, series_id: int, state: str) -> bool:
+        path = self._path(study_id, series_id)
+        return is_complete(path) and facts_of(path)["state"] == state
+
+    def _state(self, folder: Path) -> str:
+        """Changes when the series' files, the size asked for or the recipe do."""
+        files = sorted(file for file in folder.iterdir() if file.is_file()) if folder.is_dir() else []
+        stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+        return fingerprint(RECIPE, self.longest_px, stats)
+
+    def _ledger(self, rows: list[tuple[int, int, str, str]]) -> Ledger:
+        """Faults as they were noted when each series was made, and the sequences that studies lack."""
+        ledger = Ledger()
+        readable: dict[int, set[str]] = {}
+        for study_id, series_id, _, sequence in rows:
+            facts = facts_of(self._path(study_id, series_id))
+            ledger.extend(Fault(**{**one, "row_ids": tuple(one["row_ids"])}) for one in facts["faults"])
+            readable.setdefault(study_id, set()).update([sequence] if facts["shapes"] else [])
+        for study_id, sequences in readable.items():
+            note_missing_sequences(study_id, sequences, ledger)
+        return ledger

@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+
+from kitlib.embed.backbone import Backbone, load_backbone, network_input
+
+NAMES = ["test_resnet", "torchvision/mobilenet_v3_small"]
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def backbone(request: pytest.FixtureRequest) -> Backbone:
+    return load_backbone(request.param, weights="random", input_px=64)
+
+
+def noise(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+
+def test_a_vector_for_each_slice_whatever_its_size(backbone: Backbone) -> None:
+    for shape in [(3, 64, 64), (2, 100, 30), (1, 1, 1), (0, 64, 64)]:
+        vectors = backbone.embed(noise(*shape))
+        assert vectors.shape == (shape[0], backbone.width)
+        assert vectors.dtype == np.float32
+        assert np.isfinite(vectors).all()
+
+
+def test_a_batch_of_one_is_its_row_in_a_batch_of_many(backbone: Backbone) -> None:
+    slices = noise(5, 64, 64)
+    before = slices.copy()
+    many = backbone.embed(slices)
+    one = np.concatenate([backbone.embed(slices[[row]]) for row in range(5)])
+    assert many == pytest.approx(one, abs=0.02 * float(abs(many).max()))  # bfloat16 keeps 8 bits
+    assert np.array_equal(slices, before)
+
+
+def test_random_weights_are_the_same_for_the_same_seed() -> None:
+    first, second, other = (
+        load_backbone(NAMES[0], weights="random", input_px=32, seed=seed) for seed in (1, 1, 2)
+    )
+    slices = noise(2, 32, 32)
+    assert np.array_equal(first.embed(slices), second.embed(slices))
+    assert not np.allclose(first.embed(slices), other.embed(slices), atol=1e-3)
+
+
+def test_network_input_has_imagenet_statistics() -> None:
+    images = network_input(np.full((2, 8, 8), 255, np.uint8))
+    assert images.shape == (2, 3, 8, 8)
+    assert images[0, :, 0, 0].tolist() == pytest.approx(
+        [(1 - 0.485) / 0.229, (1 - 0.456) / 0.224, (1 - 0.406) / 0.225]
+    )

@@ -1,0 +1,134 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kitlib.artefacts import Provenance
+from kitlib.errors import ModelError
+from kitlib.mri.stack import Stack
+from kitlib.prepare.tabular import UNKNOWN, ForestImputer, OneHot, impute_labels, study_metadata
+from kitlib.terms import AXIAL_T2, CELL_NAMES, EMPTY
+from tests.prepare.builders import make_series, make_stack
+
+
+def stacks_of(study_id: int, series_id: int) -> list[Stack]:
+    plane = "axial" if series_id % 10 == 2 else "sagittal"
+    return [] if study_id == 3 else [make_stack(plane), make_stack(plane, (2, 8, 8))]
+
+
+def make_table(rows: int = 40, seed: int = 0) -> pd.DataFrame:
+    random = np.random.default_rng(seed)
+    size = random.normal(size=rows)
+    return pd.DataFrame(
+        {"size": size, "double": 2 * size, "kind": np.where(size > 0, "big", "small").astype(object)},
+        index=pd.Index(100 + np.arange(rows), name="study_id"),
+    )
+
+
+def test_metadata_tells_what_each_sequence_has() -> None:
+    table = study_metadata([2, 1], make_series(), stacks_of)
+    assert table.index.tolist() == [2, 1]
+    row = table.loc[1]
+    assert (row["axial_present"], row["axial_series"], row["axial_stacks"], row["axial_slices"]) == (
+        1,
+        1,
+        2,
+        7,
+    )
+    assert (row["t1_rows"], row["t1_columns"], row["t1_step_mm"], row["t1_covered_mm"]) == (40, 32, 4, 16)
+    assert (row["t2_spacing_mm"], row["t2_view_mm"]) == (1.5, 48)
+    assert (row["axial_numbering"], row["sequences"], row["axial_series_kind"]) == (
+        "along",
+        "t1+t2+axial",
+        "1",
+    )
+
+
+def test_metadata_of_what_is_missing_is_unknown_not_zero() -> None:
+    series = make_series().query("study_id != 2 or sequence != @AXIAL_T2", local_dict={"AXIAL_T2": AXIAL_T2})
+    table = study_metadata([2, 3, 99], series, stacks_of)
+    assert table["axial_present"].tolist() == [0, 0, 0]
+    assert table["axial_step_mm"].isna().all()
+    assert table["sequences"].tolist() == ["t1+t2", "none", "none"]
+
+
+def test_metadata_of_one_study_is_its_row_among_many() -> None:
+    many = study_metadata([1, 2, 3], make_series(), stacks_of)
+    one = study_metadata([2], make_series(), stacks_of)
+    assert many.loc[2].equals(one.loc[2])
+    assert list(study_metadata([], make_series(), stacks_of).columns) == list(many.columns)
+
+
+def test_imputer_learns_from_the_other_columns() -> None:
+    table = make_table()
+    holed = table.copy()
+    holed.iloc[:5, 1], holed.iloc[5:9, 2], holed.iloc[0, 2] = np.nan, None, None
+    filled = ForestImputer(seed=1).fit(holed).transform(holed)
+    assert filled["kind"].tolist() == table["kind"].tolist()
+    assert np.corrcoef(filled["double"][:5], table["double"][:5])[0, 1] > 0.9
+    assert filled[holed.notna()].equals(table[holed.notna()])
+
+
+def test_imputer_fills_each_row_by_itself_and_the_same_after_loading(tmp_path: Path) -> None:
+    imputer = ForestImputer(seed=1, trees=5).fit(make_table())
+    holed = make_table(6, seed=1)
+    holed.iloc[::2, 0], holed.iloc[1, 2] = np.nan, None
+    before = holed.copy()
+    filled = imputer.transform(holed)
+    assert holed.equals(before)
+    assert pd.concat([imputer.transform(holed.iloc[[row]]) for row in range(6)]).equals(filled)
+    imputer.save(tmp_path / "imputer.parquet", Provenance())
+    assert ForestImputer.load(tmp_path / "imputer.parquet").transform(holed).equals(filled)
+
+
+def test_imputer_knows_only_the_table_it_was_fitted_on() -> None:
+    imputer = ForestImputer(trees=5).fit(make_table())
+    other = make_table(3, seed=2)
+    other["double"], other["kind"] = [1e6, np.inf, np.nan], ["huge", "big", None]
+    filled = imputer.transform(other)
+    assert filled["double"].iloc[0] == 1e6  # what is known stays, also beyond what was seen
+    assert abs(filled["double"].iloc[1:]).max() < 10
+    assert filled["kind"].tolist()[:2] == ["huge", "big"]
+    with pytest.raises(ModelError, match="columns"):
+        imputer.transform(other.drop(columns="size"))
+
+
+@pytest.mark.parametrize("rows", [0, 1, 4])
+def test_imputer_copes_with_columns_that_nobody_knows(rows: int) -> None:
+    table = make_table(rows).assign(size=np.nan, kind=None)
+    filled = (
+        ForestImputer(trees=3)
+        .fit(table)
+        .transform(make_table(2).assign(size=np.nan, kind=None, double=np.nan))
+    )
+    assert filled["size"].tolist() == [0, 0]
+    assert filled["kind"].tolist() == [UNKNOWN, UNKNOWN]
+    assert filled["double"].notna().all()
+
+
+def test_imputer_with_a_single_column_uses_its_median() -> None:
+    imputer = ForestImputer().fit(pd.DataFrame({"a": [1.0, 2.0, 30.0]}))
+    assert imputer.transform(pd.DataFrame({"a": [np.nan, 7]}))["a"].tolist() == [2, 7]
+
+
+def test_onehot_of_an_unseen_category_is_all_zeros() -> None:
+    onehot = OneHot().fit(make_table())
+    encoded = onehot.transform(pd.DataFrame({"size": [1.0, np.nan], "double": 2, "kind": ["big", "huge"]}))
+    assert list(encoded.columns) == ["size", "double", "kind=big", "kind=small"]
+    assert encoded.filter(like="kind").to_numpy().tolist() == [[1, 0], [0, 0]]
+    assert OneHot.from_json(onehot.to_json()).transform(make_table()).equals(onehot.transform(make_table()))
+
+
+def test_impute_labels_fills_only_what_is_empty_and_from_related_cells() -> None:
+    random = np.random.default_rng(0)
+    severity = random.integers(0, 3, (60, 1))
+    whole = pd.DataFrame(np.repeat(severity, 25, axis=1), columns=list(CELL_NAMES), dtype="int8")
+    labels = whole.copy()
+    labels.iloc[:10, 3] = EMPTY
+    labels.iloc[:, 7] = EMPTY
+    filled = impute_labels(labels, pd.DataFrame({"slices": random.normal(size=60)}), seed=0)
+    assert (filled.dtypes == labels.dtypes).all()
+    assert (filled.iloc[:, 7] == EMPTY).all()
+    others = [column for column in range(25) if column != 7]
+    assert filled.iloc[:, others].equals(whole.iloc[:, others])
