@@ -44,19 +44,30 @@ def score(labels: pd.DataFrame, predictions: pd.DataFrame) -> Score:
 
 def score_arrays(labels: np.ndarray, probabilities: np.ndarray) -> Score:
     """The same on codes (n, 25) and probabilities (n, 25, 3), which may be NaN where there is no label."""
-    probabilities = normalised(labels, probabilities)
+    losses, weights = study_sums(labels, normalised(labels, probabilities)).sum(axis=1)
+    components = _ratio(losses, weights).tolist()
+    return Score(sum(components) / len(components), *components)
+
+
+def study_sums(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Each study's weighted losses, and their weights, in the metric's four components: (2, n, 4).
+
+    `probabilities` are normalised. The metric of any multiset of studies is the mean of the four quotients of
+    their sums, which is what makes a bootstrap over studies cheap.
+    """
     weights = CODE_WEIGHTS[labels]
-    groups = _ratio(
-        (weights * _cell_losses(labels, probabilities)).sum(0) @ IN_GROUP, weights.sum(0) @ IN_GROUP
-    )
+    losses = weights * _cell_losses(labels, probabilities)
     # A study without a labelled spinal cell has weight 0 here.
     severe = (probabilities[:, SPINAL, SEVERE] * (weights[:, SPINAL] > 0)).max(axis=1)
     is_severe = (labels[:, SPINAL] == SEVERE).any(axis=1)
     study_weights = weights[:, SPINAL].max(axis=1)
-    losses = _log_loss(np.where(is_severe, severe, 1 - severe))
-    any_severe = _ratio(study_weights @ losses, study_weights.sum())
-    components = [*groups.tolist(), float(any_severe)]
-    return Score(sum(components) / len(components), *components)
+    any_severe = study_weights * _log_loss(np.where(is_severe, severe, 1 - severe))
+    return np.stack(
+        [
+            np.column_stack([losses @ IN_GROUP, any_severe]),
+            np.column_stack([weights @ IN_GROUP, study_weights]),
+        ]
+    )
 
 
 def loss_by_level(labels: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from kitlib.competition.metric import CODE_WEIGHTS, EPSILON, IN_GROUP, SEVERE, SPINAL, aligned
+from kitlib.competition.metric import aligned, study_sums
 from kitlib.errors import ModelError
 
 RESAMPLES = 2000
@@ -55,21 +55,6 @@ def difference_interval(
     )
 
 
-def study_sums(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """(2, n, 4): each study's weighted losses and weights in the metric's four components.
-
-    The metric of any multiset of studies is the mean of the four quotients of their sums.
-    """
-    weights = CODE_WEIGHTS[labels]
-    losses = _log_loss(np.take_along_axis(probabilities, labels[..., None] % 3, axis=2)[..., 0])
-    spinal = weights[:, SPINAL]
-    severe = (probabilities[:, SPINAL, SEVERE] * (spinal > 0)).max(axis=1)
-    is_severe = (labels[:, SPINAL] == SEVERE).any(axis=1)
-    any_severe = _log_loss(np.where(is_severe, severe, 1 - severe))
-    weight = np.column_stack([weights @ IN_GROUP, spinal.max(axis=1)])
-    return np.stack([np.column_stack([(weights * losses) @ IN_GROUP, any_severe * weight[:, -1]]), weight])
-
-
 def _scores(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """The metric of studies drawn `counts` (resamples, n) times; NaN where a component is empty."""
     losses, weights = counts @ sums  # (resamples, 4) each
@@ -90,7 +75,3 @@ def _interval(
     low, high = np.quantile(drawn, tails) if len(drawn) else (np.nan, np.nan)
     estimate = float(scores(np.ones((1, studies)))[0])
     return Interval(estimate, float(low), float(high), float(drawn.std()) if len(drawn) else np.nan)
-
-
-def _log_loss(probabilities: np.ndarray) -> np.ndarray:
-    return -np.log(np.clip(probabilities, EPSILON, 1 - EPSILON))

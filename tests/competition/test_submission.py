@@ -175,5 +175,8 @@ def test_values_are_probabilities(submission):
     validate_submission(path, STUDIES)
 
 
-def test_the_real_sample_submission_is_valid(real_dir):
-    validate_submission(real_dir / "tables" / "sample_submission.csv", [44036939])
+def test_the_real_sample_submission_is_valid_for_its_study_and_no_other(real_dir):
+    path = real_dir / "tables" / "sample_submission.csv"
+    validate_submission(path, [44036939])
+    with pytest.raises(SubmissionError):
+        validate_submission(path, [44036940])

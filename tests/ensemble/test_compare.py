@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from kitlib.competition.metric import score, score_arrays
-from kitlib.ensemble.compare import difference_interval, score_interval, study_sums
+from kitlib.competition.metric import score, score_arrays, study_sums
+from kitlib.ensemble.compare import difference_interval, score_interval
 from kitlib.errors import ModelError
 from tests.ensemble.builders import make_label_table, make_probabilities, make_table
 

@@ -31,7 +31,8 @@ def test_a_notebook_that_calls_a_shell_is_refused(tmp_path, source):
 
 def test_other_magics_and_exclamation_marks_are_welcome(tmp_path):
     cells = ["%matplotlib inline", "assert 1 != 2", "text = 'hello!'", "# !ls"]
-    read_notebook(write_notebook(tmp_path, "01_eda", make_notebook(*cells)))
+    notebook = read_notebook(write_notebook(tmp_path, "01_eda", make_notebook(*cells)))
+    assert [cell.source for cell in notebook.cells][-len(cells) :] == cells
 
 
 def test_a_notebook_without_parameters_kernel_or_content_is_refused(tmp_path):
