@@ -71,7 +71,7 @@ def execute(
 def _run(source: Path, draft: Path, parameters: dict[str, Any], folder: Path, cell_timeout_s: float) -> None:
     """Execute by papermill, with one more try for a kernel that does not start."""
     import papermill
-    from nbclient.exceptions import CellTimeoutError, DeadKernelError
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
     # Overrides are not in the parameters cell, and their names have been checked: papermill need not warn.
     logging.getLogger("papermill").setLevel(logging.ERROR)
@@ -87,7 +87,10 @@ def _run(source: Path, draft: Path, parameters: dict[str, Any], folder: Path, ce
                     iopub_timeout=IOPUB_TIMEOUT_S, force_raise_errors=True,
                 )  # fmt: skip
             return
-        except papermill.PapermillExecutionError as error:
+        except (papermill.PapermillExecutionError, CellExecutionError) as error:
+            # Ctrl-C reaches the kernel too, whose cell then fails: that is no fault of the notebook.
+            if error.ename == "KeyboardInterrupt":
+                raise KeyboardInterrupt from None
             raise StepError(f"a cell failed: {error.ename}: {error.evalue}", where=failed) from None
         except CellTimeoutError:
             raise StepError(

@@ -81,6 +81,11 @@ def test_every_early_end_is_an_error_that_leaves_the_notebook_to_look_at(
     assert [path.name for path in tmp_path.glob("executed/*.ipynb")] == ["01_eda.failed.ipynb"]
 
 
+def test_an_interrupted_cell_is_an_interrupt_and_no_fault_of_the_notebook(run_notebook):
+    with pytest.raises(KeyboardInterrupt):
+        run_notebook("import os, signal; os.kill(os.getpid(), signal.SIGINT); import time; time.sleep(5)")
+
+
 def test_a_cell_that_may_fail_fails_the_notebook_all_the_same(tmp_path):
     notebook = make_notebook("1 / 0", "after = 1")
     notebook.cells[1].metadata["tags"] = ["raises-exception"]
