@@ -74,12 +74,12 @@ def pretrain(
     last = slices.studies >= FIRST_STUDY_ID + studies - max(1, round(HELD_OUT * studies))
     with torch_threads(cores()), torch.random.fork_rng():
         torch.manual_seed(seed)
-        for learner in trained(backbone, slices.take(~last), epochs, seed):
+        for epoch, learner in enumerate(trained(backbone, slices.take(~last), epochs, seed), start=1):
             metrics = evaluate(learner, slices.take(last))
             state = learner.trunk.state_dict()
             tensors = {name: one.half() if one.is_floating_point() else one for name, one in state.items()}
             command = f"python -m kitlib pretrain {options}"
-            save_tensors(out, tensors, provenance, command=command, metrics=metrics, **facts)
+            save_tensors(out, tensors, provenance, command=command, epoch=epoch, metrics=metrics, **facts)
     return metrics
 
 
