@@ -6,6 +6,7 @@ import resource
 import sys
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 # torch 2.10 has no kernels for Pascal: a P100 reports CUDA as available and dies at the first operation.
 OLDEST_CUDA_CAPABILITY = (7, 0)
+CPU_INFO = Path("/proc/cpuinfo")
 
 
 def calm_threads(threads: int = 1) -> None:
@@ -92,7 +94,7 @@ def in_hidden_rerun() -> bool:
 
 def _cpu_has_bfloat16() -> bool:
     try:
-        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as info:
-            return any(flag in info.read() for flag in ("avx512_bf16", "amx_bf16"))
+        flags = CPU_INFO.read_text(encoding="ascii", errors="replace")
     except OSError:
         return False
+    return any(flag in flags for flag in ("avx512_bf16", "amx_bf16"))

@@ -50,6 +50,13 @@ def test_the_fast_16_bit_type(monkeypatch, capability, bfloat16_cpu, dtype):
     assert machine.half_precision() is dtype
 
 
+@pytest.mark.parametrize(("flags", "has"), [("avx2 avx512_bf16", True), ("amx_bf16", True), ("avx2", False)])
+def test_the_flags_of_the_processor_tell_of_bfloat16(monkeypatch, tmp_path, flags, has):
+    (tmp_path / "cpuinfo").write_text(f"flags : fpu {flags}\n")
+    monkeypatch.setattr(machine, "CPU_INFO", tmp_path / "cpuinfo")
+    assert machine._cpu_has_bfloat16() is has
+
+
 def test_calm_threads_respects_what_the_user_set(monkeypatch):
     for name in (*machine.THREAD_VARIABLES, "OMP_WAIT_POLICY"):
         monkeypatch.delenv(name, raising=False)

@@ -15,10 +15,11 @@ from kitlib.artefacts import Provenance, save_tensors
 from kitlib.embed.backbone import build_network, known_backbone, network_input
 from kitlib.embed.targets import AXIAL_PLACES, FINDINGS, PLACES, Slices, mirrored_findings, study_slices
 from kitlib.machine import cores, device, half_precision, torch_threads
+from kitlib.phantom.archive import STUDY_IDS
 from kitlib.phantom.study import draw_study
 from kitlib.terms import EMPTY, SEVERITIES, SEVERITY_WEIGHTS
 
-FIRST_STUDY_ID = 900_000_000
+FIRST_STUDY_ID = STUDY_IDS.stop
 """Phantoms to learn from are numbered from here, so that no study of a data set is among them."""
 HELD_OUT = 0.1
 EVENNESS = 0.5

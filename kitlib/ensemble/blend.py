@@ -10,6 +10,8 @@ from kitlib.errors import ModelError, UsageError
 
 PULL = 1.0
 """Studies' worth of pull to equal weights: with few studies the best weights of a sample are mostly luck."""
+LEAST_WEIGHT = 1e-3
+"""Below it a model is left out: it would cost its predictions and change nothing."""
 
 
 def fit_blend(
@@ -34,7 +36,8 @@ def fit_blend(
         loss, equal, method="SLSQP", bounds=[(0, 1)] * len(equal),
         constraints={"type": "eq", "fun": lambda weights: weights.sum() - 1}, options={"ftol": 1e-7},
     )  # fmt: skip
-    best = np.clip(found.x if np.isfinite(found.x).all() and found.fun <= loss(equal) else equal, 0, 1)
+    best = found.x if np.isfinite(found.x).all() and found.fun <= loss(equal) else equal
+    best = np.where(best < LEAST_WEIGHT, 0, best)
     return dict(zip(candidates, (best / best.sum()).tolist()))
 
 

@@ -21,6 +21,8 @@ from kitlib.terms import CELL_NAMES, EMPTY, PROBABILITIES, SEVERITIES, condition
 
 VERSION = 1  # of what is drawn: a folder made by another version is not resumed
 MARKER = "phantom.json"
+STUDY_IDS = range(10**6, 9 * 10**8)
+"""Ids of phantoms in folders; those above are for training the shipped weights, so that none is in both."""
 TRUTHS = "phantom_truths"  # one JSON a study: what the tables are made of, and the true places and openings
 
 
@@ -64,8 +66,8 @@ def write_competition(
 
 
 def study_ids(count: int, seed: int) -> list[int]:
-    """Distinct study ids of up to ten digits, in the order they are drawn."""
-    lots = np.random.default_rng(seed).integers(10**6, 2**32, size=2 * count + 16)
+    """Distinct ids of STUDY_IDS, in the order they are drawn."""
+    lots = np.random.default_rng(seed).integers(STUDY_IDS.start, STUDY_IDS.stop, size=2 * count + 16)
     return [int(study_id) for study_id in dict.fromkeys(lots.tolist())][:count]
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from kitlib.competition.metric import score_arrays
-from kitlib.ensemble.blend import apply_blend, fit_blend
+from kitlib.ensemble.blend import LEAST_WEIGHT, apply_blend, fit_blend
 from kitlib.errors import ModelError, UsageError
 from kitlib.terms import EMPTY
 from tests.ensemble.builders import make_probabilities
@@ -43,6 +43,12 @@ def test_fitting_is_deterministic_and_does_not_depend_on_the_order() -> None:
 def test_one_model_has_all_the_weight() -> None:
     assert fit_blend(LABELS, {"only": GOOD}) == {"only": 1.0}
     np.testing.assert_allclose(apply_blend({"only": 1.0}, {"only": GOOD}), GOOD)
+
+
+def test_a_model_that_would_not_count_is_left_out() -> None:
+    weights = fit_blend(LABELS, {"useless": USELESS, "good": GOOD, "also": ALSO_GOOD}, pull=0)
+    assert all(weight == 0 or weight >= LEAST_WEIGHT for weight in weights.values())
+    assert weights["useless"] == 0
 
 
 def test_empty_labels_leave_equal_weights() -> None:
