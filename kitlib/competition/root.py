@@ -23,6 +23,9 @@ MARKERS = ("train", "sample_submission", "test_series_descriptions")
 # Below the folder given: itself, a folder that was unpacked in it, and Kaggle's mounts, which differ by year.
 LAYOUTS = ("*", "competitions/*", "datasets/*/*", "notebooks/*/*")
 
+DEPTH = 4
+"""Names from the root to a slice, <split>_images/<study>/<series>/<slice>; links that lead back end there."""
+
 UNDESCRIBED = "undescribed"
 """The sequence of a series that lies on disk and in no table: it is listed, and no model looks at it."""
 
@@ -153,10 +156,11 @@ def _ids_in(parent: Path) -> list[int]:
     return sorted(int(name) for name in names if re.fullmatch(tables.ID_PATTERN, name))
 
 
-def _files(folder: Path | str) -> Iterator[os.DirEntry]:
+def _files(folder: Path | str, depth: int = DEPTH) -> Iterator[os.DirEntry]:
+    """Files at most `depth` names below the folder; links count as what they lead to."""
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.is_dir():
-                yield from _files(entry.path)
+                yield from _files(entry.path, depth - 1) if depth > 1 else ()
             elif entry.is_file():
                 yield entry

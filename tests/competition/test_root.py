@@ -157,6 +157,16 @@ def test_fingerprint_follows_the_files(tmp_path):
     assert len(seen) == 6
 
 
+def test_a_link_that_leads_back_ends_and_one_that_leads_elsewhere_is_followed(tmp_path):
+    root = write_root(tmp_path / "a", series=["train_images/7/71"])
+    (root / "train_images" / "7" / "loop").symlink_to("..")
+    (root / "train_images").rename(tmp_path / "elsewhere")
+    (root / "train_images").symlink_to(tmp_path / "elsewhere")
+    first = Competition(root).fingerprint()
+    (tmp_path / "elsewhere" / "7" / "71" / "1.dcm").write_bytes(b"123")
+    assert Competition(root).fingerprint() != first
+
+
 def test_the_real_tables_open_without_images(real_dir):
     competition = find_root(real_dir / "tables")
     assert competition.train_labels().shape == (1975, 25)
