@@ -10,8 +10,7 @@ KitError
 ├── ArtefactError       artefact    a file of the kit that is missing, cut short or altered
 ├── WeightsError        weights     network weights that are missing or do not fit
 ├── ModelError          model       a model that cannot be fitted or used on what it was given
-├── StepError           step        a notebook that did not run to its end
-└── ExtraMissing        extra       an optional library that is not installed
+└── StepError           step        a notebook that did not run to its end
 """
 
 from typing import Any
@@ -96,9 +95,3 @@ class StepError(KitError):
     """A notebook that did not run to its end."""
 
     code = "step"
-
-
-class ExtraMissing(KitError):
-    """An optional library that is not installed."""
-
-    code = "extra"

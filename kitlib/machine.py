@@ -87,11 +87,6 @@ def on_kaggle() -> bool:
     return "KAGGLE_KERNEL_RUN_TYPE" in os.environ
 
 
-def in_hidden_rerun() -> bool:
-    """Whether this is Kaggle's scored rerun on the hidden test set."""
-    return bool(os.environ.get("KAGGLE_IS_COMPETITION_RERUN"))
-
-
 def _cpu_has_bfloat16() -> bool:
     try:
         flags = CPU_INFO.read_text(encoding="ascii", errors="replace")

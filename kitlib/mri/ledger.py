@@ -53,14 +53,3 @@ class Ledger:
         table = pd.DataFrame(rows, columns=list(COLUMNS))
         text = {name: "object" for name in COLUMNS if name not in ID_COLUMNS}
         return table.astype({**text, **dict.fromkeys(ID_COLUMNS, "Int64")})
-
-    @classmethod
-    def from_table(cls, table: pd.DataFrame) -> "Ledger":
-        """The ledger whose `table` this is, also after a way through CSV or parquet."""
-        return cls(_fault(row) for row in table[list(COLUMNS)].to_dict("records"))
-
-
-def _fault(row: dict) -> Fault:
-    present = {name: value for name, value in row.items() if not pd.isna(value)}
-    ids = {name: int(present[name]) for name in ID_COLUMNS if name in present}
-    return Fault(**{**present, **ids, "row_ids": tuple(str(present.get("row_ids", "")).split())})

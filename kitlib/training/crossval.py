@@ -17,8 +17,7 @@ from kitlib.artefacts import Provenance, facts_of, fingerprint, is_complete, loa
 from kitlib.competition.submission import to_rows
 from kitlib.embed.features import Features
 from kitlib.errors import ModelError
-from kitlib.models.base import CURVE_COLUMNS, Model
-from kitlib.models.registry import load_model
+from kitlib.models.base import CURVE_COLUMNS
 from kitlib.terms import CELL_NAMES
 from kitlib.training.experiments import Experiment
 
@@ -79,14 +78,6 @@ def run_experiment(
 def fold_folder(folder: Path, fold: int) -> Path:
     """Where an experiment's folder keeps one of its folds."""
     return Path(folder) / f"fold{fold}"
-
-
-def load_fold_models(folder: Path) -> list[Model]:
-    """The models of an experiment's folder, fold by fold."""
-    numbers = sorted(int(path.name.removeprefix("fold")) for path in Path(folder).glob("fold*"))
-    if not numbers:
-        raise ModelError("no fold is saved here", where=folder, hint="Run the experiment first.")
-    return [load_model(fold_folder(folder, fold)) for fold in numbers]
 
 
 def learning_curves(folder: Path) -> pd.DataFrame:

@@ -11,9 +11,10 @@ from kitlib.embed.features import Features, Tokens
 from kitlib.errors import ModelError
 from kitlib.models.base import CURVE_COLUMNS
 from kitlib.models.prior import PriorModel
+from kitlib.models.registry import load_model
 from kitlib.terms import CELL_NAMES, PROBABILITIES, row_ids
 from kitlib.training import crossval
-from kitlib.training.crossval import features_digest, learning_curves, load_fold_models, run_experiment
+from kitlib.training.crossval import features_digest, fold_folder, learning_curves, run_experiment
 from kitlib.training.experiments import Experiment
 from kitlib.training.folds import make_folds
 from tests.models.builders import make_features, make_labels
@@ -127,12 +128,11 @@ def count_fits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def test_fold_models_are_saved_and_predict_the_same(tmp_path: Path) -> None:
     oof = run(EXPERIMENTS[1], tmp_path)
-    for fold, model in enumerate(load_fold_models(tmp_path / "boosted")):
+    for fold in FOLDS.unique():
+        model = load_model(fold_folder(tmp_path / "boosted", fold))
         judged = np.flatnonzero(FOLDS.to_numpy() == fold)
         expected = to_array(FEATURES.study_ids[judged], oof)
         np.testing.assert_allclose(model.predict(FEATURES.take(judged)), expected, atol=1e-9)
-    with pytest.raises(ModelError, match="no fold is saved"):
-        load_fold_models(tmp_path / "nothing")
 
 
 def test_learning_curves_of_all_folds_stand_in_one_table(tmp_path: Path) -> None:
