@@ -3,6 +3,7 @@
 import dataclasses
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import types
@@ -163,15 +164,19 @@ def _run_earlier(settings: Settings, overrides: Mapping[str, Any]) -> None:
     first, last = step_named(missing[0]).number, settings.step.number - 1
     names = ", ".join(step.name for step in STEPS if first <= step.number <= last)
     tqdm.write(f"{settings.step.name} reads what is not there yet; running first: {names}")
-    command = [sys.executable, "-m", "kitlib", "run", "--profile", settings.profile.name]
+    command = [sys.executable, "-u", "-m", "kitlib", "run", "--profile", settings.profile.name]
     command += ["--from", str(first), "--to", str(last)]
     command += ["--work", str(settings.work_dir), "--data", str(settings.competition.root)]
     for name, value in overrides.items():
         command += ["-p", f"{name}={value}"]
-    ended = subprocess.run(command, cwd=home, capture_output=True, text=True, check=False)
-    if ended.returncode:
-        lines = ended.stderr.strip().splitlines() or [f"exit code {ended.returncode}"]
-        raise StepError(f"an earlier step failed: {lines[-1]}", where=names)
+    with tempfile.TemporaryFile("w+") as errors:
+        with subprocess.Popen(command, cwd=home, stdout=subprocess.PIPE, stderr=errors, text=True) as running:
+            for line in running.stdout or ():  # a line for each step that is done
+                tqdm.write(line.rstrip())
+        if running.returncode:
+            errors.seek(0)
+            lines = errors.read().strip().splitlines() or [f"exit code {running.returncode}"]
+            raise StepError(f"an earlier step failed: {lines[-1]}", where=names)
 
 
 def _watch_threads() -> None:

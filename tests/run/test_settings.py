@@ -7,7 +7,7 @@ from kitlib.errors import RootError, StepError, UsageError
 from kitlib.run import settings as module
 from kitlib.run.settings import begin, finish
 from kitlib.run.steps import manifest_path, read_manifest, write_manifest
-from tests.run.builders import make_competition, make_repository, runs
+from tests.run.builders import make_competition, make_notebook, make_repository, runs, write_notebook
 
 IPYTHON = {
     "In": [],
@@ -119,8 +119,18 @@ def test_earlier_steps_are_run_first_where_their_notebooks_are(names, tmp_path, 
     monkeypatch.chdir(make_repository(tmp_path / "home") / "notebooks")
     settings = begin("03_embeddings", {**names, "epochs": 2})
     assert runs(tmp_path / "work") == ["02_preprocessing"]
-    assert "running first: 02_preprocessing" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "running first: 02_preprocessing" in told
+    assert "02_preprocessing took" in told
     assert settings.need("02_preprocessing", "result.txt").read_text() == "done"
+
+
+def test_an_earlier_step_that_fails_says_why(names, tmp_path, monkeypatch):
+    home = make_repository(tmp_path / "home")
+    write_notebook(home, "02_preprocessing", make_notebook("1 / 0"))
+    monkeypatch.chdir(home)
+    with pytest.raises(StepError, match=r"an earlier step failed.*ZeroDivisionError"):
+        begin("03_embeddings", names)
 
 
 def test_without_notebooks_a_missing_step_says_what_to_attach(names, monkeypatch):
