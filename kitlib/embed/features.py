@@ -13,13 +13,26 @@ from kitlib.mri.stack import Stack
 
 @dataclass(frozen=True, eq=False)
 class Tokens:
-    """All slices of one sequence of one study: its series and stacks end to end."""
+    """All slices of one sequence of one study: its series and stacks end to end.
 
-    vectors: np.ndarray  # (n, d) float32
+    `kept` may be memory-mapped: then thousands of studies cost no memory until somebody asks for `vectors`.
+    """
+
+    kept: np.ndarray  # (n, d) float16 or float32
     places_mm: np.ndarray  # (n, 3) float64, LPS patient position of each slice's centre
 
     def __len__(self) -> int:
-        return len(self.vectors)
+        return len(self.kept)
+
+    @property
+    def vectors(self) -> np.ndarray:
+        """The embeddings (n, d) as a float32 copy."""
+        return np.array(self.kept, np.float32)
+
+    @property
+    def width(self) -> int:
+        """The length d of an embedding."""
+        return self.kept.shape[1]
 
     @classmethod
     def none(cls, width: int) -> "Tokens":
@@ -28,10 +41,12 @@ class Tokens:
 
     @classmethod
     def joined(cls, parts: Sequence["Tokens"], width: int) -> "Tokens":
-        """Several series as one."""
+        """Several series as one; a single one stays as it is."""
+        if len(parts) == 1:
+            return parts[0]
         parts = [cls.none(width), *parts]
         return cls(
-            np.concatenate([part.vectors for part in parts]).astype(np.float32),
+            np.concatenate([part.vectors for part in parts]),
             np.concatenate([part.places_mm for part in parts]),
         )
 

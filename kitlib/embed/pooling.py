@@ -10,7 +10,7 @@ from kitlib.terms import SEQUENCES
 
 def average_pool(tokens: Sequence[Tokens]) -> np.ndarray:
     """Mean over each study's slices: (n, d) float32, zeros where there are none."""
-    width = tokens[0].vectors.shape[1] if tokens else 0
+    width = tokens[0].width if tokens else 0
     means = [one.vectors.mean(axis=0) if len(one) else np.zeros(width) for one in tokens]
     return np.asarray(means, np.float32).reshape(len(tokens), width)
 

@@ -100,8 +100,8 @@ class Model(ABC):
 
 def embedding_width(features: Features, expected: int | None = None) -> int:
     """The width of the embeddings, 1 where no study has a slice; ModelError if it is not the one expected."""
-    tokens = [one for studies in features.tokens.values() for one in studies if len(one.vectors)]
-    widths = {one.vectors.shape[1] for one in tokens}
+    tokens = [one for studies in features.tokens.values() for one in studies if len(one)]
+    widths = {one.width for one in tokens}
     if len(widths | {expected or width for width in widths}) > 1:
         raise ModelError(
             f"embeddings of width {sorted(widths)}" + (f" where {expected} was expected" if expected else ""),

@@ -8,7 +8,7 @@ import torch
 from sklearn.decomposition import PCA
 from torch.nn.utils.rnn import pad_sequence
 
-from kitlib.embed.features import Features
+from kitlib.embed.features import Features, Tokens
 from kitlib.machine import device
 from kitlib.models.base import embedding_width
 from kitlib.models.places import relative_places
@@ -44,8 +44,7 @@ class TokenReduction:
         means = np.zeros((len(SEQUENCES), width), np.float32)
         axes = np.zeros((len(SEQUENCES), width, components), np.float32)
         for sequence, name in enumerate(SEQUENCES):
-            slices = [tokens.vectors for tokens in features.tokens[name] if len(tokens.vectors)]
-            sample = _sample(np.concatenate(slices), seed) if slices else np.zeros((0, width))
+            sample = _sample([tokens for tokens in features.tokens[name] if len(tokens)], seed)
             if len(sample) and np.ptp(sample, axis=0).any():
                 pca = PCA(min(components, *sample.shape), random_state=seed).fit(sample)
                 means[sequence] = pca.mean_
@@ -57,15 +56,17 @@ class TokenReduction:
         """(n, k) from the embeddings (n, d) of one sequence's slices."""
         if not len(vectors):
             return torch.zeros(0, self.axes.shape[2])
-        # A copy: a store's arrays are memory-mapped and read-only, which torch warns of.
-        return (torch.from_numpy(np.array(vectors, np.float32)) - self.means[sequence]) @ self.axes[sequence]
+        return (torch.from_numpy(vectors) - self.means[sequence]) @ self.axes[sequence]
 
 
-def _sample(slices: np.ndarray, seed: int) -> np.ndarray:
-    """At most SLICES_OF_PCA of the slices."""
-    if len(slices) <= SLICES_OF_PCA:
-        return slices
-    return slices[np.random.default_rng(seed).choice(len(slices), SLICES_OF_PCA, replace=False)]
+def _sample(studies: Sequence[Tokens], seed: int) -> np.ndarray:
+    """The slices of as many studies, in random order, as make SLICES_OF_PCA of them: (n, d)."""
+    taken: list[np.ndarray] = []
+    for study in np.random.default_rng(seed).permutation(len(studies)):
+        if sum(map(len, taken)) >= SLICES_OF_PCA:
+            break
+        taken.append(studies[study].vectors)
+    return np.concatenate(taken) if taken else np.zeros((0, 1), np.float32)
 
 
 class StudyTensors:

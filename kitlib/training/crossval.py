@@ -96,7 +96,7 @@ def features_digest(features: Features) -> str:
     digest.update(features.study_ids.tobytes())
     for name, studies in sorted(features.tokens.items()):
         for tokens in studies:
-            digest.update(f"{name} {tokens.vectors.shape}".encode())
+            digest.update(f"{name} {tokens.kept.shape}".encode())
             digest.update(tokens.vectors.tobytes())
             digest.update(tokens.places_mm.tobytes())
     return digest.hexdigest()

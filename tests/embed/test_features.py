@@ -59,3 +59,13 @@ def test_study_tokens_lie_at_the_slices_centres() -> None:
     assert len(study_tokens(backbone, [])) == 0
     with pytest.raises(UsageError, match="greyscale, equalised"):
         study_tokens(backbone, stacks, grey="gray")
+
+
+def test_a_single_series_stays_where_it_lies_until_its_vectors_are_asked_for(tmp_path) -> None:
+    np.save(tmp_path / "kept.npy", np.ones((4, WIDTH), np.float16))
+    kept = np.load(tmp_path / "kept.npy", mmap_mode="r")
+    joined = Tokens.joined([Tokens(kept, np.zeros((4, 3)))], WIDTH)
+    assert joined.kept is kept
+    assert joined.vectors.dtype == np.float32
+    assert joined.vectors.flags.writeable
+    assert (len(joined), joined.width) == (4, WIDTH)

@@ -17,7 +17,7 @@ PRIOR = np.full((25, 3), 1 / 3)
 def test_pooling_looks_where_the_cell_is() -> None:
     features = make_features(np.zeros((1, 25), np.int8))
     tokens = features.tokens[AXIAL_T2][0]
-    tokens.vectors[:] = tokens.places_mm[:, 2:] - tokens.places_mm[:, 2].mean()
+    tokens.kept[:] = tokens.places_mm[:, 2:] - tokens.places_mm[:, 2].mean()
     heights = pooled(features, AXIAL_T2, WIDTH)[0, :, 0]
     assert (np.diff(heights) < -10).all()
 
