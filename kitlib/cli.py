@@ -170,18 +170,16 @@ def _add_score(commands: "Commands") -> None:
 
 
 def _score(arguments: argparse.Namespace) -> None:
-    import numpy as np
-
     from kitlib.competition.metric import score
     from kitlib.competition.priors import Prior
-    from kitlib.competition.submission import to_rows
     from kitlib.competition.tables import read_predictions, read_train_labels
+    from kitlib.ensemble.scores import thirds
 
     labels = read_train_labels(arguments.labels)
     rows = {
         "this file": read_predictions(arguments.file),
         "prior of these labels": Prior.fit(labels).predict(labels.index),
-        "1/3": to_rows(labels.index, np.full((len(labels), 25, 3), 1 / 3)),
+        "1/3": thirds(labels.index),
     }
     print(f"{'':22} {'score':>8} {'spinal':>8} {'foram.':>8} {'subart.':>8} {'any sev.':>8}")
     for name, predictions in rows.items():

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import minimize
 
-from kitlib.competition.metric import IN_GROUP, study_sums
+from kitlib.competition.metric import study_sums
+from kitlib.models.base import group2cells
 from kitlib.models.inner import inner_splits
 from kitlib.models.softmax import softmax
 from kitlib.terms import EMPTY, GROUPS, SEVERITIES, SEVERITY_WEIGHTS
@@ -23,10 +24,6 @@ on 48 studies, scaling costs .002 to .018 in the mean, by this rule .0002; on 1,
 INNER_PARTS = 4
 SMALLEST = 1e-9
 IDENTITY = np.stack([np.ones(len(SEVERITIES)), np.zeros(len(SEVERITIES))])
-
-group2cells: dict[str, np.ndarray] = {
-    group: np.flatnonzero(IN_GROUP[:, column]) for column, group in enumerate(GROUPS)
-}
 
 
 @dataclass(frozen=True)

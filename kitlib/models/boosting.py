@@ -14,6 +14,7 @@ from kitlib.models.base import CURVE_COLUMNS, Model, group2cells
 from kitlib.models.cell_table import CellTable
 from kitlib.models.inner import inner_splits
 from kitlib.models.sampling import check_sampling, resample
+from kitlib.models.softmax import softmax
 from kitlib.terms import EMPTY, SEVERITIES, SEVERITY_WEIGHTS
 
 GROUPS_FILE = "boosters.json"
@@ -62,7 +63,7 @@ class LightGBMModel(Model):
             cells = group2cells[group]
             flat = rows[:, cells].reshape(-1, rows.shape[2])
             logits[:, cells] += np.asarray(booster.predict(flat, raw_score=True)).reshape(-1, len(cells), 3)
-        return np.exp(logits - logits.max(axis=-1, keepdims=True))
+        return softmax(logits)
 
     def _cross_validated(
         self, rows: np.ndarray, labels: np.ndarray, splits: list[tuple[np.ndarray, np.ndarray]], seed: int

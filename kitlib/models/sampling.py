@@ -49,7 +49,9 @@ def resample(
     try:
         sampled, codes = SAMPLERS[name](counts, seed).fit_resample(rows[several], severities[several])
     except ValueError:
-        # SVM-SMOTE refuses a class whose support vectors all lie among other classes: plain SMOTE takes it.
+        if name != "svm_smote":
+            raise
+        # It refuses a class whose support vectors all lie among other classes: plain SMOTE takes it.
         sampled, codes = SAMPLERS["smote"](counts, seed).fit_resample(rows[several], severities[several])
     return np.concatenate([sampled, rows[~several]]), np.concatenate([codes, severities[~several]])
 

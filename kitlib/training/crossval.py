@@ -97,7 +97,7 @@ def features_digest(features: Features) -> str:
     for name, studies in sorted(features.tokens.items()):
         for tokens in studies:
             digest.update(f"{name} {tokens.kept.shape}".encode())
-            digest.update(tokens.vectors.tobytes())
+            digest.update(tokens.kept.tobytes())
             digest.update(tokens.places_mm.tobytes())
     return digest.hexdigest()
 
