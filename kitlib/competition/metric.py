@@ -20,7 +20,11 @@ SEVERE = len(PROBABILITIES) - 1
 # Indexed by severity code; EMPTY = -1 takes the last.
 CODE_WEIGHTS = np.array([*SEVERITY_WEIGHTS, 0.0])
 IN_GROUP = np.array([[cell.group == group for group in GROUPS] for cell in CELLS], float)  # (25, 3)
-SPINAL = np.flatnonzero(IN_GROUP[:, GROUPS.index("spinal")])
+group2cells: dict[str, np.ndarray] = {
+    group: np.flatnonzero(IN_GROUP[:, column]) for column, group in enumerate(GROUPS)
+}
+"""Positions of each condition group's cells in CELLS."""
+SPINAL = group2cells["spinal"]
 
 
 @dataclass(frozen=True)

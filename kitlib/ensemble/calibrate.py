@@ -10,8 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import minimize
 
-from kitlib.competition.metric import study_sums
-from kitlib.models.base import group2cells
+from kitlib.competition.metric import group2cells, study_sums
 from kitlib.models.inner import inner_splits
 from kitlib.models.softmax import softmax
 from kitlib.terms import EMPTY, GROUPS, SEVERITIES, SEVERITY_WEIGHTS

@@ -16,16 +16,11 @@ from kitlib.artefacts import Provenance, load_json, save_json
 from kitlib.competition.priors import Prior
 from kitlib.embed.features import Features
 from kitlib.errors import ModelError
-from kitlib.terms import CELL_NAMES, CELLS, EMPTY, GROUPS, SEVERITIES
+from kitlib.terms import CELL_NAMES, CELLS, EMPTY, SEVERITIES
 
 MODEL_FILE = "model.json"
 CURVE_COLUMNS = ("part", "epoch", "train_loss", "valid_loss")
 """A learning curve's columns: part names the member or group that was trained; both losses may be NaN."""
-
-group2cells: dict[str, np.ndarray] = {
-    group: np.flatnonzero([cell.group == group for cell in CELLS]) for group in GROUPS
-}
-"""Positions of each condition group's cells in CELLS."""
 
 
 @dataclass

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from kitlib.artefacts import Provenance, load_json, load_text, save_json, save_text
+from kitlib.competition.metric import group2cells
 from kitlib.embed.features import Features
-from kitlib.models.base import CURVE_COLUMNS, Model, group2cells
+from kitlib.models.base import CURVE_COLUMNS, Model
 from kitlib.models.cell_table import CellTable
 from kitlib.models.inner import inner_splits
 from kitlib.models.sampling import check_sampling, resample

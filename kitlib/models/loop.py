@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from kitlib.competition.metric import group2cells
 from kitlib.machine import device
-from kitlib.models.base import group2cells
 from kitlib.models.batches import StudyTensors, drop_slices
 from kitlib.terms import EMPTY, SEVERITY_WEIGHTS
 

@@ -9,8 +9,9 @@ from scipy.spatial.distance import cdist
 from sklearn.svm import SVC
 
 from kitlib.artefacts import Provenance, facts_of, load_array, load_json, save_array, save_json
+from kitlib.competition.metric import group2cells
 from kitlib.embed.features import Features
-from kitlib.models.base import Model, group2cells
+from kitlib.models.base import Model
 from kitlib.models.cell_table import CellTable
 from kitlib.models.inner import inner_splits
 from kitlib.models.sampling import check_sampling, resample
