@@ -3,7 +3,7 @@
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -11,9 +11,12 @@ from kitlib import __version__
 from kitlib.errors import KitError, UsageError
 
 if TYPE_CHECKING:
+    from kitlib.competition.metric import Score
+
     Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
 
 REFUSED, INTERRUPTED = 2, 130
+DRAWN_STUDIES = 2000  # for the marks of labels without images
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -78,20 +81,48 @@ def _pair(text: str) -> tuple[str, str]:
 
 def _add_phantom(commands: "Commands") -> None:
     command = commands.add_parser(
-        "phantom", help="make studies with a known truth in the competition's layout"
+        "phantom",
+        help="make studies with a known truth in the competition's layout",
+        description="Make studies with a known truth; --oracle says how well any model could do on them, "
+        "--page shows them beside real slices. Without --out, --oracle draws labels only.",
     )
-    command.add_argument("--studies", type=int, required=True, help="training studies")
+    command.add_argument("--out", type=Path, help="folder to make, or one made before for --oracle")
+    command.add_argument("--studies", type=int, help="training studies")
     command.add_argument("--test-studies", type=int, default=0)
     command.add_argument("--seed", type=int, default=2024)
-    command.add_argument("--size", default="demo", help="smoke or demo (default: demo)")
-    command.add_argument("--out", type=Path, required=True, help="folder to make")
+    command.add_argument("--size", default="demo", help="smoke, demo or clinical (default: demo)")
     command.add_argument("--workers", type=int, default=1)
+    command.add_argument("--missing-rate", type=float, help="share of studies that lack a series")
+    command.add_argument(
+        "--defect", action="append", default=[], help="rle, signed, monochrome1, swapped_sides or off_by_one"
+    )
+    command.add_argument("--oracle", action="store_true", help="print the scores of oracle, prior and 1/3")
+    command.add_argument("--page", type=Path, help="HTML page to write: montages and label statistics")
+    command.add_argument("--real", type=Path, help="folder with spider/ and tables/ to show on the page")
     command.set_defaults(call=_phantom)
 
 
 def _phantom(arguments: argparse.Namespace) -> None:
-    from kitlib.phantom.archive import write_competition
+    if not (arguments.out or arguments.oracle or arguments.page):
+        raise UsageError("nothing to do", hint="Give --out FOLDER, --oracle or --page FILE.")
+    if arguments.out and arguments.studies is not None:
+        _write_phantoms(arguments)
+    elif arguments.out and not arguments.oracle:
+        raise UsageError("how many studies?", hint="Give --studies N.")
+    if arguments.oracle:
+        _print_marks(arguments)
+    if arguments.page:
+        from kitlib.report.phantom_page import write_page
 
+        write_page(arguments.page, real=arguments.real, seed=arguments.seed, size=arguments.size)
+        print(f"page in {arguments.page}")
+
+
+def _write_phantoms(arguments: argparse.Namespace) -> None:
+    from kitlib.phantom.archive import write_competition
+    from kitlib.phantom.study import MISSING_RATE
+
+    rate = MISSING_RATE if arguments.missing_rate is None else arguments.missing_rate
     root = write_competition(
         arguments.out,
         studies=arguments.studies,
@@ -99,8 +130,24 @@ def _phantom(arguments: argparse.Namespace) -> None:
         seed=arguments.seed,
         size=arguments.size,
         workers=arguments.workers,
+        missing_rate=rate,
+        defects=arguments.defect,
     )
     print(f"{arguments.studies} + {arguments.test_studies} studies in {root}")
+
+
+def _print_marks(arguments: argparse.Namespace) -> None:
+    """Scores of oracle, prior and 1/3 on a folder's training studies, or on labels drawn without images."""
+    from kitlib.phantom.oracle import draw_marks, folder_marks
+
+    if arguments.out:
+        count, marks = folder_marks(arguments.out)
+        print(f"{count} training studies of {arguments.out}")
+    else:
+        count = DRAWN_STUDIES if arguments.studies is None else arguments.studies
+        marks = draw_marks(count, seed=arguments.seed)
+        print(f"labels of {count} drawn studies, seed {arguments.seed}, without images")
+    _print_scores(marks)
 
 
 def _add_pretrain(commands: "Commands") -> None:
@@ -181,8 +228,12 @@ def _score(arguments: argparse.Namespace) -> None:
         "prior of these labels": Prior.fit(labels).predict(labels.index),
         "1/3": thirds(labels.index),
     }
+    _print_scores({name: score(labels, predictions) for name, predictions in rows.items()})
+
+
+def _print_scores(name2score: Mapping[str, "Score"]) -> None:
+    """Each score with its four parts, one line each."""
     print(f"{'':22} {'score':>8} {'spinal':>8} {'foram.':>8} {'subart.':>8} {'any sev.':>8}")
-    for name, predictions in rows.items():
-        parts = score(labels, predictions)
+    for name, parts in name2score.items():
         values = (parts.total, parts.spinal, parts.foraminal, parts.subarticular, parts.any_severe_spinal)
         print(f"{name:22} " + " ".join(f"{value:8.4f}" for value in values))

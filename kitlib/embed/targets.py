@@ -64,16 +64,16 @@ def study_slices(study: PhantomStudy, px: int, view: str, longest_px: int) -> Sl
     parts = []
     for series in study.series:
         for stack in prepare(list(series.stacks), longest_px):
-            targets = stack_targets(stack, series.sequence, marks, study.labels)
+            targets = stack_targets(stack, series.sequence, marks, study.severities)
             images = stack_images(stack, px, view=view)
             parts.append(Slices(images, *targets, np.full(len(stack), study.study_id)))
     return Slices.joined(parts)
 
 
 def stack_targets(
-    stack: Stack, sequence: str, marks: Mapping[Cell, Mapping[Any, Any]], labels: np.ndarray
+    stack: Stack, sequence: str, marks: Mapping[Cell, Mapping[Any, Any]], severities: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Places (n,), findings and openings (n, 13) of a stack's slices, from landmarks and the 25 labels."""
+    """Places (n,), findings and openings (n, 13) of a stack's slices, from landmarks and the 25 severities."""
     findings = np.full((len(stack), len(FINDINGS)), EMPTY)
     places = np.full(len(stack), SEQUENCES.index(sequence))
     openings_mm = np.full(findings.shape, np.nan, np.float32)
@@ -82,7 +82,7 @@ def stack_targets(
         if finding is not None and cell in marks:
             point = np.array([marks[cell][axis] for axis in ("x_mm", "y_mm", "z_mm")])
             near = np.abs(stack.positions_mm - point @ stack.normal) <= reach_mm
-            findings[near, finding] = labels[index]
+            findings[near, finding] = severities[index]
             openings_mm[near, finding] = marks[cell]["opening_mm"]
             places[near] = place
     return places, findings, openings_mm

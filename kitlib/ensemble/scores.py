@@ -1,6 +1,7 @@
-"""The table of results: scores with their intervals, beside two marks that need no image."""
+"""The table of results: scores with their intervals, beside marks that need no image."""
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ from kitlib.competition.metric import score
 from kitlib.competition.priors import Prior
 from kitlib.competition.submission import to_rows
 from kitlib.ensemble.compare import score_interval
+from kitlib.phantom.oracle import oracle_rows
+from kitlib.phantom.truth import TRUTHS, true_grades
 from kitlib.terms import CELLS
 
 
@@ -18,6 +21,17 @@ def score_table(
 ) -> pd.DataFrame:
     """One row a prediction: prediction, total, its four parts, and the ends of its interval, low and high."""
     return pd.DataFrame([_row(labels, name, table, seed) for name, table in predictions.items()])
+
+
+def marks(labels: pd.DataFrame, prior: pd.DataFrame, root: Path) -> dict[str, pd.DataFrame]:
+    """What every score stands between: the prior given, 1/3, and on phantoms the oracle.
+
+    The oracle knows the anatomy of the studies of a phantom folder and how readers scatter around it.
+    """
+    between = {"prior": prior, "1/3": thirds(labels.index)}
+    if (root / TRUTHS).is_dir():
+        between["oracle"] = oracle_rows(true_grades(root, labels.index))
+    return between
 
 
 def thirds(study_ids: Iterable[int]) -> pd.DataFrame:

@@ -110,5 +110,6 @@ def _doubts(header: Header, piece: Slice) -> Iterator[tuple[str, str]]:
     if lowest == highest:
         yield "slice.constant", "every pixel has the same value"
     is_magnitude = header.is_signed and not header.is_inverted and piece.frame.intercept >= 0
-    if is_magnitude and lowest < 0 and (piece.stored < 0).mean() > NEGATIVE_SHARE:
+    negative = piece.stored * piece.frame.slope < -piece.frame.intercept
+    if is_magnitude and negative.mean() > NEGATIVE_SHARE:
         yield "slice.sign", "negative values in a magnitude image"

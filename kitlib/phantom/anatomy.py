@@ -1,14 +1,16 @@
-"""A person's lumbar anatomy: drawn once, painted on any set of slices."""
+"""A person's lumbar anatomy: drawn once, painted on any set of slices, measured where it is graded."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from kitlib.phantom import bones, canal, foramina, torso
-from kitlib.phantom.canal import RECESS_MM, Canal
+from kitlib.phantom import bones, canal, foramina, openings, torso
+from kitlib.phantom.canal import Canal
 from kitlib.phantom.grid import Canvas
-from kitlib.phantom.openings import Openings, draw_openings
-from kitlib.phantom.spine import SIDES, Spine, draw_spine
+from kitlib.phantom.openings import Openings
+from kitlib.phantom.person import Person, draw_person
+from kitlib.phantom.section import RECESS_MM
+from kitlib.phantom.spine import Spine, draw_spine
 from kitlib.phantom.torso import Torso
 from kitlib.terms import CELLS, LEVELS, Cell
 
@@ -17,8 +19,9 @@ TABLE_MM = (8.0, 40.0, 150.0)  # scatter of the patient's place in the scanner
 
 @dataclass(frozen=True, eq=False)
 class Anatomy:
-    """A spine, its canal and the body around it, in millimetres (LPS) from the middle of L3."""
+    """A person, the spine, its canal and the body around it, in millimetres (LPS) from the middle of L3."""
 
+    person: Person
     spine: Spine
     openings: Openings
     canal: Canal
@@ -26,39 +29,65 @@ class Anatomy:
     at_mm: np.ndarray  # (3,) where the middle of L3 lies in the scanner
 
     def place_mm(self, cell: Cell) -> np.ndarray:
-        """Where a cell is graded, (3,) in the scanner: the middle of its canal, foramen or recess."""
-        level, side = LEVELS.index(cell.level), -1 if cell.side == "right" else 1
+        """Where a cell is graded, (3,) in the scanner: the middle of its sac, foramen or recess."""
         if cell.group == "foraminal":
-            return self.at_mm + foramina.foramen_mm(self.spine, level, side)
-        return self.at_mm + self.canal.middle(level, side * RECESS_MM if cell.side else 0.0)
+            return self.at_mm + self._foramen(cell).place_mm
+        return self.at_mm + self.canal.middle(LEVELS.index(cell.level), _lateral_mm(cell))
+
+    def measures(self, cell: Cell) -> dict[str, float]:
+        """What a cell's severity follows from, measured on the anatomy as it is painted."""
+        if cell.group == "foraminal":
+            hole = self._foramen(cell)
+            return {"width_mm": hole.measured_mm(), "root_mm": hole.root_mm}
+        level = LEVELS.index(cell.level)
+        depth = {"depth_mm": self.canal.depth_mm(level, _lateral_mm(cell))}
+        return depth if cell.side else depth | {"area_mm2": self.canal.area_mm2(level)}
 
     def opening_mm(self, cell: Cell) -> float:
-        """What is open there, front to back."""
-        level, side = LEVELS.index(cell.level), -1 if cell.side == "right" else 1
+        """What is open at a cell, front to back."""
+        return next(iter(self.measures(cell).values()))
+
+    def severity(self, cell: Cell) -> int:
+        """Severity 0, 1 or 2 by the thresholds on a cell's measures."""
+        measures = self.measures(cell)
+        if cell.group == "spinal":
+            return openings.canal_severity(**measures)
         if cell.group == "foraminal":
-            return foramina.foramen_width_mm(self.openings.foramen[level, SIDES.index(side)])
-        return self.canal.depth_mm(level, side * RECESS_MM if cell.side else 0.0)
+            return openings.foramen_severity(**measures)
+        return openings.recess_severity(**measures)
 
     def paint(self, canvas: Canvas) -> None:
-        """Paint all tissues on a canvas of air."""
+        """Paint all tissues on a canvas of air, metal last."""
         torso.paint_torso(canvas, self.torso)
         torso.paint_abdomen(canvas, self.torso)
         bones.paint_sacral_wings(canvas, self.spine)
-        for index, disc in enumerate(self.spine.discs):
-            bones.paint_disc(canvas, disc, index)
+        for index in range(len(self.spine.discs)):
+            bones.paint_disc(canvas, self.spine, index)
         for vertebra in self.spine.vertebrae:
             bones.paint_body(canvas, vertebra)
         bones.paint_posterior(canvas, self.spine, self.openings)
         canal.paint_canal(canvas, self.canal)
         foramina.paint_foramina(canvas, self.spine, self.canal, self.openings)
+        bones.paint_metal(canvas, self.spine)
+
+    def _foramen(self, cell: Cell) -> foramina.Foramen:
+        column = ("left", "right").index(cell.side or "left")
+        return foramina.foramen(self.spine, self.openings, LEVELS.index(cell.level), column)
 
 
 def draw_anatomy(grades: np.ndarray, rng: np.random.Generator) -> Anatomy:
     """The anatomy of continuous severities (25,) in the order of CELLS."""
     if grades.shape != (len(CELLS),):
         raise ValueError(f"grades have shape {grades.shape}, not ({len(CELLS)},)")
-    spine = draw_spine(grades, rng)
-    openings = draw_openings(grades, rng)
-    tube = canal.draw_canal(spine, openings, rng)
-    around = torso.draw_torso(spine, tube, rng)
-    return Anatomy(spine, openings, tube, around, rng.normal(0, TABLE_MM))
+    lots = dict(zip(("person", "spine", "openings", "canal", "torso", "table"), rng.spawn(6)))
+    person = draw_person(grades, lots["person"])
+    spine = draw_spine(person, grades, lots["spine"])
+    opened = openings.draw_openings(grades, lots["openings"])
+    tube = canal.draw_canal(spine, opened, lots["canal"])
+    around = torso.draw_torso(person, spine, tube, lots["torso"])
+    return Anatomy(person, spine, opened, tube, around, lots["table"].normal(0, TABLE_MM))
+
+
+def _lateral_mm(cell: Cell) -> float:
+    """Where in the canal's cross-section a cell is measured."""
+    return {"left": RECESS_MM, "right": -RECESS_MM}.get(cell.side or "", 0.0)

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,17 @@ from tqdm.auto import tqdm
 from kitlib.artefacts import write_text
 from kitlib.errors import DataError, UsageError
 from kitlib.machine import torch_threads
-from kitlib.phantom.dicom import write_series
-from kitlib.phantom.scanner import size_named
-from kitlib.phantom.study import MISSING_RATE, TABLE_COLUMNS, PhantomStudy, draw_study
+from kitlib.phantom.annotators import LANDMARK_DEFECTS, TABLE_COLUMNS
+from kitlib.phantom.dicom import ENCODING_DEFECTS, write_series
+from kitlib.phantom.prescription import size_named
+from kitlib.phantom.study import MISSING_RATE, PhantomStudy, draw_study
+from kitlib.phantom.truth import MARKER, VERSION, read_truth, truth_file
 from kitlib.terms import CELL_NAMES, EMPTY, PROBABILITIES, SEVERITIES, condition2text, level2text, row_ids
 
-VERSION = 1  # of what is drawn: a folder made by another version is not resumed
-MARKER = "phantom.json"
+DEFECTS = (*LANDMARK_DEFECTS, *ENCODING_DEFECTS)
+"""What can be asked for on top of what every archive has."""
 STUDY_IDS = range(10**6, 9 * 10**8)
 """Ids of phantoms in folders; those above are for training the shipped weights, so that none is in both."""
-TRUTHS = "phantom_truths"  # one JSON a study: what the tables are made of, and the true places and openings
 
 
 def write_competition(
@@ -35,10 +36,12 @@ def write_competition(
     size: str = "demo",
     workers: int = 1,
     missing_rate: float = MISSING_RATE,
+    defects: Collection[str] = (),
 ) -> Path:
     """Write phantoms as DICOM and all tables of the competition; after a kill, the same call goes on.
 
-    UsageError for a bad request, DataError where `out` holds anything else; neither changes anything.
+    `defects` are some of DEFECTS. UsageError for a bad request, DataError where `out` holds anything else;
+    neither changes anything.
     """
     if min(studies, test_studies, seed) < 0 or studies + test_studies == 0 or workers < 1:
         raise UsageError(
@@ -46,22 +49,18 @@ def write_competition(
         )
     if not 0 <= missing_rate <= 1:
         raise UsageError(f"the missing rate is {missing_rate}, not in 0..1")
+    if unknown := sorted(set(defects) - set(DEFECTS)):
+        raise UsageError(f"no defect {unknown[0]!r}", hint=f"Defects are {', '.join(DEFECTS)}.")
     size_named(size)
-    request = {
-        "version": VERSION,
-        "seed": seed,
-        "size": size,
-        "studies": studies,
-        "test_studies": test_studies,
-        "missing_rate": missing_rate,
-    }
+    how = {"seed": seed, "size": size, "missing_rate": missing_rate, "defects": sorted(set(defects))}
+    request = {"version": VERSION, "studies": studies, "test_studies": test_studies, **how}
     out = Path(out)
     _claim(out, request)
     ids = study_ids(studies + test_studies, seed)
     split2ids = {"train": sorted(ids[:studies]), "test": sorted(ids[studies:])}
-    _write_studies(out, split2ids, workers, {"seed": seed, "size": size, "missing_rate": missing_rate})
+    _write_studies(out, split2ids, workers, how)
     for split, members in split2ids.items():
-        _write_tables(out, split, [_truth(out, study_id) for study_id in members])
+        _write_tables(out, split, [read_truth(out, study_id) for study_id in members])
     return out
 
 
@@ -96,32 +95,31 @@ def _claim(out: Path, request: dict[str, Any]) -> None:
 def _write_studies(out: Path, split2ids: dict[str, list[int]], workers: int, how: dict[str, Any]) -> None:
     """Draw and write the studies that are not there yet."""
     todo = [
-        (out / f"{split}_images" / str(study_id), study_id)
+        (out / f"{split}_images" / str(study_id), truth_file(out, study_id))
         for split, members in split2ids.items()
         for study_id in members
-        if not ((out / f"{split}_images" / str(study_id)).is_dir() and _truth_file(out, study_id).is_file())
     ]
+    todo = [(folder, truth) for folder, truth in todo if not (folder.is_dir() and truth.is_file())]
     for split in split2ids:
         (out / f"{split}_images").mkdir(exist_ok=True)
-    jobs = (
-        delayed(_write_study)(folder, study_id, _truth_file(out, study_id), how) for folder, study_id in todo
-    )
+    jobs = (delayed(_write_study)(folder, truth, **how) for folder, truth in todo)
     done = Parallel(n_jobs=workers, backend="loky", return_as="generator_unordered")(jobs)
     for _ in tqdm(done, total=len(todo), desc="phantoms", unit="study", mininterval=1, disable=not todo):
         pass
 
 
-def _write_study(folder: Path, study_id: int, truth_file: Path, how: dict[str, Any]) -> None:
+def _write_study(folder: Path, truth: Path, *, defects: Collection[str], **how: Any) -> None:
     """Write a study's truth, then its images at once, by renaming."""
+    study_id = int(folder.name)
     with torch_threads(1):
-        study = draw_study(study_id, **how)
+        study = draw_study(study_id, defects=defects, **how)
     draft = folder.with_name(f".{study_id}.draft")
     shutil.rmtree(draft, ignore_errors=True)
     for series in study.series:
         target = draft / str(series.series_id)
         target.mkdir(parents=True)
-        write_series(target, study_id, series)
-    write_text(truth_file, json.dumps(_as_truth(study)) + "\n")
+        write_series(target, study_id, series, defects=defects)
+    write_text(truth, json.dumps(_as_truth(study)) + "\n")
     shutil.rmtree(folder, ignore_errors=True)
     draft.rename(folder)
 
@@ -129,18 +127,14 @@ def _write_study(folder: Path, study_id: int, truth_file: Path, how: dict[str, A
 def _as_truth(study: PhantomStudy) -> dict[str, Any]:
     return {
         "study_id": study.study_id,
+        "grades": study.grades.round(6).tolist(),
+        "severities": study.severities.tolist(),
         "labels": study.labels.tolist(),
         "series": [[series.series_id, series.sequence] for series in study.series],
         "landmarks": study.landmarks.to_dict(orient="records"),
+        "points": study.points.to_dict(orient="records"),
+        **study.facts,
     }
-
-
-def _truth_file(out: Path, study_id: int) -> Path:
-    return out / TRUTHS / f"{study_id}.json"
-
-
-def _truth(out: Path, study_id: int) -> dict[str, Any]:
-    return json.loads(_truth_file(out, study_id).read_text(encoding="utf-8"))
 
 
 def _write_tables(out: Path, split: str, truths: Iterable[dict[str, Any]]) -> None:
@@ -167,7 +161,7 @@ def _write_tables(out: Path, split: str, truths: Iterable[dict[str, Any]]) -> No
 
 def _coordinates(truths: list[dict[str, Any]]) -> pd.DataFrame:
     """Landmarks as the competition's table spells them."""
-    points = pd.DataFrame([point for truth in truths for point in truth["landmarks"]], columns=TABLE_COLUMNS)
+    points = pd.DataFrame([point for truth in truths for point in truth["points"]], columns=TABLE_COLUMNS)
     return points.assign(
         condition=points["condition"].map(condition2text), level=points["level"].map(level2text)
     )

@@ -1,4 +1,4 @@
-"""The spinal canal: a curved tube with the thecal sac, its roots, the cord, fat, flavum and bulging discs.
+"""The spinal canal: a curved tube with a cross-section at each half millimetre, and what it measures.
 
 Canal coordinates are `a` to the patient's left, `b` to the back, and the arc length `s` along the curve from
 the sacrum up, in mm.
@@ -11,21 +11,19 @@ import torch
 from scipy.interpolate import CubicSpline
 from torch import Tensor
 
+from kitlib.phantom import section
+from kitlib.phantom.contents import paint_sac, paint_walls
 from kitlib.phantom.grid import PATIENT, Box, Canvas
 from kitlib.phantom.openings import Openings
-from kitlib.phantom.spine import LUMBOSACRAL, Spine, disc_of
-from kitlib.phantom.tissues import Tissue
+from kitlib.phantom.section import Measures
+from kitlib.phantom.spine import VERTEBRAE, Spine, disc_of
+from kitlib.phantom.stenosis import HALF_DEPTH_MM, Profile, draw_profile
 from kitlib.terms import LEVELS
 
 STEP_MM = 0.5
-RECESS_MM = 8.0  # from the midline to where a recess is measured
 REACH_MM = 16.0
-# From S4 to T10: half the canal's depth and width in mm, and how much of them the sac fills; it ends at S2.
-HALF_DEPTH_MM = (2, 3.5, 5, 7.0, 8.4, 8.4, 8.2, 8.2, 8.2, 8.0, 7.8, 7.6)
-HALF_WIDTH_MM = (5, 7, 10, 13.0, 13.0, 12.0, 11.6, 11.3, 11.0, 10.6, 10.2, 10.0)
-SAC_FILL = (0, 0, 0.25, 0.66, 0.8, 0.9, 0.94, 0.95, 0.95, 0.92, 0.9, 0.9)
-SAC_WIDTH = (0, 0, 0.3, 0.58, 0.72, 0.78, 0.8, 0.8, 0.8, 0.82, 0.85, 0.85)
-RECESS_SHARE = 0.46  # normal depth of a recess, of the canal's depth
+# Of the conus' tip below the middle of L1, in vertebrae: a mean at its lower third (Saifuddin, Spine 1998).
+CONUS_MEAN, CONUS_SD = 0.3, 0.45
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,37 +32,40 @@ class Canal:
 
     centres_mm: np.ndarray  # (M, 3)
     axes: np.ndarray  # (M, 3, 3), rows left, back, along
-    profile: dict[str, np.ndarray]  # the cross-section at each row, (M,) each
+    profile: Profile  # the cross-section's measures at each row
     rows: np.ndarray  # (5,) table row of each graded level
-    roots: np.ndarray  # (R, 4) lateral and dorsal place within the sac, row of its exit, radius in mm
+    roots: np.ndarray  # (R, 6): see _draw_roots
 
     def to_patient(self, row: int, a_mm: float, b_mm: float) -> np.ndarray:
         """Patient position (3,) of a place in the cross-section of a table row."""
         return self.centres_mm[row] + a_mm * self.axes[row, 0] + b_mm * self.axes[row, 1]
 
-    def walls(self, row: int, a_mm: float) -> tuple[float, float]:
-        """Front and back wall (b, in mm) of what is open at a lateral place of a cross-section."""
-        rows = {
-            name: torch.tensor([values[row]], dtype=torch.float32) for name, values in self.profile.items()
-        }
-        front, back, _, _ = _walls(torch.tensor([a_mm], dtype=torch.float32), rows)
-        return float(front), float(back)
-
     def middle(self, level: int, a_mm: float = 0.0) -> np.ndarray:
         """Patient position (3,) midway between front and back at a graded level."""
-        row = int(self.rows[level])
-        return self.to_patient(row, a_mm, sum(self.walls(row, a_mm)) / 2)
+        return self.to_patient(int(self.rows[level]), a_mm, sum(self._ends(level, a_mm)) / 2)
 
     def depth_mm(self, level: int, a_mm: float = 0.0) -> float:
-        """What is open between front and back at a graded level."""
-        front, back = self.walls(int(self.rows[level]), a_mm)
+        """Depth of the sac in the midline of a graded level, or of what is open beside it."""
+        front, back = self._ends(level, a_mm)
         return back - front
+
+    def area_mm2(self, level: int) -> float:
+        """Cross-section of the sac at a graded level."""
+        return section.area_mm2(self._measures(level))
+
+    def _ends(self, level: int, a_mm: float) -> tuple[float, float]:
+        outline = section.walls if a_mm else section.sac
+        front, back = outline(torch.tensor([a_mm], dtype=torch.float64), self._measures(level))
+        return float(front), float(back)
+
+    def _measures(self, level: int) -> Measures:
+        row = int(self.rows[level])
+        return {name: torch.from_numpy(values[row : row + 1]) for name, values in self.profile.items()}
 
 
 def draw_canal(spine: Spine, openings: Openings, rng: np.random.Generator) -> Canal:
     """The canal behind the bodies and discs of a spine."""
-    half_depth = np.array(HALF_DEPTH_MM) * rng.normal(1, 0.07)
-    points, arcs = _curve(spine, half_depth)
+    points, arcs = _curve(spine)
     s = np.arange(0, arcs[-1], STEP_MM)
     spline = CubicSpline(arcs, points)
     centres, along = spline(s), spline(s, 1)
@@ -73,12 +74,13 @@ def draw_canal(spine: Spine, openings: Openings, rng: np.random.Generator) -> Ca
     left = CubicSpline(arcs[::2], left)(s)
     back = np.cross(along, left)
     back /= np.linalg.norm(back, axis=1, keepdims=True)
+    axes = np.stack([np.cross(back, along), back, along], axis=1)
     discs = [disc_of(level) for level in LEVELS]
     rows = np.rint(arcs[1::2][discs] / STEP_MM).astype(int)
     heights = np.array([spine.discs[disc].height_mm for disc in discs])
-    profile = _sizes(s, arcs[::2], half_depth, rng)
-    profile |= _narrowing(s, s[rows], heights, openings, rng) | {"cord": _cord(s, s[rows], rng)}
-    axes = np.stack([np.cross(back, along), back, along], axis=1)
+    reach = heights / 2 + rng.uniform(2, 5, (2, len(discs)))
+    profile = draw_profile(s, arcs[::2], s[rows], reach, openings, rng)
+    profile["cord"] = _cord(s, arcs[::2], rng)
     return Canal(centres, axes, profile, rows, _draw_roots(rows, rng))
 
 
@@ -90,81 +92,68 @@ def paint_canal(canvas: Canvas, canal: Canal) -> None:
     if box is None:
         return
     where, a, b, row = _coordinates(canvas, canal, box)
-    rows = {name: torch.as_tensor(values, dtype=torch.float32)[row] for name, values in canal.profile.items()}
+    table = canvas.on_device(np.stack(list(canal.profile.values())))
+    rows = dict(zip(canal.profile, table[:, row]))
     tissue = canvas.tissue[box][where]
-    _paint_walls(tissue, a, b, rows)
-    _paint_sac(tissue, a, b, row, rows, canal.roots)
+    paint_walls(tissue, a, b, rows)
+    paint_sac(tissue, a, b, row, rows, canal.roots)
     canvas.tissue[box].masked_scatter_(where, tissue)
 
 
-def _curve(spine: Spine, half_depth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _curve(spine: Spine) -> tuple[np.ndarray, np.ndarray]:
     """Points behind bodies and discs in turn (2n-1, 3), and their arc lengths in mm."""
     points = []
     for index, vertebra in enumerate(spine.vertebrae):
-        points.append(vertebra.frame.to_patient(0, vertebra.depth_mm / 2 + half_depth[index], 0))
+        reach = vertebra.depth_mm / 2 + HALF_DEPTH_MM[index]
+        points.append(vertebra.frame.to_patient(0, reach, 0))
         if index < len(spine.discs):
             disc = spine.discs[index]
-            reach = disc.depth_mm / 2 + half_depth[index : index + 2].mean()
+            reach = disc.depth_mm / 2 + sum(HALF_DEPTH_MM[index : index + 2]) / 2
             points.append(disc.frame.to_patient(0, reach, 0))
     arcs = np.r_[0, np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))]
     return np.array(points), arcs
 
 
-def _sizes(
-    s: np.ndarray, bodies_s: np.ndarray, half_depth: np.ndarray, rng: np.random.Generator
-) -> dict[str, np.ndarray]:
-    """Normal sizes along the canal in mm, and what share of them the sac fills."""
-    wide = half_depth[LUMBOSACRAL + 2] / HALF_DEPTH_MM[LUMBOSACRAL + 2]
-    at_bodies = {
-        "half_depth": half_depth,
-        "half_width": np.array(HALF_WIDTH_MM) * wide,
-        "sac_fill": np.array(SAC_FILL) * rng.normal(1, 0.03),
-        "sac_width": np.array(SAC_WIDTH),
-    }
-    return {name: np.interp(s, bodies_s, values) for name, values in at_bodies.items()}
-
-
-def _narrowing(
-    s: np.ndarray, discs_s: np.ndarray, heights: np.ndarray, openings: Openings, rng: np.random.Generator
-) -> dict[str, np.ndarray]:
-    """What is lost of the normal opening along the canal, and whether a graded disc is near (0..1)."""
-    reach = heights / 2 + rng.uniform(2.5, 4.5, len(heights))
-    near = np.exp(-(((s[:, None] - discs_s) / reach) ** 4))  # (M, 5)
-    return {
-        "at_disc": near.sum(axis=1),
-        "lost": near @ (1 - openings.canal),
-        "lost_left": near @ (1 - openings.recess[:, 0]),
-        "lost_right": near @ (1 - openings.recess[:, 1]),
-        "from_front": near @ openings.from_front + 0.5 * (1 - near.sum(axis=1)),
-    }
-
-
-def _cord(s: np.ndarray, discs_s: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Thickness of the cord, 1 where it is whole; the conus ends about L1."""
-    one_level = discs_s[0] - discs_s[1]
-    tip = discs_s[0] + one_level * np.clip(rng.normal(0.6, 0.5), -0.8, 2)
+def _cord(s: np.ndarray, bodies_s: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Thickness of the cord, 1 where it is whole; its conus ends between the middle of T12 and L2/L3."""
+    first = VERTEBRAE.index("L1")
+    below = np.clip(rng.normal(CONUS_MEAN, CONUS_SD), -1, 1.4)
+    tip = bodies_s[first] - below * (bodies_s[first] - bodies_s[first - 1])
     return np.clip((s - tip) / 25, 0, 1) ** 0.6
 
 
 def _draw_roots(rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Roots of the cauda equina: at the back of the sac, as in the supine, the lower ones in the middle."""
-    exits = np.r_[rows + 40, np.repeat(rows[-1] - 40, 2)]
-    roots = []
-    for side in (1, -1):
-        for order, leaves in enumerate(exits):
-            lateral = 0.82 - 0.11 * order + rng.normal(0, 0.07)
-            roots.append((side * lateral, rng.uniform(-0.05, 0.65), leaves, rng.uniform(0.65, 0.95)))
-    return np.array(roots)
+    """Roots of the cauda equina: at the back of the sac, as in the supine, the lower ones in the middle.
+
+    A row holds the lateral and the dorsal place in the sac and the dorsal one where it is tight, as shares of
+    its half width and depth; the canal's row of the root's exit; its radius in mm and the phase of its loops.
+    """
+    exits = np.r_[np.repeat(rows, 2) + 34, np.repeat(rows[-1] - 30, 5)]
+    order = np.linspace(0, 1, len(exits))
+    roots = [
+        np.stack(
+            [
+                side * (0.84 - 0.78 * order) + rng.normal(0, 0.04, len(exits)),
+                np.resize([0.2, 0.65], len(exits)) + rng.normal(0, 0.09, len(exits)),
+                np.resize([-0.75, 0.5, -0.1, 0.75, 0.2, -0.45], len(exits)) + rng.normal(0, 0.1, len(exits)),
+                exits,
+                rng.uniform(0.55, 0.75, len(exits)),
+                rng.uniform(0, 2 * np.pi, len(exits)),
+            ],
+            axis=1,
+        )
+        for side in (1, -1)
+    ]
+    return np.concatenate(roots)
 
 
 def _coordinates(canvas: Canvas, canal: Canal, box: Box) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Which points of the box are near the curve, and their a, b and table row."""
     x, y, z = canvas.local(PATIENT, box)
-    centres = torch.as_tensor(canal.centres_mm, dtype=torch.float32)
-    axes = torch.as_tensor(canal.axes, dtype=torch.float32)
+    centres, axes = canvas.on_device(canal.centres_mm), canvas.on_device(canal.axes)
     heights = np.arange(canal.centres_mm[0, 2], canal.centres_mm[-1, 2], STEP_MM)
     rows = np.interp(heights, canal.centres_mm[:, 2], np.arange(len(centres)))
-    z2row = torch.from_numpy(np.rint(rows).astype(np.int64))
+    z2row = canvas.on_device(np.rint(rows), torch.int64)
     row = z2row[((z - float(heights[0])) / STEP_MM).long().clamp_(0, len(heights) - 1)]
     where = (z > float(heights[0])) & (z < float(heights[-1])) & ((x - centres[:, 0][row]).abs() < REACH_MM)
     # Where the canal leans, a point at its level may be nearest to a lower or higher part of it.
@@ -175,54 +164,3 @@ def _coordinates(canvas: Canvas, canal: Canal, box: Box) -> tuple[Tensor, Tensor
         row = (row + (along / STEP_MM).round().long()).clamp_(0, len(centres) - 1)
     offset = points - centres[row]
     return where, (offset * axes[row, 0]).sum(dim=1), (offset * axes[row, 1]).sum(dim=1), row
-
-
-def _walls(a: Tensor, rows: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Front and back wall of what is open, and both as they would be without narrowing."""
-    depth = 2 * rows["half_depth"]
-    share = (a.abs() / RECESS_MM).clamp(0, 1)
-    share = share * share * (3 - 2 * share)
-    rounding = ((a.abs() - RECESS_MM) / (rows["half_width"] - RECESS_MM).clamp(min=0.5)).clamp(0, 1)
-    normal = depth * (1 - (1 - RECESS_SHARE) * share) * (1 - rounding**2).sqrt()
-    beside = torch.where(a > 0, rows["lost_left"], rows["lost_right"])
-    lost = depth * (rows["lost"] + (RECESS_SHARE * beside - rows["lost"]) * share)
-    lost = torch.minimum(lost, normal - 0.2).clamp(min=0)
-    front = -rows["half_depth"] + 0.012 * a**2
-    back = front + normal
-    return front + rows["from_front"] * lost, back - (1 - rows["from_front"]) * lost, front, back
-
-
-def _paint_walls(tissue: Tensor, a: Tensor, b: Tensor, rows: dict[str, Tensor]) -> None:
-    """Epidural fat, with the disc bulging into it from the front and the flavum thickening from behind."""
-    front, back, bare_front, bare_back = _walls(a, rows)
-    within = a.abs() < rows["half_width"]
-    tissue[within & (b > bare_front) & (b < bare_back)] = Tissue.FAT
-    thickness = 2.6 * rows["at_disc"] * (a.abs() > 0.8)
-    tissue[within & (b >= back) & (b < bare_back + thickness)] = Tissue.LIGAMENT
-    bulge = within & (b <= front) & (b > bare_front - 1) & (rows["at_disc"] > 0.05)
-    tissue[bulge] = Tissue.ANNULUS
-    tissue[within & ((b - front).abs() < 0.45) & (b < 0)] = Tissue.FASCIA  # posterior longitudinal ligament
-
-
-def _paint_sac(
-    tissue: Tensor, a: Tensor, b: Tensor, row: Tensor, rows: dict[str, Tensor], roots: np.ndarray
-) -> None:
-    """Dura, CSF, roots, which come forward before they leave, and cord."""
-    front, back, _, _ = _walls(a, rows)
-    front0, back0, _, _ = _walls(torch.zeros_like(a), rows)
-    half_width = (rows["sac_width"] * rows["half_width"]).clamp(min=0.1)
-    half_depth = (rows["sac_fill"] * (back0 - front0) / 2).clamp(min=0.1)
-    middle = back0 - half_depth - 0.35 * (1 - rows["sac_fill"]) * (back0 - front0)
-    radius = ((a / half_width) ** 2 + ((b - middle) / half_depth) ** 2).sqrt()
-    size = torch.minimum(half_width, half_depth)
-    open_here = (b > front + 0.3) & (b < back - 0.3) & (rows["sac_fill"] > 0.05)
-    tissue[open_here & ((radius - 1) * size < 0.5)] = Tissue.FASCIA
-    inside = open_here & ((radius - 1) * size < 0)
-    tissue[inside] = Tissue.CSF
-    for lateral, dorsal, leaves, thick_mm in roots:
-        leaving = (1 - (row - leaves) / 70).clamp(0, 1) ** 2
-        at_a = (lateral + (np.sign(lateral) * 0.85 - lateral) * leaving) * half_width
-        at_b = middle + (dorsal + (-0.35 - dorsal) * leaving) * half_depth * (1 - 0.3 * lateral**2)
-        tissue[inside & (row > leaves) & ((a - at_a) ** 2 + (b - at_b) ** 2 < thick_mm**2)] = Tissue.ROOT
-    cord = (a / (4.6 * rows["cord"] + 0.01)) ** 2 + ((b - middle) / (3.7 * rows["cord"] + 0.01)) ** 2
-    tissue[inside & (cord < 1) & (rows["cord"] > 0.05)] = Tissue.CORD

@@ -1,31 +1,60 @@
 """Phantom series as DICOM files: valid MR images with the tags that the competition's headers have."""
 
 import hashlib
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
+from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, RLELossless
 
 from kitlib.mri.stack import Stack
-from kitlib.phantom.scanner import SLICE_FILLS
+from kitlib.phantom.prescription import SLICE_FILLS
 from kitlib.phantom.study import PhantomSeries
 from kitlib.terms import SAGITTAL_T1
 
-SIGNED_RATE = 0.4
+ENCODING_DEFECTS = ("rle", "signed", "monochrome1")
+"""What can be asked for: RLE Lossless, stored values below 0 with an intercept, and inverted grey values."""
+
+DEFECT_RATE = 0.5  # of series that have an encoding asked for, each for itself
+SIGNED_RATE = 0.4  # of series whose format allows negative values, though they have none
 RESCALE_RATE = 0.18  # of series whose header has a rescale intercept (facts.md, 2)
+LOWEST = -1024  # stored value of black in a series with values below 0
+HIGHEST = 2**16 - 1
+ABSENT_RATES = {  # of series without a tag that others have; chosen by eye
+    "SpacingBetweenSlices": 0.3,
+    "SliceThickness": 0.1,
+    "SliceLocation": 0.05,
+    "MagneticFieldStrength": 0.2,
+    "EchoTrainLength": 0.15,
+    "PixelBandwidth": 0.2,
+}
 DATE = "20240101"
 
 
-def write_series(folder: Path, study_id: int, series: PhantomSeries) -> None:
-    """Write one file per slice, named by its instance number, into a folder that exists."""
+def write_series(
+    folder: Path, study_id: int, series: PhantomSeries, *, defects: Collection[str] = ()
+) -> None:
+    """Write one file per slice, named by its instance number, into a folder that exists.
+
+    `defects` are some of ENCODING_DEFECTS; which of them, and which optional tags, a series has is drawn from
+    its id.
+    """
     lots = np.random.default_rng(series.series_id)
     signed, rescaled = lots.random(2) < (SIGNED_RATE, RESCALE_RATE)
-    header = _series_header(study_id, series, signed=bool(signed), rescaled=bool(rescaled))
+    drawn = lots.random(len(ENCODING_DEFECTS)) < DEFECT_RATE
+    encodings = {name for name, is_drawn in zip(ENCODING_DEFECTS, drawn) if is_drawn and name in defects}
+    absent = [keyword for keyword, rate in ABSENT_RATES.items() if lots.random() < rate]
+    header = _series_header(study_id, series)
+    _add_pixel_format(header, encodings, signed=bool(signed), rescaled=bool(rescaled))
+    _add_window(header, series)
     for stack in series.stacks:
         _add_geometry(header, stack)
         for index, file in enumerate(stack.files):
             _add_slice(header, stack, index)
+            for keyword in absent:
+                header.pop(keyword, None)
+            _add_pixels(header, stack.pixels[index], compressed="rle" in encodings)
             header.save_as(folder / file, enforce_file_format=True)
 
 
@@ -35,12 +64,11 @@ def uid(*parts: object) -> str:
     return f"2.25.{int(digest[:32], 16)}"
 
 
-def _series_header(study_id: int, series: PhantomSeries, *, signed: bool, rescaled: bool) -> Dataset:
+def _series_header(study_id: int, series: PhantomSeries) -> Dataset:
     """What all instances of a series share."""
     header = Dataset()
     header.file_meta = FileMetaDataset()
     header.file_meta.MediaStorageSOPClassUID = MRImageStorage
-    header.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     header.SOPClassUID = MRImageStorage
     header.Modality = "MR"
     header.Manufacturer = "kitlib phantom"
@@ -57,12 +85,6 @@ def _series_header(study_id: int, series: PhantomSeries, *, signed: bool, rescal
     header.SeriesDescription = series.sequence
     header.PatientPosition = "HFS"
     _add_timing(header, series)
-    _add_pixel_format(header, signed=signed)
-    if rescaled:
-        header.RescaleIntercept, header.RescaleSlope, header.RescaleType = 0, 1, "US"
-    brightest = np.concatenate([stack.pixels[len(stack) // 2].ravel() for stack in series.stacks])
-    header.WindowWidth = int(np.percentile(brightest, 99)) + 1
-    header.WindowCenter = header.WindowWidth // 2
     return header
 
 
@@ -73,15 +95,29 @@ def _add_timing(header: Dataset, series: PhantomSeries) -> None:
     header.ScanOptions = ""
     header.MRAcquisitionType = "2D"
     header.RepetitionTime, header.EchoTime = round(timing.repetition_ms, 1), round(timing.echo_ms, 1)
-    header.EchoTrainLength = 1 if series.sequence == SAGITTAL_T1 else 16
+    header.EchoTrainLength, header.PixelBandwidth = timing.echo_train, round(timing.bandwidth, 1)
+    if field := getattr(series, "field_t", None):
+        header.MagneticFieldStrength = field
     if timing.inversion_ms:
         header.InversionTime = round(timing.inversion_ms, 1)
 
 
-def _add_pixel_format(header: Dataset, *, signed: bool) -> None:
-    header.SamplesPerPixel, header.PhotometricInterpretation = 1, "MONOCHROME2"
+def _add_pixel_format(header: Dataset, encodings: set[str], *, signed: bool, rescaled: bool) -> None:
+    inverted, below_zero = "monochrome1" in encodings, "signed" in encodings
+    header.SamplesPerPixel = 1
+    header.PhotometricInterpretation = "MONOCHROME1" if inverted else "MONOCHROME2"
     header.BitsAllocated, header.BitsStored, header.HighBit = 16, 16, 15
-    header.PixelRepresentation = int(signed)
+    header.PixelRepresentation = int(below_zero or (signed and not inverted))
+    if below_zero or rescaled:
+        header.RescaleIntercept, header.RescaleSlope, header.RescaleType = -LOWEST * below_zero, 1, "US"
+
+
+def _add_window(header: Dataset, series: PhantomSeries) -> None:
+    """A window from black to all but the brightest pixels of the middle slices, as values after rescaling."""
+    brightest = np.concatenate([stack.pixels[len(stack) // 2].ravel() for stack in series.stacks])
+    ends = _stored(header, np.array([0, np.percentile(brightest, 99)])) + header.get("RescaleIntercept", 0)
+    header.WindowWidth = int(np.ptp(ends)) + 1
+    header.WindowCenter = int(ends.mean())
 
 
 def _add_geometry(header: Dataset, stack: Stack) -> None:
@@ -100,7 +136,22 @@ def _add_slice(header: Dataset, stack: Stack, index: int) -> None:
     header.file_meta.MediaStorageSOPInstanceUID = header.SOPInstanceUID
     header.ImagePositionPatient = [_decimal(value) for value in stack.origins_mm[index]]
     header.SliceLocation = _decimal(stack.positions_mm[index])
-    header.PixelData = stack.pixels[index].astype("<i2" if header.PixelRepresentation else "<u2").tobytes()
+
+
+def _add_pixels(header: Dataset, image: np.ndarray, *, compressed: bool) -> None:
+    stored = _stored(header, image).astype("<i2" if header.PixelRepresentation else "<u2")
+    header.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    header.PixelData = stored.tobytes()
+    if compressed:
+        header.compress(RLELossless, stored, encoding_plugin="pydicom", generate_instance_uid=False)
+
+
+def _stored(header: Dataset, values: np.ndarray) -> np.ndarray:
+    """Whole values as the file holds them, int64: before rescaling, turned round where black is highest."""
+    values = values.astype(np.int64) - int(header.get("RescaleIntercept", 0))
+    if header.PhotometricInterpretation == "MONOCHROME2":
+        return values
+    return -1 - values if header.PixelRepresentation else HIGHEST - values
 
 
 def _decimal(value: float) -> str:

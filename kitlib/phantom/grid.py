@@ -52,6 +52,7 @@ class Canvas:
         size: tuple[int, int],
         thickness_mm: float,
         samples: int,
+        device: torch.device | str = "cpu",
     ) -> "Canvas":
         """Air on `samples` planes through each slice, each shifted within the pixel too, against aliasing."""
         through = (np.arange(samples) - (samples - 1) / 2) / samples
@@ -65,7 +66,12 @@ class Canvas:
             + np.outer(np.roll(through, 2), down_mm)
         )
         planes = (origins_mm[:, None] + shifts).reshape(-1, 3)
-        return cls(planes, down_mm, right_mm, torch.zeros((len(planes), *size), dtype=torch.uint8), samples)
+        air = torch.zeros((len(planes), *size), dtype=torch.uint8, device=device)
+        return cls(planes, down_mm, right_mm, air, samples)
+
+    def on_device(self, values: ArrayLike, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Values as a tensor where this canvas is; all painting is done there."""
+        return torch.as_tensor(np.asarray(values)).to(self.tissue.device, dtype)
 
     def middles(self) -> "Canvas":
         """The middle plane of each slice, sharing this canvas's paint."""
@@ -100,13 +106,9 @@ class Canvas:
 
     def along(self, origin_mm: np.ndarray, vectors: np.ndarray, box: Box) -> list[Tensor]:
         """For each vector (n, 3), the scalar product with the way from an origin to each point of the box."""
-        planes = torch.from_numpy(((self.origins_mm[box[0]] - origin_mm) @ vectors.T).astype(np.float32))
-        rows = torch.from_numpy(
-            np.outer(np.arange(box[1].start, box[1].stop), vectors @ self.down_mm).astype(np.float32)
-        )
-        cols = torch.from_numpy(
-            np.outer(np.arange(box[2].start, box[2].stop), vectors @ self.right_mm).astype(np.float32)
-        )
+        planes = self.on_device((self.origins_mm[box[0]] - origin_mm) @ vectors.T)
+        rows = self.on_device(np.outer(np.arange(box[1].start, box[1].stop), vectors @ self.down_mm))
+        cols = self.on_device(np.outer(np.arange(box[2].start, box[2].stop), vectors @ self.right_mm))
         return [(planes[:, None, n] + rows[:, n])[:, :, None] + cols[:, n] for n in range(len(vectors))]
 
     def local(self, frame: Frame, box: Box) -> tuple[Tensor, Tensor, Tensor]:

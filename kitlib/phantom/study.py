@@ -1,34 +1,31 @@
-"""One study: labels, anatomy, three series and the landmarks that annotators would have set."""
+"""One study: grades, anatomy, series, what readers wrote and where annotators pointed."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from kitlib.mri.stack import Stack
 from kitlib.phantom.anatomy import Anatomy, draw_anatomy
-from kitlib.phantom.labels import draw_grades, draw_uncovered, to_labels
-from kitlib.phantom.scanner import (
-    HEAD_TO_FOOT_RATE,
-    RIGHT_TO_LEFT_RATE,
-    Size,
-    acquire,
-    plan_axial,
-    plan_sagittal,
-    size_named,
-)
-from kitlib.phantom.signal import Sequence, draw_sequence
-from kitlib.terms import AXIAL_T2, CELLS, EMPTY, LEVELS, SEQUENCES, group2sequence
+from kitlib.phantom.annotators import TABLE_COLUMNS, annotate, find_slice
+from kitlib.phantom.labels import draw_grades, draw_readings, draw_uncovered, severities
+from kitlib.phantom.plans import SeriesPlan, plan_study
+from kitlib.phantom.prescription import size_named
+from kitlib.phantom.scanner import Scanner, acquire, draw_scanner
+from kitlib.phantom.signal import Sequence
+from kitlib.terms import AXIAL_T2, CELLS, EMPTY, LEVELS, group2sequence
 
-TABLE_COLUMNS = ("study_id", "series_id", "instance_number", "condition", "level", "x", "y")
 LANDMARK_COLUMNS = (*TABLE_COLUMNS, "x_mm", "y_mm", "z_mm", "opening_mm")
 """The competition's columns, then the true place in the patient and what is open there."""
 
 MISSING_RATE = 0.0015  # of studies that lack a series, as in the competition's table
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PhantomSeries:
     """A series in memory; pixels hold whole numbers, as stored in the file."""
 
@@ -36,6 +33,8 @@ class PhantomSeries:
     sequence: str
     stacks: tuple[Stack, ...]
     timing: Sequence
+    field_t: float
+    motion_mm: np.ndarray  # (3,) how far the patient has moved since the first series
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +43,16 @@ class PhantomStudy:
 
     study_id: int
     series: tuple[PhantomSeries, ...]
-    labels: np.ndarray  # (25,) int8 with EMPTY
-    landmarks: pd.DataFrame
+    grades: np.ndarray  # (25,) true severities, continuous in [0, 3)
+    labels: np.ndarray  # (25,) int8 as readers wrote them, with EMPTY
+    landmarks: pd.DataFrame  # LANDMARK_COLUMNS: where the graded places truly are
+    points: pd.DataFrame  # TABLE_COLUMNS: where annotators put them
+    facts: dict[str, Any]  # the person and what else the spine has
+
+    @property
+    def severities(self) -> np.ndarray:
+        """True severity codes (25,) int8."""
+        return severities(self.grades)
 
 
 def draw_study(
@@ -55,64 +62,68 @@ def draw_study(
     size: str = "demo",
     missing_rate: float = MISSING_RATE,
     evenness: float = 0.0,
+    grades: np.ndarray | None = None,
+    defects: Collection[str] = (),
+    device: torch.device | str = "cpu",
 ) -> PhantomStudy:
-    """Draw a study; the same arguments give the same study. `evenness` is that of `draw_grades`."""
+    """Draw a study; the same arguments give the same study.
+
+    `evenness` is that of `draw_grades`; `grades` (25,) are taken in place of drawn ones; `defects` of the
+    annotators' points are those of `annotate`. The images are painted on `device`.
+    """
     dimensions = size_named(size)
-    lots, body, *scans = (np.random.default_rng([seed, study_id, part]) for part in range(2 + len(SEQUENCES)))
-    grades, uncovered = draw_grades(1, lots, evenness=evenness), draw_uncovered(1, lots)
-    missing = lots.choice(SEQUENCES) if lots.random() < missing_rate else None
-    if missing == AXIAL_T2:
+    lots, body, readers, planner, machine, annotator = (_lots(seed, study_id, part) for part in range(6))
+    drawn, uncovered = draw_grades(1, lots, evenness=evenness), draw_uncovered(1, lots)
+    if grades is not None:
+        drawn = np.asarray(grades, dtype=float)[None]
+    anatomy = draw_anatomy(drawn[0], body)
+    plans = plan_study(anatomy, dimensions, int(uncovered[0]), missing_rate, planner)
+    if all(plan.sequence != AXIAL_T2 for plan in plans):
         uncovered[:] = len(LEVELS)
-    anatomy = draw_anatomy(grades[0], body)
+    scanner = draw_scanner(machine)
     series = tuple(
-        _image(
-            sequence, _series_id(study_id, seed, order), anatomy, dimensions, int(uncovered[0]), scans[order]
-        )
-        for order, sequence in enumerate(SEQUENCES)
-        if sequence != missing
+        _image(study_id, seed, order, plan, anatomy, scanner, device) for order, plan in enumerate(plans)
     )
-    labels = to_labels(grades, uncovered)[0]
-    return PhantomStudy(study_id, series, labels, _landmarks(study_id, series, labels, anatomy))
+    labels = draw_readings(drawn, uncovered, readers)[0]
+    landmarks = _landmarks(study_id, series, labels, anatomy)
+    points = annotate(landmarks, {one.series_id: one.stacks for one in series}, annotator, defects=defects)
+    facts = {"person": asdict(anatomy.person), "field_t": scanner.field_t, **anatomy.spine.facts()}
+    return PhantomStudy(study_id, series, drawn[0], labels, landmarks, points, facts)
+
+
+def _lots(*entropy: int) -> np.random.Generator:
+    return np.random.default_rng(entropy)
 
 
 def _image(
-    sequence: str, series_id: int, anatomy: Anatomy, size: Size, uncovered: int, rng: np.random.Generator
+    study_id: int,
+    seed: int,
+    order: int,
+    plan: SeriesPlan,
+    anatomy: Anatomy,
+    scanner: Scanner,
+    device: torch.device | str,
 ) -> PhantomSeries:
-    """Plan and acquire one series."""
-    timing = draw_sequence(sequence, rng)
-    if sequence == AXIAL_T2:
-        plans, ascending = plan_axial(anatomy, size, uncovered, rng), rng.random() >= HEAD_TO_FOOT_RATE
-    else:
-        plans, ascending = [plan_sagittal(anatomy, size, rng)], rng.random() < RIGHT_TO_LEFT_RATE
-    stacks = acquire(anatomy, plans, timing, size.samples[sequence == AXIAL_T2], ascending, rng)
-    return PhantomSeries(series_id, sequence, stacks, timing)
+    """Acquire one series; its id has up to ten digits, as the competition's have."""
+    timing, stacks = acquire(anatomy, plan, scanner, _lots(seed, study_id, 6 + order), device)
+    digest = hashlib.sha256(f"{seed} {study_id} {order}".encode()).digest()
+    series_id = int.from_bytes(digest[:4], "big")
+    return PhantomSeries(series_id, plan.sequence, stacks, timing, scanner.field_t, plan.motion_mm)
 
 
 def _landmarks(
     study_id: int, series: tuple[PhantomSeries, ...], labels: np.ndarray, anatomy: Anatomy
 ) -> pd.DataFrame:
-    """A point for each labelled cell, on the nearest slice of the sequence that it is graded on."""
-    sequence2series = {one.sequence: one for one in series}
+    """The true place of each labelled cell, in the first series of the sequence it is graded on that holds it."""
     rows = []
     for cell, label in zip(CELLS, labels):
-        graded_on = sequence2series.get(group2sequence[cell.group])
-        if label == EMPTY or graded_on is None:
-            continue
-        place = anatomy.place_mm(cell)
-        x, y, instance = _nearest_slice(graded_on.stacks, place)
-        rows.append((study_id, graded_on.series_id, instance, *cell, x, y, *place, anatomy.opening_mm(cell)))
+        for one in series:
+            place = anatomy.place_mm(cell) + one.motion_mm
+            found = find_slice(one.stacks, place) if one.sequence == group2sequence[cell.group] else None
+            if label != EMPTY and found:
+                stack, index, (x, y) = found
+                instance = int(stack.instance_numbers[index])
+                opening = anatomy.opening_mm(cell)
+                rows.append((study_id, one.series_id, instance, *cell, float(x), float(y), *place, opening))
+                break
     return pd.DataFrame(rows, columns=LANDMARK_COLUMNS)
-
-
-def _nearest_slice(stacks: tuple[Stack, ...], place_mm: np.ndarray) -> tuple[float, float, int]:
-    """Pixel (x, y) and instance number of a place on the slice that is nearest to it."""
-    depths = [np.abs(stack.positions_mm - place_mm @ stack.normal) for stack in stacks]
-    stack, depth = min(zip(stacks, depths), key=lambda pair: pair[1].min())
-    col, row, _ = stack.to_pixel(place_mm)
-    return float(col), float(row), int(stack.instance_numbers[depth.argmin()])
-
-
-def _series_id(study_id: int, seed: int, order: int) -> int:
-    """A number of up to ten digits, as the competition's series have."""
-    digest = hashlib.sha256(f"{seed} {study_id} {order}".encode()).digest()
-    return int.from_bytes(digest[:4], "big")

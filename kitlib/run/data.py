@@ -12,6 +12,7 @@ import kitlib
 from kitlib.competition.root import Competition, find_root
 from kitlib.errors import RootError
 from kitlib.machine import on_kaggle
+from kitlib.phantom.truth import MARKER, VERSION
 from kitlib.run.profiles import Profile
 from kitlib.run.steps import STEPS
 
@@ -81,9 +82,10 @@ def _phantoms(profile: Profile, folder: Path, reason: str) -> Path:
         "seed": profile.seed,
         "size": profile.phantom_size,
     }
-    marker = folder / "phantom.json"
+    marker = folder / MARKER
     if marker.is_file():
-        if not request.items() <= json.loads(marker.read_text(encoding="utf-8")).items():
+        made = json.loads(marker.read_text(encoding="utf-8"))
+        if not (request | {"version": VERSION}).items() <= made.items():
             shutil.rmtree(folder)
         elif (folder / LAST_TABLE).is_file():
             return folder

@@ -32,7 +32,12 @@ from kitlib.run.steps import (
 BAR = "{desc} |{bar:20}| {n_fmt}/{total_fmt} steps, {elapsed}{postfix}"
 LOG_INTERVAL_S = 30
 SUBMITTED = "calibrated blend"
-SHOWN_SCORES = {SUBMITTED: "cross-validated", "prior": "prior, no image", "1/3": "1/3 everywhere"}
+SHOWN_SCORES = {
+    SUBMITTED: "cross-validated",
+    "oracle": "oracle",
+    "prior": "prior, no image",
+    "1/3": "1/3 everywhere",
+}
 
 
 @dataclass(frozen=True)
@@ -136,7 +141,7 @@ def _report(work: Path, submissions: Path | None) -> None:
 
 
 def score_lines(scores: pd.DataFrame) -> list[str]:
-    """The submitted prediction's score beside those of the prior and of 1/3, with their intervals."""
+    """The submitted prediction's score beside those of oracle, prior and 1/3, with their intervals."""
     rows = {row["prediction"]: row for row in scores.to_dict("records")}
     return [
         f"{text:16} {rows[name]['total']:.4f}  ({rows[name]['low']:.4f} to {rows[name]['high']:.4f})"

@@ -30,13 +30,13 @@ def test_every_slice_has_targets(study: PhantomStudy, slices: Slices) -> None:
     assert set(np.unique(slices.places)) <= set(range(len(PLACES)))
 
 
-def test_findings_are_the_labels_of_the_cells_that_a_slice_shows(study: PhantomStudy, slices: Slices) -> None:
-    label = dict(zip(CELL_NAMES, study.labels))
+def test_findings_are_the_true_severities_of_the_cells_that_a_slice_shows(study: PhantomStudy, slices: Slices) -> None:
+    truth = dict(zip(CELL_NAMES, study.severities))
     for level, name in enumerate(LEVELS):
         canal = slices.findings[:, level]
-        assert set(canal[canal != EMPTY]) == {label[f"spinal_canal_stenosis_{name}"]}
+        assert set(canal[canal != EMPTY]) == {truth[f"spinal_canal_stenosis_{name}"]}
         here = slices.findings[slices.places == PLACES.index(f"axial at {name}")]
-        assert set(here[:, 11]) - {EMPTY} <= {label[f"left_subarticular_stenosis_{name}"]}
+        assert set(here[:, 11]) - {EMPTY} <= {truth[f"left_subarticular_stenosis_{name}"]}
 
 
 def test_only_axial_slices_are_mirrored_and_mirroring_twice_is_nothing(slices: Slices) -> None:

@@ -1,9 +1,12 @@
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from kitlib.competition.priors import Prior
-from kitlib.ensemble.scores import prior_out_of_fold, score_table, thirds
+from kitlib.ensemble.scores import marks, prior_out_of_fold, score_table, thirds
+from kitlib.phantom.truth import truth_file
 from kitlib.terms import CELL_NAMES, PROBABILITIES
 
 
@@ -40,3 +43,15 @@ def test_the_prior_out_of_fold_has_not_seen_the_study_it_is_judged_on():
 def test_thirds_of_no_study_is_an_empty_table():
     assert thirds([]).empty
     assert list(thirds([1]).columns) == list(PROBABILITIES)
+
+
+def test_the_oracle_is_a_mark_where_the_truth_is_known(tmp_path):
+    labels = make_labels(studies=3)
+    prior = Prior.fit(labels).predict(labels.index)
+    assert list(marks(labels, prior, tmp_path)) == ["prior", "1/3"]
+    for study_id, codes in labels.iterrows():
+        file = truth_file(tmp_path, study_id)
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(json.dumps({"grades": [code + 0.5 for code in codes.tolist()]}))
+    totals = score_table(labels, marks(labels, prior, tmp_path)).set_index("prediction")["total"]
+    assert totals["oracle"] < 0.5 < totals["prior"]

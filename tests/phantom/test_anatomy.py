@@ -1,14 +1,18 @@
+from functools import cache
+
 import numpy as np
 import pytest
 
 from kitlib.phantom.anatomy import Anatomy, draw_anatomy
 from kitlib.phantom.grid import Canvas
+from kitlib.phantom.spine import LUMBOSACRAL
 from kitlib.phantom.tissues import Tissue
 from kitlib.terms import CELLS, LEVELS
 
 NORMAL = np.full(len(CELLS), 0.4)
 
 
+@cache
 def anatomy_with(cell: int | None = None, grade: float = 0.4, seed: int = 0) -> Anatomy:
     grades = NORMAL.copy()
     if cell is not None:
@@ -43,7 +47,7 @@ def test_severity_narrows_its_own_cell_and_no_other(cell: int) -> None:
 def test_severity_is_seen_where_it_is_labelled(group: str) -> None:
     """What is bright on the graded sequence - CSF or fat - becomes less with each class."""
     cell = next(i for i, one in enumerate(CELLS) if one.group == group and one.level == "l3_l4")
-    half_mm = 4.5 if group == "subarticular" else 9.0
+    half_mm = {"spinal": 9.0, "foraminal": 6.5, "subarticular": 4.5}[group]
     bright = [Tissue.FAT] if group == "foraminal" else [Tissue.CSF, Tissue.FAT]
     for seed in range(4):
         areas = [
@@ -80,14 +84,45 @@ def test_left_is_left_and_levels_descend() -> None:
     assert (np.diff(heights) < -15).all()
 
 
-def test_every_tissue_of_the_spine_is_there() -> None:
+def test_every_tissue_of_a_healthy_spine_is_there() -> None:
     anatomy = anatomy_with()
     origins = np.stack([np.linspace(-24, 24, 13), np.full(13, -120.0), np.full(13, 150.0)], axis=1)
     canvas = Canvas.over(origins, np.array([0, 0, -1.5]), np.array([0, 1.5, 0]), (190, 150), 4.0, 1)
     anatomy.paint(canvas)
-    assert set(range(Tissue.NUCLEUS)) - {Tissue.GAS, Tissue.BOWEL, Tissue.ORGAN} <= set(
-        canvas.tissue.unique().tolist()
-    )
+    healthy = {Tissue.AIR, Tissue.SKIN, Tissue.FAT, Tissue.MUSCLE, Tissue.FASCIA, Tissue.CORTEX}
+    healthy |= {Tissue.MARROW, Tissue.LIGAMENT, Tissue.ANNULUS, Tissue.VEIN}
+    healthy |= {Tissue.CSF, Tissue.CORD, Tissue.ROOT}
+    nuclei = range(Tissue.NUCLEUS + LUMBOSACRAL, Tissue.NUCLEUS + len(anatomy.spine.discs))
+    assert healthy | set(nuclei) <= set(canvas.tissue.unique().tolist())
+
+
+def test_severity_is_what_the_thresholds_say_of_the_measured_anatomy() -> None:
+    for seed in range(60):
+        grades = np.random.default_rng(seed).uniform(0, 3, len(CELLS))
+        anatomy = draw_anatomy(grades, np.random.default_rng(seed))
+        assert [anatomy.severity(cell) for cell in CELLS] == np.floor(grades).astype(int).tolist()
+
+
+def test_measures_name_their_units_and_agree_with_the_opening() -> None:
+    anatomy = anatomy_with()
+    for cell in CELLS:
+        measures = anatomy.measures(cell)
+        assert set(measures) <= {"depth_mm", "area_mm2", "width_mm", "root_mm"}
+        assert anatomy.opening_mm(cell) in measures.values()
+
+
+def test_one_grade_moves_nothing_but_its_surroundings() -> None:
+    """Each part has its own lots, so that a worse foramen does not draw another person."""
+    healthy, worse = anatomy_with(), anatomy_with(8, 2.6)
+    np.testing.assert_array_equal(healthy.at_mm, worse.at_mm)
+    np.testing.assert_array_equal(healthy.canal.roots[:, :3], worse.canal.roots[:, :3])
+    np.testing.assert_array_equal(healthy.openings.depth_mm, worse.openings.depth_mm)
+
+
+def test_the_same_seed_draws_and_paints_the_same() -> None:
+    grades = np.linspace(0, 2.9, len(CELLS))
+    first, second = (patch(draw_anatomy(grades, np.random.default_rng(4)), 3) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
 
 
 def test_wrong_grades_are_refused() -> None:

@@ -9,7 +9,8 @@ import pytest
 from kitlib.errors import DataError, UsageError
 from kitlib.phantom import archive
 from kitlib.phantom.archive import study_ids, write_competition
-from kitlib.phantom.labels import draw_grades, draw_uncovered, to_labels
+from kitlib.phantom.labels import draw_grades
+from kitlib.phantom.truth import read_truth, true_grades
 from kitlib.terms import CELL_NAMES, CONDITIONS, EMPTY, LEVELS, SEVERITIES, condition2text, level2text
 
 REQUEST = {"studies": 3, "test_studies": 1, "seed": 5, "size": "smoke"}
@@ -37,7 +38,9 @@ def test_the_layout_is_the_competitions(folder: Path) -> None:
     assert list(series) == ["study_id", "series_id", "series_description"]
     for row in series.itertuples():
         files = list((folder / "train_images" / str(row.study_id) / str(row.series_id)).glob("*.dcm"))
-        assert sorted(int(file.stem) for file in files) == list(range(1, len(files) + 1))
+        numbers = [int(file.stem) for file in files]
+        assert numbers
+        assert len(set(numbers)) == len(numbers)
     assert {file.name for file in (folder / "train_images").iterdir()} == set(train["study_id"].astype(str))
 
 
@@ -60,12 +63,23 @@ def test_the_test_split_has_a_sample_and_its_truth_apart(folder: Path) -> None:
     assert not set(truth["study_id"]) & set(pd.read_csv(folder / "train.csv")["study_id"])
 
 
-def test_labels_are_those_of_the_study(folder: Path) -> None:
-    for row in pd.read_csv(folder / "train.csv").set_index("study_id").itertuples():
-        lots = np.random.default_rng([5, row.Index, 0])
-        drawn = to_labels(draw_grades(1, lots), draw_uncovered(1, lots))[0]
-        texts = ["" if code == EMPTY else SEVERITIES[code] for code in drawn]
-        assert [text if isinstance(text, str) else "" for text in row[1:]] == texts
+def test_the_truth_is_kept_beside_what_readers_wrote(folder: Path) -> None:
+    grades = true_grades(folder, pd.read_csv(folder / "train.csv")["study_id"])
+    for row in pd.read_csv(folder / "train.csv", keep_default_na=False).set_index("study_id").itertuples():
+        truth = read_truth(folder, row.Index)
+        assert list(row[1:]) == ["" if code == EMPTY else SEVERITIES[code] for code in truth["labels"]]
+        drawn = draw_grades(1, np.random.default_rng([5, row.Index, 0]))[0]
+        assert np.allclose(grades.loc[row.Index], drawn, atol=1e-5)
+        assert truth["severities"] == np.floor(drawn).astype(int).tolist()
+        assert {"person", "field_t", "transitional", "metal"} <= set(truth)
+
+
+def test_the_table_holds_the_points_as_annotated(folder: Path) -> None:
+    points = pd.read_csv(folder / "train_label_coordinates.csv")
+    for study_id, own in points.groupby("study_id"):
+        truth = read_truth(folder, study_id)
+        assert np.allclose(own[["x", "y"]], [[point["x"], point["y"]] for point in truth["points"]])
+        assert len(truth["landmarks"]) >= len(own)
 
 
 def test_the_same_bytes_again_and_from_two_processes(folder: Path, tmp_path: Path) -> None:
@@ -102,7 +116,10 @@ def test_a_finished_folder_is_left_alone(folder: Path, monkeypatch: pytest.Monke
     assert digest(folder) == before
 
 
-@pytest.mark.parametrize("change", [{"seed": 6}, {"size": "demo"}, {"studies": 2}, {"missing_rate": 0.5}])
+@pytest.mark.parametrize(
+    "change",
+    [{"seed": 6}, {"size": "demo"}, {"studies": 2}, {"missing_rate": 0.5}, {"defects": ["rle"]}],
+)
 def test_other_phantoms_are_not_overwritten(folder: Path, change: dict) -> None:
     before = digest(folder)
     with pytest.raises(DataError, match="holds other phantoms"):
@@ -138,6 +155,7 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
         {"workers": 0},
         {"size": "huge"},
         {"missing_rate": 2},
+        {"defects": ["haunted"]},
     ],
 )
 def test_bad_requests_change_nothing(tmp_path: Path, change: dict) -> None:

@@ -6,7 +6,7 @@ from kitlib.errors import UsageError
 from kitlib.phantom import study as module
 from kitlib.phantom.anatomy import draw_anatomy
 from kitlib.phantom.study import PhantomStudy, draw_study
-from kitlib.terms import AXIAL_T2, CELLS, EMPTY, SAGITTAL_T1, SAGITTAL_T2, SEQUENCES, group2sequence
+from kitlib.terms import AXIAL_T2, CELLS, EMPTY, SAGITTAL_T1, SAGITTAL_T2, SEQUENCES, Cell, group2sequence
 
 STUDIES = range(6)
 
@@ -28,7 +28,9 @@ def truth_of(study_id: int, seed: int, monkeypatch: pytest.MonkeyPatch) -> list:
 
 def test_three_series_in_the_planes_of_their_names(studies: list[PhantomStudy]) -> None:
     for study in studies:
-        assert [series.sequence for series in study.series] == list(SEQUENCES)
+        found = [series.sequence for series in study.series]
+        assert set(found) == set(SEQUENCES)
+        assert found == sorted(found, key=SEQUENCES.index)
         planes = {series.sequence: {stack.plane for stack in series.stacks} for series in study.series}
         assert planes == {SAGITTAL_T1: {"sagittal"}, SAGITTAL_T2: {"sagittal"}, AXIAL_T2: {"axial"}}
 
@@ -37,7 +39,8 @@ def test_instances_are_numbered_once(studies: list[PhantomStudy]) -> None:
     for study in studies:
         for series in study.series:
             numbers = np.concatenate([stack.instance_numbers for stack in series.stacks])
-            assert sorted(numbers) == list(range(1, len(numbers) + 1))
+            assert len(set(numbers)) == len(numbers)
+            assert min(numbers) >= 1
 
 
 def test_pixels_are_whole_numbers_with_contrast(studies: list[PhantomStudy]) -> None:
@@ -65,10 +68,9 @@ def test_landmarks_lie_at_the_anatomy(monkeypatch: pytest.MonkeyPatch) -> None:
     (anatomy,) = truth_of(3, 7, monkeypatch)
     study = draw_study(3, seed=7, size="smoke", missing_rate=0)
     stacks = {series.series_id: series.stacks for series in study.series}
+    motion = {series.series_id: series.motion_mm for series in study.series}
     for point in study.landmarks.itertuples():
-        place = anatomy.place_mm(
-            next(cell for cell in CELLS if tuple(cell) == (point.condition, point.level))
-        )
+        place = motion[point.series_id] + anatomy.place_mm(Cell(point.condition, point.level))
         stack, index = next(
             (stack, int(np.flatnonzero(stack.instance_numbers == point.instance_number)[0]))
             for stack in stacks[point.series_id]

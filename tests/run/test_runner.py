@@ -123,7 +123,10 @@ def test_a_mistyped_parameter_stops_before_anything_runs(again, work):
     assert runs(work) == []
 
 
-def test_scores_are_shown_beside_prior_and_thirds():
-    rows = [("blend", 0.5, 0.4, 0.6), ("prior", 0.8, 0.7, 0.9)]
+def test_scores_are_shown_beside_oracle_prior_and_thirds():
+    rows = [("blend", 0.5, 0.4, 0.6), ("prior", 0.8, 0.7, 0.9), ("oracle", 0.3, 0.2, 0.4)]
     table = pd.DataFrame(rows, columns=["prediction", "total", "low", "high"])
-    assert score_lines(table) == ["prior, no image  0.8000  (0.7000 to 0.9000)"]
+    assert score_lines(table) == [
+        "oracle           0.3000  (0.2000 to 0.4000)",
+        "prior, no image  0.8000  (0.7000 to 0.9000)",
+    ]

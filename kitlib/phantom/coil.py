@@ -1,0 +1,99 @@
+"""What a scanner sees of the body: the reach of a surface coil, bands of saturation, and metal's void."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, grid_sample, max_pool2d
+
+
+@dataclass(frozen=True)
+class Coil:
+    """An array of coils in the table below the back; lengths in mm, chosen by eye."""
+
+    reach_mm: float
+    floor: float  # of its sensitivity, far from the back
+    pitch_mm: float  # from element to element along the patient
+    ripple: float
+    offset_mm: float  # of an element from the middle of L3
+    evened: float  # 0..1, how much of the fall-off the scanner takes out again, noise and all
+
+    def sensitivity(self, depth_mm: Tensor, height_mm: Tensor) -> Tensor:
+        """Sensitivity at a depth below the back's skin and a height above L3: about 1 at the spine."""
+        fall_off = torch.exp((60 - depth_mm.clamp(min=-10)) / self.reach_mm) + self.floor
+        wave = torch.cos(2 * torch.pi / self.pitch_mm * (height_mm - self.offset_mm))
+        ripple = self.ripple * wave * torch.exp(-depth_mm.clamp(min=0) / 40)
+        return fall_off / (1 + self.floor) * (1 + ripple) / (1 + (height_mm / 185) ** 6)
+
+    def evening(self, sensitivity: Tensor) -> Tensor:
+        """What the scanner multiplies its images with."""
+        return sensitivity.clamp(min=0.05) ** -self.evened
+
+
+def draw_coil(rng: np.random.Generator) -> Coil:
+    """A spine array and how well its fall-off is evened out."""
+    return Coil(
+        reach_mm=rng.uniform(65, 130),
+        floor=rng.uniform(0.05, 0.25),
+        pitch_mm=rng.uniform(75, 115),
+        ripple=rng.uniform(0.03, 0.12),
+        offset_mm=rng.uniform(0, 115),
+        evened=rng.uniform(0.3, 0.9),
+    )
+
+
+@dataclass(frozen=True)
+class Band:
+    """A band of saturation over the abdomen, against its ghosts; its edge is a plane in the patient."""
+
+    edge_mm: float  # before the canal, at the height of L3
+    lean: float  # of the edge, mm to the front for each mm up
+    soft_mm: float
+    left_over: float  # of the signal within
+
+    def transmitted(self, before_canal_mm: Tensor, height_mm: Tensor) -> Tensor:
+        """What is left of the signal at places in the patient."""
+        behind = (self.edge_mm + self.lean * height_mm - before_canal_mm) / self.soft_mm
+        return self.left_over + (1 - self.left_over) * torch.sigmoid(behind)
+
+
+def draw_band(sagittal: bool, rng: np.random.Generator) -> Band | None:
+    """A band such as most sagittal series and some axial ones have (chosen by eye)."""
+    band = Band(rng.uniform(54, 78), rng.uniform(-0.1, 0.15), rng.uniform(1.5, 5), rng.uniform(0.12, 0.5))
+    return band if rng.random() < (0.65 if sagittal else 0.3) else None
+
+
+def bloomed(images: Tensor, metal: Tensor, readout_axis: int, reach_px: float) -> Tensor:
+    """Water and fat (2, K, H, W) as metal (K, H, W) leaves them: a void with a bright rim, and distortion.
+
+    The field beside metal, which falls to nothing within `reach_px`, moves signal along the readout.
+    """
+    hit = metal.flatten(1).any(dim=1)
+    if not hit.any():
+        return images
+    field = _spread(metal[hit].to(images), reach_px)
+    pull = torch.zeros((*field.shape, 2), device=images.device)
+    pull[..., 2 - readout_axis] = -3 * reach_px * field / images.shape[1 + readout_axis]
+    grid = _identity(field) + pull
+    images = images.clone()
+    near = grid_sample(images[:, hit].transpose(0, 1), grid, align_corners=False).transpose(0, 1)
+    rim = torch.exp(-(((field - 0.28) / 0.07) ** 2))
+    images[:, hit] = near * (1 - ((field - 0.3) / 0.15).clamp(0, 1)) * (1 + 1.2 * rim)
+    return images
+
+
+def _spread(metal: Tensor, reach_px: float) -> Tensor:
+    """How strong the field of metal is at each pixel, 1 within it, falling to nothing at twice the reach."""
+    size = 2 * max(1, round(reach_px / 2)) + 1
+    field = max_pool2d(metal[:, None], size, 1, size // 2)
+    for _ in range(2):
+        field = avg_pool2d(field, size, 1, size // 2, count_include_pad=False)
+    return field[:, 0]
+
+
+def _identity(field: Tensor) -> Tensor:
+    """The grid (K, H, W, 2) at which each pixel samples itself."""
+    rows, cols = ((2 * torch.arange(n, device=field.device) + 1) / n - 1 for n in field.shape[1:])
+    grid = torch.stack(torch.meshgrid(rows, cols, indexing="ij")[::-1], dim=-1)
+    return grid.expand(len(field), -1, -1, -1)

@@ -1,0 +1,95 @@
+"""What happens where a scanner encodes: chemical shift, truncation, noise, and ghosts of what moves.
+
+Images are (K, H, W): axis 1 runs from row to row, axis 2 from column to column.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How the slices of a series are sampled."""
+
+    phase_axis: int  # 1 or 2; the readout runs along the other
+    readout_share: float  # of the stored pixels along the readout that are acquired; the rest is zero filling
+    phase_share: float
+    taper: float  # share of k-space that the filter rolls off
+    fat_shift_px: float  # along the readout, in acquired pixels
+
+    def acquired(self, shape: tuple[int, int]) -> tuple[int, int]:
+        """Samples of k-space along the rows' and the columns' axis for so many stored rows and columns."""
+        shares = [self.readout_share] * 2
+        shares[self.phase_axis - 1] = self.phase_share
+        rows, cols = (min(size, 2 * int(size * share / 2) + 1) for size, share in zip(shape, shares))
+        return rows, cols
+
+    def magnitude(self, images: Tensor, noise: float, rng: np.random.Generator) -> Tensor:
+        """What is reconstructed (K, H, W) of the signal of water and of fat (2, K, H, W).
+
+        Noise is complex and Gaussian where k-space was sampled, so in pixels it is Rician and correlated; its
+        standard deviation in each channel of the image is `noise`.
+        """
+        shape = images.shape[2], images.shape[3]
+        counts = self.acquired(shape)
+        rows, cols = (_lowest(count, images.device) for count in counts)
+        water, fat = torch.fft.fft2(images, norm="forward")[:, :, rows[:, None], cols]
+        spectrum = water.addcmul_(fat, self._fat_ramp(counts, rows, cols))
+        window = _window(counts[0], self.taper)[:, None] * _window(counts[1], self.taper)
+        level = noise / np.sqrt((window**2).sum())
+        spectrum += level * _complex_noise(tuple(spectrum.shape), rng).to(images.device)
+        filled = spectrum.new_zeros(images.shape[1:])
+        filled[:, rows[:, None], cols] = spectrum * torch.as_tensor(window, dtype=torch.float32).to(
+            images.device
+        )
+        return torch.fft.ifft2(filled, norm="forward").abs()
+
+    def _fat_ramp(self, counts: tuple[int, int], rows: Tensor, cols: Tensor) -> Tensor:
+        """The phase that shifts an image along the readout, at the samples of k-space."""
+        readout = 2 - self.phase_axis
+        sample = (rows[:, None], cols[None])[readout]
+        turns = -2 * torch.pi * self.fat_shift_px / counts[readout] * sample
+        return torch.polar(torch.ones_like(turns), turns)
+
+
+def draw_encoding(px_mm: float, sagittal: bool, fat_shift_px: float, rng: np.random.Generator) -> Encoding:
+    """Typical: .65-.95 mm along the readout of sagittal series, .5-.75 mm of axial ones, 60-90 % of that
+    resolution along the phase, and there at least some zero filling."""
+    readout_mm = rng.uniform(0.65, 0.95) if sagittal else rng.uniform(0.5, 0.75)
+    phase_mm = readout_mm / rng.uniform(0.6, 0.9)
+    head_to_foot = rng.random() < 0.6  # against ghosts of the abdomen over the spine; else from front to back
+    return Encoding(
+        phase_axis=1 if sagittal == head_to_foot else 2,
+        readout_share=min(1.0, px_mm / readout_mm),
+        phase_share=min(rng.uniform(0.75, 0.93), px_mm / phase_mm),
+        taper=rng.uniform(0.25, 0.9),
+        fat_shift_px=fat_shift_px * rng.choice([-1, 1]),
+    )
+
+
+def ghosts(moving: Tensor, phase_axis: int, spacing_px: float, strength: Tensor) -> Tensor:
+    """Faint copies (K, H, W) of what moves, on both sides along the phase; `strength` (K,) has a sign."""
+    copies = torch.zeros_like(moving)
+    for order in (1, 2):
+        way = round(order * spacing_px)
+        pair = moving.roll(way, phase_axis) + moving.roll(-way, phase_axis)
+        copies += pair * (strength / order**2)[:, None, None]
+    return copies
+
+
+def _lowest(count: int, device: torch.device) -> Tensor:
+    """Indices of the lowest frequencies of a transform, negative ones as such."""
+    return torch.arange(-(count // 2), count - count // 2, device=device)
+
+
+def _window(count: int, taper: float) -> np.ndarray:
+    """A Tukey window: flat, with cosine flanks at both ends of k-space."""
+    from_end = (np.minimum(np.arange(count), np.arange(count)[::-1]) + 1) / (taper * count / 2 + 1)
+    return 0.5 - 0.5 * np.cos(np.pi * np.minimum(from_end, 1))
+
+
+def _complex_noise(shape: tuple[int, ...], rng: np.random.Generator) -> Tensor:
+    return torch.view_as_complex(torch.from_numpy(rng.standard_normal((*shape, 2), dtype=np.float32)))

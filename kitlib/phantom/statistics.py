@@ -1,0 +1,112 @@
+"""What drawn labels have in common with the real ones: prevalence, and which cells are ill together."""
+
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+
+from kitlib.phantom.labels import PREVALENCE
+from kitlib.terms import CELL_NAMES, CELLS, CONDITIONS, EMPTY, LEVELS, SEVERITIES
+
+ANY_SEVERE = 0.185
+"""Share of the competition's training studies with a severe canal: the yardstick without their table."""
+
+GROUP2BOUND = {"prevalence": 0.02, "any severe": 0.03, "empty": 0.01, "left-right": 0.1, "neighbours": 0.1}
+"""How far drawn labels may be from real ones; that of `empty` was chosen by the kit."""
+
+
+def prevalence(labels: np.ndarray) -> pd.DataFrame:
+    """Shares of labelled studies, from codes (n, 25): rows CELL_NAMES, columns SEVERITIES; NaN without."""
+    labelled = (labels != EMPTY).sum(axis=0)
+    counts = [(labels == code).sum(axis=0) for code in range(len(SEVERITIES))]
+    shares = np.stack(counts, axis=1) / np.where(labelled > 0, labelled, np.nan)[:, None]
+    return pd.DataFrame(shares, index=list(CELL_NAMES), columns=list(SEVERITIES))
+
+
+def any_severe_rate(labels: np.ndarray) -> float:
+    """Share of studies with a severe canal at some level, of those with a label there; NaN without."""
+    canal = labels[:, [cell.group == "spinal" for cell in CELLS]]
+    labelled = (canal != EMPTY).any(axis=1)
+    return float((canal[labelled] == 2).any(axis=1).mean()) if labelled.any() else float("nan")
+
+
+def empty_rate(labels: np.ndarray) -> float:
+    """Share of cells without a label."""
+    return float((labels == EMPTY).mean())
+
+
+def correlations(labels: np.ndarray) -> pd.DataFrame:
+    """Spearman's correlation (25, 25) over the studies that have both labels; NaN where one is constant."""
+    codes = pd.DataFrame(labels, columns=list(CELL_NAMES)).astype(float)
+    return codes.where(codes != EMPTY).corr(method="spearman", min_periods=3)
+
+
+def left_right(correlation: pd.DataFrame) -> pd.Series:
+    """Left against right of the 10 conditions and levels that have sides."""
+    lefts = [name for name in CELL_NAMES if name.startswith("left_")]
+    values = {name[5:]: correlation.at[name, name.replace("left_", "right_", 1)] for name in lefts}
+    return pd.Series(values, dtype=float)
+
+
+def neighbours(correlation: pd.DataFrame) -> pd.Series:
+    """Each level against the next one below, for the 5 conditions: 20 values."""
+    values = {
+        f"{condition}_{upper}/{lower}": correlation.at[f"{condition}_{upper}", f"{condition}_{lower}"]
+        for condition in CONDITIONS
+        for upper, lower in pairwise(LEVELS)
+    }
+    return pd.Series(values, dtype=float)
+
+
+def statistics(labels: np.ndarray) -> pd.Series:
+    """All statistics of codes (n, 25), keyed by group (of GROUP2BOUND) and name."""
+    correlation = correlations(labels)
+    groups = {
+        "prevalence": _by_severity(prevalence(labels)),
+        "any severe": pd.Series({"spinal canal": any_severe_rate(labels)}),
+        "empty": pd.Series({"all cells": empty_rate(labels)}),
+        "left-right": left_right(correlation),
+        "neighbours": neighbours(correlation),
+    }
+    return pd.concat(groups, names=["group", "statistic"])
+
+
+def published() -> pd.Series:
+    """The statistics that are known without the real table, keyed as those of `statistics`."""
+    shares = pd.DataFrame(PREVALENCE, index=list(CELL_NAMES), columns=list(SEVERITIES))
+    any_severe = pd.Series({"spinal canal": ANY_SEVERE})
+    return pd.concat(
+        {"prevalence": _by_severity(shares), "any severe": any_severe}, names=["group", "statistic"]
+    )
+
+
+def compare(drawn: np.ndarray, real: np.ndarray | None = None) -> pd.DataFrame:
+    """Statistics of drawn codes (n, 25) beside the real ones, or beside the published ones without them.
+
+    Columns: group, statistic, drawn, real, difference (drawn less real), within (the group's bound; what is
+    undefined on either side is not).
+    """
+    theirs = published() if real is None else statistics(real)
+    table = pd.DataFrame({"drawn": statistics(drawn).reindex(theirs.index), "real": theirs}).reset_index()
+    difference = table["drawn"] - table["real"]
+    return table.assign(difference=difference, within=difference.abs() <= table["group"].map(GROUP2BOUND))
+
+
+def largest(compared: pd.DataFrame) -> pd.DataFrame:
+    """The largest difference of each group, and how many of its statistics lie within the bound.
+
+    Columns: those of `compare`, then bound, count, within_count.
+    """
+    size = compared["difference"].abs().fillna(np.inf)
+    groups = compared.groupby("group", sort=False)
+    return compared.loc[size.groupby(compared["group"], sort=False).idxmax().to_numpy()].assign(
+        bound=lambda table: table["group"].map(GROUP2BOUND),
+        count=groups.size().to_numpy(),
+        within_count=groups["within"].sum().to_numpy(),
+    )
+
+
+def _by_severity(shares: pd.DataFrame) -> pd.Series:
+    """Shares as one column, keyed by cell and severity."""
+    names = [f"{cell} {severity}" for cell in shares.index for severity in shares.columns]
+    return pd.Series(shares.to_numpy().ravel(), index=names)

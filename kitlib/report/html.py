@@ -1,0 +1,71 @@
+"""A page that opens without a network: text, tables and figures in one file, with no script."""
+
+import base64
+from html import escape
+
+import pandas as pd
+
+from kitlib.report.style import INK, Picture
+
+STYLE = f"""
+body {{ max-width: 66rem; margin: 0 auto; padding: 2.5rem 1.5rem 4rem; background: #fff; color: {INK};
+       font: 16px/1.55 system-ui, "Segoe UI", "Helvetica Neue", Arial, sans-serif; }}
+h1 {{ font-size: 1.9rem; line-height: 1.2; margin: 0 0 .8rem; }}
+h2 {{ font-size: 1.3rem; margin: 2.8rem 0 .6rem; padding-top: .9rem; border-top: 1px solid #d9dee2; }}
+p {{ max-width: 46rem; margin: .6rem 0; }}
+nav {{ margin: 1.2rem 0; }}
+nav a {{ margin-right: 1.1rem; white-space: nowrap; color: #0072b2; text-decoration: none; }}
+figure {{ margin: 1.4rem 0 2rem; }}
+figure img {{ max-width: 100%; height: auto; display: block; }}
+figcaption, caption {{ color: #555e66; font-size: .9rem; max-width: 46rem; text-align: left; }}
+figcaption {{ margin-top: .4rem; }}
+caption {{ caption-side: top; padding-bottom: .4rem; white-space: nowrap; }}
+table {{ border-collapse: collapse; margin: 1.2rem 0; font-size: .92rem;
+        font-variant-numeric: tabular-nums; }}
+th, td {{ padding: .25rem .9rem .25rem 0; text-align: left; border-bottom: 1px solid #e8ebee; }}
+thead th {{ border-bottom: 2px solid #b9c2c9; }}
+summary {{ cursor: pointer; color: #0072b2; }}
+"""
+
+
+def page(title: str, lead: str, sections: dict[str, list[str]]) -> str:
+    """The whole page; `sections` holds, by heading, parts made by the functions below."""
+    links = "".join(f'<a href="#{_anchor(name)}">{escape(name)}</a> ' for name in sections)
+    body = "".join(
+        f'<section id="{_anchor(name)}"><h2>{escape(name)}</h2>\n{"".join(parts)}</section>\n'
+        for name, parts in sections.items()
+    )
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>{STYLE}</style></head>\n"
+        f"<body>\n<h1>{escape(title)}</h1>\n{paragraph(lead)}<nav>{links}</nav>\n{body}</body>\n</html>\n"
+    )
+
+
+def paragraph(text: str) -> str:
+    """A paragraph of plain text."""
+    return f"<p>{escape(text.strip())}</p>\n"
+
+
+def figure(picture: Picture, caption: str) -> str:
+    """A figure, as PNG within the page, and its caption, which also says it to those who cannot see it."""
+    png = base64.b64encode(picture._repr_png_()).decode("ascii")
+    text = escape(caption.strip())
+    image = f'<img alt="{text}" src="data:image/png;base64,{png}">'
+    return f"<figure>{image}\n<figcaption>{text}</figcaption></figure>\n"
+
+
+def table(frame: pd.DataFrame, caption: str) -> str:
+    """A table without its index; numbers keep three decimals."""
+    rows = frame.to_html(index=False, border=0, float_format="{:.3f}".format, na_rep="-", justify="left")
+    return rows.replace("<thead>", f"<caption>{escape(caption)}</caption>\n<thead>", 1) + "\n"
+
+
+def folded(summary: str, part: str) -> str:
+    """A part that the reader opens by a click."""
+    return f"<details><summary>{escape(summary)}</summary>\n{part}</details>\n"
+
+
+def _anchor(name: str) -> str:
+    return "".join(letter if letter.isalnum() else "-" for letter in name.lower())
