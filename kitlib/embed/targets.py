@@ -73,7 +73,7 @@ def study_slices(study: PhantomStudy, px: int, view: str, longest_px: int) -> Sl
 def stack_targets(
     stack: Stack, sequence: str, marks: Mapping[Cell, Mapping[Any, Any]], severities: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Places (n,), findings and openings (n, 13) of a stack's slices, from landmarks and the 25 severities."""
+    """Places (n,), findings and openings (n, 13) of a stack's slices, of landmarks and severities (25,)."""
     findings = np.full((len(stack), len(FINDINGS)), EMPTY)
     places = np.full(len(stack), SEQUENCES.index(sequence))
     openings_mm = np.full(findings.shape, np.nan, np.float32)

@@ -16,7 +16,7 @@ from kitlib.errors import DataError, UsageError
 from kitlib.machine import torch_threads
 from kitlib.phantom.annotators import LANDMARK_DEFECTS, TABLE_COLUMNS
 from kitlib.phantom.dicom import ENCODING_DEFECTS, write_series
-from kitlib.phantom.prescription import size_named
+from kitlib.phantom.scan.prescription import size_named
 from kitlib.phantom.study import MISSING_RATE, PhantomStudy, draw_study
 from kitlib.phantom.truth import MARKER, VERSION, read_truth, truth_file
 from kitlib.terms import CELL_NAMES, EMPTY, PROBABILITIES, SEVERITIES, condition2text, level2text, row_ids

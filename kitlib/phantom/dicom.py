@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, RLELossless
 
 from kitlib.mri.stack import Stack
-from kitlib.phantom.prescription import SLICE_FILLS
+from kitlib.phantom.scan.prescription import SLICE_FILLS
 from kitlib.phantom.study import PhantomSeries
 from kitlib.terms import SAGITTAL_T1
 

@@ -26,8 +26,8 @@ PREVALENCE = COUNTS / COUNTS.sum(axis=1, keepdims=True)  # (25, 3)
 THRESHOLDS = norm.ppf(PREVALENCE.cumsum(axis=1)[:, :2])  # (25, 2) of the latent reading
 
 READER_NOISE = 0.36
-"""Standard deviation of a reading around the anatomy, each cell's own: so that who knows the anatomy and this law,
-but not what was read, scores about .30 on the competition's metric (`oracle`)."""
+"""Standard deviation of a reading around the anatomy, each cell's own: so that who knows the anatomy and this
+law, but not what was read, scores about .30 on the competition's metric (`oracle`)."""
 
 # The correlation of two cells' readings is the product of what their conditions share, what their levels
 # share, and both LOADINGS; the foramina of one side share a little more from level to level. Fitted to the
@@ -64,7 +64,7 @@ def correlation() -> np.ndarray:
 
 
 def draw_grades(studies: int, rng: np.random.Generator, *, evenness: float = 0.0) -> np.ndarray:
-    """True severities (n, 25), continuous in [0, 3): the whole part is the class, the rest how far it has gone.
+    """True severities (n, 25), continuous in [0, 3): the whole part is the class, the rest how far it goes.
 
     `evenness` is the share of cells that are drawn evenly from [0, 3) instead, each for itself: a network
     that is to learn what a narrowing looks like needs more of them than nature has.
@@ -100,7 +100,7 @@ def reading_probabilities(grades: np.ndarray) -> np.ndarray:
 def draw_labels(studies: int, *, seed: int) -> np.ndarray:
     """Readers' severity codes (n, 25) int8 with EMPTY, without images, under the law of `draw_study`.
 
-    The readings are a low-discrepancy sequence: rates over 2,000 studies are the law's, not the luck of the draw.
+    The readings are a low-discrepancy sequence: rates over 2,000 studies are the law's, not the draw's luck.
     """
     rng = np.random.default_rng(seed)
     sequence = MultivariateNormalQMC(np.zeros(len(CELLS)), correlation(), seed=rng)

@@ -1,4 +1,4 @@
-"""How well any model could do: what readers write, predicted by one who knows the anatomy and how they read."""
+"""How well any model could do: readers' labels, predicted by one who knows the anatomy and how they read."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from kitlib.terms import SEVERITY_WEIGHTS
 
 
 def oracle_probabilities(grades: np.ndarray) -> np.ndarray:
-    """The best probabilities (n, 25, 3) for true grades (n, 25): of each reading, weighted as in the metric."""
+    """The best probabilities (n, 25, 3) for true grades (n, 25): of each reading, weighted as scored."""
     return _weighted(reading_probabilities(grades))
 
 
@@ -50,7 +50,7 @@ def draw_marks(studies: int, *, seed: int) -> dict[str, Score]:
 
 
 def folder_marks(root: Path) -> tuple[int, dict[str, Score]]:
-    """Number and `mark_scores` of the training studies of a phantom folder; RootError or DataError for any other."""
+    """Number and `mark_scores` of a phantom folder's training studies; RootError or DataError for any other."""
     labels = find_root(root).train_labels()
     grades = true_grades(root, labels.index)
     return len(labels), mark_scores(grades.to_numpy(), labels.to_numpy())

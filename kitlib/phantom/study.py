@@ -10,13 +10,13 @@ import pandas as pd
 import torch
 
 from kitlib.mri.stack import Stack
-from kitlib.phantom.anatomy import Anatomy, draw_anatomy
 from kitlib.phantom.annotators import TABLE_COLUMNS, annotate, find_slice
+from kitlib.phantom.body.anatomy import Anatomy, draw_anatomy
 from kitlib.phantom.labels import draw_grades, draw_readings, draw_uncovered, severities
-from kitlib.phantom.plans import SeriesPlan, plan_study
-from kitlib.phantom.prescription import size_named
-from kitlib.phantom.scanner import Scanner, acquire, draw_scanner
-from kitlib.phantom.signal import Sequence
+from kitlib.phantom.scan.plans import SeriesPlan, plan_study
+from kitlib.phantom.scan.prescription import size_named
+from kitlib.phantom.scan.scanner import Scanner, acquire, draw_scanner
+from kitlib.phantom.scan.signal import Sequence
 from kitlib.terms import AXIAL_T2, CELLS, EMPTY, LEVELS, group2sequence
 
 LANDMARK_COLUMNS = (*TABLE_COLUMNS, "x_mm", "y_mm", "z_mm", "opening_mm")
@@ -114,7 +114,7 @@ def _image(
 def _landmarks(
     study_id: int, series: tuple[PhantomSeries, ...], labels: np.ndarray, anatomy: Anatomy
 ) -> pd.DataFrame:
-    """The true place of each labelled cell, in the first series of the sequence it is graded on that holds it."""
+    """The true place of each labelled cell, in the first series of its sequence that holds it."""
     rows = []
     for cell, label in zip(CELLS, labels):
         for one in series:

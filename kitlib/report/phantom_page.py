@@ -17,7 +17,7 @@ from kitlib.competition.root import find_root
 from kitlib.errors import DataError, UsageError
 from kitlib.machine import peak_memory_mb, torch_threads
 from kitlib.phantom.labels import draw_labels
-from kitlib.phantom.prescription import size_named
+from kitlib.phantom.scan.prescription import size_named
 from kitlib.phantom.statistics import compare, largest
 from kitlib.phantom.study import PhantomStudy, draw_study
 from kitlib.report import html, phantom_figures

@@ -4,7 +4,7 @@ import pytest
 
 from kitlib.errors import UsageError
 from kitlib.phantom import study as module
-from kitlib.phantom.anatomy import draw_anatomy
+from kitlib.phantom.body.anatomy import draw_anatomy
 from kitlib.phantom.study import PhantomStudy, draw_study
 from kitlib.terms import AXIAL_T2, CELLS, EMPTY, SAGITTAL_T1, SAGITTAL_T2, SEQUENCES, Cell, group2sequence
 

@@ -1,0 +1,127 @@
+"""Discs and bones: vertebral bodies with their findings, and screws."""
+
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kitlib.phantom.body.arches import CORTEX_MM
+from kitlib.phantom.body.grid import PATIENT, Box, Canvas
+from kitlib.phantom.body.pathology import Change
+from kitlib.phantom.body.pelvis import sacral_top
+from kitlib.phantom.body.spine import Spine, Vertebra
+from kitlib.phantom.body.tissues import Tissue
+from kitlib.phantom.body.vertebrae import SIDES
+
+SQUARENESS = 0.42  # of the outline of bodies and discs: 0 an ellipse, 1 almost a box
+
+
+def paint_disc(canvas: Canvas, spine: Spine, index: int) -> None:
+    """Paint outer and inner annulus and nucleus; the bodies, painted later, trim them."""
+    disc = spine.discs[index]
+    a, b, h = disc.width_mm / 2, disc.depth_mm / 2, disc.height_mm / 2 + 3.8
+    slack = abs(disc.wedge) * b / 2
+    reach = np.array([a + disc.bulge_mm, b + disc.bulge_mm + abs(disc.slip_mm) / 2, h + slack])
+    box = canvas.box(disc.frame, -reach, reach)
+    if box is None:
+        return
+    u, v, w = canvas.local(disc.frame, box)
+    v = v + disc.slip_mm * (w / disc.height_mm).clamp(-0.5, 0.5)
+    tall = 0.5 * disc.height_mm * (1 - disc.wedge * v / disc.height_mm).clamp(0.5, 1.5)
+    bulge = disc.bulge_mm * (1 - (w / (tall + 1)) ** 2).clamp(min=0)
+    outline = _outline(u / (a + bulge), _hollowed(u, v) / (b + bulge * (v < 0)))
+    # Within the rims a disc is taller, as the endplates are hollow.
+    there = (outline < 1) & (w.abs() < tall + 0.8 + 5 * (1 - outline).clamp(0, 0.6))
+    if index < sacral_top(spine):  # what is left of a disc within the sacrum
+        canvas.paint(box, there, Tissue.MARROW)
+        outline = outline / 0.6
+    canvas.paint(box, there & (outline < 1), Tissue.LIGAMENT)
+    rim_mm = torch.where(v < 0, 3.4, 2.4)
+    inner = outline < (1 - rim_mm / b) ** 2
+    canvas.paint(box, there & inner, Tissue.ANNULUS)
+    core = _outline(u / (0.76 * a), (v - 1) / (0.7 * b)) + (w / (tall + 1.9)) ** 6
+    nucleus = core < 1
+    canvas.paint(box, nucleus, Tissue.NUCLEUS + index)
+    cleft = nucleus & (w.abs() < 0.07 * tall) & (outline < 0.1)
+    canvas.paint(box, cleft, Tissue.ANNULUS)
+    if disc.vacuum:
+        canvas.paint(box, nucleus & ((w - 0.03 * v).abs() < 0.8) & (outline < 0.5), Tissue.GAS)
+    if disc.fissured:
+        tear = (u / 5) ** 2 + ((v - b + 2.2) / 1.1) ** 2 + ((w - 0.5) / 1.3) ** 2
+        canvas.paint(box, tear < 1, Tissue.FLUID)
+
+
+def paint_body(canvas: Canvas, vertebra: Vertebra) -> None:
+    """Paint a vertebral body: waisted, with hollow endplates, cortex, marrow and what has changed it."""
+    a, b, h = vertebra.width_mm / 2, vertebra.depth_mm / 2, vertebra.height_mm / 2
+    slack = abs(vertebra.wedge) * b / 2 + 1
+    reach = np.array([a, b, 0]) * (1.06 + abs(vertebra.taper) / 2) + vertebra.lip_mm + [0, 0, h + slack]
+    box = canvas.box(vertebra.frame, -reach, reach)
+    if box is None:
+        return
+    u, v, w = canvas.local(vertebra.frame, box)
+    t = (w / h).clamp(-1.2, 1.2)
+    rim = t * t
+    scale = 1 + 0.5 * vertebra.taper * t
+    front = v < 0
+    waist = torch.where(front, 0.1, 0.04) * (1 - rim)
+    lip = vertebra.lip_mm * rim**4
+    outline = _outline(
+        u / (a * scale * (1 - 0.1 * (1 - rim)) + lip),
+        _hollowed(u, v) / (b * scale * (1 - waist) + lip * front),
+    )
+    radius = outline.clamp(max=1.4).sqrt()
+    # The ring at the rim is flat; within it the lower endplate is deepest towards the back.
+    hollow = vertebra.sunken_mm * (1.15 - outline - torch.where(w < 0, 0.25, 0.0) * (v / b)).clamp(0, 1)
+    deep = h - 0.5 * vertebra.wedge * v - hollow - w.abs()
+    inside_mm = torch.minimum((1 - radius) * b, deep)
+    bone = inside_mm > CORTEX_MM
+    canvas.paint(box, inside_mm > 0, Tissue.CORTEX)
+    canvas.paint(box, bone, Tissue.MARROW)
+    for change in vertebra.changes:
+        _paint_change(canvas, box, change, (u, v, deep, w), inside_mm)
+    vein = (v > 0.3 * b) & (u.abs() < 0.35 * (v - 0.1 * b)) & (inside_mm > 0)
+    canvas.paint(box, vein & (w.abs() < 0.2 * (v - 0.2 * b)), Tissue.FATTY_MARROW)
+    canvas.paint(box, vein & (w.abs() < 0.11 * (v - 0.2 * b)), Tissue.VEIN)
+
+
+def paint_metal(canvas: Canvas, spine: Spine) -> None:
+    """Paint pedicle screws and the rods that join them."""
+    for side in SIDES:
+        heads = []
+        for index in spine.metal:
+            vertebra = spine.vertebrae[index]
+            p, b, up = vertebra.pedicle_mm, vertebra.depth_mm / 2, 0.2 * vertebra.height_mm
+            head, tip = (side * (p + 2), b + 27, up + 1), (side * 0.5 * p, -0.35 * b, up - 2)
+            canvas.fill(canvas.rod(vertebra.frame, (head, tip), (3.2, 2.6)), Tissue.METAL)
+            canvas.fill(canvas.rod(vertebra.frame, (head, head), (6.5, 6.5)), Tissue.METAL)
+            heads.append(vertebra.frame.to_patient(*head))
+        for ends in pairwise(heads):
+            canvas.fill(canvas.rod(PATIENT, ends, (2.9, 2.9)), Tissue.METAL)
+
+
+def _outline(u: Tensor, v: Tensor) -> Tensor:
+    """Squared radius of a rounded square: 1 on the outline."""
+    u, v = u * u, v * v
+    return u + v - SQUARENESS * u * v
+
+
+def _hollowed(u: Tensor, v: Tensor) -> Tensor:
+    """Dorsal place as it counts for an outline whose back is hollow, like the front of the canal."""
+    return torch.where(v > 0, v - (0.012 * u * u).clamp(max=1.8) * (v / 12).clamp(0, 1), v)
+
+
+def _paint_change(
+    canvas: Canvas, box: Box, change: Change, place: tuple[Tensor, Tensor, Tensor, Tensor], inside_mm: Tensor
+) -> None:
+    """Other tissue beside an endplate; a Schmorl node breaks through it and has a rim of its own."""
+    u, v, deep, w = place
+    ways = [(at - middle) / half for at, middle, half in zip((u, v, deep), change.centre_mm, change.half_mm)]
+    flat = 4 if change.kind.startswith("modic") else 2
+    radius2 = (ways[0] ** flat + ways[1] ** flat + ways[2] ** 2).masked_fill(w * change.up <= 0, 9.0)
+    if change.kind != "schmorl":
+        canvas.paint(box, (radius2 < 1) & (inside_mm > CORTEX_MM), change.tissue)
+        return
+    canvas.paint(box, (radius2 < 1.6) & (inside_mm > CORTEX_MM), Tissue.CORTEX)
+    canvas.paint(box, (radius2 < 1) & (inside_mm > -1), change.tissue)

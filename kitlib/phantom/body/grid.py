@@ -1,0 +1,173 @@
+"""Sample points on parallel slices, and the tissue painted at them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from kitlib.phantom.body.tissues import Tissue
+
+Box = tuple[slice, slice, slice]
+Solid = tuple[Box, Tensor]
+"""Where something may lie, and its signed distance in mm (negative inside) there."""
+
+CORNERS = np.stack(np.meshgrid([0, 1], [0, 1], [0, 1]), axis=-1).reshape(8, 3)
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """A place in the patient with its own axes: left, back and up of the structure that stands there."""
+
+    origin_mm: np.ndarray  # (3,)
+    axes: np.ndarray  # (3, 3), rows are unit vectors
+
+    def to_patient(self, *local_mm: float) -> np.ndarray:
+        """Patient position (3,) of a local one."""
+        return self.origin_mm + np.asarray(local_mm) @ self.axes
+
+
+PATIENT = Frame(np.zeros(3), np.eye(3))
+
+
+@dataclass(frozen=True, eq=False)
+class Canvas:
+    """A tissue for each point of K parallel planes of H x W points; later paint covers earlier paint."""
+
+    origins_mm: np.ndarray  # (K, 3) of each plane's first point, ascending along the normal
+    down_mm: np.ndarray  # (3,) step from row to row
+    right_mm: np.ndarray  # (3,) step from column to column
+    tissue: Tensor  # (K, H, W) uint8
+    samples: int  # planes through the thickness of each slice
+
+    @classmethod
+    def over(
+        cls,
+        origins_mm: np.ndarray,
+        down_mm: np.ndarray,
+        right_mm: np.ndarray,
+        size: tuple[int, int],
+        thickness_mm: float,
+        samples: int,
+        device: torch.device | str = "cpu",
+    ) -> "Canvas":
+        """Air on `samples` planes through each slice, each shifted within the pixel too, against aliasing."""
+        through = (np.arange(samples) - (samples - 1) / 2) / samples
+        normal = np.cross(right_mm, down_mm)
+        normal *= thickness_mm / np.linalg.norm(normal)
+        if len(origins_mm) > 1 and (origins_mm[-1] - origins_mm[0]) @ normal < 0:
+            normal = -normal
+        shifts = (
+            np.outer(through, normal)
+            + np.outer(np.roll(through, 1), right_mm)
+            + np.outer(np.roll(through, 2), down_mm)
+        )
+        planes = (origins_mm[:, None] + shifts).reshape(-1, 3)
+        air = torch.zeros((len(planes), *size), dtype=torch.uint8, device=device)
+        return cls(planes, down_mm, right_mm, air, samples)
+
+    def on_device(self, values: ArrayLike, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Values as a tensor where this canvas is; all painting is done there."""
+        return torch.as_tensor(np.asarray(values)).to(self.tissue.device, dtype)
+
+    def middles(self) -> "Canvas":
+        """The middle plane of each slice, sharing this canvas's paint."""
+        middle = slice(self.samples // 2, None, self.samples)
+        return Canvas(self.origins_mm[middle], self.down_mm, self.right_mm, self.tissue[middle], 1)
+
+    def by_slice(self) -> Tensor:
+        """The tissue as (slices, samples, H, W), sharing this canvas's paint."""
+        return self.tissue.view(-1, self.samples, *self.tissue.shape[1:])
+
+    @property
+    def everything(self) -> Box:
+        """The box of all points."""
+        planes, rows, cols = self.tissue.shape
+        return slice(0, planes), slice(0, rows), slice(0, cols)
+
+    def box(self, frame: Frame, low: ArrayLike, high: ArrayLike) -> Box | None:
+        """The points within local bounds, and some more; None where the canvas does not reach."""
+        corners = frame.origin_mm + np.where(CORNERS, high, low) @ frame.axes  # (8, 3)
+        depths = corners @ self._normal
+        spans = [np.searchsorted(self._depths, (depths.min(), depths.max()))]
+        for ruler, (first, last) in zip(self._rulers, self._starts):
+            places = corners @ ruler
+            spans.append(np.array([places.min() - last - 1, places.max() - first + 2], dtype=int))
+        ends = [
+            (max(0, int(start)), min(size, int(stop)))
+            for (start, stop), size in zip(spans, self.tissue.shape)
+        ]
+        if any(start >= stop for start, stop in ends):
+            return None
+        return slice(*ends[0]), slice(*ends[1]), slice(*ends[2])
+
+    def along(self, origin_mm: np.ndarray, vectors: np.ndarray, box: Box) -> list[Tensor]:
+        """For each vector (n, 3), the scalar product with the way from an origin to each point of the box."""
+        planes = self.on_device((self.origins_mm[box[0]] - origin_mm) @ vectors.T)
+        rows = self.on_device(np.outer(np.arange(box[1].start, box[1].stop), vectors @ self.down_mm))
+        cols = self.on_device(np.outer(np.arange(box[2].start, box[2].stop), vectors @ self.right_mm))
+        return [(planes[:, None, n] + rows[:, n])[:, :, None] + cols[:, n] for n in range(len(vectors))]
+
+    def local(self, frame: Frame, box: Box) -> tuple[Tensor, Tensor, Tensor]:
+        """The local coordinates at each point of the box, in mm."""
+        left, back, up = self.along(frame.origin_mm, frame.axes, box)
+        return left, back, up
+
+    def paint(self, box: Box, mask: Tensor, tissue: int) -> None:
+        """Put a tissue where the mask is."""
+        self.tissue[box].masked_fill_(mask, tissue)
+
+    def rod(
+        self, frame: Frame, ends: ArrayLike, radii: tuple[float, float], stretch: ArrayLike = (1, 1, 1)
+    ) -> Solid | None:
+        """A rod with round ends; its cross-section may be stretched along the frame's axes."""
+        ends, stretch = np.asarray(ends, dtype=float), np.asarray(stretch, dtype=float)
+        reach = max(radii) * stretch
+        box = self.box(frame, ends.min(axis=0) - reach, ends.max(axis=0) + reach)
+        if box is None:
+            return None
+        way = (ends[1] - ends[0]) / stretch
+        length2 = max(float(way @ way), 1e-9)
+        axes = frame.axes / stretch[:, None]
+        u, v, w, share = self.along(frame.to_patient(*ends[0]), np.vstack([axes, way @ axes / length2]), box)
+        nearest = share.clamp(0, 1)
+        distance2 = u * u + v * v + w * w + length2 * nearest * (nearest - 2 * share)
+        return box, distance2.clamp_(min=0).sqrt_() - (radii[0] + (radii[1] - radii[0]) * nearest)
+
+    def fill(self, solid: Solid | None, tissue: int, *, inset_mm: float = 0.0) -> None:
+        """Paint the inside of a solid, less a rim."""
+        if solid is not None:
+            self.paint(solid[0], solid[1] < -inset_mm, tissue)
+
+    def bones(self, solids: Sequence[Solid | None], *, cortex_mm: float = 0.9) -> None:
+        """Paint solids as one bone: marrow within a common cortex."""
+        for solid in solids:
+            self.fill(solid, Tissue.CORTEX)
+        for solid in solids:
+            self.fill(solid, Tissue.MARROW, inset_mm=cortex_mm)
+
+    @cached_property
+    def _normal(self) -> np.ndarray:
+        """Unit normal along which the planes ascend."""
+        normal = np.cross(self.right_mm, self.down_mm)
+        normal /= np.linalg.norm(normal)
+        return -normal if (self.origins_mm[-1] - self.origins_mm[0]) @ normal < 0 else normal
+
+    @cached_property
+    def _depths(self) -> np.ndarray:
+        return self.origins_mm @ self._normal
+
+    @cached_property
+    def _rulers(self) -> tuple[np.ndarray, np.ndarray]:
+        """What turns a way in mm into rows and into columns."""
+        return self.down_mm / (self.down_mm @ self.down_mm), self.right_mm / (self.right_mm @ self.right_mm)
+
+    @cached_property
+    def _starts(self) -> list[tuple[float, float]]:
+        """Lowest and highest place of the planes' first points on each ruler."""
+        return [
+            (float((self.origins_mm @ r).min()), float((self.origins_mm @ r).max())) for r in self._rulers
+        ]

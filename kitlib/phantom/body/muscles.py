@@ -1,0 +1,158 @@
+"""The muscles beside and behind the spine, their fasciae, and the fat between and within them.
+
+Places are given by the distance `x` from the spine's curve, by the way `behind` the canal's middle, and by
+the height `up` above the middle of L3, in mm; sizes and courses are chosen by eye after axial T2 images.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kitlib.phantom.body.texture import Texture
+from kitlib.phantom.body.tissues import Tissue
+
+FIBRES_MM = (13.0, 1.7, 1.7)  # grain of fat along the fibres and across them
+SLANT = 0.2  # fibres of the back run backwards on their way down
+LAMINA_MM = 14.0  # behind the canal's middle
+GROOVE_MM = 4.5  # of the back's fascia, in the midline
+# By height above the middle of L3: half width of the back muscles, where multifidus ends laterally under the
+# fascia, and how readily fat replaces muscle (more at low levels: Kjaer, BMC Med 2007).
+HEIGHTS_MM = np.array([-170, -135, -105, -72, -37, 0, 36, 70, 130])
+REACH_MM = np.array([24, 36, 48, 60, 68, 71, 70, 66, 56])
+SEAM_MM = np.array([24, 36, 40, 33, 24, 16, 12, 10, 9])
+INFILTRATED = np.array([2.0, 1.9, 1.7, 1.4, 1.1, 0.8, 0.6, 0.45, 0.35])
+# The psoas: half its width and depth, its centre lateral of and in front of the canal's middle.
+PSOAS_WIDE_MM = np.array([12, 14, 16, 18, 17.5, 14, 9.5, 5, 0.1])
+PSOAS_DEEP_MM = np.array([15, 17, 19, 21, 21, 17.5, 13, 7, 0.1])
+PSOAS_LATERAL_MM = np.array([62, 57, 51, 44, 38.5, 34, 29.5, 26, 24])
+PSOAS_FORWARD_MM = np.array([78, 64, 50, 32, 25, 22, 19, 17, 15])
+AROUND_BODY_MM = (24.0, 20.0)  # half width and depth of the fat around vertebral bodies, about their waist
+BODY_FORWARD_MM = 26.0
+
+
+@dataclass(frozen=True, eq=False)
+class Places:
+    """Points (N,) of the body, as this module and the abdomen's measure them."""
+
+    side: Tensor  # signed distance from the spine's curve, positive to the left
+    behind: Tensor
+    up: Tensor
+    depth: Tensor  # of the back's fascia behind the canal's middle, at the height of each point
+
+    @property
+    def x(self) -> Tensor:
+        """Distance from the spine's curve."""
+        return self.side.abs()
+
+
+@dataclass(frozen=True)
+class Build:
+    """What a person's muscles are like."""
+
+    size: float
+    muscle: float
+    fatty: float
+
+    def table(self, up: Tensor, *columns: np.ndarray) -> list[Tensor]:
+        """Columns given at HEIGHTS_MM, at the height of each point."""
+        steps = np.arange(HEIGHTS_MM[0], HEIGHTS_MM[-1] + 1)
+        row = (up / self.size - float(steps[0])).clamp_(0, len(steps) - 1).int()
+        values = [np.interp(steps, HEIGHTS_MM, column).astype(np.float32) for column in columns]
+        return [torch.from_numpy(value).to(up.device)[row] for value in values]
+
+
+def paint_back(tissue: Tensor, places: Places, build: Build, texture: Texture) -> None:
+    """Paint multifidus, erector spinae and what lies between the spinous processes on the tissue (N,)."""
+    x, behind, depth = places.x, places.behind, places.depth
+    reach, seam, level = build.table(places.up, REACH_MM * build.size, SEAM_MM * build.size, INFILTRATED)
+    fine, patches = _fibrous(places, texture)
+    ragged = 0.6 * fine + patches
+    reach = reach * build.muscle**0.5 + 1.2 * ragged
+    edge = _lobe(x, behind, depth - GROOVE_MM * (1 - x / 14).clamp_(min=0) + 0.8 * patches, reach)
+    tissue[(edge > -0.2) & (edge < 0.6)] = Tissue.FASCIA
+    inside = edge > 0.6
+    cleft = _clefts(x, behind, depth, seam, ragged, build.fatty)
+    spread = _infiltrated(x, behind, level * build.fatty, fine, patches)
+    _paint_mixed(tissue, inside, torch.maximum(cleft, spread))
+    _paint_midline(tissue, places, fine)
+
+
+def _fibrous(places: Places, texture: Texture) -> tuple[Tensor, Tensor]:
+    """Noise drawn out along the fibres; its lattice is turned against the pixels, which would show it."""
+    v, w = places.behind + SLANT * places.up, places.side
+    return texture.within(FIBRES_MM, places.up, 0.8 * v + 0.6 * w, 0.8 * w - 0.6 * v)
+
+
+def _paint_mixed(tissue: Tensor, inside: Tensor, fat: Tensor) -> None:
+    """Muscle, and fat where the measure is positive; half of each near its edge, as slices are thick."""
+    tissue[inside] = Tissue.MUSCLE
+    tissue[inside & (fat > -0.3)] = Tissue.MESENTERY
+    tissue[inside & (fat > 0)] = Tissue.FAT
+
+
+def _lobe(x: Tensor, behind: Tensor, depth: Tensor, reach: Tensor) -> Tensor:
+    """How far inside the back muscles' common outline a point lies, in mm."""
+    flat = 0.42 * reach
+    wide = ((x - flat).clamp_(min=0) / (reach - flat)) ** 2
+    half = (depth - 2) / 2
+    tall = ((behind - 2 - half) / half) ** 2
+    return (1 - (wide + tall).sqrt_()) * half
+
+
+def _clefts(x: Tensor, behind: Tensor, depth: Tensor, seam: Tensor, ragged: Tensor, fatty: float) -> Tensor:
+    """How far inside the fat on laminae and facets, beside the spinous processes or between the columns of
+    muscle a point lies, in mm."""
+    way = (behind - LAMINA_MM) / (depth - LAMINA_MM).clamp_(min=8)  # 0 deep .. 1 under the fascia
+    half = 0.3 + 1.2 * fatty + (2.2 + 4 * fatty) * (0.45 - way).clamp_(min=0)
+    shift = 0.9 * ragged
+    medial = half - (x - 18 - (seam - 18) * way.clamp(min=0) - shift).abs()
+    lateral = 0.4 * half - 0.3 + 0.3 * ragged - (x - 0.4 * seam - 34 - 4 * way + 2 * shift).abs()
+    on_bone = (
+        LAMINA_MM + 2.5 - 0.45 * (x - 8).clamp_(min=0) + (1.2 + 3 * fatty) * (0.7 + 0.4 * ragged) - behind
+    )
+    on_bone -= (x - 24).clamp_(min=0)
+    beside = 4.2 + 0.5 * ragged + 2 * fatty * (0.6 - way).clamp_(min=0) - x
+    return torch.maximum(torch.maximum(medial, lateral), torch.maximum(on_bone, beside))
+
+
+def _infiltrated(x: Tensor, behind: Tensor, level: Tensor, fine: Tensor, patches: Tensor) -> Tensor:
+    """Fat within the muscles, positive inside it: a web between the bundles of fibres everywhere, and patches
+    that spread from the medial and deep corner."""
+    corner = torch.exp(-((x / 24) ** 2) - ((behind - LAMINA_MM) / 20) ** 2)
+    share = (level * (0.1 + 1.25 * corner)).clamp_(max=0.95)
+    web = 0.8 * share - 0.2 - 2 * fine.abs() + 0.15 * patches
+    # The threshold is about the normal distribution's quantile of the share.
+    return torch.maximum(web, 0.85 * fine + 0.5 * patches - 1.64 + 3.28 * share)
+
+
+def _paint_midline(tissue: Tensor, places: Places, fine: Tensor) -> None:
+    """Interspinous ligaments in fat, and the supraspinous ligament behind them as far as L5."""
+    midline = (places.x < 2.6 + 0.3 * fine) & (places.behind > 9)
+    below_mm = places.depth - GROOVE_MM - places.behind
+    between = midline & (below_mm > 2.5)
+    tissue[between] = Tissue.MESENTERY
+    tissue[between & (fine > 0.4)] = Tissue.FAT
+    tissue[between & (fine < -0.8)] = Tissue.MUSCLE
+    tissue[midline & (below_mm > -0.5) & (below_mm < 2.8) & (places.up > -90)] = Tissue.FASCIA
+
+
+def paint_beside(tissue: Tensor, places: Places, build: Build, texture: Texture) -> None:
+    """Paint psoas, quadratus lumborum and the lateral abdominal wall's root on the tissue (N,)."""
+    x, behind, up = places.x, places.behind, places.up
+    wide, deep, lateral, forward, reach = build.table(
+        up, PSOAS_WIDE_MM, PSOAS_DEEP_MM, PSOAS_LATERAL_MM, PSOAS_FORWARD_MM, REACH_MM
+    )
+    fine, patches = texture.across((1.1, 1.1), behind + SLANT * up, places.side)
+    ragged = 0.03 * (fine + 2 * patches)
+    across, before = x / build.size, -behind / build.size
+    psoas = ((across - lateral) / wide) ** 2 + ((before - forward) / deep) ** 2
+    streak = fine + 0.5 * patches - 3.1 + 1.4 * build.fatty
+    around = (across / AROUND_BODY_MM[0]) ** 4 + ((before - BODY_FORWARD_MM) / AROUND_BODY_MM[1]) ** 4
+    inside = (psoas < build.muscle**2 + 2 * ragged) & (around > 1)
+    quadratus = (behind + 1 + 0.25 * (x - 58)).abs() / 7.5 / build.muscle + ragged
+    quadratus = quadratus**2 + ((x - reach + 10) / 19) ** 2
+    wall = behind - 4 + 0.012 * (x - 72).clamp_(min=0) ** 2
+    flank = (quadratus < 1) | (wall.abs() < 5 * build.muscle) & (x > reach + 7 + 30 * ragged)
+    _paint_mixed(tissue, inside | flank & (up > -62), streak)

@@ -1,0 +1,253 @@
+"""The shape of a spine: vertebrae and discs from T10 to S4, each with its own axes, and how worn they are."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kitlib.phantom.body.grid import Frame
+from kitlib.phantom.body.pathology import LUMBARISED, SACRALISED, Change, Pathology, draw_pathology
+from kitlib.phantom.body.person import Person
+from kitlib.phantom.body.vertebrae import (
+    ANCHOR,
+    BODY_WEDGE_DEG,
+    DEPTH_MM,
+    DISC_HEIGHT_MM,
+    DISC_WEDGE_DEG,
+    GRADED,
+    HEIGHT_MM,
+    LUMBOSACRAL,
+    PEDICLE_MM,
+    TAPER,
+    VERTEBRAE,
+    WIDTH_MM,
+)
+from kitlib.terms import LEVELS, level2text
+
+COUNT = len(VERTEBRAE)
+SACRAL_SLOPE_DEG = (40.0, 9.0, 12.0, 74.0)  # mean, scatter and bounds (Vialle, J Bone Joint Surg Am 2005)
+COBB_DEG = (3.5, 38.0)  # mean of the exponential, and its bound: some 5 % have more than 10 degrees
+L5, S1, S2 = LUMBOSACRAL + 1, LUMBOSACRAL, LUMBOSACRAL - 1
+
+
+@dataclass(frozen=True, eq=False)
+class Vertebra:
+    """A rigid bone; lengths in mm along its own axes."""
+
+    frame: Frame  # origin at the body's centre
+    width_mm: float
+    depth_mm: float
+    height_mm: float
+    wedge: float  # radians, positive where the front is taller
+    taper: float
+    lip_mm: float  # osteophytes at the rims
+    pedicle_mm: float  # from the midline to the pedicle's axis
+    process: float  # length of the spinous process, 1 is typical
+    sunken_mm: float  # how hollow each endplate is
+    pars_gap_mm: float  # how far the arch has stayed behind, 0 where it is whole
+    changes: tuple[Change, ...]  # of the marrow
+
+
+@dataclass(frozen=True, eq=False)
+class Disc:
+    """A disc; its frame's origin is its centre."""
+
+    frame: Frame
+    width_mm: float
+    depth_mm: float
+    height_mm: float
+    wedge: float
+    water: float  # 0 black .. 1 bright on T2
+    slip_mm: float  # how far the vertebra above has come forward
+    bulge_mm: float  # beyond the rims, to the front and the sides
+    vacuum: bool  # gas in the nucleus
+    fissured: bool  # a bright tear at the back of the annulus
+
+
+@dataclass(frozen=True, eq=False)
+class Spine:
+    """Vertebrae from below, and the disc above each but the last."""
+
+    vertebrae: tuple[Vertebra, ...]
+    discs: tuple[Disc, ...]
+    pathology: Pathology
+    rib_mm: float  # length of the twelfth ribs
+
+    @property
+    def transitional(self) -> str:
+        """`lumbarised S1`, `sacralised L5` or nothing."""
+        return self.pathology.transitional
+
+    @property
+    def metal(self) -> tuple[int, ...]:
+        """Indices of the vertebrae that hold pedicle screws."""
+        return self.pathology.metal
+
+    def facts(self) -> dict[str, Any]:
+        """The truth of shape and findings, as JSON has it."""
+        found = self.pathology
+        named = list(zip(VERTEBRAE, found.changes))
+        fractures = {
+            name: "wedge" if loss else "biconcave"
+            for name, loss, sunken in zip(VERTEBRAE, found.front_loss, found.sunken_mm)
+            if loss or sunken
+        }
+        return {
+            "transitional": found.transitional,
+            "metal": [VERTEBRAE[index] for index in found.metal],
+            "listhesis_mm": {_text(disc): round(float(found.slip_mm[disc]), 2) for disc in GRADED},
+            "isthmic": found.pars_gap_mm > 0,
+            "modic": {_text(disc): int(found.modic[disc]) for disc in GRADED},
+            "schmorl": [name for name, changes in named for one in changes if one.kind == "schmorl"],
+            "haemangiomas": [name for name, changes in named for one in changes if one.kind == "haemangioma"],
+            "fractures": fractures,
+            "sacral_slope_deg": round(self._slope_deg(S1), 2),
+            "lordosis_deg": round(self._slope_deg(S1) - self._slope_deg(VERTEBRAE.index("L1")), 2),
+            "scoliosis_deg": round(self._cobb_deg(), 2),
+        }
+
+    def _slope_deg(self, index: int) -> float:
+        """How far an upper endplate looks forward."""
+        vertebra = self.vertebrae[index]
+        _, back, up = vertebra.frame.axes[2]
+        return float(np.degrees(np.arctan2(-back, up) - vertebra.wedge / 2))
+
+    def _cobb_deg(self) -> float:
+        lean = [np.degrees(np.arctan2(v.frame.axes[2][0], v.frame.axes[2][2])) for v in self.vertebrae[L5:]]
+        return float(max(lean) - min(lean))
+
+
+def draw_spine(person: Person, grades: np.ndarray, rng: np.random.Generator) -> Spine:
+    """A spine whose discs have degenerated with the grades (25,) of their levels; L3 stands at the origin.
+
+    The grades decide what becomes of the lots, never which lots are drawn: a spine with one grade raised is
+    the same spine, more worn at that level.
+    """
+    worn = _degeneration(grades, rng)
+    found = draw_pathology(person, worn, rng)
+    sizes = person.size * rng.normal(1, 0.02, (3, COUNT))
+    disc_noise, lips, tears = rng.normal(1, 0.06, COUNT), rng.uniform(0.5, 5, COUNT), rng.random((2, COUNT))
+    process, rib_mm = rng.normal(1, 0.12, COUNT), float(rng.uniform(45, 115))
+    width, depth, height = np.array([WIDTH_MM, DEPTH_MM, HEIGHT_MM]) * sizes
+    disc_height = DISC_HEIGHT_MM * person.size * disc_noise * (1 - 0.55 * worn**1.3)
+    body_wedge, disc_wedge, slope = _wedges(rng)
+    taper = np.array(TAPER)
+    water = np.clip(1.05 - 1.1 * worn, 0, 1)
+    _make_transitional(found.transitional, depth, taper, body_wedge, disc_height, water)
+    body_wedge -= found.front_loss * height / depth
+    height = height * (1 - found.front_loss / 2)
+    slips = _interleaved(np.zeros(COUNT), found.slip_mm)
+    frames = _stacked(
+        _interleaved(height, disc_height), _interleaved(body_wedge, disc_wedge), slips, slope, rng
+    )
+    lip = np.maximum(worn, np.roll(worn, 1)) ** 2 * lips
+    gap = np.where(np.arange(COUNT) == L5, found.pars_gap_mm, 0.0)
+    bodies = zip(
+        frames[::2], width, depth, height, body_wedge, taper, lip, PEDICLE_MM * sizes[0], process,
+        2.2 + found.sunken_mm, gap, found.changes,
+    )  # fmt: skip
+    mobile = np.arange(COUNT) >= S1
+    vacuum = mobile & (worn > 0.72) & (tears[0] < 0.3)
+    fissured = mobile & (worn > 0.35) & (tears[1] < 0.3)
+    between = zip(
+        frames[1::2], _between(width, taper), _between(depth, taper), disc_height, disc_wedge, water,
+        found.slip_mm, 0.3 + 2.4 * worn**2, vacuum, fissured,
+    )  # fmt: skip
+    return Spine(tuple(Vertebra(*one) for one in bodies), tuple(Disc(*one) for one in between), found, rib_mm)
+
+
+def _text(disc: int) -> str:
+    """`L4/L5` of a graded level's disc."""
+    return level2text[LEVELS[len(LEVELS) - 1 - (disc - LUMBOSACRAL)]]
+
+
+def _degeneration(grades: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """How worn each disc is, 0..1."""
+    of_level = grades.reshape(-1, len(LEVELS)).mean(axis=0)
+    worn = np.full(COUNT, 0.15 + 0.1 * of_level.mean())
+    worn[GRADED] = 0.08 + 0.42 * of_level
+    worn[:LUMBOSACRAL] = 0.6
+    return np.clip(worn + rng.normal(0, 0.13, COUNT), 0, 1)
+
+
+def _wedges(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, float]:
+    """Wedges of bodies and of the discs above them, and the sacral slope, which decides them, in radians.
+
+    Lordosis L1-S1 follows the slope (Roussouly, Spine 2005); it is less in the supine than in the standing.
+    """
+    mean, scatter, low, high = SACRAL_SLOPE_DEG
+    slope = float(np.clip(rng.normal(mean, scatter), low, high))
+    lordosis = 14 + 0.9 * slope + rng.normal(0, 4.5)
+    body, disc = np.array([BODY_WEDGE_DEG, DISC_WEDGE_DEG]) + rng.normal(0, [[0.8], [1.2]], (2, COUNT))
+    lumbar = slice(S1, VERTEBRAE.index("L1"))
+    scale = (lordosis - body[L5 : L5 + 5].sum()) / disc[lumbar].sum()
+    disc[lumbar] *= max(0.15, scale)
+    return np.radians(body), np.radians(disc), float(np.radians(slope))
+
+
+def _make_transitional(
+    kind: str,
+    depth: np.ndarray,
+    taper: np.ndarray,
+    body_wedge: np.ndarray,
+    disc_height: np.ndarray,
+    water: np.ndarray,
+) -> None:
+    """Square a lumbarised S1 and give it a disc below, or square a sacralised L5 and thin its disc."""
+    if kind == LUMBARISED:
+        depth[[S1, S2]] *= (1.1, 1.45)
+        taper[[S1, S2]] = 0.13, 0.4
+        body_wedge[S1] *= 0.6
+        disc_height[S2] *= 4.2
+        water[S2] = 0.7
+    elif kind == SACRALISED:
+        disc_height[S1] *= 0.5
+        taper[L5] = 0.14
+        body_wedge[L5] *= 0.5
+        water[S1] = min(water[S1], 0.45)
+
+
+def _stacked(
+    heights: np.ndarray, wedges: np.ndarray, slips: np.ndarray, slope: float, rng: np.random.Generator
+) -> list[Frame]:
+    """Frames of bodies and discs in turn, from S4 up, with the top of S1 at its slope."""
+    lean = np.cumsum(wedges) - wedges / 2
+    tilt = slope + np.cumsum(wedges)[2 * S1] - lean
+    coronal, twist = _scoliosis(len(heights), rng)
+    axes = [_axes(*angles) for angles in zip(tilt, coronal, twist)]
+    steps = np.array([up for _, _, up in axes]) * heights[:, None]
+    steps -= np.array([back for _, back, _ in axes]) * slips[:, None]
+    centres = np.cumsum(steps, axis=0) - steps / 2
+    return [Frame(centre - centres[2 * ANCHOR], axis) for centre, axis in zip(centres, axes)]
+
+
+def _scoliosis(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Lean to the left and turn of bodies and discs in radians; bodies turn to the curve's outer side."""
+    mean, most = COBB_DEG
+    cobb = min(rng.exponential(mean), most)
+    phase = np.linspace(0, rng.uniform(3.5, 7), count) + rng.uniform(0, 2 * np.pi)
+    pelvis, turn = rng.normal(0, 1.3), rng.normal(0, 2)
+    mobile = np.clip((np.arange(count) - 2 * S1) / 4, 0, 1)  # the sacrum takes no part
+    wave = np.sin(phase)
+    wave -= wave[2 * L5 :].mean()  # the head stays over the pelvis
+    coronal = cobb * wave * mobile / max(float(np.ptp(wave[2 * L5 :])), 0.5) + pelvis
+    return np.radians(coronal), np.radians(turn - 0.45 * cobb * np.cos(phase) * mobile)
+
+
+def _axes(tilt: float, coronal: float, twist: float) -> np.ndarray:
+    """Left, back and up of a structure that tilts forward, leans to the left and turns about its own axis."""
+    s, c = np.sin([tilt, coronal, twist]), np.cos([tilt, coronal, twist])
+    forward = np.array([[1, 0, 0], [0, c[0], s[0]], [0, -s[0], c[0]]])
+    sideways = np.array([[c[1], 0, -s[1]], [0, 1, 0], [s[1], 0, c[1]]])
+    turned = np.array([[c[2], s[2], 0], [-s[2], c[2], 0], [0, 0, 1]])
+    return turned @ forward @ sideways
+
+
+def _interleaved(bodies: np.ndarray, discs: np.ndarray) -> np.ndarray:
+    return np.stack([bodies, discs], axis=1).ravel()[:-1]
+
+
+def _between(size: np.ndarray, taper: np.ndarray) -> np.ndarray:
+    """Sizes of the discs: what the two endplates around each have on average."""
+    above, below = size * (1 + taper / 2), size * (1 - taper / 2)
+    return (above[:-1] + below[1:]) / 2

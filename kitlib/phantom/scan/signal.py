@@ -1,0 +1,137 @@
+"""From tissues to signal: the spin physics of three sequences, and the texture that tissues have."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from kitlib.phantom.body.tissues import Tissue
+from kitlib.terms import SAGITTAL_T1, SAGITTAL_T2
+
+STIR_RATE = 0.08  # of the sagittal T2 series
+FAT_HZ_PER_T = 3.5e-6 * 42.577e6  # fat precesses 3.5 ppm slower than water
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """Timing of a spin echo or of a train of them in ms; an inversion time makes it a STIR."""
+
+    repetition_ms: float
+    echo_ms: float
+    inversion_ms: float = 0.0
+    echo_train: int = 1
+    bandwidth: float = 150.0  # of the readout, Hz per acquired pixel
+
+    def signal(self, spins: np.ndarray) -> np.ndarray:
+        """Signal (...) of proton density, T1 and T2 (..., 3); that of water stays positive."""
+        density, t1, t2 = np.moveaxis(spins, -1, 0)
+        relaxed = 1 - np.exp(-self.repetition_ms / t1)
+        if self.inversion_ms:
+            relaxed = 2 * np.exp(-self.inversion_ms / t1) - 1 - np.exp(-self.repetition_ms / t1)
+        return density * relaxed * np.exp(-self.echo_ms / t2)
+
+    def fat_shift_px(self, field_t: float) -> float:
+        """How far fat lies from the water beside it along the readout, in acquired pixels."""
+        return FAT_HZ_PER_T * field_t / self.bandwidth
+
+
+def draw_sequence(name: str, rng: np.random.Generator, field_t: float = 1.5) -> Sequence:
+    """Typical clinical timing of one of the competition's three sequences."""
+    high = field_t > 2
+    bandwidth = FAT_HZ_PER_T * field_t / rng.uniform(1.0, 2.5)
+    if name == SAGITTAL_T1:
+        repetition = rng.uniform(600, 1000) if high else rng.uniform(500, 850)
+        return Sequence(repetition, rng.uniform(8, 14), 0.0, int(rng.choice([1, 2, 3, 4])), bandwidth)
+    if name == SAGITTAL_T2 and rng.random() < STIR_RATE:
+        inversion = rng.uniform(205, 228) if high else rng.uniform(155, 172)
+        return Sequence(
+            rng.uniform(3500, 5000), rng.uniform(35, 65), inversion, _train(8, 16, rng), bandwidth
+        )
+    return Sequence(rng.uniform(2800, 4800), rng.uniform(85, 118), 0.0, _train(12, 26, rng), bandwidth)
+
+
+def in_flow(signal: np.ndarray, artery: float, vein: float) -> np.ndarray:
+    """The signal (2, tissues) where flow leaves but a share of that of blood."""
+    signal = signal.copy()
+    signal[0, [Tissue.ARTERY, Tissue.VEIN]] *= artery, vein
+    return signal
+
+
+def tissue_images(
+    tissue: Tensor,
+    signal: np.ndarray,
+    fibre_mm: tuple[float, float],
+    px_mm: float,
+    rng: np.random.Generator,
+) -> Tensor:
+    """Mean signal (2, K, H, W) of water and fat in the tissues (K, samples, H, W), with their textures.
+
+    `fibre_mm` is how long the fibres of muscle are along rows and columns.
+    """
+    index = tissue.int()
+    water, fat = (looked_up(row, index).mean(dim=1) for row in signal)
+    middle = index[:, index.shape[1] // 2]
+    strand, grain, blotch = (looked_up(row, middle) for row in _textures(signal))
+
+    def field(rows_mm: float, cols_mm: float) -> Tensor:
+        return noise_field(
+            (len(middle), *middle.shape[1:]), (rows_mm / px_mm, cols_mm / px_mm), rng, tissue.device
+        )
+
+    strands = field(*fibre_mm).sub_(0.3).clamp_(min=0)
+    fat += strand * strands * field(14, 14).add_(0.6).clamp_(min=0.1)
+    uneven = 1 + grain * (0.8 * field(4, 4) + 0.8 * field(1.6, 1.6)) + blotch * field(11, 11)
+    return torch.stack([water, fat]) * uneven.clamp_(min=0.2)
+
+
+def csf_flow(
+    tissue: Tensor, eddy_mm: tuple[float, float], px_mm: float, strength: Tensor, rng: np.random.Generator
+) -> Tensor:
+    """What streaming leaves of the signal of CSF (K, H, W): dark wisps of a strength in 0..1 (K, H, W)."""
+    cells = eddy_mm[0] / px_mm, eddy_mm[1] / px_mm
+    wisps = noise_field(tuple(tissue.shape), cells, rng, tissue.device).sub_(0.35).clamp_(0, 1.2)
+    return 1 - (tissue == Tissue.CSF) * (0.8 * strength * wisps).clamp_(max=0.85)
+
+
+def looked_up(values: np.ndarray, index: Tensor) -> Tensor:
+    """The value of each tissue, in the shape of the index (int)."""
+    table = torch.as_tensor(values, dtype=torch.float32).to(index.device)
+    return table.index_select(0, index.reshape(-1)).view(index.shape)
+
+
+def noise_field(
+    shape: tuple[int, ...],
+    cell_px: tuple[float, float],
+    rng: np.random.Generator,
+    device: torch.device | str = "cpu",
+) -> Tensor:
+    """Smooth noise (K, H, W) of unit variance at its nodes, which are `cell_px` rows and columns apart."""
+    nodes = [max(2, round(size / cell)) for size, cell in zip(shape[1:], cell_px)]
+    coarse = torch.from_numpy(rng.standard_normal((1, shape[0], *nodes), dtype=np.float32)).to(device)
+    return interpolate(coarse, size=shape[1:], mode="bilinear", align_corners=True)[0]
+
+
+def _textures(signal: np.ndarray) -> np.ndarray:
+    """Of each tissue (3, tissues): fat in strands, and by what share grain and blotches move its signal."""
+    strands, grain, blotches = (
+        np.zeros_like(signal[0]),
+        np.full_like(signal[0], 0.05),
+        np.zeros_like(signal[0]),
+    )
+    fat = signal[1]
+    strands[Tissue.MUSCLE] = 0.06 * fat[Tissue.FAT]
+    strands[Tissue.FASCIA] = 0.3 * fat[Tissue.FAT]
+    strands[Tissue.MESENTERY] = -0.25 * fat[Tissue.MESENTERY]
+    strands[Tissue.FAT] = -0.10 * fat[Tissue.FAT]
+    grain[[Tissue.MARROW, Tissue.FATTY_MARROW]] = 0.13
+    grain[[Tissue.ORGAN, Tissue.BOWEL, Tissue.MESENTERY]] = 0.15
+    grain[Tissue.CSF] = 0.02
+    blotches[[Tissue.MESENTERY, Tissue.BOWEL]] = 0.28
+    blotches[Tissue.MARROW] = 0.05
+    return np.stack([strands, grain, blotches])
+
+
+def _train(fewest: int, most: int, rng: np.random.Generator) -> int:
+    return int(rng.integers(fewest, most + 1))

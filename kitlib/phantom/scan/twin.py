@@ -1,0 +1,256 @@
+"""The domain-randomised twin: single slices of an anatomy, drawn far beyond what scanners do.
+
+Localisers learn on it. One anatomy serves many twins.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from scipy.spatial.transform import Rotation
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from kitlib.phantom.body.anatomy import Anatomy
+from kitlib.phantom.body.grid import PATIENT, Canvas
+from kitlib.phantom.body.vertebrae import disc_of
+from kitlib.phantom.scan.contrast import Look, displayed, draw_look, occluded, received, textured
+from kitlib.terms import CELLS, LEVELS, Group, Side
+
+Kind = Literal["sagittal", "axial"]
+Place = Literal["canal", "foramen", "recess"]
+Shown = tuple[slice, slice]
+"""Rows and columns."""
+
+group2place: dict[Group, Place] = {"spinal": "canal", "foraminal": "foramen", "subarticular": "recess"}
+ABOVE, BELOW = "t12_l1", "s1_s2"
+"""The levels next to the graded ones, which tell a localiser where these end."""
+
+
+class Landmark(NamedTuple):
+    """What a localiser looks for."""
+
+    landmark: Place
+    level: str
+    side: Side | None
+
+
+LANDMARKS = (
+    *(Landmark("canal", level, None) for level in (ABOVE, *LEVELS, BELOW)),
+    *(Landmark("foramen", level, side) for side in ("left", "right") for level in LEVELS),
+    *(Landmark("recess", level, side) for side in ("left", "right") for level in LEVELS),
+)
+"""The 27 landmarks, in the order of all arrays of a twin."""
+
+NEAR_MM = {"canal": 7.0, "foramen": 6.0, "recess": 6.0}
+"""How far beside a thin slice a landmark may lie and yet be seen there: about half of its own size."""
+
+SAGITTAL_TURN_DEG = (20.0, 15.0, 15.0)  # at most, about the axes to the left (in plane), back and head
+AXIAL_TURN_DEG = (15.0, 15.0, 20.0)
+BACK_MM = 65.0  # from the canal to the skin of the back
+COARSE_RATE = 0.25
+COARSE_MM = (2.0, 4.0)  # pixels of the coarse ones
+CROPPED_RATE = 0.3
+CANAL_RATE = 0.65  # of sagittal slices at the canal; the others are at a foramen
+BESIDE_RATE = 0.15  # beside the canal, up to far lateral ones
+WIDE_RATE = 0.4  # of widths, thicknesses and places, drawn beyond the clinical range
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """The place of one slice in the patient."""
+
+    origin_mm: np.ndarray  # (3,) LPS position of the first pixel's centre
+    row_direction: np.ndarray  # (3,) unit vector along which the COLUMN index grows
+    column_direction: np.ndarray  # (3,) unit vector along which the ROW index grows
+    normal: np.ndarray  # (3,) unit vector to the patient's left (sagittal) or head (axial)
+    spacing_mm: tuple[float, float]  # between rows, between columns
+    thickness_mm: float
+
+    def to_pixel(self, places_mm: ArrayLike) -> np.ndarray:
+        """(x, y, off_plane_mm) of patient positions (..., 3); off plane along the normal."""
+        way = np.asarray(places_mm, dtype=np.float64) - self.origin_mm
+        x, y = self.row_direction / self.spacing_mm[1], self.column_direction / self.spacing_mm[0]
+        return way @ np.stack([x, y, self.normal], axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class Twin:
+    """One image and all landmarks projected on it; pixel (0, 0) is the centre of the first pixel."""
+
+    image: Tensor  # (H, W) float32 in [0, 1]
+    kind: Kind
+    look: str  # of LOOKS
+    view: View
+    shown: Shown  # beyond these rows and columns is padding
+    points: np.ndarray  # (27, 3) float64 x, y and off_plane_mm of LANDMARKS, wherever they lie
+    visible: np.ndarray  # (27,) bool: within what is shown, and near the plane
+    transitional: str  # kind of lumbosacral transition; "" is none
+
+
+def draw_twin(
+    anatomy: Anatomy,
+    rng: np.random.Generator,
+    *,
+    plane: Kind,
+    px: int = 192,
+    device: torch.device | str = "cpu",
+) -> Twin:
+    """A square image of an anatomy with contrast, quality, view and crop drawn at random."""
+    places = landmarks_mm(anatomy)
+    rows, cols = _draw_shown(px, rng)
+    if plane == "sagittal":
+        top_mm = _draw_top(anatomy, rng)
+        view = _draw_sagittal(places, top_mm, px, rng)
+        rows = slice(min(max(rows.start, int(view.to_pixel(top_mm)[1])), rows.stop - 1), rows.stop)
+    else:
+        view = _draw_axial(anatomy, places, px, rng)
+    look = draw_look(np.array([disc.water for disc in anatomy.spine.discs]), rng)
+    image = occluded(displayed(_imaged(anatomy, view, look, px, rng, device), look, rng), rng)
+    padded = torch.zeros_like(image)
+    padded[rows, cols] = image[rows, cols]
+    points = view.to_pixel(places)
+    visible = _visible(points, (rows, cols), view.thickness_mm)
+    return Twin(padded, plane, look.kind, view, (rows, cols), points, visible, anatomy.spine.transitional)
+
+
+def landmarks_mm(anatomy: Anatomy) -> np.ndarray:
+    """Patient positions (27, 3) of LANDMARKS in the scanner."""
+    neighbours = {
+        ABOVE: _behind(anatomy, disc_of(LEVELS[0]) + 1),
+        BELOW: _behind(anatomy, disc_of(LEVELS[-1]) - 1),
+    }
+    graded = {
+        Landmark(group2place[cell.group], cell.level, cell.side): anatomy.place_mm(cell) for cell in CELLS
+    }
+    return np.array([graded[one] if one in graded else neighbours[one.level] for one in LANDMARKS])
+
+
+def _behind(anatomy: Anatomy, index: int) -> np.ndarray:
+    """Place (3,) in the scanner of the sac's middle behind a disc."""
+    disc, canal = anatomy.spine.discs[index], anatomy.canal
+    near = disc.frame.to_patient(0, disc.depth_mm / 2 + 8, 0)
+    row = int(np.linalg.norm(canal.centres_mm - near, axis=1).argmin())
+    middle = canal.profile["sac_front"][row] + canal.profile["sac_depth"][row] / 2
+    return anatomy.at_mm + canal.to_patient(row, 0, float(middle))
+
+
+def _draw_top(anatomy: Anatomy, rng: np.random.Generator) -> np.ndarray:
+    """Where (3,) a sagittal image ends at the latest: the end of the drawn spine would tell the count."""
+    return anatomy.at_mm + anatomy.spine.vertebrae[-1].frame.origin_mm - [0, 0, rng.uniform(0, 50)]
+
+
+def _draw_sagittal(places: np.ndarray, top_mm: np.ndarray, px: int, rng: np.random.Generator) -> View:
+    """A slice through the canal, a foramen or beside them, with any part of the lumbar spine in view."""
+    canal, foramina = places[:7], places[7:17]
+    up = _unit((canal[1] - canal[5]) * [1, 0, 1])
+    axes = _turned(np.array([np.cross([0, 1, 0], up), [0, 1, 0], up]), SAGITTAL_TURN_DEG, rng)
+    aim = rng.random()
+    through = rng.permutation(canal if aim < CANAL_RATE else foramina)[0] + axes[0] * rng.normal(0, 3)
+    if aim < BESIDE_RATE:
+        through = through + axes[0] * rng.uniform(-1, 1) * rng.choice([32, 80])
+    anchors = (  # how often, what stands how far down the image: clinical, to S1, without S1, from L1, any
+        (0.55, canal[2:4].mean(axis=0), rng.normal(0.5, 0.07)),
+        (0.20, canal[6], rng.uniform(0.88, 1.02)),
+        (0.08, canal[5], rng.uniform(0.93, 1.1)),
+        (0.12, canal[1], rng.uniform(-0.05, 0.15)),
+        (0.05, canal[3], rng.uniform(0, 1)),
+    )
+    _, anchor, down = anchors[rng.choice(len(anchors), p=[rate for rate, _, _ in anchors])]
+    across = rng.uniform(0.25, 0.85) if rng.random() < WIDE_RATE else rng.normal(0.56, 0.06)
+    view_mm = rng.uniform(150, 400) if rng.random() < WIDE_RATE else rng.uniform(240, 320)
+    if rng.random() >= CROPPED_RATE:
+        view_mm = min(view_mm, max(150, (top_mm - anchor)[2] / max(down, 0.1)))
+    return _placed((axes[1], -axes[2], axes[0]), through, anchor, (across, down), view_mm, px, rng)
+
+
+def _draw_axial(anatomy: Anatomy, places: np.ndarray, px: int, rng: np.random.Generator) -> View:
+    """A slice at a graded level or anywhere between T12/L1 and S1/S2, more or less along the nearest disc."""
+    level = rng.uniform(0, 6) if rng.random() < WIDE_RATE else rng.integers(1, 6)
+    below = min(int(level), 5)
+    through = places[below] + (level - below) * (places[below + 1] - places[below])
+    up = anatomy.spine.discs[disc_of(LEVELS[0]) + 1 - round(level)].frame.axes[2]
+    up = _unit(up + rng.random() * np.array([0, 0, 1]))
+    left = _unit(np.array([1, 0, 0]) - up[0] * up)
+    axes = _turned(np.array([left, np.cross(up, left), up]), AXIAL_TURN_DEG, rng)
+    through = through + up * rng.normal(0, 3)
+    at = rng.normal([0.5, 0.55], [0.03, 0.05])
+    if rng.random() < WIDE_RATE:
+        at = rng.uniform([0.3, 0.3], [0.7, 0.8])
+    view_mm = rng.uniform(110, 400) if rng.random() < WIDE_RATE else rng.uniform(150, 220)
+    return _placed((axes[0], axes[1], axes[2]), through, through, at, view_mm, px, rng)
+
+
+def _turned(axes: np.ndarray, most_deg: tuple[float, float, float], rng: np.random.Generator) -> np.ndarray:
+    """Axes (3, 3) turned about themselves, mostly by little."""
+    angles = rng.uniform(-1, 1, 3) * np.array(most_deg) * rng.random()
+    return Rotation.from_euler("xyz", angles, degrees=True).as_matrix() @ axes
+
+
+def _placed(
+    directions: tuple[np.ndarray, np.ndarray, np.ndarray],
+    through_mm: np.ndarray,
+    anchor_mm: np.ndarray,
+    at: ArrayLike,
+    view_mm: float,
+    px: int,
+    rng: np.random.Generator,
+) -> View:
+    """The plane through one place, with another's projection at a fraction (across, down) of the image."""
+    stretch = np.exp(rng.normal(0, 0.04))
+    spacing = view_mm / px * np.array([stretch, 1 / stretch])
+    along = np.stack(directions[:2])
+    in_plane = along @ (anchor_mm - through_mm) - np.asarray(at) * spacing[::-1] * (px - 1)
+    thickness = rng.uniform(1, 10) if rng.random() < WIDE_RATE else rng.uniform(3, 5)
+    return View(through_mm + in_plane @ along, *directions, (spacing[0], spacing[1]), thickness)
+
+
+def _imaged(
+    anatomy: Anatomy, view: View, look: Look, px: int, rng: np.random.Generator, device: torch.device | str
+) -> Tensor:
+    """The signal (px, px) of a view, now and then acquired in coarser pixels."""
+    acquired = px
+    if rng.random() < COARSE_RATE:
+        acquired = int(np.clip(px * max(view.spacing_mm) / rng.uniform(*COARSE_MM), px // 5, px))
+    coarser = px / acquired
+    down, right = (
+        coarser * step * way
+        for step, way in zip(view.spacing_mm, (view.column_direction, view.row_direction))
+    )
+    origin = view.origin_mm - anatomy.at_mm + (1 - 1 / coarser) / 2 * (down + right)
+    samples = 2 if coarser == 1 and view.thickness_mm < 4 else 4
+    canvas = Canvas.over(
+        origin[None], down, right, (acquired, acquired), view.thickness_mm, samples, device=device
+    )
+    anatomy.paint(canvas)
+    px_mm = float(np.linalg.norm(right))
+    image = textured(canvas.tissue, look, px_mm, rng)
+    middles, middle = canvas.middles(), anatomy.canal.centres_mm.mean(axis=0)
+    _, y, z = middles.local(PATIENT, middles.everything)
+    image = received(image, BACK_MM + float(middle[1]) - y[0], z[0] - float(middle[2]), look, px_mm, rng)
+    return interpolate(image[None, None], size=(px, px), mode="bilinear", align_corners=False)[0, 0]
+
+
+def _draw_shown(px: int, rng: np.random.Generator) -> Shown:
+    """Rows and columns that show something; the rest is padding, as around an oblong image."""
+    shown = [slice(0, px), slice(0, px)]
+    if rng.random() < CROPPED_RATE:
+        size = round(px * rng.uniform(0.5, 0.95))
+        start = (px - size) // 2 if rng.random() < 0.7 else int(rng.integers(px - size + 1))
+        shown[rng.integers(2)] = slice(start, start + size)
+    return shown[0], shown[1]
+
+
+def _visible(points: np.ndarray, shown: Shown, thickness_mm: float) -> np.ndarray:
+    """Which points (27, 3) lie within the rows and columns that are shown and near the plane."""
+    near_mm = np.array([NEAR_MM[one.landmark] for one in LANDMARKS]) + thickness_mm / 2
+    rows, cols = shown
+    x, y, off_plane_mm = points.T
+    within = (x >= cols.start) & (x <= cols.stop - 1) & (y >= rows.start) & (y <= rows.stop - 1)
+    return within & (np.abs(off_plane_mm) <= near_mm)
+
+
+def _unit(vector: np.ndarray) -> np.ndarray:
+    return vector / np.linalg.norm(vector)

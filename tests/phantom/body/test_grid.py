@@ -1,0 +1,60 @@
+import numpy as np
+
+from kitlib.phantom.body.grid import PATIENT, Canvas, Frame
+
+TILT = np.radians(30)
+TILTED = Frame(
+    np.array([4.0, -3.0, 2.0]),
+    np.array([[1, 0, 0], [0, np.cos(TILT), np.sin(TILT)], [0, -np.sin(TILT), np.cos(TILT)]]),
+)
+
+
+def canvas(samples: int = 1) -> Canvas:
+    origins = np.stack([np.linspace(-20, 20, 11), np.full(11, -30.0), np.full(11, 30.0)], axis=1)
+    return Canvas.over(origins, np.array([0, 0, -1.0]), np.array([0, 1.0, 0]), (61, 61), 3.6, samples)
+
+
+def test_a_box_holds_every_point_within_its_bounds() -> None:
+    sheet = canvas(samples=3)
+    low, high = (-6, -9, -4), (5, 8, 10)
+    inside = [
+        (part >= start) & (part <= stop)
+        for part, start, stop in zip(sheet.local(TILTED, sheet.everything), low, high)
+    ]
+    wanted = inside[0] & inside[1] & inside[2]
+    box = sheet.box(TILTED, low, high)
+    assert box is not None
+    assert wanted.any()
+    assert wanted[box].sum() == wanted.sum()
+    assert wanted[box].numel() < wanted.numel() / 3
+
+
+def test_no_box_where_the_canvas_does_not_reach() -> None:
+    assert canvas().box(PATIENT, (50, 0, 0), (60, 10, 10)) is None
+
+
+def test_a_round_rod_is_a_ball() -> None:
+    sheet = canvas()
+    centre = TILTED.to_patient(1, 2, 3)
+    box, distance = sheet.rod(TILTED, ((1, 2, 3), (1, 2, 3)), (5, 5))  # type: ignore[misc]
+    x, y, z = sheet.local(PATIENT, box)
+    expected = ((x - centre[0]) ** 2 + (y - centre[1]) ** 2 + (z - centre[2]) ** 2).sqrt() - 5
+    assert np.allclose(distance, expected, atol=1e-3)
+
+
+def test_a_rod_tapers_and_stretches() -> None:
+    sheet = canvas()
+    sheet.fill(sheet.rod(PATIENT, ((0, -10, 0), (0, 10, 0)), (6, 3), (1, 1, 2)), 1)
+    middle = sheet.tissue[5]  # the plane x = 0; columns are y + 30, rows 30 - z
+    assert middle[:, 20].sum() == 2 * 12 - 1
+    assert middle[:, 40].sum() == 2 * 6 - 1
+
+
+def test_samples_spread_through_the_slice() -> None:
+    sheet = canvas(samples=3)
+    assert sheet.tissue.shape[0] == 33
+    assert np.allclose(np.diff(sheet.origins_mm[:3, 0]), 1.2)
+    assert np.allclose(sheet.middles().origins_mm[:, 0], np.linspace(-20, 20, 11))
+    sheet.middles().tissue[:] = 7
+    assert sheet.by_slice()[:, 1].eq(7).all()
+    assert sheet.by_slice()[:, 0].eq(0).all()

@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+
+from kitlib.phantom.body.tissues import FIELDS_T, WATER, Tissue, relaxation, water_and_fat
+
+DISCS = np.array([0.0, 0.5, 1.0])
+
+
+def test_every_tissue_has_its_row_in_order() -> None:
+    assert list(WATER) == list(Tissue)[: Tissue.NUCLEUS]
+
+
+@pytest.mark.parametrize("field_t", FIELDS_T)
+def test_densities_and_times_are_possible(field_t: float) -> None:
+    spins = water_and_fat(DISCS, field_t)
+    density, t1, t2 = np.moveaxis(spins, -1, 0)
+    assert spins.shape == (2, Tissue.NUCLEUS + len(DISCS), 3)
+    assert (density >= 0).all()
+    assert (density.sum(axis=0) <= 1).all()
+    assert (t1 >= t2).all()
+    assert (t2 > 0).all()
+
+
+def test_water_relaxes_slower_along_the_stronger_field_and_no_faster_across_the_weaker() -> None:
+    low, high = (water_and_fat(DISCS, field_t)[0] for field_t in FIELDS_T)
+    solid = [tissue for tissue in WATER if WATER[tissue][0] > 0 and tissue != Tissue.CSF]
+    assert (high[solid, 1] > low[solid, 1]).all()
+    assert (high[..., 0] == low[..., 0]).all()
+
+
+def test_fat_is_where_fat_is() -> None:
+    _, fat = water_and_fat(DISCS, 1.5)[..., 0]
+    by_share = [Tissue.FAT, Tissue.MESENTERY, Tissue.MARROW, Tissue.OEDEMA, Tissue.MUSCLE]
+    assert (np.diff(fat[by_share]) < 0).all()
+    assert fat[Tissue.CSF] == fat[Tissue.CORD] == fat[Tissue.NUCLEUS] == 0
+
+
+def test_a_person_has_marrow_of_their_own() -> None:
+    lean, fatty = (water_and_fat(DISCS, 3.0, share) for share in (0.25, 0.65))
+    marrow = np.stack([lean[:, Tissue.MARROW, 0], fatty[:, Tissue.MARROW, 0]])
+    assert np.allclose(marrow[:, 1] / marrow.sum(axis=1), [0.25, 0.65])
+    others = [tissue for tissue in WATER if tissue != Tissue.MARROW]
+    assert (lean[:, others] == fatty[:, others]).all()
+
+
+def test_whole_tissues_hold_the_spins_of_both() -> None:
+    parts, whole = water_and_fat(DISCS, 1.5), relaxation(DISCS)
+    assert np.allclose(whole[:, 0], parts[..., 0].sum(axis=0))
+    assert parts[0, Tissue.MARROW, 1] > whole[Tissue.MARROW, 1] > parts[1, Tissue.MARROW, 1]

@@ -1,0 +1,107 @@
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import torch
+
+from kitlib.phantom.body.anatomy import Anatomy
+from kitlib.phantom.body.grid import PATIENT, Canvas
+from kitlib.phantom.body.tissues import Tissue
+from kitlib.phantom.scan.plans import Plan, SeriesPlan
+from kitlib.phantom.scan.scanner import acquire, draw_scanner
+from kitlib.terms import AXIAL_T2, SAGITTAL_T2
+
+BALL_MM = np.array([4.0, 3.0, -6.0])
+
+
+class Ball:
+    """A ball of CSF in a block of muscle: an anatomy whose place on an image can be measured."""
+
+    at_mm = np.array([10.0, -20.0, 300.0])
+    person = SimpleNamespace(marrow_fat=0.4)
+    spine = SimpleNamespace(discs=[SimpleNamespace(water=0.5)])
+    canal = SimpleNamespace(centres_mm=np.zeros((2, 3)))
+    torso = SimpleNamespace(skin_y_mm=np.full(9, 70.0))
+
+    def paint(self, canvas: Canvas) -> None:
+        canvas.paint(canvas.everything, canvas.tissue == Tissue.AIR, Tissue.MUSCLE)
+        canvas.fill(canvas.rod(PATIENT, (BALL_MM, BALL_MM), (9.0, 9.0)), Tissue.CSF)
+
+
+BALL = cast(Anatomy, Ball())
+
+
+def planned(
+    sequence: str = AXIAL_T2, motion_mm: Any = (0.0, 0.0, 0.0), *, ascending: bool = True
+) -> SeriesPlan:
+    axes = ((1.0, 0, 0), (0, 1.0, 0)) if sequence == AXIAL_T2 else ((0, 1.0, 0), (0, 0, -1.0))
+    row, column = np.array(axes)
+    normal = np.abs(np.cross(row, column))
+    centres = np.linspace(-16, 16, 9)[:, None] * normal
+    plan = Plan(centres, row, column, 0.9, (100, 100), 3.5, 3)
+    return SeriesPlan(sequence, (plan,), ascending, np.asarray(motion_mm), np.arange(1, 10))
+
+
+def ball_mm(motion_mm: Any, sequence: str) -> np.ndarray:
+    """Where the ball's middle is imaged, in the patient."""
+    _, (stack,) = acquire(
+        BALL, planned(sequence, motion_mm), draw_scanner(np.random.default_rng(1)), np.random.default_rng(4)
+    )
+    bright = np.argwhere(stack.pixels > 0.5 * np.percentile(stack.pixels, 99.8))
+    return stack.to_patient(*bright.T[::-1]).mean(axis=0)
+
+
+@pytest.mark.parametrize("sequence", [AXIAL_T2, SAGITTAL_T2])
+def test_motion_moves_the_image_by_exactly_that_much(sequence: str) -> None:
+    motion = np.array([2.0, -1.5, 1.0])
+    still, moved = ball_mm((0, 0, 0), sequence), ball_mm(motion, sequence)
+    assert np.allclose(still, BALL_MM + BALL.at_mm, atol=0.5)
+    assert np.allclose(moved - still, motion, atol=0.45)
+
+
+def test_the_same_seed_gives_the_same_whole_pixels() -> None:
+    scanner = draw_scanner(np.random.default_rng(1))
+    (_, (one,)), (_, (two,)), (_, (other,)) = (
+        acquire(BALL, planned(), scanner, np.random.default_rng(seed)) for seed in (2, 2, 3)
+    )
+    assert one.pixels.dtype == np.float32
+    assert one.pixels.shape == (9, 100, 100)
+    assert (one.pixels == two.pixels).all()
+    assert (one.pixels != other.pixels).any()
+    assert one.pixels.min() >= 0
+    assert (one.pixels == one.pixels.round()).all()
+
+
+def test_stacks_of_one_series_share_timing_but_not_noise() -> None:
+    plan = planned()
+    twice = SeriesPlan(plan.sequence, plan.plans * 2, True, plan.motion_mm, np.arange(1, 19))
+    timing, stacks = acquire(BALL, twice, draw_scanner(np.random.default_rng(1)), np.random.default_rng(0))
+    assert timing.repetition_ms > 2000
+    assert (stacks[0].pixels != stacks[1].pixels).mean() > 0.5
+    assert np.concatenate([stack.instance_numbers for stack in stacks]).tolist() == list(range(1, 19))
+
+
+def test_instances_are_numbered_as_planned() -> None:
+    scanner = draw_scanner(np.random.default_rng(1))
+    _, (stack,) = acquire(BALL, planned(ascending=False), scanner, np.random.default_rng(0))
+    assert stack.instance_numbers.tolist() == list(range(9, 0, -1))
+    assert stack.files[0] == "9.dcm"
+
+
+def test_three_tesla_is_less_usual_and_less_noisy() -> None:
+    scanners = [draw_scanner(np.random.default_rng(seed)) for seed in range(300)]
+    high = [scanner for scanner in scanners if scanner.field_t == 3.0]
+    low = [scanner for scanner in scanners if scanner.field_t == 1.5]
+    assert len(high) + len(low) == 300
+    assert 0.2 < len(high) / 300 < 0.4
+    assert np.mean([s.noise for s in high]) < 0.8 * np.mean([s.noise for s in low])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_images_the_same_as_a_cpu() -> None:
+    scanner = draw_scanner(np.random.default_rng(1))
+    (_, (one,)), (_, (two,)) = (
+        acquire(BALL, planned(), scanner, np.random.default_rng(0), device) for device in ("cpu", "cuda")
+    )
+    assert np.abs(one.pixels - two.pixels).max() <= 0.02 * one.pixels.max()
