@@ -17,6 +17,7 @@ from kitlib.competition.root import find_root
 from kitlib.errors import DataError, UsageError
 from kitlib.machine import peak_memory_mb, torch_threads
 from kitlib.phantom.labels import draw_labels
+from kitlib.phantom.oracle import draw_marks
 from kitlib.phantom.scan.prescription import size_named
 from kitlib.phantom.statistics import compare, largest
 from kitlib.phantom.study import PhantomStudy, draw_study
@@ -96,13 +97,12 @@ def write_page(
     real: Path | None,
     seed: int,
     size: str = "demo",
-    scores: pd.DataFrame | None = None,
     progress: bool = True,
 ) -> Path:
     """Draw phantoms and write the page about them, whole or not at all; the path comes back.
 
     `real` may hold spider/images and tables/train.csv of patients, of which the page shows what is there.
-    `scores` has the columns name and score. UsageError and DataError for what cannot be done.
+    UsageError and DataError for what cannot be done.
     """
     out = Path(out)
     _refuse_unwritable(out)
@@ -120,7 +120,7 @@ def write_page(
             "Three severities": _severities(artist, cells),
             "Beside real slices": _beside_real(real_slices, natural),
             "Labels": _labels(draw_labels(LABELLED_STUDIES, seed=seed), real_labels),
-            "The best possible score": _scores(scores),
+            "The best possible score": _scores(seed),
             "Time and memory": _cost(artist),
             "What still gives a phantom away": [html.paragraph(_gives_away())],
         }
@@ -194,10 +194,11 @@ def _labels(drawn: np.ndarray, real: np.ndarray | None) -> list[str]:
     ]
 
 
-def _scores(scores: pd.DataFrame | None) -> list[str]:
-    if scores is None:
-        return [html.paragraph(BEST_SCORE), html.paragraph("No scores were given with this page.")]
-    return [html.paragraph(BEST_SCORE), html.table(scores, "Scores on phantoms.")]
+def _scores(seed: int) -> list[str]:
+    marks = draw_marks(LABELLED_STUDIES, seed=seed)
+    scores = pd.DataFrame([{"prediction": name, **vars(one)} for name, one in marks.items()])
+    caption = f"Phantoms: labels of {LABELLED_STUDIES} studies drawn without images."
+    return [html.paragraph(BEST_SCORE), html.table(scores.round(3), caption)]
 
 
 def _cost(artist: Artist) -> list[str]:

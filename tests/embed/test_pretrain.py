@@ -30,9 +30,7 @@ def test_every_slice_has_targets(study: PhantomStudy, slices: Slices) -> None:
     assert set(np.unique(slices.places)) <= set(range(len(PLACES)))
 
 
-def test_findings_are_the_true_severities_of_the_cells_that_a_slice_shows(
-    study: PhantomStudy, slices: Slices
-) -> None:
+def test_findings_are_true_severities_of_what_a_slice_shows(study: PhantomStudy, slices: Slices) -> None:
     truth = dict(zip(CELL_NAMES, study.severities))
     for level, name in enumerate(LEVELS):
         canal = slices.findings[:, level]

@@ -3,8 +3,11 @@ import pandas as pd
 import pytest
 
 from kitlib.errors import UsageError
+from kitlib.phantom import annotators
 from kitlib.phantom import study as module
+from kitlib.phantom.annotators import LANDMARK_DEFECTS
 from kitlib.phantom.body.anatomy import draw_anatomy
+from kitlib.phantom.labels import reading_probabilities
 from kitlib.phantom.study import PhantomStudy, draw_study
 from kitlib.terms import AXIAL_T2, CELLS, EMPTY, SAGITTAL_T1, SAGITTAL_T2, SEQUENCES, Cell, group2sequence
 
@@ -141,3 +144,36 @@ def test_missing_series() -> None:
 def test_an_unknown_size_is_refused() -> None:
     with pytest.raises(UsageError, match="no phantom size 'huge'"):
         draw_study(1, seed=1, size="huge")
+
+
+def test_given_grades_are_the_truth_and_readers_scatter_around_it() -> None:
+    grades = np.linspace(0.2, 2.8, len(CELLS))
+    study = draw_study(4, seed=3, size="smoke", missing_rate=0, grades=grades)
+    assert np.array_equal(study.grades, grades)
+    assert np.array_equal(study.severities, np.floor(grades))
+    sure = reading_probabilities(grades[None])[0].max(axis=1) > 0.999
+    read = study.labels != EMPTY
+    assert (sure & read).any()
+    assert np.array_equal(study.labels[sure & read], study.severities[sure & read])
+
+
+def test_patients_move_between_series_and_not_within_the_first(studies: list[PhantomStudy]) -> None:
+    moved = [np.linalg.norm(series.motion_mm) for study in studies for series in study.series[1:]]
+    assert not any(study.series[0].motion_mm.any() for study in studies)
+    assert 0.2 < max(moved) <= 3
+
+
+def test_defects_of_the_points_leave_truth_and_images_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(annotators, "SWAPPED_RATE", 1.0)
+    monkeypatch.setattr(annotators, "OFF_BY_ONE_RATES", {SAGITTAL_T1: 1.0, SAGITTAL_T2: 1.0})
+    plain, wrong = (
+        draw_study(5, seed=3, size="smoke", missing_rate=0, defects=defects)
+        for defects in ((), LANDMARK_DEFECTS)
+    )
+    pd.testing.assert_frame_equal(plain.landmarks, wrong.landmarks)
+    assert np.array_equal(plain.series[0].stacks[0].pixels, wrong.series[0].stacks[0].pixels)
+    both = plain.points.merge(wrong.points, on=["condition", "level"])
+    spinal = both[both["condition"] == "spinal_canal_stenosis"]
+    assert ((spinal["y_x"] - spinal["y_y"]).abs() > 3).all()
+    left = both[both["condition"] == "left_subarticular_stenosis"]
+    assert (left["x_x"] > left["x_y"]).all()

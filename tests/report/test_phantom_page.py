@@ -9,6 +9,7 @@ import pytest
 import kitlib.phantom
 from kitlib.errors import DataError, UsageError
 from kitlib.phantom.labels import draw_labels
+from kitlib.phantom.oracle import draw_marks
 from kitlib.phantom.study import draw_study
 from kitlib.report import phantom_page
 from kitlib.report.phantom_figures import GRADES, VIEWS, sequence2real
@@ -19,7 +20,6 @@ SECTIONS = (
     "Time and memory", "What still gives a phantom away",
 )  # fmt: skip
 SOME_VIEWS = VIEWS[:3]  # of two cells
-SCORES = pd.DataFrame({"name": ["oracle", "prior"], "score": [0.3, 0.79]})
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def real(tmp_path_factory):
 @pytest.fixture(scope="module")
 def page(few, real, tmp_path_factory):
     out = tmp_path_factory.mktemp("page") / "new" / "phantoms.html"
-    written = few.write_page(out, real=real, seed=3, size="smoke", scores=SCORES, progress=False)
+    written = few.write_page(out, real=real, seed=3, size="smoke", progress=False)
     assert written == out
     assert [path.name for path in out.parent.iterdir()] == [out.name]
     return out.read_text(encoding="utf-8")
@@ -95,7 +95,8 @@ def test_every_figure_says_whether_it_shows_phantoms_or_patients(page):
 
 def test_the_page_says_what_was_measured_and_what_is_known_to_be_wrong(page):
     words = words_of(page)
-    assert "oracle 0.300 prior 0.790" in words
+    marks = draw_marks(2000, seed=3)
+    assert f"oracle {marks['oracle'].total:.3f}" in words
     assert "real table of 300 studies" in words
     assert re.search(r"any severe spinal canal [-\d. ]+ 0\.030 1 of 1 ", words)
     assert "6 of size smoke" in words
@@ -103,7 +104,7 @@ def test_the_page_says_what_was_measured_and_what_is_known_to_be_wrong(page):
     assert " ".join(shortcomings[-5:]) in words
 
 
-def test_without_real_data_or_scores_the_page_says_so(few, tmp_path):
+def test_without_real_data_the_page_says_so(few, tmp_path):
     out = few.write_page(tmp_path / "a.html", real=None, seed=3, size="smoke", progress=False)
     page = out.read_text(encoding="utf-8")
     words = words_of(page)
@@ -111,7 +112,6 @@ def test_without_real_data_or_scores_the_page_says_so(few, tmp_path):
     assert "No real slices were given" in words
     assert "No real table was given" in words
     assert "published counts" in words
-    assert "No scores were given" in words
     assert "REAL" not in words
 
 

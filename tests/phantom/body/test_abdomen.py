@@ -6,7 +6,7 @@ from kitlib.phantom.body.person import Person
 from kitlib.phantom.body.spine import Spine
 from kitlib.phantom.body.tissues import Tissue
 from kitlib.phantom.body.vertebrae import LUMBOSACRAL
-from tests.phantom.test_torso import draw_body
+from tests.phantom.body.test_torso import draw_body
 
 
 def draw(seed: int, **changes: object) -> tuple[Person, Spine, Abdomen]:

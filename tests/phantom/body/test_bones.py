@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from kitlib.phantom.body import bones
+from kitlib.phantom.body import arches, bones, pelvis
 from kitlib.phantom.body.grid import Canvas
 from kitlib.phantom.body.openings import Openings
 from kitlib.phantom.body.pathology import Change
@@ -70,7 +70,7 @@ def test_a_body_is_marrow_in_cortex_with_a_vein_and_a_disc_a_nucleus_in_dark_rin
 def test_facet_joints_show_two_bones_with_fluid_between_them_on_both_sides() -> None:
     spine = plain_spine()
     frame, half_mm = spine.discs[L4_L5].frame, 45.0
-    canvas = painted(lambda c: bones.paint_posterior(c, spine, openings()), frame.origin_mm, half_mm)
+    canvas = painted(lambda c: arches.paint_posterior(c, spine, openings()), frame.origin_mm, half_mm)
     fluid = canvas.tissue.eq(Tissue.FLUID)
     middle = fluid.shape[2] // 2
     assert fluid[..., :middle].any()
@@ -89,7 +89,7 @@ def test_narrowing_swells_the_joints() -> None:
     spine = plain_spine()
     centre = spine.discs[L4_L5].frame.origin_mm
     bone = [
-        share(painted(lambda c, lost=lost: bones.paint_posterior(c, spine, openings(lost)), centre), tissue)
+        share(painted(lambda c, lost=lost: arches.paint_posterior(c, spine, openings(lost)), centre), tissue)
         for lost in (0.0, 1.0)
         for tissue in (Tissue.MARROW,)
     ]
@@ -173,8 +173,8 @@ def test_wings_and_transitional_spines_differ_only_about_the_sacrum() -> None:
     for kind in ("", "lumbarised S1", "sacralised L5"):
         changed = replace(spine, pathology=replace(spine.pathology, transitional=kind))
         canvas = canvas_around(centre, 60.0)
-        bones.paint_sacral_wings(canvas, changed)
-        bones.paint_posterior(canvas, changed, openings())
+        pelvis.paint_sacral_wings(canvas, changed)
+        arches.paint_posterior(canvas, changed, openings())
         bone[kind] = canvas.tissue.eq(Tissue.MARROW)
         height = canvas.local(spine.vertebrae[LUMBOSACRAL].frame, canvas.everything)[2]
     assert bone["lumbarised S1"].sum() < bone[""].sum() < bone["sacralised L5"].sum()

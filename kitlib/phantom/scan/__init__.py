@@ -1,0 +1,5 @@
+"""How an anatomy becomes images.
+
+`prescription` and `plans` choose slices and series; `signal`, `coil`, `kspace` and `imaging` are the physics;
+`scanner` acquires series. `twin` draws single images far beyond the clinical range, with `contrast`.
+"""
