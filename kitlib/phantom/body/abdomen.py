@@ -17,7 +17,8 @@ from kitlib.phantom.body.vertebrae import LUMBOSACRAL, SIDES
 Blob = tuple[np.ndarray, np.ndarray, Tissue]
 """Centre (3,) and half axes (3,) of an ellipsoid."""
 RETROPERITONEUM_MM = 58.0  # from the canal's middle to the peritoneum
-LOOP_MM = (3.6, 3.6)  # scale of small bowel
+LOOP_MM = (4.6, 4.6)  # scale of small bowel
+BLUR = 0.22  # of its borders, which move: about 1.5 mm
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,28 +48,28 @@ def draw_abdomen(person: Person, spine: Spine, rng: np.random.Generator) -> Abdo
 
 
 def paint_bowel(tissue: Tensor, places: Places, texture: Texture) -> None:
-    """Paint fat and loops of bowel, with walls and contents, on the tissue (N,) of the abdominal cavity."""
-    # Drawn out along an oblique axis, so that no plane of the scanner shows it.
-    first = 0.7 * (places.side - places.behind)
-    second = 0.4 * (places.side + places.behind) - 0.8 * places.up
-    loops, patches = texture.across(LOOP_MM, first, second)
+    """Paint loops of bowel with their contents on the fat (P, N) of the abdominal cavity."""
+    side, behind, up = places.side, places.behind, places.up
+    # Two sheets drawn out along different oblique axes make round loops in every plane of the scanner.
+    one, patches = texture.across(LOOP_MM, 0.8 * side - 0.6 * behind, 0.5 * (side + behind) + 0.7 * up)
+    two, others = texture.across(LOOP_MM, 0.8 * up + 0.6 * side + 91, 0.9 * behind - 0.3 * up + 0.3 * side)
     # Loops close, and are not cut, where the peritoneum ends.
-    loops = loops - ((places.behind + RETROPERITONEUM_MM) / 10 + 0.5 * patches).clamp_(0, 5)
-    tissue.fill_(Tissue.FAT)
-    tissue[loops > -0.4] = Tissue.MESENTERY
-    tissue[loops > 0.0] = Tissue.BOWEL
-    inside = loops > 0.16
-    tissue[inside & (patches > 0.4)] = Tissue.ORGAN
-    tissue[inside & (patches < -0.4)] = Tissue.MESENTERY
-    tissue[inside & (patches > 1.5)] = Tissue.GAS
-    tissue[inside & (patches < -1.8)] = Tissue.FLUID
+    loops = 0.75 * (one + two) - 0.15 - ((behind + RETROPERITONEUM_MM) / 10 + 0.5 * patches).clamp_(0, 5)
+    loops, contents = loops + BLUR * places.apart.sign(), 0.7 * (patches + others)
+    tissue.masked_fill_(loops > -0.3, Tissue.MESENTERY)
+    tissue.masked_fill_(loops > 0, Tissue.BOWEL)
+    tissue.masked_fill_((loops > 0) & (contents > 0.3), Tissue.ORGAN)
+    tissue.masked_fill_((loops > 0.6) & (contents > 1.5), Tissue.GAS)
+    tissue.masked_fill_((loops > 0.6) & (contents < -1.5), Tissue.FLUID)
 
 
 def paint_organs(canvas: Canvas, abdomen: Abdomen) -> None:
     """Paint the organs."""
     for centre, half, tissue in abdomen.blobs:
-        largest = float(half.max())
-        canvas.fill(canvas.rod(PATIENT, (centre, centre), (largest, largest), half / largest), tissue)
+        box = canvas.box(PATIENT, centre - half, centre + half)
+        if box is not None:
+            u, v, w = canvas.along(centre, np.diag(1 / half), box)
+            canvas.paint(box, u.square_().add_(v.square_()).add_(w.square_()) < 1, tissue)
 
 
 def paint_vessels(canvas: Canvas, abdomen: Abdomen) -> None:

@@ -37,26 +37,28 @@ def paint_disc(canvas: Canvas, spine: Spine, index: int) -> None:
         canvas.paint(box, there, Tissue.MARROW)
         outline = outline / 0.6
     canvas.paint(box, there & (outline < 1), Tissue.LIGAMENT)
-    rim_mm = torch.where(v < 0, 3.4, 2.4)
+    rim_mm = torch.where(v < 0, 3.0, 2.2)
     inner = outline < (1 - rim_mm / b) ** 2
     canvas.paint(box, there & inner, Tissue.ANNULUS)
-    core = _outline(u / (0.76 * a), (v - 1) / (0.7 * b)) + (w / (tall + 1.9)) ** 6
-    nucleus = core < 1
+    core = _outline(u / (0.8 * a), (v - 0.5) / (0.79 * b)) + (w / (tall + 2.6)) ** 4
+    worn = 1 - disc.water
+    core = core + 0.25 * worn * torch.sin(0.4 * u + index) * torch.cos(0.5 * v + 0.9 * w - index)
+    nucleus = there & (core < 1 - 1.1 * _stagger(canvas, box))
     canvas.paint(box, nucleus, Tissue.NUCLEUS + index)
-    cleft = nucleus & (w.abs() < 0.07 * tall) & (outline < 0.1)
-    canvas.paint(box, cleft, Tissue.ANNULUS)
+    cleft = nucleus & (w.abs() < 0.05 * tall) & (outline < 0.22 - 0.3 * _stagger(canvas, box))
+    canvas.paint(box, cleft & (_stagger(canvas, box) < 0), Tissue.ANNULUS)
     if disc.vacuum:
         canvas.paint(box, nucleus & ((w - 0.03 * v).abs() < 0.8) & (outline < 0.5), Tissue.GAS)
     if disc.fissured:
-        tear = (u / 5) ** 2 + ((v - b + 2.2) / 1.1) ** 2 + ((w - 0.5) / 1.3) ** 2
-        canvas.paint(box, tear < 1, Tissue.FLUID)
+        tear = (u / 5) ** 2 + ((v - b + 2.2) / 1.1) ** 2 + ((w - 0.5 + 0.2 * u) / 1.2) ** 2
+        canvas.paint(box, tear < 0.8 - _stagger(canvas, box), Tissue.FLUID)
 
 
 def paint_body(canvas: Canvas, vertebra: Vertebra) -> None:
     """Paint a vertebral body: waisted, with hollow endplates, cortex, marrow and what has changed it."""
     a, b, h = vertebra.width_mm / 2, vertebra.depth_mm / 2, vertebra.height_mm / 2
     slack = abs(vertebra.wedge) * b / 2 + 1
-    reach = np.array([a, b, 0]) * (1.06 + abs(vertebra.taper) / 2) + vertebra.lip_mm + [0, 0, h + slack]
+    reach = np.array([a, b, 0]) * (1.06 + abs(vertebra.taper) / 2) + vertebra.lip_mm + 0.5 + [0, 0, h + slack]
     box = canvas.box(vertebra.frame, -reach, reach)
     if box is None:
         return
@@ -65,8 +67,8 @@ def paint_body(canvas: Canvas, vertebra: Vertebra) -> None:
     rim = t * t
     scale = 1 + 0.5 * vertebra.taper * t
     front = v < 0
-    waist = torch.where(front, 0.1, 0.04) * (1 - rim)
-    lip = vertebra.lip_mm * rim**4
+    waist = torch.where(front, 0.12, 0.05) * (1 - rim)
+    lip = (0.5 + vertebra.lip_mm) * rim**4
     outline = _outline(
         u / (a * scale * (1 - 0.1 * (1 - rim)) + lip),
         _hollowed(u, v) / (b * scale * (1 - waist) + lip * front),
@@ -74,7 +76,12 @@ def paint_body(canvas: Canvas, vertebra: Vertebra) -> None:
     radius = outline.clamp(max=1.4).sqrt()
     # The ring at the rim is flat; within it the lower endplate is deepest towards the back.
     hollow = vertebra.sunken_mm * (1.15 - outline - torch.where(w < 0, 0.25, 0.0) * (v / b)).clamp(0, 1)
-    deep = h - 0.5 * vertebra.wedge * v - hollow - w.abs()
+    worn = min(1.0, 0.3 * vertebra.lip_mm)  # endplates beside worn discs are flatter, and uneven
+    hollow = hollow * (1 - 0.35 * worn)
+    turn = 3 * torch.sign(w) + a * 40
+    uneven = torch.sin(0.31 * u + 0.17 * v + turn) * torch.cos(0.23 * v + turn)
+    uneven = uneven + 0.4 * torch.sin(0.59 * v - 0.4 * u + turn)
+    deep = h - 0.5 * vertebra.wedge * v - hollow - (0.15 + 0.6 * worn) * uneven - w.abs()
     inside_mm = torch.minimum((1 - radius) * b, deep)
     bone = inside_mm > CORTEX_MM
     canvas.paint(box, inside_mm > 0, Tissue.CORTEX)
@@ -84,6 +91,12 @@ def paint_body(canvas: Canvas, vertebra: Vertebra) -> None:
     vein = (v > 0.3 * b) & (u.abs() < 0.35 * (v - 0.1 * b)) & (inside_mm > 0)
     canvas.paint(box, vein & (w.abs() < 0.2 * (v - 0.2 * b)), Tissue.FATTY_MARROW)
     canvas.paint(box, vein & (w.abs() < 0.11 * (v - 0.2 * b)), Tissue.VEIN)
+
+
+def _stagger(canvas: Canvas, box: Box) -> Tensor:
+    """What differs between the sample planes of a slice, about -.5 to .5, so that what ends there fades."""
+    planes = np.arange(box[0].start, box[0].stop) % canvas.samples
+    return canvas.on_device((planes + 0.5) / canvas.samples - 0.5)[:, None, None]
 
 
 def paint_metal(canvas: Canvas, spine: Spine) -> None:

@@ -44,6 +44,10 @@ def _paint_flavum(
     soft = (tissue != Tissue.CORTEX) & (tissue != Tissue.MARROW)
     behind = within & (b >= back) & (rows["fat_pad"] > 0.3)
     tissue[behind & ((b < back + thickness) | (soft & (b < laminae)))] = Tissue.LIGAMENT
+    thick = behind & (b < torch.minimum(back + thickness, laminae)) & (thickness > FLAVUM_MM + 0.8)
+    tissue[thick & (b > back + 1.2)] = Tissue.ANNULUS
+    strands = torch.sin(2.3 * (b - back) + 0.9 * aside) > 0.75
+    tissue[thick & (b > back + 1.6) & strands] = Tissue.FAT
     from_apex = ((rows["apex"] - b) / PAD_MM).clamp(0, 1.2)
     wraps = 1 + 0.75 * (1 - 4 * rows["lost"]).clamp(min=0)  # round the sac, as far as no flavum comes between
     half_width = PAD_HALF_WIDTH_MM * (1 - 1.4 * rows["lost"]).clamp(min=0) * rows["fat_pad"]

@@ -17,17 +17,17 @@ from kitlib.phantom.body.vertebrae import LUMBOSACRAL, SIDES, disc_of
 from kitlib.terms import LEVELS
 
 # Chosen by eye, within typical sizes.
-BEHIND_MM = 5.5  # from the disc's back to the middle of the foramen
+BEHIND_MM = 4.2  # from the disc's back to the middle of the foramen
 ROOT_ABOVE_MM = 6.5  # from the endplate over the disc to the root, which lies below the pedicle
 PLACE_BELOW_MM = 3.0  # from the root to where a foramen is graded
 MEDIAL_MM = 3.0  # from the recess to the foramen
-WAIST_MM = 2.5  # how hollow the back of a body may be
-WALL_MM = 1.6  # of flavum and capsule behind the fat
+WAIST_MM = 3.8  # how hollow the back of a body may be
+WALL_MM = 2.6  # of flavum and capsule behind the fat
 
 
 @dataclass(frozen=True, eq=False)
 class Foramen:
-    """A keyhole of fat in its disc's frame: wide above around the root, a slot below beside the disc."""
+    """A pear of fat in its disc's frame: wide above around the root, running out below behind the disc."""
 
     frame: Frame
     side: int  # 1 left, -1 right
@@ -37,6 +37,7 @@ class Foramen:
     width_mm: float
     normal_mm: float
     root_mm: float  # diameter of its root when free
+    lots: tuple[float, ...]  # its own shape, each 0..1: neck, roof, floor, lean, place of the root
 
     @property
     def place_mm(self) -> np.ndarray:
@@ -49,20 +50,28 @@ class Foramen:
         """What is left, of the normal fat in front of and behind the root, 0..1."""
         return max(0.0, (self.width_mm - self.root_mm) / (self.normal_mm - self.root_mm))
 
-    def half_width(self, up: Tensor) -> Tensor:
-        """Half the width of the fat at heights above the disc's centre."""
-        slot = 0.3 * self.width_mm * max(0.0, 1.3 * self.spare - 0.3)
+    def edges(self, up: Tensor) -> tuple[Tensor, Tensor]:
+        """Front and back of the fat, from the middle, at heights above the root's."""
+        neck, roof, floor, lean, _ = self.lots
         tight_mm = 0.4 * self.root_mm  # above and below, where the root touches bone and disc first
-        above = (up - self.root_up_mm) / (tight_mm + self.spare * (6.0 - tight_mm))
-        below = ((self.root_up_mm - up) / (tight_mm + self.spare * (6.5 - tight_mm))).clamp(0, 1)
-        bulb = self.width_mm / 2 * (1 - torch.where(above > 0, above, below) ** 2).clamp(min=0).sqrt()
-        bottom = (1 - ((up - self.root_up_mm) / (self.root_up_mm + 7.5)) ** 4).clamp(min=0).sqrt()
-        return torch.where(above > 0, bulb, torch.maximum(bulb, slot * bottom))
+        top_mm = tight_mm + self.spare**0.4 * (5.6 + 1.6 * roof - tight_mm)
+        long_mm = tight_mm + self.spare**0.6 * (self.root_up_mm + 5.5 + 3 * floor - tight_mm)
+        above = (1 - (up / top_mm).clamp(0, 1) ** 2.4).sqrt()
+        fallen = (-up / long_mm).clamp(0, 1)
+        belly = 0.5 + 0.5 * torch.cos(np.pi * (fallen / 0.8).clamp(max=1))
+        narrow = (0.3 + 0.3 * neck) * min(1.0, 1.6 * self.spare)
+        pear = torch.lerp(belly, (1 - fallen**2).sqrt(), narrow)
+        half = self.width_mm / 2
+        behind = torch.where(up > 0, above, pear)
+        # Only the facet narrows a normal one below; its front follows body and disc.
+        straight = torch.lerp(pear, (1 - fallen**6).sqrt(), self.spare * (0.45 + 0.4 * lean))
+        hollow = 1.6 * self.spare * torch.sin(np.pi * fallen)
+        return -half * torch.where(up > 0, above, straight) - hollow, half * behind
 
     def measured_mm(self) -> float:
         """Width of the fat-filled opening, front to back, at the height of its root."""
-        up = torch.tensor([self.root_up_mm], dtype=torch.float64)
-        return 2 * float(self.half_width(up))
+        front, back = self.edges(torch.zeros(1, dtype=torch.float64))
+        return float(back - front)
 
 
 def foramen(spine: Spine, openings: Openings, level: int, column: int) -> Foramen:
@@ -78,7 +87,13 @@ def foramen(spine: Spine, openings: Openings, level: int, column: int) -> Forame
         width_mm=float(openings.foramen_mm[level, column]),
         normal_mm=float(openings.normal_foramen_mm[level, column]),
         root_mm=float(openings.root_mm[level]),
+        lots=_lots(float(openings.normal_foramen_mm[level, column])),
     )
+
+
+def _lots(normal_mm: float) -> tuple[float, ...]:
+    """Lots of a foramen's own, whatever its grade: those of its normal width."""
+    return tuple(np.random.default_rng(int(1e9 * normal_mm)).random(5).tolist())
 
 
 def paint_foramina(canvas: Canvas, spine: Spine, canal: Canal, openings: Openings) -> None:
@@ -93,36 +108,75 @@ def paint_foramina(canvas: Canvas, spine: Spine, canal: Canal, openings: Opening
 
 
 def _paint_foramen(canvas: Canvas, hole: Foramen) -> None:
-    """What narrows the keyhole - disc and capsule -, its fat, and its root, flat where it is tight."""
+    """What narrows the pear - disc, capsule and facet -, its fat, and its root, flat where it is tight."""
     low, high = sorted((hole.side * (RECESS_MM + MEDIAL_MM), hole.side * (hole.lateral_mm + 9)))
     front, back = -BEHIND_MM - WAIST_MM, hole.normal_mm / 2 + WALL_MM
-    at = hole.middle_mm
-    box = canvas.box(hole.frame, (low, at + front, -9), (high, at + back, hole.root_up_mm + 9))
+    box = canvas.box(
+        hole.frame, (low, hole.middle_mm + front, -10), (high, hole.middle_mm + back, hole.root_up_mm + 9)
+    )
     if box is None:
         return
     u, v, w = canvas.local(hole.frame, box)
-    v = v - at
+    v = v - hole.middle_mm
     outward = u * hole.side - hole.lateral_mm
-    within = (u > low) & (u < high)
     ends = (1 - (outward / torch.where(outward > 0, 9.0, 11.0)) ** 2).clamp(min=0).sqrt()
-    tall = (w - hole.root_up_mm / 2 + 1) / (hole.root_up_mm / 2 + 7)
-    room = (1 - tall**4).clamp(min=0).sqrt() * ends
-    soft = (canvas.tissue[box] != Tissue.CORTEX) & (canvas.tissue[box] != Tissue.MARROW)
-    rises = w < (hole.root_up_mm + 17) * (1 - hole.spare) - 9  # what bulges from the disc
-    before = (v > front * ends) & (rises | (w > hole.root_up_mm - ROOT_ABOVE_MM))
-    wall = within & soft & (room > 0) & (v < back * room) & ((v > 0) | before)
-    canvas.paint(box, wall, Tissue.LIGAMENT)
-    canvas.paint(box, wall & (v < -0.5) & (w < hole.root_up_mm - 3.5), Tissue.ANNULUS)
-    canvas.paint(box, within & (v.abs() < hole.half_width(w) * ends), Tissue.FAT)
-    _paint_root(canvas, box, hole, within, v, w - hole.root_up_mm + 0.55 * outward)
+    within = (u > low) & (u < high) & (ends > 0)
+    up = w - hole.root_up_mm
+    first, last = hole.edges(up)
+    _paint_wall(canvas, box, hole, within, (v, up, ends, outward), last)
+    bone = (canvas.tissue[box] == Tissue.CORTEX) | (canvas.tissue[box] == Tissue.MARROW)
+    fat = within & (v > first * ends) & (v < last * ends) & ((up.abs() < 2) | ~bone)
+    canvas.paint(box, fat, Tissue.FAT)
+    _paint_root(canvas, box, hole, within, v, up + 0.55 * outward)
+
+
+def _paint_wall(
+    canvas: Canvas,
+    box: Box,
+    hole: Foramen,
+    within: Tensor,
+    place: tuple[Tensor, Tensor, Tensor, Tensor],
+    last: Tensor,
+) -> None:
+    """Around the fat: flavum, with the facet that grows behind it, and the disc that bulges in front."""
+    v, up, ends, outward = place
+    painted = canvas.tissue[box].clone()
+    soft = (painted != Tissue.CORTEX) & (painted != Tissue.MARROW)
+    soft &= (painted != Tissue.CARTILAGE) & (painted != Tissue.FLUID)
+    middle, lost = 0.6 - 0.5 * hole.root_up_mm, 1 - hole.spare
+    front, back = -BEHIND_MM - WAIST_MM * ends, hole.normal_mm / 2 + WALL_MM
+    room = (1 - ((up - middle) / (0.5 * hole.root_up_mm + 7)) ** 4).clamp(min=0).sqrt() * ends
+    wall = within & soft & (room > 0) & (v < back * room)
+    before = wall & (v > front) & (painted < Tissue.NUCLEUS) & (painted != Tissue.ANNULUS)
+    aside = 0.07 * outward.clamp(min=0) ** 2  # the disc turns forward there, the facet back
+    canvas.paint(
+        box,
+        before & (((v > 1.4 * aside) & (outward < 5.5)) | ((up < 4 + 5 * lost) & (v < -aside))),
+        Tissue.LIGAMENT,
+    )
+    disc = (up + hole.root_up_mm) / (0.5 * hole.root_up_mm + 2 + 8 * lost)
+    bulge = (0.6 + 5.5 * lost) * (1 - disc**2).clamp(min=0).sqrt() * ends - BEHIND_MM
+    canvas.paint(box, before & (v < bulge - aside) & (disc.abs() < 1), Tissue.ANNULUS)
+    corner = ((v / (BEHIND_MM + WAIST_MM)) ** 2 + (up / 7.5) ** 2).masked_fill((v > 0) | (up < 0), 0.0)
+    canvas.paint(box, wall & (v > front) & (corner > 0.75), Tissue.CORTEX)
+    canvas.paint(box, wall & (v > front) & (corner > 1), Tissue.MARROW)
+    facet = last + 1.3 + 1.4 * aside + 3 * ((up - 1) / 6).clamp(min=0) ** 2
+    grown = wall & (v > facet) & (up < 3) & (outward < 4.5)
+    canvas.paint(box, grown, Tissue.CORTEX)
+    # Beside the joint the facet's old front becomes marrow.
+    old = within & (painted == Tissue.CORTEX) & (outward > 0.2) & (v < back * room) & (up < 1)
+    canvas.paint(box, (grown | old) & (v > facet + 0.8), Tissue.MARROW)
 
 
 def _paint_root(canvas: Canvas, box: Box, hole: Foramen, within: Tensor, v: Tensor, up: Tensor) -> None:
-    """The root and a vein before it; what grows in pushes it back, until fat is left on one side only."""
-    canvas.paint(box, within & ((v + hole.width_mm / 2 - 1.6) ** 2 + (up - 2.2) ** 2 < 0.7), Tissue.VEIN)
-    pushed = min(0.3 * (hole.normal_mm - hole.width_mm), max(0.0, (hole.width_mm - hole.root_mm) / 2))
+    """The root and a vein before it; what grows in pushes it aside, until fat is left on one side only."""
+    canvas.paint(box, within & ((v + hole.width_mm / 2 - 1.6) ** 2 + (up - 2.6) ** 2 < 0.6), Tissue.VEIN)
+    free = max(0.0, (hole.width_mm - hole.root_mm) / 2)
+    aside = float(np.clip(free * (1 - hole.spare) + (0.8 * hole.lots[4] - 0.5) * free, -free, free))
     half, tall = _flattened(hole)
-    canvas.paint(box, within & (((v - pushed) / half) ** 2 + (up / tall) ** 2 < 1), Tissue.ROOT)
+    sheath = ((v - aside) / (half + 0.8)) ** 2 + (up / (tall + 0.8)) ** 2 < 1
+    canvas.paint(box, within & sheath & (canvas.tissue[box] != Tissue.FAT), Tissue.LIGAMENT)
+    canvas.paint(box, within & (((v - aside) / half) ** 2 + (up / tall) ** 2 < 1), Tissue.ROOT)
 
 
 def _flattened(hole: Foramen) -> tuple[float, float]:

@@ -1,5 +1,6 @@
 """Sample points on parallel slices, and the tissue painted at them."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -91,18 +92,7 @@ class Canvas:
     def box(self, frame: Frame, low: ArrayLike, high: ArrayLike) -> Box | None:
         """The points within local bounds, and some more; None where the canvas does not reach."""
         corners = frame.origin_mm + np.where(CORNERS, high, low) @ frame.axes  # (8, 3)
-        depths = corners @ self._normal
-        spans = [np.searchsorted(self._depths, (depths.min(), depths.max()))]
-        for ruler, (first, last) in zip(self._rulers, self._starts):
-            places = corners @ ruler
-            spans.append(np.array([places.min() - last - 1, places.max() - first + 2], dtype=int))
-        ends = [
-            (max(0, int(start)), min(size, int(stop)))
-            for (start, stop), size in zip(spans, self.tissue.shape)
-        ]
-        if any(start >= stop for start, stop in ends):
-            return None
-        return slice(*ends[0]), slice(*ends[1]), slice(*ends[2])
+        return self._box_around(corners, np.zeros((3, 3)))
 
     def along(self, origin_mm: np.ndarray, vectors: np.ndarray, box: Box) -> list[Tensor]:
         """For each vector (n, 3), the scalar product with the way from an origin to each point of the box."""
@@ -125,8 +115,8 @@ class Canvas:
     ) -> Solid | None:
         """A rod with round ends; its cross-section may be stretched along the frame's axes."""
         ends, stretch = np.asarray(ends, dtype=float), np.asarray(stretch, dtype=float)
-        reach = max(radii) * stretch
-        box = self.box(frame, ends.min(axis=0) - reach, ends.max(axis=0) + reach)
+        half_axes = max(radii) * stretch[:, None] * frame.axes
+        box = self._box_around(frame.origin_mm + ends @ frame.axes, half_axes)
         if box is None:
             return None
         way = (ends[1] - ends[0]) / stretch
@@ -149,6 +139,23 @@ class Canvas:
         for solid in solids:
             self.fill(solid, Tissue.MARROW, inset_mm=cortex_mm)
 
+    def _box_around(self, points_mm: np.ndarray, half_axes_mm: np.ndarray) -> Box | None:
+        """The points within ellipsoids of given half axes (3, 3) about points (n, 3) and between them."""
+        places = points_mm @ self._across
+        reach = np.sqrt(((half_axes_mm @ self._across) ** 2).sum(axis=0))
+        low, high = (places.min(axis=0) - reach).tolist(), (places.max(axis=0) + reach).tolist()
+        start, stop = bisect_left(self._depths, low[0]), bisect_left(self._depths, high[0])
+        if start >= stop:
+            return None
+        box = [slice(start, stop)]
+        for axis, (first, last) in enumerate(self._starts, start=1):
+            start = max(0, int(low[axis] - last - 1))
+            stop = min(self.tissue.shape[axis], int(high[axis] - first + 2))
+            if start >= stop:
+                return None
+            box.append(slice(start, stop))
+        return box[0], box[1], box[2]
+
     @cached_property
     def _normal(self) -> np.ndarray:
         """Unit normal along which the planes ascend."""
@@ -157,17 +164,17 @@ class Canvas:
         return -normal if (self.origins_mm[-1] - self.origins_mm[0]) @ normal < 0 else normal
 
     @cached_property
-    def _depths(self) -> np.ndarray:
-        return self.origins_mm @ self._normal
+    def _across(self) -> np.ndarray:
+        """What turns a place in mm into a depth, rows and columns: (3, 3), one in each column."""
+        rulers = [step / (step @ step) for step in (self.down_mm, self.right_mm)]
+        return np.column_stack([self._normal, *rulers])
 
     @cached_property
-    def _rulers(self) -> tuple[np.ndarray, np.ndarray]:
-        """What turns a way in mm into rows and into columns."""
-        return self.down_mm / (self.down_mm @ self.down_mm), self.right_mm / (self.right_mm @ self.right_mm)
+    def _depths(self) -> list[float]:
+        return (self.origins_mm @ self._normal).tolist()
 
     @cached_property
     def _starts(self) -> list[tuple[float, float]]:
-        """Lowest and highest place of the planes' first points on each ruler."""
-        return [
-            (float((self.origins_mm @ r).min()), float((self.origins_mm @ r).max())) for r in self._rulers
-        ]
+        """Lowest and highest row, and column, of the planes' first points."""
+        places = self.origins_mm @ self._across[:, 1:]
+        return list(zip(places.min(axis=0).tolist(), places.max(axis=0).tolist()))

@@ -13,9 +13,10 @@ from torch import Tensor
 from kitlib.phantom.body.texture import Texture
 from kitlib.phantom.body.tissues import Tissue
 
-FIBRES_MM = (13.0, 1.7, 1.7)  # grain of fat along the fibres and across them
+FIBRES_MM = (16.0, 2.0, 2.0)  # grain of fat along the fibres and across them
 SLANT = 0.2  # fibres of the back run backwards on their way down
 LAMINA_MM = 14.0  # behind the canal's middle
+SOFT = 0.35  # how far the measures of fat differ between what is painted on either side of the middle
 GROOVE_MM = 4.5  # of the back's fascia, in the midline
 # By height above the middle of L3: half width of the back muscles, where multifidus ends laterally under the
 # fascia, and how readily fat replaces muscle (more at low levels: Kjaer, BMC Med 2007).
@@ -40,6 +41,7 @@ class Places:
     behind: Tensor
     up: Tensor
     depth: Tensor  # of the back's fascia behind the canal's middle, at the height of each point
+    apart: Tensor  # (P, 1): P versions are painted, their edges this far inwards, for partial volume
 
     @property
     def x(self) -> Tensor:
@@ -60,22 +62,24 @@ class Build:
         steps = np.arange(HEIGHTS_MM[0], HEIGHTS_MM[-1] + 1)
         row = (up / self.size - float(steps[0])).clamp_(0, len(steps) - 1).int()
         values = [np.interp(steps, HEIGHTS_MM, column).astype(np.float32) for column in columns]
-        return [torch.from_numpy(value).to(up.device)[row] for value in values]
+        return [torch.index_select(torch.from_numpy(value).to(up.device), 0, row) for value in values]
 
 
 def paint_back(tissue: Tensor, places: Places, build: Build, texture: Texture) -> None:
-    """Paint multifidus, erector spinae and what lies between the spinous processes on the tissue (N,)."""
+    """Paint multifidus, erector spinae and what lies between the spinous processes on the tissue (P, N)."""
     x, behind, depth = places.x, places.behind, places.depth
     reach, seam, level = build.table(places.up, REACH_MM * build.size, SEAM_MM * build.size, INFILTRATED)
     fine, patches = _fibrous(places, texture)
-    ragged = 0.6 * fine + patches
+    ragged = 0.2 * fine + patches  # more would show as teeth where a seam crosses sagittal slices
     reach = reach * build.muscle**0.5 + 1.2 * ragged
     edge = _lobe(x, behind, depth - GROOVE_MM * (1 - x / 14).clamp_(min=0) + 0.8 * patches, reach)
-    tissue[(edge > -0.2) & (edge < 0.6)] = Tissue.FASCIA
-    inside = edge > 0.6
+    edge = edge - places.apart
+    tissue.masked_fill_((edge > -0.3) & (edge < 0.5) & (behind > 0.5 * depth), Tissue.FASCIA)
+    inside = edge > 0.5
     cleft = _clefts(x, behind, depth, seam, ragged, build.fatty)
     spread = _infiltrated(x, behind, level * build.fatty, fine, patches)
-    _paint_mixed(tissue, inside, torch.maximum(cleft, spread))
+    fat = torch.maximum(cleft, spread) + SOFT * places.apart.sign()
+    _paint_mixed(tissue, inside, fat)
     _paint_midline(tissue, places, fine)
 
 
@@ -86,10 +90,10 @@ def _fibrous(places: Places, texture: Texture) -> tuple[Tensor, Tensor]:
 
 
 def _paint_mixed(tissue: Tensor, inside: Tensor, fat: Tensor) -> None:
-    """Muscle, and fat where the measure is positive; half of each near its edge, as slices are thick."""
-    tissue[inside] = Tissue.MUSCLE
-    tissue[inside & (fat > -0.3)] = Tissue.MESENTERY
-    tissue[inside & (fat > 0)] = Tissue.FAT
+    """Muscle, and fat where the measure is positive, less of it near the edge."""
+    tissue.masked_fill_(inside, Tissue.MUSCLE)
+    tissue.masked_fill_(inside & (fat > 0), Tissue.MESENTERY)
+    tissue.masked_fill_(inside & (fat > 0.4), Tissue.FAT)
 
 
 def _lobe(x: Tensor, behind: Tensor, depth: Tensor, reach: Tensor) -> Tensor:
@@ -106,7 +110,7 @@ def _clefts(x: Tensor, behind: Tensor, depth: Tensor, seam: Tensor, ragged: Tens
     muscle a point lies, in mm."""
     way = (behind - LAMINA_MM) / (depth - LAMINA_MM).clamp_(min=8)  # 0 deep .. 1 under the fascia
     half = 0.3 + 1.2 * fatty + (2.2 + 4 * fatty) * (0.45 - way).clamp_(min=0)
-    shift = 0.9 * ragged
+    shift = 0.45 * ragged
     medial = half - (x - 18 - (seam - 18) * way.clamp(min=0) - shift).abs()
     lateral = 0.4 * half - 0.3 + 0.3 * ragged - (x - 0.4 * seam - 34 - 4 * way + 2 * shift).abs()
     on_bone = (
@@ -118,41 +122,44 @@ def _clefts(x: Tensor, behind: Tensor, depth: Tensor, seam: Tensor, ragged: Tens
 
 
 def _infiltrated(x: Tensor, behind: Tensor, level: Tensor, fine: Tensor, patches: Tensor) -> Tensor:
-    """Fat within the muscles, positive inside it: a web between the bundles of fibres everywhere, and patches
-    that spread from the medial and deep corner."""
-    corner = torch.exp(-((x / 24) ** 2) - ((behind - LAMINA_MM) / 20) ** 2)
-    share = (level * (0.1 + 1.25 * corner)).clamp_(max=0.95)
-    web = 0.8 * share - 0.2 - 2 * fine.abs() + 0.15 * patches
-    # The threshold is about the normal distribution's quantile of the share.
-    return torch.maximum(web, 0.85 * fine + 0.5 * patches - 1.64 + 3.28 * share)
+    """Fat within the muscles, positive inside it: patches that spread from the medial and deep corner, which
+    branch between the bundles of fibres."""
+    corner = torch.exp(-((x / 27) ** 2) - ((behind - LAMINA_MM) / 23) ** 2)
+    share = (level * (0.16 + 1.25 * corner)).clamp_(max=0.95)
+    return 0.6 * patches - 0.95 + 5 * share - 1.5 * fine.abs()
 
 
 def _paint_midline(tissue: Tensor, places: Places, fine: Tensor) -> None:
     """Interspinous ligaments in fat, and the supraspinous ligament behind them as far as L5."""
     midline = (places.x < 2.6 + 0.3 * fine) & (places.behind > 9)
-    below_mm = places.depth - GROOVE_MM - places.behind
-    between = midline & (below_mm > 2.5)
-    tissue[between] = Tissue.MESENTERY
-    tissue[between & (fine > 0.4)] = Tissue.FAT
-    tissue[between & (fine < -0.8)] = Tissue.MUSCLE
-    tissue[midline & (below_mm > -0.5) & (below_mm < 2.8) & (places.up > -90)] = Tissue.FASCIA
+    below_mm = places.depth - GROOVE_MM - places.behind - places.apart
+    between, streaks = midline & (below_mm > 2.5), fine + 2 * SOFT * places.apart.sign()
+    tissue.masked_fill_(between, Tissue.MESENTERY)
+    tissue.masked_fill_(between & (streaks > 0.4), Tissue.FAT)
+    tissue.masked_fill_(between & (streaks < -0.9), Tissue.MUSCLE)
+    over = midline & (below_mm > -0.5) & (below_mm < 2.8) & (places.up > -90)
+    tissue.masked_fill_(over, Tissue.FASCIA)
 
 
 def paint_beside(tissue: Tensor, places: Places, build: Build, texture: Texture) -> None:
-    """Paint psoas, quadratus lumborum and the lateral abdominal wall's root on the tissue (N,)."""
+    """Paint psoas, quadratus lumborum and the lateral abdominal wall's root on the tissue (P, N)."""
     x, behind, up = places.x, places.behind, places.up
     wide, deep, lateral, forward, reach = build.table(
         up, PSOAS_WIDE_MM, PSOAS_DEEP_MM, PSOAS_LATERAL_MM, PSOAS_FORWARD_MM, REACH_MM
     )
-    fine, patches = texture.across((1.1, 1.1), behind + SLANT * up, places.side)
+    fine, patches = texture.across((1.7, 1.7), behind + SLANT * up, places.side)
     ragged = 0.03 * (fine + 2 * patches)
     across, before = x / build.size, -behind / build.size
     psoas = ((across - lateral) / wide) ** 2 + ((before - forward) / deep) ** 2
-    streak = fine + 0.5 * patches - 3.1 + 1.4 * build.fatty
+    streak = fine + 0.8 * patches - 4.2 + 1.8 * build.fatty + 2 * SOFT * places.apart.sign()
+    inwards = 0.12 * places.apart  # as the measures below grow by about that in a mm
     around = (across / AROUND_BODY_MM[0]) ** 4 + ((before - BODY_FORWARD_MM) / AROUND_BODY_MM[1]) ** 4
-    inside = (psoas < build.muscle**2 + 2 * ragged) & (around > 1)
+    inside = (psoas + inwards < build.muscle**2 + 2 * ragged) & (around - 2 * inwards > 1)
     quadratus = (behind + 1 + 0.25 * (x - 58)).abs() / 7.5 / build.muscle + ragged
     quadratus = quadratus**2 + ((x - reach + 10) / 19) ** 2
+    low = (-62 - up / build.size).clamp_(min=0)  # below the iliac crests, where both end
+    quadratus = quadratus + (low / 14) ** 2
     wall = behind - 4 + 0.012 * (x - 72).clamp_(min=0) ** 2
-    flank = (quadratus < 1) | (wall.abs() < 5 * build.muscle) & (x > reach + 7 + 30 * ragged)
-    _paint_mixed(tissue, inside | flank & (up > -62), streak)
+    thick = 5 * build.muscle - 0.4 * low - places.apart
+    flank = (quadratus + 2 * inwards < 1) | (wall.abs() < thick) & (x > reach + 7 + 30 * ragged)
+    _paint_mixed(tissue, inside | flank, streak)

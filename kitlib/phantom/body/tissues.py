@@ -49,7 +49,7 @@ WATER = {
     Tissue.SKIN: (0.55, 0.10, 700, 850, 28, 26),
     Tissue.FAT: (0.95, 0.92, 900, 1150, 40, 36),
     Tissue.MESENTERY: (0.88, 0.80, 900, 1150, 50, 46),
-    Tissue.MUSCLE: (0.80, 0.02, 1010, 1400, 33, 31),
+    Tissue.MUSCLE: (0.80, 0.02, 1010, 1400, 40, 37),
     Tissue.FASCIA: (0.36, 0.15, 750, 900, 20, 18),
     Tissue.CORTEX: (0.10, 0.15, 600, 700, 9, 8),
     Tissue.MARROW: (0.92, 0.42, 900, 1150, 55, 52),
@@ -74,7 +74,7 @@ WATER = {
 }
 # T1 of fat is what the inversion times that null it in practice tell (T1 = TI / ln 2), a little less than the
 # 288 and 371 ms of Gold (AJR 2004); T2 is Gold's, from trains of echoes, which lengthen it as TSE does.
-FAT_T1_MS, FAT_T2_MS = (238.0, 312.0), (165.0, 133.0)
+FAT_T1_MS, FAT_T2_MS = (238.0, 312.0), (160.0, 133.0)
 
 
 def water_and_fat(water: np.ndarray, field_t: float, marrow_fat: float | None = None) -> np.ndarray:
@@ -89,7 +89,7 @@ def water_and_fat(water: np.ndarray, field_t: float, marrow_fat: float | None = 
     density, share = table[:, 0], table[:, 1]
     in_water = np.stack([density * (1 - share), table[:, 2 + at], table[:, 4 + at]], axis=1)
     nuclei = np.stack(
-        [0.70 + 0.20 * water, (950 + 550 * water) * (1, 1.15)[at], 38 + 92 * water**1.5], axis=1
+        [0.70 + 0.20 * water, (950 + 550 * water) * (1, 1.15)[at], 38 + 130 * water**1.5], axis=1
     )
     in_water = np.concatenate([in_water, nuclei])
     in_fat = np.tile([0.0, FAT_T1_MS[at], FAT_T2_MS[at]], (len(in_water), 1))

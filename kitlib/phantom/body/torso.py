@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from kitlib.phantom.body.tissues import Tissue
 from kitlib.phantom.body.vertebrae import LUMBOSACRAL, SIDES
 
 MUSCLE_DEPTH_MM = 47.0  # from the canal to the lumbar fascia
+BOWEL_MM = -28.0  # none lies further back than this from the canal
 ILIUM_MM = 56.0  # how far the iliac bones reach behind the middle of S1
 SKIN_MM = 2.0
 SEPTA_MM = (9.0, 4.0)  # spacing along the skin and in depth
@@ -75,31 +77,33 @@ def draw_torso(person: Person, spine: Spine, canal: Canal, rng: np.random.Genera
 
 
 def paint_torso(canvas: Canvas, torso: Torso) -> None:
-    """Paint the body without its spine, once for each slice: none of it needs partial volume."""
-    middles = canvas.middles()
-    middles = replace(middles, tissue=middles.tissue.contiguous())
-    body = _measured(middles, torso)
+    """Paint the body without its spine: its edges at two places for partial volume, shared by all samples."""
+    body = _measured(canvas, torso)
+    planes = [_plane(canvas, n, tissue) for n, tissue in enumerate(body.tissue)]
     side, behind = body.places.side.abs(), body.places.behind
     below = torch.minimum(body.below_back, body.below_front)
     wall = body.below_front - torso.belly_fat_mm
-    with body.within((wall > 8) & (behind < 5) & (below > SKIN_MM)) as some:
-        paint_bowel(some.tissue, some.places, torso.texture)
-    middles.paint(middles.everything, (wall > 8) & (behind >= 5), Tissue.FAT)
-    paint_organs(middles, torso.abdomen)
-    with body.within((wall > 0) & (wall < 20) & (behind < 0) & (below > SKIN_MM)) as some:
-        _paint_wall(some, torso)
-    with body.within((below > SKIN_MM) & ((behind > 25) | (wall < 0))) as some:
-        _paint_fat(some, torso)
-    for ends in torso.hips_mm:
-        middles.fill(middles.rod(PATIENT, ends, (12, 12), (1, 1, 3)), Tissue.MUSCLE)
-    for under_mm, tissue in ((5.0, Tissue.FAT), (SKIN_MM, Tissue.SKIN), (0.0, Tissue.AIR)):
-        middles.paint(middles.everything, below < under_mm, tissue)  # trims what stands out
+    body.tissue.masked_fill_(wall > 8, Tissue.FAT)
+    with body.within((wall > 8) & (behind < BOWEL_MM)) as (tissue, places, _):
+        paint_bowel(tissue, places, torso.texture)
+    for plane in planes:
+        paint_organs(plane, torso.abdomen)
+    with body.within((wall > -1) & (wall < 20) & (behind < 0), wall) as (tissue, places, (deep,)):
+        _paint_wall(tissue, places, deep / torso.build.muscle)
+    with body.within((below > 0) & ((behind > 25) | (wall < 0)), below) as (tissue, places, (deep,)):
+        _paint_fat(tissue, places, deep, torso.texture)
+    for plane, ends in product(planes, torso.hips_mm):
+        plane.fill(plane.rod(PATIENT, ends, (12, 12), (1, 1, 3)), Tissue.MUSCLE)
+    with body.within(below < 6, below) as (tissue, places, (deep,)):
+        _paint_skin(tissue, deep - places.apart)
     front_most = (0.4 * (body.places.up + 40)).clamp_(max=0).sub_(55)  # of the psoas
-    with body.within((behind > front_most) & (behind < 20) & (side > 14) & (below > 14)) as some:
-        paint_beside(some.tissue, some.places, torso.build, torso.texture)
-    with body.within((behind > 2) & (behind < body.places.depth + 2) & (side < 80)) as some:
-        paint_back(some.tissue, some.places, torso.build, torso.texture)
-    canvas.by_slice()[:] = middles.tissue[:, None]
+    near = (behind > front_most) & (behind < 20)
+    with body.within(near & (side > 14) & (below > 14)) as (tissue, places, _):
+        paint_beside(tissue, places, torso.build, torso.texture)
+    with body.within((behind > 2) & (behind < body.places.depth + 2) & (side < 80)) as (tissue, places, _):
+        paint_back(tissue, places, torso.build, torso.texture)
+    for n, samples in enumerate(canvas.by_slice().unbind(1)):
+        samples.copy_(body.tissue[n % len(planes)])
 
 
 def paint_abdomen(canvas: Canvas, torso: Torso) -> None:
@@ -111,53 +115,73 @@ def paint_abdomen(canvas: Canvas, torso: Torso) -> None:
 class Points:
     """Points of the body with what lies there, and how far below the skin of back and belly they are."""
 
-    tissue: Tensor
+    tissue: Tensor  # (P, ...) where all else is (...): P versions that differ at the edges
     places: Places
     below_back: Tensor
     below_front: Tensor
 
     @contextmanager
-    def within(self, where: Tensor) -> Iterator["Points"]:
-        """Those points (N,) alone; what is painted on them is written back."""
+    def within(self, where: Tensor, *more: Tensor) -> Iterator[tuple[Tensor, Places, list[Tensor]]]:
+        """Tissue (P, N), places and more values of those points alone; the tissue is written back."""
         index = where.view(-1).nonzero().squeeze(1)
         of = self.places
-        every = (self.tissue, of.side, of.behind, of.up, of.depth, self.below_back, self.below_front)
-        tissue, *places, back, front = (torch.index_select(one.view(-1), 0, index) for one in every)
-        yield Points(tissue, Places(*places), back, front)
-        self.tissue.view(-1).index_copy_(0, index, tissue)
+        every = (of.side, of.behind, of.up, of.depth, *more)
+        side, behind, up, depth, *others = (torch.index_select(one.view(-1), 0, index) for one in every)
+        whole = self.tissue.view(len(self.tissue), -1)
+        tissue = torch.index_select(whole, 1, index)
+        yield tissue, Places(side, behind, up, depth, of.apart), others
+        whole.index_copy_(1, index, tissue)
 
 
 def _measured(canvas: Canvas, torso: Torso) -> Points:
-    """All points of a canvas, measured from the torso's spine, fascia and skin."""
-    x, y, z = canvas.local(PATIENT, canvas.everything)
+    """All points of the slices' middles, measured from the torso's spine, fascia and skin."""
+    middles = canvas.middles()
+    versions = min(2, canvas.samples)
+    px_mm = float(np.linalg.norm(canvas.down_mm))
+    apart = canvas.on_device([[-px_mm / 4], [px_mm / 4]] if versions == 2 else [[0.0]])
+    tissue = canvas.tissue.new_zeros((versions, *middles.tissue.shape))
+    x, y, z = middles.local(PATIENT, middles.everything)
     row = (z - torso.floor_mm).round_().clamp_(0, len(torso.spine_x_mm) - 1).int().view(-1)
     spine_x, spine_y, fascia, skin = (
         torch.index_select(canvas.on_device(table), 0, row).view(x.shape)
         for table in (torso.spine_x_mm, torso.spine_y_mm, torso.fascia_y_mm, torso.skin_y_mm)
     )
-    side = x - spine_x
+    side = x.sub_(spine_x)
     flank = (side / torso.half_width_mm).square_().pow_(3).mul_(80)
-    front = 0.9 * (y - torso.belly_y_mm) - (z / 45) ** 2 - flank
-    return Points(canvas.tissue, Places(side, y - spine_y, z, fascia - spine_y), skin - y - flank, front)
+    front = (y - torso.belly_y_mm).mul_(0.9).sub_((z / 45).square_()).sub_(flank)
+    back = skin.sub_(y).sub_(flank)
+    places = Places(side, y.sub_(spine_y), z, fascia.sub_(spine_y), apart)
+    return Points(tissue, places, back, front)
 
 
-def _paint_fat(points: Points, torso: Torso) -> None:
+def _plane(canvas: Canvas, sample: int, tissue: Tensor) -> Canvas:
+    """One of the sample planes of each slice, to be painted on the tissue (K, H, W)."""
+    origins = canvas.origins_mm[sample :: canvas.samples]
+    return Canvas(origins, canvas.down_mm, canvas.right_mm, tissue, 1)
+
+
+def _paint_fat(tissue: Tensor, places: Places, below: Tensor, texture: Texture) -> None:
     """Subcutaneous fat with its septa: sheets where the noise changes its sign and lie along the skin."""
-    places, below = points.places, torch.minimum(points.below_back, points.below_front)
     along, deep = places.up + 0.7 * places.side, below + 0.12 * places.up - 0.2 * places.side
-    fine, _ = torso.texture.across(SEPTA_MM, along, deep)
-    points.tissue.fill_(Tissue.FAT)
-    points.tissue[fine.abs() < 0.06] = Tissue.MESENTERY
+    fine, _ = texture.across(SEPTA_MM, along, deep)
+    tissue.fill_(Tissue.FAT)
+    tissue.masked_fill_((fine + 0.1 * places.apart).abs() < 0.06, Tissue.MESENTERY)
 
 
-def _paint_wall(points: Points, torso: Torso) -> None:
+def _paint_skin(tissue: Tensor, below: Tensor) -> None:
+    """Skin on fat, and air outside: trims what stands out."""
+    for under_mm, kind in ((5.0, Tissue.FAT), (SKIN_MM, Tissue.SKIN), (0.0, Tissue.AIR)):
+        tissue.masked_fill_(below < under_mm, kind)
+
+
+def _paint_wall(tissue: Tensor, places: Places, deep: Tensor) -> None:
     """The belly's muscles: rectus before, the three obliques beside."""
-    x, deep = points.places.x, (points.below_front - torso.belly_fat_mm) / torso.build.muscle
-    rectus = x < 55
-    points.tissue[(deep < 9) | (deep < 17) & ~rectus] = Tissue.MUSCLE
-    points.tissue[(deep < 1) | (x < 2) & (deep < 9)] = Tissue.FASCIA
+    x, deep = places.x, deep - places.apart
+    inner = 9 + (0.5 * (x - 48)).clamp_(0, 8)
+    tissue.masked_fill_((deep > 0) & (deep < inner), Tissue.MUSCLE)
+    tissue.masked_fill_((deep > 0) & ((deep < 1) | (x < 2) & (deep < 9)), Tissue.FASCIA)
     between = ((deep - 6.5).abs() < 0.6) | ((deep - 11.5).abs() < 0.6)
-    points.tissue[between & ~rectus] = Tissue.FAT
+    tissue.masked_fill_(between & (x > 62), Tissue.MESENTERY)
 
 
 def _spinous_tip(body: Vertebra, length_mm: float) -> np.ndarray:

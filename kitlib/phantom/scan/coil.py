@@ -39,7 +39,7 @@ def draw_coil(rng: np.random.Generator) -> Coil:
         pitch_mm=rng.uniform(75, 115),
         ripple=rng.uniform(0.03, 0.12),
         offset_mm=rng.uniform(0, 115),
-        evened=rng.uniform(0.3, 0.9),
+        evened=rng.uniform(0.6, 0.95),
     )
 
 
@@ -47,21 +47,23 @@ def draw_coil(rng: np.random.Generator) -> Coil:
 class Band:
     """A band of saturation over the abdomen, against its ghosts; its edge is a plane in the patient."""
 
-    edge_mm: float  # before the canal, at the height of L3
-    lean: float  # of the edge, mm to the front for each mm up
-    soft_mm: float
+    edge_mm: float  # before the foremost vertebral body
+    lean: float  # of the edge, mm to the front for each mm above L3
+    soft_mm: float  # over which its effect sets in, as far before the edge as behind it
     left_over: float  # of the signal within
 
-    def transmitted(self, before_canal_mm: Tensor, height_mm: Tensor) -> Tensor:
+    def transmitted(self, before_bodies_mm: Tensor, height_mm: Tensor) -> Tensor:
         """What is left of the signal at places in the patient."""
-        behind = (self.edge_mm + self.lean * height_mm - before_canal_mm) / self.soft_mm
-        return self.left_over + (1 - self.left_over) * torch.sigmoid(behind)
+        behind = (self.edge_mm + self.lean * height_mm - before_bodies_mm) / self.soft_mm
+        return self.left_over + (1 - self.left_over) * torch.sigmoid(3 * behind)
 
 
 def draw_band(sagittal: bool, rng: np.random.Generator) -> Band | None:
-    """A band such as most sagittal series and some axial ones have (chosen by eye)."""
-    band = Band(rng.uniform(54, 78), rng.uniform(-0.1, 0.15), rng.uniform(1.5, 5), rng.uniform(0.12, 0.5))
-    return band if rng.random() < (0.65 if sagittal else 0.3) else None
+    """A band such as half of the sagittal series and some axial ones have (chosen by eye)."""
+    soft_mm = rng.uniform(8, 15)
+    edge_mm = soft_mm + rng.uniform(0, 14)
+    band = Band(edge_mm, rng.uniform(-0.02, 0.08), soft_mm, rng.uniform(0.25, 0.5))
+    return band if rng.random() < (0.5 if sagittal else 0.4) else None
 
 
 def bloomed(images: Tensor, metal: Tensor, readout_axis: int, reach_px: float) -> Tensor:
@@ -79,7 +81,7 @@ def bloomed(images: Tensor, metal: Tensor, readout_axis: int, reach_px: float) -
     images = images.clone()
     near = grid_sample(images[:, hit].transpose(0, 1), grid, align_corners=False).transpose(0, 1)
     rim = torch.exp(-(((field - 0.28) / 0.07) ** 2))
-    images[:, hit] = near * (1 - ((field - 0.3) / 0.15).clamp(0, 1)) * (1 + 1.2 * rim)
+    images[:, hit] = near * (1 - ((field - 0.25) / 0.3).clamp(0, 1)) * (1 + 1.2 * rim)
     return images
 
 

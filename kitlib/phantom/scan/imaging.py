@@ -26,6 +26,7 @@ class View:
     before_skin_mm: Tensor  # of the back
     before_canal_mm: Tensor
     height_mm: Tensor  # above L3
+    bodies_mm: float  # how far before the canal the foremost vertebral body reaches
     px_mm: float
     sagittal: bool
 
@@ -65,7 +66,7 @@ class Protocol:
         received = coil.sensitivity(view.before_skin_mm, view.height_mm)
         evening = coil.evening(received)
         if self.band is not None:
-            received *= self.band.transmitted(view.before_canal_mm, view.height_mm)
+            received *= self.band.transmitted(view.before_canal_mm - view.bodies_mm, view.height_mm)
         images *= received
         readout_axis = 3 - self.encoding.phase_axis
         images = bloomed(
@@ -96,7 +97,7 @@ def draw_protocol(timing: Sequence, plan: Plan, field_t: float, rng: np.random.G
         noise=float(np.sqrt(timing.bandwidth / NOISE_BANDWIDTH)) * rng.uniform(0.8, 1.25),
         artery=rng.uniform(0.02, 0.15),
         vein=rng.uniform(0.25, 0.8),
-        eddies=rng.uniform(0.1, 0.8) if timing.echo_ms > FLOW_ECHO_MS else 0.0,
+        eddies=rng.uniform(0.1, 0.7) if timing.echo_ms > FLOW_ECHO_MS else 0.0,
         breath=rng.uniform(0.02, 0.20),
         pulse=rng.uniform(0.0, 0.10),
         ghost_mm=rng.uniform(18, 60),

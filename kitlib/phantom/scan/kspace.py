@@ -8,6 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
+
+MARGIN_PX = 8  # encoded beyond both ends of the readout, so that fat shifted out there does not come in again
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,9 @@ class Encoding:
         Noise is complex and Gaussian where k-space was sampled, so in pixels it is Rician and correlated; its
         standard deviation in each channel of the image is `noise`.
         """
+        along_rows = self.phase_axis == 1
+        margins = (MARGIN_PX, MARGIN_PX, 0, 0) if along_rows else (0, 0, MARGIN_PX, MARGIN_PX)
+        images = pad(images, margins, mode="replicate")
         shape = images.shape[2], images.shape[3]
         counts = self.acquired(shape)
         rows, cols = (_lowest(count, images.device) for count in counts)
@@ -45,7 +51,8 @@ class Encoding:
         filled[:, rows[:, None], cols] = spectrum * torch.as_tensor(window, dtype=torch.float32).to(
             images.device
         )
-        return torch.fft.ifft2(filled, norm="forward").abs()
+        stored = torch.fft.ifft2(filled, norm="forward")
+        return stored.narrow(3 - self.phase_axis, MARGIN_PX, shape[2 - self.phase_axis] - 2 * MARGIN_PX).abs()
 
     def _fat_ramp(self, counts: tuple[int, int], rows: Tensor, cols: Tensor) -> Tensor:
         """The phase that shifts an image along the readout, at the samples of k-space."""

@@ -9,6 +9,7 @@ import torch
 from kitlib.mri.stack import Stack
 from kitlib.phantom.body.anatomy import Anatomy
 from kitlib.phantom.body.grid import PATIENT, Canvas
+from kitlib.phantom.body.spine import Spine
 from kitlib.phantom.body.tissues import water_and_fat
 from kitlib.phantom.scan.coil import Coil, draw_coil
 from kitlib.phantom.scan.imaging import View, draw_protocol
@@ -67,17 +68,25 @@ def _views(anatomy: Anatomy, plan: Plan, motion_mm: np.ndarray, device: torch.de
     anatomy.paint(canvas)
     middles, tissue = canvas.middles(), canvas.by_slice()
     some = max(1, CHUNK_PX // int(np.prod(plan.shape)))
+    skin, canal = float(anatomy.torso.skin_y_mm.mean()), float(anatomy.canal.centres_mm[:, 1].mean())
     for start in range(0, len(tissue), some):
         box = (slice(start, min(start + some, len(tissue))), *middles.everything[1:])
         y, z = middles.along(PATIENT.origin_mm, PATIENT.axes[1:], box)
         yield View(
             tissue=tissue[box[0]],
-            before_skin_mm=float(anatomy.torso.skin_y_mm.mean()) - y,
-            before_canal_mm=float(anatomy.canal.centres_mm[:, 1].mean()) - y,
+            before_skin_mm=skin - y,
+            before_canal_mm=canal - y,
             height_mm=z,
+            bodies_mm=canal - _foremost_y_mm(anatomy.spine),
             px_mm=plan.px_mm,
             sagittal=plan.sagittal,
         )
+
+
+def _foremost_y_mm(spine: Spine) -> float:
+    """Where along y the front of the foremost vertebral body lies."""
+    fronts = [one.frame.to_patient(0, -one.depth_mm / 2 - one.lip_mm, 0) for one in spine.vertebrae]
+    return float(min(front[1] for front in fronts))
 
 
 def _stack(pixels: np.ndarray, plan: Plan, at_mm: np.ndarray, numbers: np.ndarray) -> Stack:

@@ -5,12 +5,15 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
+from torch.nn.functional import avg_pool2d, interpolate
 
 from kitlib.phantom.body.tissues import Tissue
 from kitlib.terms import SAGITTAL_T1, SAGITTAL_T2
 
 STIR_RATE = 0.08  # of the sagittal T2 series
+FADE_MM = 3.0  # over which changes of the marrow fade, by eye
+FLIPPED_BACK = 0.55  # of what the train has left
+FLIP_BACK_RATE = 0.5  # of the other T2 series; by eye, from how bright CSF is beside fat
 FAT_HZ_PER_T = 3.5e-6 * 42.577e6  # fat precesses 3.5 ppm slower than water
 
 
@@ -23,6 +26,9 @@ class Sequence:
     inversion_ms: float = 0.0
     echo_train: int = 1
     bandwidth: float = 150.0  # of the readout, Hz per acquired pixel
+    flip_back_ms: float = (
+        0.0  # when a pulse turns back what the train has left (driven equilibrium), 0 for none
+    )
 
     def signal(self, spins: np.ndarray) -> np.ndarray:
         """Signal (...) of proton density, T1 and T2 (..., 3); that of water stays positive."""
@@ -30,6 +36,8 @@ class Sequence:
         relaxed = 1 - np.exp(-self.repetition_ms / t1)
         if self.inversion_ms:
             relaxed = 2 * np.exp(-self.inversion_ms / t1) - 1 - np.exp(-self.repetition_ms / t1)
+        if self.flip_back_ms:
+            relaxed /= 1 - np.exp(-self.repetition_ms / t1 - self.flip_back_ms / t2) * FLIPPED_BACK
         return density * relaxed * np.exp(-self.echo_ms / t2)
 
     def fat_shift_px(self, field_t: float) -> float:
@@ -45,11 +53,13 @@ def draw_sequence(name: str, rng: np.random.Generator, field_t: float = 1.5) -> 
         repetition = rng.uniform(600, 1000) if high else rng.uniform(500, 850)
         return Sequence(repetition, rng.uniform(8, 14), 0.0, int(rng.choice([1, 2, 3, 4])), bandwidth)
     if name == SAGITTAL_T2 and rng.random() < STIR_RATE:
-        inversion = rng.uniform(205, 228) if high else rng.uniform(155, 172)
+        inversion = rng.uniform(197, 207) if high else rng.uniform(150, 158)
         return Sequence(
-            rng.uniform(3500, 5000), rng.uniform(35, 65), inversion, _train(8, 16, rng), bandwidth
+            rng.uniform(3500, 5000), rng.uniform(32, 52), inversion, _train(8, 16, rng), bandwidth
         )
-    return Sequence(rng.uniform(2800, 4800), rng.uniform(85, 118), 0.0, _train(12, 26, rng), bandwidth)
+    flip_back = rng.uniform(180, 260) if rng.random() < FLIP_BACK_RATE else 0.0
+    repetition, echo = rng.uniform(3200, 5200), rng.uniform(86, 115)
+    return Sequence(repetition, echo, 0.0, _train(12, 26, rng), bandwidth, flip_back)
 
 
 def in_flow(signal: np.ndarray, artery: float, vein: float) -> np.ndarray:
@@ -73,6 +83,7 @@ def tissue_images(
     index = tissue.int()
     water, fat = (looked_up(row, index).mean(dim=1) for row in signal)
     middle = index[:, index.shape[1] // 2]
+    frayed(water, fat, middle, px_mm, rng)
     strand, grain, blotch = (looked_up(row, middle) for row in _textures(signal))
 
     def field(rows_mm: float, cols_mm: float) -> Tensor:
@@ -86,12 +97,30 @@ def tissue_images(
     return torch.stack([water, fat]) * uneven.clamp_(min=0.2)
 
 
+def frayed(water: Tensor, fat: Tensor, middle: Tensor, px_mm: float, rng: np.random.Generator) -> None:
+    """Let changes of the marrow (K, H, W) fade into the rest of it, unevenly, in place."""
+    changed = (middle >= Tissue.OEDEMA) & (middle <= Tissue.SCLEROSIS)
+    if not changed.any():
+        return
+    size = 2 * round(FADE_MM / px_mm / 2) + 1
+    box = tuple(_extent(changed, axis, margin) for axis, margin in enumerate((0, 2 * size, 2 * size)))
+    marrow = (middle[box] == Tissue.MARROW) | changed[box]
+    lots = noise_field(tuple(marrow.shape), (FADE_MM / px_mm,) * 2, rng, middle.device)
+    weight = marrow * (1.2 * lots).exp_()
+    parts = torch.stack([water[box] * weight, fat[box] * weight, weight])
+    for _ in range(2):
+        parts = avg_pool2d(parts, (size, 1), 1, (size // 2, 0))
+        parts = avg_pool2d(parts, (1, size), 1, (0, size // 2))
+    for images, part in zip((water, fat), parts):
+        images[box] = torch.where(marrow, part / parts[2].clamp(min=1e-6), images[box])
+
+
 def csf_flow(
     tissue: Tensor, eddy_mm: tuple[float, float], px_mm: float, strength: Tensor, rng: np.random.Generator
 ) -> Tensor:
     """What streaming leaves of the signal of CSF (K, H, W): dark wisps of a strength in 0..1 (K, H, W)."""
     cells = eddy_mm[0] / px_mm, eddy_mm[1] / px_mm
-    wisps = noise_field(tuple(tissue.shape), cells, rng, tissue.device).sub_(0.35).clamp_(0, 1.2)
+    wisps = noise_field(tuple(tissue.shape), cells, rng, tissue.device).sub_(0.7).clamp_(0, 1.2)
     return 1 - (tissue == Tissue.CSF) * (0.8 * strength * wisps).clamp_(max=0.85)
 
 
@@ -111,6 +140,12 @@ def noise_field(
     nodes = [max(2, round(size / cell)) for size, cell in zip(shape[1:], cell_px)]
     coarse = torch.from_numpy(rng.standard_normal((1, shape[0], *nodes), dtype=np.float32)).to(device)
     return interpolate(coarse, size=shape[1:], mode="bilinear", align_corners=True)[0]
+
+
+def _extent(mask: Tensor, axis: int, margin: int) -> slice:
+    """From the first to the last place along an axis where the mask holds, and some more on both sides."""
+    places = mask.movedim(axis, 0).flatten(1).any(dim=1).nonzero()
+    return slice(max(0, int(places[0]) - margin), int(places[-1]) + 1 + margin)
 
 
 def _textures(signal: np.ndarray) -> np.ndarray:

@@ -1,9 +1,12 @@
 import numpy as np
 import pytest
+import torch
 
-from kitlib.phantom.body.abdomen import Abdomen, draw_abdomen
+from kitlib.phantom.body.abdomen import Abdomen, draw_abdomen, paint_bowel
+from kitlib.phantom.body.muscles import Places
 from kitlib.phantom.body.person import Person
 from kitlib.phantom.body.spine import Spine
+from kitlib.phantom.body.texture import draw_texture
 from kitlib.phantom.body.tissues import Tissue
 from kitlib.phantom.body.vertebrae import LUMBOSACRAL
 from tests.phantom.body.test_torso import draw_body
@@ -53,3 +56,13 @@ def test_the_same_lots_give_the_same_abdomen() -> None:
     for one, other in zip(first.blobs, again.blobs, strict=True):
         assert (np.array(one[:2]) == other[:2]).all()
         assert one[2] == other[2]
+
+
+def test_loops_of_bowel_keep_before_the_retroperitoneum() -> None:
+    behind, up = torch.meshgrid(torch.arange(-120.0, -27), torch.arange(-60.0, 61), indexing="ij")
+    flat = torch.zeros(behind.numel()), behind.ravel(), up.ravel(), torch.full((behind.numel(),), 47.0)
+    tissue = torch.full((1, behind.numel()), Tissue.FAT, dtype=torch.uint8)
+    paint_bowel(tissue, Places(*flat, torch.zeros(1, 1)), draw_texture(np.random.default_rng(0)))
+    bowel = (tissue == Tissue.BOWEL).view(behind.shape).numpy()
+    assert 0.2 < bowel[:60].mean() < 0.7
+    assert not bowel[-10:].any()

@@ -50,6 +50,32 @@ def test_a_rod_tapers_and_stretches() -> None:
     assert middle[:, 40].sum() == 2 * 6 - 1
 
 
+def test_an_oblique_rod_has_a_tight_box_that_holds_all_of_it() -> None:
+    sheet, ends, radii, stretch = (
+        canvas(samples=3),
+        np.array([(-9, -12, -8), (7, 10, 9)]),
+        (4, 2),
+        (1, 1.5, 0.7),
+    )
+    _, distance = sheet.rod(TILTED, ends, radii, stretch)  # type: ignore[misc]
+    part = np.stack([place.numpy() for place in sheet.local(TILTED, sheet.everything)], axis=-1)
+    way = (ends[1] - ends[0]) / stretch
+    from_start = (part - ends[0]) / stretch
+    share = np.clip(from_start @ way / (way @ way), 0, 1)[..., None]
+    inside = (
+        np.linalg.norm(from_start - share * way, axis=-1) < radii[0] + (radii[1] - radii[0]) * share[..., 0]
+    )
+    assert (distance < 0).sum() == inside.sum() > 500
+    assert distance.numel() < 0.5 * inside.size
+    loose = sheet.box(TILTED, (-13, -18, -11), (11, 16, 12))
+    assert loose is not None
+    assert distance.numel() < 0.8 * sheet.tissue[loose].numel()
+
+
+def test_no_rod_where_no_plane_is() -> None:
+    assert canvas().rod(PATIENT, ((26, 0, 0), (40, 5, 5)), (5, 5)) is None
+
+
 def test_samples_spread_through_the_slice() -> None:
     sheet = canvas(samples=3)
     assert sheet.tissue.shape[0] == 33

@@ -13,12 +13,12 @@ def axial_places(up_mm: float = -37.0) -> Places:
     """A level with points 1 mm apart: 161 across, 101 from front to back."""
     behind, side = torch.meshgrid(torch.arange(-50.0, 51), torch.arange(-80.0, 81), indexing="ij")
     flat = side.ravel(), behind.ravel(), torch.full((side.numel(),), up_mm), torch.full((side.numel(),), 47.0)
-    return Places(*flat)
+    return Places(*flat, torch.zeros(1, 1))
 
 
 def painted(fatty: float, up_mm: float = -37.0, muscle: float = 1.0, seed: int = 0) -> np.ndarray:
     places, texture = axial_places(up_mm), draw_texture(np.random.default_rng(seed))
-    tissue = torch.full_like(places.side, Tissue.FAT, dtype=torch.uint8)
+    tissue = torch.full((1, len(places.side)), Tissue.FAT, dtype=torch.uint8)
     build = Build(1.0, muscle, fatty)
     paint_beside(tissue, places, build, texture)
     paint_back(tissue, places, build, texture)
@@ -71,3 +71,10 @@ def test_tables_hold_their_values_at_the_heights_of_a_larger_person() -> None:
     build = Build(1.2, 1.0, 0.0)
     (values,) = build.table(torch.as_tensor(HEIGHTS_MM * 1.2, dtype=torch.float32), HEIGHTS_MM)
     assert np.allclose(values, HEIGHTS_MM, atol=1.0)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_fascia_lies_behind_the_muscles_and_never_crosses_before_them(seed: int) -> None:
+    fascia = painted(0.2, seed=seed) == Tissue.FASCIA
+    assert not fascia[: 50 + 20].any()
+    assert fascia[80:].any(axis=0)[40:120].mean() > 0.7

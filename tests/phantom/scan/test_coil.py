@@ -26,20 +26,20 @@ def test_elements_ripple_along_the_patient_and_more_so_near_them() -> None:
 def test_a_saturation_band_darkens_its_side_alone() -> None:
     before = torch.linspace(-80, 160, 241)
     left = Band(60, 0.0, 2.0, 0.2).transmitted(before, torch.zeros_like(before))
-    assert left[before < 40].min() > 0.99
+    assert left[before < 55].min() > 0.99
     assert left[before > 80].max() == pytest.approx(0.2, abs=0.01)
     leaning = Band(60, 0.5, 2.0, 0.2).transmitted(torch.full((2,), 70.0), torch.tensor([0.0, 60.0]))
     assert leaning[0] < 0.3
     assert leaning[1] > 0.99
 
 
-def test_most_sagittal_series_have_a_band_and_few_axial_ones() -> None:
+def test_half_of_the_sagittal_series_have_a_band_and_fewer_axial_ones() -> None:
     rng = np.random.default_rng(0)
     rates = [
         np.mean([draw_band(sagittal, rng) is not None for _ in range(300)]) for sagittal in (True, False)
     ]
-    assert 0.55 < rates[0] < 0.75
-    assert 0.2 < rates[1] < 0.4
+    assert 0.42 < rates[0] < 0.58
+    assert 0.32 < rates[1] < 0.48
 
 
 @pytest.mark.parametrize("readout_axis", [1, 2])

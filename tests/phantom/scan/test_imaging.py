@@ -21,7 +21,7 @@ def view(tissue: torch.Tensor) -> View:
     """A sagittal slice with the skin of the back at its right edge."""
     before = (SIZE - 1 - torch.arange(float(SIZE))).expand(1, SIZE, SIZE) * 2
     height = (SIZE / 2 - torch.arange(float(SIZE)))[:, None].expand(1, SIZE, SIZE)
-    return View(tissue, before, before - 60, height, 2.0, True)
+    return View(tissue, before, before - 60, height, 20.0, 2.0, True)
 
 
 def protocol(timing: Sequence, seed: int = 0) -> Protocol:
@@ -58,6 +58,17 @@ def test_stir_shows_muscle_brighter_than_fat_and_t1_the_reverse() -> None:
     t1, stir = (imaged(one, timing, tissue) for timing, one in plain.items())
     assert t1[fat].mean() > 1.5 * t1[muscle].mean()
     assert stir[muscle].mean() > 3 * stir[fat].mean()
+
+
+def test_no_band_takes_signal_from_the_foremost_body() -> None:
+    flat = body(front=Tissue.MARROW, back=Tissue.MARROW)
+    bands = [one for one in (protocol(T1, seed) for seed in range(12)) if one.band]
+    assert bands
+    for one in bands:
+        still = replace(one, breath=0.0, pulse=0.0)
+        share = imaged(still, T1, flat) / imaged(replace(still, band=None), T1, flat)
+        assert share[20:-20, 56:-4].min() > 0.88  # columns that lie no further forward than the body
+        assert 0.2 < share[20:-20, 4:8].min() < 0.6
 
 
 @pytest.mark.parametrize("noise", [0.01, 0.02])

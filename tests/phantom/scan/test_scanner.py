@@ -20,7 +20,10 @@ class Ball:
 
     at_mm = np.array([10.0, -20.0, 300.0])
     person = SimpleNamespace(marrow_fat=0.4)
-    spine = SimpleNamespace(discs=[SimpleNamespace(water=0.5)])
+    spine = SimpleNamespace(
+        discs=[SimpleNamespace(water=0.5)],
+        vertebrae=[SimpleNamespace(frame=PATIENT, depth_mm=30.0, lip_mm=1.0)],
+    )
     canal = SimpleNamespace(centres_mm=np.zeros((2, 3)))
     torso = SimpleNamespace(skin_y_mm=np.full(9, 70.0))
 
