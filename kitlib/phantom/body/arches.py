@@ -21,6 +21,10 @@ CORTEX_MM = 0.9
 # degrees (rounded from Panjabi, Spine 1993, and Masharawi, Spine 2004).
 FACET_DEG = (50, 44, 36, 29, 23, 18, 45, 65)
 FACET_RADIUS_MM = 11.0  # of the curve that both articular surfaces follow
+# From L5/S1 up, chosen by eye: how far the joint's middle lies inside of the lower pedicle's axis, so that a
+# slice through the upper pedicle meets the marrow of the superior facet, and how far behind the disc.
+FACET_INSIDE_MM = (2.5, 5.0, 4.5, 4.5, 4.5, 2.0, 2.0, 2.0)
+FACET_BEHIND_MM = (14.5, 15.3, 17.0, 17.5, 17.5, 17.5, 17.5, 17.5)
 GAP_MM = 1.2  # half of what is between the two bones: cartilage, and fluid in its middle
 # From S4 up: tip of the transverse process beyond the pedicle's axis; length and half height of the spinous.
 TRANSVERSE_MM = (0, 0, 0, 0, 23, 25, 31, 28, 23, 9, 9, 13)
@@ -141,7 +145,9 @@ def _joint(
 ) -> Joint | None:
     """A facet joint: the lower bone's hollow facet before and beside the upper bone's round one."""
     frame, lower = spine.discs[disc].frame, spine.vertebrae[disc]
-    middle = np.array([lower.pedicle_mm - 2.0, spine.discs[disc].depth_mm / 2 + 17.5, 0.5])
+    place = disc - LUMBOSACRAL
+    inside, behind = FACET_INSIDE_MM[place], FACET_BEHIND_MM[place]
+    middle = np.array([lower.pedicle_mm - inside, spine.discs[disc].depth_mm / 2 + behind, 0.5])
     reach = 15 + swollen_mm + forward_mm
     low, high = middle - reach, middle + reach
     if side < 0:
@@ -150,7 +156,7 @@ def _joint(
     if box is None:
         return None
     u, v, w = canvas.local(frame, box)
-    angle = np.radians(FACET_DEG[disc - LUMBOSACRAL])
+    angle = np.radians(FACET_DEG[place])
     u, v, w = side * u - middle[0], v - middle[1], w - middle[2]
     normal = np.cos(angle) * u - np.sin(angle) * v - 0.12 * w
     along = np.sin(angle) * u + np.cos(angle) * v

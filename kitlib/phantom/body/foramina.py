@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kitlib.phantom.body.bones import SQUARENESS
 from kitlib.phantom.body.canal import Canal
 from kitlib.phantom.body.grid import PATIENT, Box, Canvas, Frame
 from kitlib.phantom.body.openings import Openings
@@ -16,13 +17,15 @@ from kitlib.phantom.body.tissues import Tissue
 from kitlib.phantom.body.vertebrae import LUMBOSACRAL, SIDES, disc_of
 from kitlib.terms import LEVELS
 
-# Chosen by eye, within typical sizes.
-BEHIND_MM = 4.2  # from the disc's back to the middle of the foramen
+# Chosen by eye, within typical sizes; BEHIND_MM, from the disc's back in the midline to the middle of the
+# foramen at L1/L2 to L5/S1, so that graded places lie before the canal's much as the competition's points do.
+BEHIND_MM = (5.2, 4.8, 3.9, 1.2, 0.1)
 ROOT_ABOVE_MM = 6.5  # from the endplate over the disc to the root, which lies below the pedicle
 PLACE_BELOW_MM = 3.0  # from the root to where a foramen is graded
 MEDIAL_MM = 3.0  # from the recess to the foramen
 WAIST_MM = 3.8  # how hollow the back of a body may be
 WALL_MM = 2.6  # of flavum and capsule behind the fat
+NOTCH_MM = 5.0  # from the root up to where the fat no longer hollows the body
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +35,7 @@ class Foramen:
     frame: Frame
     side: int  # 1 left, -1 right
     lateral_mm: float  # from the midline to its middle, below the pedicle
+    half_mm: tuple[float, float]  # of its disc's width and depth
     middle_mm: float  # from the disc's centre back
     root_up_mm: float  # from the disc's centre up
     width_mm: float
@@ -42,8 +46,9 @@ class Foramen:
     @property
     def place_mm(self) -> np.ndarray:
         """Patient position (3,) of where it is graded."""
-        up = self.root_up_mm - PLACE_BELOW_MM
-        return self.frame.to_patient(self.side * self.lateral_mm, self.middle_mm, up)
+        front, back = self.edges(torch.full((1,), -PLACE_BELOW_MM, dtype=torch.float64))
+        dorsal_mm = self.middle_mm + float(front + back) / 2
+        return self.frame.to_patient(self.side * self.lateral_mm, dorsal_mm, self.root_up_mm - PLACE_BELOW_MM)
 
     @property
     def spare(self) -> float:
@@ -68,6 +73,16 @@ class Foramen:
         hollow = 1.6 * self.spare * torch.sin(np.pi * fallen)
         return -half * torch.where(up > 0, above, straight) - hollow, half * behind
 
+    def wall(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        """At lateral places, how far back the middle of the fat lies, and the disc's back from that middle.
+
+        The fat keeps to the back of disc and body, which turns forward to the side.
+        """
+        back = _outline_back(u.new_tensor(self.lateral_mm), *self.half_mm)
+        away = (_outline_back(u, *self.half_mm) - back).clamp(min=-3)
+        middle = self.middle_mm + away.clamp(-1, 1)
+        return middle, back + away - middle
+
     def measured_mm(self) -> float:
         """Width of the fat-filled opening, front to back, at the height of its root."""
         front, back = self.edges(torch.zeros(1, dtype=torch.float64))
@@ -82,13 +97,20 @@ def foramen(spine: Spine, openings: Openings, level: int, column: int) -> Forame
         frame=disc.frame,
         side=SIDES[column],
         lateral_mm=upper.pedicle_mm,
-        middle_mm=disc.depth_mm / 2 + BEHIND_MM,
+        half_mm=(disc.width_mm / 2, disc.depth_mm / 2),
+        middle_mm=disc.depth_mm / 2 + BEHIND_MM[level],
         root_up_mm=disc.height_mm / 2 + ROOT_ABOVE_MM,
         width_mm=float(openings.foramen_mm[level, column]),
         normal_mm=float(openings.normal_foramen_mm[level, column]),
         root_mm=float(openings.root_mm[level]),
         lots=_lots(float(openings.normal_foramen_mm[level, column])),
     )
+
+
+def _outline_back(u: Tensor, half_width_mm: float, half_depth_mm: float) -> Tensor:
+    """How far back a disc reaches at lateral places, in mm, as `bones` paints it."""
+    x = (u / half_width_mm).square().clamp(max=0.95)
+    return half_depth_mm * ((1 - x) / (1 - SQUARENESS * x)).sqrt() + (0.012 * u * u).clamp(max=1.8)
 
 
 def _lots(normal_mm: float) -> tuple[float, ...]:
@@ -110,23 +132,28 @@ def paint_foramina(canvas: Canvas, spine: Spine, canal: Canal, openings: Opening
 def _paint_foramen(canvas: Canvas, hole: Foramen) -> None:
     """What narrows the pear - disc, capsule and facet -, its fat, and its root, flat where it is tight."""
     low, high = sorted((hole.side * (RECESS_MM + MEDIAL_MM), hole.side * (hole.lateral_mm + 9)))
-    front, back = -BEHIND_MM - WAIST_MM, hole.normal_mm / 2 + WALL_MM
-    box = canvas.box(
-        hole.frame, (low, hole.middle_mm + front, -10), (high, hole.middle_mm + back, hole.root_up_mm + 9)
-    )
+    front, back = hole.half_mm[1] - 8 - WAIST_MM, hole.middle_mm + 3 + hole.normal_mm / 2 + WALL_MM
+    box = canvas.box(hole.frame, (low, front, -10), (high, back, hole.root_up_mm + 9))
     if box is None:
         return
     u, v, w = canvas.local(hole.frame, box)
-    v = v - hole.middle_mm
+    middle, border = hole.wall(u)
+    v = v - middle
     outward = u * hole.side - hole.lateral_mm
     ends = (1 - (outward / torch.where(outward > 0, 9.0, 11.0)) ** 2).clamp(min=0).sqrt()
     within = (u > low) & (u < high) & (ends > 0)
     up = w - hole.root_up_mm
     first, last = hole.edges(up)
-    _paint_wall(canvas, box, hole, within, (v, up, ends, outward), last)
-    bone = (canvas.tissue[box] == Tissue.CORTEX) | (canvas.tissue[box] == Tissue.MARROW)
-    fat = within & (v > first * ends) & (v < last * ends) & ((up.abs() < 2) | ~bone)
-    canvas.paint(box, fat, Tissue.FAT)
+    _paint_wall(canvas, box, hole, within, (v, up, ends, outward), border, last)
+    tissue = canvas.tissue[box]
+    bone = (tissue == Tissue.CORTEX) | (tissue == Tissue.MARROW)
+    disc = (tissue == Tissue.ANNULUS) | (tissue >= Tissue.NUCLEUS)
+    notch = (v < 0) & (up < NOTCH_MM) & (up > 1 - ROOT_ABOVE_MM)
+    rim = first * ends + 0.6 * (-2 - up).clamp(min=0)  # the notch runs out towards the endplate
+    canvas.paint(box, within & bone & notch & (v > rim - 0.9) & (v < last * ends), Tissue.CORTEX)
+    notch &= v > rim
+    free = (up.abs() < 2) | notch | ~(bone | (disc & (v < 0)))
+    canvas.paint(box, within & (v > first * ends) & (v < last * ends) & free, Tissue.FAT)
     _paint_root(canvas, box, hole, within, v, up + 0.55 * outward)
 
 
@@ -136,6 +163,7 @@ def _paint_wall(
     hole: Foramen,
     within: Tensor,
     place: tuple[Tensor, Tensor, Tensor, Tensor],
+    border: Tensor,
     last: Tensor,
 ) -> None:
     """Around the fat: flavum, with the facet that grows behind it, and the disc that bulges in front."""
@@ -144,22 +172,30 @@ def _paint_wall(
     soft = (painted != Tissue.CORTEX) & (painted != Tissue.MARROW)
     soft &= (painted != Tissue.CARTILAGE) & (painted != Tissue.FLUID)
     middle, lost = 0.6 - 0.5 * hole.root_up_mm, 1 - hole.spare
-    front, back = -BEHIND_MM - WAIST_MM * ends, hole.normal_mm / 2 + WALL_MM
+    front, back = border - WAIST_MM * ends, hole.normal_mm / 2 + WALL_MM
     room = (1 - ((up - middle) / (0.5 * hole.root_up_mm + 7)) ** 4).clamp(min=0).sqrt() * ends
     wall = within & soft & (room > 0) & (v < back * room)
     before = wall & (v > front) & (painted < Tissue.NUCLEUS) & (painted != Tissue.ANNULUS)
     aside = 0.07 * outward.clamp(min=0) ** 2  # the disc turns forward there, the facet back
     canvas.paint(
         box,
-        before & (((v > 1.4 * aside) & (outward < 5.5)) | ((up < 4 + 5 * lost) & (v < -aside))),
+        before
+        & (
+            ((v > 1.4 * aside) & (outward < 5.5))
+            | ((up < 4 + 5 * lost) & (v < (border + 4.2).clamp(min=0) - aside))
+        ),
         Tissue.LIGAMENT,
     )
     disc = (up + hole.root_up_mm) / (0.5 * hole.root_up_mm + 2 + 8 * lost)
-    bulge = (0.6 + 5.5 * lost) * (1 - disc**2).clamp(min=0).sqrt() * ends - BEHIND_MM
-    canvas.paint(box, before & (v < bulge - aside) & (disc.abs() < 1), Tissue.ANNULUS)
-    corner = ((v / (BEHIND_MM + WAIST_MM)) ** 2 + (up / 7.5) ** 2).masked_fill((v > 0) | (up < 0), 0.0)
+    bulge = border + (0.6 + lost * (1.3 - border)) * (1 - disc**2).clamp(min=0).sqrt() * ends
+    canvas.paint(box, before & (v < bulge) & (disc.abs() < 1), Tissue.ANNULUS)
+    corner = ((v / 8) ** 2 + (up / 7.5) ** 2).masked_fill((v > 0) | (up < 0), 0.0)
     canvas.paint(box, wall & (v > front) & (corner > 0.75), Tissue.CORTEX)
     canvas.paint(box, wall & (v > front) & (corner > 1), Tissue.MARROW)
+    # Whatever grows in, the body reaches to where its normal fat begins.
+    body = before & (up < NOTCH_MM) & (up > 2 - ROOT_ABOVE_MM) & (v < -hole.normal_mm / 2 - 0.2)
+    canvas.paint(box, body, Tissue.CORTEX)
+    canvas.paint(box, body & (v < -hole.normal_mm / 2 - 1.1), Tissue.MARROW)
     facet = last + 1.3 + 1.4 * aside + 3 * ((up - 1) / 6).clamp(min=0) ** 2
     grown = wall & (v > facet) & (up < 3) & (outward < 4.5)
     canvas.paint(box, grown, Tissue.CORTEX)
@@ -191,7 +227,7 @@ def _paint_exit(canvas: Canvas, spine: Spine, hole: Foramen, level: int) -> None
     p, v, w, thick = hole.lateral_mm, hole.middle_mm, hole.root_up_mm, hole.root_mm / 2
     upper = spine.vertebrae[disc_of(LEVELS[level]) + 1]
     way = [upper.frame.to_patient(hole.side * RECESS_MM, upper.depth_mm / 2 + 4, 0)]
-    way.append(hole.frame.to_patient(hole.side * (RECESS_MM + 1.5), v - 1, w + 4))
+    way.append(hole.frame.to_patient(hole.side * (RECESS_MM + 1.5), max(v - 1, hole.half_mm[1] + 2), w + 4))
     _paint_way(canvas, way, [1.6, 1.9])
     beyond = [(p + 5, v, w - 2.7), (p + 13, v - 9, w - 14), (p + 17, v - 18, w - 32)]
     half, _ = _flattened(hole)

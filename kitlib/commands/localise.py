@@ -1,0 +1,146 @@
+"""Finding landmarks, training what finds them, and auditing tables of them."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kitlib.errors import KitError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kitlib.commands.parsing import Commands
+    from kitlib.localise.points import Located
+    from kitlib.mri.ledger import Ledger
+
+
+def add_localise(commands: "Commands") -> None:
+    """Add the command `localise`."""
+    command = commands.add_parser("localise", help="find canal, foramina and recesses in a study or series")
+    command.add_argument("folder", type=Path, nargs="?", help="one study or one series of DICOM")
+    command.add_argument("--npy", type=Path, help="array (slices, rows, columns) of sagittal slices instead")
+    command.add_argument("--spacing-mm", type=float, help="pixel size of that array")
+    command.add_argument("--json", action="store_true", help="print one JSON object")
+    command.add_argument("--out", type=Path, help="picture of the points to write (PNG)")
+    command.set_defaults(call=_localise)
+
+
+def _localise(arguments: argparse.Namespace) -> None:
+    from kitlib.localise.localiser import Localiser
+    from kitlib.localise.reading import array_stack
+    from kitlib.localise.sources import read_array, read_folder
+    from kitlib.mri.ledger import Ledger
+
+    if (arguments.folder is None) == (arguments.npy is None):
+        raise UsageError("nothing to localise in, or two things", hint="Give a folder, or --npy FILE.")
+    if arguments.npy and not arguments.spacing_mm:
+        raise UsageError("an array has no spacing", hint="Give --spacing-mm, the size of a pixel.")
+    ledger = Ledger()
+    if arguments.npy:
+        series, sequences = {0: [array_stack(read_array(arguments.npy), arguments.spacing_mm)]}, None
+    else:
+        series, sequences = read_folder(arguments.folder, ledger), _sequences(arguments.folder)
+    located = Localiser.shipped().locate_study(series, sequences, ledger)
+    if arguments.out:
+        from kitlib.report.overlay import overlay
+        from kitlib.report.style import save_figure
+
+        save_figure(overlay(series, located), arguments.out)
+    if arguments.json:
+        print(json.dumps(located.to_json()))
+    else:
+        _print_located(located, ledger)
+
+
+def _sequences(folder: Path) -> "Mapping[int, str] | None":
+    """What the series are, where the folder is a study of a competition folder; None elsewhere."""
+    from kitlib.competition.root import find_root
+
+    folder = folder.resolve()
+    try:
+        table = find_root(folder.parents[1]).series("test" if "test" in folder.parent.name else "train")
+        own = table[table["study_id"] == int(folder.name)]
+    except (KitError, ValueError, IndexError):
+        return None
+    return dict(zip(own["series_id"], own["sequence"])) or None
+
+
+def _print_located(located: "Located", ledger: "Ledger") -> None:
+    for point in located.to_json()["points"]:
+        name = " ".join(filter(None, (point["side"], point["landmark"], point["level"])))
+        place = f"series {point['series_id']} instance {point['instance_number']}"
+        print(f"{name:22} {place:32} x {point['x']:7.1f} y {point['y']:7.1f}  {point['confidence']:.2f}")
+    print(
+        f"{len(located.points)} points; " + (f"abstained: {located.reason}" if located.abstained else "kept")
+    )
+    for fault in ledger:
+        print(f"{fault.code}: {fault.action}. {fault.detail}")
+
+
+def add_localiser(commands: "Commands") -> None:
+    """Add the command `localiser`, which trains the networks of `localise`."""
+    command = commands.add_parser("localiser", help="train the localiser, on phantoms or on your landmarks")
+    command.add_argument("what", choices=["train"])
+    command.add_argument("--out", type=Path, required=True, help="safetensors file to write")
+    command.add_argument("--pool", type=Path, default=Path("work/localiser"), help="folder for drawn slices")
+    command.add_argument("--sagittal", type=int, default=1000, help="persons drawn for sagittal slices")
+    command.add_argument("--axial", type=int, default=500, help="persons drawn for axial slices")
+    command.add_argument("--epochs", type=int, default=10)
+    command.add_argument("--seed", type=int, default=2024)
+    command.add_argument("--workers", type=int, default=1)
+    command.add_argument("--data", type=Path, help="competition folder to fine-tune on")
+    command.add_argument("--weights", type=Path, help="weights to fine-tune (default: those that ship)")
+    command.set_defaults(call=_train)
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    from kitlib.competition.root import find_root
+    from kitlib.localise.learning import finetune, train_localiser
+    from kitlib.localise.network import SHIPPED
+    from kitlib.localise.samples import make_pool
+
+    asked = {"sagittal": arguments.sagittal, "axial": arguments.axial}
+    if min(*asked.values(), arguments.epochs, arguments.workers) < 1 or arguments.seed < 0:
+        raise UsageError("persons, epochs and workers are one or more, the seed not below zero")
+    how = {"seed": arguments.seed, "workers": arguments.workers}
+    pools = {
+        kind: make_pool(arguments.pool, kind, anatomies=count, **how)  # type: ignore[arg-type]
+        for kind, count in asked.items()
+    }
+    options = " ".join(f"--{name} {getattr(arguments, name)}" for name in (*asked, "epochs", "seed"))
+    command = f"python -m kitlib localiser train {options} --out {arguments.out.name}"
+    if arguments.data:
+        weights, epochs = arguments.weights or SHIPPED, arguments.epochs
+        competition = find_root(arguments.data)
+        metrics = finetune(
+            weights, competition, arguments.out, epochs=epochs, phantoms=pools, command=command, **how
+        )
+    else:
+        metrics = train_localiser(
+            arguments.out, pools, epochs=arguments.epochs, seed=arguments.seed, command=command
+        )
+    print(json.dumps(metrics, indent=1))
+    print(f"weights in {arguments.out}")
+
+
+def add_audit(commands: "Commands") -> None:
+    """Add the command `audit`."""
+    command = commands.add_parser("audit", help="find what is wrong with a landmark table")
+    command.add_argument("--data", type=Path, required=True, help="competition folder")
+    command.add_argument("--out", type=Path, help="JSON report to write")
+    command.set_defaults(call=_audit)
+
+
+def _audit(arguments: argparse.Namespace) -> None:
+    from kitlib.artefacts import Provenance
+    from kitlib.competition.root import find_root
+    from kitlib.localise.audit import audit_competition, save_report, summary
+
+    competition = find_root(arguments.data)
+    report = audit_competition(competition)
+    print(summary(report).to_string() if len(report) else "nothing was found")
+    if arguments.out:
+        inputs = {"competition": competition.fingerprint()}
+        save_report(arguments.out, report, Provenance({}, inputs=inputs))
+        print(f"report in {arguments.out}")

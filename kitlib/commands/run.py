@@ -1,0 +1,76 @@
+"""Running the notebooks, and predicting without them."""
+
+import argparse
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kitlib.errors import UsageError
+
+if TYPE_CHECKING:
+    from kitlib.commands.parsing import Commands
+
+
+def add_run(commands: "Commands") -> None:
+    """Add the command `run`."""
+    command = commands.add_parser("run", help="execute the six notebooks")
+    command.add_argument("--profile", default="demo", help="smoke, demo, bench or kaggle (default: demo)")
+    command.add_argument(
+        "--data", default="", help="competition folder (default: Kaggle's mount, else phantoms)"
+    )
+    command.add_argument("--work", default="", help="folder of results (default: work/<profile>)")
+    command.add_argument("--from", type=int, dest="first", default=1, metavar="N", help="first step")
+    command.add_argument("--to", type=int, dest="last", default=6, metavar="N", help="last step")
+    command.add_argument("--only", type=int, metavar="N", help="this step alone")
+    command.add_argument("--force", action="store_true", help="run steps even if nothing has changed")
+    command.add_argument("-p", action="append", default=[], metavar="NAME=VALUE", help="override a parameter")
+    command.set_defaults(call=_run)
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    from kitlib.run.runner import run
+
+    run(
+        arguments.profile,
+        data_dir=arguments.data,
+        work_dir=arguments.work,
+        first=arguments.only or arguments.first,
+        last=arguments.only or arguments.last,
+        force=arguments.force,
+        overrides=dict(_pair(text) for text in arguments.p),
+    )
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise UsageError(f"{text!r} is not NAME=VALUE", hint="Write, for instance, -p epochs=3.")
+    return name.strip(), value.strip()
+
+
+def add_predict(commands: "Commands") -> None:
+    """Add the command `predict`."""
+    command = commands.add_parser("predict", help="predict a test folder, or one study, from DICOM to rows")
+    what = command.add_mutually_exclusive_group(required=True)
+    what.add_argument("--data", type=Path, help="competition folder, all of whose test studies are predicted")
+    what.add_argument("--study", type=Path, help="folder of one study, which holds one folder a series")
+    command.add_argument("--work", type=Path, required=True, help="folder of a finished run, with its models")
+    command.add_argument("--out", type=Path, required=True, help="CSV file to write")
+    command.set_defaults(call=_predict)
+
+
+def _predict(arguments: argparse.Namespace) -> None:
+    from kitlib.run.predict import predict_data, predict_one_study
+
+    if arguments.data:
+        result = predict_data(arguments.data, arguments.work, arguments.out)
+    else:
+        result = predict_one_study(arguments.study, arguments.work, arguments.out)
+    rungs = result.predictions["rung"].value_counts()
+    print(
+        f"{len(result.predictions)} rows in {arguments.out}: "
+        + ", ".join(f"{n} {r}" for r, n in rungs.items())
+    )
+    faults = Counter((fault.study_id, fault.code, fault.action) for fault in result.ledger)
+    for (study_id, code, action), count in faults.items():
+        print(f"study {study_id}: {count} x {code}, {action}")
