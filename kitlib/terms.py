@@ -73,6 +73,29 @@ class Cell(NamedTuple):
 CELLS = tuple(Cell(condition, level) for condition in CONDITIONS for level in LEVELS)
 """The 25 cells in the column order of `train.csv`."""
 
+Kind = Literal["sagittal", "axial"]
+"""The plane of slices that landmarks are looked for on."""
+Place = Literal["canal", "foramen", "recess"]
+group2place: dict[Group, Place] = {"spinal": "canal", "foraminal": "foramen", "subarticular": "recess"}
+ABOVE, BELOW = "t12_l1", "s1_s2"
+"""The levels next to the graded ones, which tell a localiser where these end."""
+
+
+class Landmark(NamedTuple):
+    """What a localiser looks for."""
+
+    landmark: Place
+    level: str
+    side: Side | None
+
+
+LANDMARKS = (
+    *(Landmark("canal", level, None) for level in (ABOVE, *LEVELS, BELOW)),
+    *(Landmark("foramen", level, side) for side in ("left", "right") for level in LEVELS),
+    *(Landmark("recess", level, side) for side in ("left", "right") for level in LEVELS),
+)
+"""The 27 landmarks, in the order of all arrays of them."""
+
 CELL_NAMES = tuple(cell.name for cell in CELLS)
 
 

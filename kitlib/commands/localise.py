@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from kitlib.commands.parsing import Commands
     from kitlib.localise.points import Located
     from kitlib.mri.ledger import Ledger
+    from kitlib.terms import Kind
 
 
 def add_localise(commands: "Commands") -> None:
@@ -100,26 +101,29 @@ def _train(arguments: argparse.Namespace) -> None:
     from kitlib.localise.network import SHIPPED
     from kitlib.localise.samples import make_pool
 
-    asked = {"sagittal": arguments.sagittal, "axial": arguments.axial}
+    asked: dict[Kind, int] = {"sagittal": arguments.sagittal, "axial": arguments.axial}
     if min(*asked.values(), arguments.epochs, arguments.workers) < 1 or arguments.seed < 0:
         raise UsageError("persons, epochs and workers are one or more, the seed not below zero")
-    how = {"seed": arguments.seed, "workers": arguments.workers}
+    seed, workers = arguments.seed, arguments.workers
     pools = {
-        kind: make_pool(arguments.pool, kind, anatomies=count, **how)  # type: ignore[arg-type]
+        kind: make_pool(arguments.pool, kind, anatomies=count, seed=seed, workers=workers)
         for kind, count in asked.items()
     }
     options = " ".join(f"--{name} {getattr(arguments, name)}" for name in (*asked, "epochs", "seed"))
     command = f"python -m kitlib localiser train {options} --out {arguments.out.name}"
     if arguments.data:
-        weights, epochs = arguments.weights or SHIPPED, arguments.epochs
-        competition = find_root(arguments.data)
         metrics = finetune(
-            weights, competition, arguments.out, epochs=epochs, phantoms=pools, command=command, **how
+            arguments.weights or SHIPPED,
+            find_root(arguments.data),
+            arguments.out,
+            epochs=arguments.epochs,
+            phantoms=pools,
+            seed=seed,
+            workers=workers,
+            command=command,
         )
     else:
-        metrics = train_localiser(
-            arguments.out, pools, epochs=arguments.epochs, seed=arguments.seed, command=command
-        )
+        metrics = train_localiser(arguments.out, pools, epochs=arguments.epochs, seed=seed, command=command)
     print(json.dumps(metrics, indent=1))
     print(f"weights in {arguments.out}")
 

@@ -50,7 +50,7 @@ def draw_marks(studies: int, *, seed: int) -> dict[str, Score]:
 
 
 def folder_marks(root: Path) -> tuple[int, dict[str, Score]]:
-    """Number and `mark_scores` of a phantom folder's training studies; RootError or DataError for any other."""
+    """Number and `mark_scores` of the training studies of a phantom folder; DataError for any other."""
     labels = find_root(root).train_labels()
     grades = true_grades(root, labels.index)
     return len(labels), mark_scores(grades.to_numpy(), labels.to_numpy())

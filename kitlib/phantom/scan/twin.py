@@ -4,7 +4,6 @@ Localisers learn on it. One anatomy serves many twins.
 """
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -17,32 +16,10 @@ from kitlib.phantom.body.anatomy import Anatomy
 from kitlib.phantom.body.grid import PATIENT, Canvas
 from kitlib.phantom.body.vertebrae import disc_of
 from kitlib.phantom.scan.contrast import Look, displayed, draw_look, occluded, received, textured
-from kitlib.terms import CELLS, LEVELS, Group, Side
+from kitlib.terms import ABOVE, BELOW, CELLS, LANDMARKS, LEVELS, Kind, Landmark, group2place
 
-Kind = Literal["sagittal", "axial"]
-Place = Literal["canal", "foramen", "recess"]
 Shown = tuple[slice, slice]
 """Rows and columns."""
-
-group2place: dict[Group, Place] = {"spinal": "canal", "foraminal": "foramen", "subarticular": "recess"}
-ABOVE, BELOW = "t12_l1", "s1_s2"
-"""The levels next to the graded ones, which tell a localiser where these end."""
-
-
-class Landmark(NamedTuple):
-    """What a localiser looks for."""
-
-    landmark: Place
-    level: str
-    side: Side | None
-
-
-LANDMARKS = (
-    *(Landmark("canal", level, None) for level in (ABOVE, *LEVELS, BELOW)),
-    *(Landmark("foramen", level, side) for side in ("left", "right") for level in LEVELS),
-    *(Landmark("recess", level, side) for side in ("left", "right") for level in LEVELS),
-)
-"""The 27 landmarks, in the order of all arrays of a twin."""
 
 NEAR_MM = {"canal": 7.0, "foramen": 6.0, "recess": 6.0}
 """How far beside a thin slice a landmark may lie and yet be seen there: about half of its own size."""

@@ -9,17 +9,8 @@ from kitlib.phantom.body.anatomy import Anatomy, draw_anatomy
 from kitlib.phantom.body.grid import Canvas
 from kitlib.phantom.body.tissues import Tissue
 from kitlib.phantom.scan.contrast import LOOKS, displayed, draw_look, occluded, received, textured
-from kitlib.phantom.scan.twin import (
-    LANDMARKS,
-    NEAR_MM,
-    Kind,
-    Landmark,
-    Twin,
-    draw_twin,
-    group2place,
-    landmarks_mm,
-)
-from kitlib.terms import CELLS, LEVELS
+from kitlib.phantom.scan.twin import NEAR_MM, Twin, draw_twin, landmarks_mm
+from kitlib.terms import CELLS, LANDMARKS, LEVELS, Kind, Landmark, group2place
 
 PLANES: tuple[Kind, ...] = ("sagittal", "axial")
 PX = 96

@@ -1,0 +1,1 @@
+"""Where the levels are: landmarks found in any study, carried from plane to plane, cropped and audited."""

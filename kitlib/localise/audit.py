@@ -1,0 +1,105 @@
+"""The audit of a landmark table: points that cannot be where, or what, the table says.
+
+A table alone shows points that are missing, doubled, on the wrong sequence, out of order or on the wrong
+side of one image. With each series' stacks the points are compared in patient millimetres, which also shows
+sides that are swapped across series and series that are named a level too high or too low.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from kitlib.artefacts import Provenance, save_json
+from kitlib.competition.root import Competition
+from kitlib.errors import UsageError
+from kitlib.localise import audit_geometry, audit_tables
+from kitlib.localise.audit_geometry import StacksOf
+from kitlib.localise.findings import CODES, REPORT_COLUMNS, described, joined, without
+from kitlib.mri.ledger import Ledger
+from kitlib.mri.series import read_series
+from kitlib.mri.stack import Stack
+
+SIZE_COLUMNS = ("study_id", "series_id", "instance_number", "height", "width")
+
+
+def audit(
+    labels: pd.DataFrame,
+    landmarks: pd.DataFrame,
+    series: pd.DataFrame,
+    *,
+    sizes: pd.DataFrame | None = None,
+    stacks_of: StacksOf | None = None,
+    located: Mapping[int, Mapping[str, np.ndarray]] | None = None,
+) -> pd.DataFrame:
+    """One row a point at fault (REPORT_COLUMNS), sorted by study; the tables are as `Competition` reads them.
+
+    `sizes` (SIZE_COLUMNS) are the images' own. `stacks_of(study_id, series_id)` gives a series' stacks as
+    read, not resampled, for x and y are native pixels; [] where there are none. `located[study_id][level]`
+    are places (3,) in mm where a localiser found the canal; they are one voice more on how levels are named,
+    and the decisive one between equals.
+    """
+    points = described(landmarks, series)
+    if sizes is not None:
+        points = _with_sizes(points, sizes)
+    if stacks_of is not None:
+        points = audit_geometry.placed(points, stacks_of)
+    findings = audit_tables.unmatched(points, labels, series)
+    unfit = audit_tables.unfit(points)
+    points = without(points, unfit)
+    unfit += audit_geometry.without_image(points)
+    points = without(points, unfit)
+    if stacks_of is not None:
+        findings += audit_geometry.in_patient(points, located or {})
+        points = points[points["x_mm"].isna()]  # what was not read can be judged by the table alone
+    return joined([*findings, *unfit, *audit_tables.in_pixels(points)])
+
+
+def audit_competition(competition: Competition) -> pd.DataFrame:
+    """The audit of a folder's training landmarks, in patient millimetres where its images can be read."""
+    series = competition.series("train")
+    present = series[series["on_disk"]]
+    folders = {(row.study_id, row.series_id): Path(str(row.folder)) for row in present.itertuples()}
+    bar = tqdm(total=len(folders), desc="audit", unit="series", mininterval=1, disable=not folders)
+
+    def stacks_of(study_id: int, series_id: int) -> list[Stack]:
+        bar.update()
+        folder = folders.get((study_id, series_id))
+        return read_series(folder, Ledger()) if folder else []
+
+    with bar:
+        return audit(competition.train_labels(), competition.landmarks(), series, stacks_of=stacks_of)
+
+
+def summary(report: pd.DataFrame) -> pd.DataFrame:
+    """How often each of CODES was found: points, places (sides of a pair counted once), series, studies."""
+    places = report.assign(group=report["condition"].str.removeprefix("left_").str.removeprefix("right_"))
+    rows = {}
+    for code in CODES:
+        found = places[places["code"] == code]
+        rows[code] = {
+            "points": len(found),
+            "places": len(found[["study_id", "group", "level"]].drop_duplicates()),
+            "series": len(found[["study_id", "series_id"]].dropna().drop_duplicates()),
+            "studies": found["study_id"].nunique(),
+            **{action: int((found["action"] == action).sum()) for action in ("mend", "drop", "look")},
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("code")
+
+
+def save_report(path: Path, report: pd.DataFrame, provenance: Provenance) -> None:
+    """Save as JSON: `summary` by code, and `findings`, each with its code, ids, cell, detail and action."""
+    plain = report[list(REPORT_COLUMNS)].astype(object).where(report.notna(), None)
+    counts = {code: row.to_dict() for code, row in summary(report).iterrows()}
+    save_json(path, {"summary": counts, "findings": plain.to_dict(orient="records")}, provenance)
+
+
+def _with_sizes(points: pd.DataFrame, sizes: pd.DataFrame) -> pd.DataFrame:
+    missing = [name for name in SIZE_COLUMNS if name not in sizes]
+    if missing:
+        raise UsageError(f"the table of image sizes lacks {missing[0]}", hint=f"It has {SIZE_COLUMNS}.")
+    keys = list(SIZE_COLUMNS[:3])
+    one_each = sizes[list(SIZE_COLUMNS)].drop_duplicates(keys)
+    return points.drop(columns=["height", "width"]).merge(one_each, how="left", on=keys)

@@ -1,0 +1,178 @@
+"""From heatmaps to one chain of canal points: peaks, then a joint search with priors on their geometry.
+
+A network that takes L4 for L5 does so at all levels together, and where it wavers it mixes two counts. The
+search puts each place on one level only and weighs the whole chain against the same chain one level away.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from kitlib.localise.agreement import GAP_SHARES, TURNS_DEG
+
+COUNT = 7  # canal levels, T12/L1 to S1/S2
+WINDOW = 2  # cells around a peak, that belong to it
+APART = 3  # cells between two peaks at least, along one axis: discs of small persons are 5 cells apart
+MOST_PEAKS = 16
+LEAST_PEAK = 0.03  # mass of a peak over all channels
+FLOOR = 1e-3  # no channel is surer than this of anything: networks are wrong in ways of their own
+UNSEEN = 1.0  # what a level without a point costs, beside what its map says
+SKIPPED = 2.0  # what it costs besides, between two that have one
+BEAM = 24
+
+# Lengths of the ways between neighbours, and their slopes towards the back on the way down: typical ones,
+# with wide spreads, for a patient may be small or lie askew; changes from one way to the next tell more.
+SPACING_MM = 33.0 * GAP_SHARES
+BACKWARD_DEG = np.concatenate([[0.0], np.cumsum(TURNS_DEG)]) - 9.0
+LENGTH_SPREAD, RATIO_SPREAD = 0.17, 0.13  # of logarithms
+SLOPE_SPREAD_DEG, TURN_SPREAD_DEG = 20.0, 9.0
+STEEPEST_DEG = 75.0  # off the usual slope
+ODD = 0.01  # chance that a way is unlike any other: steep sacra, slips and fractures exist
+
+
+@dataclass(frozen=True, eq=False)
+class Chain:
+    """Canal points of one image, T12/L1 to S1/S2, and how sure the count is."""
+
+    cells: np.ndarray  # (7, 2) fractional column and row of the heatmap; NaN where nothing was seen
+    mass: np.ndarray  # (7,) chance that some canal point lies there, whichever; 0 where nothing was seen
+    log_odds: float  # of this chain against the best one that counts one level off
+
+    @property
+    def found(self) -> np.ndarray:
+        """Which levels (7,) have a point."""
+        return self.mass > 0
+
+
+def find_chain(maps: np.ndarray, cell_mm: float) -> Chain | None:
+    """The most likely chain in the maps (7, n, n) of the canal channels; None where there is no peak.
+
+    A map holds the chance of each cell; what it lacks to 1 is the chance that the level is not visible.
+    """
+    total = maps.sum(axis=0)
+    peaks = find_peaks(total)
+    if not len(peaks):
+        return None
+    places = np.array([soft_peak(total, peak) for peak in peaks])
+    own = np.array([[window_mass(one, peak) for peak in peaks] for one in maps])  # (7, N)
+    hidden = 1 - maps.sum(axis=(1, 2))
+    search = _Search(places * cell_mm, _log(own), _log(hidden))
+    best, path = search.run(np.ones((COUNT, len(peaks) + 1), bool))
+    if not (path >= 0).any():
+        return None
+    others = [search.run(_shifted(path, step, len(peaks)))[0] for step in (-1, 1)]
+    found = path >= 0
+    cells = np.where(found[:, None], places[path], np.nan)
+    mass = np.where(found, own.sum(axis=0)[path].clip(1e-6, 1), 0.0)
+    return Chain(cells, mass, best - max(others))
+
+
+def find_peaks(chances: np.ndarray) -> np.ndarray:
+    """Cells (N, 2), column and row, next to which a map (n, n) has most mass, the largest first."""
+    summed = _sums_of_nine(chances)
+    peaks: list[tuple[int, int]] = []
+    while len(peaks) < MOST_PEAKS:
+        row, col = np.unravel_index(int(summed.argmax()), summed.shape)
+        if summed[row, col] < LEAST_PEAK:
+            break
+        peaks.append((int(col), int(row)))
+        near = slice(max(0, row - APART), row + APART + 1), slice(max(0, col - APART), col + APART + 1)
+        summed[near] = 0
+    return np.array(peaks, dtype=np.int64).reshape(-1, 2)
+
+
+def soft_peak(chances: np.ndarray, cell: np.ndarray) -> np.ndarray:
+    """The mean place (2,) of the mass around a cell: the peak at a fraction of a cell."""
+    rows, cols = _window(chances, cell)
+    around = chances[rows, cols]
+    row, col = np.mgrid[rows, cols]
+    weight = max(float(around.sum()), 1e-12)
+    return np.array([(around * col).sum(), (around * row).sum()]) / weight
+
+
+def window_mass(chances: np.ndarray, cell: np.ndarray) -> float:
+    """The mass around a cell (column, row)."""
+    return float(chances[_window(chances, cell)].sum())
+
+
+def _window(chances: np.ndarray, cell: np.ndarray) -> tuple[slice, slice]:
+    col, row = (round(float(value)) for value in cell)
+    height, width = chances.shape
+    rows = slice(min(max(0, row - WINDOW), height), max(0, row + WINDOW + 1))
+    cols = slice(min(max(0, col - WINDOW), width), max(0, col + WINDOW + 1))
+    return slice(rows.start, min(rows.stop, height)), slice(cols.start, min(cols.stop, width))
+
+
+def _sums_of_nine(chances: np.ndarray) -> np.ndarray:
+    padded = np.pad(chances.astype(np.float64), 1)
+    return np.lib.stride_tricks.sliding_window_view(padded, (3, 3)).sum(axis=(2, 3))
+
+
+def _log(chances: np.ndarray) -> np.ndarray:
+    return np.log((1 - FLOOR) * np.clip(chances, 0, 1) + FLOOR)
+
+
+def _shifted(path: np.ndarray, step: int, places: int) -> np.ndarray:
+    """What each level may be, (7, N + 1), in a chain whose places all lie one level lower or higher."""
+    allowed = np.ones((COUNT, places + 1), bool)
+    for level in range(COUNT):
+        before = path[level - step] if 0 <= level - step < COUNT else -1
+        if before >= 0:
+            allowed[level, :] = False
+            allowed[level, before] = True
+        else:
+            # The level that comes in at the end may lie anywhere but where another one lies.
+            allowed[level, path[path >= 0]] = False
+    return allowed
+
+
+class _Search:
+    """A beam search over levels from above; the last choice of each level, column N, is "not seen"."""
+
+    def __init__(self, places_mm: np.ndarray, own: np.ndarray, hidden: np.ndarray) -> None:
+        self.places_mm = places_mm  # (N, 2)
+        self.data = np.column_stack([own, hidden - UNSEEN])  # (7, N + 1)
+
+    def run(self, allowed: np.ndarray) -> tuple[float, np.ndarray]:
+        """The best score, and the place (7,) of each level, -1 where it is not seen."""
+        count = len(self.places_mm)
+        paths = np.full((1, COUNT), -1)
+        scores = np.zeros(1)
+        for level in range(COUNT):
+            gains = np.array([self._gains(path, level) for path in paths])  # (K, N + 1)
+            gains = scores[:, None] + np.where(allowed[level], gains, -np.inf)
+            best = np.argsort(gains, axis=None)[::-1][:BEAM]
+            kept, choices = np.unravel_index(best, gains.shape)
+            paths, scores = paths[kept], gains[kept, choices]
+            paths[:, level] = np.where(choices == count, -1, choices)
+            paths, scores = paths[np.isfinite(scores)], scores[np.isfinite(scores)]
+            if not len(scores):
+                return -np.inf, np.full(COUNT, -1)
+        return float(scores[0]), paths[0]
+
+    def _gains(self, path: np.ndarray, level: int) -> np.ndarray:
+        """What each choice (N + 1,) for a level adds to a path that is known above it."""
+        gains = self.data[level].copy()
+        above = np.flatnonzero(path[:level] >= 0)
+        if not len(above):
+            return gains
+        gains[path[above]] = -np.inf
+        length, slope = self._link(path, int(above[-1]), level)
+        cost = (length / LENGTH_SPREAD) ** 2 + (slope / SLOPE_SPREAD_DEG) ** 2
+        if len(above) > 1:
+            own_length, own_slope = self._link(path[: above[-1] + 1], int(above[-2]), int(above[-1]))
+            last = path[above[-1]]
+            cost += ((length - own_length[last]) / RATIO_SPREAD) ** 2
+            cost += ((slope - own_slope[last]) / TURN_SPREAD_DEG) ** 2
+        gains[:-1] += np.log((1 - ODD) * np.exp(-cost / 2) + ODD)
+        gains[:-1] -= SKIPPED * (level - above[-1] - 1)
+        gains[:-1][np.abs(slope) > STEEPEST_DEG] = -np.inf  # a place above the last one is no next one
+        return gains
+
+    def _link(self, path: np.ndarray, above: int, level: int) -> tuple[np.ndarray, np.ndarray]:
+        """How much longer (log) and steeper (degrees) than usual the way from a level to each place is."""
+        ways = self.places_mm - self.places_mm[path[above]]
+        lengths = np.linalg.norm(ways, axis=1).clip(1e-3)
+        slopes = np.degrees(np.arctan2(ways[:, 0], ways[:, 1]))
+        usual = SPACING_MM[above:level].sum(), BACKWARD_DEG[above:level].mean()
+        return np.log(lengths / usual[0]), slopes - usual[1]

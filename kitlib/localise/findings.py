@@ -1,0 +1,101 @@
+"""What an audit looks at, and what it finds: points with their sequence, and rows of its report."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import pandas as pd
+
+from kitlib.competition.tables import LANDMARK_COLUMNS
+from kitlib.errors import UsageError
+from kitlib.terms import CONDITIONS, LEVELS, Cell, group2place, group2sequence
+
+Action = Literal["mend", "drop", "look"]
+
+CODES = {
+    "point.missing": "a label without a point",
+    "label.missing": "a point without a label",
+    "point.doubled": "another point stands for the same cell",
+    "series.unknown": "the series is not described in this study",
+    "sequence.wrong": "the condition is not graded on this sequence",
+    "image.missing": "the series has no such instance",
+    "image.outside": "the point lies beside the image",
+    "side.swapped": "left and right are exchanged",
+    "side.crossed": "left lies right of right, in two series that pixels alone cannot compare",
+    "level.off_by_one": "the series is named a level too high or too low",
+    "level.disagree": "two series name the levels differently, and nothing tells which is right",
+    "level.misplaced": "the point is out of line with the other levels of its condition",
+}
+REPORT_COLUMNS = (
+    "code",
+    *LANDMARK_COLUMNS[:5],
+    "detail",
+    "action",
+    "mended_condition",
+    "mended_level",
+    "row",
+)
+"""`row` is the point's place in the landmark table, counted from 0; it is missing where the point is."""
+
+condition2place = {
+    condition: group2place[Cell(condition, level).group] for condition in CONDITIONS for level in LEVELS
+}
+condition2side = {condition: Cell(condition, LEVELS[0]).side for condition in CONDITIONS}
+condition2sequence = {condition: group2sequence[Cell(condition, LEVELS[0]).group] for condition in CONDITIONS}
+other_side = {
+    condition: condition.replace("left_", "right_")
+    if condition.startswith("left_")
+    else condition.replace("right_", "left_")
+    for condition in CONDITIONS
+}
+ID_TYPES = dict.fromkeys(("study_id", "series_id", "instance_number", "row"), "Int64")
+
+
+def described(landmarks: pd.DataFrame, series: pd.DataFrame) -> pd.DataFrame:
+    """The points with row, sequence, place, side, rank (0 to 4 from L1/L2), and empty height and width."""
+    if unknown := [name for name in LANDMARK_COLUMNS if name not in landmarks]:
+        raise UsageError(f"the landmark table lacks {unknown[0]}", hint=f"It has {LANDMARK_COLUMNS}.")
+    points = landmarks[list(LANDMARK_COLUMNS)].reset_index(drop=True)
+    keys = ["study_id", "series_id"]
+    sequences = series[[*keys, "sequence"]].drop_duplicates(keys)
+    return (
+        points.assign(row=range(len(points)))
+        .merge(sequences, how="left", on=keys)
+        .assign(
+            place=lambda rows: rows["condition"].map(condition2place),
+            side=lambda rows: rows["condition"].map(condition2side),
+            rank=lambda rows: rows["level"].map({level: rank for rank, level in enumerate(LEVELS)}),
+            height=float("nan"),
+            width=float("nan"),
+        )
+    )
+
+
+def found(
+    points: pd.DataFrame,
+    code: str,
+    detail: str | pd.Series,
+    action: Action | pd.Series,
+    *,
+    condition: pd.Series | None = None,
+    level: pd.Series | None = None,
+) -> pd.DataFrame:
+    """Rows of a report for these points; condition and level are what the point should be named."""
+    mended = {"mended_condition": condition, "mended_level": level}
+    rows = points.assign(code=code, detail=detail, action=action, **mended)
+    return rows.reindex(columns=list(REPORT_COLUMNS))
+
+
+def without(points: pd.DataFrame, findings: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """The points that have none of these findings."""
+    rows = {row for one in findings for row in one["row"]}
+    return points[~points["row"].isin(rows)]
+
+
+def joined(findings: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """One report of several, by study, code and cell; ids are nullable integers."""
+    filled = [one.astype(object) for one in findings if len(one)]
+    empty = pd.DataFrame(columns=list(REPORT_COLUMNS), dtype=object)
+    report = pd.concat(filled) if filled else empty
+    report = report.astype(ID_TYPES).astype({"condition": object, "level": object})
+    order = ["study_id", "code", "condition", "level", "row"]
+    return report.sort_values(order, ignore_index=True)

@@ -1,0 +1,245 @@
+"""The networks that place landmarks on one slice: what they take, what they give, and where they are kept.
+
+A network answers for each landmark with one distribution over a grid of cells of 2 x 2 network pixels and
+over "not visible here", so that place and visibility compete in one softmax.
+"""
+
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from kitlib.artefacts import Provenance, facts_of, load_tensors, save_tensors
+from kitlib.errors import WeightsError
+from kitlib.terms import ABOVE, BELOW, LEVELS, Kind, Landmark
+
+INPUT_PX = 192
+STRIDE = 2
+GRID = INPUT_PX // STRIDE
+SHIPPED = Path(__file__).parent / "weights" / "localiser.safetensors"
+
+SAGITTAL_LANDMARKS = (
+    *(Landmark("canal", level, None) for level in (ABOVE, *LEVELS, BELOW)),
+    *(Landmark("foramen", level, None) for level in LEVELS),
+)
+"""The 12 channels of the sagittal network; a foramen's side follows from the patient's x, not from grey."""
+
+AXIAL_LANDMARKS = (Landmark("recess", "", "left"), Landmark("recess", "", "right"))
+"""The 2 channels of the axial network, whatever the level."""
+
+PX_MM: dict[Kind, float] = {"sagittal": 1.8, "axial": 0.8}
+kind2landmarks: dict[Kind, tuple[Landmark, ...]] = {
+    "sagittal": SAGITTAL_LANDMARKS,
+    "axial": AXIAL_LANDMARKS,
+}
+kind2widths: dict[Kind, tuple[int, ...]] = {
+    "sagittal": (24, 48, 72, 104, 144),
+    "axial": (16, 32, 48, 72, 96),
+}
+
+CONTRAST_PX = 15  # neighbourhood of the local contrast: 27 mm sagittal, 12 mm axial
+DARKEST, BRIGHTEST = 0.01, 0.99  # quantiles that become 0 and 1
+QUANTILE_PX = 96  # quantiles are taken of about this many pixels a side: they are the slow step
+LEAST_CONTRAST = 0.05
+PEAK_CELLS = 2  # about the likeliest cell, of which a place is the mean
+
+
+class Frame(NamedTuple):
+    """The way between network pixels and native pixels (x, y) of the images that were resampled together."""
+
+    scale: np.ndarray  # (2,) native pixels a network pixel, along x and y
+    offset: np.ndarray  # (2,) native pixel at network pixel (0, 0)
+
+    def to_native(self, places: np.ndarray) -> np.ndarray:
+        """Native pixels (..., 2) of network pixels (..., 2)."""
+        return places * self.scale + self.offset
+
+    def to_network(self, places: np.ndarray) -> np.ndarray:
+        """Network pixels (..., 2) of native pixels (..., 2)."""
+        return (places - self.offset) / self.scale
+
+
+def network_inputs(images: Tensor, spacing_mm: tuple[float, float], px_mm: float) -> tuple[Tensor, Frame]:
+    """Input (B, 2, 192, 192) of images (B, H, W) of any grey scale, about their centre, and the way back.
+
+    `spacing_mm` is between rows and columns, `px_mm` one of PX_MM. Beyond the images the input is 0.
+    """
+    height, width = images.shape[-2:]
+    size = [max(1, round(n * mm / px_mm)) for n, mm in zip((height, width), spacing_mm)]
+    resampled = F.interpolate(
+        stretched(images.float().nan_to_num())[:, None],
+        size=size,
+        mode="bilinear",
+        align_corners=False,
+        antialias=True,
+    )
+    top, left = ((INPUT_PX - n) // 2 for n in size)
+    padding = (left, INPUT_PX - size[1] - left, top, INPUT_PX - size[0] - top)
+    scale = np.array([width / size[1], height / size[0]])
+    return channels(F.pad(resampled, padding)), Frame(scale, (0.5 - np.array([left, top])) * scale - 0.5)
+
+
+def channels(images: Tensor) -> Tensor:
+    """Square root and local contrast (B, 2, H, W) of images (B, 1, H, W) in [0, 1]."""
+    root = images.clamp(0, 1).sqrt()
+    mean = _blurred(root)
+    spread = (_blurred(root**2) - mean**2).clamp(min=0).sqrt()
+    return torch.cat([root - 0.5, (root - mean) / (spread + LEAST_CONTRAST) / 2], dim=1)
+
+
+def cell_to_px(cells: np.ndarray) -> np.ndarray:
+    """Network pixels at (fractional) cells of the heatmap grid: cell 0 covers pixels 0 and 1."""
+    return cells * STRIDE + (STRIDE - 1) / 2
+
+
+def px_to_cell(places: np.ndarray) -> np.ndarray:
+    """Fractional cells of the heatmap grid at network pixels."""
+    return (places - (STRIDE - 1) / 2) / STRIDE
+
+
+def heatmaps(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Probabilities (B, C, 96, 96) of the cells, whose sum is the visibility, and that sum (B, C)."""
+    shares = logits.float().softmax(dim=-1)
+    return shares[..., :-1].unflatten(-1, (GRID, GRID)), 1 - shares[..., -1]
+
+
+def peaks(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Network pixels (B, C, 2), the mean about each landmark's likeliest cell, and visibilities (B, C)."""
+    shares, visible = heatmaps(logits)
+    best, cells = shares.flatten(2).argmax(dim=-1), torch.arange(GRID, device=logits.device)
+    near_rows, near_cols = (
+        ((cells - at[..., None]).abs() <= PEAK_CELLS).float() for at in (best // GRID, best % GRID)
+    )
+    by_col = torch.einsum("bcij,bci->bcj", shares, near_rows) * near_cols
+    by_row = torch.einsum("bcij,bcj->bci", shares, near_cols) * near_rows
+    means = [(by * cells).sum(-1) / by.sum(-1).clamp(min=1e-20) for by in (by_col, by_row)]
+    return torch.stack(means, dim=-1) * STRIDE + (STRIDE - 1) / 2, visible
+
+
+class HeatmapNet(nn.Module):
+    """A small U-Net from images (B, 2, 192, 192) to logits (B, C, 96 * 96 + 1), row by row.
+
+    The last logit of a channel is "not visible here". Logits are divided by the calibrated temperatures.
+    """
+
+    temperature: Tensor
+
+    def __init__(self, landmarks: int, widths: tuple[int, ...]) -> None:
+        super().__init__()
+        self.widths = tuple(widths)
+        # At full width of the grid every layer costs as much as at all depths below: one on either way.
+        self.stem = nn.Sequential(*_normed(nn.Conv2d(2, widths[0], 4, stride=2, padding=1, bias=False)))
+        self.down = nn.ModuleList(
+            nn.Sequential(*_normed(nn.Conv2d(skip, deep, 2, stride=2, bias=False)), Residual(deep))
+            for skip, deep in pairwise(widths)
+        )
+        self.bottom = Residual(widths[-1])
+        self.up = nn.ModuleList(Merge(deep, skip) for skip, deep in pairwise(widths))
+        self.refine = nn.ModuleList(
+            Residual(skip) if depth else nn.Identity() for depth, skip in enumerate(widths[:-1])
+        )
+        self.place = nn.Conv2d(widths[0], landmarks, 1)
+        self.absent = nn.Linear(2 * widths[-1], landmarks)
+        self.register_buffer("temperature", torch.ones(landmarks))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits in single precision, whatever the precision inside."""
+        skips = [self.stem(images)]
+        for shrink in self.down:
+            skips.append(shrink(skips[-1]))
+        features = self.bottom(skips.pop())
+        pooled = torch.cat([features.mean(dim=(2, 3)), features.amax(dim=(2, 3))], dim=1)
+        for merge, refine in zip(reversed(self.up), reversed(self.refine)):
+            features = refine(merge(features, skips.pop()))
+        places = self.place(features).flatten(2).float()
+        logits = torch.cat([places, self.absent(pooled).float()[..., None]], dim=2)
+        return logits / self.temperature[:, None]
+
+
+class Residual(nn.Module):
+    """Two 3 x 3 convolutions beside a shortcut."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        first, second = (nn.Conv2d(width, width, 3, padding=1, bias=False) for _ in range(2))
+        self.body = nn.Sequential(*_normed(first), second, nn.BatchNorm2d(width))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features of the same shape."""
+        return F.relu(features + self.body(features))
+
+
+class Merge(nn.Module):
+    """Deep features at twice their resolution, added to those skipped across."""
+
+    def __init__(self, deep: int, skip: int) -> None:
+        super().__init__()
+        self.narrow = nn.Conv2d(deep, skip, 1, bias=False)
+        self.blend = nn.Sequential(*_normed(nn.Conv2d(skip, skip, 3, padding=1, bias=False)))
+
+    def forward(self, deep: Tensor, skip: Tensor) -> Tensor:
+        """Features of the skipped ones' shape."""
+        return self.blend(F.interpolate(self.narrow(deep), scale_factor=2.0) + skip)
+
+
+def build_network(kind: Kind, widths: tuple[int, ...] | None = None) -> HeatmapNet:
+    """An untrained network for a plane."""
+    return HeatmapNet(len(kind2landmarks[kind]), widths or kind2widths[kind])
+
+
+def save_networks(path: Path, nets: Mapping[Kind, HeatmapNet], provenance: Provenance, **facts: Any) -> None:
+    """Save networks in half precision as one safetensors file; `facts` stand in its sidecar."""
+    tensors = {
+        f"{kind}.{name}": value.half() if value.is_floating_point() else value
+        for kind, net in nets.items()
+        for name, value in net.state_dict().items()
+    }
+    widths = {kind: list(net.widths) for kind, net in nets.items()}
+    save_tensors(path, tensors, provenance, widths=widths, **facts)
+
+
+def load_networks(path: Path | None = None) -> dict[Kind, HeatmapNet]:
+    """The networks of a file, by default the shipped one, in evaluation mode on the CPU.
+
+    WeightsError where they do not fit, ArtefactError where the file is missing or altered.
+    """
+    path = Path(path or SHIPPED)
+    tensors, widths = load_tensors(path), facts_of(path).get("widths", {})
+    return {kind: _restored(kind, widths[kind], tensors, path) for kind in kind2landmarks if kind in widths}
+
+
+def _restored(kind: Kind, widths: list[int], tensors: Mapping[str, Tensor], path: Path) -> HeatmapNet:
+    net = build_network(kind, tuple(widths))
+    own = {name.removeprefix(f"{kind}."): one for name, one in tensors.items() if name.startswith(f"{kind}.")}
+    try:
+        net.load_state_dict({n: one.float() if one.is_floating_point() else one for n, one in own.items()})
+    except RuntimeError as error:
+        last = str(error).splitlines()[-1].strip()
+        raise WeightsError(f"the {kind} network does not fit: {last}", where=path) from None
+    return net.eval().requires_grad_(False)
+
+
+def stretched(images: Tensor) -> Tensor:
+    """Images with their darkest and brightest percent at 0 and 1; constant ones become 0."""
+    step = max(1, min(images.shape[-2:]) // QUANTILE_PX)
+    sample = images[:, ::step, ::step].flatten(1)
+    ends = torch.quantile(sample, torch.tensor([DARKEST, BRIGHTEST], device=images.device), dim=1)
+    low, high = ends[..., None, None]
+    return ((images - low) / (high - low).clamp(min=1e-6)).clamp(0, 1)
+
+
+def _blurred(images: Tensor) -> Tensor:
+    """Box means, in two passes."""
+    half = CONTRAST_PX // 2
+    for window, padding in (((1, CONTRAST_PX), (0, half)), ((CONTRAST_PX, 1), (half, 0))):
+        images = F.avg_pool2d(images, window, stride=1, padding=padding, count_include_pad=False)
+    return images
+
+
+def _normed(conv: nn.Conv2d) -> tuple[nn.Module, ...]:
+    return conv, nn.BatchNorm2d(conv.out_channels), nn.ReLU()

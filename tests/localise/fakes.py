@@ -1,0 +1,110 @@
+"""A spine of known places, stacks through it, and a reader that sees it without a network."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import nn
+
+from kitlib.localise.agreement import GAP_SHARES, TURNS_DEG
+from kitlib.localise.carry import SPINE, predict_places
+from kitlib.localise.network import GRID, PX_MM, STRIDE, kind2landmarks, network_inputs
+from kitlib.localise.points import Landmark
+from kitlib.localise.reading import Maps, Reader, upright
+from kitlib.mri.stack import Stack
+from kitlib.terms import Kind
+
+NEAR_MM = 9.0  # beside a slice, within which a place shows on it
+SPREAD_CELLS = 0.8
+NO_NETWORK = nn.Identity()
+NETWORKS: dict[Kind, nn.Module] = {"sagittal": NO_NETWORK, "axial": NO_NETWORK}
+
+
+def make_canal(middle=(3.0, 20.0, 10.0), spacing_mm=33.0, bend_mm=0.0) -> dict[str, np.ndarray]:
+    """Canal points of a lordotic spine, from T12/L1 down; `bend_mm` bows it to the left."""
+    slopes = np.radians(np.concatenate([[0.0], np.cumsum(TURNS_DEG)]) - 9.0)
+    steps = (GAP_SHARES * spacing_mm)[:, None] * np.stack([0 * slopes, np.sin(slopes), -np.cos(slopes)], 1)
+    places = np.concatenate([np.zeros((1, 3)), np.cumsum(steps, axis=0)])
+    places += np.array(middle) - places[3]
+    places[:, 0] += bend_mm * (1 - ((np.arange(7) - 3) / 3) ** 2)
+    return dict(zip(SPINE, places))
+
+
+def make_places(canal: Mapping[str, np.ndarray]) -> dict[Landmark, np.ndarray]:
+    """All 27 landmarks of a spine."""
+    places = {Landmark("canal", level, None): place for level, place in canal.items()}
+    return places | predict_places(canal, "foramen") | predict_places(canal, "recess")
+
+
+def make_sagittal(count=15, step_mm=4.5, px=(256, 240), spacing_mm=1.1, middle=(3.0, 0.0, 10.0)) -> Stack:
+    """Dark slices around a place, from right to left."""
+    height, width = px
+    corner = np.array(middle) + np.array([0, -width, height]) * spacing_mm / 2
+    offsets = (np.arange(count) - (count - 1) / 2) * step_mm
+    return Stack(
+        pixels=np.zeros((count, height, width), np.float32),
+        origins_mm=corner + offsets[:, None] * np.array([1.0, 0, 0]),
+        row_direction=np.array([0.0, 1, 0]),
+        column_direction=np.array([0.0, 0, -1]),
+        spacing_mm=(spacing_mm, spacing_mm),
+        instance_numbers=np.arange(count, 0, -1),
+        files=tuple(f"{k}.dcm" for k in range(count)),
+    )
+
+
+def make_axial(canal: Mapping[str, np.ndarray], step_mm=4.0, px=200, spacing_mm=0.9) -> Stack:
+    """Dark axial slices over all graded levels."""
+    low, high = canal["l5_s1"][2] - 10, canal["l1_l2"][2] + 10
+    heights = np.arange(low, high, step_mm)
+    corner = canal["l3_l4"][:2] - px / 2 * spacing_mm
+    return Stack(
+        pixels=np.zeros((len(heights), px, px), np.float32),
+        origins_mm=np.column_stack([np.tile(corner, (len(heights), 1)), heights]),
+        row_direction=np.array([1.0, 0, 0]),
+        column_direction=np.array([0.0, 1, 0]),
+        spacing_mm=(spacing_mm, spacing_mm),
+        instance_numbers=np.arange(1, len(heights) + 1),
+        files=tuple(f"{k}.dcm" for k in range(len(heights))),
+    )
+
+
+def fake_reader(places: Mapping[Landmark, np.ndarray], *, mixed=0.0, step=0) -> Reader:
+    """A reader that shows places as a network would: a share `mixed` of each one level lower.
+
+    With a `step` all levels are named one too low (1) or too high (-1).
+    """
+
+    def read(_network: nn.Module, stack: Stack, indices: np.ndarray, kind: Kind) -> Maps:
+        found = upright(stack, kind)
+        _, frame = network_inputs(torch.zeros(1, *found.pixels.shape[1:]), found.spacing_mm, PX_MM[kind])
+        channels = kind2landmarks[kind]
+        shares = np.zeros((len(indices), len(channels), GRID, GRID), np.float32)
+        maps = Maps(found, np.asarray(indices), shares, frame, STRIDE * PX_MM[kind])
+        for landmark, place in places.items():
+            for name, share in ((landmark, 1 - mixed), (_lower(landmark, 1), mixed)):
+                channel = _channel(_lower(name, step), kind)
+                if channel is not None and share:
+                    shown = np.abs(maps.positions_mm - place @ found.normal) < NEAR_MM
+                    shares[shown, channel] += share * _blob(maps.to_cells(place))
+        np.clip(shares, 0, 1, out=shares)
+        return maps
+
+    return read
+
+
+def _lower(landmark: Landmark, step: int) -> Landmark:
+    index = SPINE.index(landmark.level) + step if landmark.level else -1
+    return landmark._replace(level=SPINE[index] if 0 <= index < len(SPINE) else "")
+
+
+def _channel(landmark: Landmark, kind: Kind) -> int | None:
+    if kind == "axial":
+        return ("left", "right").index(landmark.side) if landmark.landmark == "recess" else None
+    name = landmark if landmark.landmark == "canal" else landmark._replace(side=None)
+    return kind2landmarks[kind].index(name) if name in kind2landmarks[kind] else None
+
+
+def _blob(cell: np.ndarray) -> np.ndarray:
+    rows, cols = np.mgrid[:GRID, :GRID]
+    blob = np.exp(-0.5 * ((cols - cell[0]) ** 2 + (rows - cell[1]) ** 2) / SPREAD_CELLS**2)
+    return blob / max(blob.sum(), 1e-6) * 0.97

@@ -1,0 +1,78 @@
+import numpy as np
+import pytest
+
+from kitlib.localise.decode import find_chain, find_peaks, soft_peak, window_mass
+from tests.localise.fakes import make_canal
+
+CELL_MM = 3.6
+
+
+def cells_of(canal) -> np.ndarray:
+    places = np.array(list(canal.values()))
+    return np.stack([places[:, 1], -places[:, 2]], axis=1) / CELL_MM + [48, 48]
+
+
+def blob(cell, size=96, spread=0.8):
+    rows, cols = np.mgrid[:size, :size]
+    one = np.exp(-0.5 * ((cols - cell[0]) ** 2 + (rows - cell[1]) ** 2) / spread**2)
+    return one / one.sum()
+
+
+def maps_of(cells, shares) -> np.ndarray:
+    """Maps (7, 96, 96) whose channel c shows place p with chance shares[c, p]."""
+    return np.einsum("cp,phw->chw", shares, np.stack([blob(cell) for cell in cells]))
+
+
+CELLS = cells_of(make_canal())
+
+
+def test_a_clear_chain_is_read_to_a_fraction_of_a_cell():
+    chain = find_chain(maps_of(CELLS, 0.95 * np.eye(7)), CELL_MM)
+    np.testing.assert_allclose(chain.cells, CELLS, atol=0.1)
+    assert chain.log_odds > 10
+    assert (chain.mass > 0.9).all()
+
+
+def test_levels_that_a_network_mixes_are_mended():
+    """L3/L4 is called L2/L3 and the other way round; the chain puts them in their order."""
+    shares = 0.9 * np.eye(7)
+    shares[[2, 3]] = shares[[3, 2]]
+    shares[2, 2] = shares[3, 3] = 0.05
+    np.testing.assert_allclose(find_chain(maps_of(CELLS, shares), CELL_MM).cells, CELLS, atol=0.1)
+
+
+def test_a_false_peak_is_left_out():
+    cells = np.vstack([CELLS, CELLS[3] + [14, 2]])
+    shares = np.column_stack([0.95 * np.eye(7), np.zeros(7)])
+    shares[3, [3, 7]] = 0.4, 0.55
+    np.testing.assert_allclose(find_chain(maps_of(cells, shares), CELL_MM).cells, CELLS, atol=0.1)
+
+
+def test_a_network_of_two_minds_has_low_odds():
+    half = 0.48 * np.eye(7) + 0.48 * np.eye(7, k=1)
+    sure = find_chain(maps_of(CELLS, 0.96 * np.eye(7)), CELL_MM).log_odds
+    assert abs(find_chain(maps_of(CELLS, half), CELL_MM).log_odds) < sure / 3
+
+
+@pytest.mark.parametrize("seen", [slice(2, 7), slice(0, 4)])
+def test_levels_out_of_view_have_no_point(seen):
+    shares = np.zeros((7, 7))
+    shares[seen, seen] = 0.95 * np.eye(7)[seen, seen]
+    chain = find_chain(maps_of(CELLS, shares), CELL_MM)
+    expected = np.zeros(7, bool)
+    expected[seen] = True
+    np.testing.assert_array_equal(chain.found, expected)
+    np.testing.assert_array_equal(np.isnan(chain.cells[:, 0]), ~expected)
+
+
+def test_nothing_visible_is_no_chain():
+    assert find_chain(np.zeros((7, 96, 96)), CELL_MM) is None
+    assert find_chain(np.full((7, 96, 96), 1e-6), CELL_MM) is None
+
+
+def test_peaks_at_the_border():
+    """A landmark in the first and last cell is a peak like any other."""
+    chances = 0.5 * blob((0, 0)) + 0.4 * blob((95, 95))
+    np.testing.assert_array_equal(np.abs(find_peaks(chances) - [[0, 0], [95, 95]]) <= 2, True)
+    assert window_mass(chances, np.array([0, 0])) == pytest.approx(0.5, abs=0.02)
+    assert (soft_peak(chances, np.array([95, 95])) <= 95).all()
