@@ -33,9 +33,8 @@ DISC_TILT_DEG = dict(zip(LEVELS, (1.0, 1.5, 1.0, 2.5, -8.0)))
 
 # Mean places, outwards, back and up from the canal point, in the frame of `disc_frames`. Foramina: medians of
 # the competition's landmarks (620 studies with positions for the first column, 960 whose T1 and T2 share a
-# field of view for the others, at 31 mm between levels); phantoms agree within 1.5 mm outwards and up, and
-# have those of the lower two levels 5 to 6 mm further back. Recesses: 400 phantoms (sd 0.6 mm); the
-# competition's lie 8.3 to 9.7 mm outwards, taking its mean pixel.
+# field of view for the others, at 31 mm between levels); phantoms agree within 1.7 mm in each direction.
+# Recesses: 400 phantoms (sd 0.6 mm); the competition's lie 8.3 to 9.7 mm outwards, taking its mean pixel.
 OFFSETS_MM: dict[Place, np.ndarray] = {
     "foramen": np.array([(15, -2, 7), (15.5, -3, 7.5), (16.5, -4.5, 7.5), (18, -8, 7.5), (19, -10.5, 7.5)]),
     "recess": np.array([(9, -3.6, 0), (9, -3.6, 0), (9, -3.7, 0), (9, -4.1, 0), (9, -5.5, 0.8)]),

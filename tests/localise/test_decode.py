@@ -65,6 +65,16 @@ def test_levels_out_of_view_have_no_point(seen):
     np.testing.assert_array_equal(np.isnan(chain.cells[:, 0]), ~expected)
 
 
+@pytest.mark.parametrize(("share", "found"), [(0.2, True), (0.04, False)])
+def test_a_doubtful_level_between_clear_ones_has_a_point_of_little_mass(share, found):
+    shares = 0.95 * np.eye(7)
+    shares[4, 4] = share
+    chain = find_chain(maps_of(CELLS, shares), CELL_MM)
+    assert chain.found[4] == found
+    assert chain.mass[4] == pytest.approx(share if found else 0, abs=0.02)
+    assert np.delete(chain.found, 4).all()
+
+
 def test_nothing_visible_is_no_chain():
     assert find_chain(np.zeros((7, 96, 96)), CELL_MM) is None
     assert find_chain(np.full((7, 96, 96), 1e-6), CELL_MM) is None

@@ -108,6 +108,14 @@ def test_few_levels_are_no_count():
     assert (located.points, located.reason) == ((), FEW_LEVELS)
 
 
+def test_levels_that_end_above_the_sacrum_are_not_counted_on():
+    above = {one: place for one, place in PLACES.items() if one.level not in ("l5_s1", "s1_s2")}
+    located = Localiser(NETWORKS, read=fake_reader(above)).locate_study(STUDY, SEQUENCES)
+    assert (located.abstained, located.reason) == (True, AMBIGUOUS)
+    assert len(place2points(located)["canal"]) == 5
+    assert all(point.confidence < 0.5 for point in located.points)
+
+
 def test_a_network_of_two_minds_abstains_and_gives_its_guess_little_confidence():
     located = Localiser(NETWORKS, read=fake_reader(PLACES, mixed=0.6)).locate_study(STUDY, SEQUENCES)
     assert located.abstained

@@ -28,6 +28,14 @@ def test_a_network_one_level_off_is_sure_of_it():
     np.testing.assert_allclose(wrong.canal_mm["l2_l3"], right.canal_mm["l1_l2"], atol=0.5)
 
 
+def test_a_count_without_the_sacrum_is_not_sure():
+    above = {one: place for one, place in PLACES.items() if one.level not in ("l5_s1", "s1_s2")}
+    spine = find_spine(fake_reader(above)(None, make_sagittal(), np.arange(15), "sagittal"))
+    assert len(spine.canal_mm) == 5
+    assert spine.confidence <= 0.25
+    assert spine.with_evidence(100.0).confidence <= 0.25
+
+
 def test_foramina_lie_on_their_sides_within_a_slice():
     stack = make_sagittal()
     found = find_foramina(maps_of(stack, "sagittal"), CANAL)

@@ -95,12 +95,3 @@ def water_and_fat(water: np.ndarray, field_t: float, marrow_fat: float | None = 
     in_fat = np.tile([0.0, FAT_T1_MS[at], FAT_T2_MS[at]], (len(in_water), 1))
     in_fat[: len(table), 0] = density * share
     return np.stack([in_water, in_fat])
-
-
-def relaxation(water: np.ndarray, field_t: float = 1.5) -> np.ndarray:
-    """Proton density, T1 and T2 in ms of whole tissues (tissues, 3): means over their water and fat."""
-    parts = water_and_fat(water, field_t)
-    density = parts[..., 0]
-    share = density / np.maximum(density.sum(axis=0), 1e-9)
-    times = (share[..., None] * parts[..., 1:]).sum(axis=0)
-    return np.column_stack([density.sum(axis=0), np.maximum(times, 1.0)])
