@@ -17,7 +17,7 @@ MOST_PEAKS = 16
 LEAST_PEAK = 0.03  # mass of a peak over all channels
 FLOOR = 1e-3  # no channel is surer than this of anything: networks are wrong in ways of their own
 # What a level without a point costs, beside what its map says: a doubtful place with its low chance tells
-# more than none, so a point is left out only where its map is twelve times surer that it is not visible.
+# more than none, so the last one is left out only where its map is twelve times surer that it is not visible.
 UNSEEN = 2.5
 SKIPPED = 2.0  # what it costs besides, between two that have one
 BEAM = 24
