@@ -9,7 +9,7 @@ from kitlib.localise.points import Located, Point
 from kitlib.mri.stack import Stack
 from kitlib.report.montage import OUTLINE, height_per_width, show_slice
 from kitlib.report.style import Picture, empty_figure, look, new_figure
-from kitlib.terms import level2text
+from kitlib.terms import LANDMARKS, level2text
 
 place2mark = {"canal": ("o", "#7fd3ff"), "foramen": ("s", "#ffb000"), "recess": ("D", "#ff4d79")}
 """Marker and colour of each kind of landmark on images."""
@@ -61,7 +61,7 @@ def _panels(series: Mapping[int, Sequence[Stack]], points: Sequence[Point]) -> I
     A panel shows the slice that holds most of its points, and those of its points within a slice of it.
     """
     groups: dict[str, list[Point]] = {}
-    for point in points:
+    for point in sorted(points, key=lambda point: LANDMARKS.index(point.landmark)):
         place, level, side = point.landmark
         if place == "recess":
             name = f"recesses {level2text[level]}"
