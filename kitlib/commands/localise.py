@@ -56,15 +56,17 @@ def _localise(arguments: argparse.Namespace) -> None:
 
 def _sequences(folder: Path) -> "Mapping[int, str] | None":
     """What the series are, where the folder is a study of a competition folder; None elsewhere."""
-    from kitlib.competition.root import find_root
+    from kitlib.competition.root import series_around
 
     folder = folder.resolve()
     try:
-        table = find_root(folder.parents[1]).series("test" if "test" in folder.parent.name else "train")
-        own = table[table["study_id"] == int(folder.name)]
-    except (KitError, ValueError, IndexError):
+        table = series_around(folder)
+        own = None if table is None else table[table["study_id"] == int(folder.name)]
+    except (KitError, ValueError):  # no readable tables, or no study's number: planes alone must do
+        own = None
+    if own is None or own.empty:
         return None
-    return dict(zip(own["series_id"], own["sequence"])) or None
+    return dict(zip(own["series_id"], own["sequence"]))
 
 
 def _print_located(located: "Located", ledger: "Ledger") -> None:

@@ -15,6 +15,7 @@ from kitlib.errors import RootError
 from kitlib.terms import parse_row_id
 
 Split = Literal["train", "test"]
+SPLITS: tuple[Split, ...] = ("train", "test")
 
 KAGGLE_INPUT = Path("/kaggle/input")
 SLUG = "rsna-2024-lumbar-spine-degenerative-classification"
@@ -103,6 +104,14 @@ class Competition:
         if path is None:
             raise RootError(f"there is no {name}.csv or {name}.csv.gz", where=self.root, hint=ASK)
         return path
+
+
+def series_around(study: Path) -> pd.DataFrame | None:
+    """`Competition.series` of the split that a study's folder lies in; None outside a competition's."""
+    for split in SPLITS:
+        if study.parent.name == f"{split}_images":
+            return Competition(study.parents[1]).series(split)
+    return None
 
 
 def find_root(data_dir: Path | str | None = None) -> Competition:

@@ -1,6 +1,6 @@
 """How far off the localiser is: on unseen phantoms, and on images made worse step by step."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -26,12 +26,17 @@ def phantom_errors(
 ) -> pd.DataFrame:
     """One row (ERROR_COLUMNS) for each true landmark of phantoms; see `study_errors`."""
     tables = []
-    for study_id in tqdm(study_ids, desc="phantoms located", mininterval=1):
-        study = draw_study(study_id, seed=seed, size=size, missing_rate=0)
+    for study in _drawn(study_ids, seed, size, "phantoms located"):
         series = {one.series_id: one.stacks for one in study.series}
         located = localiser.locate_study(series, {one.series_id: one.sequence for one in study.series})
         tables.append(study_errors(study, located))
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(ERROR_COLUMNS))
+
+
+def _drawn(study_ids: Iterable[int], seed: int, size: str, doing: str) -> Iterator[PhantomStudy]:
+    """Complete phantoms, one at a time, with a progress bar."""
+    for study_id in tqdm(study_ids, desc=doing, mininterval=1):
+        yield draw_study(study_id, seed=seed, size=size, missing_rate=0)
 
 
 def study_errors(study: PhantomStudy, located: Located) -> pd.DataFrame:
@@ -139,8 +144,7 @@ def phantom_counts(
 ) -> pd.DataFrame:
     """One row for each sagittal series of phantoms: log odds of its count, and whether it is right."""
     rows = []
-    for study_id in tqdm(study_ids, desc="phantoms counted", mininterval=1):
-        study = draw_study(study_id, seed=seed, size=size, missing_rate=0)
+    for study in _drawn(study_ids, seed, size, "phantoms counted"):
         still = _still(study, {one.series_id: one.motion_mm for one in study.series})
         for one in study.series:
             spine = localiser.spine_of(one.stacks)
@@ -153,7 +157,8 @@ def phantom_counts(
             ]
             right = bool(far) and float(np.median(far)) < LOST_MM
             transitional = study.facts["transitional"]
-            rows.append((study_id, one.series_id, one.sequence, transitional, spine.log_odds, right))
+            row = (study.study_id, one.series_id, one.sequence, transitional, spine.log_odds, right)
+            rows.append(row)
     columns = ["study_id", "series_id", "sequence", "transitional", "log_odds", "right"]
     return pd.DataFrame(rows, columns=columns)
 

@@ -110,6 +110,7 @@ def _doubts(header: Header, piece: Slice) -> Iterator[tuple[str, str]]:
     if lowest == highest:
         yield "slice.constant", "every pixel has the same value"
     is_magnitude = header.is_signed and not header.is_inverted and piece.frame.intercept >= 0
-    negative = piece.stored * piece.frame.slope < -piece.frame.intercept
-    if is_magnitude and negative.mean() > NEGATIVE_SHARE:
+    slope, intercept = piece.frame.slope, piece.frame.intercept
+    darkest = min(float(lowest) * slope, float(highest) * slope) + intercept
+    if is_magnitude and darkest < 0 and (piece.stored * slope < -intercept).mean() > NEGATIVE_SHARE:
         yield "slice.sign", "negative values in a magnitude image"

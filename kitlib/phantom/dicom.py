@@ -96,8 +96,7 @@ def _add_timing(header: Dataset, series: PhantomSeries) -> None:
     header.MRAcquisitionType = "2D"
     header.RepetitionTime, header.EchoTime = round(timing.repetition_ms, 1), round(timing.echo_ms, 1)
     header.EchoTrainLength, header.PixelBandwidth = timing.echo_train, round(timing.bandwidth, 1)
-    if field := getattr(series, "field_t", None):
-        header.MagneticFieldStrength = field
+    header.MagneticFieldStrength = series.field_t
     if timing.inversion_ms:
         header.InversionTime = round(timing.inversion_ms, 1)
 

@@ -116,14 +116,14 @@ def _landmarks(
 ) -> pd.DataFrame:
     """The true place of each labelled cell, in the first series of its sequence that holds it."""
     rows = []
-    for cell, label in zip(CELLS, labels):
-        for one in series:
-            place = anatomy.place_mm(cell) + one.motion_mm
-            found = find_slice(one.stacks, place) if one.sequence == group2sequence[cell.group] else None
-            if label != EMPTY and found:
+    labelled = [cell for cell, label in zip(CELLS, labels) if label != EMPTY]
+    for cell in labelled:
+        still, opening = anatomy.place_mm(cell), anatomy.opening_mm(cell)
+        for one in (one for one in series if one.sequence == group2sequence[cell.group]):
+            place = still + one.motion_mm
+            if found := find_slice(one.stacks, place):
                 stack, index, (x, y) = found
                 instance = int(stack.instance_numbers[index])
-                opening = anatomy.opening_mm(cell)
                 rows.append((study_id, one.series_id, instance, *cell, float(x), float(y), *place, opening))
                 break
     return pd.DataFrame(rows, columns=LANDMARK_COLUMNS)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from kitlib.phantom import statistics
 from kitlib.terms import (
     CELL_NAMES,
     CELLS,
@@ -30,15 +31,12 @@ def severity_shares(labels: pd.DataFrame) -> pd.DataFrame:
 
 def any_severe_rate(labels: pd.DataFrame) -> float:
     """Share of studies with a Severe spinal canal at some level, of those with a label there; NaN without."""
-    spinal = labels[[cell.name for cell in CELLS if cell.group == "spinal"]]
-    labelled = spinal[(spinal != EMPTY).any(axis=1)]
-    return float((labelled == 2).any(axis=1).mean()) if len(labelled) else float("nan")
+    return statistics.any_severe_rate(labels[list(CELL_NAMES)].to_numpy())
 
 
 def severity_correlation(labels: pd.DataFrame) -> pd.DataFrame:
     """Spearman's rank correlation of the 25 cells over the studies that have both labels; NaN if constant."""
-    cells = labels[list(CELL_NAMES)]
-    return cells.where(cells != EMPTY).astype(float).corr(method="spearman", min_periods=3)
+    return statistics.correlations(labels[list(CELL_NAMES)].to_numpy())
 
 
 def side_correlation(correlation: pd.DataFrame) -> pd.DataFrame:

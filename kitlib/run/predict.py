@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from kitlib.competition.root import UNDESCRIBED, Competition, Split, find_root
+from kitlib.competition.root import UNDESCRIBED, Competition, find_root, series_around
 from kitlib.competition.submission import to_rows, write_submission
 from kitlib.errors import KitError, RootError, StepError
 from kitlib.mri.ledger import Fault, Ledger
@@ -29,7 +29,6 @@ from kitlib.terms import AXIAL_T2, CELLS, SAGITTAL_T1, SAGITTAL_T2, SEQUENCES, r
 FULL, FEWER, PRIOR = "full model", "fewer views", "prior"
 FILLED = "rows filled with the prior"
 STUDIES_BETWEEN_WRITES = 50
-SPLITS: tuple[Split, ...] = ("train", "test")
 plane2sequences = {"sagittal": (SAGITTAL_T1, SAGITTAL_T2), "axial": (AXIAL_T2,)}
 
 
@@ -118,9 +117,8 @@ def predict_one_study(folder: Path, work: Path, out: Path) -> Result:
 
 
 def _study_series(folder: Path) -> pd.DataFrame:
-    for split in SPLITS:
-        if folder.parent.name == f"{split}_images":
-            return Competition(folder.parents[1]).series(split)
+    if (described := series_around(folder)) is not None:
+        return described
     found = sorted(path for path in folder.iterdir() if path.is_dir())
     rows = [(int(folder.name), number, UNDESCRIBED, str(path)) for number, path in enumerate(found, start=1)]
     return pd.DataFrame(rows, columns=["study_id", "series_id", "sequence", "folder"])

@@ -233,6 +233,13 @@ def test_no_fault_tells_of_the_patient(tmp_path):
     assert "SECRET" not in repr(faults)
 
 
+def test_values_that_rescaling_lifts_above_zero_are_no_flipped_signs(tmp_path):
+    low = {"image": make_image(highest=900).astype(np.int16) - 1000, "PixelRepresentation": 1}
+    for intercept, expected in ((1024, []), (0, ["slice.sign"])):
+        dataset = make_slice_dataset(**low, RescaleSlope=1, RescaleIntercept=intercept)
+        assert codes(read(tmp_path, dataset)[1]) == expected
+
+
 @pytest.mark.parametrize(
     ("options", "code"),
     [

@@ -125,6 +125,12 @@ def _hollowed(u: Tensor, v: Tensor) -> Tensor:
     return torch.where(v > 0, v - (0.012 * u * u).clamp(max=1.8) * (v / 12).clamp(0, 1), v)
 
 
+def outline_back_mm(u: Tensor, half_width_mm: float, half_depth_mm: float) -> Tensor:
+    """How far back a disc reaches at lateral places, in mm: where the hollowed `_outline` is 1."""
+    x = (u / half_width_mm).square().clamp(max=0.95)
+    return half_depth_mm * ((1 - x) / (1 - SQUARENESS * x)).sqrt() + (0.012 * u * u).clamp(max=1.8)
+
+
 def _paint_change(
     canvas: Canvas, box: Box, change: Change, place: tuple[Tensor, Tensor, Tensor, Tensor], inside_mm: Tensor
 ) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kitlib.phantom.body.bones import SQUARENESS
+from kitlib.phantom.body.bones import outline_back_mm
 from kitlib.phantom.body.canal import Canal
 from kitlib.phantom.body.grid import PATIENT, Box, Canvas, Frame
 from kitlib.phantom.body.openings import Openings
@@ -78,8 +78,8 @@ class Foramen:
 
         The fat keeps to the back of disc and body, which turns forward to the side.
         """
-        back = _outline_back(u.new_tensor(self.lateral_mm), *self.half_mm)
-        away = (_outline_back(u, *self.half_mm) - back).clamp(min=-3)
+        back = outline_back_mm(u.new_tensor(self.lateral_mm), *self.half_mm)
+        away = (outline_back_mm(u, *self.half_mm) - back).clamp(min=-3)
         middle = self.middle_mm + away.clamp(-1, 1)
         return middle, back + away - middle
 
@@ -105,12 +105,6 @@ def foramen(spine: Spine, openings: Openings, level: int, column: int) -> Forame
         root_mm=float(openings.root_mm[level]),
         lots=_lots(float(openings.normal_foramen_mm[level, column])),
     )
-
-
-def _outline_back(u: Tensor, half_width_mm: float, half_depth_mm: float) -> Tensor:
-    """How far back a disc reaches at lateral places, in mm, as `bones` paints it."""
-    x = (u / half_width_mm).square().clamp(max=0.95)
-    return half_depth_mm * ((1 - x) / (1 - SQUARENESS * x)).sqrt() + (0.012 * u * u).clamp(max=1.8)
 
 
 def _lots(normal_mm: float) -> tuple[float, ...]:
