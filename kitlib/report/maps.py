@@ -2,14 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 import pandas as pd
 from sklearn.decomposition import PCA
 
-from kitlib.report.attention import along
+from kitlib.report.attention import StacksOf, along
 from kitlib.report.style import Picture, empty_figure, look, new_figure, sequence2colour, severity2colour
+from kitlib.terms import EMPTY, SEVERITIES, Cell, group2sequence
+
+SAME_PLACE_MM = 0.1
+"""Centres are kept in double precision: what lies further away is another slice."""
 
 name2colour = {**severity2colour, **sequence2colour}
 
@@ -19,9 +23,7 @@ class SliceTable:
     """All slices of all studies in one table."""
 
     vectors: np.ndarray  # (n, d) float32
-    facts: (
-        pd.DataFrame
-    )  # n rows: study_id, sequence, position_mm (counted from the middle of the study's slices)
+    facts: pd.DataFrame  # n rows: what is known of each slice; position_mm counts from its stack's middle
 
 
 class Placed(Protocol):
@@ -47,6 +49,48 @@ def slice_table(study_ids: np.ndarray, tokens: Mapping[str, Sequence[Placed]]) -
             columns = {"study_id": study_id, "sequence": sequence, "position_mm": position_mm - middle_mm}
             facts.append(pd.DataFrame(columns))
     return SliceTable(np.concatenate(vectors), pd.concat(facts, ignore_index=True))
+
+
+def annotated_slices(
+    study_ids: np.ndarray,
+    tokens: Mapping[str, Sequence[Placed]],
+    landmarks: pd.DataFrame,
+    labels: pd.DataFrame,
+    stacks_of: StacksOf,
+) -> SliceTable:
+    """The slices that hold a landmark on the sequence of its condition, with the severity of its cell.
+
+    Facts: study_id, group, level, severity; a slice stands once for each of its landmarks. Landmarks without
+    a label, or on a slice that was not embedded, are left out.
+    """
+    study2row = {int(study_id): row for row, study_id in enumerate(study_ids)}
+    vectors, facts = [], []
+    for key, points in landmarks[landmarks["study_id"].isin(study2row)].groupby(["study_id", "series_id"]):
+        study_id, series_id = cast(tuple[int, int], key)
+        number2place = {
+            int(number): place
+            for stack in stacks_of(study_id, series_id)
+            for number, place in zip(stack.instance_numbers, stack.centres_mm)
+        }
+        for point in points.itertuples():
+            cell = Cell(str(point.condition), str(point.level))
+            slices = tokens[group2sequence[cell.group]][study2row[study_id]]
+            index = _slice_at(slices, number2place.get(int(cast(int, point.instance_number))))
+            code = int(labels.at[study_id, cell.name])
+            if index is None or code == EMPTY:
+                continue
+            vectors.append(slices.vectors[index])
+            facts.append((study_id, cell.group, cell.level, SEVERITIES[code]))
+    table = pd.DataFrame(facts, columns=["study_id", "group", "level", "severity"])
+    return SliceTable(np.array(vectors, np.float32).reshape(len(facts), -1), table)
+
+
+def _slice_at(slices: Placed, place_mm: np.ndarray | None) -> int | None:
+    """The slice whose centre is at a place, None where there is none."""
+    if place_mm is None or not len(slices.places_mm):
+        return None
+    away_mm = np.linalg.norm(slices.places_mm - place_mm, axis=1)
+    return int(away_mm.argmin()) if away_mm.min() < SAME_PLACE_MM else None
 
 
 def principal_map(vectors: np.ndarray, *, seed: int = 0) -> np.ndarray:

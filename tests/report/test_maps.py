@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from kitlib.report import maps
-from kitlib.terms import SEQUENCES, SEVERITIES
-from tests.report.builders import drawn
+from kitlib.terms import EMPTY, SEQUENCES, SEVERITIES, Cell, group2sequence
+from tests.report.builders import SERIES, drawn, make_labels, make_landmarks, make_stack
 
 
 @dataclass
@@ -69,3 +69,37 @@ def test_a_map_draws_without_a_warning(rows):
     }
     assert points.shape == (rows, 2)
     assert drawn(maps.projection(points, colours, "A map"))
+
+
+def annotated(labels, landmarks):
+    """Five slices a sequence whose vectors hold their own index."""
+    stacks = {SERIES[group]: make_stack(sequence=sequence) for group, sequence in group2sequence.items()}
+    vectors = np.arange(5, dtype=np.float32)[:, None]
+    tokens = {
+        sequence: [Slices(vectors, stacks[SERIES[group]].centres_mm) for _ in labels.index]
+        for group, sequence in group2sequence.items()
+    }
+    stacks_of = lambda _, series_id: [stacks[series_id]]  # noqa: E731
+    return maps.annotated_slices(labels.index.to_numpy(), tokens, landmarks, labels, stacks_of)
+
+
+def test_an_annotated_slice_comes_with_its_cells_severity():
+    labels = make_labels(2, empty=0)
+    landmarks = make_landmarks(labels)
+    table = annotated(labels, landmarks)
+    assert len(table.facts) == len(table.vectors) == len(landmarks)
+    for (_, point), (_, fact) in zip(
+        landmarks.sort_values(["study_id", "series_id"], kind="stable").iterrows(), table.facts.iterrows()
+    ):
+        cell = Cell(point["condition"], point["level"])
+        assert fact["severity"] == SEVERITIES[labels.at[point["study_id"], cell.name]]
+    canal = table.vectors[(table.facts["group"] == "spinal").to_numpy()]
+    assert canal.ravel().tolist() == [3.0] * 10  # instance 2 is the fourth slice by position
+
+
+def test_points_without_a_label_or_a_slice_are_left_out():
+    labels = make_labels(1, empty=0)
+    landmarks = make_landmarks(labels)
+    assert len(annotated(labels * 0 + EMPTY, landmarks).facts) == 0
+    assert len(annotated(labels, landmarks.assign(instance_number=99)).facts) == 0
+    assert len(annotated(labels, landmarks.assign(study_id=1)).facts) == 0
