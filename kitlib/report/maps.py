@@ -82,7 +82,7 @@ def annotated_slices(
             vectors.append(slices.vectors[index])
             facts.append((study_id, cell.group, cell.level, SEVERITIES[code]))
     table = pd.DataFrame(facts, columns=["study_id", "group", "level", "severity"])
-    return SliceTable(np.array(vectors, np.float32).reshape(len(facts), -1), table)
+    return SliceTable(np.stack(vectors) if vectors else np.zeros((0, 2), np.float32), table)
 
 
 def _slice_at(slices: Placed, place_mm: np.ndarray | None) -> int | None:
