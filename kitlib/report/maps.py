@@ -6,11 +6,14 @@ from typing import Protocol, cast
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from sklearn.decomposition import PCA
 
 from kitlib.report.attention import StacksOf, along
+from kitlib.report.names import group2title
 from kitlib.report.style import Picture, empty_figure, look, new_figure, sequence2colour, severity2colour
-from kitlib.terms import EMPTY, SEVERITIES, Cell, group2sequence
+from kitlib.terms import EMPTY, SEVERITIES, Cell, Group, group2sequence
 
 SAME_PLACE_MM = 0.1
 """Centres are kept in double precision: what lies further away is another slice."""
@@ -76,7 +79,7 @@ def annotated_slices(
             cell = Cell(str(point.condition), str(point.level))
             slices = tokens[group2sequence[cell.group]][study2row[study_id]]
             index = _slice_at(slices, number2place.get(int(cast(int, point.instance_number))))
-            code = int(labels.at[study_id, cell.name])
+            code = int(cast(int, labels.at[study_id, cell.name]))
             if index is None or code == EMPTY:
                 continue
             vectors.append(slices.vectors[index])
@@ -94,8 +97,8 @@ def _slice_at(slices: Placed, place_mm: np.ndarray | None) -> int | None:
 
 
 def principal_map(vectors: np.ndarray, *, seed: int = 0) -> np.ndarray:
-    """The first two principal components (n, 2) of vectors (n, d); zeros where there are fewer than three."""
-    if len(vectors) < 3:
+    """The first two principal components (n, 2) of vectors (n, d); zeros where fewer than three differ."""
+    if len(vectors) < 3 or not np.ptp(vectors, axis=0).any():
         return np.zeros((len(vectors), 2))
     return PCA(2, random_state=seed).fit_transform(np.asarray(vectors, dtype=np.float64))
 
@@ -143,6 +146,27 @@ def nearest_elsewhere(vectors: np.ndarray, study_ids: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(likeness.max(axis=1)), likeness.argmax(axis=1), -1)
 
 
+def severity_neighbours(slices: SliceTable) -> pd.DataFrame:
+    """How often the nearest annotated slice of another study is narrow too, by condition group.
+
+    Columns: slices, narrow (share with Moderate or Severe: what chance would find) and, of the narrow ones
+    and of the others, the share whose nearest neighbour is narrow.
+    """
+    rows = {}
+    for group, facts in slices.facts.groupby("group", sort=False):
+        narrow = facts["severity"].ne(SEVERITIES[0]).to_numpy()
+        nearest = nearest_elsewhere(slices.vectors[facts.index], facts["study_id"].to_numpy())
+        paired = nearest >= 0
+        beside = narrow[nearest]
+        rows[group] = {
+            "slices": len(facts),
+            "narrow": narrow.mean(),
+            "beside a narrow one": beside[paired & narrow].mean() if (paired & narrow).any() else np.nan,
+            "beside another": beside[paired & ~narrow].mean() if (paired & ~narrow).any() else np.nan,
+        }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
 @look
 def projection(
     points: np.ndarray, colours: Mapping[str, pd.Series], title: str, *, axis: str = "component"
@@ -151,16 +175,36 @@ def projection(
     if not len(points):
         return empty_figure("no embedding to draw")
     figure = new_figure(4.2 * len(colours), 4, title)
-    size = 7 if len(points) > 500 else 25
     for axes, (name, values) in zip(figure.subplots(1, len(colours), squeeze=False)[0], colours.items()):
-        if pd.api.types.is_numeric_dtype(values):
-            dots = axes.scatter(*points.T, c=values, cmap="viridis", s=size, linewidths=0)
-            figure.colorbar(dots, ax=axes, label=name, shrink=0.8)
-        else:
-            for value, colour in name2colour.items():
-                here = points[(values == value).to_numpy()]
-                if len(here):
-                    axes.scatter(*here.T, color=colour, s=size, linewidths=0, label=value)
-            axes.legend(markerscale=2)
-        axes.set(title=f"coloured by {name}", xlabel=f"{axis} 1", ylabel=f"{axis} 2", xticks=[], yticks=[])
+        _scattered(axes, points, values, name, axis)
+        axes.set_title(f"coloured by {name}")
     return figure
+
+
+@look
+def severity_maps(slices: SliceTable, *, seed: int = 0) -> Picture:
+    """A map of the annotated slices of each condition group, coloured by the severity of their cell."""
+    if slices.facts.empty:
+        return empty_figure("no annotated slice was embedded")
+    groups = list(slices.facts.groupby("group", sort=False))
+    figure = new_figure(4.2 * len(groups), 4, "Annotated slices: principal components, by severity")
+    for axes, (group, facts) in zip(figure.subplots(1, len(groups), squeeze=False)[0], groups):
+        points = principal_map(slices.vectors[facts.index], seed=seed)
+        _scattered(axes, points, facts["severity"], "severity", "component")
+        axes.set_title(group2title[cast(Group, group)])
+    return figure
+
+
+def _scattered(axes: Axes, points: np.ndarray, values: pd.Series, name: str, axis: str) -> None:
+    size = 7 if len(points) > 500 else 25
+    first, second = points.T
+    if pd.api.types.is_numeric_dtype(values):
+        dots = axes.scatter(first, second, c=values, cmap="viridis", s=size, linewidths=0)
+        cast(Figure, axes.figure).colorbar(dots, ax=axes, label=name, shrink=0.8)
+    else:
+        for value, colour in name2colour.items():
+            here = (values == value).to_numpy()
+            if here.any():
+                axes.scatter(first[here], second[here], color=colour, s=size, linewidths=0, label=value)
+        axes.legend(markerscale=2)
+    axes.set(xlabel=f"{axis} 1", ylabel=f"{axis} 2", xticks=[], yticks=[])

@@ -72,9 +72,9 @@ def test_a_map_draws_without_a_warning(rows):
 
 
 def annotated(labels, landmarks):
-    """Five slices a sequence whose vectors hold their own index."""
+    """Five slices a sequence whose vectors begin with their own index."""
     stacks = {SERIES[group]: make_stack(sequence=sequence) for group, sequence in group2sequence.items()}
-    vectors = np.arange(5, dtype=np.float32)[:, None]
+    vectors = np.stack([np.arange(5), np.arange(5) % 2], axis=1).astype(np.float32)
     tokens = {
         sequence: [Slices(vectors, stacks[SERIES[group]].centres_mm) for _ in labels.index]
         for group, sequence in group2sequence.items()
@@ -94,7 +94,7 @@ def test_an_annotated_slice_comes_with_its_cells_severity():
         cell = Cell(point["condition"], point["level"])
         assert fact["severity"] == SEVERITIES[labels.at[point["study_id"], cell.name]]
     canal = table.vectors[(table.facts["group"] == "spinal").to_numpy()]
-    assert canal.ravel().tolist() == [3.0] * 10  # instance 2 is the fourth slice by position
+    assert canal[:, 0].tolist() == [3.0] * 10  # instance 2 is the fourth slice by position
 
 
 def test_points_without_a_label_or_a_slice_are_left_out():
@@ -103,3 +103,26 @@ def test_points_without_a_label_or_a_slice_are_left_out():
     assert len(annotated(labels * 0 + EMPTY, landmarks).facts) == 0
     assert len(annotated(labels, landmarks.assign(instance_number=99)).facts) == 0
     assert len(annotated(labels, landmarks.assign(study_id=1)).facts) == 0
+
+
+@pytest.mark.parametrize("studies", [0, 1, 4])
+def test_severity_maps_draw_without_a_warning(studies):
+    labels = make_labels(max(studies, 1), empty=0)
+    table = annotated(labels, make_landmarks(labels).iloc[: None if studies else 0])
+    assert drawn(maps.severity_maps(table))
+
+
+def test_narrow_slices_lie_beside_narrow_ones_of_other_studies_where_vectors_tell():
+    facts = pd.DataFrame(
+        {
+            "study_id": [1, 2, 3, 4],
+            "group": "spinal",
+            "level": "l1_l2",
+            "severity": [*SEVERITIES[:1] * 2, *SEVERITIES[1:]],
+        }
+    )
+    vectors = np.array([[1, 0], [1, 0.1], [0, 1], [0.1, 1]], np.float32)
+    told = maps.severity_neighbours(maps.SliceTable(vectors, facts)).loc["spinal"]
+    assert (told["narrow"], told["beside a narrow one"], told["beside another"]) == (0.5, 1, 0)
+    mixed = maps.severity_neighbours(maps.SliceTable(vectors[[0, 2, 1, 3]], facts)).loc["spinal"]
+    assert (mixed["beside a narrow one"], mixed["beside another"]) == (0, 1)
