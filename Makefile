@@ -48,6 +48,7 @@ lab: setup
 	$(VENV)/bin/jupyter lab notebooks
 
 bench: setup
+	$(VENV)/bin/python -m kitlib bench
 	$(VENV)/bin/python -m kitlib run --profile bench
 
 clean:

@@ -153,6 +153,11 @@ def facts_of(path: Path) -> dict[str, Any]:
     return dict(_sidecar(path)["facts"])
 
 
+def parameters_of(path: Path) -> dict[str, Any]:
+    """The parameters with which an artefact was made."""
+    return dict(_sidecar(path).get("parameters", {}))
+
+
 def fingerprint_of(path: Path) -> str:
     """The sha256 that the sidecar records, without reading the artefact again."""
     return str(_sidecar(path)["sha256"])

@@ -9,6 +9,7 @@ KitError
 ├── SliceError          slice.*     one DICOM file; its code is the code of the fault in the ledger
 ├── ArtefactError       artefact    a file of the kit that is missing, cut short or altered
 ├── WeightsError        weights     network weights that are missing or do not fit
+├── ExtraMissingError   extra       an optional library that is not installed
 ├── ModelError          model       a model that cannot be fitted or used on what it was given
 └── StepError           step        a notebook that did not run to its end
 """
@@ -83,6 +84,12 @@ class WeightsError(KitError):
     """Network weights that are missing or do not fit."""
 
     code = "weights"
+
+
+class ExtraMissingError(KitError):
+    """An optional library that is not installed."""
+
+    code = "extra"
 
 
 class ModelError(KitError):

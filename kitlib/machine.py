@@ -82,6 +82,15 @@ def peak_memory_mb() -> float:
     return peak / (1024.0**2 if sys.platform == "darwin" else 1024.0)
 
 
+def reset_peak_memory() -> bool:
+    """Let `peak_memory_mb` start from what is resident now; False where the system cannot."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    except OSError:
+        return False
+    return True
+
+
 def on_kaggle() -> bool:
     """Whether this is a Kaggle session."""
     return "KAGGLE_KERNEL_RUN_TYPE" in os.environ

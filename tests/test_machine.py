@@ -94,3 +94,13 @@ def test_kaggle_is_known_by_its_variable(monkeypatch):
     assert not machine.on_kaggle()
     monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Batch")
     assert machine.on_kaggle()
+
+
+def test_the_peak_starts_anew_where_the_system_can():
+    block = bytearray(200 * 2**20)
+    block[::4096] = b"1" * len(block[::4096])
+    high = machine.peak_memory_mb()
+    del block
+    if not machine.reset_peak_memory():
+        pytest.skip("this system keeps the peak")
+    assert machine.peak_memory_mb() < high - 100

@@ -10,7 +10,10 @@ from kitlib.errors import KitError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import pandas as pd
+
     from kitlib.commands.parsing import Commands
+    from kitlib.competition.root import Competition
     from kitlib.localise.points import Located
     from kitlib.mri.ledger import Ledger
     from kitlib.terms import Kind
@@ -89,7 +92,9 @@ def add_localiser(commands: "Commands") -> None:
     command.add_argument("--pool", type=Path, default=Path("work/localiser"), help="folder for drawn slices")
     command.add_argument("--sagittal", type=int, default=1000, help="persons drawn for sagittal slices")
     command.add_argument("--axial", type=int, default=500, help="persons drawn for axial slices")
+    command.add_argument("--junction", type=int, default=400, help="persons drawn for crops of the junction")
     command.add_argument("--epochs", type=int, default=10)
+    command.add_argument("--junction-epochs", type=int, default=30)
     command.add_argument("--seed", type=int, default=2024)
     command.add_argument("--workers", type=int, default=1)
     command.add_argument("--data", type=Path, help="competition folder to fine-tune on")
@@ -99,35 +104,55 @@ def add_localiser(commands: "Commands") -> None:
 
 def _train(arguments: argparse.Namespace) -> None:
     from kitlib.competition.root import find_root
+    from kitlib.localise.junction_samples import make_bags
+    from kitlib.localise.junction_training import train_junction
     from kitlib.localise.learning import finetune, train_localiser
     from kitlib.localise.network import SHIPPED
     from kitlib.localise.samples import make_pool
 
     asked: dict[Kind, int] = {"sagittal": arguments.sagittal, "axial": arguments.axial}
-    if min(*asked.values(), arguments.epochs, arguments.workers) < 1 or arguments.seed < 0:
+    numbers = (arguments.junction, arguments.epochs, arguments.junction_epochs, arguments.workers)
+    if min(*asked.values(), *numbers) < 1 or arguments.seed < 0:
         raise UsageError("persons, epochs and workers are one or more, the seed not below zero")
     seed, workers = arguments.seed, arguments.workers
     pools = {
         kind: make_pool(arguments.pool, kind, anatomies=count, seed=seed, workers=workers)
         for kind, count in asked.items()
     }
-    options = " ".join(f"--{name} {getattr(arguments, name)}" for name in (*asked, "epochs", "seed"))
+    names = (*asked, "epochs", "seed", "junction", "junction-epochs")
+    options = " ".join(f"--{name} {getattr(arguments, name.replace('-', '_'))}" for name in names)
     command = f"python -m kitlib localiser train {options} --out {arguments.out.name}"
     if arguments.data:
+        competition = find_root(arguments.data)
         metrics = finetune(
             arguments.weights or SHIPPED,
-            find_root(arguments.data),
+            competition,
             arguments.out,
             epochs=arguments.epochs,
+            points=_mended_points(competition, workers),
             phantoms=pools,
             seed=seed,
             workers=workers,
             command=command,
         )
     else:
+        bags = make_bags(arguments.pool, persons=arguments.junction, seed=seed, workers=workers)
         metrics = train_localiser(arguments.out, pools, epochs=arguments.epochs, seed=seed, command=command)
+        junction = train_junction(arguments.out, bags, epochs=arguments.junction_epochs, seed=seed)
+        print(f"junction: {junction}")
     print(json.dumps(metrics, indent=1))
     print(f"weights in {arguments.out}")
+
+
+def _mended_points(competition: "Competition", workers: int) -> "pd.DataFrame":
+    """The landmarks of a folder without what an audit would drop, and with what it can mend put right."""
+    from kitlib.localise.audit_folder import audit_competition
+    from kitlib.localise.mend import counts, mend
+
+    landmarks = competition.landmarks()
+    found = audit_competition(competition, workers=workers)
+    print(f"audit: {counts(landmarks, found.findings)}; {found}")
+    return mend(landmarks, found.findings)
 
 
 def add_audit(commands: "Commands") -> None:
@@ -135,18 +160,32 @@ def add_audit(commands: "Commands") -> None:
     command = commands.add_parser("audit", help="find what is wrong with a landmark table")
     command.add_argument("--data", type=Path, required=True, help="competition folder")
     command.add_argument("--out", type=Path, help="JSON report to write")
+    command.add_argument("--workers", type=int, default=1)
+    command.add_argument(
+        "--no-localiser",
+        dest="localiser",
+        action="store_false",
+        help="do not count levels in the images of studies whose series differ (a third of a second each)",
+    )
     command.set_defaults(call=_audit)
 
 
 def _audit(arguments: argparse.Namespace) -> None:
     from kitlib.artefacts import Provenance
     from kitlib.competition.root import find_root
-    from kitlib.localise.audit import audit_competition, save_report, summary
+    from kitlib.localise.audit import save_report, summary
+    from kitlib.localise.audit_folder import audit_competition
 
+    if arguments.workers < 1:
+        raise UsageError("workers are one or more")
     competition = find_root(arguments.data)
-    report = audit_competition(competition)
-    print(summary(report).to_string() if len(report) else "nothing was found")
+    found = audit_competition(competition, localiser=arguments.localiser, workers=arguments.workers)
+    print(summary(found.findings).to_string() if len(found.findings) else "nothing was found")
+    print(found)
     if arguments.out:
-        inputs = {"competition": competition.fingerprint()}
-        save_report(arguments.out, report, Provenance({}, inputs=inputs))
+        provenance = Provenance(
+            {"localiser": arguments.localiser}, inputs={"competition": competition.fingerprint()}
+        )
+        facts = {"localiser_asked": found.asked, "localiser_sure": found.counted}
+        save_report(arguments.out, found.findings, provenance, **facts)
         print(f"report in {arguments.out}")

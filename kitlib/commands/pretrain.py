@@ -1,4 +1,4 @@
-"""Training the shipped backbone."""
+"""Weights: trained on phantoms, or taken out of a PyTorch file."""
 
 import argparse
 from pathlib import Path
@@ -10,16 +10,39 @@ if TYPE_CHECKING:
 
 def add_pretrain(commands: "Commands") -> None:
     """Add the command `pretrain`."""
-    command = commands.add_parser("pretrain", help="train the shipped backbone on phantoms")
+    command = commands.add_parser("pretrain", help="train a backbone on phantoms")
+    command.add_argument("--backbone", default="resnet10t", help="such as resnet50 or medicalnet_resnet152")
     command.add_argument("--studies", type=int, required=True)
     command.add_argument("--epochs", type=int, required=True)
+    command.add_argument("--input-px", type=int, default=128)
+    command.add_argument("--view", default="middle", help="whole or middle")
     command.add_argument("--seed", type=int, default=2024)
-    command.add_argument("--out", type=Path, required=True, help="safetensors file to write")
+    command.add_argument("--workers", type=int, help="processes that draw; one a core if not given")
+    command.add_argument("--out", type=Path, help="safetensors file to write; if not given, in the cache")
     command.set_defaults(call=_pretrain)
+
+
+def add_convert(commands: "Commands") -> None:
+    """Add the command `convert`."""
+    command = commands.add_parser("convert", help="turn a .pth file into safetensors, running nothing in it")
+    command.add_argument("file", type=Path)
+    command.add_argument("out", type=Path)
+    command.set_defaults(call=_convert)
 
 
 def _pretrain(arguments: argparse.Namespace) -> None:
     from kitlib.embed.pretrain import pretrain
+    from kitlib.embed.weights import cache_dir, file_name
 
-    pretrain(studies=arguments.studies, epochs=arguments.epochs, seed=arguments.seed, out=arguments.out)
-    print(f"weights in {arguments.out}")
+    out = arguments.out or cache_dir() / file_name(arguments.backbone)
+    names = ("studies", "epochs", "seed", "backbone", "input_px", "view", "workers")
+    metrics = pretrain(out, **{name: getattr(arguments, name) for name in names})
+    print(", ".join(f"{task} {value:.3f}" for task, value in metrics.items()))
+    print(f"weights in {out}")
+
+
+def _convert(arguments: argparse.Namespace) -> None:
+    from kitlib.embed.checkpoint import convert
+
+    tensors = convert(arguments.file, arguments.out)
+    print(f"{len(tensors)} tensors in {arguments.out}")

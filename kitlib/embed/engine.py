@@ -1,4 +1,4 @@
-"""Embedding many series: slices batched across series, loaded in the background while the network works."""
+"""Embedding many series: inputs batched across series, loaded in the background while the network works."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from kitlib.embed.backbone import Backbone
+from kitlib.embed.base import Backbone
 from kitlib.embed.store import EmbeddingStore
 from kitlib.prepare.volumes import VolumeCache
 
@@ -27,9 +27,9 @@ class Job:
     study_id: int
     series_id: int
     volume: str  # fingerprint of the prepared volume
-    images: np.ndarray  # (n, px, px)
-    places_mm: np.ndarray  # (n, 3)
-    vectors: list[np.ndarray] = field(default_factory=list)  # so far, (d,) each
+    inputs: np.ndarray  # (n, *input_shape): slices or volumes
+    places_mm: np.ndarray  # (n t, 3), t tokens an input
+    vectors: list[np.ndarray] = field(default_factory=list)  # so far, (t, d) each
 
 
 def embed_series(
@@ -41,35 +41,36 @@ def embed_series(
 
     def load(key: tuple[int, int]) -> Job:
         stacks = cache.stacks(*key)
-        images = [backbone.images(stack, store.spec.grey) for stack in stacks]
+        inputs = [backbone.inputs(stack, store.spec.grey) for stack in stacks]
         return Job(
             *key,
             cache.fingerprint(*key),
-            np.concatenate([np.zeros((0, backbone.input_px, backbone.input_px), np.uint8), *images]),
-            np.concatenate([np.zeros((0, 3)), *(stack.centres_mm for stack in stacks)]),
+            np.concatenate([np.zeros((0, *backbone.input_shape), np.uint8), *inputs]),
+            np.concatenate([np.zeros((0, 3)), *(backbone.places_mm(stack) for stack in stacks)]),
         )
 
     with tqdm(total=len(keys), initial=len(keys) - len(todo), desc="embeddings", mininterval=1) as bar:
         for job in embedded(backbone, prefetched(load, todo), batch):
-            vectors = np.stack([np.zeros(backbone.width), *job.vectors])[1:]  # (0, d) where there is no slice
+            vectors = np.concatenate([np.zeros((0, backbone.width), np.float32), *job.vectors])
             store.add(job.study_id, job.series_id, vectors, job.places_mm, job.volume)
             bar.update()
 
 
 def embedded(backbone: Backbone, jobs: Iterable[Job], batch: int) -> Iterator[Job]:
-    """Jobs whose vectors are complete; each batch of slices is full, whatever series they are of."""
+    """Jobs whose vectors are complete; each batch of inputs is full, whatever series they are of."""
     waiting: deque[Job] = deque()
 
-    def slices() -> Iterator[tuple[Job, np.ndarray]]:
+    def inputs() -> Iterator[tuple[Job, np.ndarray]]:
         for job in jobs:
             waiting.append(job)
-            yield from ((job, image) for image in job.images)
+            yield from ((job, one) for one in job.inputs)
 
-    stream = slices()
+    stream = inputs()
     while group := list(islice(stream, batch)):
-        for (job, _), vector in zip(group, backbone.embed(np.stack([image for _, image in group]))):
-            job.vectors.append(vector)
-        while waiting and len(waiting[0].vectors) == len(waiting[0].images):
+        tokens = backbone.embed(np.stack([one for _, one in group])).reshape(len(group), -1, backbone.width)
+        for (job, _), vectors in zip(group, tokens):
+            job.vectors.append(vectors)
+        while waiting and len(waiting[0].vectors) == len(waiting[0].inputs):
             yield waiting.popleft()
     yield from waiting
 

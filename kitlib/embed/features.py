@@ -1,4 +1,4 @@
-"""What models eat: per study and sequence one vector a slice, with the slice's place in the patient."""
+"""What models eat: per study and sequence one vector a slice or cell, with its place in the patient."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,19 +7,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kitlib.embed.backbone import Backbone
+from kitlib.embed.base import Backbone
 from kitlib.mri.stack import Stack
 
 
 @dataclass(frozen=True, eq=False)
 class Tokens:
-    """All slices of one sequence of one study: its series and stacks end to end.
+    """All slices (of a 3D backbone: cells) of one sequence of one study: its series and stacks end to end.
 
     `kept` may be memory-mapped: then thousands of studies cost no memory until somebody asks for `vectors`.
     """
 
     kept: np.ndarray  # (n, d) float16 or float32
-    places_mm: np.ndarray  # (n, 3) float64, LPS patient position of each slice's centre
+    places_mm: np.ndarray  # (n, 3) float64, LPS patient position of each slice's or cell's centre
 
     def __len__(self) -> int:
         return len(self.kept)
@@ -74,8 +74,8 @@ class Features:
 
 def study_tokens(backbone: Backbone, stacks: Sequence[Stack], *, grey: str = "greyscale") -> Tokens:
     """Tokens of prepared stacks of one sequence, as `embed_series` stores them: what streaming uses."""
-    vectors = [backbone.embed(backbone.images(stack, grey)) for stack in stacks]
-    parts = [Tokens(stored(one), stack.centres_mm) for one, stack in zip(vectors, stacks)]
+    vectors = [backbone.embed(backbone.inputs(stack, grey)) for stack in stacks]
+    parts = [Tokens(stored(one), backbone.places_mm(stack)) for one, stack in zip(vectors, stacks)]
     return Tokens.joined(parts, backbone.width)
 
 

@@ -18,7 +18,7 @@ from kitlib.artefacts import (
     save_array,
     write_text,
 )
-from kitlib.embed.backbone import Backbone
+from kitlib.embed.base import Backbone
 from kitlib.embed.features import Features, Tokens, stored
 from kitlib.terms import SEQUENCES
 
@@ -28,7 +28,7 @@ class EmbeddingSpec:
     """All that shapes an embedding beside the slice: vectors of different specs never share a folder."""
 
     backbone: str
-    weights: str  # sha256 of the weights file, or "random"
+    weights: str  # sha256 of the weights file, or "random" or "none"
     input_px: int
     view: str
     grey: str
@@ -48,7 +48,7 @@ class EmbeddingSpec:
 
 
 class EmbeddingStore:
-    """Embeddings of one spec in `<root>/<spec>/<study_id>/<series_id>.npy` (n_slices, d), memory-mapped."""
+    """Embeddings of one spec in `<root>/<spec>/<study_id>/<series_id>.npy` (n_tokens, d), memory-mapped."""
 
     def __init__(self, root: Path, spec: EmbeddingSpec) -> None:
         self.spec, self.folder = spec, Path(root) / spec.folder_name
@@ -63,13 +63,13 @@ class EmbeddingStore:
     def add(
         self, study_id: int, series_id: int, vectors: np.ndarray, places_mm: np.ndarray, volume: str
     ) -> None:
-        """Store the vectors (n, d) and places (n, 3) of all slices of a series; n may be 0."""
+        """Store the vectors (n, d) and places (n, 3) of all tokens of a series; n may be 0."""
         facts = {"volume": volume, "places_mm": np.asarray(places_mm).tolist()}
         provenance = Provenance(dataclasses.asdict(self.spec), {"volume": volume})
         save_array(self._path(study_id, series_id), stored(vectors), provenance, **facts)
 
     def series_tokens(self, study_id: int, series_id: int) -> Tokens:
-        """The slices of one series; ArtefactError where it was not embedded."""
+        """The tokens of one series; ArtefactError where it was not embedded."""
         path = self._path(study_id, series_id)
         places_mm = np.asarray(facts_of(path)["places_mm"], np.float64).reshape(-1, 3)
         if not len(places_mm):

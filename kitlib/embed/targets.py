@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from kitlib.embed.course import Examples
 from kitlib.embed.view import stack_images
 from kitlib.mri.stack import Stack
 from kitlib.phantom.study import PhantomStudy
@@ -36,37 +37,21 @@ mirrored_findings = [*range(11), 12, 11]
 
 
 @dataclass(frozen=True, eq=False)
-class Slices:
-    """Slices with their targets; `studies` tells which of them belong together."""
+class Slices(Examples):
+    """Slices with FINDINGS and places."""
 
-    images: np.ndarray  # (n, px, px) uint8
     places: np.ndarray  # (n,) int64, index into PLACES
-    findings: np.ndarray  # (n, 13) int64, severity or EMPTY where the slice does not show it
-    openings_mm: np.ndarray  # (n, 13) float32, what is open there; NaN where the slice does not show it
-    studies: np.ndarray  # (n,) int64
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def take(self, index: np.ndarray) -> "Slices":
-        """These slices (positions or a mask)."""
-        return Slices(*(getattr(self, name)[index] for name in self.__annotations__))
-
-    @classmethod
-    def joined(cls, parts: list["Slices"]) -> "Slices":
-        """Several studies as one."""
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in cls.__annotations__))
 
 
 def study_slices(study: PhantomStudy, px: int, view: str, longest_px: int) -> Slices:
     """All slices of a phantom as embedding sees them, with their targets."""
     marks = {Cell(row["condition"], row["level"]): row for row in study.landmarks.to_dict("records")}
-    parts = []
+    parts: list[Slices] = []
     for series in study.series:
         for stack in prepare(list(series.stacks), longest_px):
-            targets = stack_targets(stack, series.sequence, marks, study.severities)
-            images = stack_images(stack, px, view=view)
-            parts.append(Slices(images, *targets, np.full(len(stack), study.study_id)))
+            places, findings, openings_mm = stack_targets(stack, series.sequence, marks, study.severities)
+            images, studies = stack_images(stack, px, view=view), np.full(len(stack), study.study_id)
+            parts.append(Slices(images, findings, openings_mm, studies, places))
     return Slices.joined(parts)
 
 
@@ -78,7 +63,7 @@ def stack_targets(
     places = np.full(len(stack), SEQUENCES.index(sequence))
     openings_mm = np.full(findings.shape, np.nan, np.float32)
     for index, cell in enumerate(CELLS):
-        finding, place, reach_mm = _shown(cell, sequence)
+        finding, place, reach_mm = shown(cell, sequence)
         if finding is not None and cell in marks:
             point = np.array([marks[cell][axis] for axis in ("x_mm", "y_mm", "z_mm")])
             near = np.abs(stack.positions_mm - point @ stack.normal) <= reach_mm
@@ -88,7 +73,7 @@ def stack_targets(
     return places, findings, openings_mm
 
 
-def _shown(cell: Cell, sequence: str) -> tuple[int | None, int, float]:
+def shown(cell: Cell, sequence: str) -> tuple[int | None, int, float]:
     """The finding and place of a cell in a sequence, how near a slice must be; None where there is none."""
     level = LEVELS.index(cell.level)
     if sequence == AXIAL_T2 and cell.condition in AXIAL_FINDINGS:

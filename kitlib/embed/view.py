@@ -29,8 +29,7 @@ def stack_images(stack: Stack, px: int, *, view: str = "whole", grey: str = "gre
 def square(slices: np.ndarray, px: int, share: float = 1.0) -> np.ndarray:
     """The middle of slices (B, H, W) resized to (B, px, px) in proportion, black beyond their edges."""
     size = np.array(slices.shape[1:])
-    side = max(1, round(share * size.max()))
-    first = (size - side) // 2  # negative where the square reaches beyond
+    side, first = square_of(slices.shape[1:], share)
     here, there = np.maximum(first, 0), np.maximum(-first, 0)
     height, width = np.minimum(size, side)
     window = np.zeros((len(slices), side, side), slices.dtype)
@@ -43,3 +42,10 @@ def square(slices: np.ndarray, px: int, share: float = 1.0) -> np.ndarray:
     return np.array([cv2.resize(image, (px, px), interpolation=method) for image in window]).reshape(
         -1, px, px
     )
+
+
+def square_of(shape: tuple[int, ...], share: float = 1.0) -> tuple[int, np.ndarray]:
+    """Side and first (row, column) of the square that `square` cuts of slices of this (H, W)."""
+    size = np.array(shape)
+    side = max(1, round(share * size.max()))
+    return side, (size - side) // 2  # negative where the square reaches beyond

@@ -1,8 +1,10 @@
-"""Where a backbone's weights come from: a path given, attached weights, the hub, or the kit itself.
+"""Where a backbone's weights come from: a path, attached weights, the hub, the kit's cache, or the kit.
 
 Only safetensors are opened: .pth, .pt and .bin files are pickles, which run code when they are opened.
 """
 
+import os
+import tempfile
 import threading
 import urllib.error
 import urllib.request
@@ -17,19 +19,21 @@ from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntr
 from safetensors.torch import load_file
 from torch import nn
 
-from kitlib.artefacts import checked, facts_of, is_complete, sha256
+from kitlib.artefacts import checked, facts_of, is_complete, parameters_of, sha256
+from kitlib.embed.names import pixels_px
 from kitlib.errors import WeightsError
+from kitlib.machine import on_kaggle
 
-Kind = Literal["path", "attached", "hub", "shipped", "random"]
+Kind = Literal["path", "attached", "hub", "cached", "shipped", "random", "none"]
 SHIPPED_DIR = Path(__file__).parent / "weights"
 PICKLES = (".pth", ".pt", ".bin", ".ckpt", ".pkl")
 PROBE_S = 3.0
-SAFE_HINT = "Convert it to safetensors on a machine where you trust the file."
+WRAPPER = "module."  # what DataParallel puts in front of every key
 
 
 @dataclass(frozen=True)
 class WeightsSource:
-    """Where the weights come from; random ones have no file."""
+    """Where the weights come from; random ones have no file, and "none" is of backbones without weights."""
 
     kind: Kind
     name: str
@@ -44,29 +48,59 @@ class WeightsSource:
         """What the kit noted beside the weights, such as `input_px`; empty for weights from elsewhere."""
         return facts_of(self.file) if self.file and is_complete(self.file) else {}
 
+    @property
+    def label(self) -> str:
+        """What the weights are, in a few words for a table."""
+        if self.file is None:
+            return {"random": "random", "none": "no weights"}[self.kind]
+        if "epoch" not in self.facts:
+            return self.kind if self.kind == "hub" else f"{self.kind}: {self.file.name}"
+        return f"phantoms, {parameters_of(self.file)['studies']} studies x {self.facts['epoch']} epochs"
+
 
 def find_weights(backbone: str, weights: str = "auto", attached_dir: Path | None = None) -> WeightsSource:
-    """Find weights: "auto" looks in `attached_dir`, the hub and the kit, in this order.
+    """Find weights: "auto" looks in `attached_dir`, the hub, the cache and the kit, in this order.
 
-    "hub", "shipped" and "random" ask for that and nothing else; any other value is the path of a file.
-    WeightsError where there are none, or only such as are not safe to open.
+    "hub", "cached", "shipped" and "random" ask for that and nothing else; any other value is the path of a
+    file. WeightsError where there are none, or only such as are not safe to open.
     """
+    if found := look_for_weights(backbone, weights, attached_dir):
+        return found
+    raise WeightsError(
+        f"no weights for {backbone!r}",
+        where=f"weights={weights}, attached folder: {attached_dir or 'none'}, hub: {hub_state()}, "
+        f"cache: {cache_dir()}, shipped: {', '.join(shipped_backbones())}",
+        hint=f"Make some: python -m kitlib pretrain --backbone {backbone} --studies 300 --epochs 4. "
+        f"Or attach a folder with {file_name(backbone)}, give its path, or ask for 'random' by that name.",
+    )
+
+
+def look_for_weights(
+    backbone: str, weights: str = "auto", attached_dir: Path | None = None
+) -> WeightsSource | None:
+    """What `find_weights` finds, or None; WeightsError where there are only such as are not safe to open."""
+    if pixels_px(backbone):
+        return WeightsSource("none", backbone, None, "")
     if weights == "random":
         return WeightsSource("random", backbone, None, "")
-    if weights not in ("auto", "hub", "shipped"):
+    if weights not in ("auto", "hub", "cached", "shipped"):
         return _verified("path", backbone, Path(weights))
     if weights == "auto" and attached_dir is not None and (attached := _attached(backbone, attached_dir)):
         return _verified("attached", backbone, attached)
     if weights in ("auto", "hub") and (downloaded := _from_hub(backbone)):
         return _verified("hub", backbone, downloaded)
+    if weights in ("auto", "cached") and is_complete(cached := cache_dir() / file_name(backbone)):
+        return _verified("cached", backbone, cached)
     if weights in ("auto", "shipped") and (shipped := SHIPPED_DIR / file_name(backbone)).is_file():
         return _verified("shipped", backbone, shipped)
-    raise WeightsError(
-        f"no weights for {backbone!r}",
-        where=f"weights={weights}, attached folder: {attached_dir or 'none'}, hub: {hub_state()}",
-        hint=f"Attach a folder with {file_name(backbone)}, give its path, or ask for 'random' by that name. "
-        f"Shipped with the kit: {', '.join(shipped_backbones())}.",
-    )
+    return None
+
+
+def cache_dir() -> Path:
+    """Where the kit keeps weights that it has trained here; on Kaggle for this session only."""
+    if on_kaggle():
+        return Path(tempfile.gettempdir()) / "kitlib" / "weights"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kitlib" / "weights"
 
 
 def file_name(backbone: str) -> str:
@@ -82,9 +116,10 @@ def shipped_backbones() -> list[str]:
 def load_strictly(model: nn.Module, file: Path, head: tuple[str, ...]) -> None:
     """Load weights into a model without its classifier; a key missing or too many is a WeightsError.
 
-    `head` names the modules of the classifier that the file may hold and the model does not.
+    `head` names the modules of the classifier that the file may hold and the model does not. Keys may all
+    begin with WRAPPER.
     """
-    tensors = load_file(file)
+    tensors = unwrapped(load_file(file))
     kept = {
         name: value for name, value in tensors.items() if not name.startswith(tuple(f"{h}." for h in head))
     }
@@ -103,6 +138,13 @@ def load_strictly(model: nn.Module, file: Path, head: tuple[str, ...]) -> None:
             where=file,
             hint="The file holds another architecture; nothing of it was used.",
         )
+
+
+def unwrapped(tensors: dict[str, Any]) -> dict[str, Any]:
+    """Tensors without the WRAPPER in front of their names, where all have it."""
+    if not all(name.startswith(WRAPPER) for name in tensors):
+        return tensors
+    return {name.removeprefix(WRAPPER): value for name, value in tensors.items()}
 
 
 def hub_state() -> str:
@@ -136,10 +178,18 @@ def _verified(kind: Kind, backbone: str, file: Path) -> WeightsSource:
         raise WeightsError("the weights file is missing", where=file, hint="Check the path.")
     if file.suffix != ".safetensors":
         raise WeightsError(
-            f"{file.suffix or 'such'} files are not opened, they run code", where=file, hint=SAFE_HINT
+            f"{file.suffix or 'such'} files are not opened, they run code",
+            where=file,
+            hint=_convert_hint(file),
         )
     has_manifest = file.with_name(file.name + ".json").exists()
     return WeightsSource(kind, backbone, file, sha256(checked(file) if has_manifest else file))
+
+
+def _convert_hint(file: Path) -> str:
+    return (
+        f"Turn it into safetensors, running nothing: python -m kitlib convert {file} {file.stem}.safetensors"
+    )
 
 
 def _attached(backbone: str, folder: Path) -> Path | None:
@@ -152,7 +202,9 @@ def _attached(backbone: str, folder: Path) -> Path | None:
         return found[0]
     pickles = sorted(file for suffix in PICKLES for file in folder.rglob(f"{name}{suffix}"))
     if pickles:
-        raise WeightsError("only a pickle is attached, which is not opened", where=pickles[0], hint=SAFE_HINT)
+        raise WeightsError(
+            "only a pickle is attached, which is not opened", where=pickles[0], hint=_convert_hint(pickles[0])
+        )
     return None
 
 

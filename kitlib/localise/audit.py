@@ -5,22 +5,16 @@ side of one image. With each series' stacks the points are compared in patient m
 sides that are swapped across series and series that are named a level too high or too low.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
 
 from kitlib.artefacts import Provenance, save_json
-from kitlib.competition.root import Competition
 from kitlib.errors import UsageError
 from kitlib.localise import audit_geometry, audit_tables
-from kitlib.localise.audit_geometry import StacksOf
+from kitlib.localise.audit_geometry import Locate, StacksOf
 from kitlib.localise.findings import CODES, REPORT_COLUMNS, described, joined, without
-from kitlib.mri.ledger import Ledger
-from kitlib.mri.series import read_series
-from kitlib.mri.stack import Stack
 
 SIZE_COLUMNS = ("study_id", "series_id", "instance_number", "height", "width")
 
@@ -32,45 +26,36 @@ def audit(
     *,
     sizes: pd.DataFrame | None = None,
     stacks_of: StacksOf | None = None,
-    located: Mapping[int, Mapping[str, np.ndarray]] | None = None,
+    locate: Locate | None = None,
 ) -> pd.DataFrame:
     """One row a point at fault (REPORT_COLUMNS), sorted by study; the tables are as `Competition` reads them.
 
     `sizes` (SIZE_COLUMNS) are the images' own. `stacks_of(study_id, series_id)` gives a series' stacks as
-    read, not resampled, for x and y are native pixels; [] where there are none. `located[study_id][level]`
-    are places (3,) in mm where a localiser found the canal; they are one voice more on how levels are named,
-    and the decisive one between equals.
+    read, not resampled, for x and y are native pixels; [] where there are none. `locate` asks a localiser
+    about studies whose series do not settle how the levels are named; its voice counts twice, and decides
+    between equals.
     """
     points = described(landmarks, series)
     if sizes is not None:
         points = _with_sizes(points, sizes)
     if stacks_of is not None:
         points = audit_geometry.placed(points, stacks_of)
+    return audit_points(points, labels, series, locate=locate)
+
+
+def audit_points(
+    points: pd.DataFrame, labels: pd.DataFrame, series: pd.DataFrame, *, locate: Locate | None = None
+) -> pd.DataFrame:
+    """The audit of points that are `described`, and `placed` where their images were read."""
     findings = audit_tables.unmatched(points, labels, series)
     unfit = audit_tables.unfit(points)
     points = without(points, unfit)
     unfit += audit_geometry.without_image(points)
     points = without(points, unfit)
-    if stacks_of is not None:
-        findings += audit_geometry.in_patient(points, located or {})
+    if "x_mm" in points:
+        findings += audit_geometry.in_patient(points, locate)
         points = points[points["x_mm"].isna()]  # what was not read can be judged by the table alone
     return joined([*findings, *unfit, *audit_tables.in_pixels(points)])
-
-
-def audit_competition(competition: Competition) -> pd.DataFrame:
-    """The audit of a folder's training landmarks, in patient millimetres where its images can be read."""
-    series = competition.series("train")
-    present = series[series["on_disk"]]
-    folders = {(row.study_id, row.series_id): Path(str(row.folder)) for row in present.itertuples()}
-    bar = tqdm(total=len(folders), desc="audit", unit="series", mininterval=1, disable=not folders)
-
-    def stacks_of(study_id: int, series_id: int) -> list[Stack]:
-        bar.update()
-        folder = folders.get((study_id, series_id))
-        return read_series(folder, Ledger()) if folder else []
-
-    with bar:
-        return audit(competition.train_labels(), competition.landmarks(), series, stacks_of=stacks_of)
 
 
 def summary(report: pd.DataFrame) -> pd.DataFrame:
@@ -89,11 +74,11 @@ def summary(report: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("code")
 
 
-def save_report(path: Path, report: pd.DataFrame, provenance: Provenance) -> None:
-    """Save as JSON: `summary` by code, and `findings`, each with its code, ids, cell, detail and action."""
+def save_report(path: Path, report: pd.DataFrame, provenance: Provenance, **facts: Any) -> None:
+    """Save as JSON: `summary` by code, `facts`, and `findings` with code, ids, cell, detail and action."""
     plain = report[list(REPORT_COLUMNS)].astype(object).where(report.notna(), None)
     counts = {code: row.to_dict() for code, row in summary(report).iterrows()}
-    save_json(path, {"summary": counts, "findings": plain.to_dict(orient="records")}, provenance)
+    save_json(path, {"summary": counts, "findings": plain.to_dict(orient="records"), **facts}, provenance)
 
 
 def _with_sizes(points: pd.DataFrame, sizes: pd.DataFrame) -> pd.DataFrame:

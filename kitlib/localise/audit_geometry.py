@@ -17,18 +17,23 @@ from kitlib.localise.audit_tables import (
     pairs_of,
     swapped,
 )
+from kitlib.localise.carry import CanalPoints
 from kitlib.localise.findings import found, without
 from kitlib.mri.stack import Stack
 from kitlib.terms import LEVELS
 
 StacksOf = Callable[[int, int], Sequence[Stack]]
 """The stacks of a series by (study_id, series_id), in native pixels."""
+Locate = Callable[[Sequence[int]], Mapping[int, CanalPoints]]
+"""From studies to places (3,) in mm of the canal by level, as a localiser counts; {} where it is not sure."""
 
 MM_COLUMNS = ["x_mm", "y_mm", "z_mm"]
 ABOVE_CANAL = {"canal": 0.0, "foramen": FORAMEN_ABOVE, "recess": 0.0}
 """Levels by which a place lies above the canal's point of its level: medians of phantoms."""
 ACROSS_MM = 3.0  # beyond the middle; half of it is the scatter of annotators
 REFERENCE_LEVELS = 3  # a curve through fewer points does not follow the spine
+VOICES = 3  # T1, T2 and axial: two that agree may be off together
+LOCALISER_VOICES = 2  # T1 and T2 were often named in one go, a localiser counts for itself
 TELLING_VOTES = 2  # of two conditions that differ, either may be right
 CLEARLY = 2.0  # times as far from its own level as from another: slanting L5/S1 discs alone come near 1
 BEYOND, FINE = 2, 0.05  # levels a curve is drawn beyond its ends, and in what steps
@@ -65,17 +70,21 @@ def without_image(points: pd.DataFrame) -> list[pd.DataFrame]:
     return [found(absent, "image.missing", "the series was read and lacks the instance", "drop")]
 
 
-def in_patient(points: pd.DataFrame, located: Mapping[int, Mapping[str, np.ndarray]]) -> list[pd.DataFrame]:
-    """Sides, order and names of levels of the points whose place in the patient is known."""
+def in_patient(points: pd.DataFrame, locate: Locate | None) -> list[pd.DataFrame]:
+    """Sides, order and names of levels of the points whose place in the patient is known.
+
+    `locate` is asked once, for the studies whose series do not settle how the levels are named.
+    """
     points = points[points["x_mm"].notna()]
     if points.empty:
         return []
     sides = [*_swapped_sides(points, "foramen"), *_swapped_sides(points, "recess")]
     odd = misplaced(points.assign(depth=-points["z_mm"]), ["study_id", "condition"])
     points = without(points, odd)  # swapped ones can still tell how levels are named
-    named = [
-        one for study_id, rows in _by_study(points) for one in _misnamed(rows, located.get(study_id, {}))
-    ]
+    sources = {study_id: _sources(rows) for study_id, rows in _by_study(points)}
+    doubted = [study_id for study_id, own in sources.items() if _is_doubted(own)]
+    located = locate(doubted) if locate and doubted else {}
+    named = [one for key, own in sources.items() for one in _misnamed(own, located.get(key, {}))]
     elsewhere = [_elsewhere(rows) for _, rows in _by_study(without(points, named))]
     return [*sides, *odd, *named, *elsewhere]
 
@@ -110,18 +119,26 @@ def _swapped_sides(points: pd.DataFrame, place: str) -> list[pd.DataFrame]:
     return findings
 
 
-def _misnamed(points: pd.DataFrame, located: Mapping[str, np.ndarray]) -> list[pd.DataFrame]:
+def _sources(points: pd.DataFrame) -> list[_Source]:
+    """All ways in which the points of a study name its levels."""
+    return [_source(rows, str(place)) for (_, place), rows in points.groupby(["series_id", "place"])]
+
+
+def _is_doubted(sources: list[_Source]) -> bool:
+    """Whether a study's sources name its levels differently, or are too few to check each other."""
+    shifts = _shifts(sources)
+    return len(set(shifts)) > 1 or 0 < len(shifts) < VOICES
+
+
+def _misnamed(sources: list[_Source], located: CanalPoints) -> list[pd.DataFrame]:
     """Sources of a study that name its levels otherwise than most do, or all if there is no majority."""
-    sources = [_source(rows, str(place)) for (_, place), rows in points.groupby(["series_id", "place"])]
     ranks = [rank for rank, level in enumerate(LEVELS) if level in located]
     if ranks:
         places = np.array([located[LEVELS[rank]] for rank in ranks])[:, 1:]
-        sources.append(_Source(points[:0], "canal", np.array(ranks), places))
-    reference = max(sources, key=lambda one: (len(one.rank), one.place == "canal"), default=None)
-    if reference is None or len(reference.rank) < REFERENCE_LEVELS:
-        return []
-    shifts = [_shift(source, reference) for source in sources]
-    usual = _majority(shifts, shifts[-1] if ranks else None)
+        counted = _Source(sources[0].rows[:0], "canal", np.array(ranks), places)
+        sources = [*sources, *[counted] * LOCALISER_VOICES]
+    shifts = _shifts(sources)
+    usual = _majority(shifts, shifts[-1] if ranks else None) if shifts else None
     findings = []
     for source, shift in zip(sources, shifts):
         if usual is None:
@@ -130,6 +147,14 @@ def _misnamed(points: pd.DataFrame, located: Mapping[str, np.ndarray]) -> list[p
         elif shift != usual:
             findings.append(_renamed(source.rows, shift - usual))
     return findings
+
+
+def _shifts(sources: list[_Source]) -> list[int]:
+    """By how many levels each source lies lower than the fullest one; [] where that is not full enough."""
+    reference = max(sources, key=lambda one: (len(one.rank), one.place == "canal"), default=None)
+    if reference is None or len(reference.rank) < REFERENCE_LEVELS:
+        return []
+    return [_shift(source, reference) for source in sources]
 
 
 def _source(rows: pd.DataFrame, place: str) -> _Source:

@@ -18,6 +18,8 @@ from kitlib.competition.root import Competition
 from kitlib.errors import ModelError
 from kitlib.localise.annotated import annotated_pool
 from kitlib.localise.augment import Batch, draw_views, plain_views, seen
+from kitlib.localise.junction import NAME, load_junction
+from kitlib.localise.junction_training import add_junction
 from kitlib.localise.network import (
     GRID,
     PX_MM,
@@ -115,7 +117,10 @@ def finetune(
         # The last tenth is held out, so phantoms, whose numbers count from -1 down, are never among it.
         extra = [replace(phantoms[kind], persons=-1 - phantoms[kind].persons)] if phantoms else []
         samples[kind] = Pool.joined([*extra, pool])
-    return train_localiser(out, samples, epochs=epochs, seed=seed, start=weights, **facts)
+    metrics = train_localiser(out, samples, epochs=epochs, seed=seed, start=weights, **facts)
+    if (junction := load_junction(weights)) is not None:  # no landmark tells what is transitional
+        add_junction(out, junction, facts_of(weights)["metrics"][NAME])
+    return metrics
 
 
 def split_persons(pool: Pool) -> tuple[Pool, Pool]:

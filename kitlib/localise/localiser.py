@@ -1,6 +1,8 @@
 """The localiser: from a series or a study to landmarks on its instances, or a reason why there are none."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cache, partial
 
 import numpy as np
 from torch import nn
@@ -10,6 +12,7 @@ from kitlib.localise.carry import (
     axial_levels,
     recess_points,
 )
+from kitlib.localise.junction import JunctionNet, load_junction, transitional_chance
 from kitlib.localise.network import load_networks
 from kitlib.localise.points import Located, Point
 from kitlib.localise.prior import prior_points
@@ -18,32 +21,42 @@ from kitlib.localise.search import Spine, find_spine
 from kitlib.localise.views import SURE, View, canal_points, counted, foramen_points, preferred, recess_point
 from kitlib.mri.ledger import Fault, Ledger
 from kitlib.mri.stack import Stack
-from kitlib.terms import AXIAL_T2, LEVELS, SAGITTAL_T1, Kind
+from kitlib.terms import AXIAL_T2, BELOW, LEVELS, SAGITTAL_T1, Kind
 
 SAGITTAL_STEP_MM, MOST_SAGITTAL = 3.0, 24  # nearer slices show the same
 GUESSED = 0.5  # confidence in a recess at the mean offset, of that in its level
 LEAST_LEVELS = 3
+JUNCTION = {LEVELS[-1], BELOW}  # points that the junction is looked at with
 LEAST_MASS = 1.5  # canal points' mass, in all: less is no spine
 
 NO_SAGITTAL = "no sagittal slice of a plausible size, which the count of levels needs"
 NO_CANAL = "no spinal canal is visible"
 FEW_LEVELS = f"fewer than {LEAST_LEVELS} levels are visible"
-AMBIGUOUS = "the count of levels is ambiguous: a transitional vertebra, or the sacrum is not in view"
+AMBIGUOUS = "the count of levels is ambiguous: the networks waver, or the sacrum is not in view"
+TRANSITIONAL = "a transitional vertebra is likely: the count of levels is ambiguous"
 UNREADABLE = "no image can be read"
 
 
 class Localiser:
-    """Finds landmarks with one network a plane; `read` is how a network is asked, for tests to replace."""
+    """Finds landmarks with one network a plane; `read` is how a network is asked, for tests to replace.
 
-    def __init__(self, networks: Mapping[Kind, nn.Module], read: Reader = read_maps) -> None:
+    A network of the `junction`, where there is one, tells transitional spines, whose count is in doubt.
+    """
+
+    def __init__(
+        self,
+        networks: Mapping[Kind, nn.Module],
+        read: Reader = read_maps,
+        junction: JunctionNet | None = None,
+    ) -> None:
         if "sagittal" not in networks:
             raise UsageError("a localiser needs a network for sagittal slices", hint="Use load_networks().")
-        self.networks, self.read = networks, read
+        self.networks, self.read, self.junction = networks, read, junction
 
     @classmethod
     def shipped(cls) -> "Localiser":
         """With the weights that come with the kit."""
-        return cls(load_networks())
+        return cls(load_networks(), junction=load_junction())
 
     def locate_study(
         self,
@@ -120,8 +133,9 @@ class Localiser:
         lead, spine, reason = counted(shown, sequences)
         if len(spine.canal_mm.keys() & set(LEVELS)) < LEAST_LEVELS:
             return [], FEW_LEVELS
+        spine = replace(spine, transitional=self._transitional(shown, spine))
         if reason is None and spine.confidence < SURE:
-            reason = AMBIGUOUS
+            reason = TRANSITIONAL if spine.counted >= SURE else AMBIGUOUS
         first = preferred(views, sequences, SAGITTAL_T1)
         beside = [first, *(view for view in views if view is not first)]
         points = [
@@ -130,6 +144,13 @@ class Localiser:
             *self._recesses(series, spine, sequences),
         ]
         return points, reason
+
+    def _transitional(self, shown: list[View], spine: Spine) -> float:
+        """Chance of a transitional vertebra; 0 where nobody looks, or the lower points are not seen."""
+        if self.junction is None or not spine.canal_mm.keys() >= JUNCTION:
+            return 0.0
+        place = spine.canal_mm[LEVELS[-1]]
+        return transitional_chance(self.junction, [view.maps for view in shown], place) or 0.0
 
     def _recesses(
         self, series: Mapping[int, Sequence[Stack]], spine: Spine, sequences: Mapping[int, str]
@@ -154,3 +175,9 @@ class Localiser:
             here = [guess for guess in guesses if best[guess.landmark.level][0] == order]
             points += [recess_point(guess, stack, maps, spine.confidence) for guess in here]
         return points
+
+
+@cache
+def worker_localiser() -> Localiser:
+    """The shipped localiser on one thread, loaded once a process: for work in several processes."""
+    return Localiser(load_networks(), partial(read_maps, threads=1), load_junction())

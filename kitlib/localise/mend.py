@@ -24,3 +24,10 @@ def mend(landmarks: pd.DataFrame, report: pd.DataFrame) -> pd.DataFrame:
         table.loc[renamed["row"].astype("int64"), name] = renamed[f"mended_{name}"].to_numpy()
     gone = rows[(findings["action"] == "drop").to_numpy()]
     return table[~table.index.isin(gone)].reset_index(drop=True)
+
+
+def counts(landmarks: pd.DataFrame, report: pd.DataFrame) -> str:
+    """What `mend` does to a table, in words: "12 of 950 points dropped, 8 mended"."""
+    gone = set(report.loc[report["action"] == "drop", "row"].dropna())
+    renamed = set(report.loc[report["action"] == "mend", "row"].dropna()) - gone
+    return f"{len(gone)} of {len(landmarks)} points dropped, {len(renamed)} mended"

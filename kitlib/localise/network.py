@@ -7,7 +7,7 @@ over "not visible here", so that place and visibility compete in one softmax.
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -47,6 +47,9 @@ DARKEST, BRIGHTEST = 0.01, 0.99  # quantiles that become 0 and 1
 QUANTILE_PX = 96  # quantiles are taken of about this many pixels a side: they are the slow step
 LEAST_CONTRAST = 0.05
 PEAK_CELLS = 2  # about the likeliest cell, of which a place is the mean
+
+
+Net = TypeVar("Net", bound=nn.Module)
 
 
 class Frame(NamedTuple):
@@ -194,13 +197,15 @@ def build_network(kind: Kind, widths: tuple[int, ...] | None = None) -> HeatmapN
 
 def save_networks(path: Path, nets: Mapping[Kind, HeatmapNet], provenance: Provenance, **facts: Any) -> None:
     """Save networks in half precision as one safetensors file; `facts` stand in its sidecar."""
-    tensors = {
-        f"{kind}.{name}": value.half() if value.is_floating_point() else value
-        for kind, net in nets.items()
-        for name, value in net.state_dict().items()
-    }
+    tensors = {name: one for kind, net in nets.items() for name, one in named_tensors(kind, net).items()}
     widths = {kind: list(net.widths) for kind, net in nets.items()}
     save_tensors(path, tensors, provenance, widths=widths, **facts)
+
+
+def named_tensors(name: str, net: nn.Module) -> dict[str, Tensor]:
+    """What a file keeps of a network: its tensors in half precision, `name` before theirs."""
+    state = net.state_dict().items()
+    return {f"{name}.{part}": one.half() if one.is_floating_point() else one for part, one in state}
 
 
 def load_networks(path: Path | None = None) -> dict[Kind, HeatmapNet]:
@@ -210,17 +215,21 @@ def load_networks(path: Path | None = None) -> dict[Kind, HeatmapNet]:
     """
     path = Path(path or SHIPPED)
     tensors, widths = load_tensors(path), facts_of(path).get("widths", {})
-    return {kind: _restored(kind, widths[kind], tensors, path) for kind in kind2landmarks if kind in widths}
+    return {
+        kind: restored(kind, build_network(kind, tuple(widths[kind])), tensors, path)
+        for kind in kind2landmarks
+        if kind in widths
+    }
 
 
-def _restored(kind: Kind, widths: list[int], tensors: Mapping[str, Tensor], path: Path) -> HeatmapNet:
-    net = build_network(kind, tuple(widths))
-    own = {name.removeprefix(f"{kind}."): one for name, one in tensors.items() if name.startswith(f"{kind}.")}
+def restored(name: str, net: Net, tensors: Mapping[str, Tensor], path: Path) -> Net:
+    """A network with its tensors of a file, in evaluation mode; WeightsError where they do not fit."""
+    own = {part.removeprefix(f"{name}."): one for part, one in tensors.items() if part.startswith(f"{name}.")}
     try:
         net.load_state_dict({n: one.float() if one.is_floating_point() else one for n, one in own.items()})
     except RuntimeError as error:
         last = str(error).splitlines()[-1].strip()
-        raise WeightsError(f"the {kind} network does not fit: {last}", where=path) from None
+        raise WeightsError(f"the {name} network does not fit: {last}", where=path) from None
     return net.eval().requires_grad_(False)
 
 

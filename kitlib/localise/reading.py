@@ -58,13 +58,15 @@ class Maps:
 Reader = Callable[[nn.Module, Stack, np.ndarray, Kind], Maps]
 
 
-def read_maps(network: nn.Module, stack: Stack, indices: np.ndarray, kind: Kind) -> Maps:
-    """Maps of slices of a stack, all in one batch."""
+def read_maps(
+    network: nn.Module, stack: Stack, indices: np.ndarray, kind: Kind, *, threads: int | None = None
+) -> Maps:
+    """Maps of slices of a stack, all in one batch; on all cores unless `threads` says less."""
     found = upright(stack, kind)
     images = torch.from_numpy(np.nan_to_num(found.pixels[indices].astype(np.float32)))
     half = half_precision()
     with (
-        torch_threads(cores()),
+        torch_threads(threads or cores()),
         torch.inference_mode(),
         torch.autocast(device().type, dtype=half, enabled=half is not None),
     ):

@@ -40,10 +40,16 @@ class Spine:
     places_mm: np.ndarray  # (7, 3), NaN where not seen
     mass: np.ndarray  # (7,) chance that a canal point lies there, 0 where not seen
     log_odds: float  # of the count against one level off
+    transitional: float = 0.0  # chance of a transitional vertebra, as far as the junction was looked at
 
     @property
     def confidence(self) -> float:
-        """Chance that the levels are counted right; low where the sacrum, their one landmark, is not seen."""
+        """Chance that the levels are counted right: in a transitional spine at worst every other time."""
+        return self.counted * (1 - self.transitional / 2)
+
+    @property
+    def counted(self) -> float:
+        """The same were nothing transitional; low where the sacrum, their one landmark, is not seen."""
         chance = float(1 / (1 + np.exp(-(self.log_odds - ODDS_CENTRE) / ODDS_SCALE)))
         return chance if self.mass[-2:].any() else min(chance, WITHOUT_SACRUM)
 

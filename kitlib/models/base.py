@@ -5,6 +5,7 @@ underscored methods and is registered under its name; the checks here and the co
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import ClassVar, Self
@@ -15,7 +16,7 @@ import pandas as pd
 from kitlib.artefacts import Provenance, load_json, save_json
 from kitlib.competition.priors import Prior
 from kitlib.embed.features import Features
-from kitlib.errors import ModelError
+from kitlib.errors import ModelError, UsageError
 from kitlib.terms import CELL_NAMES, CELLS, EMPTY, SEVERITIES
 
 MODEL_FILE = "model.json"
@@ -32,9 +33,13 @@ class Model(ABC):
     def __post_init__(self) -> None:
         self.prior = np.full((len(CELLS), len(SEVERITIES)), np.nan)  # NaN until fitted
         self.curve = pd.DataFrame(columns=list(CURVE_COLUMNS))
+        self.notes: list[str] = []  # what a user should know of the fit: where it did not go as asked
 
     def fit(self, features: Features, labels: np.ndarray, *, seed: int) -> Self:
-        """Fit on studies with labels (n, 25); EMPTY cells are not fitted on. Inputs are left as they are."""
+        """Fit on studies with labels (n, 25); EMPTY cells are not fitted on. Inputs are left as they are.
+
+        ModelError if labels do not belong to the studies, none is known, or an embedding is not finite.
+        """
         labels = np.asarray(labels)
         if labels.shape != (len(features), len(CELLS)):
             raise ModelError(
@@ -44,25 +49,33 @@ class Model(ABC):
             )
         if (labels == EMPTY).all():
             raise ModelError("no labelled cell to fit on", where=self.name, hint="Give it labelled studies.")
+        _refuse_nan(features, self.name)
         self.prior = Prior.fit(pd.DataFrame(labels, columns=list(CELL_NAMES))).probabilities
+        self.notes = []
         self._fit(features, labels, seed)
         return self
 
     def predict(self, features: Features) -> np.ndarray:
-        """Probabilities (n, 25, 3), float64: finite, and each cell's sum to one."""
+        """Probabilities (n, 25, 3), float64: finite, and each cell's sum to one.
+
+        ModelError if the model is not fitted or an embedding is not finite: NaN is a fault of whatever made
+        it, and a filled-in value would hide that. Metadata may hold NaN.
+        """
         if not np.isfinite(self.prior).all():
             raise ModelError("the model is not fitted", where=self.name, hint="Call fit or load first.")
         if not len(features):
             return np.empty((0, *self.prior.shape))
+        _refuse_nan(features, self.name)
         probabilities = np.asarray(self._predict(features), dtype=np.float64)
         if not np.isfinite(probabilities).all():
-            raise ModelError("the model predicts NaN", where=self.name, hint="Its features may hold NaN.")
+            raise ModelError("the model predicts NaN", where=self.name, hint="Lower its learning rate.")
         return probabilities / probabilities.sum(axis=-1, keepdims=True)
 
     def save(self, folder: Path, provenance: Provenance) -> None:
         """Save the model into a folder; `model.json`, which names and completes it, is written last."""
         self._save(Path(folder), provenance)
         content = {"model": self.name, "parameters": asdict(self), "prior": self.prior.tolist()}
+        content["notes"] = self.notes
         save_json(Path(folder) / MODEL_FILE, content, provenance)
 
     @classmethod
@@ -77,8 +90,14 @@ class Model(ABC):
             )
         model = cls(**content["parameters"])
         model.prior = np.array(content["prior"])
+        model.notes = content.get("notes", [])  # absent in models of version 0.1
         model._load(Path(folder))
         return model
+
+    def note(self, text: str) -> None:
+        """Keep a note of the fit, once."""
+        if text and text not in self.notes:
+            self.notes.append(text)
 
     @abstractmethod
     def _fit(self, features: Features, labels: np.ndarray, seed: int) -> None: ...
@@ -103,3 +122,20 @@ def embedding_width(features: Features, expected: int | None = None) -> int:
             hint="Use one backbone, the one that the model was fitted with.",
         )
     return expected or (widths.pop() if widths else 1)
+
+
+def check_choice(place: str, value: str, choices: Iterable[str]) -> None:
+    """UsageError if a parameter's value is none of its choices."""
+    if value not in (known := list(choices)):
+        raise UsageError(f"unknown value {value!r}", where=place, hint=f"Known: {', '.join(known)}.")
+
+
+def _refuse_nan(features: Features, model: str) -> None:
+    for sequence, studies in features.tokens.items():
+        for study_id, tokens in zip(features.study_ids, studies):
+            if not np.isfinite(tokens.kept).all():
+                raise ModelError(
+                    f"embeddings of study {study_id}, {sequence}, are not finite",
+                    where=model,
+                    hint="Embed the study again, or leave it out.",
+                )

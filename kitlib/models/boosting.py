@@ -14,7 +14,7 @@ from kitlib.embed.features import Features
 from kitlib.models.base import CURVE_COLUMNS, Model
 from kitlib.models.cell_table import CellTable
 from kitlib.models.inner import inner_splits
-from kitlib.models.sampling import check_sampling, resample
+from kitlib.models.sampling import Sampler, check_sampling
 from kitlib.models.softmax import softmax
 from kitlib.terms import EMPTY, SEVERITIES, SEVERITY_WEIGHTS
 
@@ -88,7 +88,9 @@ class LightGBMModel(Model):
         held_out: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> tuple[lightgbm.Booster, pd.DataFrame]:
         """A booster and its curve; rows (n, cells, columns), labels (n, cells) with EMPTY."""
-        train = _dataset(*resample(*_labelled(rows, labels), self.sampling, seed=seed))
+        sampler = Sampler(self.sampling, seed)
+        train = _dataset(*sampler.fit_resample(*_labelled(rows, labels)))
+        self.note(sampler.note_)
         sets, names = [train], ["train_loss"]
         if held_out:
             sets, names = [train, _dataset(*_labelled(*held_out), train)], ["train_loss", "valid_loss"]

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from imblearn.over_sampling import SMOTE, SVMSMOTE
 from imblearn.under_sampling import RandomUnderSampler
+from sklearn.base import BaseEstimator
 
 from kitlib.errors import UsageError
 
@@ -13,8 +14,7 @@ NEIGHBOURS = 5
 UNDERSAMPLED_SHARE = 0.33
 """What under-sampling leaves of the commonest class."""
 
-SAMPLERS: dict[str, Callable[[np.ndarray, int], Any]] = {
-    "none": lambda *_: None,
+STEPS: dict[str, Callable[[np.ndarray, int], Any]] = {
     "smote": lambda counts, seed: SMOTE(k_neighbors=_neighbours(counts), random_state=seed),
     "svm_smote": lambda counts, seed: SVMSMOTE(
         k_neighbors=_neighbours(counts),
@@ -25,6 +25,15 @@ SAMPLERS: dict[str, Callable[[np.ndarray, int], Any]] = {
         sampling_strategy={int(counts.argmax()): _kept(counts)}, random_state=seed
     ),
 }
+SAMPLERS: dict[str, tuple[str, ...]] = {
+    "none": (),
+    "smote": ("smote",),
+    "svm_smote": ("svm_smote",),
+    "undersample": ("undersample",),
+    # In this order: after SMOTE no class is the majority, and a third of one would make it the rarest.
+    "smote_undersample": ("undersample", "smote"),
+}
+"""The steps of each way of sampling."""
 
 
 def check_sampling(name: str) -> None:
@@ -33,27 +42,37 @@ def check_sampling(name: str) -> None:
         raise UsageError(f"unknown sampling {name!r}", hint=f"Known: {', '.join(SAMPLERS)}.")
 
 
-def resample(
-    rows: np.ndarray, severities: np.ndarray, name: str, *, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Rows (n, columns) and severities (n,) of a training set after sampling.
+class Sampler(BaseEstimator):
+    """A step of an imbalanced-learn pipeline, which samples where the pipeline is fitted and nowhere else.
 
     Over-sampling interpolates between neighbours: severities with one example are left as they are.
     """
-    check_sampling(name)
-    counts = np.bincount(severities)
-    several = counts[severities] > 1
-    if name == "none" or len(np.unique(severities[several])) < 2:
-        return rows, severities
-    counts = np.bincount(severities[several])
-    try:
-        sampled, codes = SAMPLERS[name](counts, seed).fit_resample(rows[several], severities[several])
-    except ValueError:
-        if name != "svm_smote":
-            raise
-        # It refuses a class whose support vectors all lie among other classes: plain SMOTE takes it.
-        sampled, codes = SAMPLERS["smote"](counts, seed).fit_resample(rows[several], severities[several])
-    return np.concatenate([sampled, rows[~several]]), np.concatenate([codes, severities[~several]])
+
+    def __init__(self, name: str = "none", seed: int = 0) -> None:
+        self.name, self.seed = name, seed
+
+    def fit_resample(self, rows: np.ndarray, severities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Rows (n, columns) and severities (n,) of a training set after sampling; sets `note_`."""
+        check_sampling(self.name)
+        self.note_ = ""
+        several = np.bincount(severities)[severities] > 1
+        if not SAMPLERS[self.name] or len(np.unique(severities[several])) < 2:
+            return rows, severities
+        sampled, codes = rows[several], severities[several]
+        for step in SAMPLERS[self.name]:
+            sampled, codes = self._step(step, sampled, codes)
+        return np.concatenate([sampled, rows[~several]]), np.concatenate([codes, severities[~several]])
+
+    def _step(self, step: str, rows: np.ndarray, severities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        counts = np.bincount(severities)
+        try:
+            return STEPS[step](counts, self.seed).fit_resample(rows, severities)
+        except ValueError:
+            if step != "svm_smote":
+                raise
+            # It refuses a class whose support vectors all lie among other classes: plain SMOTE takes it.
+            self.note_ = "SMOTE stands in for SVM-SMOTE, which refused a class amid the others"
+            return self._step("smote", rows, severities)
 
 
 def _neighbours(counts: np.ndarray) -> int:

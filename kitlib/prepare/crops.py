@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -90,6 +91,7 @@ def crop_landmarks(
     ledger: Ledger,
     *,
     frames: Mapping[str, np.ndarray] | None = None,
+    study_id: int | None = None,
     slices: int = SLICES[0],
     px_mm: float = PX_MM,
 ) -> list[Crop]:
@@ -108,14 +110,15 @@ def crop_landmarks(
         else:
             crops.append(crop)
     if missing:
-        ledger.add(Fault("crop.missing", "no crop", detail=f"no slice shows {', '.join(missing)}"))
+        detail = f"no slice shows {', '.join(missing)}"
+        ledger.add(Fault("crop.missing", "no crop", study_id, detail=detail))
     return crops
 
 
-def save_crops(path: Path, crops: Sequence[Crop], provenance: Provenance) -> None:
-    """Save a set of crops, all uint8 or all float32, as one array with geometry and landmarks beside it."""
+def save_crops(path: Path, crops: Sequence[Crop], provenance: Provenance, **facts: Any) -> None:
+    """Save crops, all uint8 or all float32, as one array with geometry, landmarks and `facts` beside it."""
     flat = np.concatenate([*(crop.stack.pixels.reshape(-1) for crop in crops), np.empty(0, np.uint8)])
-    facts = [
+    cuts = [
         {
             "landmark": list(crop.landmark),
             "shape": crop.stack.pixels.shape,
@@ -124,7 +127,7 @@ def save_crops(path: Path, crops: Sequence[Crop], provenance: Provenance) -> Non
         }
         for crop in crops
     ]
-    save_array(path, flat, provenance, crops=facts)
+    save_array(path, flat, provenance, crops=cuts, **facts)
 
 
 def load_crops(path: Path) -> list[Crop]:

@@ -8,7 +8,7 @@ import pandas as pd
 from kitlib.report.style import INK, Picture
 
 STYLE = f"""
-body {{ max-width: 66rem; margin: 0 auto; padding: 2.5rem 1.5rem 4rem; background: #fff; color: {INK};
+body {{ margin: 0 auto; padding: 2.5rem 1.5rem 4rem; background: #fff; color: {INK};
        font: 16px/1.55 system-ui, "Segoe UI", "Helvetica Neue", Arial, sans-serif; }}
 h1 {{ font-size: 1.9rem; line-height: 1.2; margin: 0 0 .8rem; }}
 h2 {{ font-size: 1.3rem; margin: 2.8rem 0 .6rem; padding-top: .9rem; border-top: 1px solid #d9dee2; }}
@@ -28,7 +28,7 @@ summary {{ cursor: pointer; color: #0072b2; }}
 """
 
 
-def page(title: str, lead: str, sections: dict[str, list[str]]) -> str:
+def page(title: str, lead: str, sections: dict[str, list[str]], *, width_rem: int = 66) -> str:
     """The whole page; `sections` holds, by heading, parts made by the functions below."""
     links = "".join(f'<a href="#{_anchor(name)}">{escape(name)}</a> ' for name in sections)
     body = "".join(
@@ -38,7 +38,8 @@ def page(title: str, lead: str, sections: dict[str, list[str]]) -> str:
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{STYLE}</style></head>\n"
+        f"<title>{escape(title)}</title>\n"
+        f"<style>{STYLE}body {{ max-width: {width_rem}rem; }}</style></head>\n"
         f"<body>\n<h1>{escape(title)}</h1>\n{paragraph(lead)}<nav>{links}</nav>\n{body}</body>\n</html>\n"
     )
 

@@ -5,11 +5,18 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from kitlib.report.grid import matrix, written
-from kitlib.report.names import CONDITION_TITLES, LEVEL_TITLES, condition2title
+from kitlib.report.names import CONDITION_TITLES, LEVEL_TITLES, condition2title, group2title
 from kitlib.report.style import EMPTY_COLOUR, QUIET, Picture, empty_figure, look, new_figure, severity2colour
-from kitlib.report.tables import level_correlation, severity_correlation, severity_shares, side_correlation
-from kitlib.terms import CONDITIONS
+from kitlib.report.tables import (
+    level_correlation,
+    severity_correlation,
+    severity_shares,
+    side_correlation,
+    side_level_correlation,
+)
+from kitlib.terms import CONDITIONS, Group
 
+GROUPS_WITH_SIDES: tuple[Group, ...] = ("foraminal", "subarticular")
 FEWEST_PERCENT_FOR_TEXT = 3
 
 
@@ -82,5 +89,22 @@ def pair_correlations(labels: pd.DataFrame) -> Picture:
         texts = written(values, ".2f")
         image = matrix(axes, values, rows, columns, texts=texts, cmap="RdBu_r", limits=(-1, 1))
         axes.set_title(title)
+    figure.colorbar(image, ax=figure.axes, shrink=0.8, label="rank correlation")
+    return figure
+
+
+@look
+def side_level_correlations(labels: pd.DataFrame) -> Picture:
+    """Left against right across all levels, a matrix for each condition that has sides."""
+    if len(labels) < 3:
+        return empty_figure("a correlation needs three studies or more")
+    correlations = severity_correlation(labels)
+    figure = new_figure(9.5, 4)
+    for axes, group in zip(figure.subplots(1, len(GROUPS_WITH_SIDES)), GROUPS_WITH_SIDES):
+        table = side_level_correlation(correlations, group)
+        values, rows, columns = table.to_numpy(), list(table.index), list(table.columns)
+        texts = written(values, ".2f")
+        image = matrix(axes, values, rows, columns, texts=texts, cmap="RdBu_r", limits=(-1, 1))
+        axes.set(title=group2title[group], xlabel="right side", ylabel="left side")
     figure.colorbar(image, ax=figure.axes, shrink=0.8, label="rank correlation")
     return figure

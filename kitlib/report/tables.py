@@ -15,9 +15,12 @@ from kitlib.terms import (
     LEVELS,
     SEQUENCES,
     SEVERITIES,
+    Group,
     condition2text,
     level2text,
 )
+
+SIDES = ("left", "right")
 
 
 def severity_shares(labels: pd.DataFrame) -> pd.DataFrame:
@@ -46,6 +49,15 @@ def side_correlation(correlation: pd.DataFrame) -> pd.DataFrame:
         left = right.replace("right_", "left_")
         rows[condition2text[right][6:]] = [correlation.at[f"{left}_{lv}", f"{right}_{lv}"] for lv in LEVELS]
     return pd.DataFrame.from_dict(rows, orient="index", columns=[level2text[level] for level in LEVELS])
+
+
+def side_level_correlation(correlation: pd.DataFrame, group: Group) -> pd.DataFrame:
+    """The left side's levels (rows) against the right side's (columns) of a condition group with sides."""
+    left, right = (
+        [cell.name for cell in CELLS if (cell.group, cell.side) == (group, side)] for side in SIDES
+    )
+    texts = [level2text[level] for level in LEVELS]
+    return pd.DataFrame(correlation.loc[left, right].to_numpy(), texts, texts)
 
 
 def level_correlation(correlation: pd.DataFrame) -> pd.DataFrame:

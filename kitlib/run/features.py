@@ -1,16 +1,27 @@
-"""Features of studies for the notebooks: from the store, or embedded again where a session has lost it."""
+"""Features of studies: from the store, or embedded again where a session has lost it."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
 
-from kitlib.artefacts import load_json, load_table
-from kitlib.embed.backbone import load_backbone
+import pandas as pd
+
+from kitlib.artefacts import fingerprint, load_json, load_table
+from kitlib.competition.root import Competition
+from kitlib.embed.backbone import Backbone, load_backbone
 from kitlib.embed.engine import embed_series
 from kitlib.embed.features import Features
 from kitlib.embed.store import EmbeddingSpec, EmbeddingStore
 from kitlib.errors import ArtefactError
+from kitlib.prepare.tabular import study_metadata
 from kitlib.prepare.volumes import VolumeCache
+from kitlib.run.data import resolve_cache
 from kitlib.run.predictor import embedding_spec
+from kitlib.run.profiles import Profile
 from kitlib.run.settings import Settings
+
+VOLUMES, STORE = Path("02_preprocessing", "volumes"), Path("03_embeddings", "store")
+"""Where notebooks and grid keep prepared volumes and embeddings, under the folder of caches."""
 
 
 def volume_cache(settings: Settings) -> VolumeCache:
@@ -18,11 +29,8 @@ def volume_cache(settings: Settings) -> VolumeCache:
 
     Nothing is to be made after 02_preprocessing, everything in a later Kaggle session: caches are not kept.
     """
-    folder = settings.cache("02_preprocessing") / "volumes"
-    cache = VolumeCache(folder, longest_px=settings.profile.longest_px)
     series = load_table(settings.need("02_preprocessing", "series.parquet"))
-    cache.build(series, workers=settings.profile.workers)
-    return cache
+    return _built(resolve_cache(settings.work_dir), series, settings.profile)
 
 
 def embedded_features(settings: Settings, study_ids: Iterable[int], grey: str) -> Features:
@@ -46,3 +54,47 @@ def embedded_features(settings: Settings, study_ids: Iterable[int], grey: str) -
             )
         embed_series(store, backbone, cache, series, batch=profile.embed_batch)
     return store.features(study_ids, series, metadata)
+
+
+@dataclass(frozen=True, eq=False)
+class Described:
+    """Features of all training studies, what they were made from in sixteen digits, and the weights used."""
+
+    features: Features
+    digest: str
+    weights: str
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingStudies:
+    """The training studies of a competition without the notebooks: their tables and prepared volumes."""
+
+    labels: pd.DataFrame
+    series: pd.DataFrame
+    metadata: pd.DataFrame
+    volumes: VolumeCache
+    store: Path
+
+    @classmethod
+    def prepared(cls, competition: Competition, profile: Profile, work: Path) -> "TrainingStudies":
+        """Read what is not read yet, into the same folders as the notebooks do."""
+        labels, series = competition.train_labels(), competition.series("train")
+        volumes = _built(resolve_cache(work), series, profile)
+        metadata = study_metadata(labels.index, series, volumes.stacks)
+        return cls(labels, series, metadata, volumes, resolve_cache(work) / STORE)
+
+    def described(self, backbone: Backbone, grey: str, *, batch: int) -> Described:
+        """Embed what is not embedded yet, and give the features of all labelled studies."""
+        store = EmbeddingStore(self.store, EmbeddingSpec.of(backbone, grey))
+        embed_series(store, backbone, self.volumes, self.series, batch=batch)
+        keys = self.series[["study_id", "series_id"]].itertuples(index=False, name=None)
+        made_from = [self.volumes.fingerprint(*key) for key in keys]
+        digest = fingerprint(store.spec.folder_name, made_from, self.metadata.to_json())
+        features = store.features(self.labels.index, self.series, self.metadata)
+        return Described(features, digest, f"{backbone.name}: {backbone.source.label}")
+
+
+def _built(caches: Path, series: pd.DataFrame, profile: Profile) -> VolumeCache:
+    cache = VolumeCache(caches / VOLUMES, longest_px=profile.longest_px)
+    cache.build(series, workers=profile.workers)
+    return cache

@@ -10,7 +10,8 @@ import pandas as pd
 
 from kitlib.artefacts import load_json, load_table
 from kitlib.competition.priors import Prior
-from kitlib.embed.backbone import Backbone, load_backbone
+from kitlib.embed.backbone import load_backbone
+from kitlib.embed.base import Backbone
 from kitlib.embed.features import Features, study_tokens
 from kitlib.embed.store import EmbeddingSpec
 from kitlib.ensemble.crossfit import Ensemble

@@ -5,23 +5,22 @@ features and labels of every study with its fold. Anything else is fitted anew.
 """
 
 import hashlib
-import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import joblib
 import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from kitlib.artefacts import Provenance, facts_of, fingerprint, is_complete, load_table, save_table
-from kitlib.competition.submission import to_rows
+from kitlib.artefacts import Provenance, fingerprint, load_table, save_table
 from kitlib.embed.features import Features
 from kitlib.errors import ModelError
 from kitlib.models.base import CURVE_COLUMNS
 from kitlib.terms import CELL_NAMES
-from kitlib.training.experiments import Experiment
-
-OOF_FILE, CURVE_FILE = "oof.parquet", "curve.parquet"
+from kitlib.training.experiment import Experiment
+from kitlib.training.fold import CURVE_FILE, OOF_FILE, FoldTask, Sides, run_fold
 
 
 def run_experiment(
@@ -40,38 +39,62 @@ def run_experiment(
     `labels` (as Competition.train_labels) and `folds` (study_id to fold) are joined to the features on
     study_id. The table has the index row_id, the columns PROBABILITIES, `model` (the experiment) and `fold`.
     """
-    codes, fold_of = _aligned(features, labels, folds)
-    folder = Path(out) / experiment.name
-    made_from = fingerprint(
-        experiment.model,
-        dict(experiment.parameters),
-        seed,
-        features_digest(features),
-        codes.tolist(),
-        fold_of.tolist(),
-    )
-    numbers = np.unique(fold_of).tolist()
-    done = [k for k in numbers if _is_done(fold_folder(folder, k), made_from)]
-    tasks = (
-        joblib.delayed(_run_fold)(
-            experiment, features, codes, fold_of == k, fold_folder(folder, k), k, seed, made_from
-        )
-        for k in numbers
-        if k not in done
+    codes, fold_of = aligned(features, labels, folds)
+    tasks = fold_tasks(experiment, features_digest(features), codes, fold_of, out, seed=seed)
+    todo = [task for task in tasks if not task.is_done]
+    runs = (
+        joblib.delayed(run_fold)(task, Sides.of(features, codes, fold_of == task.fold, experiment))
+        for task in todo
     )
     bar = tqdm(
-        total=len(numbers),
-        initial=len(done),
+        total=len(tasks),
+        initial=len(tasks) - len(todo),
         desc=experiment.name,
         unit="fold",
         mininterval=1,
         disable=not progress,
     )
     with bar:
-        for _ in joblib.Parallel(n_jobs=workers, return_as="generator_unordered")(tasks):
+        for _ in joblib.Parallel(n_jobs=workers, return_as="generator_unordered")(runs):
             bar.update()
-    oof = pd.concat([load_table(fold_folder(folder, k) / OOF_FILE) for k in numbers])
-    save_table(folder / OOF_FILE, oof, Provenance(experiment.parameters, {"made_from": made_from}, seed))
+    return joined_oof(tasks)
+
+
+def fold_tasks(
+    experiment: Experiment,
+    digest: str,
+    codes: np.ndarray,
+    fold_of: np.ndarray,
+    out: Path,
+    *,
+    seed: int,
+    facts: Mapping[str, Any] | None = None,
+    keep_model: bool = True,
+) -> list[FoldTask]:
+    """A task for each fold; `digest` stands for the features, whose codes are (n, 25) and folds (n,)."""
+    made_from = fingerprint(
+        experiment.model,
+        dict(experiment.parameters),
+        experiment.split,
+        experiment.removals,
+        seed,
+        digest,
+        codes.tolist(),
+        fold_of.tolist(),
+    )
+    folder = Path(out) / experiment.name
+    return [
+        FoldTask(experiment, fold, fold_folder(folder, fold), made_from, seed, facts or {}, keep_model)
+        for fold in np.unique(fold_of).tolist()
+    ]
+
+
+def joined_oof(tasks: list[FoldTask]) -> pd.DataFrame:
+    """The predictions of all folds of one experiment, which are also saved as its own."""
+    oof = pd.concat([load_table(task.folder / OOF_FILE) for task in tasks])
+    first = tasks[0]
+    provenance = Provenance(first.experiment.parameters, {"made_from": first.made_from}, first.seed)
+    save_table(first.folder.parent / OOF_FILE, oof, provenance)
     return oof
 
 
@@ -102,7 +125,7 @@ def features_digest(features: Features) -> str:
     return digest.hexdigest()
 
 
-def _aligned(features: Features, labels: pd.DataFrame, folds: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+def aligned(features: Features, labels: pd.DataFrame, folds: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     """Codes (n, 25) and folds (n,) of the features' studies; ModelError if one of them has none."""
     known = labels.index.intersection(folds.index)
     unknown = set(features.study_ids.tolist()) - set(known)
@@ -114,30 +137,3 @@ def _aligned(features: Features, labels: pd.DataFrame, folds: pd.Series) -> tupl
         )
     codes = labels.loc[features.study_ids, list(CELL_NAMES)].to_numpy(np.int8)
     return codes, folds.loc[features.study_ids].to_numpy()
-
-
-def _is_done(folder: Path, made_from: str) -> bool:
-    return is_complete(folder / OOF_FILE) and facts_of(folder / OOF_FILE).get("made_from") == made_from
-
-
-def _run_fold(
-    experiment: Experiment,
-    features: Features,
-    codes: np.ndarray,
-    held_out: np.ndarray,
-    folder: Path,
-    fold: int,
-    seed: int,
-    made_from: str,
-) -> None:
-    """Fit on the other folds, save the model and its curve, and last what it says of the studies held out."""
-    provenance = Provenance(dict(experiment.parameters), {"made_from": made_from}, seed)
-    train, judged = np.flatnonzero(~held_out), np.flatnonzero(held_out)
-    started_s = time.perf_counter()
-    model = experiment.build().fit(features.take(train), codes[train], seed=seed)
-    fit_s = time.perf_counter() - started_s
-    model.save(folder, provenance)
-    save_table(folder / CURVE_FILE, model.curve, provenance)
-    oof = to_rows(features.study_ids[judged], model.predict(features.take(judged)))
-    oof = oof.assign(model=experiment.name, fold=fold)
-    save_table(folder / OOF_FILE, oof, provenance, made_from=made_from, fit_s=round(fit_s, 3))

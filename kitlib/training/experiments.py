@@ -1,47 +1,10 @@
-"""Experiments as data: what is fitted, on what, under a name that is also the folder of its results."""
-
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+"""The experiments by name: the kit's first four, and the systems of the seeds."""
 
 from kitlib.errors import UsageError
-from kitlib.models.base import Model
-from kitlib.models.registry import build_model
+from kitlib.training.experiment import Claim, Experiment
+from kitlib.training.seeds import seed_experiments
 
-FOLDER_NAME = re.compile(r"[a-z0-9][a-z0-9_.+-]*")
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """One row of the table of results. UsageError on an unknown model or parameter, before anything runs."""
-
-    name: str
-    family: str
-    model: str
-    parameters: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    grey: str = ""
-    """One of prepare's GREY_OPTIONS; empty takes the profile's."""
-    backbone: str = ""
-    """The timm name of the backbone; empty takes the profile's."""
-    description: str = ""
-
-    def __post_init__(self) -> None:
-        if not FOLDER_NAME.fullmatch(self.name):
-            raise UsageError(
-                f"{self.name!r} cannot name a folder",
-                hint="Use a-z, 0-9 and _ . + -, a letter or digit first.",
-            )
-        self.build()
-
-    def build(self) -> Model:
-        """The unfitted model."""
-        return build_model(self.model, **self.parameters)
-
-    def with_parameters(self, **parameters: Any) -> "Experiment":
-        """The same experiment with some of the model's parameters changed."""
-        return replace(self, parameters={**self.parameters, **parameters})
-
+__all__ = ["EXPERIMENTS", "Claim", "Experiment", "experiment", "experiments", "register"]
 
 EXPERIMENTS: dict[str, Experiment] = {}
 
@@ -86,3 +49,5 @@ register(
 register(
     Experiment("svc", "first", "svc", description="Support vector machines on pooled embeddings and metadata")
 )
+for entry in seed_experiments():
+    register(entry)

@@ -1,6 +1,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from kitlib.artefacts import facts_of, load_json
@@ -62,6 +63,7 @@ def test_a_series_alone_and_an_array_are_said_in_words(study, tmp_path, capsys):
         (["localise", "nowhere"], "no such folder"),
         (["localiser", "train", "--out", "x.safetensors", "--epochs", "0"], "are one or more"),
         (["audit", "--data", "nowhere"], "the folder does not exist"),
+        (["audit", "--data", "nowhere", "--workers", "0"], "workers are one or more"),
     ],
 )
 def test_bad_requests_are_one_line(arguments, message, capsys):
@@ -71,15 +73,43 @@ def test_bad_requests_are_one_line(arguments, message, capsys):
 
 def test_an_audit_of_phantoms_finds_what_is_missing_and_no_more(phantoms, tmp_path, capsys):
     report = tmp_path / "report.json"
-    assert main(["audit", "--data", str(phantoms), "--out", str(report)]) == 0
-    assert "report in" in capsys.readouterr().out
-    findings = load_json(report)["findings"]
-    assert {row["code"] for row in findings} <= {"point.missing"}
+    options = ["--out", str(report), "--no-localiser"]
+    assert main(["audit", "--data", str(phantoms), *options]) == 0
+    out = capsys.readouterr().out
+    assert "the localiser was not asked" in out
+    assert "report in" in out
+    saved = load_json(report)
+    assert {row["code"] for row in saved["findings"]} <= {"point.missing"}
+    assert (saved["localiser_asked"], saved["localiser_sure"]) == (0, 0)
+
+
+@pytest.fixture
+def few_studies(tmp_path):
+    """A folder whose table has a point twice and one beside its image."""
+    root = write_competition(tmp_path / "few", studies=1, seed=6, size="smoke", missing_rate=0)
+    table = pd.read_csv(root / "train_label_coordinates.csv")
+    table.loc[3, "x"] = -50.0
+    pd.concat([table, table.iloc[[8]]]).to_csv(root / "train_label_coordinates.csv", index=False)
+    return root, len(table)
+
+
+def test_what_an_audit_finds_is_dropped_before_fine_tuning(few_studies, tmp_path, monkeypatch, capsys):
+    root, count = few_studies
+    given = {}
+    monkeypatch.setattr("kitlib.localise.samples.make_pool", lambda *_, **__: None)
+    monkeypatch.setattr(
+        "kitlib.localise.learning.finetune", lambda *_, **options: given.update(options) or {}
+    )
+    assert main(["localiser", "train", "--out", str(tmp_path / "x.safetensors"), "--data", str(root)]) == 0
+    assert f"audit: 2 of {count + 1} points dropped, 0 mended; the localiser" in capsys.readouterr().out
+    assert len(given["points"]) == count - 1
+    assert (given["points"]["x"] >= 0).all()
 
 
 def test_a_training_leaves_weights_and_the_command_that_made_them(tmp_path, capsys):
     out = tmp_path / "localiser.safetensors"
     counts = ["--sagittal", "2", "--axial", "2", "--epochs", "1", "--seed", "3"]
-    assert main(["localiser", "train", "--out", str(out), "--pool", str(tmp_path / "pool"), *counts]) == 0
+    junction = ["--junction", "2", "--junction-epochs", "1", "--pool", str(tmp_path / "pool")]
+    assert main(["localiser", "train", "--out", str(out), *counts, *junction]) == 0
     assert "weights in" in capsys.readouterr().out
     assert "--sagittal 2 --axial 2 --epochs 1 --seed 3" in facts_of(out)["command"]

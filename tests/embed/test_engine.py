@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kitlib.embed.backbone import Backbone, load_backbone
+from kitlib.embed.backbone import load_backbone
+from kitlib.embed.base import Backbone
 from kitlib.embed.engine import embed_series, prefetched
 from kitlib.embed.features import study_tokens
 from kitlib.embed.store import EmbeddingSpec, EmbeddingStore

@@ -2,12 +2,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from kitlib.artefacts import Provenance, save_tensors
+from kitlib.embed import slice_course, weights
 from kitlib.embed.backbone import load_backbone
-from kitlib.embed.pretrain import FIRST_STUDY_ID, augmented, epoch_batches, pretrain
+from kitlib.embed.course import augmented
+from kitlib.embed.pretrain import FIRST_STUDY_ID, cached_or_pretrained, pretrain
+from kitlib.embed.slice_course import SliceCourse
 from kitlib.embed.targets import AXIAL_PLACES, FINDINGS, PLACES, Slices, mirrored_findings, study_slices
+from kitlib.embed.volume_course import VolumeCourse, mirrored_cells
+from kitlib.embed.volumes import DEPTH
 from kitlib.phantom.study import PhantomStudy, draw_study
-from kitlib.terms import CELL_NAMES, EMPTY, LEVELS
+from kitlib.terms import CELL_NAMES, CELLS, EMPTY, LEVELS
 
 PX = 32
 
@@ -39,11 +46,7 @@ def test_findings_are_true_severities_of_what_a_slice_shows(study: PhantomStudy,
         assert set(here[:, 11]) - {EMPTY} <= {truth[f"left_subarticular_stenosis_{name}"]}
 
 
-def test_only_axial_slices_are_mirrored_and_mirroring_twice_is_nothing(slices: Slices) -> None:
-    images, mirror = augmented(slices, np.random.default_rng(0))
-    assert images.shape == (len(slices), 3, PX, PX)
-    assert mirror.any()
-    assert not mirror[~np.isin(slices.places, AXIAL_PLACES)].any()
+def test_mirroring_twice_is_nothing_and_swaps_sides() -> None:
     assert np.array_equal(
         np.arange(len(FINDINGS))[mirrored_findings][mirrored_findings], np.arange(len(FINDINGS))
     )
@@ -52,12 +55,54 @@ def test_only_axial_slices_are_mirrored_and_mirroring_twice_is_nothing(slices: S
         "axial right_subarticular_stenosis",
         "axial left_subarticular_stenosis",
     ]
+    assert np.array_equal(np.arange(25)[mirrored_cells][mirrored_cells], np.arange(25))
+    swapped = [CELLS[index] for index in mirrored_cells]
+    assert all(one.level == other.level and one.group == other.group for one, other in zip(CELLS, swapped))
+    assert all(one.side != other.side or one.side is None for one, other in zip(CELLS, swapped))
+
+
+def test_augmented_images_are_grey_values_whose_columns_are_mirrored_on_request() -> None:
+    images = np.zeros((40, 2, PX, PX), np.uint8)
+    images[..., : PX // 4] = 200  # bright on the left
+    grey = augmented(images, np.arange(40) % 2 == 1, np.random.default_rng(0)).numpy()
+    assert grey.shape == images.shape
+    assert grey.min() >= 0
+    assert grey.max() <= 255
+    left, right = grey[..., : PX // 2].mean((1, 2, 3)), grey[..., PX // 2 :].mean((1, 2, 3))
+    assert ((right > left) == (np.arange(40) % 2 == 1)).all()
+
+
+def test_only_axial_slices_are_mirrored(slices: Slices, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[np.ndarray] = []
+    monkeypatch.setattr(
+        slice_course,
+        "augmented",
+        lambda images, mirror, rng: asked.append(mirror) or augmented(images, mirror, rng),
+    )
+    course = SliceCourse()
+    assert course.loss(course.learner("test_resnet", PX), slices, np.random.default_rng(0)).isfinite()
+    assert asked[0].any()
+    assert not asked[0][~np.isin(slices.places, AXIAL_PLACES)].any()
 
 
 def test_an_epoch_shows_every_narrow_slice_once(slices: Slices) -> None:
-    rows = np.concatenate(epoch_batches(slices, np.random.default_rng(0)))
+    rows = np.concatenate(SliceCourse().batches(slices, np.random.default_rng(0)))
     assert len(set(rows)) == len(rows)
     assert set(np.flatnonzero(slices.findings.max(axis=1) > 0)) <= set(rows)
+
+
+def test_volumes_show_the_cells_of_their_sequence(study: PhantomStudy) -> None:
+    volumes = VolumeCourse().examples(study, PX, "middle", 128)
+    assert volumes.images.shape == (sum(len(one.stacks) for one in study.series), DEPTH, PX, PX)
+    sequences = [one.sequence for one in study.series for _ in one.stacks]
+    for findings, openings_mm, sequence in zip(volumes.findings, volumes.openings_mm, sequences):
+        shown = findings != EMPTY
+        groups = {cell.group for cell, here in zip(CELLS, shown) if here}
+        expected = {"Sagittal T1": {"foraminal"}, "Sagittal T2/STIR": {"spinal"}}
+        assert groups <= expected.get(sequence, {"spinal", "subarticular"})
+        assert np.array_equal(shown, np.isfinite(openings_mm))
+        assert np.array_equal(findings[shown], study.severities[shown])
+    assert (volumes.findings != EMPTY).any(axis=0).sum() >= 20
 
 
 def test_pretraining_makes_weights_that_load_and_is_the_same_for_the_same_seed(tmp_path: Path) -> None:
@@ -70,6 +115,40 @@ def test_pretraining_makes_weights_that_load_and_is_the_same_for_the_same_seed(t
         assert set(metrics) == {"place accuracy", "canal", "foramen", "axial canal", "recess"}
         backbone = load_backbone("test_resnet", weights=str(file))
         assert (backbone.input_px, backbone.view, backbone.source.facts["metrics"]) == (PX, "middle", metrics)
-        assert backbone.source.facts["epoch"] == 1
+        assert backbone.source.label == "phantoms, 2 studies x 1 epochs"
+        assert "--backbone test_resnet --input-px 32 --view middle" in backbone.source.facts["command"]
         vectors.append(backbone.embed(np.random.default_rng(0).integers(0, 256, (2, PX, PX), dtype=np.uint8)))
     assert np.array_equal(*vectors)
+
+
+def test_a_volume_network_learns_on_phantoms_too(tmp_path: Path) -> None:
+    pytest.importorskip("monai")
+    file = tmp_path / "a.safetensors"
+    how = {"studies": 2, "epochs": 1, "seed": 5, "input_px": PX, "size": "smoke", "workers": 1}
+    metrics = pretrain(file, backbone="medicalnet_resnet10", **how)
+    assert set(metrics) == {"spinal", "foraminal", "subarticular"}
+    backbone = load_backbone("medicalnet_resnet10", weights=str(file))
+    assert np.isfinite(backbone.embed(np.full((1, DEPTH, PX, PX), 9, np.uint8))).all()
+
+
+def test_weights_are_trained_once_and_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(weights, "online", lambda: False)
+    trainings: list[int] = []
+
+    def train(out: Path, *, studies: int, epochs: int, stop: int = 9, **_: object) -> None:
+        trainings.append(epochs)
+        parameters = {"studies": studies, "epochs": epochs}
+        save_tensors(out, {"x": torch.zeros(1)}, Provenance(parameters), epoch=min(stop, epochs))
+
+    monkeypatch.setattr("kitlib.embed.pretrain.pretrain", train)
+    train(tmp_path / "kitlib/weights/test_resnet.safetensors", studies=3, epochs=4, stop=2)  # was interrupted
+    for _ in range(2):
+        source = cached_or_pretrained("test_resnet", studies=3, epochs=5, seed=1, workers=1)
+        assert (source.kind, source.label) == ("cached", "phantoms, 3 studies x 5 epochs")
+    assert trainings == [4, 5]
+    assert "3 studies x 5 epochs, up to" in capsys.readouterr().out
+    assert cached_or_pretrained("resnet10t", studies=3, epochs=5).kind == "shipped"
+    assert cached_or_pretrained("pixels_32", studies=3, epochs=5).kind == "none"

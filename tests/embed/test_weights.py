@@ -1,3 +1,4 @@
+import tempfile
 import time
 from pathlib import Path
 
@@ -9,15 +10,24 @@ from safetensors.torch import save_file
 from kitlib.artefacts import Provenance, save_tensors
 from kitlib.embed import weights
 from kitlib.embed.backbone import build_network, load_backbone
-from kitlib.embed.weights import find_weights, load_strictly, online, shipped_backbones
+from kitlib.embed.weights import (
+    cache_dir,
+    file_name,
+    find_weights,
+    load_strictly,
+    look_for_weights,
+    online,
+    shipped_backbones,
+)
 from kitlib.errors import ArtefactError, UsageError, WeightsError
 
 SMALL = "test_resnet"  # timm's own for tests, 0.5 M parameters
 
 
 @pytest.fixture(autouse=True)
-def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+def offline(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     monkeypatch.setattr(weights, "online", lambda: False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
 
 
 @pytest.fixture
@@ -46,20 +56,39 @@ def test_attached_files_may_be_named_as_on_the_hub(tmp_path: Path, tensors: dict
     assert find_weights(SMALL, attached_dir=tmp_path).file == file
 
 
-def test_the_hub_comes_before_what_is_shipped(
+def test_the_hub_comes_before_the_cache_and_the_cache_before_what_is_shipped(
     tmp_path: Path, tensors: dict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     downloaded = attach(tmp_path, tensors)
     monkeypatch.setattr(weights, "SHIPPED_DIR", tmp_path)
     assert find_weights(SMALL).kind == "shipped"
+    save_tensors(cache_dir() / file_name(SMALL), tensors, Provenance())
+    assert find_weights(SMALL).kind == "cached"
     monkeypatch.setattr(weights, "_from_hub", lambda _: downloaded)
-    assert find_weights(SMALL).kind == "hub"
+    assert find_weights(SMALL).kind == find_weights(SMALL).label == "hub"
     assert find_weights(SMALL, "shipped").kind == "shipped"
+    assert find_weights(SMALL, "cached").kind == "cached"
+
+
+def test_an_unfinished_file_in_the_cache_is_none(tensors: dict) -> None:
+    attach(cache_dir(), tensors, file_name(SMALL))  # without the sidecar, which is written last
+    assert look_for_weights(SMALL, "cached") is None
+
+
+def test_on_kaggle_the_cache_is_a_temporary_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert cache_dir().parts[-2:] == ("kitlib", "weights")
+    monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Batch")
+    assert cache_dir() == Path(tempfile.gettempdir()) / "kitlib" / "weights"
+
+
+def test_weights_of_the_kit_say_in_a_few_words_what_they_are() -> None:
+    assert find_weights("resnet10t", "shipped").label == "phantoms, 700 studies x 12 epochs"
+    assert find_weights(SMALL, "random").label == "random"
 
 
 def test_without_weights_there_is_an_error_and_never_a_random_network(tmp_path: Path) -> None:
-    for asked in ("auto", "hub", "shipped"):
-        with pytest.raises(WeightsError, match="'random' by that name"):
+    for asked in ("auto", "hub", "cached", "shipped"):
+        with pytest.raises(WeightsError, match=f"pretrain --backbone {SMALL} .*'random' by that name"):
             load_backbone(SMALL, weights=asked, attached_dir=tmp_path)
     assert load_backbone(SMALL, weights="random").source.kind == "random"
 

@@ -54,15 +54,24 @@ def shift_any_levels(landmarks: pd.DataFrame, rng: np.random.Generator, rate: fl
     return _shifted(landmarks, sagittal[sagittal["series_id"].isin(chosen)], rng)
 
 
+def shift_both_levels(landmarks: pd.DataFrame, rng: np.random.Generator, rate: float) -> Injected:
+    """The same for all sagittal series of some studies, in the same direction: they agree with each other."""
+    sagittal = landmarks[landmarks["condition"].map(condition2place) != "recess"]
+    chosen = _some(sagittal["study_id"].unique().tolist(), rng, rate)
+    return _shifted(landmarks, sagittal[sagittal["study_id"].isin(chosen)], rng, together="study_id")
+
+
 def _some(ids: list[int], rng: np.random.Generator, rate: float) -> list[int]:
     return [one for one in ids if rng.random() < rate]
 
 
-def _shifted(landmarks: pd.DataFrame, chosen: pd.DataFrame, rng: np.random.Generator) -> Injected:
+def _shifted(
+    landmarks: pd.DataFrame, chosen: pd.DataFrame, rng: np.random.Generator, together: str = "series_id"
+) -> Injected:
     shifted, spot = landmarks.copy(), ["instance_number", "x", "y"]
-    for _, rows in chosen.groupby("series_id"):
+    for _, rows in chosen.groupby(together):
         way = rng.choice([-1, 1])
-        for _, line in rows.groupby("condition"):
+        for _, line in rows.groupby(["series_id", "condition"]):
             rank = line["level"].map(LEVELS.index)
             line = line.loc[(rank * way).sort_values().index]
             spots = line[spot].to_numpy(float)

@@ -172,7 +172,7 @@ def test_a_point_without_counterpart_is_held_against_the_other_levels(tables: Ta
 
 
 def test_a_localiser_that_found_other_levels_only_says_nothing(tables: Tables) -> None:
-    assert audited(tables, located={7: {"t12_l1": np.zeros(3)}}).empty
+    assert audited(tables, locate=lambda _: {7: {"t12_l1": np.zeros(3)}}).empty
 
 
 def test_sides_in_two_series_cross_in_pixels_but_not_in_millimetres(tables: Tables) -> None:
@@ -211,7 +211,7 @@ def test_without_a_third_series_both_are_doubted_unless_a_localiser_decides(tabl
     assert set(doubted["series_id"]) == {SAGITTAL_T1_ID, SAGITTAL_T2_ID}
     assert set(doubted["action"]) == {"drop"}
     canal = {level: np.array([0, 0, z]) for level, z in LEVEL_Z_MM.items()}
-    report = audited(tables, points, located={7: canal})
+    report = audited(tables, points, locate=lambda studies: dict.fromkeys(studies, canal))
     assert set(report.loc[report["code"].str.startswith("level"), "series_id"]) == {SAGITTAL_T1_ID}
 
 
@@ -219,8 +219,31 @@ def test_a_localiser_tells_the_axial_series_from_two_that_are_both_off(tables: T
     points = lowered(tables.landmarks, tables.landmarks["series_id"] != AXIAL_ID)
     assert set(audited(tables, points)["series_id"]) == {AXIAL_ID}  # a majority is all there is
     canal = {level: np.array([0, 0, z]) for level, z in LEVEL_Z_MM.items()}
-    report = audited(tables, points, located={7: canal})
+    report = audited(tables, points, locate=lambda studies: dict.fromkeys(studies, canal))
     assert set(report["series_id"]) == {SAGITTAL_T1_ID, SAGITTAL_T2_ID}
+
+
+def test_a_localiser_is_asked_only_where_series_differ_or_are_too_few(tables: Tables) -> None:
+    asked = []
+
+    def locate(studies: list[int]) -> dict:
+        asked.extend(studies)
+        return {}
+
+    audited(tables, locate=locate)
+    assert asked == []
+    audited(tables, tables.landmarks[tables.landmarks["series_id"] != AXIAL_ID], locate=locate)
+    audited(tables, lowered(tables.landmarks, tables.landmarks["series_id"] == SAGITTAL_T1_ID), locate=locate)
+    assert asked == [7, 7]
+
+
+def test_two_series_that_are_off_together_are_outvoted_by_a_localiser(tables: Tables) -> None:
+    points = tables.landmarks[tables.landmarks["series_id"] != AXIAL_ID]
+    points, injected = defects.shift_both_levels(points, np.random.default_rng(0), 1.0)
+    canal = {level: np.array([0, 0, z]) for level, z in LEVEL_Z_MM.items()}
+    report = audited(tables, points, locate=lambda studies: dict.fromkeys(studies, canal))
+    assert defects.sources(report[report["code"] == "level.off_by_one"]) == injected
+    assert not set(audited(tables, points)["code"]) & {"level.off_by_one", "level.disagree"}
 
 
 def test_swapped_sides_still_tell_how_levels_are_named(tables: Tables) -> None:

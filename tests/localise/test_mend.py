@@ -5,7 +5,7 @@ import pytest
 from kitlib.errors import DataError
 from kitlib.localise.audit import audit
 from kitlib.localise.findings import other_side
-from kitlib.localise.mend import mend
+from kitlib.localise.mend import counts, mend
 from kitlib.terms import LEVELS
 from tests.localise.landmark_tables import SAGITTAL_T1_ID, Tables, make_tables
 
@@ -66,3 +66,12 @@ def test_a_report_of_another_table_is_refused() -> None:
     for other in (points[::-1], points[:10]):
         with pytest.raises(DataError, match="not of this landmark table"):
             mend(other, report)
+
+
+def test_what_is_done_to_a_table_is_said_in_words() -> None:
+    tables = make_tables()
+    spoilt = pd.concat([tables.landmarks, tables.landmarks.iloc[[8]]], ignore_index=True)
+    pair = spoilt["condition"].str.contains("subarticular") & (spoilt["level"] == "l4_l5")
+    spoilt.loc[pair, "condition"] = spoilt.loc[pair, "condition"].map(other_side)
+    report = audit(tables.labels, spoilt, tables.series, stacks_of=tables.stacks_of)
+    assert counts(spoilt, report) == "1 of 26 points dropped, 2 mended"

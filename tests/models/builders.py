@@ -6,7 +6,7 @@ import pandas as pd
 from kitlib.embed.features import Features, Tokens
 from kitlib.terms import AXIAL_T2, CELLS, EMPTY, LEVELS, SAGITTAL_T1, SAGITTAL_T2
 
-WIDTH = 12
+WIDTH = 16  # a square: an embedding can also be read as a slice of 4 x 4 pixels
 SEVERITY_SHARES = (0.65, 0.2, 0.15)
 
 

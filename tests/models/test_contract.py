@@ -1,7 +1,12 @@
-"""What every registered model owes: a model gets these tests by being registered."""
+"""What every registered model owes: a model gets these tests by being registered.
+
+One model, or one setting of it, alone: `pytest tests/models/test_contract.py -k "fusion-1.2-cascade"`.
+"""
 
 import copy
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,34 +16,90 @@ from kitlib.artefacts import Provenance
 from kitlib.embed.features import Features, Tokens
 from kitlib.errors import ModelError, UsageError
 from kitlib.models.base import CURVE_COLUMNS, Model
+from kitlib.models.pseudo.model import FILLERS
 from kitlib.models.registry import MODELS, build_model, load_model
 from kitlib.terms import AXIAL_T2, EMPTY, SAGITTAL_T1, SAGITTAL_T2, SEQUENCES
 from tests.models.builders import make_features, make_labels
 
-QUICK = {
+QUICK: dict[str, dict[str, Any]] = {
     "cell_attention": {"members": 2, "epochs": 3, "width": 8},
+    "fusion": {"members": 1, "inner_parts": 1, "epochs": 2, "width": 16},  # nothing held out: it moves
     "lightgbm": {"trees": 5, "components": 4, "inner_parts": 2},
+    "pseudo": {"components": 4, "hidden": 8, "filler_epochs": 2, "inner_parts": 2, "removed_copies": 1},
+    "pooled": {"embedder_epochs": 2, "width": 8, "trees": 2, "bags": 2},
     "svc": {"components": 4, "inner_parts": 2},
+    "vit": {"epochs": 2, "width": 8, "depth": 1, "heads": 1, "grid": 2, "slices": 3},
 }
 """Parameters that make a model fast enough to be fitted in every test."""
 
+SIGNAL: dict[str, dict[str, Any]] = {
+    "pseudo": {"components": 12, "filler_epochs": 30},
+    "cell_attention": {"epochs": 40, "width": 16, "batch": 8, "learning_rate": 4e-3},
+    "fusion": {"inner_parts": 5, "epochs": 25, "batch": 8, "learning_rate": 4e-3},
+    "lightgbm": {"trees": 60, "components": 12},
+    "pooled": {"embedder_epochs": 20, "trees": 20, "bags": 6},
+    "vit": {"epochs": 20, "width": 32, "learning_rate": 4e-3},
+}
+"""Further parameters with which it has time to learn what is planted."""
+
+SETTINGS: dict[str, list[dict[str, Any]]] = {
+    "pooled": [
+        {"classifier": "svc", "sampling": "smote_undersample"},
+        {"classifier": "svc", "pooling": "attention", "sampling": "svm_smote"},
+        {"classifier": "lightgbm", "sampling": "smote"},
+        {"classifier": "xgboost", "pooling": "attention", "width": 0},
+        {"classifier": "bagging"},
+        {"classifier": "networks", "weighted": True},
+    ],
+    "pseudo": [{"filler": filler} for filler in FILLERS],
+    "fusion": [
+        {"architecture": architecture, "head": head}
+        for architecture in ("1.1", "1.2", "2")
+        for head in ("softmax", "cascade")
+    ],
+}
+"""The parameter sets of a model that has several ways to work; each is tested as a model of its own."""
+
+BLIND = ("prior", "random")
+"""Models that look at no embedding."""
+
 LABELS = make_labels(16)
 FEATURES = make_features(LABELS)
-JUDGED = make_features(make_labels(6, seed=1), seed=1)
+JUDGED_LABELS = make_labels(6, seed=1)
+JUDGED = make_features(JUDGED_LABELS, seed=1)
 
 
-def fitted(name: str, features: Features = FEATURES, labels: np.ndarray = LABELS, seed: int = 0) -> Model:
-    return build_model(name, **QUICK.get(name, {})).fit(features, labels, seed=seed)
+@dataclass(frozen=True)
+class Case:
+    """A registered model with one of its SETTINGS."""
+
+    name: str
+    setting: dict[str, Any]
+
+    def __str__(self) -> str:
+        return "-".join([self.name, *map(str, self.setting.values())])
 
 
-@pytest.fixture(scope="module", params=list(MODELS))
-def name(request: pytest.FixtureRequest) -> str:
+CASES = [Case(name, setting) for name in MODELS for setting in SETTINGS.get(name, [{}])]
+
+
+def fitted(case: Case, features: Features = FEATURES, labels: np.ndarray = LABELS, seed: int = 0) -> Model:
+    parameters = {**QUICK.get(case.name, {}), **case.setting}
+    return build_model(case.name, **parameters).fit(features, labels, seed=seed)
+
+
+@pytest.fixture(scope="module", params=CASES, ids=str)
+def case(request: pytest.FixtureRequest) -> Case:
     return request.param
 
 
 @pytest.fixture(scope="module")
-def model(name: str) -> Model:
-    return fitted(name)
+def model(case: Case) -> Model:
+    return fitted(case)
+
+
+def test_settings_are_those_of_registered_models() -> None:
+    assert {*QUICK, *SIGNAL, *SETTINGS, *BLIND} <= set(MODELS)
 
 
 def assert_probabilities(probabilities: np.ndarray, studies: int) -> None:
@@ -82,6 +143,17 @@ def test_nan_in_metadata_is_survived(model: Model) -> None:
     assert_probabilities(model.predict(Features(JUDGED.study_ids, JUDGED.tokens, unknown)), 6)
 
 
+@pytest.mark.parametrize("fault", [np.nan, np.inf])
+def test_embeddings_that_are_not_finite_are_refused_by_study(case: Case, model: Model, fault: float) -> None:
+    """A backbone that gives NaN is broken: no model fills it in, or learns from it."""
+    broken = copy.deepcopy(FEATURES)
+    broken.tokens[SAGITTAL_T2][3].kept[1, 2] = fault
+    with pytest.raises(ModelError, match=f"study {broken.study_ids[3]}, {SAGITTAL_T2}"):
+        fitted(case, broken)
+    with pytest.raises(ModelError, match=f"study {broken.study_ids[3]}, {SAGITTAL_T2}"):
+        model.predict(broken)
+
+
 def test_save_and_load_agree(model: Model, tmp_path: Path) -> None:
     model.save(tmp_path, Provenance(seed=0))
     loaded = load_model(tmp_path)
@@ -101,14 +173,36 @@ def test_nothing_saved_needs_a_pickle(model: Model, tmp_path: Path) -> None:
     }
 
 
-def test_same_seed_same_result(name: str, model: Model) -> None:
-    np.testing.assert_array_equal(fitted(name).predict(JUDGED), model.predict(JUDGED))
+def test_same_seed_same_result(case: Case, model: Model) -> None:
+    np.testing.assert_array_equal(fitted(case).predict(JUDGED), model.predict(JUDGED))
 
 
-def test_inputs_are_unchanged(name: str) -> None:
+def test_no_study_leaks_into_another(case: Case, model: Model) -> None:
+    """A judged study whose features are its labels changes nothing elsewhere, nor in a later fit."""
+    spied, others = 2, [0, 1, 3, 4, 5]
+    before = model.predict(JUDGED)
+    leaking = with_labels_planted(JUDGED, spied, JUDGED_LABELS[spied])
+    after = model.predict(leaking)
+    np.testing.assert_array_equal(after[others], before[others])
+    assert case.name in BLIND or not np.array_equal(after[spied], before[spied])
+    np.testing.assert_array_equal(fitted(case).predict(JUDGED), before)
+
+
+def with_labels_planted(features: Features, row: int, labels: np.ndarray) -> Features:
+    """The features with one study's embeddings and metadata replaced by what its labels say."""
+    tokens = {name: list(studies) for name, studies in features.tokens.items()}
+    for studies in tokens.values():
+        told = np.tile(np.resize(labels, studies[row].width), (len(studies[row]), 1))
+        studies[row] = Tokens(50 * told.astype(np.float32), studies[row].places_mm)
+    metadata = features.metadata.copy()
+    metadata.iloc[row, [0, 1]] = labels.sum()
+    return Features(features.study_ids, tokens, metadata)
+
+
+def test_inputs_are_unchanged(case: Case) -> None:
     features, labels = make_features(LABELS), LABELS.copy()
     before = copy.deepcopy(features)
-    fitted(name, features, labels).predict(features)
+    fitted(case, features, labels).predict(features)
     np.testing.assert_array_equal(labels, LABELS)
     np.testing.assert_array_equal(features.study_ids, before.study_ids)
     pd.testing.assert_frame_equal(features.metadata, before.metadata)
@@ -119,96 +213,90 @@ def test_inputs_are_unchanged(name: str) -> None:
 
 
 @pytest.mark.parametrize("studies", [1, 2, 3])
-def test_a_few_studies_can_be_fitted_on(name: str, studies: int) -> None:
-    model = fitted(name, FEATURES.take(np.arange(studies)), LABELS[:studies])
+def test_a_few_studies_can_be_fitted_on(case: Case, studies: int) -> None:
+    model = fitted(case, FEATURES.take(np.arange(studies)), LABELS[:studies])
     assert_probabilities(model.predict(JUDGED), 6)
 
 
 @pytest.mark.parametrize("severity", [0, 1, 2])
-def test_a_class_may_be_missing_in_training(name: str, severity: int, tmp_path: Path) -> None:
+def test_a_class_may_be_missing_in_training(case: Case, severity: int, tmp_path: Path) -> None:
     labels = np.where(severity == LABELS, EMPTY, LABELS)
-    model = fitted(name, labels=labels)
+    model = fitted(case, labels=labels)
     assert_probabilities(model.predict(JUDGED), 6)
     model.save(tmp_path, Provenance())
     np.testing.assert_allclose(load_model(tmp_path).predict(JUDGED), model.predict(JUDGED), atol=1e-9)
 
 
-def test_one_class_alone_and_a_class_with_one_example_are_survived(name: str) -> None:
+def test_one_class_alone_and_a_class_with_one_example_are_survived(case: Case) -> None:
     labels = np.zeros_like(LABELS)
-    assert_probabilities(fitted(name, labels=labels).predict(JUDGED), 6)
+    assert_probabilities(fitted(case, labels=labels).predict(JUDGED), 6)
     labels[0, :] = 2
-    assert_probabilities(fitted(name, labels=labels).predict(JUDGED), 6)
+    assert_probabilities(fitted(case, labels=labels).predict(JUDGED), 6)
 
 
-def test_a_group_without_labels_keeps_the_prior(name: str) -> None:
+def test_a_group_without_labels_keeps_the_prior(case: Case) -> None:
     labels = LABELS.copy()
     labels[:, :5] = EMPTY
-    assert_probabilities(fitted(name, labels=labels).predict(JUDGED), 6)
+    assert_probabilities(fitted(case, labels=labels).predict(JUDGED), 6)
 
 
-def test_a_sequence_missing_in_all_of_training_is_survived(name: str) -> None:
+def test_a_sequence_missing_in_all_of_training_is_survived(case: Case) -> None:
     missing = {SAGITTAL_T1: [3], SAGITTAL_T2: [4], AXIAL_T2: list(range(16))}
-    model = fitted(name, make_features(LABELS, missing=missing))
+    model = fitted(case, make_features(LABELS, missing=missing))
     assert_probabilities(model.predict(JUDGED), 6)
     everything = {sequence: list(range(16)) for sequence in SEQUENCES}
     assert_probabilities(
-        fitted(name, make_features(LABELS, missing=everything)).predict(FEATURES.take([])), 0
+        fitted(case, make_features(LABELS, missing=everything)).predict(FEATURES.take([])), 0
     )
 
 
-def test_no_labels_are_refused(name: str) -> None:
+def test_no_labels_are_refused(case: Case) -> None:
     with pytest.raises(ModelError, match="no labelled cell"):
-        fitted(name, labels=np.full_like(LABELS, EMPTY))
+        fitted(case, labels=np.full_like(LABELS, EMPTY))
     with pytest.raises(ModelError, match="no labelled cell"):
-        fitted(name, FEATURES.take([]), LABELS[:0])
+        fitted(case, FEATURES.take([]), LABELS[:0])
 
 
-def test_labels_of_other_studies_are_refused(name: str) -> None:
+def test_labels_of_other_studies_are_refused(case: Case) -> None:
     with pytest.raises(ModelError, match="do not belong"):
-        fitted(name, labels=LABELS[:-1])
+        fitted(case, labels=LABELS[:-1])
 
 
-def test_an_unfitted_model_does_not_predict(name: str) -> None:
+def test_an_unfitted_model_does_not_predict(case: Case) -> None:
     with pytest.raises(ModelError, match="not fitted"):
-        build_model(name).predict(JUDGED)
+        build_model(case.name).predict(JUDGED)
 
 
-def test_another_backbones_embeddings_are_refused(name: str, model: Model) -> None:
-    if name == "prior":
-        pytest.skip("the prior looks at no embedding")
+def test_another_backbones_embeddings_are_refused(case: Case, model: Model) -> None:
+    if case.name in BLIND:
+        pytest.skip("looks at no embedding")
     tokens = {sequence: [Tokens(np.zeros((2, 5), np.float32), np.zeros((2, 3)))] for sequence in SEQUENCES}
     with pytest.raises(ModelError, match="width"):
         model.predict(Features(JUDGED.study_ids[:1], tokens, JUDGED.metadata.iloc[:1]))
 
 
-def test_unknown_parameters_are_refused(name: str) -> None:
+def test_unknown_parameters_are_refused(case: Case) -> None:
     with pytest.raises(UsageError, match="unknown parameter 'epoch'"):
-        build_model(name, epoch=3)
+        build_model(case.name, epoch=3)
 
 
 def test_curves_have_the_columns_that_are_plotted(model: Model) -> None:
     assert tuple(model.curve.columns) == CURVE_COLUMNS
 
 
-def test_a_planted_signal_is_found(name: str) -> None:
+def test_a_planted_signal_is_found(case: Case) -> None:
     """With clear signal and enough studies, a model that looks beats the prior on studies it has not seen."""
-    if name == "prior":
-        pytest.skip("the prior looks at no embedding")
+    if case.name in BLIND:
+        pytest.skip("looks at no embedding")
     from kitlib.competition.metric import score_arrays
 
     labels = make_labels(50, seed=5)
     features = make_features(labels, seed=6)
-    quick = {**QUICK.get(name, {}), **SIGNAL.get(name, {})}
+    quick = {**QUICK.get(case.name, {}), **SIGNAL.get(case.name, {}), **case.setting}
     train, judged = np.arange(36), np.arange(36, 50)
-    model = build_model(name, **quick).fit(features.take(train), labels[train], seed=0)
+    model = build_model(case.name, **quick).fit(features.take(train), labels[train], seed=0)
     prior = build_model("prior").fit(features.take(train), labels[train], seed=0)
     scores = [
         score_arrays(labels[judged], one.predict(features.take(judged))).total for one in (model, prior)
     ]
     assert scores[0] < scores[1] - 0.05
-
-
-SIGNAL = {
-    "cell_attention": {"epochs": 40, "width": 16, "batch": 8, "learning_rate": 4e-3},
-    "lightgbm": {"trees": 60, "components": 12},
-}

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from kitlib.errors import UsageError
-from kitlib.models.sampling import SAMPLERS, resample
+from kitlib.models.sampling import SAMPLERS, Sampler
 
 RANDOM = np.random.default_rng(0)
 SEVERITIES = np.repeat([0, 1, 2], [60, 12, 6])
@@ -10,14 +10,14 @@ ROWS = RANDOM.normal(size=(78, 4)) + SEVERITIES[:, None]
 
 
 def sampled_counts(name: str, severities: np.ndarray = SEVERITIES) -> list[int]:
-    rows, codes = resample(ROWS[: len(severities)], severities, name, seed=0)
+    rows, codes = Sampler(name).fit_resample(ROWS[: len(severities)], severities)
     assert len(rows) == len(codes)
     assert np.isfinite(rows).all()
     return np.bincount(codes, minlength=3).tolist()
 
 
 def test_no_sampling_changes_nothing() -> None:
-    rows, codes = resample(ROWS, SEVERITIES, "none", seed=0)
+    rows, codes = Sampler("none").fit_resample(ROWS, SEVERITIES)
     assert rows is ROWS
     assert codes is SEVERITIES
 
@@ -33,6 +33,25 @@ def test_svm_smote_adds_to_the_rare_only() -> None:
     assert counts[2] > 6
 
 
+def test_smote_after_under_sampling_fills_up_to_what_is_left_of_the_commonest() -> None:
+    assert sampled_counts("smote_undersample") == [19, 19, 19]
+
+
+def test_a_stand_in_is_noted_and_no_other_sampling_is() -> None:
+    amid = np.vstack([ROWS[:60], ROWS[:60].mean(axis=0), ROWS[:60].mean(axis=0) + 3])
+    severities = np.repeat([0, 2], [60, 2])
+    notes = {}
+    for name in SAMPLERS:
+        sampler = Sampler(name)
+        sampler.fit_resample(amid, severities)
+        notes[name] = sampler.note_
+    assert "SMOTE stands in" in notes.pop("svm_smote")
+    assert not any(notes.values())
+    sampler = Sampler("svm_smote")
+    sampler.fit_resample(ROWS, SEVERITIES)
+    assert sampler.note_ == ""
+
+
 def test_under_sampling_leaves_a_third_of_the_commonest() -> None:
     assert sampled_counts("undersample") == [19, 12, 6]
 
@@ -46,4 +65,4 @@ def test_small_classes_are_survived(name: str, counts: tuple[int, int, int]) -> 
 
 def test_an_unknown_name_is_refused() -> None:
     with pytest.raises(UsageError, match="unknown sampling"):
-        resample(ROWS, SEVERITIES, "smoat", seed=0)
+        Sampler("smoat").fit_resample(ROWS, SEVERITIES)

@@ -4,7 +4,12 @@ from kitlib.report import labels as figures
 from kitlib.terms import SEVERITIES
 from tests.report.builders import drawn, make_labels
 
-DRAWERS = (figures.prevalence, figures.correlation, figures.pair_correlations)
+DRAWERS = (
+    figures.prevalence,
+    figures.correlation,
+    figures.pair_correlations,
+    figures.side_level_correlations,
+)
 
 
 @pytest.mark.parametrize("draw", DRAWERS)

@@ -37,6 +37,15 @@ def test_correlation_leaves_empty_cells_out_and_constant_ones_undefined():
     assert tables.level_correlation(correlation).shape == (len(CONDITIONS), 4)
 
 
+def test_sides_across_levels_have_the_same_level_on_the_diagonal():
+    correlation = tables.severity_correlation(make_labels(60))
+    across = tables.side_level_correlation(correlation, "subarticular")
+    same_level = tables.side_correlation(correlation).loc["Subarticular Stenosis"]
+    np.testing.assert_array_equal(np.diag(across), same_level)
+    left, right = "left_subarticular_stenosis_l4_l5", "right_subarticular_stenosis_l1_l2"
+    assert across.at["L4/L5", "L1/L2"] == correlation.at[left, right]
+
+
 def test_patterns_count_every_study_once():
     series = pd.DataFrame(
         {

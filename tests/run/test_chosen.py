@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from kitlib.errors import UsageError
-from kitlib.run.chosen import chosen_experiments
+from kitlib.run.chosen import chosen_experiments, grid_experiments
 from kitlib.run.profiles import profile_named
 from kitlib.training import experiments
 from kitlib.training.experiments import Experiment
@@ -39,3 +39,20 @@ def test_an_experiment_of_another_backbone_is_refused(monkeypatch):
     with pytest.raises(UsageError, match="resnet50"):
         chosen_experiments(SMOKE)
     assert chosen_experiments(dataclasses.replace(SMOKE, backbone="resnet50"))[0].backbone == "resnet50"
+
+
+def test_the_grid_keeps_backbones_and_a_models_own_epochs_up_to_the_profiles(monkeypatch):
+    long = Experiment("long", "mine", "cell_attention", {"epochs": 7}, backbone="resnet50", grey="equalised")
+    monkeypatch.setattr(experiments, "EXPERIMENTS", {"long": long})
+    (short,) = grid_experiments(dataclasses.replace(SMOKE, epochs=2), "mine")
+    assert (short.parameters["epochs"], short.backbone, short.grey) == (2, "resnet50", "equalised")
+    (whole,) = grid_experiments(dataclasses.replace(SMOKE, epochs=120), "mine")
+    assert whole.parameters["epochs"] == 7
+
+
+def test_short_profiles_take_the_demo_subset_and_names_take_precedence():
+    demo, bench = profile_named("demo"), profile_named("bench")
+    assert all(entry.demo for entry in grid_experiments(demo, "seeds"))
+    assert len(grid_experiments(bench, "seeds")) == len(experiments.experiments("seeds"))
+    assert [entry.name for entry in grid_experiments(demo, "seeds", ["pseudo_knn"])] == ["pseudo_knn"]
+    assert len(grid_experiments(demo, "first")) == 4  # a family without a subset is run whole

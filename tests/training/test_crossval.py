@@ -16,6 +16,7 @@ from kitlib.terms import CELL_NAMES, PROBABILITIES, row_ids
 from kitlib.training import crossval
 from kitlib.training.crossval import features_digest, fold_folder, learning_curves, run_experiment
 from kitlib.training.experiments import Experiment
+from kitlib.training.fold import FoldTask, Sides
 from kitlib.training.folds import make_folds
 from tests.models.builders import make_features, make_labels
 
@@ -116,13 +117,13 @@ def test_a_fold_made_from_something_else_is_fitted_again(
 
 def count_fits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     fitted: list[int] = []
-    run_fold = crossval._run_fold
+    run_fold = crossval.run_fold
 
-    def counted(*arguments: object) -> None:
-        fitted.append(arguments[5])  # type: ignore[arg-type]
-        run_fold(*arguments)  # type: ignore[arg-type]
+    def counted(task: FoldTask, sides: Sides) -> None:
+        fitted.append(task.fold)
+        run_fold(task, sides)
 
-    monkeypatch.setattr(crossval, "_run_fold", counted)
+    monkeypatch.setattr(crossval, "run_fold", counted)
     return fitted
 
 

@@ -1,9 +1,7 @@
 import numpy as np
 import torch
 
-from kitlib.competition.metric import score_arrays
-from kitlib.models.cell_attention import CellAttentionModel
-from kitlib.models.loop import metric_loss
+from kitlib.models.cell_attention.model import CellAttentionModel
 from kitlib.models.places import cell2side
 from kitlib.terms import AXIAL_T2, CELLS, SAGITTAL_T1, SEQUENCES
 from tests.models.builders import make_features, make_labels
@@ -15,13 +13,6 @@ UNTRAINED = CellAttentionModel(members=2, epochs=0, width=8).fit(FEATURES, LABEL
 
 def test_an_untrained_network_predicts_the_prior() -> None:
     np.testing.assert_allclose(UNTRAINED.predict(FEATURES), np.tile(UNTRAINED.prior, (16, 1, 1)), atol=1e-6)
-
-
-def test_the_loss_is_the_metric() -> None:
-    logits = np.random.default_rng(0).normal(size=(16, 25, 3))
-    expected = score_arrays(LABELS, torch.from_numpy(logits).softmax(-1).numpy()).total
-    loss = metric_loss(torch.from_numpy(logits), torch.from_numpy(LABELS.astype(np.int64)))
-    np.testing.assert_allclose(float(loss), expected, atol=1e-9)
 
 
 def test_attention_starts_where_anatomy_says() -> None:

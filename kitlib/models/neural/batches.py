@@ -1,7 +1,8 @@
 """Features as padded tensors: what neural models eat."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -33,9 +34,12 @@ class TokenReduction:
     60 studies with a planted signal 16 components scored .51 where all 512, standardised, scored .66.
     """
 
+    shrinks: ClassVar[bool] = True
+
     def __init__(self, means: torch.Tensor, axes: torch.Tensor) -> None:
         self.means = means  # (sequences, d)
         self.axes = axes  # (sequences, d, k), scaled: the first component has a deviation of 2
+        self.width = axes.shape[2]
 
     @classmethod
     def fit(cls, features: Features, components: int, *, seed: int) -> "TokenReduction":
@@ -44,7 +48,7 @@ class TokenReduction:
         means = np.zeros((len(SEQUENCES), width), np.float32)
         axes = np.zeros((len(SEQUENCES), width, components), np.float32)
         for sequence, name in enumerate(SEQUENCES):
-            sample = _sample([tokens for tokens in features.tokens[name] if len(tokens)], seed)
+            sample = _sample(features.tokens[name], seed)
             if len(sample) and np.ptp(sample, axis=0).any():
                 pca = PCA(min(components, *sample.shape), random_state=seed).fit(sample)
                 means[sequence] = pca.mean_
@@ -55,12 +59,71 @@ class TokenReduction:
     def transform(self, sequence: int, vectors: np.ndarray) -> torch.Tensor:
         """(n, k) from the embeddings (n, d) of one sequence's slices."""
         if not len(vectors):
-            return torch.zeros(0, self.axes.shape[2])
+            return torch.zeros(0, self.width)
         return (torch.from_numpy(vectors) - self.means[sequence]) @ self.axes[sequence]
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """What `reduction_of` makes this reduction from."""
+        return {"means": self.means, "axes": self.axes}
+
+
+class TokenScale:
+    """All dimensions of the slices, centred, on one scale a sequence: for networks that project them."""
+
+    shrinks: ClassVar[bool] = False
+
+    def __init__(self, means: torch.Tensor, scales: torch.Tensor) -> None:
+        self.means = means  # (sequences, d)
+        self.scales = scales  # (sequences,): one over the deviation of all values, 0 where there is none
+        self.width = means.shape[1]
+
+    @classmethod
+    def fit(cls, features: Features, *, seed: int) -> "TokenScale":
+        """Learn from the training studies; a sequence that they lack is scaled to zeros."""
+        means = torch.zeros(len(SEQUENCES), embedding_width(features))
+        scales = torch.zeros(len(SEQUENCES))
+        for sequence, name in enumerate(SEQUENCES):
+            sample = torch.from_numpy(_sample(features.tokens[name], seed))
+            if len(sample):
+                means[sequence] = sample.mean(0)
+                deviation = (sample - means[sequence]).square().mean().sqrt()
+                scales[sequence] = 1 / deviation if deviation > 0 else 0
+        return cls(means, scales)
+
+    @classmethod
+    def none(cls, width: int) -> "TokenScale":
+        """Leave tokens of this width as they are."""
+        return cls(torch.zeros(len(SEQUENCES), width), torch.ones(len(SEQUENCES)))
+
+    def transform(self, sequence: int, vectors: np.ndarray) -> torch.Tensor:
+        """(n, d) from the embeddings (n, d) of one sequence's slices, which are overwritten."""
+        if not len(vectors):
+            return torch.zeros(0, self.width)
+        centred = torch.from_numpy(vectors).sub_(self.means[sequence])
+        return centred.mul_(self.scales[sequence])
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """What `reduction_of` makes this scale from."""
+        return {"means": self.means, "scales": self.scales}
+
+
+def fit_reduction(features: Features, components: int, *, seed: int) -> TokenReduction | TokenScale:
+    """A PCA to some components; with none, all dimensions on one scale."""
+    if components:
+        return TokenReduction.fit(features, components, seed=seed)
+    return TokenScale.fit(features, seed=seed)
+
+
+def reduction_of(tensors: Mapping[str, torch.Tensor]) -> TokenReduction | TokenScale:
+    """The reduction whose `tensors` these are."""
+    if "axes" in tensors:
+        return TokenReduction(tensors["means"], tensors["axes"])
+    return TokenScale(tensors["means"], tensors["scales"])
 
 
 def _sample(studies: Sequence[Tokens], seed: int) -> np.ndarray:
     """The slices of as many studies, in random order, as make SLICES_OF_PCA of them: (n, d)."""
+    studies = [tokens for tokens in studies if len(tokens)]
     taken: list[np.ndarray] = []
     for study in np.random.default_rng(seed).permutation(len(studies)):
         if sum(map(len, taken)) >= SLICES_OF_PCA:
@@ -70,23 +133,37 @@ def _sample(studies: Sequence[Tokens], seed: int) -> np.ndarray:
 
 
 class StudyTensors:
-    """Reduced tokens of studies with their places, converted once; `batch` pads the studies asked for."""
+    """Reduced tokens of studies with their places; `batch` pads the studies asked for.
 
-    def __init__(self, features: Features, reduction: TokenReduction) -> None:
+    A reduction that shrinks is applied once. Otherwise the tokens stay as they are kept (half precision,
+    perhaps on disk) and are converted batch by batch, so that memory stays flat.
+    """
+
+    def __init__(self, features: Features, reduction: TokenReduction | TokenScale) -> None:
         embedding_width(features, reduction.means.shape[1])
         places = relative_places(features)
-        self.vectors = [
-            [reduction.transform(sequence, tokens.vectors) for tokens in features.tokens[name]]
-            for sequence, name in enumerate(SEQUENCES)
-        ]
+        self.reduction = reduction
+        self.tokens = [features.tokens[name] for name in SEQUENCES]
+        self.reduced: list[list[torch.Tensor]] = []  # empty where the reduction does not shrink
+        if reduction.shrinks:
+            rows = range(len(features))
+            self.reduced = [
+                [self._reduce(sequence, row) for row in rows] for sequence in range(len(SEQUENCES))
+            ]
         self.places = [[torch.from_numpy(study[name]).float() for study in places] for name in SEQUENCES]
+
+    def _reduce(self, sequence: int, row: int) -> torch.Tensor:
+        return self.reduction.transform(sequence, self.tokens[sequence][row].vectors)
+
+    def _vectors(self, sequence: int, row: int) -> torch.Tensor:
+        return self.reduced[sequence][row] if self.reduced else self._reduce(sequence, row)
 
     def batch(self, rows: Sequence[int] | np.ndarray) -> list[View]:
         """The views of some studies, in the order of SEQUENCES, on the accelerator if there is one."""
         return [self._view(sequence, rows) for sequence in range(len(SEQUENCES))]
 
     def _view(self, sequence: int, rows: Sequence[int] | np.ndarray) -> View:
-        vectors = [self.vectors[sequence][row] for row in rows]
+        vectors = [self._vectors(sequence, row) for row in rows]
         lengths = torch.tensor([len(one) for one in vectors])
         padded = pad_sequence(vectors, batch_first=True)
         places = pad_sequence([self.places[sequence][row] for row in rows], batch_first=True)

@@ -8,7 +8,7 @@ The last layer starts at zero on top of the log prior, so an untrained network p
 import torch
 from torch import nn
 
-from kitlib.models.batches import View
+from kitlib.models.neural.batches import View
 from kitlib.models.places import (
     LATERAL_MM,
     LATERAL_SD_MM,
@@ -83,6 +83,10 @@ class CellNetwork(nn.Module):
         seen = torch.cat(contexts, dim=-1) * (1 + self.gate(query))
         hidden = nn.functional.gelu(self.hidden(seen) + query)
         return self.log_prior + self.last(self.drop(hidden))
+
+    def attention(self, views: list[View]) -> list[torch.Tensor]:
+        """For each sequence each cell's weights over slices (B, 25, T)."""
+        return [self.attend(sequence, view, self.query())[1] for sequence, view in enumerate(views)]
 
     def query(self) -> torch.Tensor:
         """The 25 questions (25, width): a condition at a level."""

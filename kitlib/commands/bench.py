@@ -1,0 +1,23 @@
+"""How fast this machine embeds."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kitlib.commands.parsing import Commands
+
+
+def add_bench(commands: "Commands") -> None:
+    """Add the command `bench`."""
+    command = commands.add_parser("bench", help="slices a second of embedding, against the obvious loop")
+    command.add_argument("--backbones", nargs="+", default=["resnet50", "resnet10t"])
+    command.add_argument("--studies", type=int, default=6, help="phantoms of about fifty slices each")
+    command.add_argument("--repeats", type=int, default=3)
+    command.set_defaults(call=_bench)
+
+
+def _bench(arguments: argparse.Namespace) -> None:
+    from kitlib.embed.benchmark import benchmark
+
+    table = benchmark(arguments.backbones, studies=arguments.studies, repeats=arguments.repeats)
+    print(table.to_string(index=False, float_format=lambda value: f"{value:.2f}"))

@@ -1,0 +1,119 @@
+"""Experiments: naming them, running a family of them as a grid, and writing the table of results."""
+
+import argparse
+import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kitlib.errors import StepError, UsageError
+
+TITLE = "Every system of the seeds beside what it claimed"
+
+if TYPE_CHECKING:
+    from kitlib.commands.parsing import Commands
+
+
+def add_experiments(commands: "Commands") -> None:
+    """Add the command `experiments` with its three verbs."""
+    command = commands.add_parser("experiments", help="list, run and tabulate the systems of the seeds")
+    verbs = command.add_subparsers(required=True, metavar="list|run|table")
+    listing = verbs.add_parser("list", help="name the experiments")
+    listing.add_argument("--family", help="first or seeds (default: all)")
+    listing.set_defaults(call=_list)
+    running = verbs.add_parser("run", help="fit what is not fitted yet, on phantoms or a competition folder")
+    running.add_argument("--data", default="", help="competition folder (default: Kaggle's, else phantoms)")
+    running.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these experiments alone")
+    running.add_argument("--workers", type=int, help="processes (default: one a core)")
+    running.add_argument("--keep-models", action="store_true", help="save the fitted models too")
+    running.set_defaults(call=_run)
+    table = verbs.add_parser("table", help="write the table as CSV, Markdown and HTML")
+    table.add_argument("--out", type=Path, help="folder to write into (default: <work>/experiments)")
+    table.set_defaults(call=_table)
+    for verb in (running, table):
+        verb.add_argument("--family", default="seeds")
+        verb.add_argument("--profile", default="demo", help="smoke, demo, bench or kaggle (default: demo)")
+        verb.add_argument("--work", default="", help="folder of results (default: work/<profile>)")
+
+
+def _list(arguments: argparse.Namespace) -> None:
+    from kitlib.run.profiles import known_name
+    from kitlib.training.experiments import experiments
+
+    if arguments.family is not None:
+        known_name(arguments.family, {entry.family for entry in experiments()}, "family")
+    entries = experiments(arguments.family)
+    width = max(len(entry.name) for entry in entries)
+    for entry in entries:
+        marks = [name for name, is_so in (("demo", entry.demo), ("LEAKS", entry.leaks)) if is_so]
+        print(f"{entry.name:{width}}  {entry.family:6} {' '.join(marks):6} {entry.description}")
+    print(f"{len(entries)} experiments, {sum(entry.demo for entry in entries)} of them in the demo subset")
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    from kitlib.run.grid import run_grid
+    from kitlib.run.profiles import profile_named
+
+    if arguments.workers is not None and arguments.workers < 1:
+        raise UsageError("workers are one or more", hint="Leave --workers out for one a core.")
+    outcome = run_grid(
+        profile_named(arguments.profile),
+        arguments.family,
+        data_dir=arguments.data,
+        work_dir=arguments.work,
+        only=arguments.only,
+        workers=arguments.workers,
+        keep_models=arguments.keep_models,
+    )
+    for state, reasons in (("skipped", outcome.skipped), ("failed", outcome.failed)):
+        for name, reason in reasons.items():
+            print(f"{state} {name}: {reason}")
+    print(
+        f"{outcome.cells} fits are done in {outcome.folder}; {len(outcome.failed)} experiments failed, "
+        f"{len(outcome.skipped)} were skipped"
+    )
+
+
+def _table(arguments: argparse.Namespace) -> None:
+    from kitlib.ensemble.results import mark_table, result_table
+    from kitlib.report import experiments as page
+    from kitlib.run.chosen import grid_experiments
+    from kitlib.run.data import resolve_work
+    from kitlib.run.grid import FOLDER
+    from kitlib.run.profiles import profile_named
+    from kitlib.training.outcomes import cases_path
+
+    profile = profile_named(arguments.profile)
+    entries = grid_experiments(profile, arguments.family)
+    folder = resolve_work(profile, arguments.work) / FOLDER
+    if not cases_path(folder, "studies").is_file():
+        raise StepError(
+            "no experiment has been run here",
+            where=folder,
+            hint=f"Run: python -m kitlib experiments run --profile {profile.name}.",
+        )
+    results, marks = result_table(folder, entries), mark_table(folder)
+    tables = {
+        page.HONEST: page.honest_table(results, marks),
+        page.LEAKING: page.leaking_table(results),
+        page.MISSING: page.missing_rows(folder, entries),
+        page.ABSENT: page.absent_table(results),
+    }
+    numbers = {"results": results, "marks": marks, "missing": tables[page.MISSING]}
+    out = arguments.out or folder
+    page.write_tables(
+        out,
+        tables,
+        numbers,
+        page.Page(TITLE, _made(arguments, int(marks["rows"].iloc[0])), page.footnotes(results)),
+    )
+    done, failed = ((results["state"] == state).sum() for state in ("done", "failed"))
+    print(f"{done} of {len(results)} experiments, {failed} failed: table in {out}")
+
+
+def _made(arguments: argparse.Namespace, studies: int) -> str:
+    """When, on how many studies and by which commands the table was made."""
+    options = f"--family {arguments.family} --profile {arguments.profile}"
+    return (
+        f"{studies} studies, {datetime.date.today()}. "
+        f"Made by `python -m kitlib experiments run {options}` and `experiments table {options}`."
+    )

@@ -1,0 +1,52 @@
+"""What every backbone is: something that turns the stacks of a series into tokens."""
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+import torch
+from torch import nn
+
+from kitlib.embed.view import stack_images
+from kitlib.embed.weights import WeightsSource
+from kitlib.machine import cores, device, half_precision, torch_threads
+from kitlib.mri.stack import Stack
+
+
+class Backbone(ABC):
+    """Turns a stack into inputs, and each input into one or more tokens of length `width`.
+
+    Inputs of any stacks may share a batch; the tokens of a stack are those of its inputs, end to end.
+    """
+
+    width: int
+
+    def __init__(self, name: str, source: WeightsSource, input_px: int, view: str) -> None:
+        self.name, self.source, self.input_px, self.view = name, source, input_px, view
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of one input, whatever the stack: a slice unless said otherwise."""
+        return (self.input_px, self.input_px)
+
+    def inputs(self, stack: Stack, grey: str = "greyscale") -> np.ndarray:
+        """What this backbone reads of a prepared stack: (n, *input_shape) uint8; its slices, here."""
+        return stack_images(stack, self.input_px, view=self.view, grey=grey)
+
+    def places_mm(self, stack: Stack) -> np.ndarray:
+        """Patient position of each token of a stack: (n * tokens of an input, 3); slices' centres, here."""
+        return stack.centres_mm
+
+    @abstractmethod
+    def embed(self, inputs: np.ndarray) -> np.ndarray:
+        """Tokens (B * tokens of an input, width) float32 of inputs (B, ...) uint8; none of none."""
+
+
+def run_network(network: nn.Module, images: torch.Tensor) -> np.ndarray:
+    """What a network makes of a batch, as float32, in half precision where that is fast."""
+    half = half_precision()
+    with (
+        torch_threads(cores()),
+        torch.inference_mode(),
+        torch.autocast(device().type, dtype=half, enabled=half is not None),
+    ):
+        return network(images).float().cpu().numpy()

@@ -1,0 +1,102 @@
+"""Slices a second, from DICOM files to stored embeddings, against the loop that one would write first."""
+
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pydicom
+import torch
+
+from kitlib.competition.root import Competition
+from kitlib.embed.backbone import DEFAULT_PX, build_network, load_backbone
+from kitlib.embed.base import Backbone
+from kitlib.embed.engine import embed_series
+from kitlib.embed.slices import IMAGENET_MEAN, IMAGENET_STD
+from kitlib.embed.store import EmbeddingSpec, EmbeddingStore
+from kitlib.machine import cores, torch_threads
+from kitlib.phantom.archive import write_competition
+from kitlib.prepare.volumes import VolumeCache
+
+SEED = 2024
+LONGEST_PX = 320
+BATCH = 32
+
+
+def benchmark(backbones: Sequence[str], *, studies: int, repeats: int, size: str = "demo") -> pd.DataFrame:
+    """A row a backbone: slices a second of the loop and of the kit, medians of `repeats`, and their ratio.
+
+    Both read the same phantoms' files, use all cores, and have random weights of the same network.
+    """
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="kitlib-bench-") as folder:
+        root = Path(folder) / "phantoms"
+        write_competition(root, studies=studies, seed=SEED, size=size, workers=cores())
+        series = Competition(root).series("train")
+        for name in backbones:
+            backbone, network = (
+                load_backbone(name, weights="random", input_px=DEFAULT_PX),
+                build_network(name)[0],
+            )
+            warm_up(backbone, network)
+            for repeat in range(repeats):
+                work = Path(folder) / f"{repeat}-{name.replace('/', '_')}"
+                rows.append({"backbone": name} | one_run(backbone, network, series, work))
+    return summary(pd.DataFrame(rows))
+
+
+def one_run(
+    backbone: Backbone, network: torch.nn.Module, series: pd.DataFrame, work: Path
+) -> dict[str, float]:
+    """Slices, and seconds of the loop, of the kit, and of what of the kit's are spent embedding."""
+    slices, loop_s = timed(lambda: obvious_loop(network, series))
+    cache = VolumeCache(work / "volumes", longest_px=LONGEST_PX)
+    store = EmbeddingStore(work / "store", EmbeddingSpec.of(backbone))
+    _, prepare_s = timed(lambda: cache.build(series))
+    _, embed_s = timed(lambda: embed_series(store, backbone, cache, series, batch=BATCH))
+    return {"slices": slices, "loop_s": loop_s, "kit_s": prepare_s + embed_s, "embed_s": embed_s}
+
+
+def obvious_loop(network: torch.nn.Module, series: pd.DataFrame) -> int:
+    """Read, scale, resize and embed one file after the other in full precision; returns how many."""
+    mean, std = (torch.tensor(values).reshape(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
+    vectors = []
+    with torch.inference_mode(), torch_threads(cores()):
+        for path in (path for folder in series["folder"] for path in sorted(Path(folder).glob("*.dcm"))):
+            pixels = pydicom.dcmread(path).pixel_array.astype(np.float32)
+            grey = (pixels - pixels.min()) / max(float(np.ptp(pixels)), 1.0)
+            image = torch.from_numpy(cv2.resize(grey, (DEFAULT_PX, DEFAULT_PX), interpolation=cv2.INTER_AREA))
+            vectors.append(network(((image.expand(3, -1, -1) - mean) / std)[None])[0].numpy())
+    return len(vectors)
+
+
+def warm_up(backbone: Backbone, network: torch.nn.Module) -> None:
+    """Let both choose their kernels before the clock runs."""
+    network.eval()
+    with torch.inference_mode(), torch_threads(cores()):
+        network(torch.zeros(1, 3, DEFAULT_PX, DEFAULT_PX))
+    backbone.embed(np.zeros((BATCH, DEFAULT_PX, DEFAULT_PX), np.uint8))
+
+
+def timed(call: Callable[[], int | object]) -> tuple[int, float]:
+    """What a call returns, where that is a count, and the seconds it takes."""
+    started_s = time.perf_counter()
+    result = call()
+    return result if isinstance(result, int) else 0, time.perf_counter() - started_s
+
+
+def summary(runs: pd.DataFrame) -> pd.DataFrame:
+    """Medians over repeats as slices a second; the ratio with its smallest and largest value."""
+    ratio = runs["loop_s"] / runs["kit_s"]
+    rates = runs[["backbone", "slices"]].assign(
+        loop_per_s=runs["slices"] / runs["loop_s"],
+        kit_per_s=runs["slices"] / runs["kit_s"],
+        embedding_alone_per_s=runs["slices"] / runs["embed_s"],
+        ratio=ratio,
+    )
+    table = rates.groupby("backbone", sort=False).median()
+    of_backbone = ratio.groupby(runs["backbone"], sort=False)
+    return table.assign(ratio_min=of_backbone.min(), ratio_max=of_backbone.max()).reset_index()

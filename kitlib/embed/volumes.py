@@ -1,0 +1,118 @@
+"""MedicalNet: 3D ResNets over whole stacks, whose tokens are the cells of the last feature map.
+
+Chen, Ma and Zheng: Med3D, transfer learning for 3D medical image analysis (2019); networks of MONAI.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from kitlib.embed.base import Backbone, run_network
+from kitlib.embed.names import MEDICALNET
+from kitlib.embed.view import VIEWS, square_of, stack_images
+from kitlib.embed.weights import WeightsSource
+from kitlib.errors import ExtraMissingError
+from kitlib.machine import device
+from kitlib.mri.stack import Stack
+
+DEPTH = 24
+
+
+class VolumeBackbone(Backbone):
+    """A 3D network in evaluation mode: one volume a stack, one token a cell of its last feature map."""
+
+    def __init__(
+        self, network: nn.Module, name: str, source: WeightsSource, input_px: int, view: str = "whole"
+    ) -> None:
+        super().__init__(name, source, input_px, view)
+        self.network = network.eval().to(device(), memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        map_shape = self._feature_map(np.zeros((1, *self.input_shape), np.uint8)).shape  # (1, d, D', H', W')
+        self.width, self.cells = map_shape[1], map_shape[2:]
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """DEPTH slices."""
+        return (DEPTH, self.input_px, self.input_px)
+
+    def inputs(self, stack: Stack, grey: str = "greyscale") -> np.ndarray:
+        """The stack as one volume (1, DEPTH, px, px) uint8."""
+        return volume(stack_images(stack, self.input_px, view=self.view, grey=grey))[None]
+
+    def places_mm(self, stack: Stack) -> np.ndarray:
+        """Patient position of the centre of each cell: (D' * H' * W', 3)."""
+        side, first = square_of(stack.pixels.shape[1:], VIEWS[self.view].get(stack.plane, 1.0))
+        index, row, col = (
+            (np.arange(count) + 0.5) / count * extent - 0.5 + start
+            for count, extent, start in zip(self.cells, (len(stack), side, side), (0, *first))
+        )
+        return stack.to_patient(*np.meshgrid(index, row, col, indexing="ij")[::-1]).reshape(-1, 3)
+
+    def embed(self, inputs: np.ndarray) -> np.ndarray:
+        """Tokens (B * D' * H' * W', d) float32 of volumes (B, DEPTH, px, px) uint8, one volume at a time."""
+        maps = [self._feature_map(one[None])[0] for one in inputs]
+        return np.concatenate(
+            [np.zeros((0, self.width), np.float32), *(one.reshape(self.width, -1).T for one in maps)]
+        )
+
+    def _feature_map(self, volumes: np.ndarray) -> np.ndarray:
+        return run_network(self.network, volume_input(torch.from_numpy(volumes).to(device())))
+
+
+def volume(slices: np.ndarray) -> np.ndarray:
+    """Slices (N, px, px) uint8, N of at least 1, resampled linearly to (DEPTH, px, px) uint8."""
+    place = ((np.arange(DEPTH) + 0.5) / DEPTH * len(slices) - 0.5).clip(0, len(slices) - 1)
+    below = place.astype(int)
+    above = np.minimum(below + 1, len(slices) - 1)
+    share = (place - below)[:, None, None]
+    return np.rint(slices[below] * (1 - share) + slices[above] * share).astype(np.uint8)
+
+
+def volume_input(volumes: Tensor) -> Tensor:
+    """Volumes (B, D, H, W) of grey values as the network reads them: (B, 1, D, H, W), z-scored one by one.
+
+    As in MedicalNet, mean and deviation are those of what is not black; black becomes the mean, where
+    MedicalNet draws noise.
+    """
+    grey = volumes.float()
+    body = grey > 0
+    count = body.sum((1, 2, 3), keepdim=True).clamp(min=1)
+    mean = grey.sum((1, 2, 3), keepdim=True) / count
+    centred = (grey - mean) * body
+    deviation = (centred.square().sum((1, 2, 3), keepdim=True) / count).sqrt()
+    return (centred / deviation.clamp(min=1e-3))[:, None]
+
+
+def build_volume_network(name: str) -> nn.Module:
+    """The untrained network, up to its last feature map, as MedicalNet publishes its weights.
+
+    ExtraMissingError without MONAI.
+    """
+    try:
+        from monai.networks.nets import resnet  # late: 4 to 6 seconds, and absent on Kaggle
+    except ImportError:
+        raise ExtraMissingError(
+            f"{name} needs MONAI, which is not installed", hint='pip install "kitlib[medicalnet]"'
+        ) from None
+    depth = int(name.removeprefix(MEDICALNET))
+    bias, shortcut = resnet.get_medicalnet_pretrained_resnet_args(depth)
+    network: Any = getattr(resnet, f"resnet{depth}")(
+        spatial_dims=3,
+        n_input_channels=1,
+        num_classes=2,
+        feed_forward=False,
+        conv1_t_stride=2,
+        shortcut_type=shortcut,
+        bias_downsample=bias,
+    )
+    return FeatureMap(network)
+
+
+class FeatureMap(nn.Sequential):
+    """A 3D ResNet without its pooling, with its own keys: (B, 1, D, H, W) to (B, d, D', H', W')."""
+
+    def __init__(self, network: Any) -> None:
+        super().__init__()
+        for name in ("conv1", "bn1", "act", "maxpool", "layer1", "layer2", "layer3", "layer4"):
+            self.add_module(name, getattr(network, name))

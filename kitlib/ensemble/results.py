@@ -1,0 +1,175 @@
+"""The results of a grid as one table: what was measured, beside the marks and what the seeds published."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kitlib.artefacts import facts_of, is_complete, load_table
+from kitlib.competition.measures import per_cell
+from kitlib.competition.metric import score
+from kitlib.competition.submission import to_rows
+from kitlib.ensemble.compare import difference_interval, score_interval
+from kitlib.ensemble.scores import prior_out_of_fold, thirds
+from kitlib.errors import ArtefactError
+from kitlib.terms import CELLS
+from kitlib.training.crossval import fold_folder
+from kitlib.training.experiment import Experiment, Split
+from kitlib.training.fold import OOF_FILE, RECONSTRUCTION_FILE, removed_file
+from kitlib.training.missing import NOTHING
+from kitlib.training.outcomes import ORACLE_FILE, cases_path, failure, load_cases, skipped
+
+NO_INTERVAL = {"low": math.nan, "high": math.nan}
+STATES = ("done", "failed", "skipped", "not run")
+
+
+@dataclass(frozen=True, eq=False)
+class Cases:
+    """The rows of one split and the prior's predictions of them, fitted on the other folds."""
+
+    labels: pd.DataFrame
+    folds: pd.Series
+    shared: float  # share of rows whose study also stands in the rows fitted on
+    digest: str
+    prior: pd.DataFrame
+
+    @classmethod
+    def load(cls, folder: Path, split: Split) -> "Cases":
+        """The cases that a grid left; ArtefactError where it has not run."""
+        labels, facts, digest = load_cases(folder, split)
+        shared = 1.0 if split == "training" else float(facts["shared"].mean())
+        folds = facts["fold"]
+        prior = prior_out_of_fold(labels, folds if folds.nunique() > 1 else _halves(folds))
+        return cls(labels, folds, shared, digest, prior)
+
+
+def result_table(folder: Path, entries: Iterable[Experiment]) -> pd.DataFrame:
+    """One row an experiment: what it is, how it went, what was measured, what it cost, what was claimed.
+
+    Accuracy, macro-F1 and macro AUC are means over the 25 cells; fit_s is the mean of the folds, fit_peak_mb
+    their largest; difference is the score less the prior's. Rows of a leaking split are scored per row and
+    have no interval, which would be too narrow.
+    """
+    cases: dict[Split, Cases] = {}
+    rows = []
+    for entry in entries:
+        if entry.split not in cases and is_complete(cases_path(folder, entry.split)):
+            cases[entry.split] = Cases.load(folder, entry.split)
+        rows.append({**_said(entry), **_outcome(folder, entry, cases.get(entry.split))})
+    return pd.DataFrame(rows)
+
+
+def mark_table(folder: Path) -> pd.DataFrame:
+    """The marks on whole studies: prior, 1/3, always Normal/Mild, and on phantoms the oracle.
+
+    ArtefactError where no grid has run.
+    """
+    cases = Cases.load(folder, "studies")
+    normal = np.zeros((len(cases.labels), len(CELLS), 3))
+    normal[..., 0] = 1
+    between = {
+        "prior": cases.prior,
+        "1/3": thirds(cases.labels.index),
+        "Normal/Mild everywhere": to_rows(cases.labels.index, normal),
+    }
+    if is_complete(folder / ORACLE_FILE):
+        between["oracle"] = load_table(folder / ORACLE_FILE)
+    return pd.DataFrame([{"experiment": name, **_measured(cases, oof)} for name, oof in between.items()])
+
+
+def fold_predictions(folder: Path, entry: Experiment, cases: Cases, file: str = OOF_FILE) -> pd.DataFrame:
+    """A table of all folds end to end; ArtefactError where one is missing, or was made from other things."""
+    paths = [fold_folder(folder / entry.name, fold) / file for fold in sorted(cases.folds.unique().tolist())]
+    made_from = {(facts_of(path.with_name(OOF_FILE))["made_from"]) for path in paths}
+    made_on = {facts_of(path.with_name(OOF_FILE)).get("cases") for path in paths}
+    if made_on != {cases.digest} or len(made_from) > 1:
+        what = "its folds are of other studies or settings"
+        raise ArtefactError(what, where=entry.name, hint="Run it again.")
+    return pd.concat([load_table(path) for path in paths])
+
+
+def removal_results(
+    folder: Path, entries: Iterable[Experiment]
+) -> tuple[dict[str, dict[str, pd.DataFrame]], dict[str, pd.DataFrame]]:
+    """By experiment that was judged without some sequences: predictions by scenario, and reconstructions."""
+    predictions, reconstructions = {}, {}
+    cases = Cases.load(folder, "studies")
+    for entry in entries:
+        if entry.removals and _outcome(folder, entry, cases)["state"] == "done":
+            files = {NOTHING: OOF_FILE, **{removal: removed_file(removal) for removal in entry.removals}}
+            predictions[entry.name] = {
+                removal: fold_predictions(folder, entry, cases, file) for removal, file in files.items()
+            }
+            reconstructions[entry.name] = fold_predictions(folder, entry, cases, RECONSTRUCTION_FILE)
+    return predictions, reconstructions
+
+
+def _said(entry: Experiment) -> dict[str, Any]:
+    claim = vars(entry.claimed) if entry.claimed else dict.fromkeys(("accuracy", "f1", "auc"), math.nan)
+    return {
+        "experiment": entry.name,
+        "description": entry.description,
+        "model": entry.model,
+        "backbone": entry.backbone,
+        "split": entry.split,
+        "leaks": entry.leaks,
+        **{f"claimed_{name}": value for name, value in claim.items()},
+    }
+
+
+def _outcome(folder: Path, entry: Experiment, cases: Cases | None) -> dict[str, Any]:
+    """The state of an experiment and, where it is done, all that was measured."""
+    own = folder / entry.name
+    if cases is None or skipped(own):
+        return {"state": "skipped" if skipped(own) else "not run", "reason": skipped(own)}
+    folders = [fold_folder(own, fold) for fold in sorted(cases.folds.unique().tolist())]
+    if reasons := [f"fold {k}: {failure(one)}" for k, one in enumerate(folders) if failure(one)]:
+        return {"state": "failed", "reason": reasons[0]}
+    try:
+        oof = fold_predictions(folder, entry, cases)
+    except ArtefactError as error:
+        return {"state": "not run", "reason": error.what}
+    facts = [facts_of(one / OOF_FILE) for one in folders]
+    peaks = [one["fit_peak_mb"] for one in facts]
+    return {
+        "state": "done",
+        "reason": "",
+        "weights": facts[0].get("weights", ""),
+        "notes": "; ".join(dict.fromkeys(note for one in facts for note in one.get("notes", []))),
+        **_measured(cases, oof, leaks=entry.leaks),
+        "fit_s": float(np.mean([one["fit_s"] for one in facts])),
+        "fit_peak_mb": math.nan if None in peaks else float(max(peaks)),
+    }
+
+
+def _measured(cases: Cases, oof: pd.DataFrame, *, leaks: bool = False) -> dict[str, Any]:
+    measures = per_cell(cases.labels, oof)[["accuracy", "macro_f1", "macro_auc"]].mean()
+    ends, against = NO_INTERVAL, NO_INTERVAL
+    total = score(cases.labels, oof).total
+    difference = total - score(cases.labels, cases.prior).total
+    if not leaks:
+        ends, against = (
+            {"low": one.low, "high": one.high}
+            for one in (
+                score_interval(cases.labels, oof),
+                difference_interval(cases.labels, oof, cases.prior),
+            )
+        )
+    return {
+        "rows": len(cases.labels),
+        "shared": cases.shared,
+        **measures.to_dict(),
+        "score": total,
+        **ends,
+        "difference": difference,
+        **{f"difference_{name}": value for name, value in against.items()},
+    }
+
+
+def _halves(folds: pd.Series) -> pd.Series:
+    """Two folds for the prior where there is only one: it must not see what it is judged on."""
+    return pd.Series(np.arange(len(folds)) % 2, index=folds.index)

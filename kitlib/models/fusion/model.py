@@ -1,0 +1,69 @@
+"""`fusion`: the first seed's three ways to join the sequences, and its cascade, as it describes them.
+
+- "1.1", late fusion: attention weighs the slices of each sequence, a CNN fuses the three weighted averages
+  into one vector, and one network answers for all 25 cells.
+- "1.2", early fusion: several learned queries pool each sequence, the CNN fuses all that they found, and
+  independent networks, one a condition, answer side by side. One a condition, because the levels of a
+  condition look alike and its labels are many, while conditions look different.
+- "2": no CNN; one network a sequence answers from its average, and the answers are averaged.
+
+The seed left its attention untrained and counted a missing sequence as an image of zeros; here the attention
+is trained with everything else, and a missing sequence has a learned token or no say.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from kitlib.models.base import check_choice
+from kitlib.models.fusion.network import (
+    Answer,
+    CascadeAnswer,
+    FusedNetwork,
+    JoinedNetwork,
+    SoftmaxAnswer,
+)
+from kitlib.models.neural.model import SliceAttentionModel
+from kitlib.terms import CONDITIONS
+
+QUERIES = 4
+"""Learned queries of architecture 1.2, for each sequence."""
+
+HEADS: dict[str, type[Answer]] = {"softmax": SoftmaxAnswer, "cascade": CascadeAnswer}
+
+
+@dataclass
+class FusionModel(SliceAttentionModel):
+    """An average of networks that embed each sequence by trained attention and join the three."""
+
+    name: ClassVar[str] = "fusion"
+
+    architecture: str = "1.1"
+    head: str = "softmax"
+    members: int = 3
+    inner_parts: int = 5
+    components: int = 0
+    width: int = 512
+    epochs: int = 30
+    patience: int = 12
+    learning_rate: float = 1e-3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice(f"{self.name}.architecture", self.architecture, ("1.1", "1.2", "2"))
+        check_choice(f"{self.name}.head", self.head, HEADS)
+
+    def _network(self, inputs: int, log_prior: torch.Tensor) -> FusedNetwork | JoinedNetwork:
+        answer = HEADS[self.head](log_prior)
+        if self.architecture == "2":
+            return JoinedNetwork(inputs=inputs, width=self.width, dropout=self.dropout, answer=answer)
+        queries, networks = (1, 1) if self.architecture == "1.1" else (QUERIES, len(CONDITIONS))
+        return FusedNetwork(
+            inputs=inputs,
+            width=self.width,
+            queries=queries,
+            networks=networks,
+            dropout=self.dropout,
+            answer=answer,
+        )

@@ -1,0 +1,165 @@
+"""The networks of `fusion`: gated attention pools each sequence's slices, then the sequences are joined.
+
+Slices are pooled first and projected afterwards: both are linear in the slices, and so three vectors a study
+pass through the wide projection instead of sixty-five. Last layers start at zero on top of the prior.
+"""
+
+import torch
+from torch import nn
+
+from kitlib.models.neural.batches import View
+from kitlib.models.neural.gated_attention import GatedWeights
+from kitlib.terms import CELLS, SEQUENCES, SEVERITIES
+
+GATE_WIDTH = 64
+HIDDEN = 64
+POSITIONS = 16
+"""Places along the embedding axis that the fusing CNN pools to."""
+
+
+class SequenceEmbedding(nn.Module):
+    """One sequence's slices as one vector for each learned query; a learned token where it is missing."""
+
+    def __init__(self, inputs: int, width: int, queries: int) -> None:
+        super().__init__()
+        self.weigh = GatedWeights(inputs, GATE_WIDTH, queries)
+        self.project = nn.Linear(inputs, width)
+        self.absent = nn.Parameter(torch.randn(queries, width) * 0.1)
+
+    def forward(self, view: View) -> torch.Tensor:
+        """(B, queries, width)."""
+        pooled = self.weigh(view.vectors, view.present) @ view.vectors
+        absent = ~view.present.any(-1)[:, None, None]
+        return torch.where(absent, self.absent, self.project(pooled))
+
+
+class EmbeddingCNN(nn.Module):
+    """Embeddings of all sequences as one vector: convolutions over the embedding axis, then pooling."""
+
+    features = 32 * POSITIONS
+
+    def __init__(self, embeddings: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv1d(embeddings, 16, kernel_size=7, padding=3),
+            nn.GELU(),
+            nn.MaxPool1d(2, ceil_mode=True),
+            nn.Conv1d(16, 32, kernel_size=5, padding=2),
+            nn.GELU(),
+            nn.AdaptiveAvgPool1d(POSITIONS),
+            nn.Flatten(),
+            nn.LayerNorm(self.features),
+        )
+
+    def forward(self, embeddings: torch.Tensor) -> torch.Tensor:
+        """(B, features) from (B, embeddings, width)."""
+        return self.layers(embeddings)
+
+
+class SoftmaxAnswer(nn.Module):
+    """Three logits a cell."""
+
+    questions = len(SEVERITIES)
+
+    def __init__(self, log_prior: torch.Tensor) -> None:
+        super().__init__()
+        self.start = nn.Buffer(log_prior)  # (25, 3)
+
+    def forward(self, changes: torch.Tensor) -> torch.Tensor:
+        """Logits (B, 25, 3)."""
+        return self.start + changes
+
+
+class CascadeAnswer(nn.Module):
+    """Two questions a cell: is it degenerated (moderate or severe), and if it is, is it severe.
+
+    The log loss of the three probabilities is that of the first question plus, where there is degeneration,
+    that of the second: any loss weighted 1/2/4 trains both questions with these weights.
+    """
+
+    questions = 2
+
+    def __init__(self, log_prior: torch.Tensor) -> None:
+        super().__init__()
+        normal, moderate, severe = log_prior.unbind(-1)
+        degenerated = torch.logaddexp(moderate, severe)
+        self.start = nn.Buffer(torch.stack([degenerated - normal, severe - moderate], dim=-1))  # (25, 2)
+
+    def forward(self, changes: torch.Tensor) -> torch.Tensor:
+        """Log probabilities (B, 25, 3): 1 - d, d (1 - s) and d s."""
+        yes = nn.functional.logsigmoid(self.start + changes)
+        no = nn.functional.logsigmoid(-self.start - changes)
+        return torch.stack([no[..., 0], yes[..., 0] + no[..., 1], yes.sum(-1)], dim=-1)
+
+
+Answer = SoftmaxAnswer | CascadeAnswer
+
+
+class _Attentive(nn.Module):
+    """What both networks share: an embedding for each sequence, and where it looks."""
+
+    def __init__(self, inputs: int, width: int, queries: int) -> None:
+        super().__init__()
+        self.sequences = nn.ModuleList(SequenceEmbedding(inputs, width, queries) for _ in SEQUENCES)
+
+    def embed(self, views: list[View]) -> torch.Tensor:
+        """(B, sequences, queries, width)."""
+        return torch.stack([embed(view) for embed, view in zip(self.sequences, views)], dim=1)
+
+    def attention(self, views: list[View]) -> list[torch.Tensor]:
+        """For each sequence the queries' mean weights over slices (B, 25, T): the same for every cell."""
+        return [
+            embed.weigh(view.vectors, view.present)  # type: ignore[operator]
+            .mean(1, keepdim=True)
+            .expand(-1, len(CELLS), -1)
+            for embed, view in zip(self.sequences, views)
+        ]
+
+
+class FusedNetwork(_Attentive):
+    """Fuse the sequences into one vector, from which one network, or several side by side, answer."""
+
+    def __init__(
+        self, *, inputs: int, width: int, queries: int, networks: int, dropout: float, answer: Answer
+    ) -> None:
+        super().__init__(inputs, width, queries)
+        self.fuse = EmbeddingCNN(len(SEQUENCES) * queries)
+        outputs = len(CELLS) // networks * answer.questions
+        self.heads = nn.ModuleList(_head(self.fuse.features, outputs, dropout) for _ in range(networks))
+        self.answer = answer
+
+    def forward(self, views: list[View]) -> torch.Tensor:
+        """Logits (B, 25, 3)."""
+        fused = self.fuse(self.embed(views).flatten(1, 2))
+        changes = torch.cat([head(fused) for head in self.heads], dim=1)
+        return self.answer(changes.unflatten(1, (len(CELLS), -1)))
+
+
+class JoinedNetwork(_Attentive):
+    """One network a sequence, joined at the output: an average over the sequences that are present.
+
+    How much a sequence counts is learned for each cell; a missing one counts nothing.
+    """
+
+    def __init__(self, *, inputs: int, width: int, dropout: float, answer: Answer) -> None:
+        super().__init__(inputs, width, queries=1)
+        outputs = len(CELLS) * answer.questions
+        self.heads = nn.ModuleList(_head(width, outputs, dropout) for _ in SEQUENCES)
+        self.trust = nn.Parameter(torch.zeros(len(SEQUENCES), len(CELLS)))
+        self.answer = answer
+
+    def forward(self, views: list[View]) -> torch.Tensor:
+        """Logits (B, 25, 3)."""
+        embeddings = self.embed(views)[:, :, 0].unbind(1)
+        changes = torch.stack([head(one) for head, one in zip(self.heads, embeddings)], dim=1)
+        present = torch.stack([view.present.any(-1) for view in views], dim=1)[..., None]  # (B, sequences, 1)
+        trust = self.trust.masked_fill(~present, torch.finfo(changes.dtype).min).softmax(1) * present
+        joined = (changes.unflatten(2, (len(CELLS), -1)) * trust[..., None]).sum(1)
+        return self.answer(joined)
+
+
+def _head(inputs: int, outputs: int, dropout: float) -> nn.Sequential:
+    last = nn.Linear(HIDDEN, outputs)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    return nn.Sequential(nn.Dropout(dropout), nn.Linear(inputs, HIDDEN), nn.GELU(), nn.Dropout(dropout), last)

@@ -1,0 +1,1 @@
+"""What neural models share: padded studies, attention over slices, losses, the loop and the base class."""

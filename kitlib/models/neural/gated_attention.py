@@ -1,0 +1,41 @@
+"""Gated attention over slices (Ilse et al. 2018, "Attention-based deep multiple instance learning")."""
+
+import torch
+from torch import nn
+
+
+class GatedWeights(nn.Module):
+    """Weights of a bag's slices, one set for each of some learned queries: tanh gated by a sigmoid."""
+
+    def __init__(self, width_in: int, hidden: int, queries: int = 1) -> None:
+        super().__init__()
+        self.signal = nn.Linear(width_in, hidden)
+        self.gate = nn.Linear(width_in, hidden)
+        self.query = nn.Linear(hidden, queries, bias=False)
+
+    def forward(self, vectors: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
+        """(B, queries, T), rows that sum to one, from vectors (B, T, width_in) and present (B, T) bool.
+
+        Absent slices weigh nothing; a bag without slices has zeros only.
+        """
+        scores = self.query(torch.tanh(self.signal(vectors)) * torch.sigmoid(self.gate(vectors)))
+        kept = present[:, None]  # (B, 1, T)
+        # A finite mask: the softmax of a bag of -inf is NaN, and so are its gradients.
+        scores = scores.transpose(1, 2).masked_fill(~kept, torch.finfo(scores.dtype).min)
+        return scores.softmax(-1) * kept
+
+
+class GatedAttention(nn.Module):
+    """A bag's average of its slices, weighed by one learned query."""
+
+    def __init__(self, width_in: int, hidden: int) -> None:
+        super().__init__()
+        self.weigh = GatedWeights(width_in, hidden)
+
+    def forward(self, vectors: torch.Tensor, present: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The pooled vectors (B, width_in) and the weights (B, T) of vectors (B, T, width_in).
+
+        A bag without slices gives zeros for both.
+        """
+        weights = self.weigh(vectors, present)
+        return (weights @ vectors)[:, 0], weights[:, 0]

@@ -1,0 +1,70 @@
+"""Losses of neural models: from logits (B, 25, 3) and labels (B, 25), EMPTY where unknown, to a scalar."""
+
+from collections.abc import Callable
+
+import torch
+
+from kitlib.competition.metric import group2cells
+from kitlib.terms import EMPTY, SEVERITY_WEIGHTS
+
+SEVERE = len(SEVERITY_WEIGHTS) - 1
+ALMOST_ONE = 1 - 1e-6
+"""A probability may round to one, whose complement has no logarithm."""
+
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def metric_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """The competition metric of a batch.
+
+    Mean of the weighted log loss of the three condition groups and of any_severe_spinal, without the terms
+    for which the batch has no label.
+    """
+    labelled = labels != EMPTY
+    target = labels.clamp_min(0).long()
+    weights = _severity_weights(logits)[target] * labelled
+    log_probabilities = logits.log_softmax(-1)
+    losses = -log_probabilities.gather(-1, target[..., None])[..., 0] * weights
+    terms = [(losses[:, cells].sum(), weights[:, cells].sum()) for cells in group2cells.values()]
+
+    spinal = group2cells["spinal"]
+    severe = log_probabilities[:, spinal, SEVERE].masked_fill(~labelled[:, spinal], -30.0).amax(-1)
+    benign = torch.log1p(-severe.exp().clamp_max(ALMOST_ONE))
+    any_severe = (labels[:, spinal] == SEVERE).any(-1)
+    study_weights = weights[:, spinal].amax(-1)
+    terms.append((-(torch.where(any_severe, severe, benign) * study_weights).sum(), study_weights.sum()))
+    return torch.stack([loss / weight for loss, weight in terms if weight > 0]).mean()
+
+
+def binary_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Mean binary cross-entropy of each class against the other two, over the labelled cells."""
+    return _mean(_binary_losses(logits, labels), labels != EMPTY)
+
+
+def weighted_binary_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """As `binary_loss`, the cells weighted 1/2/4 by their true severity."""
+    weights = _severity_weights(logits)[labels.clamp_min(0).long()]
+    return _mean(_binary_losses(logits, labels), weights * (labels != EMPTY))
+
+
+LOSSES: dict[str, Loss] = {
+    "metric": metric_loss,
+    "bce": binary_loss,
+    "weighted_bce": weighted_binary_loss,
+}
+
+
+def _severity_weights(logits: torch.Tensor) -> torch.Tensor:
+    return torch.tensor(SEVERITY_WEIGHTS, dtype=logits.dtype, device=logits.device)
+
+
+def _binary_losses(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """(B, 25), the sum over the three classes, of the probabilities that the logits stand for."""
+    log_probabilities = logits.log_softmax(-1)
+    others = torch.log1p(-log_probabilities.exp().clamp_max(ALMOST_ONE))
+    is_class = torch.nn.functional.one_hot(labels.clamp_min(0).long(), len(SEVERITY_WEIGHTS)).bool()
+    return -torch.where(is_class, log_probabilities, others).sum(-1)
+
+
+def _mean(losses: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    return (losses * weights).sum() / weights.sum()

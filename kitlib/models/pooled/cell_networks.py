@@ -1,0 +1,163 @@
+"""25 independent networks, one a cell, trained side by side: binary cross-entropy on one-hot severities."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.utils.rnn import pad_sequence
+
+from kitlib.artefacts import Provenance, facts_of, load_tensors, save_tensors
+from kitlib.models.pooled.classifiers import CellClassifiers
+from kitlib.models.sampling import SAMPLERS, Sampler
+from kitlib.terms import EMPTY, SEVERITIES, SEVERITY_WEIGHTS
+
+NETWORKS_FILE = "networks.safetensors"
+HIDDEN = 16
+DROPOUT = 0.5
+LEARNING_RATE = 1e-3
+WEIGHT_DECAY = 0.1
+PATIENCE = 15
+LEAST_CHANCE = 1e-3
+
+
+class NetworkBlock(nn.Module):
+    """Networks of one hidden layer; no weight belongs to two of them. They start at the given chances."""
+
+    def __init__(self, columns: int, chances: torch.Tensor) -> None:
+        super().__init__()
+        cells, severities = chances.shape
+        self.first = nn.Parameter(torch.randn(cells, columns, HIDDEN) * columns**-0.5)
+        self.first_bias = nn.Parameter(torch.zeros(cells, 1, HIDDEN))
+        self.last = nn.Parameter(torch.zeros(cells, HIDDEN, severities))
+        self.last_bias = nn.Parameter(torch.logit(chances, LEAST_CHANCE)[:, None])
+        self.drop = nn.Dropout(DROPOUT)
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        """Logits (25, n, 3), one a severity, of rows (25 or 1, n, columns)."""
+        hidden = torch.relu(rows @ self.first + self.first_bias)
+        return self.drop(hidden) @ self.last + self.last_bias
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """What the networks are trained on."""
+
+    rows: torch.Tensor  # (25, n, columns), or (1, n, columns) where all share them
+    severities: torch.Tensor  # (25, n) int64
+    weights: torch.Tensor  # (25, n), 0 where a cell has no label
+
+    def loss(self, block: NetworkBlock) -> torch.Tensor:
+        """Binary cross-entropy of each cell's severities, averaged over its rows and over the cells."""
+        truth = nn.functional.one_hot(self.severities, len(SEVERITIES)).float()
+        losses = nn.functional.binary_cross_entropy_with_logits(block(self.rows), truth, reduction="none")
+        total = (losses.sum(-1) * self.weights).sum(1)
+        known = self.weights.sum(1)
+        return (total / known.clamp_min(1e-9))[known > 0].mean()
+
+
+@dataclass
+class NetworkClassifiers(CellClassifiers):
+    """As many epochs as suit the studies held out, and then as many again on all studies.
+
+    `weighted` counts a cell 1, 2 or 4 times in the loss, by its severity.
+    """
+
+    epochs: int = 80
+
+    def fit(
+        self, rows: np.ndarray, labels: np.ndarray, held_out: np.ndarray, prior: np.ndarray, *, seed: int
+    ) -> Self:
+        """As the base says."""
+        self.prior = prior
+        self.learned = np.array([len(np.unique(column[column != EMPTY])) > 1 for column in labels.T])
+        first = np.delete(np.arange(len(rows)), held_out)
+        judged = self._shared(rows[held_out], labels[held_out])
+        with torch.random.fork_rng():
+            self._start(rows.shape[1], seed)
+            self.curve = self._train(self._examples(rows[first], labels[first], seed), self.epochs, judged)
+            self._start(rows.shape[1], seed)
+            # One at least: a network at the prior would be blind.
+            self._train(self._examples(rows, labels, seed), max(best_epoch(self.curve), 1))
+        return self
+
+    @torch.inference_mode()
+    def predict(self, rows: np.ndarray) -> np.ndarray:
+        """As the base says."""
+        logits = self.block(torch.from_numpy(rows).float()[None])
+        chances = logits.double().sigmoid().clamp_min(LEAST_CHANCE).transpose(0, 1).numpy()
+        chances[:, ~self.learned] = self.prior[~self.learned]
+        return chances / chances.sum(axis=-1, keepdims=True)
+
+    def save(self, folder: Path, provenance: Provenance) -> None:
+        """As the base says."""
+        learned = self.learned.tolist()
+        save_tensors(folder / NETWORKS_FILE, self.block.state_dict(), provenance, learned=learned)
+
+    def load(self, folder: Path, prior: np.ndarray) -> Self:
+        """As the base says."""
+        state = load_tensors(folder / NETWORKS_FILE)
+        self.prior, self.learned = prior, np.array(facts_of(folder / NETWORKS_FILE)["learned"])
+        with torch.random.fork_rng():
+            self._start(state["first"].shape[1], seed=0)
+        self.block.load_state_dict(state)
+        return self
+
+    def _start(self, columns: int, seed: int) -> None:
+        """A block at the prior; that counts labels 1/2/4, and unweighted networks start without."""
+        torch.manual_seed(seed)
+        chances = self.prior if self.weighted else self.prior / np.array(SEVERITY_WEIGHTS)
+        chances = chances / chances.sum(axis=1, keepdims=True)
+        self.block = NetworkBlock(columns, torch.from_numpy(chances).float()).eval()
+
+    def _train(self, examples: Examples, epochs: int, judged: Examples | None = None) -> list[dict[str, Any]]:
+        """Train on whole batches; the curve, a row an epoch, with epoch 0 as it was started."""
+        optimiser = torch.optim.AdamW(self.block.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+        curve: list[dict[str, Any]] = []
+        for epoch in range(epochs + 1):
+            trained = np.nan
+            if epoch:
+                loss = examples.loss(self.block.train())
+                optimiser.zero_grad()
+                loss.backward()
+                optimiser.step()
+                trained = float(loss.detach())
+            curve.append({"epoch": epoch, "train_loss": trained, "valid_loss": self._judge(judged)})
+            if epoch - best_epoch(curve) >= PATIENCE:
+                break
+        self.block.eval()
+        return curve
+
+    @torch.inference_mode()
+    def _judge(self, judged: Examples | None) -> float:
+        return float(judged.loss(self.block.eval())) if judged else float("nan")
+
+    def _examples(self, rows: np.ndarray, labels: np.ndarray, seed: int) -> Examples:
+        """Each cell's own sample of its labelled rows, padded with rows of no weight to the longest."""
+        if not SAMPLERS[self.sampling]:
+            return self._shared(rows, labels)
+        sampler, self.said, samples = Sampler(self.sampling, seed), [], []
+        for column in labels.T:
+            samples.append(sampler.fit_resample(rows[column != EMPTY], column[column != EMPTY]))
+            self.said.append(sampler.note_)
+        padded = pad_sequence([torch.from_numpy(one).float() for one, _ in samples], batch_first=True)
+        codes = [torch.from_numpy(codes.astype(np.int64)) for _, codes in samples]
+        severities = pad_sequence(codes, batch_first=True, padding_value=EMPTY)
+        return Examples(padded, severities.clamp_min(0), self._weights(severities))
+
+    def _shared(self, rows: np.ndarray, labels: np.ndarray) -> Examples:
+        """All rows for every cell, those without its label at no weight."""
+        codes = torch.from_numpy(labels.T.astype(np.int64))
+        return Examples(torch.from_numpy(rows).float()[None], codes.clamp_min(0), self._weights(codes))
+
+    def _weights(self, severities: torch.Tensor) -> torch.Tensor:
+        counted = torch.tensor(SEVERITY_WEIGHTS if self.weighted else (1, 1, 1)).float()
+        return counted[severities.clamp_min(0)] * (severities != EMPTY)
+
+
+def best_epoch(curve: list[dict[str, Any]]) -> int:
+    """The epoch of the lowest validation loss, the last one where there is none."""
+    losses = np.array([row["valid_loss"] for row in curve])
+    return len(curve) - 1 if np.isnan(losses).any() else int(losses.argmin())

@@ -1,0 +1,184 @@
+"""From slices to one vector a sequence: pooled by average or by trained attention, and projected if asked.
+
+What is trained is trained through linear heads for the 25 cells, which are then thrown away. A vector that
+was fitted on a study's own labels shows them more clearly than a new study's vector will. So a quarter of the
+training studies (`stopping_split`) are kept from the weights: they stop the training, and by them, never by
+the others, a classifier on top must be stopped or calibrated. Vectors cross-fitted by several embedders would
+not do instead: each embedder has a space of its own, and a classifier needs one. With this, on 200 synthetic
+studies of 2,048 wide slices, trained averages did a new study no harm beside untrained ones: an SVC on them
+scored .92 against .92, networks .92 against .95, the prior 1.01.
+"""
+
+import hashlib
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from kitlib.artefacts import Provenance, facts_of, load_tensors, save_tensors
+from kitlib.embed.features import Features
+from kitlib.machine import device
+from kitlib.models.base import CURVE_COLUMNS, check_choice
+from kitlib.models.inner import inner_splits
+from kitlib.models.neural.batches import StudyTensors, TokenScale
+from kitlib.models.neural.loop import Schedule, train
+from kitlib.models.pooled.embedding_network import POOLINGS, EmbeddingNetwork, WithHeads
+from kitlib.terms import SEQUENCES
+
+EMBEDDER_FILE = "embedder.safetensors"
+STOPPING_PARTS = 4
+KEPT_EMBEDDERS = 4
+_embedders: "OrderedDict[str, StudyEmbedder]" = OrderedDict()
+
+
+def stopping_split(labels: np.ndarray, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of the studies that weights see, and of the quarter that stops and calibrates."""
+    return inner_splits(labels, STOPPING_PARTS, seed=seed)[0]
+
+
+def fit_embedder(
+    features: Features,
+    labels: np.ndarray,
+    prior: np.ndarray,
+    *,
+    pooling: str,
+    width: int,
+    epochs: int,
+    seed: int,
+) -> "StudyEmbedder":
+    """The embedder fitted on these training studies; the same one when this process has fitted it before.
+
+    Several classifiers on one fold share it. `pooling` is one of POOLINGS; `width` 0 keeps the backbone's.
+    """
+    check_choice("pooling", pooling, POOLINGS)
+    key = _digest(features, labels, prior, (pooling, width, epochs, seed))
+    if key not in _embedders:
+        embedder = StudyEmbedder(pooling=pooling, width=width)
+        _embedders[key] = embedder.fit(features, labels, prior, epochs=epochs, seed=seed)
+        if len(_embedders) > KEPT_EMBEDDERS:
+            _embedders.popitem(last=False)
+    _embedders.move_to_end(key)
+    return _embedders[key]
+
+
+class StudyEmbedder:
+    """One standardised vector for each sequence of a study."""
+
+    def __init__(self, *, pooling: str, width: int) -> None:
+        self.pooling, self.width = pooling, width
+        self.curve = pd.DataFrame(columns=list(CURVE_COLUMNS))
+
+    def fit(
+        self, features: Features, labels: np.ndarray, prior: np.ndarray, *, epochs: int, seed: int
+    ) -> "StudyEmbedder":
+        """Learn from training studies with labels (n, 25) and their prior (25, 3)."""
+        self.scale = TokenScale.fit(features, seed=seed)
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            self.network = self._network()
+            if list(self.network.parameters()):
+                self._train(features, labels, prior, epochs, seed)
+        vectors, present = self._pooled(features)
+        self.mean, self.deviation = _moments(vectors, present)
+        return self
+
+    def transform(self, features: Features) -> tuple[np.ndarray, np.ndarray]:
+        """Vectors (n, 3, width) float32, zeros for a missing sequence, and which are present (n, 3) bool.
+
+        A present sequence's vectors have mean 0 and deviation 1 over the training studies.
+        """
+        vectors, present = self._pooled(features)
+        return ((vectors - self.mean) / self.deviation) * present[..., None], present
+
+    def attention(self, features: Features) -> list[dict[str, np.ndarray]]:
+        """For each study and sequence the weights (slices,) of the pooling: their sum is one."""
+        return [
+            {name: one[0].cpu().numpy() for name, one in zip(SEQUENCES, weights)}
+            for _, weights in self._embedded(features)
+        ]
+
+    def save(self, folder: Path, provenance: Provenance) -> None:
+        """Save into a model's folder, as tensors."""
+        moments = {"mean": torch.from_numpy(self.mean), "deviation": torch.from_numpy(self.deviation)}
+        network = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
+        scale = {f"scale.{name}": tensor for name, tensor in self.scale.tensors().items()}
+        save_tensors(
+            folder / EMBEDDER_FILE,
+            {**moments, **network, **scale},
+            provenance,
+            pooling=self.pooling,
+            width=self.width,
+        )
+
+    @classmethod
+    def load(cls, folder: Path) -> "StudyEmbedder":
+        """Open what `save` wrote."""
+        tensors, facts = load_tensors(folder / EMBEDDER_FILE), facts_of(folder / EMBEDDER_FILE)
+        embedder = cls(pooling=facts["pooling"], width=facts["width"])
+        embedder.mean, embedder.deviation = tensors["mean"].numpy(), tensors["deviation"].numpy()
+        embedder.scale = TokenScale(tensors["scale.means"], tensors["scale.scales"])
+        with torch.random.fork_rng():
+            embedder.network = embedder._network()
+        prefix = "network."
+        state = {name.removeprefix(prefix): one for name, one in tensors.items() if name.startswith(prefix)}
+        embedder.network.load_state_dict(state)
+        return embedder
+
+    def _network(self) -> EmbeddingNetwork:
+        return EmbeddingNetwork(self.scale.width, pooling=self.pooling, width=self.width).to(device()).eval()
+
+    def _train(
+        self, features: Features, labels: np.ndarray, prior: np.ndarray, epochs: int, seed: int
+    ) -> None:
+        network = WithHeads(self.network, torch.from_numpy(np.log(prior)).float()).to(device())
+        rows, held_out = stopping_split(labels, seed=seed)
+        schedule = Schedule(
+            epochs=epochs,
+            batch=16,
+            learning_rate=3e-4,
+            weight_decay=0.1,
+            slice_dropout=0.5,
+            view_dropout=0.1,
+            patience=4,
+        )
+        curve = train(network, StudyTensors(features, self.scale), labels, rows, held_out, schedule, seed)
+        self.curve = pd.DataFrame(curve).assign(part="embedder")[list(CURVE_COLUMNS)]
+
+    @torch.inference_mode()
+    def _embedded(self, features: Features) -> list[tuple[torch.Tensor, list[torch.Tensor]]]:
+        """One study at a time: in a batch its last digits would hang on the others, and so might a tree."""
+        tensors = StudyTensors(features, self.scale)
+        return [self.network.embed(tensors.batch([row])) for row in range(len(features))]
+
+    def _pooled(self, features: Features) -> tuple[np.ndarray, np.ndarray]:
+        vectors = [one[0].cpu().numpy() for one, _ in self._embedded(features)]
+        present = [[len(tokens) > 0 for tokens in features.tokens[name]] for name in SEQUENCES]
+        shape = (len(features), len(SEQUENCES), self.network.width)
+        return np.reshape(vectors, shape), np.array(present, dtype=bool).T
+
+
+def _moments(vectors: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation (3, width) of the vectors present; 0 and 1 where nothing varies."""
+    mean = np.zeros(vectors.shape[1:], np.float32)
+    deviation = np.ones_like(mean)
+    for sequence in range(len(SEQUENCES)):
+        seen = vectors[present[:, sequence], sequence]
+        if len(seen):
+            mean[sequence] = seen.mean(axis=0)
+            spread = seen.std(axis=0)
+            deviation[sequence] = np.where(spread > 1e-6, spread, 1.0)
+    return mean, deviation
+
+
+def _digest(features: Features, labels: np.ndarray, prior: np.ndarray, settings: tuple[Any, ...]) -> str:
+    """Changes when a slice's embedding, a label or a setting does; about a gigabyte a second."""
+    digest = hashlib.blake2b(repr(settings).encode())
+    digest.update(np.ascontiguousarray(labels).tobytes() + prior.tobytes())
+    for name, studies in sorted(features.tokens.items()):
+        for tokens in studies:
+            digest.update(f"{name} {tokens.kept.shape} {tokens.kept.dtype}".encode())
+            digest.update(tokens.kept.tobytes())
+    return digest.hexdigest()

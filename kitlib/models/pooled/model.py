@@ -1,0 +1,100 @@
+"""`pooled`, the first seed's pipeline: a pooled vector a sequence, metadata, a classifier a cell."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+
+from kitlib.artefacts import Provenance
+from kitlib.embed.features import Features
+from kitlib.models.base import CURVE_COLUMNS, Model, check_choice
+from kitlib.models.cell_table import METADATA_FILE, StudyTable
+from kitlib.models.pooled.cell_networks import NetworkClassifiers
+from kitlib.models.pooled.classifiers import (
+    BaggingClassifiers,
+    CellClassifiers,
+    LightGBMClassifiers,
+    SVCClassifiers,
+    XGBoostClassifiers,
+)
+from kitlib.models.pooled.embedder import StudyEmbedder, fit_embedder, stopping_split
+from kitlib.models.pooled.embedding_network import POOLINGS
+from kitlib.models.sampling import check_sampling
+
+CLASSIFIERS: dict[str, type[CellClassifiers]] = {
+    "svc": SVCClassifiers,
+    "lightgbm": LightGBMClassifiers,
+    "xgboost": XGBoostClassifiers,
+    "bagging": BaggingClassifiers,
+    "networks": NetworkClassifiers,
+}
+
+
+@dataclass
+class PooledModel(Model):
+    """One classifier for each of the 25 cells, all on the same row a study.
+
+    The row holds a vector a sequence, whether the sequence is there, and the metadata, imputed and encoded.
+    """
+
+    name: ClassVar[str] = "pooled"
+
+    pooling: str = "average"
+    width: int = 512  # of the learned projection; 0: the backbone's own
+    sampling: str = "none"
+    classifier: str = "svc"
+    weighted: bool = False
+    trees: int = 20  # of one booster
+    bags: int = 6  # of bagged boosters
+    embedder_epochs: int = 20
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice(f"{self.name}.pooling", self.pooling, POOLINGS)
+        check_choice(f"{self.name}.classifier", self.classifier, CLASSIFIERS)
+        check_sampling(self.sampling)
+
+    def _fit(self, features: Features, labels: np.ndarray, seed: int) -> None:
+        self.embedder = fit_embedder(
+            features,
+            labels,
+            self.prior,
+            pooling=self.pooling,
+            width=self.width,
+            epochs=self.embedder_epochs,
+            seed=seed,
+        )
+        self.table = StudyTable().fit(features.metadata, seed=seed)
+        self.classifiers = self._classifiers()
+        _, held_out = stopping_split(labels, seed=seed)
+        self.classifiers.fit(self._rows(features), labels, held_out, self.prior, seed=seed)
+        for note in self.classifiers.notes:
+            self.note(note)
+        own = pd.DataFrame(self.classifiers.curve, columns=list(CURVE_COLUMNS)).assign(part=self.classifier)
+        curves = [one for one in (self.embedder.curve, own) if len(one)]
+        self.curve = pd.concat(curves) if curves else own
+
+    def _predict(self, features: Features) -> np.ndarray:
+        return self.classifiers.predict(self._rows(features))
+
+    def _rows(self, features: Features) -> np.ndarray:
+        """(n, columns) float64."""
+        vectors, present = self.embedder.transform(features)
+        return np.hstack(
+            [vectors.reshape(len(vectors), -1), present, self.table.transform(features.metadata)]
+        )
+
+    def _classifiers(self) -> CellClassifiers:
+        return CLASSIFIERS[self.classifier](self.sampling, self.weighted, self.trees, self.bags)
+
+    def _save(self, folder: Path, provenance: Provenance) -> None:
+        self.embedder.save(folder, provenance)
+        self.table.save(folder / METADATA_FILE, provenance)
+        self.classifiers.save(folder, provenance)
+
+    def _load(self, folder: Path) -> None:
+        self.embedder = StudyEmbedder.load(folder)
+        self.table = StudyTable.load(folder / METADATA_FILE)
+        self.classifiers = self._classifiers().load(folder, self.prior)

@@ -1,0 +1,141 @@
+"""`pseudo`: pseudo-modality learning. A filler guesses missing sequences, and a classifier reads the result.
+
+The classifier is the same for every filler and is told which sequences are real. It learns from every study
+as it is and again with sequences removed; what stands in their place was filled by a filler that had not been
+fitted on that study, as it will be for the studies to come.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+import torch
+
+from kitlib.artefacts import Provenance
+from kitlib.embed.features import Features, Tokens
+from kitlib.models.base import Model, check_choice
+from kitlib.models.inner import inner_splits
+from kitlib.models.pooled.embedder import StudyEmbedder, fit_embedder
+from kitlib.models.pseudo.classifier import FilledClassifier
+from kitlib.models.pseudo.fillers import PLAIN_FILLERS, Filler
+from kitlib.models.pseudo.learned import NetworkFiller, draw_hidden
+from kitlib.models.pseudo.networks import NETWORKS
+from kitlib.models.pseudo.scores import reconstruction_errors
+from kitlib.terms import SEQUENCES
+
+FILLERS = (*PLAIN_FILLERS, *NETWORKS)
+
+
+def build_filler(name: str, *, components: int, hidden: int, epochs: int) -> Filler:
+    """An unfitted filler, one of FILLERS; `hidden` and `epochs` are for those that are networks."""
+    if name in NETWORKS:
+        return NetworkFiller(NETWORKS[name], components, hidden=hidden, epochs=epochs)
+    return PLAIN_FILLERS[name](components)
+
+
+@dataclass
+class PseudoModel(Model):
+    """Slices averaged per sequence, a filler of missing averages, and a softmax regression on the result.
+
+    The average is not learned: an embedding fitted to a study's labels would be another thing to guess.
+    """
+
+    name: ClassVar[str] = "pseudo"
+
+    filler: str = "masked"
+    components: int = 32
+    hidden: int = 128
+    filler_epochs: int = 200
+    removed_copies: int = 2
+    inner_parts: int = 3
+    penalty: float = 30.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice(f"{self.name}.filler", self.filler, FILLERS)
+
+    def _filler(self) -> Filler:
+        return build_filler(
+            self.filler, components=self.components, hidden=self.hidden, epochs=self.filler_epochs
+        )
+
+    def _fit(self, features: Features, labels: np.ndarray, seed: int) -> None:
+        self.embedder = fit_embedder(
+            features, labels, self.prior, pooling="average", width=0, epochs=0, seed=seed
+        )
+        embeddings, present = self._embeddings(features)
+        self.fitted = self._filler().fit(embeddings, present, seed)
+        kept = self._kept(present, seed)
+        filled = self._cross_filled(embeddings, present, kept, labels, seed)
+        rows = np.concatenate([self._rows(one, real) for one, real in zip(filled, kept)])
+        copies = np.tile(labels, (len(kept), 1))
+        self.classifier = FilledClassifier.fit(rows, copies, self.prior, self.penalty * len(kept))
+
+    def _embeddings(self, features: Features) -> tuple[np.ndarray, np.ndarray]:
+        """Embeddings (n, 3, width), seen from the backbone's own zero, and which are present (n, 3)."""
+        embeddings, present = self.embedder.transform(features)
+        return (embeddings - _origin(self.embedder)) * present[..., None], present
+
+    def _kept(self, present: np.ndarray, seed: int) -> list[np.ndarray]:
+        """What each copy of the training studies keeps: first everything, then what chance leaves."""
+        random = torch.Generator().manual_seed(seed)
+        there = torch.from_numpy(present)
+        hidden = [draw_hidden(there, random).numpy() for _ in range(self.removed_copies)]
+        return [present, *(present & ~one for one in hidden)]
+
+    def _cross_filled(
+        self,
+        embeddings: np.ndarray,
+        present: np.ndarray,
+        kept: list[np.ndarray],
+        labels: np.ndarray,
+        seed: int,
+    ) -> list[np.ndarray]:
+        """Each copy (n, 3, width), filled part by part by fillers of the other parts."""
+        filled = [embeddings.astype(np.float64) for _ in kept]
+        for train, held_out in inner_splits(labels, self.inner_parts, seed=seed):
+            filler = self._filler().fit(embeddings[train], present[train], seed)
+            # A single study cannot be held out: it is filled by the filler that knows it.
+            rows = held_out if len(held_out) else train
+            for one, real in zip(filled, kept):
+                one[rows] = filler.fill(embeddings[rows], real[rows])
+        return filled
+
+    def _rows(self, filled: np.ndarray, present: np.ndarray) -> np.ndarray:
+        """What the classifier reads: (n, 3 components + 3), the last columns telling what is real."""
+        everything = np.ones_like(present)
+        reduced = self.fitted.reduction.transform(filled, everything).reshape(len(filled), -1)
+        return np.concatenate([reduced, present], axis=1)
+
+    def _predict(self, features: Features) -> np.ndarray:
+        embeddings, present = self._embeddings(features)
+        return self.classifier.predict(self._rows(self.fitted.fill(embeddings, present), present))
+
+    def reconstruction(self, features: Features, removed: np.ndarray) -> pd.DataFrame:
+        """How well `removed` (n, 3) sequences are guessed from the others of complete `features`.
+
+        One row for each removed sequence that a study has; see pseudo_scores for the columns.
+        """
+        embeddings, present = self._embeddings(features)
+        guesses = self.fitted.fill(embeddings, present & ~removed)
+        means = self.fitted.reduction.means
+        return reconstruction_errors(features.study_ids, embeddings, guesses, means, present, removed)
+
+    def _save(self, folder: Path, provenance: Provenance) -> None:
+        self.embedder.save(folder, provenance)
+        self.fitted.save(folder, provenance)
+        self.classifier.save(folder, provenance)
+
+    def _load(self, folder: Path) -> None:
+        self.embedder = StudyEmbedder.load(folder)
+        self.fitted = self._filler().load(folder)
+        self.classifier = FilledClassifier.load(folder, self.prior)
+
+
+def _origin(embedder: StudyEmbedder) -> np.ndarray:
+    """Where slices of zeros lie (3, width); the embedder's own zero is the mean, which zeros must not be."""
+    slices = Tokens(np.zeros((1, embedder.scale.width), np.float32), np.zeros((1, 3)))
+    blank = Features(np.zeros(1, np.int64), {name: [slices] for name in SEQUENCES}, pd.DataFrame(index=[0]))
+    return embedder.transform(blank)[0][0]

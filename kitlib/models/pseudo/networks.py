@@ -1,0 +1,141 @@
+"""Networks that guess the embeddings of hidden sequences from those of the visible ones.
+
+All take reduced embeddings (B, 3, k) with `visible` (B, 3) and give guesses (B, 3, k) with a penalty (a
+scalar) on how they came about. None reads what is hidden, and all start at the mean: the last layer is zero.
+"""
+
+import torch
+from torch import nn
+
+from kitlib.models.neural.gated_attention import GatedAttention
+from kitlib.terms import SEQUENCES
+
+DROPOUT = 0.1
+HEADS = 4
+LAYERS = 1
+DIVERGENCE_WEIGHT = 0.1
+"""At its full weight the divergence empties the latents before a few hundred studies have filled them."""
+SEQUENCE_COUNT = len(SEQUENCES)
+Guess = tuple[torch.Tensor, torch.Tensor]
+
+
+class DenoisingAutoencoder(nn.Module):
+    """Whole sequences are its noise; the seed's 512-256-256-512 with a `hidden` of 512."""
+
+    def __init__(self, components: int, hidden: int) -> None:
+        super().__init__()
+        inputs = SEQUENCE_COUNT * (components + 1)
+        self.layers = nn.Sequential(
+            *_layer(inputs, hidden),
+            *_layer(hidden, hidden // 2),
+            *_layer(hidden // 2, hidden // 2),
+            *_layer(hidden // 2, hidden),
+            _from_the_mean(hidden, SEQUENCE_COUNT * components),
+        )
+
+    def forward(self, embeddings: torch.Tensor, visible: torch.Tensor) -> Guess:
+        """Guesses (B, 3, k); nothing is penalised."""
+        guesses = self.layers(_seen(embeddings, visible)).reshape(embeddings.shape)
+        return guesses, guesses.new_zeros(())
+
+
+class VariationalCore(nn.Module):
+    """A latent vector with noise in training, its mean in use, between two small layers."""
+
+    def __init__(self, inputs: int, components: int, hidden: int) -> None:
+        super().__init__()
+        latent = max(hidden // 4, 2)
+        self.encode = nn.Sequential(*_layer(inputs, hidden))
+        self.mean, self.log_variance = nn.Linear(hidden, latent), nn.Linear(hidden, latent)
+        self.decode = nn.Sequential(
+            *_layer(latent, hidden), _from_the_mean(hidden, SEQUENCE_COUNT * components)
+        )
+
+    def forward(self, inputs: torch.Tensor) -> Guess:
+        """Guesses (B, 3 k) and a share of the latents' divergence from a standard normal."""
+        hidden = self.encode(inputs)
+        mean, log_variance = self.mean(hidden), self.log_variance(hidden).clamp(-8, 8)
+        noise = torch.randn_like(mean) * (log_variance / 2).exp() if self.training else 0.0
+        guesses = self.decode(mean + noise)
+        divergence = (mean.square() + log_variance.exp() - 1 - log_variance).sum() / 2
+        return guesses, DIVERGENCE_WEIGHT * divergence / max(guesses.numel(), 1)
+
+
+class VariationalAutoencoder(nn.Module):
+    """All sequences side by side, zeros for the hidden ones, with a mask."""
+
+    def __init__(self, components: int, hidden: int) -> None:
+        super().__init__()
+        self.core = VariationalCore(SEQUENCE_COUNT * (components + 1), components, hidden)
+
+    def forward(self, embeddings: torch.Tensor, visible: torch.Tensor) -> Guess:
+        """Guesses (B, 3, k) and the divergence."""
+        guesses, divergence = self.core(_seen(embeddings, visible))
+        return guesses.reshape(embeddings.shape), divergence
+
+
+class AttentionAutoencoder(nn.Module):
+    """Attention fuses the visible sequences into one vector, which a variational autoencoder reads."""
+
+    def __init__(self, components: int, hidden: int) -> None:
+        super().__init__()
+        self.project = nn.ModuleList(nn.Linear(components, hidden) for _ in SEQUENCES)
+        self.fuse = GatedAttention(hidden, hidden)
+        self.core = VariationalCore(hidden + SEQUENCE_COUNT, components, hidden)
+
+    def forward(self, embeddings: torch.Tensor, visible: torch.Tensor) -> Guess:
+        """Guesses (B, 3, k) and the divergence."""
+        fused, _ = self.fuse(_projected(self.project, embeddings), visible)
+        guesses, divergence = self.core(torch.cat([fused, visible.to(fused.dtype)], dim=1))
+        return guesses.reshape(embeddings.shape), divergence
+
+
+class MaskedFusion(nn.Module):
+    """A small transformer over three tokens; what is hidden is a learned token that asks the others."""
+
+    def __init__(self, components: int, hidden: int) -> None:
+        super().__init__()
+        self.project = nn.ModuleList(nn.Linear(components, hidden) for _ in SEQUENCES)
+        self.missing = nn.Parameter(torch.randn(SEQUENCE_COUNT, hidden) * 0.02)
+        self.sequence = nn.Parameter(torch.randn(SEQUENCE_COUNT, hidden) * 0.02)
+        layer = nn.TransformerEncoderLayer(
+            hidden, HEADS, 2 * hidden, DROPOUT, "gelu", batch_first=True, norm_first=True
+        )
+        self.encoder = nn.TransformerEncoder(layer, LAYERS, enable_nested_tensor=False)
+        self.last = nn.ModuleList(_from_the_mean(hidden, components) for _ in SEQUENCES)
+
+    def forward(self, embeddings: torch.Tensor, visible: torch.Tensor) -> Guess:
+        """Guesses (B, 3, k); nothing is penalised."""
+        tokens = torch.where(visible[..., None], _projected(self.project, embeddings), self.missing)
+        guesses = _projected(self.last, self.encoder(tokens + self.sequence))
+        return guesses, guesses.new_zeros(())
+
+
+NETWORKS: dict[str, type[nn.Module]] = {
+    "dae": DenoisingAutoencoder,
+    "vae": VariationalAutoencoder,
+    "attention_vae": AttentionAutoencoder,
+    "masked": MaskedFusion,
+}
+
+
+def _layer(inputs: int, outputs: int) -> tuple[nn.Module, ...]:
+    return nn.Linear(inputs, outputs), nn.GELU(), nn.Dropout(DROPOUT)
+
+
+def _from_the_mean(inputs: int, outputs: int) -> nn.Linear:
+    layer = nn.Linear(inputs, outputs)
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def _seen(embeddings: torch.Tensor, visible: torch.Tensor) -> torch.Tensor:
+    """What is visible, and which that is: (B, 3 (k + 1))."""
+    shown = torch.where(visible[..., None], embeddings, 0.0)
+    return torch.cat([shown, visible[..., None].to(shown.dtype)], dim=2).flatten(1)
+
+
+def _projected(layers: nn.ModuleList, tokens: torch.Tensor) -> torch.Tensor:
+    """Each sequence's tokens (B, 3, inputs) through its own layer: (B, 3, outputs)."""
+    return torch.stack([layer(tokens[:, sequence]) for sequence, layer in enumerate(layers)], dim=1)

@@ -1,0 +1,76 @@
+"""`vit`: a vision transformer trained end to end on slices, whose tokens are pixels and not embeddings.
+
+The second seed trained one on the images of each condition's sequence and did not say how it split. Here it
+is a model as every other, judged under whole-study folds.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import nn
+
+from kitlib.embed.features import Features
+from kitlib.errors import ModelError
+from kitlib.models.neural.batches import StudyTensors
+from kitlib.models.neural.model import SliceAttentionModel
+from kitlib.models.vit.network import SliceTransformer, ViTNetwork
+from kitlib.terms import CELLS, SEQUENCES, Cell, group2sequence
+
+
+@dataclass
+class ViTModel(SliceAttentionModel):
+    """Patches of the slices of each cell's own sequence, with attention from the 25 cells to the patches.
+
+    The patches of a slice are `grid` x `grid`, whatever its size in pixels: that bounds the cost.
+    """
+
+    name: ClassVar[str] = "vit"
+
+    members: int = 1
+    inner_parts: int = 5
+    components: int = 0
+    width: int = 96
+    epochs: int = 20
+    patience: int = 20
+    batch: int = 4
+    dropout: float = 0.1
+    slice_dropout: float = 0.0
+    view_dropout: float = 0.0
+    grid: int = 8
+    depth: int = 4
+    heads: int = 3
+    slices: int = 8  # of each sequence and study in a training step
+
+    def _network(self, inputs: int, log_prior: torch.Tensor) -> nn.Module:
+        px = math.isqrt(inputs)
+        grid = min(self.grid, px)
+        if px * px != inputs or px % grid:
+            raise ModelError(
+                f"vectors of {inputs} values are no square slices of {grid} x {grid} patches",
+                where=self.name,
+                hint="It needs pixels: the backbone pixels_64, say.",
+            )
+        transformer = SliceTransformer(
+            px=px, grid=grid, width=self.width, depth=self.depth, heads=self.heads, dropout=self.dropout
+        )
+        return ViTNetwork(transformer, slices=self.slices, dropout=self.dropout, log_prior=log_prior)
+
+    @torch.inference_mode()
+    def attention_map(self, features: Features, cell: Cell) -> tuple[int, np.ndarray]:
+        """The slice of one study that a cell looks at most, and how its attention is spread over it.
+
+        The index counts the tokens of the cell's sequence; the map (grid, grid) has a share of the attention
+        per patch, row by row from the image's top left. ModelError where the study lacks the sequence.
+        """
+        sequence = SEQUENCES.index(group2sequence[cell.group])
+        view = StudyTensors(features, self.reduction).batch([0])[sequence]
+        if not view.present.any():
+            raise ModelError(f"the study has no {SEQUENCES[sequence]}", where=self.name, hint="Ask another.")
+        of_members = [network.patch_attention(view, sequence) for network in self.networks]  # type: ignore[operator]
+        weights = torch.stack(of_members).mean(0)[0, CELLS.index(cell)]  # (T, patches)
+        index = int(weights.sum(-1).argmax())
+        side = math.isqrt(weights.shape[-1])
+        return index, weights[index].reshape(side, side).cpu().numpy()

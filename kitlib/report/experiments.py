@@ -1,0 +1,189 @@
+"""The table of experiments for people: as Markdown, and as a page that opens without a network."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pandas as pd
+
+from kitlib.artefacts import write_text
+from kitlib.ensemble.results import removal_results
+from kitlib.report import html
+from kitlib.report.missing import missing_table
+from kitlib.training.experiment import Experiment
+from kitlib.training.outcomes import load_cases
+
+HONEST, LEAKING, MISSING, ABSENT = (
+    "Whole-study folds",
+    "The splits of the seeds, which leak",
+    "Missing sequences",
+    "Not in the table",
+)
+NBSP, WIDTH_REM = "\u00a0", 98
+BLIND = ("prior", "random")
+"""Models that look at no image, whatever backbone stands beside them."""
+LEAD = (
+    "Every system of the seeds under one protocol: no study stands on both sides of a fold. Score: the "
+    "competition's metric, lower is better, with its 95 % interval over studies; the difference to the prior "
+    "is taken on the same studies. Accuracy, macro-F1 and macro AUC-ROC are means over the 25 cells, in per "
+    "cent. Classifiers on one trained embedder train it once, and its seconds stand with one of them. The "
+    "last column repeats what the seed published for that system, on a split of its own."
+)
+LEAKING_LEAD = (
+    "NOT comparable with the table above: here rows of one study stand on both sides of the split, or a "
+    "system is judged on what it was fitted on. Figures are per row, not per study, and have no interval. "
+    "They show how published figures come about; the same system under whole-study folds stands beside."
+)
+
+
+Row: TypeAlias = Mapping[Any, Any]
+
+
+@dataclass(frozen=True)
+class Page:
+    """What stands around the tables."""
+
+    title: str
+    made: str  # when, and by which commands
+    notes: list[str]
+
+
+def honest_table(results: pd.DataFrame, marks: pd.DataFrame) -> pd.DataFrame:
+    """Experiments and marks under whole-study folds as texts, the best score first."""
+    done = results[(results["state"] == "done") & ~results["leaks"].astype(bool)]
+    known = (done["model"] == "prior").any()
+    shown = marks[marks["experiment"] != "prior"] if known else marks
+    rows = pd.concat([done, shown.assign(description="(a mark)")], ignore_index=True).sort_values("score")
+    return pd.DataFrame([_honest_row(row) for row in rows.to_dict("records")])
+
+
+def leaking_table(results: pd.DataFrame) -> pd.DataFrame:
+    """Experiments under leaking splits as texts, each beside its twin under whole-study folds."""
+    leaking = results[(results["state"] == "done") & results["leaks"].astype(bool)]
+    twins = {row["experiment"]: row for row in results.to_dict("records")}
+    rows = []
+    for row in leaking.sort_values(["split", "score"]).to_dict("records"):
+        twin = twins.get(row["experiment"].removesuffix(f"_leaking_{row['split']}"), {})
+        rows.append(
+            {
+                "experiment": row["experiment"],
+                "split (LEAKS)": row["split"],
+                "rows": number(row["rows"], 0),
+                "of a study fitted on": percent(row["shared"]),
+                "accuracy": percent(row["accuracy"]),
+                "macro-F1": percent(row["macro_f1"]),
+                "macro AUC": percent(row["macro_auc"]),
+                "score": number(row["score"]),
+                "whole studies: acc / F1 / AUC": triple(twin, "accuracy", "macro_f1", "macro_auc"),
+                "score there": number(twin.get("score", math.nan)),
+                "seed: acc / F1 / AUC": triple(row, "claimed_accuracy", "claimed_f1", "claimed_auc"),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def missing_rows(folder: Path, entries: Iterable[Experiment]) -> pd.DataFrame:
+    """How well missing sequences were filled and predicted without, empty where nothing was judged so."""
+    predictions, reconstructions = removal_results(folder, entries)
+    labels, _, _ = load_cases(folder, "studies")
+    return missing_table(labels, predictions, reconstructions) if predictions else pd.DataFrame()
+
+
+def absent_table(results: pd.DataFrame) -> pd.DataFrame:
+    """Experiments that were skipped or failed, with the reason."""
+    absent = results[results["state"].isin(["failed", "skipped"])]
+    return absent[["experiment", "state", "reason"]].reset_index(drop=True)
+
+
+def footnotes(results: pd.DataFrame) -> list[str]:
+    """What a reader should know of single rows: notes of the models, and experiments not run."""
+    notes = results.get("notes", pd.Series("", index=results.index)).fillna("")
+    lines = [f"{name}: {note}." for name, note in zip(results["experiment"], notes) if note]
+    not_run = int((results["state"] == "not run").sum())
+    return [*lines, f"{not_run} of {len(results)} experiments have not been run."] if not_run else lines
+
+
+def markdown_page(page: Page, tables: Mapping[str, pd.DataFrame]) -> str:
+    """All tables with their headings as Markdown."""
+    parts = [f"# {page.title}", page.made, LEAD]
+    for heading, frame in tables.items():
+        parts += [f"## {heading}", *([LEAKING_LEAD] if heading == LEAKING else []), markdown(frame)]
+    parts += ["\n".join(f"- {note}" for note in page.notes)] if page.notes else []
+    return "\n\n".join(parts) + "\n"
+
+
+def html_page(page: Page, tables: Mapping[str, pd.DataFrame]) -> str:
+    """The same as a page in one file."""
+    sections = {
+        heading: [
+            *([html.paragraph(LEAKING_LEAD)] if heading == LEAKING else []),
+            html.table(frame, f"{len(frame)} rows"),
+        ]
+        for heading, frame in tables.items()
+    }
+    if page.notes:
+        sections["Notes"] = [html.paragraph(note) for note in page.notes]
+    return html.page(page.title, f"{page.made} {LEAD}", sections, width_rem=WIDTH_REM)
+
+
+def markdown(frame: pd.DataFrame) -> str:
+    """A table in GitHub's Markdown."""
+    lines = [
+        list(frame.columns),
+        ["---"] * len(frame.columns),
+        *frame.astype(object).where(frame.notna(), "-").astype(str).to_numpy().tolist(),
+    ]
+    return "\n".join("| " + " | ".join(one.replace("|", "\\|") for one in line) + " |" for line in lines)
+
+
+def percent(share: float) -> str:
+    """A share in per cent with one decimal, "-" for NaN."""
+    return "-" if math.isnan(share) else f"{100 * share:.1f}"
+
+
+def number(value: float, decimals: int = 3, sign: str = "") -> str:
+    """A number, "-" for NaN."""
+    return "-" if math.isnan(value) else f"{value:{sign}.{decimals}f}"
+
+
+def between(row: Row, name: str, low: str, high: str, sign: str = "") -> str:
+    """An estimate with its interval."""
+    ends = f" ({number(row[low], sign=sign)}{NBSP}to{NBSP}{number(row[high], sign=sign)})"
+    return number(row[name], sign=sign) + ("" if math.isnan(row[low]) else ends)
+
+
+def triple(row: Row, *names: str) -> str:
+    """Three shares in per cent between slashes, "-" where none is known."""
+    values = [row.get(name, math.nan) for name in names]
+    return "-" if all(map(math.isnan, values)) else f"{NBSP}/{NBSP}".join(percent(value) for value in values)
+
+
+def write_tables(
+    out: Path, tables: Mapping[str, pd.DataFrame], numbers: Mapping[str, pd.DataFrame], page: Page
+) -> None:
+    """Write the tables for people as `table.md` and `table.html`, and the `numbers` as CSV by name."""
+    for name, frame in numbers.items():
+        write_text(out / f"{name}.csv", frame.to_csv(index=False, lineterminator="\n"))
+    shown = {heading: frame for heading, frame in tables.items() if len(frame)}
+    write_text(out / "table.md", markdown_page(page, shown))
+    write_text(out / "table.html", html_page(page, shown))
+
+
+def _honest_row(row: Row) -> dict[str, str]:
+    is_mark = not isinstance(row.get("weights"), str)
+    blind = is_mark or row["model"] in BLIND
+    return {
+        "experiment": str(row["experiment"]),
+        "what it is": str(row["description"]),
+        "weights": "" if blind else str(row["weights"]),
+        "accuracy": percent(row["accuracy"]),
+        "macro-F1": percent(row["macro_f1"]),
+        "macro AUC": percent(row["macro_auc"]),
+        "score": between(row, "score", "low", "high"),
+        "less the prior": between(row, "difference", "difference_low", "difference_high", sign="+"),
+        "fit s": "" if is_mark else number(row["fit_s"], 1),
+        "peak MB": "" if is_mark else number(row["fit_peak_mb"], 0),
+        "seed: acc / F1 / AUC": triple(row, "claimed_accuracy", "claimed_f1", "claimed_auc"),
+    }

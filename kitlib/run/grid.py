@@ -1,0 +1,179 @@
+"""The grid: every experiment of a family on every fold, in parallel processes, going on where it stopped."""
+
+from collections.abc import Callable, Collection, Hashable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from kitlib.artefacts import Provenance, save_table
+from kitlib.competition.root import Competition
+from kitlib.embed.backbone import load_backbone
+from kitlib.embed.pretrain import cached_or_pretrained
+from kitlib.embed.weights import look_for_weights
+from kitlib.ensemble.scores import marks, prior_out_of_fold
+from kitlib.errors import ExtraMissingError, WeightsError
+from kitlib.run.cells import Group, run_groups
+from kitlib.run.chosen import grid_experiments
+from kitlib.run.data import resolve_competition, resolve_work
+from kitlib.run.features import Described, TrainingStudies
+from kitlib.run.profiles import Profile
+from kitlib.training.crossval import fold_tasks
+from kitlib.training.experiment import Experiment
+from kitlib.training.folds import make_folds
+from kitlib.training.outcomes import ORACLE_FILE, failure, note_skipped, save_cases
+from kitlib.training.splits import case_table, deal
+
+Entry = TypeVar("Entry")
+Key = TypeVar("Key", bound=Hashable)
+FOLDER = "experiments"
+PRETRAINING, LONG_PRETRAINING = {"demo": (60, 2)}, (300, 4)
+"""Phantoms and epochs for a backbone without weights, by profile and for the profiles not named."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a grid went: cells done, and by experiment why it failed in a fold or was not run."""
+
+    folder: Path
+    cells: int
+    failed: dict[str, str] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+
+
+def run_grid(
+    profile: Profile,
+    family: str,
+    *,
+    data_dir: str = "",
+    work_dir: str = "",
+    only: Collection[str] = (),
+    workers: int | None = None,
+    keep_models: bool = False,
+) -> Outcome:
+    """Run a family's experiments that are not done, into `<work>/experiments/<name>/fold<k>`.
+
+    A cell that fails becomes a note in its folder; an experiment whose weights or optional library are
+    missing is skipped with its reason. UsageError on unknown names, RootError where no data is.
+    """
+    chosen = grid_experiments(profile, family, only)
+    work = resolve_work(profile, work_dir)
+    competition = resolve_competition(profile, data_dir, work)
+    grid = Grid(profile, work / FOLDER, competition, TrainingStudies.prepared(competition, profile, work))
+    groups = grid.groups(chosen, keep_models)
+    run_groups(groups, workers or profile.workers)
+    tasks = [task for group in groups for task in group.tasks]
+    failed = {task.experiment.name: failure(task.folder) for task in tasks if failure(task.folder)}
+    return Outcome(grid.folder, sum(task.is_done for task in tasks), failed, grid.skipped)
+
+
+@dataclass(eq=False)
+class Grid:
+    """The cells of one profile on one competition's training studies."""
+
+    profile: Profile
+    folder: Path
+    competition: Competition
+    studies: TrainingStudies
+    skipped: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.folds = make_folds(self.studies.labels, self.profile.folds, self.profile.seed)
+        self.provenance = Provenance(self.profile.results(), seed=self.profile.seed)
+        labels = self.studies.labels
+        cases = case_table(labels, self.folds, labels.index.to_series())
+        save_cases(self.folder, "studies", cases, self.provenance)
+        between = marks(labels, prior_out_of_fold(labels, self.folds), self.competition.root)
+        if "oracle" in between:
+            save_table(self.folder / ORACLE_FILE, between["oracle"], self.provenance)
+
+    def groups(self, chosen: list[Experiment], keep_models: bool) -> list[Group]:
+        """The cells of experiments in groups; what they see is embedded here, a backbone after the other."""
+        found: list[Group] = []
+        for (backbone, weights), entries in grouped(chosen, lambda entry: (entry.backbone, entry.weights)):
+            try:
+                described = self._described(backbone, weights, {entry.grey for entry in entries})
+            except (WeightsError, ExtraMissingError) as error:
+                self.skipped |= {entry.name: str(error) for entry in entries}
+                continue
+            finally:
+                for entry in entries:
+                    note_skipped(self.folder / entry.name, self.skipped.get(entry.name, ""))
+            for (grey, _), same in grouped(entries, lambda entry: (entry.grey, entry.split)):
+                found += self._groups_of(same, described[grey], keep_models)
+        return found
+
+    def _described(self, backbone: str, weights: str, greys: Collection[str]) -> dict[str, Described]:
+        profile = self.profile
+        weights = weights or best_weights(backbone, profile)
+        network = load_backbone(backbone, weights=weights, attached_dir=profile.attached_dir)
+        return {
+            grey: self.studies.described(network, grey, batch=profile.embed_batch) for grey in sorted(greys)
+        }
+
+    def _groups_of(self, entries: list[Experiment], described: Described, keep_models: bool) -> list[Group]:
+        """Groups of experiments on the same features and split."""
+        split, counts = entries[0].split, self.studies.series.groupby("study_id").size()
+        dealt = deal(
+            split,
+            described.features,
+            self.studies.labels,
+            self.folds,
+            series_counts=counts,
+            seed=self.profile.seed,
+        )
+        facts = {
+            "weights": described.weights,
+            "cases": save_cases(self.folder, split, dealt.cases, self.provenance),
+        }
+        codes, fold_of = dealt.labels.to_numpy(np.int8), dealt.folds.to_numpy()
+        tasks = [
+            task
+            for entry in entries
+            for task in fold_tasks(
+                entry,
+                described.digest,
+                codes,
+                fold_of,
+                self.folder,
+                seed=self.profile.seed,
+                facts=facts,
+                keep_model=keep_models,
+            )
+        ]
+        by_fold = grouped(tasks, lambda task: (task.fold, learns_first(task.experiment)))
+        return [Group(same, dealt) for _, same in by_fold]
+
+
+def best_weights(backbone: str, profile: Profile) -> str:
+    """The `weights` to load a backbone with: the profile's for its own, else the best at hand.
+
+    Where none are, the backbone is trained on phantoms first and kept in the kit's cache; in the profile of
+    tests it stays random, because what is in the cache is used again.
+    """
+    if backbone == profile.backbone:
+        return profile.weights
+    attached_dir = profile.attached_dir
+    if profile.name == "smoke":
+        return "auto" if look_for_weights(backbone, "auto", attached_dir) else "random"
+    studies, epochs = PRETRAINING.get(profile.name, LONG_PRETRAINING)
+    cached_or_pretrained(
+        backbone, studies=studies, epochs=epochs, workers=profile.workers, attached_dir=attached_dir
+    )
+    return "auto"
+
+
+def learns_first(entry: Experiment) -> str:
+    """What a fit begins with, in words: experiments of which it is the same go to one process."""
+    if entry.model != "pooled":
+        return entry.name
+    return " ".join(str(entry.parameters.get(name)) for name in ("pooling", "width"))
+
+
+def grouped(entries: Iterable[Entry], key: Callable[[Entry], Key]) -> list[tuple[Key, list[Entry]]]:
+    """Entries by a key, keys in the order of their first entry."""
+    groups: dict[Key, list[Entry]] = {}
+    for entry in entries:
+        groups.setdefault(key(entry), []).append(entry)
+    return list(groups.items())

@@ -1,0 +1,42 @@
+"""The commands about weights do what their functions do."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from kitlib.artefacts import load_tensors
+from kitlib.cli import main
+from kitlib.embed.weights import cache_dir
+
+
+def test_convert_writes_safetensors_and_refuses_a_broken_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    torch.save({"state_dict": {"module.w": torch.ones(2)}}, tmp_path / "a.pth")
+    assert main(["convert", str(tmp_path / "a.pth"), str(tmp_path / "a.safetensors")]) == 0
+    assert capsys.readouterr().out.startswith("1 tensors in ")
+    assert load_tensors(tmp_path / "a.safetensors")["w"].tolist() == [1, 1]
+    (tmp_path / "b.pth").write_bytes(b"nothing of the kind")
+    assert main(["convert", str(tmp_path / "b.pth"), str(tmp_path / "b.safetensors")]) == 2
+    assert capsys.readouterr().err.startswith("[weights] ")
+
+
+def test_pretrain_writes_into_the_cache_unless_told_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    asked: list[tuple[Path, dict]] = []
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(
+        "kitlib.embed.pretrain.pretrain", lambda out, **how: asked.append((out, how)) or {"canal": 0.5}
+    )
+    arguments = ["pretrain", "--backbone", "resnet50", "--studies", "3", "--epochs", "2", "--input-px", "144"]
+    assert main(arguments) == 0
+    assert "canal 0.500" in capsys.readouterr().out
+    assert main([*arguments, "--out", str(tmp_path / "x.safetensors"), "--view", "whole"]) == 0
+    assert [out for out, _ in asked] == [cache_dir() / "resnet50.safetensors", tmp_path / "x.safetensors"]
+    assert asked[0][1] == {
+        "studies": 3, "epochs": 2, "seed": 2024, "backbone": "resnet50", "input_px": 144, "view": "middle",
+        "workers": None,
+    }  # fmt: skip
+    assert asked[1][1]["view"] == "whole"

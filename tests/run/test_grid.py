@@ -1,0 +1,196 @@
+import dataclasses
+
+import pandas as pd
+import pytest
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+from kitlib.artefacts import facts_of, load_table
+from kitlib.embed.backbone import load_backbone
+from kitlib.errors import UsageError, WeightsError
+from kitlib.models.prior import PriorModel
+from kitlib.models.svc import SVCModel
+from kitlib.run import cells, grid
+from kitlib.run.grid import learns_first, run_grid
+from kitlib.run.profiles import profile_named
+from kitlib.training import experiments
+from kitlib.training.experiments import Experiment
+from kitlib.training.fold import run_fold
+from kitlib.training.outcomes import DIED, contained, failure, skipped
+from tests.run.finished import LONGEST_PX, make_data
+
+PROFILE = dataclasses.replace(
+    profile_named("smoke"), weights="random", longest_px=LONGEST_PX, workers=1, folds=2
+)
+PRIOR = Experiment("plain", "trial", "prior", grey="greyscale")
+LEAKING = dataclasses.replace(PRIOR, name="plain_leaking", split="series")
+TRAINING = dataclasses.replace(PRIOR, name="plain_training", split="training")
+BAD = Experiment("bad", "trial", "svc", {"components": 2}, grey="greyscale")
+ELSEWHERE = Experiment("elsewhere", "trial", "prior", backbone="resnet18", weights="hub")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return make_data(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    return load_backbone(PROFILE.backbone, weights="random", input_px=32)
+
+
+@pytest.fixture(autouse=True)
+def small_world(monkeypatch, backbone):
+    """Four experiments, a backbone of 32 pixels, and weights that only the first backbone has."""
+
+    def loaded(name, **_):
+        if name != PROFILE.backbone:
+            raise WeightsError(f"no weights for {name!r}")
+        return backbone
+
+    entries = (PRIOR, LEAKING, TRAINING, BAD, ELSEWHERE)
+    monkeypatch.setattr(experiments, "EXPERIMENTS", {entry.name: entry for entry in entries})
+    monkeypatch.setattr(grid, "load_backbone", loaded)
+
+
+@pytest.fixture
+def run(tmp_path, data):
+    def running(*only):
+        return run_grid(PROFILE, "trial", data_dir=str(data.root), work_dir=str(tmp_path), only=only)
+
+    return running
+
+
+@pytest.fixture
+def fitted(monkeypatch):
+    """The names and folds that are fitted from here on."""
+    names = []
+
+    def remember(task, sides):
+        names.append((task.experiment.name, task.fold))
+        run_fold(task, sides)
+
+    monkeypatch.setattr(cells, "run_fold", remember)
+    return names
+
+
+def test_cells_that_are_done_are_not_fitted_again(run, fitted, tmp_path):
+    assert run("plain").cells == 2
+    assert run("plain").cells == 2
+    assert fitted == [("plain", 0), ("plain", 1)]
+    (tmp_path / "experiments" / "plain" / "fold1" / "oof.parquet.json").unlink()  # as after a kill
+    run("plain")
+    assert fitted[2:] == [("plain", 1)]
+
+
+def test_a_failing_cell_is_noted_loses_nothing_else_and_is_tried_again(run, fitted, monkeypatch):
+    def fail(*_):
+        raise ValueError("too bad")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SVCModel, "_fit", fail)
+        outcome = run("bad", "plain")
+    assert outcome.cells == 2
+    assert outcome.failed == {"bad": "ValueError: too bad"}
+    assert failure(outcome.folder / "bad" / "fold0") == "ValueError: too bad"
+    again = run("bad", "plain")
+    assert (again.cells, again.failed) == (4, {})
+    assert [name for name, _ in fitted].count("plain") == 2
+
+
+def test_missing_weights_skip_an_experiment_and_say_why(run):
+    outcome = run("elsewhere", "plain")
+    assert list(outcome.skipped) == ["elsewhere"]
+    assert "no weights for 'resnet18'" in skipped(outcome.folder / "elsewhere")
+    assert outcome.cells == 2
+
+
+def test_a_whole_study_stands_on_one_side_and_rows_of_a_leaking_split_do_not(run, monkeypatch):
+    sides_seen = {}
+
+    def remember(task, sides):
+        sides_seen[task.experiment.name, task.fold] = sides
+        run_fold(task, sides)
+
+    monkeypatch.setattr(cells, "run_fold", remember)
+    outcome = run("plain", "plain_leaking", "plain_training")
+    for fold in (0, 1):
+        sides = sides_seen["plain", fold]
+        assert not set(sides.train.study_ids) & set(sides.judged.study_ids)
+    training = sides_seen["plain_training", 0]
+    assert training.train.study_ids.tolist() == training.judged.study_ids.tolist()
+    cases = load_table(outcome.folder / "cases" / "series.parquet")
+    assert len(cases) == 18  # six studies of three series
+    assert cases["shared"].any()
+    assert not load_table(outcome.folder / "cases" / "studies.parquet")["shared"].any()
+
+
+def test_results_know_their_weights_their_cost_and_their_studies(run):
+    folder = run("plain").folder / "plain"
+    facts = facts_of(folder / "fold0" / "oof.parquet")
+    assert facts["weights"].startswith(PROFILE.backbone)
+    assert facts["fit_s"] >= 0
+    assert facts["fit_peak_mb"] is None or facts["fit_peak_mb"] > 10
+    assert not (folder / "fold0" / "model.json").exists()
+    assert isinstance(load_table(folder / "fold0" / "oof.parquet"), pd.DataFrame)
+
+
+def test_a_process_that_dies_is_noted_after_a_second_try_and_the_others_go_on(run, monkeypatch):
+    tries = []
+
+    def deadly(*_):
+        tries.append(1)
+        raise TerminatedWorkerError("killed")
+
+    def contained_but_for_death(task):
+        """As `contained`, which a killed process never leaves."""
+        return Deadly(contained(task))
+
+    monkeypatch.setattr(SVCModel, "_fit", deadly)
+    monkeypatch.setattr(cells, "contained", contained_but_for_death)
+    outcome = run("bad", "plain")
+    assert outcome.failed == {"bad": DIED}
+    assert outcome.cells == 2
+    assert len(tries) == 2 * cells.TRIES
+
+
+class Deadly:
+    """A context manager that a TerminatedWorkerError passes without leaving anything behind but the note."""
+
+    def __init__(self, inner):
+        self.inner = inner
+
+    def __enter__(self):
+        return self.inner.__enter__()
+
+    def __exit__(self, kind, error, trace):
+        if kind is TerminatedWorkerError:
+            return False
+        return self.inner.__exit__(kind, error, trace)
+
+
+def test_an_interrupt_ends_the_grid(run, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(PriorModel, "_fit", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run("plain")
+
+
+def test_unknown_names_are_refused_before_anything_is_read(run):
+    with pytest.raises(UsageError, match="Did you mean 'plain'"):
+        run("plane")
+    with pytest.raises(UsageError, match="unknown family 'trail'"):
+        run_grid(PROFILE, "trail", data_dir="nowhere")
+
+
+def test_classifiers_on_one_embedder_go_to_one_process():
+    def pooled(**parameters):
+        entry = dataclasses.replace(PRIOR)
+        object.__setattr__(entry, "model", "pooled")
+        object.__setattr__(entry, "parameters", {"pooling": "attention", "width": 512, **parameters})
+        return entry
+
+    assert learns_first(pooled(classifier="svc")) == learns_first(pooled(classifier="xgboost"))
+    assert learns_first(pooled(width=0)) != learns_first(pooled())
+    assert learns_first(PRIOR) != learns_first(TRAINING)
