@@ -76,6 +76,7 @@ def _run(arguments: argparse.Namespace) -> None:
 def _table(arguments: argparse.Namespace) -> None:
     from kitlib.ensemble.results import mark_table, result_table
     from kitlib.report import experiments as page
+    from kitlib.report.missing import missing_curve
     from kitlib.run.chosen import grid_experiments
     from kitlib.run.data import resolve_work
     from kitlib.run.grid import FOLDER
@@ -99,13 +100,14 @@ def _table(arguments: argparse.Namespace) -> None:
         page.ABSENT: page.absent_table(results),
     }
     numbers = {"results": results, "marks": marks, "missing": tables[page.MISSING]}
+    prior = float(marks.set_index("experiment")["score"].astype(float)["prior"])
+    pictures = {
+        page.LEAKING: (page.leak_picture(results, marks), "Honest, leaking and claimed, side by side."),
+        page.MISSING: (missing_curve(tables[page.MISSING], prior), "Sequences removed at random."),
+    }
     out = arguments.out or folder
-    page.write_tables(
-        out,
-        tables,
-        numbers,
-        page.Page(TITLE, _made(arguments, int(marks["rows"].iloc[0])), page.footnotes(results)),
-    )
+    about = page.Page(TITLE, _made(arguments, int(marks["rows"].iloc[0])), page.footnotes(results))
+    page.write_tables(out, tables, numbers, about, pictures)
     done, failed = ((results["state"] == state).sum() for state in ("done", "failed"))
     print(f"{done} of {len(results)} experiments, {failed} failed: table in {out}")
 

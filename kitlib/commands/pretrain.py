@@ -17,6 +17,7 @@ def add_pretrain(commands: "Commands") -> None:
     command.add_argument("--input-px", type=int, default=128)
     command.add_argument("--view", default="middle", help="whole or middle")
     command.add_argument("--seed", type=int, default=2024)
+    command.add_argument("--start", default="", help="weights to go on from: a file, hub, cached or shipped")
     command.add_argument("--workers", type=int, help="processes that draw; one a core if not given")
     command.add_argument("--out", type=Path, help="safetensors file to write; if not given, in the cache")
     command.set_defaults(call=_pretrain)
@@ -35,7 +36,7 @@ def _pretrain(arguments: argparse.Namespace) -> None:
     from kitlib.embed.weights import cache_dir, file_name
 
     out = arguments.out or cache_dir() / file_name(arguments.backbone)
-    names = ("studies", "epochs", "seed", "backbone", "input_px", "view", "workers")
+    names = ("studies", "epochs", "seed", "backbone", "input_px", "view", "workers", "start")
     metrics = pretrain(out, **{name: getattr(arguments, name) for name in names})
     print(", ".join(f"{task} {value:.3f}" for task, value in metrics.items()))
     print(f"weights in {out}")

@@ -11,12 +11,19 @@ from timm.utils import ModelEmaV3
 from tqdm.auto import tqdm
 
 from kitlib.artefacts import Provenance, parameters_of, save_tensors
-from kitlib.embed.backbone import known_backbone
+from kitlib.embed.backbone import build_network, known_backbone
 from kitlib.embed.course import Course, Examples, Learner
 from kitlib.embed.names import reads_volumes
 from kitlib.embed.slice_course import SliceCourse
 from kitlib.embed.volume_course import VolumeCourse
-from kitlib.embed.weights import WeightsSource, cache_dir, file_name, find_weights, look_for_weights
+from kitlib.embed.weights import (
+    WeightsSource,
+    cache_dir,
+    file_name,
+    find_weights,
+    load_strictly,
+    look_for_weights,
+)
 from kitlib.machine import cores, torch_threads
 from kitlib.phantom.archive import STUDY_IDS
 from kitlib.phantom.study import draw_study
@@ -44,25 +51,34 @@ def pretrain(
     longest_px: int = 256,
     size: str = "demo",
     workers: int | None = None,
+    start: str = "",
 ) -> dict[str, float]:
     """Train a backbone on phantoms; save it, headless and in half precision, to `out` after each epoch.
 
+    `start` names the weights to go on from, as `find_weights` takes them; without it they begin at random.
     Returns balanced accuracies by task on the held-out tenth of the studies, which stand in the sidecar too.
     """
     facts = {"input_px": input_px, "view": view}
     drawing = {"studies": studies, "size": size, "longest_px": longest_px}
     learning = {"backbone": known_backbone(backbone), "epochs": epochs}
-    provenance = Provenance(learning | drawing | facts | {"evenness": EVENNESS}, seed=seed)
+    source = find_weights(backbone, start) if start else None
+    begun = {"start": source.label} if source else {}
+    inputs = {"start": source.sha256} if source else {}
+    provenance = Provenance(learning | drawing | facts | begun | {"evenness": EVENNESS}, inputs, seed)
     facts["command"] = (
         f"python -m kitlib pretrain --backbone {backbone} --input-px {input_px} --view {view} "
         f"--studies {studies} --epochs {epochs} --seed {seed} --out {Path(out).name}"
+        + (f" --start {Path(start).name}" if start else "")
     )
     course: Course[Any] = VolumeCourse() if reads_volumes(backbone) else SliceCourse()
     examples = drawn(course, studies, seed, input_px, view, longest_px, size, workers or cores())
     last = examples.studies >= FIRST_STUDY_ID + studies - max(1, round(HELD_OUT * studies))
     with torch_threads(cores()), torch.random.fork_rng():
         torch.manual_seed(seed)
-        learners = trained(course, course.learner(backbone, input_px), examples.take(~last), epochs, seed)
+        learner = course.learner(backbone, input_px)
+        if source and source.file:
+            load_strictly(learner.trunk, source.file, build_network(backbone)[1])
+        learners = trained(course, learner, examples.take(~last), epochs, seed)
         for epoch, learner in enumerate(learners, start=1):
             metrics = course.metrics(learner, examples.take(last))
             state = learner.trunk.state_dict()

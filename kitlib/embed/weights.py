@@ -55,7 +55,9 @@ class WeightsSource:
             return {"random": "random", "none": "no weights"}[self.kind]
         if "epoch" not in self.facts:
             return self.kind if self.kind == "hub" else f"{self.kind}: {self.file.name}"
-        return f"phantoms, {parameters_of(self.file)['studies']} studies x {self.facts['epoch']} epochs"
+        learning = parameters_of(self.file)
+        own = f"phantoms, {learning['studies']} studies x {self.facts['epoch']} epochs"
+        return f"{own}, after {learning['start']}" if "start" in learning else own
 
 
 def find_weights(backbone: str, weights: str = "auto", attached_dir: Path | None = None) -> WeightsSource:

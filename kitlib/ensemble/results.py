@@ -24,7 +24,7 @@ from kitlib.training.missing import NOTHING
 from kitlib.training.outcomes import ORACLE_FILE, cases_path, failure, load_cases, skipped
 
 NO_INTERVAL = {"low": math.nan, "high": math.nan}
-STATES = ("done", "failed", "skipped", "not run")
+NORMAL = "Normal/Mild everywhere"
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +74,7 @@ def mark_table(folder: Path) -> pd.DataFrame:
     between = {
         "prior": cases.prior,
         "1/3": thirds(cases.labels.index),
-        "Normal/Mild everywhere": to_rows(cases.labels.index, normal),
+        NORMAL: to_rows(cases.labels.index, normal),
     }
     if is_complete(folder / ORACLE_FILE):
         between["oracle"] = load_table(folder / ORACLE_FILE)

@@ -9,9 +9,11 @@ from typing import Any, TypeAlias
 import pandas as pd
 
 from kitlib.artefacts import write_text
-from kitlib.ensemble.results import removal_results
+from kitlib.ensemble.results import NORMAL, removal_results
 from kitlib.report import html
+from kitlib.report.leaks import column2title, leaks
 from kitlib.report.missing import missing_table
+from kitlib.report.style import Picture
 from kitlib.training.experiment import Experiment
 from kitlib.training.outcomes import load_cases
 
@@ -21,6 +23,7 @@ HONEST, LEAKING, MISSING, ABSENT = (
     "Missing sequences",
     "Not in the table",
 )
+column2claim = {"accuracy": "claimed_accuracy", "macro_f1": "claimed_f1", "macro_auc": "claimed_auc"}
 NBSP, WIDTH_REM = "\u00a0", 98
 BLIND = ("prior", "random")
 """Models that look at no image, whatever backbone stands beside them."""
@@ -84,6 +87,22 @@ def leaking_table(results: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def leak_picture(results: pd.DataFrame, marks: pd.DataFrame) -> Picture:
+    """Every leaking twin beside the same system under whole-study folds and what its seed published."""
+    done = results[results["state"] == "done"].to_dict("records")
+    name2row: dict[str, Row] = {row["experiment"]: row for row in done}
+    rows = []
+    for row in (one for one in done if one["leaks"]):
+        system = row["experiment"].removesuffix(f"_leaking_{row['split']}")
+        claimed = {column: row[one] for column, one in column2claim.items()}
+        kinds: dict[str, Row] = {"honest": name2row.get(system, {}), "leaking": row, "claimed": claimed}
+        for kind, values in kinds.items():
+            measures = {column: values.get(column, math.nan) for column in column2title}
+            rows.append({"system": f"{system} ({row['split']})", "kind": kind, **measures})
+    normal = marks.loc[marks["experiment"] == NORMAL, "accuracy"].iloc[0]
+    return leaks(pd.DataFrame(rows, columns=["system", "kind", *column2title]), float(normal))
+
+
 def missing_rows(folder: Path, entries: Iterable[Experiment]) -> pd.DataFrame:
     """How well missing sequences were filled and predicted without, empty where nothing was judged so."""
     predictions, reconstructions = removal_results(folder, entries)
@@ -114,11 +133,14 @@ def markdown_page(page: Page, tables: Mapping[str, pd.DataFrame]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def html_page(page: Page, tables: Mapping[str, pd.DataFrame]) -> str:
-    """The same as a page in one file."""
+def html_page(
+    page: Page, tables: Mapping[str, pd.DataFrame], pictures: Mapping[str, tuple[Picture, str]]
+) -> str:
+    """The same as a page in one file, with `pictures` and their captions by heading."""
     sections = {
         heading: [
             *([html.paragraph(LEAKING_LEAD)] if heading == LEAKING else []),
+            *([html.figure(*pictures[heading])] if heading in pictures else []),
             html.table(frame, f"{len(frame)} rows"),
         ]
         for heading, frame in tables.items()
@@ -161,14 +183,18 @@ def triple(row: Row, *names: str) -> str:
 
 
 def write_tables(
-    out: Path, tables: Mapping[str, pd.DataFrame], numbers: Mapping[str, pd.DataFrame], page: Page
+    out: Path,
+    tables: Mapping[str, pd.DataFrame],
+    numbers: Mapping[str, pd.DataFrame],
+    page: Page,
+    pictures: Mapping[str, tuple[Picture, str]],
 ) -> None:
     """Write the tables for people as `table.md` and `table.html`, and the `numbers` as CSV by name."""
     for name, frame in numbers.items():
         write_text(out / f"{name}.csv", frame.to_csv(index=False, lineterminator="\n"))
     shown = {heading: frame for heading, frame in tables.items() if len(frame)}
     write_text(out / "table.md", markdown_page(page, shown))
-    write_text(out / "table.html", html_page(page, shown))
+    write_text(out / "table.html", html_page(page, shown, pictures))
 
 
 def _honest_row(row: Row) -> dict[str, str]:

@@ -91,9 +91,11 @@ class Grid:
     def groups(self, chosen: list[Experiment], keep_models: bool) -> list[Group]:
         """The cells of experiments in groups; what they see is embedded here, a backbone after the other."""
         found: list[Group] = []
-        for (backbone, weights), entries in grouped(chosen, lambda entry: (entry.backbone, entry.weights)):
+        for seen_by, entries in grouped(
+            chosen, lambda entry: (entry.backbone, entry.weights, entry.input_px)
+        ):
             try:
-                described = self._described(backbone, weights, {entry.grey for entry in entries})
+                described = self._described(*seen_by, {entry.grey for entry in entries})
             except (WeightsError, ExtraMissingError) as error:
                 self.skipped |= {entry.name: str(error) for entry in entries}
                 continue
@@ -104,10 +106,17 @@ class Grid:
                 found += self._groups_of(same, described[grey], keep_models)
         return found
 
-    def _described(self, backbone: str, weights: str, greys: Collection[str]) -> dict[str, Described]:
+    def _described(
+        self, backbone: str, weights: str, input_px: int, greys: Collection[str]
+    ) -> dict[str, Described]:
         profile = self.profile
-        weights = weights or best_weights(backbone, profile)
-        network = load_backbone(backbone, weights=weights, attached_dir=profile.attached_dir)
+        network = load_backbone(
+            backbone,
+            weights=weights or best_weights(backbone, profile),
+            attached_dir=profile.attached_dir,
+            input_px=input_px or None,
+            view="whole" if input_px else None,
+        )
         return {
             grey: self.studies.described(network, grey, batch=profile.embed_batch) for grey in sorted(greys)
         }

@@ -71,7 +71,7 @@ PROFILES = {
             "smoke", 12, 4, phantom_size="smoke", longest_px=128, folds=2, epochs=3, cell_timeout_s=600.0
         ),
         Profile("demo", 60, 15),
-        Profile("bench", 400, 100, longest_px=320, cell_timeout_s=12 * HOUR_S, budget_s=9 * HOUR_S),
+        Profile("bench", 240, 60, longest_px=320, folds=3, cell_timeout_s=12 * HOUR_S, budget_s=9 * HOUR_S),
         # Kaggle ends a notebook after nine hours; half an hour is kept for starting and for writing.
         Profile(
             "kaggle",

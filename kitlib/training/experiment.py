@@ -38,6 +38,8 @@ class Experiment:
     description: str = ""
     split: Split = "studies"
     """What is dealt to folds (see `splits`); all but whole studies leak, and exist to show how much."""
+    input_px: int = 0
+    """Whole slices are embedded as squares of this side; 0 takes side and view of the weights' training."""
     weights: str = ""
     """Where the backbone's weights come from; empty takes the best at hand."""
     claimed: Claim | None = None

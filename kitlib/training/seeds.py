@@ -17,6 +17,7 @@ from kitlib.training.splits import split2text
 
 FAMILY = "seeds"
 RESNET, MEDICALNET = "resnet50", "medicalnet_resnet152"
+INPUT_PX = 224
 PIXELS = "pixels_128"
 SVC_SAMPLING, TREE_SAMPLING = "smote_undersample", "smote"
 
@@ -106,6 +107,7 @@ def prior() -> Iterator[Experiment]:
         "prior",
         grey="equalised",
         backbone=RESNET,
+        input_px=INPUT_PX,
         description="Weighted frequencies, no image",
         demo=True,
     )
@@ -119,6 +121,7 @@ def random() -> Iterator[Experiment]:
         "random",
         grey="equalised",
         backbone=RESNET,
+        input_px=INPUT_PX,
         description="Random predictions",
         claimed=RANDOM_CLAIM,
         demo=True,
@@ -167,6 +170,7 @@ def pooled(
         parameters,
         grey=grey,
         backbone=backbone,
+        input_px=INPUT_PX,
         description=f"{backbone2text[backbone]}, {pooling2text[pooling]}, {width} wide, {grey} slices; "
         f"{classifier2text[kind]}, {'weighted loss, ' if weighted else ''}"
         f"{sampling2text[parameters['sampling']]}",
@@ -198,6 +202,7 @@ def fusion() -> Iterator[Experiment]:
             {"architecture": architecture, "head": head},
             grey="equalised",
             backbone=RESNET,
+            input_px=INPUT_PX,
             description=f"Fusion {architecture}: {text}",
             demo=True,
         )
@@ -213,6 +218,7 @@ def pseudo() -> Iterator[Experiment]:
             {"filler": filler},
             grey="equalised",
             backbone=RESNET,
+            input_px=INPUT_PX,
             description=f"Missing sequences filled by {filler2text[filler]}",
             demo=filler in DEMO_FILLERS,
             removals=REMOVALS,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from kitlib.artefacts import Provenance, save_tensors
+from kitlib.artefacts import Provenance, load_tensors, save_tensors
 from kitlib.embed import slice_course, weights
 from kitlib.embed.backbone import load_backbone
 from kitlib.embed.course import augmented
@@ -13,6 +13,8 @@ from kitlib.embed.slice_course import SliceCourse
 from kitlib.embed.targets import AXIAL_PLACES, FINDINGS, PLACES, Slices, mirrored_findings, study_slices
 from kitlib.embed.volume_course import VolumeCourse, mirrored_cells
 from kitlib.embed.volumes import DEPTH
+from kitlib.embed.weights import find_weights
+from kitlib.errors import WeightsError
 from kitlib.phantom.study import PhantomStudy, draw_study
 from kitlib.terms import CELL_NAMES, CELLS, EMPTY, LEVELS
 
@@ -119,6 +121,27 @@ def test_pretraining_makes_weights_that_load_and_is_the_same_for_the_same_seed(t
         assert "--backbone test_resnet --input-px 32 --view middle" in backbone.source.facts["command"]
         vectors.append(backbone.embed(np.random.default_rng(0).integers(0, 256, (2, PX, PX), dtype=np.uint8)))
     assert np.array_equal(*vectors)
+
+
+def test_pretraining_goes_on_from_weights(tmp_path: Path) -> None:
+    how = {
+        "studies": 2,
+        "epochs": 1,
+        "backbone": "test_resnet",
+        "input_px": PX,
+        "size": "smoke",
+        "workers": 1,
+    }
+    first, second, fresh = (tmp_path / f"{name}.safetensors" for name in ("first", "second", "fresh"))
+    pretrain(first, seed=5, **how)
+    pretrain(second, seed=6, start=str(first), **how)
+    pretrain(fresh, seed=6, **how)
+    begun, gone_on, anew = (load_tensors(file)["conv1.0.weight"].float() for file in (first, second, fresh))
+    assert (gone_on - begun).abs().mean() < (anew - begun).abs().mean() / 2
+    label = find_weights("test_resnet", str(second)).label
+    assert label == "phantoms, 2 studies x 1 epochs, after phantoms, 2 studies x 1 epochs"
+    with pytest.raises(WeightsError, match="missing"):
+        pretrain(second, seed=6, start=str(tmp_path / "nowhere.safetensors"), **how)
 
 
 def test_a_volume_network_learns_on_phantoms_too(tmp_path: Path) -> None:
