@@ -16,13 +16,18 @@ from kitlib.training.missing import REMOVALS
 from kitlib.training.splits import split2text
 
 FAMILY = "seeds"
-RESNET, MEDICALNET = "resnet50", "medicalnet_resnet152"
+RESNET, MEDICALNET, SHIPPED = "resnet50", "medicalnet_resnet152", "resnet10t"
 INPUT_PX = 224
 PIXELS = "pixels_128"
 SVC_SAMPLING, TREE_SAMPLING = "smote_undersample", "smote"
 
-backbone2short = {RESNET: "r50", MEDICALNET: "m152"}
-backbone2text = {RESNET: "ResNet50", MEDICALNET: "MedicalNet ResNet152"}
+backbone2short = {RESNET: "r50", MEDICALNET: "m152", SHIPPED: "r10t"}
+backbone2text = {
+    RESNET: "ResNet50",
+    MEDICALNET: "MedicalNet ResNet152",
+    SHIPPED: "the kit's ResNet10-T as it was trained",
+}
+backbone2px = {RESNET: INPUT_PX, MEDICALNET: INPUT_PX, SHIPPED: 0}
 pooling2text = {"average": "mean of the slices", "attention": "trained attention over slices"}
 classifier2text = {
     "networks": "a network for each cell",
@@ -132,6 +137,7 @@ def all_pooled() -> Iterator[Experiment]:
     """The first seed's table, then what it leaves out: other samplings, and random weights."""
     yield from table_rows()
     yield from other_samplings()
+    yield from shipped_rows()
     base = pooled(RESNET, "attention", 512, "equalised", "svc")
     yield dataclasses.replace(
         base,
@@ -170,7 +176,7 @@ def pooled(
         parameters,
         grey=grey,
         backbone=backbone,
-        input_px=INPUT_PX,
+        input_px=backbone2px[backbone],
         description=f"{backbone2text[backbone]}, {pooling2text[pooling]}, {width} wide, {grey} slices; "
         f"{classifier2text[kind]}, {'weighted loss, ' if weighted else ''}"
         f"{sampling2text[parameters['sampling']]}",
@@ -185,6 +191,13 @@ def other_samplings() -> Iterator[Experiment]:
     ):
         entry = pooled(RESNET, "attention", 512, "equalised", classifier, sampling)
         yield dataclasses.replace(entry, demo=(classifier, sampling) == ("svc", "svm_smote"))
+
+
+def shipped_rows() -> Iterator[Experiment]:
+    """Three systems on the kit's own embeddings: the same ideas where the backbone has been trained well."""
+    for classifier in ("networks_weighted", "svc", "lightgbm"):
+        entry = pooled(SHIPPED, "attention", 512, "greyscale", classifier)
+        yield dataclasses.replace(entry, weights="shipped", demo=classifier == "svc")
 
 
 def fusion() -> Iterator[Experiment]:
