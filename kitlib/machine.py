@@ -91,6 +91,17 @@ def reset_peak_memory() -> bool:
     return True
 
 
+def retire_workers() -> None:
+    """End joblib's idle processes, which keep their memory for minutes.
+
+    One that was started for small work and loads torch later is also taken for one that leaks, and replaced
+    with a warning.
+    """
+    from joblib.externals.loky import get_reusable_executor
+
+    get_reusable_executor().shutdown()
+
+
 def on_kaggle() -> bool:
     """Whether this is a Kaggle session."""
     return "KAGGLE_KERNEL_RUN_TYPE" in os.environ

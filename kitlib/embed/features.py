@@ -1,5 +1,6 @@
 """What models eat: per study and sequence one vector a slice or cell, with its place in the patient."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -70,6 +71,17 @@ class Features:
             {name: [tokens[row] for row in rows] for name, tokens in self.tokens.items()},
             self.metadata.iloc[rows],
         )
+
+    def digest(self) -> str:
+        """A sha256 that changes when a slice's embedding or place, or a study's metadata, does."""
+        digest = hashlib.sha256(self.metadata.to_json().encode())
+        digest.update(self.study_ids.tobytes())
+        for name, studies in sorted(self.tokens.items()):
+            for tokens in studies:
+                digest.update(f"{name} {tokens.kept.shape} {tokens.kept.dtype}".encode())
+                digest.update(tokens.kept.tobytes())
+                digest.update(tokens.places_mm.tobytes())
+        return digest.hexdigest()
 
 
 def study_tokens(backbone: Backbone, stacks: Sequence[Stack], *, grey: str = "greyscale") -> Tokens:

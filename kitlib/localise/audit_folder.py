@@ -18,6 +18,7 @@ from kitlib.localise.audit import audit_points
 from kitlib.localise.audit_geometry import placed
 from kitlib.localise.findings import described
 from kitlib.localise.localiser import worker_localiser
+from kitlib.machine import retire_workers
 from kitlib.mri.ledger import Ledger
 from kitlib.mri.series import read_series
 from kitlib.terms import LEVELS, SAGITTAL_T1, SAGITTAL_T2
@@ -56,6 +57,7 @@ def audit_competition(competition: Competition, *, localiser: bool = True, worke
     def locate(doubted: Sequence[int]) -> dict[int, Places]:
         sagittal = _folders(series[series["sequence"].isin([SAGITTAL_T1, SAGITTAL_T2])])
         todo = [(sagittal.get(study_id, {}),) for study_id in doubted]
+        retire_workers()
         asked.update(zip(doubted, _in_workers(count_levels, todo, "doubted studies", workers), strict=True))
         return asked
 

@@ -16,6 +16,7 @@ from kitlib.localise.network import SHIPPED
 from kitlib.localise.points import Located, Point
 from kitlib.localise.prior import place2plane, place2sequence
 from kitlib.localise.reading import of_plane
+from kitlib.machine import retire_workers
 from kitlib.mri.ledger import Fault, Ledger
 from kitlib.mri.stack import Stack
 from kitlib.prepare.crops import PX_MM, SLICES, Crop, crop_landmarks, load_crops, save_crops
@@ -78,6 +79,7 @@ class CropCache:
         ):
             studies.setdefault(int(study_id), {})[int(series_id)] = sequence
         todo = [one for one in studies if not self._is_current(one, studies[one])]
+        retire_workers()
         with tqdm(total=len(studies), initial=len(studies) - len(todo), desc="crops", mininterval=1) as bar:
             made = Parallel(n_jobs=workers, return_as="generator_unordered")(
                 delayed(self._make)(study_id, studies[study_id]) for study_id in todo

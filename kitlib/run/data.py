@@ -11,7 +11,7 @@ from tqdm.auto import tqdm
 import kitlib
 from kitlib.competition.root import Competition, find_root
 from kitlib.errors import RootError
-from kitlib.machine import on_kaggle
+from kitlib.machine import on_kaggle, retire_workers
 from kitlib.phantom.truth import MARKER, VERSION
 from kitlib.run.profiles import Profile
 from kitlib.run.steps import STEPS
@@ -89,12 +89,9 @@ def _phantoms(profile: Profile, folder: Path, reason: str) -> Path:
             shutil.rmtree(folder)
         elif (folder / LAST_TABLE).is_file():
             return folder
-    from joblib.externals.loky import get_reusable_executor
-
     from kitlib.phantom.archive import write_competition
 
     tqdm.write(f"No competition data ({reason}); the kit makes its own phantoms in {folder}")
     made_in = write_competition(folder, **request, workers=profile.workers)
-    # Idle workers would keep their memory for five minutes, beside the notebooks'.
-    get_reusable_executor().shutdown()
+    retire_workers()  # or they would keep their memory beside the notebooks'
     return made_in

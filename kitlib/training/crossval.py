@@ -4,7 +4,6 @@ A fold's folder is used again when what it was made from is unchanged: the exper
 features and labels of every study with its fold. Anything else is fitted anew.
 """
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -40,7 +39,7 @@ def run_experiment(
     study_id. The table has the index row_id, the columns PROBABILITIES, `model` (the experiment) and `fold`.
     """
     codes, fold_of = aligned(features, labels, folds)
-    tasks = fold_tasks(experiment, features_digest(features), codes, fold_of, out, seed=seed)
+    tasks = fold_tasks(experiment, features.digest(), codes, fold_of, out, seed=seed)
     todo = [task for task in tasks if not task.is_done]
     runs = (
         joblib.delayed(run_fold)(task, Sides.of(features, codes, fold_of == task.fold, experiment))
@@ -111,18 +110,6 @@ def learning_curves(folder: Path) -> pd.DataFrame:
     ]
     columns = ["experiment", "fold", *CURVE_COLUMNS]
     return pd.concat(curves)[columns] if curves else pd.DataFrame(columns=columns)
-
-
-def features_digest(features: Features) -> str:
-    """A sha256 that changes when a slice's embedding or place, or a study's metadata, does."""
-    digest = hashlib.sha256(features.metadata.to_json().encode())
-    digest.update(features.study_ids.tobytes())
-    for name, studies in sorted(features.tokens.items()):
-        for tokens in studies:
-            digest.update(f"{name} {tokens.kept.shape}".encode())
-            digest.update(tokens.kept.tobytes())
-            digest.update(tokens.places_mm.tobytes())
-    return digest.hexdigest()
 
 
 def aligned(features: Features, labels: pd.DataFrame, folds: pd.Series) -> tuple[np.ndarray, np.ndarray]:

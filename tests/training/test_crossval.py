@@ -14,7 +14,7 @@ from kitlib.models.prior import PriorModel
 from kitlib.models.registry import load_model
 from kitlib.terms import CELL_NAMES, PROBABILITIES, row_ids
 from kitlib.training import crossval
-from kitlib.training.crossval import features_digest, fold_folder, learning_curves, run_experiment
+from kitlib.training.crossval import fold_folder, learning_curves, run_experiment
 from kitlib.training.experiments import Experiment
 from kitlib.training.fold import FoldTask, Sides
 from kitlib.training.folds import make_folds
@@ -162,9 +162,9 @@ def test_a_study_without_a_fold_or_labels_is_an_error(tmp_path: Path) -> None:
 
 def test_the_digest_sees_embeddings_places_and_metadata() -> None:
     digests = {
-        features_digest(FEATURES),
-        features_digest(with_planted_labels(0)),
-        features_digest(FEATURES.take([0])),
+        FEATURES.digest(),
+        with_planted_labels(0).digest(),
+        FEATURES.take([0]).digest(),
     }
     assert len(digests) == 3
-    assert features_digest(make_features(CODES)) == features_digest(FEATURES)
+    assert make_features(CODES).digest() == FEATURES.digest()

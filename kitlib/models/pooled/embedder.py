@@ -9,16 +9,14 @@ studies of 2,048 wide slices, trained averages did a new study no harm beside un
 scored .92 against .92, networks .92 against .95, the prior 1.01.
 """
 
-import hashlib
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
-from kitlib.artefacts import Provenance, facts_of, load_tensors, save_tensors
+from kitlib.artefacts import Provenance, facts_of, fingerprint, load_tensors, save_tensors
 from kitlib.embed.features import Features
 from kitlib.machine import device
 from kitlib.models.base import CURVE_COLUMNS, check_choice
@@ -54,7 +52,7 @@ def fit_embedder(
     Several classifiers on one fold share it. `pooling` is one of POOLINGS; `width` 0 keeps the backbone's.
     """
     check_choice("pooling", pooling, POOLINGS)
-    key = _digest(features, labels, prior, (pooling, width, epochs, seed))
+    key = fingerprint(features.digest(), labels.tolist(), prior.tolist(), pooling, width, epochs, seed)
     if key not in _embedders:
         embedder = StudyEmbedder(pooling=pooling, width=width)
         _embedders[key] = embedder.fit(features, labels, prior, epochs=epochs, seed=seed)
@@ -171,14 +169,3 @@ def _moments(vectors: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np.n
             spread = seen.std(axis=0)
             deviation[sequence] = np.where(spread > 1e-6, spread, 1.0)
     return mean, deviation
-
-
-def _digest(features: Features, labels: np.ndarray, prior: np.ndarray, settings: tuple[Any, ...]) -> str:
-    """Changes when a slice's embedding, a label or a setting does; about a gigabyte a second."""
-    digest = hashlib.blake2b(repr(settings).encode())
-    digest.update(np.ascontiguousarray(labels).tobytes() + prior.tobytes())
-    for name, studies in sorted(features.tokens.items()):
-        for tokens in studies:
-            digest.update(f"{name} {tokens.kept.shape} {tokens.kept.dtype}".encode())
-            digest.update(tokens.kept.tobytes())
-    return digest.hexdigest()
