@@ -50,6 +50,8 @@ lab: setup
 bench: setup
 	$(VENV)/bin/python -m kitlib bench
 	$(VENV)/bin/python -m kitlib run --profile bench
+	$(VENV)/bin/python -m kitlib experiments run --family seeds --profile bench
+	$(VENV)/bin/python -m kitlib experiments table --family seeds --profile bench
 
 clean:
 	rm -rf work submissions/*.csv build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache

@@ -28,7 +28,7 @@ from kitlib.training.splits import case_table, deal
 Entry = TypeVar("Entry")
 Key = TypeVar("Key", bound=Hashable)
 FOLDER = "experiments"
-PRETRAINING, LONG_PRETRAINING = {"demo": (60, 2)}, (300, 4)
+PRETRAINING, LONG_PRETRAINING = {"demo": (40, 2)}, (300, 4)
 """Phantoms and epochs for a backbone without weights, by profile and for the profiles not named."""
 
 
