@@ -12,7 +12,7 @@ import pydicom
 import torch
 
 from kitlib.competition.root import Competition
-from kitlib.embed.backbone import DEFAULT_PX, build_network, load_backbone
+from kitlib.embed.backbone import DEFAULT_PX, build_network, known_backbone, load_backbone
 from kitlib.embed.base import Backbone
 from kitlib.embed.engine import embed_series
 from kitlib.embed.slices import IMAGENET_MEAN, IMAGENET_STD
@@ -31,6 +31,8 @@ def benchmark(backbones: Sequence[str], *, studies: int, repeats: int, size: str
 
     Both read the same phantoms' files, use all cores, and have random weights of the same network.
     """
+    for name in backbones:
+        known_backbone(name)  # before anything is drawn
     rows = []
     with tempfile.TemporaryDirectory(prefix="kitlib-bench-") as folder:
         root = Path(folder) / "phantoms"

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from joblib import Parallel, delayed
 from timm.utils import ModelEmaV3
+from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from kitlib.artefacts import Provenance, parameters_of, save_tensors
@@ -24,6 +25,7 @@ from kitlib.embed.weights import (
     load_strictly,
     look_for_weights,
 )
+from kitlib.errors import UsageError
 from kitlib.machine import cores, torch_threads
 from kitlib.phantom.archive import STUDY_IDS
 from kitlib.phantom.study import draw_study
@@ -58,13 +60,19 @@ def pretrain(
     `start` names the weights to go on from, as `find_weights` takes them; without it they begin at random.
     Returns balanced accuracies by task on the held-out tenth of the studies, which stand in the sidecar too.
     """
+    if studies < 2 or epochs < 1:
+        raise UsageError(
+            f"{studies} studies x {epochs} epochs are nothing to learn from",
+            hint="Two studies, one of them held out, and one epoch are the least.",
+        )
     facts = {"input_px": input_px, "view": view}
     drawing = {"studies": studies, "size": size, "longest_px": longest_px}
     learning = {"backbone": known_backbone(backbone), "epochs": epochs}
     source = find_weights(backbone, start) if start else None
-    begun = {"start": source.label} if source else {}
-    inputs = {"start": source.sha256} if source else {}
-    provenance = Provenance(learning | drawing | facts | begun | {"evenness": EVENNESS}, inputs, seed)
+    inputs = {}
+    if source:
+        learning["start"], inputs["start"] = source.label, source.sha256
+    provenance = Provenance(learning | drawing | facts | {"evenness": EVENNESS}, inputs, seed)
     facts["command"] = (
         f"python -m kitlib pretrain --backbone {backbone} --input-px {input_px} --view {view} "
         f"--studies {studies} --epochs {epochs} --seed {seed} --out {Path(out).name}"
@@ -81,10 +89,15 @@ def pretrain(
         learners = trained(course, learner, examples.take(~last), epochs, seed)
         for epoch, learner in enumerate(learners, start=1):
             metrics = course.metrics(learner, examples.take(last))
-            state = learner.trunk.state_dict()
-            tensors = {name: one.half() if one.is_floating_point() else one for name, one in state.items()}
+            tensors = in_half(learner.trunk)
             save_tensors(out, tensors, provenance, epoch=epoch, metrics=metrics, **facts)
     return metrics
+
+
+def in_half(trunk: nn.Module) -> dict[str, Tensor]:
+    """A network's tensors as they are kept: numbers in half precision, counts as they are."""
+    state = trunk.state_dict()
+    return {name: one.half() if one.is_floating_point() else one for name, one in state.items()}
 
 
 def cached_or_pretrained(

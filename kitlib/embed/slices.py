@@ -48,7 +48,7 @@ def folded(network: nn.Module) -> nn.Module:
     """A copy with batch normalisations folded into the convolutions before them, where FX can follow it."""
     try:
         traced = fx.symbolic_trace(copy.deepcopy(network))
-    except Exception:  # FX cannot follow branches on data; what it raises is not one family
+    except Exception:  # FX cannot follow branches on data, and raises what it likes; only speed is lost
         return network
     name2module = dict(traced.named_modules())
     for node in traced.graph.nodes:

@@ -14,7 +14,7 @@ from kitlib.embed.targets import AXIAL_PLACES, FINDINGS, PLACES, Slices, mirrore
 from kitlib.embed.volume_course import VolumeCourse, mirrored_cells
 from kitlib.embed.volumes import DEPTH
 from kitlib.embed.weights import find_weights
-from kitlib.errors import WeightsError
+from kitlib.errors import UsageError, WeightsError
 from kitlib.phantom.study import PhantomStudy, draw_study
 from kitlib.terms import CELL_NAMES, CELLS, EMPTY, LEVELS
 
@@ -121,6 +121,12 @@ def test_pretraining_makes_weights_that_load_and_is_the_same_for_the_same_seed(t
         assert "--backbone test_resnet --input-px 32 --view middle" in backbone.source.facts["command"]
         vectors.append(backbone.embed(np.random.default_rng(0).integers(0, 256, (2, PX, PX), dtype=np.uint8)))
     assert np.array_equal(*vectors)
+
+
+@pytest.mark.parametrize(("studies", "epochs"), [(0, 1), (1, 1), (2, 0), (-1, 3)])
+def test_nothing_to_learn_from_is_refused(tmp_path: Path, studies: int, epochs: int) -> None:
+    with pytest.raises(UsageError, match="nothing to learn from"):
+        pretrain(tmp_path / "a.safetensors", studies=studies, epochs=epochs, backbone="test_resnet")
 
 
 def test_pretraining_goes_on_from_weights(tmp_path: Path) -> None:
