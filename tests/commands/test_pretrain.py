@@ -38,5 +38,6 @@ def test_pretrain_writes_into_the_cache_unless_told_otherwise(
     assert asked[0][1] == {
         "studies": 3, "epochs": 2, "seed": 2024, "backbone": "resnet50", "input_px": 144, "view": "middle",
         "workers": None,
+        "start": "",
     }  # fmt: skip
     assert asked[1][1]["view"] == "whole"
