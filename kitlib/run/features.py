@@ -41,7 +41,7 @@ def embedded_features(settings: Settings, study_ids: Iterable[int], grey: str) -
     series = load_table(settings.need("02_preprocessing", "series.parquet"))
     metadata = load_table(settings.need("02_preprocessing", "metadata.parquet"))
     spec = embedding_spec(load_json(settings.need("03_embeddings", "embedding.json")), grey)
-    store, cache = EmbeddingStore(settings.cache("03_embeddings") / "store", spec), volume_cache(settings)
+    store, cache = EmbeddingStore(resolve_cache(settings.work_dir) / STORE, spec), volume_cache(settings)
     keys: list[tuple[int, int]] = list(series[["study_id", "series_id"]].itertuples(index=False, name=None))
     if not all(store.is_current(*key, cache.fingerprint(*key)) for key in keys):
         profile = settings.profile

@@ -18,6 +18,8 @@ from kitlib.training.splits import split2text
 FAMILY = "seeds"
 RESNET, MEDICALNET, SHIPPED = "resnet50", "medicalnet_resnet152", "resnet10t"
 INPUT_PX = 224
+ON_RESNET: dict[str, Any] = {"grey": "equalised", "backbone": RESNET, "input_px": INPUT_PX}
+"""The embeddings of systems of which the seeds say no more."""
 PIXELS = "pixels_128"
 SVC_SAMPLING, TREE_SAMPLING = "smote_undersample", "smote"
 
@@ -84,7 +86,6 @@ DEMO_TABLE = {
 }
 DEMO_SPLITS = ("series",)
 DEMO_FILLERS = ("mean", "masked")
-FILLERS = ("zeros", "mean", "knn", "iterative", "dae", "vae", "attention_vae", "masked")
 filler2text = {
     "zeros": "zeros and a mask",
     "mean": "the mean",
@@ -109,9 +110,7 @@ def prior() -> Iterator[Experiment]:
         "prior_alone",
         FAMILY,
         "prior",
-        grey="equalised",
-        backbone=RESNET,
-        input_px=INPUT_PX,
+        **ON_RESNET,
         description="Weighted frequencies, no image",
         demo=True,
     )
@@ -123,9 +122,7 @@ def random() -> Iterator[Experiment]:
         "random",
         FAMILY,
         "random",
-        grey="equalised",
-        backbone=RESNET,
-        input_px=INPUT_PX,
+        **ON_RESNET,
         description="Random predictions",
         claimed=RANDOM_CLAIM,
         demo=True,
@@ -212,9 +209,7 @@ def fusion() -> Iterator[Experiment]:
             FAMILY,
             "fusion",
             {"architecture": architecture, "head": head},
-            grey="equalised",
-            backbone=RESNET,
-            input_px=INPUT_PX,
+            **ON_RESNET,
             description=f"Fusion {architecture}: {text}",
             demo=(architecture, head) == ("1.2", "softmax"),
         )
@@ -225,7 +220,7 @@ def pseudo() -> Iterator[Experiment]:
 
     On the kit's own embeddings: where averages of slices say little, no filler can be told from another.
     """
-    for filler in FILLERS:
+    for filler, text in filler2text.items():
         yield Experiment(
             f"pseudo_{filler}",
             FAMILY,
@@ -234,7 +229,7 @@ def pseudo() -> Iterator[Experiment]:
             grey="greyscale",
             backbone=SHIPPED,
             weights="shipped",
-            description=f"Missing sequences filled by {filler2text[filler]}",
+            description=f"Missing sequences filled by {text}",
             demo=filler in DEMO_FILLERS,
             removals=REMOVALS,
         )
