@@ -1,8 +1,8 @@
 """What a backbone learns on phantoms, said once for slices and for volumes."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, fields
-from typing import Generic, Self, TypeVar
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -11,32 +11,20 @@ from torch import Tensor, nn
 
 from kitlib.machine import device, half_precision
 from kitlib.phantom.study import PhantomStudy
+from kitlib.prepare.rows import Rows
 from kitlib.terms import EMPTY, SEVERITIES, SEVERITY_WEIGHTS
 
 OPENING_UNIT_MM = 5.0
 
 
 @dataclass(frozen=True, eq=False)
-class Examples:
+class Examples(Rows):
     """Images with what they show; `studies` tells which of them belong together."""
 
     images: np.ndarray  # (n, ..., px, px) uint8, slices or volumes
     findings: np.ndarray  # (n, f) int64, severity or EMPTY where the image does not show it
     openings_mm: np.ndarray  # (n, f) float32, what is open there; NaN where the image does not show it
     studies: np.ndarray  # (n,) int64
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def take(self, index: np.ndarray) -> Self:
-        """These examples (positions or a mask)."""
-        return type(self)(*(getattr(self, field.name)[index] for field in fields(self)))
-
-    @classmethod
-    def joined(cls, parts: list[Self]) -> Self:
-        """Several sets as one."""
-        columns = ([getattr(part, field.name) for part in parts] for field in fields(cls))
-        return cls(*(np.concatenate(column) for column in columns))
 
 
 Kind = TypeVar("Kind", bound=Examples)

@@ -5,17 +5,15 @@ The crop alone is painted: all sagittal slices of a person at once cost hardly m
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from joblib import Parallel, delayed
 from scipy.spatial.transform import Rotation
-from torch import Tensor
-from tqdm.auto import tqdm
 
-from kitlib.artefacts import Provenance, facts_of, fingerprint, is_complete, load_tensors, save_tensors
-from kitlib.machine import torch_threads
+from kitlib.artefacts import Provenance, fingerprint
+from kitlib.localise.shards import drawn_in_shards
 from kitlib.phantom.body.anatomy import Anatomy, draw_anatomy
 from kitlib.phantom.body.grid import PATIENT, Canvas
 from kitlib.phantom.body.pathology import LUMBARISED, SACRALISED
@@ -25,6 +23,7 @@ from kitlib.phantom.scan.plans import SeriesPlan
 from kitlib.phantom.scan.prescription import Plan
 from kitlib.phantom.scan.scanner import acquire, draw_scanner
 from kitlib.phantom.scan.twin import BACK_MM, landmarks_mm
+from kitlib.prepare.rows import Rows
 from kitlib.terms import LANDMARKS, SAGITTAL_T1, SAGITTAL_T2, Landmark
 
 RECIPE = 1
@@ -41,46 +40,27 @@ L5_S1 = LANDMARKS.index(Landmark("canal", "l5_s1", None))
 
 
 @dataclass(frozen=True, eq=False)
-class Bags:
+class Bags(Rows):
     """Series of parallel sagittal crops, each around a person's L5/S1 point."""
 
     images: np.ndarray  # (n, 11, 80, 80) uint8, upright, 1.8 mm a pixel, the point in the middle
     kinds: np.ndarray  # (n,) int64: what is transitional, of KINDS
     persons: np.ndarray  # (n,) int64
 
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def take(self, index: np.ndarray) -> "Bags":
-        """These bags (positions or a mask)."""
-        return Bags(self.images[index], self.kinds[index], self.persons[index])
-
-    @classmethod
-    def joined(cls, parts: list["Bags"]) -> "Bags":
-        """Several as one."""
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in cls.__annotations__))
-
-    def tensors(self) -> dict[str, Tensor]:
-        """What `Bags(**{name: tensor.numpy()})` makes the bags of again."""
-        return {name: torch.from_numpy(getattr(self, name)) for name in self.__annotations__}
-
 
 def make_bags(folder: Path, *, persons: int, seed: int = 2024, workers: int = 1) -> Bags:
     """The bags of some persons; shards that lie in the folder already are not drawn again."""
-    name = f"junction_{fingerprint({'seed': seed, 'recipe': RECIPE})}"
-    plan = {
-        Path(folder) / f"{name}_{first:05}.safetensors": range(first, min(first + SHARD, persons))
-        for first in range(0, persons, SHARD)
-    }
-    todo = {path: numbers for path, numbers in plan.items() if not _holds(path, numbers)}
-    with tqdm(total=len(plan), initial=len(plan) - len(todo), desc="junctions", mininterval=1) as bar:
-        made = Parallel(n_jobs=workers, return_as="generator_unordered")(
-            delayed(_write_shard)(path, numbers, seed) for path, numbers in todo.items()
-        )
-        for _ in made:
-            bar.update()
-    shards = (load_tensors(path) for path in plan)
-    return Bags.joined([Bags(**{name: one.numpy() for name, one in shard.items()}) for shard in shards])
+    return drawn_in_shards(
+        Bags,
+        partial(draw_bags, seed=seed),
+        folder,
+        f"junction_{fingerprint({'seed': seed, 'recipe': RECIPE})}",
+        count=persons,
+        shard=SHARD,
+        unit="persons",
+        provenance=Provenance({}, seed=seed),
+        workers=workers,
+    )
 
 
 def draw_bags(number: int, seed: int) -> Bags:
@@ -135,13 +115,3 @@ def _looks(anatomy: Anatomy, plan: Plan, rng: np.random.Generator) -> Iterator[n
         images = [received(*one, look, DRAWN_MM, rng) for one in zip(images, depth, height)]
         tall = displayed(torch.cat(images), look, rng).view(SLICES, DRAWN_PX, DRAWN_PX)
         yield (torch.stack([occluded(one, rng) for one in tall]) * 255).round().byte().numpy()
-
-
-def _holds(path: Path, numbers: range) -> bool:
-    return is_complete(path) and facts_of(path)["persons"] == list(numbers)
-
-
-def _write_shard(path: Path, numbers: range, seed: int) -> None:
-    with torch_threads(1):
-        parts = [draw_bags(one, seed) for one in numbers]
-    save_tensors(path, Bags.joined(parts).tensors(), Provenance({}, seed=seed), persons=list(numbers))

@@ -7,17 +7,15 @@ regreys them each time that they are seen.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
-from joblib import Parallel, delayed
-from torch import Tensor
-from tqdm.auto import tqdm
 
-from kitlib.artefacts import Provenance, facts_of, fingerprint, is_complete, load_tensors, save_tensors
+from kitlib.artefacts import Provenance, fingerprint
 from kitlib.localise.network import kind2landmarks
-from kitlib.machine import torch_threads
+from kitlib.localise.shards import drawn_in_shards
 from kitlib.mri.stack import Stack
 from kitlib.phantom.body.anatomy import Anatomy, draw_anatomy
 from kitlib.phantom.labels import draw_grades
@@ -25,6 +23,7 @@ from kitlib.phantom.scan.plans import SeriesPlan, plan_study
 from kitlib.phantom.scan.prescription import size_named
 from kitlib.phantom.scan.scanner import acquire, draw_scanner
 from kitlib.phantom.scan.twin import NEAR_MM, draw_twin, landmarks_mm
+from kitlib.prepare.rows import Rows
 from kitlib.prepare.volumes import prepare
 from kitlib.terms import AXIAL_T2, LANDMARKS, Kind, Landmark
 
@@ -41,7 +40,7 @@ KINDS: tuple[Kind, ...] = ("sagittal", "axial")
 
 
 @dataclass(frozen=True, eq=False)
-class Pool:
+class Pool(Rows):
     """Slices with the landmarks of their plane's network."""
 
     images: np.ndarray  # (n, 192, 192) uint8; smaller images lie in the middle
@@ -49,22 +48,6 @@ class Pool:
     places: np.ndarray  # (n, C, 2) float32 pixels x, y, wherever they lie
     visibility: np.ndarray  # (n, C) float32, 1 on a slice through the landmark, 0 far from it, NaN unknown
     persons: np.ndarray  # (n,) int64: which slices belong together
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def take(self, index: np.ndarray) -> "Pool":
-        """These slices (positions or a mask)."""
-        return Pool(*(getattr(self, name)[index] for name in self.__annotations__))
-
-    @classmethod
-    def joined(cls, parts: list["Pool"]) -> "Pool":
-        """Several pools as one."""
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in cls.__annotations__))
-
-    def tensors(self) -> dict[str, Tensor]:
-        """What `Pool(**{name: tensor.numpy()})` makes the pool of again."""
-        return {name: torch.from_numpy(getattr(self, name)) for name in self.__annotations__}
 
 
 def make_pool(
@@ -81,22 +64,19 @@ def make_pool(
 
     Shards that lie in the folder already, of the same arguments, are not drawn again.
     """
-    recipe = {"kind": kind, "each": each, "clinical": clinical, "seed": seed, "recipe": RECIPE}
-    plan = {
-        Path(folder) / f"{kind}_{fingerprint(recipe)}_{first:05}.safetensors": range(
-            first, min(first + SHARD, anatomies)
-        )
-        for first in range(0, anatomies, SHARD)
-    }
-    todo = {path: numbers for path, numbers in plan.items() if not _holds(path, numbers)}
-    with tqdm(total=len(plan), initial=len(plan) - len(todo), desc=f"{kind} slices", mininterval=1) as bar:
-        made = Parallel(n_jobs=workers, return_as="generator_unordered")(
-            delayed(_write_shard)(path, kind, numbers, each, clinical, seed) for path, numbers in todo.items()
-        )
-        for _ in made:
-            bar.update()
-    shards = (load_tensors(path) for path in plan)
-    return Pool.joined([Pool(**{name: one.numpy() for name, one in shard.items()}) for shard in shards])
+    options: dict[str, Any] = {"each": each, "clinical": clinical}
+    recipe = {"kind": kind, **options, "seed": seed, "recipe": RECIPE}
+    return drawn_in_shards(
+        Pool,
+        partial(draw_samples, kind, seed=seed, **options),
+        folder,
+        f"{kind}_{fingerprint(recipe)}",
+        count=anatomies,
+        shard=SHARD,
+        unit="anatomies",
+        provenance=Provenance({"kind": kind, **options}, seed=seed),
+        workers=workers,
+    )
 
 
 def draw_samples(kind: Kind, number: int, *, each: int, clinical: float, seed: int) -> Pool:
@@ -210,14 +190,3 @@ def _thinned(plan: SeriesPlan, count: int, rng: np.random.Generator) -> SeriesPl
         if kept[owners == order].any()
     )
     return replace(plan, plans=plans, numbers=np.arange(1, kept.sum() + 1))
-
-
-def _holds(path: Path, numbers: range) -> bool:
-    return is_complete(path) and facts_of(path)["anatomies"] == list(numbers)
-
-
-def _write_shard(path: Path, kind: Kind, numbers: range, each: int, clinical: float, seed: int) -> None:
-    provenance = Provenance({"kind": kind, "each": each, "clinical": clinical}, seed=seed)
-    with torch_threads(1):
-        parts = [draw_samples(kind, one, each=each, clinical=clinical, seed=seed) for one in numbers]
-    save_tensors(path, Pool.joined(parts).tensors(), provenance, anatomies=list(numbers))

@@ -1,0 +1,67 @@
+"""Drawing samples in worker processes, kept in shards that an interrupted drawing goes on from."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from joblib import Parallel, delayed
+from tqdm.auto import tqdm
+
+from kitlib.artefacts import Provenance, facts_of, is_complete, load_tensors, save_tensors
+from kitlib.machine import torch_threads
+from kitlib.prepare.rows import Rows
+
+Kind = TypeVar("Kind", bound=Rows)
+
+
+def drawn_in_shards(
+    kind: type[Kind],
+    draw: Callable[[int], Kind],
+    folder: Path,
+    name: str,
+    *,
+    count: int,
+    shard: int,
+    unit: str,
+    provenance: Provenance,
+    workers: int = 1,
+) -> Kind:
+    """What `draw` gives for the numbers below `count`, `shard` of them a file of the folder.
+
+    Files whose sidecar lists the same numbers under `unit` (anatomies, persons) are not drawn again; `name`
+    must change with whatever `draw` depends on.
+    """
+    plan = {
+        Path(folder) / f"{name}_{first:05}.safetensors": range(first, min(first + shard, count))
+        for first in range(0, count, shard)
+    }
+    todo = {path: numbers for path, numbers in plan.items() if not _holds(path, unit, numbers)}
+    title = f"{name.partition('_')[0]} {unit}"
+    with tqdm(total=len(plan), initial=len(plan) - len(todo), desc=title, mininterval=1) as bar:
+        made = Parallel(n_jobs=workers, return_as="generator_unordered")(
+            delayed(_write)(kind, draw, path, numbers, provenance, {unit: list(numbers)})
+            for path, numbers in todo.items()
+        )
+        for _ in made:
+            bar.update()
+    shards = (load_tensors(path) for path in plan)
+    return kind.joined([kind(**{name: one.numpy() for name, one in shard.items()}) for shard in shards])
+
+
+def _holds(path: Path, unit: str, numbers: range) -> bool:
+    return is_complete(path) and facts_of(path)[unit] == list(numbers)
+
+
+def _write(
+    kind: type[Kind],
+    draw: Callable[[int], Kind],
+    path: Path,
+    numbers: range,
+    provenance: Provenance,
+    facts: dict[str, Any],
+) -> None:
+    with torch_threads(1):
+        drawn = kind.joined([draw(one) for one in numbers])
+    tensors = {name: torch.from_numpy(array) for name, array in drawn.arrays().items()}
+    save_tensors(path, tensors, provenance, **facts)
