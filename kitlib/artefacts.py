@@ -14,6 +14,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ from kitlib.machine import peak_memory_mb
 if TYPE_CHECKING:
     import torch
 
-RECORDED_PACKAGES = ("numpy", "pandas", "scikit-learn", "torch", "timm", "lightgbm", "pydicom")
+RECORDED_PACKAGES = ("numpy", "pandas", "scikit-learn", "torch", "timm", "lightgbm", "openvino", "pydicom")
 REMAKE = "Delete it and run the step that makes it again."
 
 
@@ -48,12 +49,13 @@ class Provenance:
             "seed": self.seed,
             "wall_s": round(time.time() - self.started_s, 3),
             "peak_memory_mb": round(peak_memory_mb()),
-            "versions": versions(),
+            "versions": dict(versions()),
         }
 
 
-def versions() -> dict[str, str]:
-    """Versions of the kit, of Python and of the packages whose results depend on them."""
+@cache
+def versions() -> Mapping[str, str]:
+    """Versions of the kit, of Python and of the packages whose results depend on them; read once."""
     found = {"kitlib": __version__, "python": platform.python_version()}
     for name in RECORDED_PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):

@@ -36,7 +36,7 @@ def load_backbone(
     """
     source = find_weights(known_backbone(name), weights, attached_dir)
     if source.kind == "none":
-        return PixelBackbone(name, source, view or "whole")
+        return PixelBackbone(name, source, view or "middle")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network, head = build_network(name)

@@ -3,12 +3,9 @@
 from abc import ABC, abstractmethod
 
 import numpy as np
-import torch
-from torch import nn
 
 from kitlib.embed.view import stack_images
 from kitlib.embed.weights import WeightsSource
-from kitlib.machine import cores, device, half_precision, torch_threads
 from kitlib.mri.stack import Stack
 
 
@@ -19,6 +16,7 @@ class Backbone(ABC):
     """
 
     width: int
+    engine: str = "numpy"  # what runs it; networks say their own
 
     def __init__(self, name: str, source: WeightsSource, input_px: int, view: str) -> None:
         self.name, self.source, self.input_px, self.view = name, source, input_px, view
@@ -39,14 +37,3 @@ class Backbone(ABC):
     @abstractmethod
     def embed(self, inputs: np.ndarray) -> np.ndarray:
         """Tokens (B * tokens of an input, width) float32 of inputs (B, ...) uint8; none of none."""
-
-
-def run_network(network: nn.Module, images: torch.Tensor) -> np.ndarray:
-    """What a network makes of a batch, as float32, in half precision where that is fast."""
-    half = half_precision()
-    with (
-        torch_threads(cores()),
-        torch.inference_mode(),
-        torch.autocast(device().type, dtype=half, enabled=half is not None),
-    ):
-        return network(images).float().cpu().numpy()

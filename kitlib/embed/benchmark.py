@@ -46,7 +46,9 @@ def benchmark(backbones: Sequence[str], *, studies: int, repeats: int, size: str
             warm_up(backbone, network)
             for repeat in range(repeats):
                 work = Path(folder) / f"{repeat}-{name.replace('/', '_')}"
-                rows.append({"backbone": name} | one_run(backbone, network, series, work))
+                rows.append(
+                    {"backbone": name, "engine": backbone.engine} | one_run(backbone, network, series, work)
+                )
     return summary(pd.DataFrame(rows))
 
 
@@ -57,7 +59,7 @@ def one_run(
     slices, loop_s = timed(lambda: obvious_loop(network, series))
     cache = VolumeCache(work / "volumes", longest_px=LONGEST_PX)
     store = EmbeddingStore(work / "store", EmbeddingSpec.of(backbone))
-    _, prepare_s = timed(lambda: cache.build(series))
+    _, prepare_s = timed(lambda: cache.build(series, workers=cores()))
     _, embed_s = timed(lambda: embed_series(store, backbone, cache, series, batch=BATCH))
     return {"slices": slices, "loop_s": loop_s, "kit_s": prepare_s + embed_s, "embed_s": embed_s}
 
@@ -93,12 +95,13 @@ def timed(call: Callable[[], int | object]) -> tuple[int, float]:
 def summary(runs: pd.DataFrame) -> pd.DataFrame:
     """Medians over repeats as slices a second; the ratio with its smallest and largest value."""
     ratio = runs["loop_s"] / runs["kit_s"]
-    rates = runs[["backbone", "slices"]].assign(
+    rates = runs[["backbone", "engine", "slices"]].assign(
         loop_per_s=runs["slices"] / runs["loop_s"],
         kit_per_s=runs["slices"] / runs["kit_s"],
         embedding_alone_per_s=runs["slices"] / runs["embed_s"],
         ratio=ratio,
     )
-    table = rates.groupby("backbone", sort=False).median()
-    of_backbone = ratio.groupby(runs["backbone"], sort=False)
+    keys = ["backbone", "engine"]
+    table = rates.groupby(keys, sort=False).median()
+    of_backbone = ratio.groupby([runs[key] for key in keys], sort=False)
     return table.assign(ratio_min=of_backbone.min(), ratio_max=of_backbone.max()).reset_index()

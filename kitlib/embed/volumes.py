@@ -3,18 +3,19 @@
 Chen, Ma and Zheng: Med3D, transfer learning for 3D medical image analysis (2019); networks of MONAI.
 """
 
+from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kitlib.embed.base import Backbone, run_network
+from kitlib.embed.base import Backbone
+from kitlib.embed.inference import inference
 from kitlib.embed.names import MEDICALNET
 from kitlib.embed.view import VIEWS, square_of, stack_images
 from kitlib.embed.weights import WeightsSource
 from kitlib.errors import ExtraMissingError
-from kitlib.machine import device
 from kitlib.mri.stack import Stack
 
 DEPTH = 24
@@ -27,8 +28,9 @@ class VolumeBackbone(Backbone):
         self, network: nn.Module, name: str, source: WeightsSource, input_px: int, view: str = "whole"
     ) -> None:
         super().__init__(name, source, input_px, view)
-        self.network = network.eval().to(device(), memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-        map_shape = self._feature_map(np.zeros((1, *self.input_shape), np.uint8)).shape  # (1, d, D', H', W')
+        self.infer = inference(network, volume_input, self.input_shape)
+        self.engine = self.infer.engine
+        map_shape = self.infer(np.zeros((1, *self.input_shape), np.uint8)).shape  # (1, d, D', H', W')
         self.width, self.cells = map_shape[1], map_shape[2:]
 
     @property
@@ -50,14 +52,11 @@ class VolumeBackbone(Backbone):
         return stack.to_patient(*np.meshgrid(index, row, col, indexing="ij")[::-1]).reshape(-1, 3)
 
     def embed(self, inputs: np.ndarray) -> np.ndarray:
-        """Tokens (B * D' * H' * W', d) float32 of volumes (B, DEPTH, px, px) uint8, one volume at a time."""
-        maps = [self._feature_map(one[None])[0] for one in inputs]
-        return np.concatenate(
-            [np.zeros((0, self.width), np.float32), *(one.reshape(self.width, -1).T for one in maps)]
-        )
-
-    def _feature_map(self, volumes: np.ndarray) -> np.ndarray:
-        return run_network(self.network, volume_input(torch.from_numpy(volumes).to(device())))
+        """Tokens (B * D' * H' * W', d) float32 of volumes (B, DEPTH, px, px) uint8."""
+        if not len(inputs):
+            return np.zeros((0, self.width), np.float32)
+        maps = self.infer(inputs)
+        return np.moveaxis(maps, 1, -1).reshape(-1, self.width)
 
 
 def volume(slices: np.ndarray) -> np.ndarray:
@@ -96,17 +95,33 @@ def build_volume_network(name: str) -> nn.Module:
             f"{name} needs MONAI, which is not installed", hint='pip install "kitlib[medicalnet]"'
         ) from None
     depth = int(name.removeprefix(MEDICALNET))
-    bias, shortcut = resnet.get_medicalnet_pretrained_resnet_args(depth)
+    bias, shortcut_type = resnet.get_medicalnet_pretrained_resnet_args(depth)
     network: Any = getattr(resnet, f"resnet{depth}")(
         spatial_dims=3,
         n_input_channels=1,
         num_classes=2,
         feed_forward=False,
         conv1_t_stride=2,
-        shortcut_type=shortcut,
+        shortcut_type=shortcut_type,
         bias_downsample=bias,
     )
+    for block in list(network.modules()):
+        if isinstance(shortcut := getattr(block, "downsample", None), partial):
+            block.downsample = ZeroPadded(shortcut.keywords["planes"], shortcut.keywords["stride"])
     return FeatureMap(network)
+
+
+class ZeroPadded(nn.Module):
+    """A shortcut without weights, as MONAI's but for its `.data`, which torch cannot export."""
+
+    def __init__(self, planes: int, stride: int) -> None:
+        super().__init__()
+        self.planes, self.stride = planes, stride
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Every so many voxels of maps (B, d, D, H, W), with black maps up to `planes` of them."""
+        kept = maps[:, :, :: self.stride, :: self.stride, :: self.stride]
+        return F.pad(kept, (0, 0, 0, 0, 0, 0, 0, self.planes - maps.shape[1]))
 
 
 class FeatureMap(nn.Sequential):

@@ -2,16 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from kitlib.embed.view import VIEWS
+from kitlib.embed.features import Features
+from kitlib.embed.view import VIEWS, square_of
 from kitlib.mri.stack import Stack
 from kitlib.report.montage import OUTLINE
 from kitlib.report.style import Picture, empty_figure, look, new_figure
-from kitlib.terms import Cell
+from kitlib.terms import Cell, group2sequence
 
 MARK_COLOUR = "#7fd3ff"
 ATTENTION_COLOURS = "inferno"
@@ -60,6 +62,29 @@ def _cross(axes: Axes, one: PatchLook) -> None:
         axes.plot(*one.landmark_px, "x", ms=9, mew=2, color=MARK_COLOUR, alpha=alpha, path_effects=OUTLINE)
 
 
+class LooksAtPatches(Protocol):
+    """What `models.vit` is."""
+
+    def attention_map(self, features: Features, cell: Cell) -> tuple[int, np.ndarray]:
+        """The slice of one study that a cell looks at most, and its attention over it, (grid, grid)."""
+
+
+def asked(
+    model: LooksAtPatches,
+    study: Features,
+    cell: Cell,
+    landmarks: pd.DataFrame,
+    series: Mapping[int, Sequence[Stack]],
+    *,
+    view: str,
+) -> PatchLook:
+    """Where a model looks for a cell of one study, whose tokens are pixels of this view; see `patch_look`."""
+    index, shares = model.attention_map(study, cell)
+    slices = study.tokens[group2sequence[cell.group]][0]
+    seen = slices.vectors[index], slices.places_mm[index]
+    return patch_look(int(study.study_ids[0]), cell, *seen, shares, landmarks, series, view=view)
+
+
 def patch_look(
     study_id: int,
     cell: Cell,
@@ -99,8 +124,6 @@ def patch_look(
 
 def on_square(xy: tuple[float, float], stack: Stack, px: int, view: str) -> tuple[float, float]:
     """A pixel (x, y) of a stack's slices on the square that `embed.view` makes of them."""
-    height, width = stack.pixels.shape[1:]
-    side = max(1, round(VIEWS[view].get(stack.plane, 1.0) * max(height, width)))
-    first = (width - side) // 2, (height - side) // 2
-    x, y = ((at - start + 0.5) * px / side - 0.5 for at, start in zip(xy, first))
+    side, first = square_of(stack.pixels.shape[1:], VIEWS[view].get(stack.plane, 1.0))
+    x, y = ((at - start + 0.5) * px / side - 0.5 for at, start in zip(xy, first[::-1]))
     return float(x), float(y)

@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 from kitlib.artefacts import Provenance, fingerprint, load_table, save_table
 from kitlib.embed.features import Features
 from kitlib.errors import ModelError
+from kitlib.machine import cores, torch_threads
 from kitlib.models.base import CURVE_COLUMNS
 from kitlib.terms import CELL_NAMES
 from kitlib.training.experiment import Experiment
@@ -57,6 +58,24 @@ def run_experiment(
         for _ in joblib.Parallel(n_jobs=workers, return_as="generator_unordered")(runs):
             bar.update()
     return joined_oof(tasks)
+
+
+def run_one_fold(
+    experiment: Experiment,
+    features: Features,
+    labels: pd.DataFrame,
+    folds: pd.Series,
+    out: Path,
+    *,
+    seed: int,
+) -> Path:
+    """Fit the first fold alone, where that is not done, on all cores; its folder, with the fitted model."""
+    codes, fold_of = aligned(features, labels, folds)
+    task = fold_tasks(experiment, features.digest(), codes, fold_of, out, seed=seed)[0]
+    if not task.is_done:
+        with torch_threads(cores()):
+            run_fold(task, Sides.of(features, codes, fold_of == task.fold, experiment))
+    return task.folder
 
 
 def fold_tasks(

@@ -1,10 +1,9 @@
 import numpy as np
 import pytest
-import torch
 
-from kitlib.embed.backbone import build_network, load_backbone
+from kitlib.embed.backbone import load_backbone
 from kitlib.embed.base import Backbone
-from kitlib.embed.slices import folded, network_input
+from kitlib.embed.slices import network_input
 
 NAMES = ["test_resnet", "torchvision/mobilenet_v3_small"]
 
@@ -50,27 +49,3 @@ def test_network_input_has_imagenet_statistics() -> None:
     assert images[0, :, 0, 0].tolist() == pytest.approx(
         [(1 - 0.485) / 0.229, (1 - 0.456) / 0.224, (1 - 0.406) / 0.225]
     )
-
-
-@pytest.mark.parametrize("name", ["test_resnet", "resnet10t", "torchvision/mobilenet_v3_small"])
-def test_folding_changes_nothing_but_the_time(name: str) -> None:
-    network = build_network(name)[0].eval()
-    for module in network.modules():  # as after training: statistics that do something
-        if isinstance(module, torch.nn.BatchNorm2d):
-            torch.nn.init.uniform_(module.running_mean, -0.1, 0.1)
-            torch.nn.init.uniform_(module.running_var, 0.5, 2)
-            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
-    lean, images = folded(network), torch.rand(2, 3, 64, 64)
-    assert sum(isinstance(one, torch.nn.BatchNorm2d) for one in lean.modules()) == 0
-    with torch.inference_mode():
-        expected = network(images)
-        assert torch.allclose(lean(images), expected, atol=1e-4 * float(expected.abs().max()))
-
-
-def test_a_network_that_fx_cannot_follow_is_used_as_it_is() -> None:
-    class Branching(torch.nn.Module):
-        def forward(self, images: torch.Tensor) -> torch.Tensor:
-            return images if images.sum() > 0 else -images
-
-    network = Branching()
-    assert folded(network) is network

@@ -38,7 +38,7 @@ SIGNAL: dict[str, dict[str, Any]] = {
     "fusion": {"inner_parts": 5, "epochs": 25, "batch": 8, "learning_rate": 4e-3},
     "lightgbm": {"trees": 60, "components": 12},
     "pooled": {"embedder_epochs": 20, "trees": 20, "bags": 6},
-    "vit": {"epochs": 20, "width": 32, "learning_rate": 4e-3},
+    "vit": {"epochs": 20, "patience": 20, "width": 32, "learning_rate": 4e-3},
 }
 """Further parameters with which it has time to learn what is planted."""
 

@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from kitlib.embed.features import Features, Tokens
 from kitlib.embed.view import stack_images
-from kitlib.report.patches import PatchLook, on_square, patch_look, patches
-from kitlib.terms import CELLS, LEVELS, Cell
+from kitlib.report.patches import PatchLook, asked, on_square, patch_look, patches
+from kitlib.terms import CELLS, LEVELS, SEQUENCES, Cell
 from tests.report.builders import drawn, make_stack
 
 CELL = Cell("spinal_canal_stenosis", LEVELS[3])
@@ -54,6 +55,21 @@ def test_a_point_on_the_square_is_where_its_pixel_went(view: str) -> None:
     x, y = on_square((45.5, 29.5), stack, 40, view)
     assert x == pytest.approx((image * columns).sum() / image.sum(), abs=0.1)
     assert y == pytest.approx((image * rows).sum() / image.sum(), abs=0.1)
+
+
+def test_a_model_is_asked_for_the_slice_it_looks_at_most() -> None:
+    class Looker:
+        def attention_map(self, features: Features, cell: Cell) -> tuple[int, np.ndarray]:
+            assert (len(features), cell) == (1, CELL)
+            return 2, SHARES
+
+    slices = np.arange(5 * 64, dtype=np.float16).reshape(5, 64)
+    bags = {name: [Tokens(slices, STACK.centres_mm)] for name in SEQUENCES}
+    study = Features(np.array([100]), bags, pd.DataFrame(index=[100]))
+    look = asked(Looker(), study, CELL, make_points(4), {11: [STACK]}, view="whole")
+    assert look.pixels[0, 0] == slices[2, 0]
+    assert look.slices_away == 1
+    assert look.title.startswith("Study 100")
 
 
 def test_cells_and_study_are_named() -> None:

@@ -14,7 +14,7 @@ from kitlib.models.prior import PriorModel
 from kitlib.models.registry import load_model
 from kitlib.terms import CELL_NAMES, PROBABILITIES, row_ids
 from kitlib.training import crossval
-from kitlib.training.crossval import fold_folder, learning_curves, run_experiment
+from kitlib.training.crossval import fold_folder, learning_curves, run_experiment, run_one_fold
 from kitlib.training.experiments import Experiment
 from kitlib.training.fold import FoldTask, Sides
 from kitlib.training.folds import make_folds
@@ -168,3 +168,15 @@ def test_the_digest_sees_embeddings_places_and_metadata() -> None:
     }
     assert len(digests) == 3
     assert make_features(CODES).digest() == FEATURES.digest()
+
+
+def test_one_fold_alone_is_what_it_is_among_all_and_is_not_fitted_twice(tmp_path: Path) -> None:
+    experiment = EXPERIMENTS[1]
+    folder = run_one_fold(experiment, FEATURES, LABELS, FOLDS, tmp_path / "one", seed=0)
+    assert folder == fold_folder(tmp_path / "one" / "boosted", 0)
+    assert [path.name for path in folder.parent.iterdir()] == ["fold0"]
+    alone, made = pd.read_parquet(folder / "oof.parquet"), (folder / "oof.parquet").stat().st_mtime_ns
+    everything = run(experiment, tmp_path / "all")
+    pd.testing.assert_frame_equal(alone, everything[everything["fold"] == 0], check_like=True)
+    run_one_fold(experiment, FEATURES, LABELS, FOLDS, tmp_path / "one", seed=0)
+    assert (folder / "oof.parquet").stat().st_mtime_ns == made

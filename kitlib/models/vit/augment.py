@@ -9,9 +9,8 @@ from kitlib.terms import AXIAL_T2, CELLS, Cell
 
 SHIFT, LOG_SCALE = 0.05, 0.08
 """Standard deviations: of half a slice's side, and of the logarithm."""
-LOG_GAIN, OFFSET = 0.2, 0.1
-"""Of the contrast's logarithm, and of the brightness in deviations of the pixels. A gamma curve would need
-grey values from zero to one, and models see pixels centred (models.batches)."""
+LOG_GAIN, OFFSET = 0.2, 0.02
+"""Of the contrast's logarithm, and of the brightness, where white is 1."""
 
 
 def _mirrored(cell: Cell) -> Cell:

@@ -6,6 +6,7 @@ is a model as every other, judged under whole-study folds.
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -13,8 +14,11 @@ import torch
 from torch import nn
 
 from kitlib.embed.features import Features
+from kitlib.embed.vit import SPINE_VIT
+from kitlib.embed.weights import find_weights, load_strictly
 from kitlib.errors import ModelError
-from kitlib.models.neural.batches import StudyTensors
+from kitlib.models.base import embedding_width
+from kitlib.models.neural.batches import StudyTensors, TokenScale
 from kitlib.models.neural.model import SliceAttentionModel
 from kitlib.models.vit.network import SliceTransformer, ViTNetwork
 from kitlib.terms import CELLS, SEQUENCES, Cell, group2sequence
@@ -24,7 +28,9 @@ from kitlib.terms import CELLS, SEQUENCES, Cell, group2sequence
 class ViTModel(SliceAttentionModel):
     """Patches of the slices of each cell's own sequence, with attention from the 25 cells to the patches.
 
-    The patches of a slice are `grid` x `grid`, whatever its size in pixels: that bounds the cost.
+    The patches of a slice are `grid` x `grid`, whatever its size in pixels: that bounds the cost. `start`
+    names the weights of SPINE_VIT that the transformer starts from, as `find_weights` takes them;
+    WeightsError where there are none, or none that fit.
     """
 
     name: ClassVar[str] = "vit"
@@ -32,17 +38,33 @@ class ViTModel(SliceAttentionModel):
     members: int = 1
     inner_parts: int = 5
     components: int = 0
-    width: int = 96
-    epochs: int = 20
-    patience: int = 20
+    width: int = 192
+    epochs: int = 10
+    patience: int = 4
     batch: int = 4
+    learning_rate: float = 3e-4
     dropout: float = 0.1
     slice_dropout: float = 0.0
     view_dropout: float = 0.0
     grid: int = 8
-    depth: int = 4
+    depth: int = 6
     heads: int = 3
-    slices: int = 8  # of each sequence and study in a training step
+    slices: int = 5  # of each sequence and study in a training step
+    augment: bool = True
+    start: str = "random"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._begin: Path | None = None  # a fitted model that is loaded begins with no file
+
+    def _fit(self, features: Features, labels: np.ndarray, seed: int) -> None:
+        source = find_weights(SPINE_VIT, self.start)
+        self.note(f"the transformer starts from {source.label}" if source.file else "")
+        self._begin = source.file
+        super()._fit(features, labels, seed)
+
+    def _reduction(self, features: Features, seed: int) -> TokenScale:  # noqa: ARG002  # as in NetworkModel
+        return TokenScale.none(embedding_width(features))  # pixels are normalised as the start's were
 
     def _network(self, inputs: int, log_prior: torch.Tensor) -> nn.Module:
         px = math.isqrt(inputs)
@@ -56,7 +78,15 @@ class ViTModel(SliceAttentionModel):
         transformer = SliceTransformer(
             px=px, grid=grid, width=self.width, depth=self.depth, heads=self.heads, dropout=self.dropout
         )
-        return ViTNetwork(transformer, slices=self.slices, dropout=self.dropout, log_prior=log_prior)
+        if self._begin is not None:
+            load_strictly(transformer.trunk, self._begin, ())
+        return ViTNetwork(
+            transformer,
+            slices=self.slices,
+            augment=self.augment,
+            dropout=self.dropout,
+            log_prior=log_prior,
+        )
 
     @torch.inference_mode()
     def attention_map(self, features: Features, cell: Cell) -> tuple[int, np.ndarray]:

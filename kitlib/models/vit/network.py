@@ -6,10 +6,10 @@ where the patch lies on the slice, and what it holds. The last layer starts at z
 """
 
 import torch
-from timm.layers import Attention, build_sincos2d_pos_embed
-from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
+from kitlib.embed.slices import normalised
+from kitlib.embed.vit import build_vit
 from kitlib.machine import half_precision
 from kitlib.models.cell_attention.network import PlaceAttention
 from kitlib.models.neural.batches import View
@@ -17,7 +17,6 @@ from kitlib.models.places import LEVEL_MM, cell2condition, cell2level
 from kitlib.models.vit.augment import distorted, mirrored, mirrored_cells, sampled
 from kitlib.terms import AXIAL_T2, CELLS, CONDITIONS, LEVELS, SEQUENCES, SEVERITIES, group2sequence
 
-MLP_RATIO = 2.0
 SLICES_AT_ONCE = 128
 """A bound on memory: so many slices pass the transformer together, however long a series is."""
 
@@ -48,34 +47,16 @@ def expected_on_slice(grid: int) -> torch.Tensor:
 
 
 class SliceTransformer(nn.Module):
-    """Patch tokens (n, grid * grid, width) of square slices (n, px * px)."""
+    """Patch tokens (n, grid * grid, width) of square slices (n, px * px), from 0 (black) to 1 (white)."""
 
     def __init__(self, *, px: int, grid: int, width: int, depth: int, heads: int, dropout: float) -> None:
         super().__init__()
         self.px, self.grid, self.width = px, grid, width
-        self.trunk = VisionTransformer(
-            img_size=px,
-            patch_size=px // grid,
-            in_chans=1,
-            num_classes=0,
-            embed_dim=width,
-            depth=depth,
-            num_heads=heads,
-            mlp_ratio=MLP_RATIO,
-            class_token=False,
-            global_pool="avg",
-            fc_norm=False,
-            proj_drop_rate=dropout,
-        )
-        # A few studies do not teach the order of the patches: it starts as sines and cosines.
-        self.trunk.pos_embed = nn.Parameter(build_sincos2d_pos_embed([grid, grid], dim=width)[None])
-        for attention in (one for one in self.trunk.modules() if isinstance(one, Attention)):
-            # Of 64 patches on one core, a step took 1.3 to 2.2 times as long with the fused attention.
-            attention.fused_attn = False  # type: ignore[misc]  # timm has it final, and no argument for it
+        self.trunk = build_vit(px=px, grid=grid, width=width, depth=depth, heads=heads, dropout=dropout)
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """In float32; trained in bfloat16 where the machine has it."""
-        images = pixels.reshape(-1, 1, self.px, self.px)
+        images = normalised(255 * pixels.reshape(-1, self.px, self.px))
         half = self.training and half_precision() is torch.bfloat16
         with torch.autocast(images.device.type, torch.bfloat16, enabled=half):
             parts = [self.trunk.forward_features(part) for part in images.split(SLICES_AT_ONCE)]
@@ -85,17 +66,23 @@ class SliceTransformer(nn.Module):
 class ViTNetwork(nn.Module):
     """Logits (B, 25, 3) of a batch's views, whose vectors are pixels.
 
-    In training it sees `slices` slices of each sequence, drawn by place, distorted, half of the patients
-    mirrored; in evaluation all of them, as they are.
+    In training it sees `slices` slices of each sequence, drawn by place and, if they are to be augmented,
+    distorted, half of the patients mirrored; in evaluation all of them, as they are.
     """
 
     def __init__(
-        self, transformer: SliceTransformer, *, slices: int, dropout: float, log_prior: torch.Tensor
+        self,
+        transformer: SliceTransformer,
+        *,
+        slices: int,
+        augment: bool,
+        dropout: float,
+        log_prior: torch.Tensor,
     ) -> None:
         super().__init__()
         width = transformer.width
         self.log_prior = nn.Buffer(log_prior)  # (25, 3)
-        self.transformer, self.slices = transformer, slices
+        self.transformer, self.slices, self.augment = transformer, slices, augment
         self.where = PlaceAttention()
         self.where_on_slice = nn.Parameter(expected_on_slice(transformer.grid))
         self.condition = nn.Embedding(len(CONDITIONS), width)
@@ -111,9 +98,12 @@ class ViTNetwork(nn.Module):
         """Logits (B, 25, 3)."""
         if not self.training:
             return self._logits(views)
+        seen = [self._seen(view, sequence) for sequence, view in enumerate(views)]
+        if not self.augment:
+            return self._logits(seen)
         mirror = torch.rand(len(views[0].present), device=self.log_prior.device) < 0.5
-        chosen = [self._training_view(view, mirror, sequence) for sequence, view in enumerate(views)]
-        logits = self._logits(chosen)
+        named = zip(seen, SEQUENCES, strict=True)
+        logits = self._logits([distorted(mirrored(view, mirror, name)) for view, name in named])
         return torch.where(mirror[:, None, None], logits[:, mirrored_cells], logits)
 
     def attention(self, views: list[View]) -> list[torch.Tensor]:
@@ -124,11 +114,10 @@ class ViTNetwork(nn.Module):
         """How each cell's attention is spread over slices and patches of a sequence: (B, 25, T, patches)."""
         return self._attend(view, sequence)[1]
 
-    def _training_view(self, view: View, mirror: torch.Tensor, sequence: int) -> View:
-        view = mirrored(view, mirror, SEQUENCES[sequence])
-        with torch.no_grad():
-            log_weights = self.where(view, sequence)[:, sequence2cells[sequence]].amax(1)
-        return distorted(sampled(view, log_weights, self.slices))
+    @torch.no_grad()
+    def _seen(self, view: View, sequence: int) -> View:
+        log_weights = self.where(view, sequence)[:, sequence2cells[sequence]].amax(1)
+        return sampled(view, log_weights, self.slices)
 
     def _logits(self, views: list[View]) -> torch.Tensor:
         contexts = [self._attend(view, sequence)[0] for sequence, view in enumerate(views)]

@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from kitlib.embed.features import Features
-from kitlib.errors import ModelError
+from kitlib.embed.backbone import load_backbone
+from kitlib.embed.features import Features, Tokens
+from kitlib.embed.vit import SPINE_VIT
+from kitlib.errors import ModelError, WeightsError
 from kitlib.models.neural.batches import View
 from kitlib.models.places import X_MM
 from kitlib.models.vit.augment import distorted, mirrored, mirrored_cells, sampled
@@ -33,7 +35,7 @@ def make_view(studies: int = 4, slices: int = 6, px: int = 8) -> View:
 
 def make_network(px: int = 8, grid: int = 4, slices: int = 3) -> ViTNetwork:
     transformer = SliceTransformer(px=px, grid=grid, width=8, depth=1, heads=1, dropout=0.0)
-    return ViTNetwork(transformer, slices=slices, dropout=0.0, log_prior=torch.zeros(25, 3))
+    return ViTNetwork(transformer, slices=slices, augment=True, dropout=0.0, log_prior=torch.zeros(25, 3))
 
 
 def test_embeddings_are_refused_as_they_are_no_slices() -> None:
@@ -48,6 +50,37 @@ def test_embeddings_are_refused_as_they_are_no_slices() -> None:
 def test_slices_that_do_not_divide_into_patches_are_refused() -> None:
     with pytest.raises(ModelError, match="3 x 3 patches"):
         ViTModel(**{**TINY, "grid": 3}).fit(FEATURES, LABELS, seed=0)
+
+
+def test_weights_to_start_from_must_fit_and_are_noted() -> None:
+    with pytest.raises(WeightsError, match=r"do not fit|are missing"):
+        ViTModel(**TINY, start="shipped").fit(FEATURES, LABELS, seed=0)
+    with pytest.raises(WeightsError, match="weights file is missing"):
+        ViTModel(**TINY, start="nowhere.safetensors").fit(FEATURES, LABELS, seed=0)
+    assert ViTModel(**TINY).fit(FEATURES, LABELS, seed=0).notes == []
+
+
+def test_it_starts_from_the_weights_that_come_with_the_kit() -> None:
+    transformer = load_backbone(SPINE_VIT, weights="shipped")
+    tokens = {
+        name: [Tokens(np.zeros((2, 128 * 128), np.float16), np.zeros((2, 3)))] * 2 for name in SEQUENCES
+    }
+    features = Features(np.array([1, 2]), tokens, FEATURES.metadata.iloc[:2].set_axis([1, 2]))
+    model = ViTModel(start="shipped", epochs=0, inner_parts=1).fit(features, LABELS[:2], seed=0)
+    assert "phantoms" in model.notes[0]
+    black = np.zeros((1, 128, 128), np.uint8)
+    with torch.inference_mode():
+        patches = model.networks[0].transformer(torch.zeros(1, 128 * 128))
+    assert patches.mean(1).numpy() == pytest.approx(transformer.embed(black), abs=0.1)
+
+
+def test_without_augmentation_training_sees_slices_as_they_are() -> None:
+    network = make_network(slices=9)
+    network.augment = False
+    torch.nn.init.normal_(network.last.weight)
+    views = [make_view() for _ in SEQUENCES]
+    in_training = network.train()(views)
+    torch.testing.assert_close(in_training, network.eval()(views), atol=0.05, rtol=0.05)  # bfloat16
 
 
 def test_studies_may_share_an_id_as_rows_of_a_leaking_split_do() -> None:
