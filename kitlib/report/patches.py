@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -10,6 +11,8 @@ from matplotlib.axes import Axes
 
 from kitlib.embed.features import Features
 from kitlib.embed.view import VIEWS, square_of
+from kitlib.mri.ledger import Ledger
+from kitlib.mri.series import read_series
 from kitlib.mri.stack import Stack
 from kitlib.report.montage import OUTLINE
 from kitlib.report.style import Picture, empty_figure, look, new_figure
@@ -74,15 +77,27 @@ def asked(
     study: Features,
     cell: Cell,
     landmarks: pd.DataFrame,
-    series: Mapping[int, Sequence[Stack]],
+    folders: Mapping[int, str],
     *,
     view: str,
 ) -> PatchLook:
-    """Where a model looks for a cell of one study, whose tokens are pixels of this view; see `patch_look`."""
+    """Where a model looks for a cell of one study, whose tokens are pixels of this view.
+
+    `folders` has the study's series as DICOM; those that carry the cell's landmark are read (`patch_look`).
+    """
+    study_id = int(study.study_ids[0])
+    marked = set(landmarks_of(landmarks, study_id, cell)["series_id"]) & set(folders.keys())
+    series = {one: read_series(Path(folders[one]), Ledger()) for one in marked}
     index, shares = model.attention_map(study, cell)
     slices = study.tokens[group2sequence[cell.group]][0]
     seen = slices.vectors[index], slices.places_mm[index]
-    return patch_look(int(study.study_ids[0]), cell, *seen, shares, landmarks, series, view=view)
+    return patch_look(study_id, cell, *seen, shares, landmarks, series, view=view)
+
+
+def landmarks_of(landmarks: pd.DataFrame, study_id: int, cell: Cell) -> pd.DataFrame:
+    """The annotated points of one cell of one study."""
+    here = (landmarks["study_id"] == study_id) & (landmarks["condition"] == cell.condition)
+    return landmarks[here & (landmarks["level"] == cell.level)]
 
 
 def patch_look(
@@ -102,8 +117,7 @@ def patch_look(
     """
     px = round(pixels.size**0.5)
     name = f"Study {study_id}\n{cell.name.replace('_', ' ')}"
-    here = (landmarks["study_id"] == study_id) & (landmarks["condition"] == cell.condition)
-    points = landmarks[here & (landmarks["level"] == cell.level)].set_index("series_id")
+    points = landmarks_of(landmarks, study_id, cell).set_index("series_id")
     found = [
         (float(np.linalg.norm(stack.centres_mm - place_mm, axis=1).min()), series_id, order)
         for series_id, stacks in series.items()

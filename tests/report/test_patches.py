@@ -57,7 +57,9 @@ def test_a_point_on_the_square_is_where_its_pixel_went(view: str) -> None:
     assert y == pytest.approx((image * rows).sum() / image.sum(), abs=0.1)
 
 
-def test_a_model_is_asked_for_the_slice_it_looks_at_most() -> None:
+def test_a_model_is_asked_for_the_slice_it_looks_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kitlib.report.patches.read_series", lambda *_: [STACK])
+
     class Looker:
         def attention_map(self, features: Features, cell: Cell) -> tuple[int, np.ndarray]:
             assert (len(features), cell) == (1, CELL)
@@ -66,7 +68,7 @@ def test_a_model_is_asked_for_the_slice_it_looks_at_most() -> None:
     slices = np.arange(5 * 64, dtype=np.float16).reshape(5, 64)
     bags = {name: [Tokens(slices, STACK.centres_mm)] for name in SEQUENCES}
     study = Features(np.array([100]), bags, pd.DataFrame(index=[100]))
-    look = asked(Looker(), study, CELL, make_points(4), {11: [STACK]}, view="whole")
+    look = asked(Looker(), study, CELL, make_points(4), {11: "read"}, view="whole")
     assert look.pixels[0, 0] == slices[2, 0]
     assert look.slices_away == 1
     assert look.title.startswith("Study 100")
