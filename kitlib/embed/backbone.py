@@ -32,7 +32,7 @@ def load_backbone(
 
     Names are timm's, `torchvision/<name>`, `medicalnet_resnet<depth>` and `pixels_<px>`, which has no
     weights. `input_px` and `view` (one of VIEWS) are what the weights were trained with, where that is
-    known, else DEFAULT_PX and "whole"; `seed` draws random weights.
+    known, else DEFAULT_PX and "whole" (pixels: "middle"); `seed` draws random weights.
     """
     source = find_weights(known_backbone(name), weights, attached_dir)
     if source.kind == "none":

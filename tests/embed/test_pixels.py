@@ -21,7 +21,9 @@ def test_a_token_is_the_slice_row_by_row() -> None:
     (stack,) = prepare([make_stack(shape=(3, 48, 30))], 48)
     tokens = study_tokens(backbone, [stack])
     assert (backbone.width, backbone.source.kind, backbone.source.label) == (576, "none", "no weights")
-    assert tokens.vectors.reshape(3, 24, 24) == pytest.approx(stack_images(stack, 24) / 255, abs=1e-3)
+    assert tokens.vectors.reshape(3, 24, 24) == pytest.approx(
+        stack_images(stack, 24, view="middle") / 255, abs=1e-3
+    )
     assert np.array_equal(tokens.places_mm, stack.centres_mm)
     assert study_tokens(backbone, []).vectors.shape == (0, 576)
 
