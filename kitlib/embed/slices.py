@@ -43,7 +43,7 @@ def network_input(slices: np.ndarray) -> Tensor:
 
 
 def normalised(slices: Tensor) -> Tensor:
-    """Slices (B, px, px) uint8 with ImageNet statistics: (B, 3, px, px), channels last."""
+    """Grey values (B, px, px), 0 to 255, with ImageNet statistics: (B, 3, px, px), channels last."""
     grey = slices.unsqueeze(-1)  # (B, px, px, 1): channels last from the start
     mean, std = (torch.tensor(values, device=slices.device) for values in (IMAGENET_MEAN, IMAGENET_STD))
     return ((grey / 255 - mean) / std).permute(0, 3, 1, 2)

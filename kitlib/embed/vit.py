@@ -12,6 +12,8 @@ from torch import nn
 
 SPINE_VIT = "spine_vit"
 SPINE_VIT_PX = 128
+SPINE_VIT_SHAPE = {"grid": 8, "width": 192, "depth": 6, "heads": 3}
+"""What the weights that come with the kit fit."""
 
 
 def build_vit(*, px: int, grid: int, width: int, depth: int, heads: int, dropout: float = 0.0) -> Any:
@@ -41,4 +43,4 @@ def build_vit(*, px: int, grid: int, width: int, depth: int, heads: int, dropout
 @register_model
 def spine_vit(**_: Any) -> VisionTransformer:
     """The transformer whose weights come with the kit; timm calls this, with settings of its own."""
-    return build_vit(px=SPINE_VIT_PX, grid=8, width=192, depth=6, heads=3)
+    return build_vit(px=SPINE_VIT_PX, **SPINE_VIT_SHAPE)

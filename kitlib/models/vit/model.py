@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from kitlib.embed.features import Features
-from kitlib.embed.vit import SPINE_VIT
+from kitlib.embed.vit import SPINE_VIT, SPINE_VIT_SHAPE
 from kitlib.embed.weights import find_weights, load_strictly
 from kitlib.errors import ModelError
 from kitlib.models.base import embedding_width
@@ -38,7 +38,7 @@ class ViTModel(SliceAttentionModel):
     members: int = 1
     inner_parts: int = 5
     components: int = 0
-    width: int = 192
+    width: int = SPINE_VIT_SHAPE["width"]
     epochs: int = 10
     patience: int = 4
     batch: int = 4
@@ -46,9 +46,9 @@ class ViTModel(SliceAttentionModel):
     dropout: float = 0.1
     slice_dropout: float = 0.0
     view_dropout: float = 0.0
-    grid: int = 8
-    depth: int = 6
-    heads: int = 3
+    grid: int = SPINE_VIT_SHAPE["grid"]
+    depth: int = SPINE_VIT_SHAPE["depth"]
+    heads: int = SPINE_VIT_SHAPE["heads"]
     slices: int = 5  # of each sequence and study in a training step
     augment: bool = True
     start: str = "random"
