@@ -1,6 +1,7 @@
 """Backbones by name, with their weights: networks of slices or of volumes, and the pixels themselves."""
 
 import difflib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,14 @@ import timm
 import torch
 from torch import nn
 
-from kitlib.embed.base import Backbone
+from kitlib.embed.base import Backbone, Compiler
+from kitlib.embed.eight_bits import eight_bit_inference, holds_eight_bits
+from kitlib.embed.inference import inference
 from kitlib.embed.names import VOLUME_NETWORKS, pixels_px, reads_volumes
 from kitlib.embed.pixels import PixelBackbone
 from kitlib.embed.slices import SliceBackbone, build_slice_network, slice_network_names
 from kitlib.embed.volumes import VolumeBackbone, build_volume_network
-from kitlib.embed.weights import find_weights, load_strictly
+from kitlib.embed.weights import WeightsSource, find_weights, load_strictly
 from kitlib.errors import UsageError
 
 DEFAULT_PX = 224
@@ -37,14 +40,24 @@ def load_backbone(
     source = find_weights(known_backbone(name), weights, attached_dir)
     if source.kind == "none":
         return PixelBackbone(name, source, view or "middle")
+    compiler: Compiler
+    if holds_eight_bits(source.file):
+        compiler = partial(eight_bit_inference, source)
+    else:
+        compiler = partial(inference, weighted_network(name, source, seed))
+    facts: dict[str, Any] = {"input_px": DEFAULT_PX, "view": "whole"} | source.facts
+    kind = VolumeBackbone if reads_volumes(name) else SliceBackbone
+    return kind(compiler, name, source, input_px or facts["input_px"], view or facts["view"])
+
+
+def weighted_network(name: str, source: WeightsSource, seed: int = 0) -> nn.Module:
+    """The network with the weights of a source that is no eight-bit file; `seed` draws random ones."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network, head = build_network(name)
     if source.file is not None:
         load_strictly(network, source.file, head)
-    facts: dict[str, Any] = {"input_px": DEFAULT_PX, "view": "whole"} | source.facts
-    kind = VolumeBackbone if reads_volumes(name) else SliceBackbone
-    return kind(network, name, source, input_px or facts["input_px"], view or facts["view"])
+    return network
 
 
 def known_backbone(name: str) -> str:

@@ -1,9 +1,12 @@
 """What every backbone is: something that turns the stacks of a series into tokens."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import numpy as np
+from torch import Tensor
 
+from kitlib.embed.inference import Inference, Prepare
 from kitlib.embed.view import stack_images
 from kitlib.embed.weights import WeightsSource
 from kitlib.mri.stack import Stack
@@ -37,3 +40,23 @@ class Backbone(ABC):
     @abstractmethod
     def embed(self, inputs: np.ndarray) -> np.ndarray:
         """Tokens (B * tokens of an input, width) float32 of inputs (B, ...) uint8; none of none."""
+
+
+Compiler = Callable[[Prepare, tuple[int, ...]], Inference]
+"""A network with its weights, before it is known what prepares its inputs and of what shape they are."""
+
+
+class NetworkBackbone(Backbone):
+    """A backbone whose network one of the engines runs."""
+
+    def __init__(
+        self, compiler: Compiler, name: str, source: WeightsSource, input_px: int, view: str
+    ) -> None:
+        super().__init__(name, source, input_px, view)
+        self.infer = compiler(self.prepare, self.input_shape)
+        self.engine = self.infer.engine
+
+    @staticmethod
+    @abstractmethod
+    def prepare(inputs: Tensor, /) -> Tensor:
+        """Inputs (B, ...) uint8 as the network reads them."""

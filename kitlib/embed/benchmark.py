@@ -2,8 +2,11 @@
 
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -15,21 +18,26 @@ from kitlib.competition.root import Competition
 from kitlib.embed.backbone import DEFAULT_PX, build_network, known_backbone, load_backbone
 from kitlib.embed.base import Backbone
 from kitlib.embed.engine import embed_series
+from kitlib.embed.quantise import quantise
 from kitlib.embed.slices import IMAGENET_MEAN, IMAGENET_STD
 from kitlib.embed.store import EmbeddingSpec, EmbeddingStore
+from kitlib.embed.weights import file_name
+from kitlib.errors import ExtraMissingError, WeightsError
 from kitlib.machine import cores, torch_threads
 from kitlib.phantom.archive import write_competition
 from kitlib.prepare.volumes import VolumeCache
 
+Result = TypeVar("Result")
 SEED = 2024
 LONGEST_PX = 320
 BATCH = 32
 
 
 def benchmark(backbones: Sequence[str], *, studies: int, repeats: int, size: str = "demo") -> pd.DataFrame:
-    """A row a backbone: slices a second of the loop and of the kit, medians of `repeats`, and their ratio.
+    """A row a backbone and engine: slices a second of the loop and of the kit, medians, and their ratio.
 
-    Both read the same phantoms' files, use all cores, and have random weights of the same network.
+    All read the same phantoms' files, use all cores, and have random weights of the same network, which is
+    run as it is and in eight bits. The loop, as it is, is timed anew beside each repeat.
     """
     for name in backbones:
         known_backbone(name)  # before anything is drawn
@@ -39,29 +47,36 @@ def benchmark(backbones: Sequence[str], *, studies: int, repeats: int, size: str
         write_competition(root, studies=studies, seed=SEED, size=size, workers=cores())
         series = Competition(root).series("train")
         for name in backbones:
-            backbone, network = (
-                load_backbone(name, weights="random", input_px=DEFAULT_PX),
-                build_network(name)[0],
-            )
-            warm_up(backbone, network)
+            network, loaded = build_network(name)[0], variants(name, Path(folder), size)
+            warm_up(network, loaded)
             for repeat in range(repeats):
-                work = Path(folder) / f"{repeat}-{name.replace('/', '_')}"
-                rows.append(
-                    {"backbone": name, "engine": backbone.engine} | one_run(backbone, network, series, work)
-                )
+                slices, loop_s = timed(partial(obvious_loop, network, series))
+                for number, backbone in enumerate(loaded):
+                    work = Path(folder) / f"{repeat}-{number}-{name.replace('/', '_')}"
+                    beside = {"backbone": name, "engine": backbone.engine, "slices": slices, "loop_s": loop_s}
+                    rows.append(beside | kit_run(backbone, series, work))
     return summary(pd.DataFrame(rows))
 
 
-def one_run(
-    backbone: Backbone, network: torch.nn.Module, series: pd.DataFrame, work: Path
-) -> dict[str, float]:
-    """Slices, and seconds of the loop, of the kit, and of what of the kit's are spent embedding."""
-    slices, loop_s = timed(lambda: obvious_loop(network, series))
+def variants(name: str, folder: Path, size: str) -> list[Backbone]:
+    """The backbone as it is and, where that can be had, in eight bits; a warning where it cannot."""
+    loaded = [load_backbone(name, weights="random", input_px=DEFAULT_PX)]
+    try:
+        file = folder / file_name(name)
+        quantise(file, name, weights="random", input_px=DEFAULT_PX, size=size)
+        loaded.append(load_backbone(name, weights=str(file)))
+    except (ExtraMissingError, WeightsError) as error:
+        warnings.warn(f"not measured in eight bits: {error}", RuntimeWarning, stacklevel=2)
+    return loaded
+
+
+def kit_run(backbone: Backbone, series: pd.DataFrame, work: Path) -> dict[str, float]:
+    """Seconds of the kit from files to stored vectors, and what of them are spent embedding."""
     cache = VolumeCache(work / "volumes", longest_px=LONGEST_PX)
     store = EmbeddingStore(work / "store", EmbeddingSpec.of(backbone))
-    _, prepare_s = timed(lambda: cache.build(series, workers=cores()))
-    _, embed_s = timed(lambda: embed_series(store, backbone, cache, series, batch=BATCH))
-    return {"slices": slices, "loop_s": loop_s, "kit_s": prepare_s + embed_s, "embed_s": embed_s}
+    _, prepare_s = timed(partial(cache.build, series, workers=cores()))
+    _, embed_s = timed(partial(embed_series, store, backbone, cache, series, batch=BATCH))
+    return {"kit_s": prepare_s + embed_s, "embed_s": embed_s}
 
 
 def obvious_loop(network: torch.nn.Module, series: pd.DataFrame) -> int:
@@ -77,19 +92,19 @@ def obvious_loop(network: torch.nn.Module, series: pd.DataFrame) -> int:
     return len(vectors)
 
 
-def warm_up(backbone: Backbone, network: torch.nn.Module) -> None:
-    """Let both choose their kernels before the clock runs."""
+def warm_up(network: torch.nn.Module, backbones: Sequence[Backbone]) -> None:
+    """Let all choose their kernels before the clock runs."""
     network.eval()
     with torch.inference_mode(), torch_threads(cores()):
         network(torch.zeros(1, 3, DEFAULT_PX, DEFAULT_PX))
-    backbone.embed(np.zeros((BATCH, DEFAULT_PX, DEFAULT_PX), np.uint8))
+    for backbone in backbones:
+        backbone.embed(np.zeros((BATCH, DEFAULT_PX, DEFAULT_PX), np.uint8))
 
 
-def timed(call: Callable[[], int | object]) -> tuple[int, float]:
-    """What a call returns, where that is a count, and the seconds it takes."""
+def timed(call: Callable[[], Result]) -> tuple[Result, float]:
+    """What a call returns, and the seconds it takes."""
     started_s = time.perf_counter()
-    result = call()
-    return result if isinstance(result, int) else 0, time.perf_counter() - started_s
+    return call(), time.perf_counter() - started_s
 
 
 def summary(runs: pd.DataFrame) -> pd.DataFrame:

@@ -40,7 +40,7 @@ def inference(network: nn.Module, prepare: Prepare, input_shape: tuple[int, ...]
     openvino = silent_openvino() if device().type == "cpu" else None
     if openvino is not None:
         try:
-            return OpenVINOInference(openvino, network, prepare, input_shape)
+            return OpenVINOInference(openvino, converted(openvino, network, prepare, input_shape))
         except Exception as error:  # exporter, converter and compiler raise what they like
             warnings.warn(
                 f"OpenVINO cannot run this network, so torch does it: {type(error).__name__}: {error}",
@@ -55,15 +55,7 @@ class OpenVINOInference(Inference):
 
     engine = "openvino"
 
-    def __init__(
-        self, openvino: Any, network: nn.Module, prepare: Prepare, input_shape: tuple[int, ...]
-    ) -> None:
-        behind = Behind(prepare, folded(network.eval()))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's exporter warns of what torch itself deprecates
-            exported = torch.export.export(behind, (torch.zeros(1, *input_shape, dtype=torch.uint8),))
-            model = openvino.convert_model(exported)
-        model.reshape([1, *input_shape])  # the converter forgets what shape was exported
+    def __init__(self, openvino: Any, model: Any) -> None:
         settings = {
             "INFERENCE_PRECISION_HINT": "bf16" if half_precision() is torch.bfloat16 else "f32",
             "INFERENCE_NUM_THREADS": cores(),
@@ -114,6 +106,17 @@ class TorchInference(Inference):
             torch.autocast(device().type, dtype=half, enabled=half is not None),
         ):
             return self.network(self.prepare(torch.from_numpy(inputs).to(device()))).float().cpu().numpy()
+
+
+def converted(openvino: Any, network: nn.Module, prepare: Prepare, input_shape: tuple[int, ...]) -> Any:
+    """OpenVINO's model of a network behind `prepare`, for one input at a time."""
+    behind = Behind(prepare, folded(network.eval()))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's exporter warns of what torch itself deprecates
+        exported = torch.export.export(behind, (torch.zeros(1, *input_shape, dtype=torch.uint8),))
+        model = openvino.convert_model(exported)
+    model.reshape([1, *input_shape])  # the converter forgets what shape was exported
+    return model
 
 
 class Behind(nn.Module):

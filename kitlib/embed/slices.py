@@ -9,32 +9,13 @@ import torchvision
 from torch import Tensor, nn
 
 import kitlib.embed.vit  # noqa: F401  # timm knows SPINE_VIT from then on
-from kitlib.embed.base import Backbone
-from kitlib.embed.inference import inference
+from kitlib.embed.base import Compiler, NetworkBackbone
 from kitlib.embed.view import square
 from kitlib.embed.weights import WeightsSource
 from kitlib.machine import device
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 TORCHVISION = "torchvision/"
-
-
-class SliceBackbone(Backbone):
-    """A network in evaluation mode that embeds slices one by one."""
-
-    def __init__(
-        self, network: nn.Module, name: str, source: WeightsSource, input_px: int, view: str = "whole"
-    ) -> None:
-        super().__init__(name, source, input_px, view)
-        self.infer = inference(network, normalised, self.input_shape)
-        self.engine = self.infer.engine
-        self.width = self.embed(np.zeros((1, *self.input_shape), np.uint8)).shape[1]
-
-    def embed(self, inputs: np.ndarray) -> np.ndarray:
-        """Vectors (B, d) float32 of slices (B, H, W) uint8; other sizes are made square."""
-        if not len(inputs):
-            return np.zeros((0, self.width), np.float32)
-        return self.infer(square(inputs, self.input_px))
 
 
 def network_input(slices: np.ndarray) -> Tensor:
@@ -47,6 +28,24 @@ def normalised(slices: Tensor) -> Tensor:
     grey = slices.unsqueeze(-1)  # (B, px, px, 1): channels last from the start
     mean, std = (torch.tensor(values, device=slices.device) for values in (IMAGENET_MEAN, IMAGENET_STD))
     return ((grey / 255 - mean) / std).permute(0, 3, 1, 2)
+
+
+class SliceBackbone(NetworkBackbone):
+    """A network in evaluation mode that embeds slices one by one."""
+
+    prepare = staticmethod(normalised)
+
+    def __init__(
+        self, compiler: Compiler, name: str, source: WeightsSource, input_px: int, view: str
+    ) -> None:
+        super().__init__(compiler, name, source, input_px, view)
+        self.width = self.embed(np.zeros((1, *self.input_shape), np.uint8)).shape[1]
+
+    def embed(self, inputs: np.ndarray) -> np.ndarray:
+        """Vectors (B, d) float32 of slices (B, H, W) uint8; other sizes are made square."""
+        if not len(inputs):
+            return np.zeros((0, self.width), np.float32)
+        return self.infer(square(inputs, self.input_px))
 
 
 def slice_network_names() -> list[str]:

@@ -10,8 +10,7 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kitlib.embed.base import Backbone
-from kitlib.embed.inference import inference
+from kitlib.embed.base import Compiler, NetworkBackbone
 from kitlib.embed.names import MEDICALNET
 from kitlib.embed.view import VIEWS, square_of, stack_images
 from kitlib.embed.weights import WeightsSource
@@ -21,15 +20,39 @@ from kitlib.mri.stack import Stack
 DEPTH = 24
 
 
-class VolumeBackbone(Backbone):
+def volume(slices: np.ndarray) -> np.ndarray:
+    """Slices (N, px, px) uint8, N of at least 1, resampled linearly to (DEPTH, px, px) uint8."""
+    place = ((np.arange(DEPTH) + 0.5) / DEPTH * len(slices) - 0.5).clip(0, len(slices) - 1)
+    below = place.astype(int)
+    above = np.minimum(below + 1, len(slices) - 1)
+    share = (place - below)[:, None, None]
+    return np.rint(slices[below] * (1 - share) + slices[above] * share).astype(np.uint8)
+
+
+def volume_input(volumes: Tensor) -> Tensor:
+    """Volumes (B, D, H, W) of grey values as the network reads them: (B, 1, D, H, W), z-scored one by one.
+
+    As in MedicalNet, mean and deviation are those of what is not black; black becomes the mean, where
+    MedicalNet draws noise.
+    """
+    grey = volumes.float()
+    body = grey > 0
+    count = body.sum((1, 2, 3), keepdim=True).clamp(min=1)
+    mean = grey.sum((1, 2, 3), keepdim=True) / count
+    centred = (grey - mean) * body
+    deviation = (centred.square().sum((1, 2, 3), keepdim=True) / count).sqrt()
+    return (centred / deviation.clamp(min=1e-3))[:, None]
+
+
+class VolumeBackbone(NetworkBackbone):
     """A 3D network in evaluation mode: one volume a stack, one token a cell of its last feature map."""
 
+    prepare = staticmethod(volume_input)
+
     def __init__(
-        self, network: nn.Module, name: str, source: WeightsSource, input_px: int, view: str = "whole"
+        self, compiler: Compiler, name: str, source: WeightsSource, input_px: int, view: str
     ) -> None:
-        super().__init__(name, source, input_px, view)
-        self.infer = inference(network, volume_input, self.input_shape)
-        self.engine = self.infer.engine
+        super().__init__(compiler, name, source, input_px, view)
         map_shape = self.infer(np.zeros((1, *self.input_shape), np.uint8)).shape  # (1, d, D', H', W')
         self.width, self.cells = map_shape[1], map_shape[2:]
 
@@ -57,30 +80,6 @@ class VolumeBackbone(Backbone):
             return np.zeros((0, self.width), np.float32)
         maps = self.infer(inputs)
         return np.moveaxis(maps, 1, -1).reshape(-1, self.width)
-
-
-def volume(slices: np.ndarray) -> np.ndarray:
-    """Slices (N, px, px) uint8, N of at least 1, resampled linearly to (DEPTH, px, px) uint8."""
-    place = ((np.arange(DEPTH) + 0.5) / DEPTH * len(slices) - 0.5).clip(0, len(slices) - 1)
-    below = place.astype(int)
-    above = np.minimum(below + 1, len(slices) - 1)
-    share = (place - below)[:, None, None]
-    return np.rint(slices[below] * (1 - share) + slices[above] * share).astype(np.uint8)
-
-
-def volume_input(volumes: Tensor) -> Tensor:
-    """Volumes (B, D, H, W) of grey values as the network reads them: (B, 1, D, H, W), z-scored one by one.
-
-    As in MedicalNet, mean and deviation are those of what is not black; black becomes the mean, where
-    MedicalNet draws noise.
-    """
-    grey = volumes.float()
-    body = grey > 0
-    count = body.sum((1, 2, 3), keepdim=True).clamp(min=1)
-    mean = grey.sum((1, 2, 3), keepdim=True) / count
-    centred = (grey - mean) * body
-    deviation = (centred.square().sum((1, 2, 3), keepdim=True) / count).sqrt()
-    return (centred / deviation.clamp(min=1e-3))[:, None]
 
 
 def build_volume_network(name: str) -> nn.Module:

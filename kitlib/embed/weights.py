@@ -53,6 +53,8 @@ class WeightsSource:
         """What the weights are, in a few words for a table."""
         if self.file is None:
             return {"random": "random", "none": "no weights"}[self.kind]
+        if "agreement" in self.facts:
+            return f"{parameters_of(self.file)['of']}, in eight bits"
         if "epoch" not in self.facts:
             return self.kind if self.kind == "hub" else f"{self.kind}: {self.file.name}"
         learning = parameters_of(self.file)

@@ -1,9 +1,15 @@
 """The benchmark counts the same slices for both and computes a ratio of them."""
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
-from kitlib.embed.benchmark import benchmark, summary
+from kitlib.embed import benchmark as module
+from kitlib.embed import quantise
+from kitlib.embed.backbone import load_backbone
+from kitlib.embed.benchmark import benchmark, summary, variants
+from kitlib.errors import ExtraMissingError, KitError, WeightsError
 
 
 def test_rates_are_medians_over_repeats() -> None:
@@ -27,9 +33,33 @@ def test_rates_are_medians_over_repeats() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:joblib")
-def test_it_measures_real_files() -> None:
-    (row,) = benchmark(["test_resnet"], studies=1, repeats=1, size="smoke").to_dict("records")
-    assert row["slices"] > 10
-    assert row["engine"] in ("openvino", "torch")
-    assert row["embedding_alone_per_s"] >= row["kit_per_s"] > 0
-    assert row["ratio"] == pytest.approx(row["kit_per_s"] / row["loop_per_s"])
+def test_it_measures_real_files_with_the_network_as_it_is_and_in_eight_bits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("nncf")
+    pytest.importorskip("openvino")
+    monkeypatch.setattr(quantise, "SCALED_ON", range(1))
+    monkeypatch.setattr(quantise, "JUDGED_ON", range(1, 2))
+    table = benchmark(["test_resnet"], studies=1, repeats=1, size="smoke")
+    assert table["engine"].tolist() == [
+        load_backbone("test_resnet", weights="random").engine,
+        "openvino int8",
+    ]
+    assert (table["slices"] > 10).all()
+    assert table["loop_per_s"].nunique() == 1  # one loop, beside which both were timed
+    for row in table.to_dict("records"):
+        assert row["embedding_alone_per_s"] >= row["kit_per_s"] > 0
+        assert row["ratio"] == pytest.approx(row["kit_per_s"] / row["loop_per_s"])
+
+
+@pytest.mark.parametrize("error", [ExtraMissingError, WeightsError])
+def test_what_cannot_be_had_in_eight_bits_is_said_and_the_rest_measured(
+    error: type[KitError], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise error("none to be had")
+
+    monkeypatch.setattr(module, "quantise", refuse)
+    with pytest.warns(RuntimeWarning, match="not measured in eight bits: .* none to be had"):
+        (only,) = variants("test_resnet", tmp_path, "smoke")
+    assert only.engine in ("openvino", "torch")

@@ -41,3 +41,17 @@ def test_pretrain_writes_into_the_cache_unless_told_otherwise(
         "start": "",
     }  # fmt: skip
     assert asked[1][1]["view"] == "whole"
+
+
+def test_quantise_says_how_well_the_vectors_agree(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    asked: list[tuple] = []
+    monkeypatch.setattr(
+        "kitlib.embed.quantise.quantise",
+        lambda *what, **how: asked.append((*what, how)) or {"r2": 0.9968, "cosine": 0.9975},
+    )
+    out = tmp_path / "small.safetensors"
+    assert main(["quantise", str(out), "--backbone", "resnet50", "--input-px", "224", "--view", "whole"]) == 0
+    assert asked == [(out, "resnet50", {"weights": "auto", "input_px": 224, "view": "whole"})]
+    assert "keep 99.68% of their variance, smallest cosine 0.9975" in capsys.readouterr().out
