@@ -1,6 +1,7 @@
 """Batch normalisations folded into convolutions: the same network with less to do."""
 
 import copy
+import warnings
 from typing import Any
 
 from torch import fx, nn
@@ -11,11 +12,21 @@ FOLDED = (nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 def folded(network: nn.Module) -> nn.Module:
-    """A copy with batch normalisations folded into the convolutions before them, where FX can follow it."""
+    """A copy with batch normalisations folded into the convolutions before them.
+
+    Where FX cannot follow the network nothing is folded, with a warning: only speed is lost.
+    """
     network = copy.deepcopy(network)
+    if not any(type(module) in FOLDED for module in network.modules()):
+        return network
     try:
         traced = fx.symbolic_trace(network)
-    except Exception:  # FX cannot follow branches on data, and raises what it likes; only speed is lost
+    except Exception as error:  # FX cannot follow branches on data, and raises what it likes
+        warnings.warn(
+            f"batch normalisations stay, so this network runs slower: {type(error).__name__}: {error}",
+            RuntimeWarning,
+            stacklevel=2,
+        )
         return network
     name2module: dict[str, Any] = dict(traced.named_modules())
     for node in traced.graph.nodes:

@@ -1,6 +1,6 @@
 """Training backbones on phantoms, where no weights of elsewhere can be had."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -73,11 +73,8 @@ def pretrain(
     if source:
         learning["start"], inputs["start"] = source.label, source.sha256
     provenance = Provenance(learning | drawing | facts | {"evenness": EVENNESS}, inputs, seed)
-    facts["command"] = (
-        f"python -m kitlib pretrain --backbone {backbone} --input-px {input_px} --view {view} "
-        f"--studies {studies} --epochs {epochs} --seed {seed} --out {Path(out).name}"
-        + (f" --start {Path(start).name}" if start else "")
-    )
+    asked = facts | {"studies": studies, "epochs": epochs, "seed": seed, "out": Path(out).name}
+    facts["command"] = command(backbone, asked | ({"start": Path(start).name} if start else {}))
     course: Course[Any] = VolumeCourse() if reads_volumes(backbone) else SliceCourse()
     examples = drawn(course, studies, seed, input_px, view, longest_px, size, workers or cores())
     last = examples.studies >= FIRST_STUDY_ID + studies - max(1, round(HELD_OUT * studies))
@@ -92,6 +89,12 @@ def pretrain(
             tensors = in_half(learner.trunk)
             save_tensors(out, tensors, provenance, epoch=epoch, metrics=metrics, **facts)
     return metrics
+
+
+def command(backbone: str, asked: Mapping[str, Any]) -> str:
+    """The command that trains such weights, for their sidecar."""
+    options = (f"--{name.replace('_', '-')} {value}" for name, value in asked.items())
+    return " ".join(["python -m kitlib pretrain --backbone", backbone, *options])
 
 
 def in_half(trunk: nn.Module) -> dict[str, Tensor]:

@@ -94,6 +94,10 @@ class Model(ABC):
         model._load(Path(folder))
         return model
 
+    def begins_from(self) -> str:
+        """The sha256 of the weights that a fit starts from, "" where there are none."""
+        return ""
+
     def note(self, text: str) -> None:
         """Keep a note of the fit, once."""
         if text and text not in self.notes:

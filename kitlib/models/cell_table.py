@@ -17,6 +17,9 @@ from kitlib.embed.features import Features
 from kitlib.models.base import embedding_width
 from kitlib.models.places import (
     SAGITTAL,
+    X_MM,
+    Z_FRACTION,
+    Z_MM,
     cell2condition,
     cell2level,
     cell2side,
@@ -37,13 +40,18 @@ def cell2region(sequence: str) -> np.ndarray:
 
 
 def pooled(features: Features, sequence: str, width: int) -> np.ndarray:
-    """Position-aware average pooling: (n, regions, width) float32, NaN where the sequence is missing."""
+    """Position-aware average pooling: (n, regions, width) float32, NaN where the sequence is missing.
+
+    Sagittal tokens are weighed by their x alone, axial ones by their height: what else tells the cells of a 3D
+    network apart is not what a region stands for.
+    """
+    columns = (X_MM,) if sequence in SAGITTAL else (Z_FRACTION, Z_MM)
     _, first_cells = np.unique(cell2region(sequence), return_index=True)
     out = np.full((len(features), REGIONS, width), np.nan, dtype=np.float32)
     for row, places in enumerate(relative_places(features)):
         vectors = features.tokens[sequence][row].vectors
         if len(vectors):
-            log_weights = expected_log_weights(places[sequence])[first_cells]
+            log_weights = expected_log_weights(places[sequence], columns)[first_cells]
             weights = np.exp(log_weights - log_weights.max(axis=1, keepdims=True))
             out[row] = weights / weights.sum(axis=1, keepdims=True) @ vectors
     return out

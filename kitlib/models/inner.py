@@ -12,7 +12,19 @@ def inner_splits(labels: np.ndarray, parts: int, *, seed: int) -> list[tuple[np.
     parts = min(parts, len(labels))
     if parts < 2:
         return [(rows, rows[:0])]
-    disease = labels.clip(min=0).sum(axis=1) + np.random.default_rng(seed).random(len(labels))
-    part = np.empty(len(labels), dtype=np.intp)
-    part[np.argsort(disease)] = rows % parts
+    random = np.random.default_rng(seed)
+    disease = labels.clip(min=0).sum(axis=1) + random.random(len(labels))
+    part = dealt(np.argsort(disease), parts, random)
     return [(rows[part != one], rows[part == one]) for one in range(parts)]
+
+
+def dealt(order: np.ndarray, parts: int, random: np.random.Generator) -> np.ndarray:
+    """The part of each position, where every `parts` neighbours in `order` go to one part each.
+
+    Which of them goes where is drawn anew each time: in a fixed order one part would get the mildest of all.
+    """
+    part = np.empty(len(order), dtype=np.int64)
+    part[order] = np.concatenate([random.permutation(parts) for _ in range(0, len(order), parts)])[
+        : len(order)
+    ]
+    return part

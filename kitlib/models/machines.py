@@ -34,12 +34,24 @@ class Machine:
         return cls(np.zeros((0, columns)), np.zeros(0), 1.0, 0.0)
 
     @classmethod
-    def fit(cls, rows: np.ndarray, positive: np.ndarray, weights: np.ndarray, cost: float) -> Self:
-        """Fit on rows (n, columns); the classes are balanced within the rows' weights."""
+    def fit(
+        cls,
+        rows: np.ndarray,
+        positive: np.ndarray,
+        weights: np.ndarray,
+        cost: float,
+        *,
+        balanced: bool = True,
+    ) -> Self:
+        """Fit on rows (n, columns) with weights (n,).
+
+        Where `balanced`, a row counts as much more as its class is rarer than the other, times its weight.
+        """
         if positive.all() or not positive.any():
             return cls.silent(rows.shape[1])
         gamma = 1 / (rows.shape[1] * max(float(rows.var()), 1e-12))
-        svc = SVC(C=cost, gamma=gamma, class_weight="balanced").fit(rows, positive, sample_weight=weights)
+        svc = SVC(C=cost, gamma=gamma, class_weight="balanced" if balanced else None)
+        svc.fit(rows, positive, sample_weight=weights)
         return cls(svc.support_vectors_, svc.dual_coef_[0], gamma, float(svc.intercept_[0]))
 
     def decide(self, rows: np.ndarray) -> np.ndarray:

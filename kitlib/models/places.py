@@ -4,6 +4,8 @@ Sagittal slices differ in x, which tells the side; axial slices differ in z, whi
 coordinates have their zero where the scanner had it, so both are made relative to the study's own coverage.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from kitlib.embed.features import Features, Tokens
@@ -45,18 +47,21 @@ def _places_of_study(tokens: dict[str, Tokens]) -> dict[str, np.ndarray]:
         return {name: np.zeros((0, 3)) for name in SEQUENCES}
     x_mid, z_mid = np.median(frame[:, 0]), np.median(frame[:, 2])
     axial_z = places_mm[AXIAL_T2][:, 2] if len(places_mm[AXIAL_T2]) else np.zeros(1)
-    # A single axial slice, or none, covers no height: its share of the coverage says nothing, so 0.5.
-    foot, height = (axial_z.min(), np.ptp(axial_z)) if np.ptp(axial_z) else (z_mid - 0.5, 1.0)
+    foot, height = axial_z.min(), np.ptp(axial_z)
 
     def relative(at_mm: np.ndarray) -> np.ndarray:
-        fraction = np.clip((at_mm[:, 2] - foot) / height, 0, 1)
+        # A single axial slice, or none, covers no height: a share of it says nothing, so 0.5.
+        fraction = np.clip((at_mm[:, 2] - foot) / height, 0, 1) if height else np.full(len(at_mm), 0.5)
         return np.stack([at_mm[:, 0] - x_mid, fraction, at_mm[:, 2] - z_mid], axis=1)
 
     return {name: relative(at_mm) for name, at_mm in places_mm.items()}
 
 
-def expected_log_weights(places: np.ndarray) -> np.ndarray:
-    """Log weights (25, n), up to a constant, of slices at relative places (n, 3) for each cell."""
+def expected_log_weights(places: np.ndarray, columns: Sequence[int] = (X_MM, Z_FRACTION, Z_MM)) -> np.ndarray:
+    """Log weights (25, n), up to a constant, of slices at relative places (n, 3) for each cell.
+
+    Only these columns of the places are looked at.
+    """
     lateral_mm = np.array([LATERAL_MM[group] for group in GROUPS])[cell2group] * cell2side
     offsets = np.stack(
         [
@@ -65,7 +70,7 @@ def expected_log_weights(places: np.ndarray) -> np.ndarray:
             (places[:, Z_MM] - LEVEL_MM[cell2level, None]) / LEVEL_SD_MM,
         ]
     )
-    return -0.5 * (offsets**2).sum(axis=0)
+    return -0.5 * (offsets[list(columns)] ** 2).sum(axis=0)
 
 
 def expected_attention(features: Features) -> list[dict[str, np.ndarray]]:

@@ -31,7 +31,8 @@ LEAD = (
     "Every system of the seeds under one protocol: no study stands on both sides of a fold. Score: the "
     "competition's metric, lower is better, with its 95 % interval over studies; the difference to the prior "
     "is taken on the same studies. Accuracy, macro-F1 and macro AUC-ROC are means over the 25 cells, in per "
-    "cent. Classifiers on one trained embedder train it once, and its seconds stand with one of them. The "
+    "cent; the AUC takes all folds together, whose priors differ, so that what sees nothing gets about 44. "
+    "Classifiers on one trained embedder train it once, and its seconds stand with one of them. The "
     "last column repeats what the seed published for that system, on a split of its own."
 )
 LEAKING_LEAD = (

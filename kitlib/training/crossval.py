@@ -1,10 +1,12 @@
 """Cross-validation that resumes: per fold a saved model, its out-of-fold predictions and its learning curve.
 
-A fold's folder is used again when what it was made from is unchanged: the experiment, the seed, and the
-features and labels of every study with its fold. Anything else is fitted anew.
+A fold's folder is used again when what it was made from is unchanged: the kit's version, all parameters of
+the model, the weights that it starts from, the seed, and the features and labels of every study with its
+fold. Anything else is fitted anew.
 """
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
+from kitlib import __version__
 from kitlib.artefacts import Provenance, fingerprint, load_table, save_table
 from kitlib.embed.features import Features
 from kitlib.errors import ModelError
@@ -90,9 +93,12 @@ def fold_tasks(
     keep_model: bool = True,
 ) -> list[FoldTask]:
     """A task for each fold; `digest` stands for the features, whose codes are (n, 25) and folds (n,)."""
+    model = experiment.build()
     made_from = fingerprint(
+        __version__,
         experiment.model,
-        dict(experiment.parameters),
+        asdict(model),
+        model.begins_from(),
         experiment.split,
         experiment.removals,
         seed,

@@ -13,7 +13,7 @@ from kitlib.artefacts import Provenance, facts_of, is_complete, save_table
 from kitlib.competition.submission import to_rows
 from kitlib.embed.features import Features
 from kitlib.machine import peak_memory_mb, reset_peak_memory
-from kitlib.models.base import Model
+from kitlib.models.base import MODEL_FILE, Model
 from kitlib.training.experiment import Experiment
 from kitlib.training.missing import remove
 
@@ -35,9 +35,10 @@ class FoldTask:
 
     @property
     def is_done(self) -> bool:
-        """Whether its predictions are there, made from the same."""
+        """Whether its predictions are there, made from the same, and its model where that is to be kept."""
         path = self.folder / OOF_FILE
-        return is_complete(path) and facts_of(path).get("made_from") == self.made_from
+        is_there = is_complete(path) and (not self.keep_model or is_complete(self.folder / MODEL_FILE))
+        return is_there and facts_of(path).get("made_from") == self.made_from
 
 
 @dataclass(frozen=True, eq=False)

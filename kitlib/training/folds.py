@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from kitlib.errors import ModelError
+from kitlib.models.inner import dealt
 from kitlib.terms import CELL_NAMES, CELLS, SEVERITIES
 
 SEVERE = len(SEVERITIES) - 1
@@ -27,7 +28,4 @@ def make_folds(labels: pd.DataFrame, n_folds: int, seed: int) -> pd.Series:
     any_severe = (labels[SPINAL_NAMES] == SEVERE).any(axis=1).to_numpy()
     disease = labels[list(CELL_NAMES)].clip(lower=0).sum(axis=1).to_numpy()
     order = np.lexsort((random.random(len(labels)), disease, any_severe))
-    dealt = [random.permutation(n_folds) for _ in range(0, len(labels), n_folds)]
-    folds = np.empty(len(labels), dtype=np.int64)
-    folds[order] = np.concatenate(dealt)[: len(labels)]
-    return pd.Series(folds, index=labels.index, name="fold")
+    return pd.Series(dealt(order, n_folds, random), index=labels.index, name="fold")

@@ -22,11 +22,25 @@ def test_folding_changes_nothing_but_the_time(name: str) -> None:
         assert torch.allclose(lean(images), expected, atol=1e-4 * float(expected.abs().max()))
 
 
-def test_a_network_that_fx_cannot_follow_is_copied_as_it_is() -> None:
-    class Branching(torch.nn.Module):
-        def forward(self, images: torch.Tensor) -> torch.Tensor:
-            return images if images.sum() > 0 else -images
+class Branching(torch.nn.Module):
+    def __init__(self, *modules: torch.nn.Module) -> None:
+        super().__init__()
+        self.inner = torch.nn.Sequential(*modules)
 
-    network = Branching()
-    assert type(folded(network)) is Branching
-    assert folded(network) is not network
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.inner(images) if images.sum() > 0 else -images
+
+
+def test_a_network_that_fx_cannot_follow_is_copied_as_it_is_and_said_to_be_slower() -> None:
+    network = Branching(torch.nn.Conv2d(3, 4, 1), torch.nn.BatchNorm2d(4))
+    with pytest.warns(RuntimeWarning, match="runs slower: TraceError"):
+        lean = folded(network)
+    assert type(lean) is Branching
+    assert lean is not network
+
+
+def test_where_there_is_nothing_to_fold_nothing_is_said() -> None:
+    network = Branching(torch.nn.Conv2d(3, 4, 1))
+    lean = folded(network)  # warnings are errors here
+    assert type(lean) is Branching
+    assert lean is not network

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 
 from kitlib.artefacts import Provenance
-from kitlib.embed.features import Features
+from kitlib.embed.features import Features, Tokens
 from kitlib.models.cell_table import CellTable, Reduction, StudyTable, pooled
-from kitlib.terms import AXIAL_T2, SAGITTAL_T1
+from kitlib.terms import AXIAL_T2, CONDITIONS, SAGITTAL_T1, SAGITTAL_T2
 from tests.models.builders import WIDTH, make_features, make_labels
 
 LABELS = make_labels(10)
@@ -20,6 +20,21 @@ def test_pooling_looks_where_the_cell_is() -> None:
     tokens.kept[:] = tokens.places_mm[:, 2:] - tokens.places_mm[:, 2].mean()
     heights = pooled(features, AXIAL_T2, WIDTH)[0, :, 0]
     assert (np.diff(heights) < -10).all()
+
+
+def test_a_region_of_a_3d_network_is_of_all_levels() -> None:
+    """Its sagittal tokens have heights of their own: those of one level must not stand for all."""
+    x_mm, z_mm = (axis.ravel() for axis in np.meshgrid(np.linspace(-20, 20, 9), np.linspace(-80, 80, 9)))
+    cells = Tokens(np.column_stack([x_mm, z_mm]), np.column_stack([x_mm, 0 * x_mm, z_mm]))
+    features = Features(
+        np.array([1]),
+        {SAGITTAL_T1: [cells], SAGITTAL_T2: [Tokens.none(2)], AXIAL_T2: [Tokens.none(2)]},
+        make_features(LABELS).metadata.iloc[:1],
+    )
+    x_seen, z_seen = pooled(features, SAGITTAL_T1, 2)[0].T
+    np.testing.assert_allclose(z_seen, 0, atol=1e-4)
+    assert x_seen[CONDITIONS.index("left_neural_foraminal_narrowing")] > 5
+    assert x_seen[CONDITIONS.index("right_neural_foraminal_narrowing")] < -5
 
 
 def test_a_missing_sequence_is_nan_when_pooled_and_the_mean_in_the_table() -> None:

@@ -24,6 +24,12 @@ def test_a_machine_of_arrays_decides_as_the_library_does(tmp_path: Path) -> None
     assert (opened[1].decide(ROWS) == 0).all()
 
 
+def test_an_unbalanced_machine_counts_rows_as_they_are() -> None:
+    machine = Machine.fit(ROWS, POSITIVE, np.ones(40), cost=0.7, balanced=False)
+    library = SVC(C=0.7, gamma="scale").fit(ROWS, POSITIVE)
+    np.testing.assert_allclose(machine.decide(ROWS), library.decision_function(ROWS), atol=1e-9)
+
+
 def test_a_machine_that_saw_one_class_decides_nothing() -> None:
     assert (Machine.fit(ROWS, np.zeros(40, bool), WEIGHTS, cost=1.0).decide(ROWS) == 0).all()
 

@@ -1,3 +1,4 @@
+from functools import partialmethod
 from pathlib import Path
 
 import joblib
@@ -10,13 +11,20 @@ from kitlib.competition.submission import to_array
 from kitlib.embed.features import Features, Tokens
 from kitlib.errors import ModelError
 from kitlib.models.base import CURVE_COLUMNS
+from kitlib.models.cell_attention.model import CellAttentionModel
 from kitlib.models.prior import PriorModel
 from kitlib.models.registry import load_model
 from kitlib.terms import CELL_NAMES, PROBABILITIES, row_ids
 from kitlib.training import crossval
-from kitlib.training.crossval import fold_folder, learning_curves, run_experiment, run_one_fold
+from kitlib.training.crossval import (
+    fold_folder,
+    fold_tasks,
+    learning_curves,
+    run_experiment,
+    run_one_fold,
+)
 from kitlib.training.experiments import Experiment
-from kitlib.training.fold import FoldTask, Sides
+from kitlib.training.fold import FoldTask, Sides, run_fold
 from kitlib.training.folds import make_folds
 from tests.models.builders import make_features, make_labels
 
@@ -102,7 +110,9 @@ def test_a_finished_fold_is_not_fitted_again(tmp_path: Path, monkeypatch: pytest
     assert fitted == [1]
 
 
-@pytest.mark.parametrize("change", ["seed", "labels", "features", "parameters"])
+@pytest.mark.parametrize(
+    "change", ["seed", "labels", "features", "parameters", "defaults", "start", "version"]
+)
 def test_a_fold_made_from_something_else_is_fitted_again(
     change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,9 +120,34 @@ def test_a_fold_made_from_something_else_is_fitted_again(
     fitted = count_fits(monkeypatch)
     labels = LABELS.replace({0: 1}) if change == "labels" else LABELS
     features = with_planted_labels(0) if change == "features" else FEATURES
+    if change == "defaults":
+        monkeypatch.setattr(
+            CellAttentionModel, "__init__", partialmethod(CellAttentionModel.__init__, dropout=0.9)
+        )
+    if change == "start":
+        monkeypatch.setattr(CellAttentionModel, "begins_from", lambda _: "other weights")
+    if change == "version":
+        monkeypatch.setattr(crossval, "__version__", "99")
     experiment = EXPERIMENTS[4].with_parameters(epochs=1) if change == "parameters" else EXPERIMENTS[4]
     run(experiment, tmp_path, features, labels, seed=int(change == "seed"))
     assert fitted == [0, 1, 2]
+
+
+def test_a_model_that_is_to_be_kept_is_fitted_again_where_it_was_not(
+    tmp_path: Path,
+) -> None:
+    how = {
+        "digest": FEATURES.digest(),
+        "codes": CODES,
+        "fold_of": FOLDS.to_numpy(),
+        "out": tmp_path,
+        "seed": 0,
+    }
+    lean, kept = (fold_tasks(EXPERIMENTS[0], keep_model=keep, **how)[0] for keep in (False, True))
+    run_fold(lean, Sides.of(FEATURES, CODES, FOLDS.to_numpy() == 0, EXPERIMENTS[0]))
+    assert (lean.is_done, kept.is_done) == (True, False)
+    run_fold(kept, Sides.of(FEATURES, CODES, FOLDS.to_numpy() == 0, EXPERIMENTS[0]))
+    assert (lean.is_done, kept.is_done) == (True, True)
 
 
 def count_fits(monkeypatch: pytest.MonkeyPatch) -> list[int]:

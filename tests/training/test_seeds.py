@@ -77,10 +77,19 @@ def test_names_are_unique_and_say_what_differs() -> None:
 
 def test_every_system_of_the_seeds_is_there_and_in_the_demo() -> None:
     counts = Counter(entry.model for entry in FAMILY if not entry.leaks)
-    assert counts == {"prior": 1, "random": 1, "pooled": 52, "fusion": 4, "pseudo": 8, "vit": 2}
+    assert counts == {"prior": 1, "random": 1, "pooled": 53, "fusion": 4, "pseudo": 8, "vit": 2}
     assert {entry.model for entry in FAMILY if entry.demo} == set(counts)
     assert any(entry.leaks for entry in FAMILY if entry.demo)
     assert 12 <= sum(entry.demo for entry in FAMILY) <= 22
+
+
+def test_nothing_is_done_about_imbalance_only_where_the_name_says_so() -> None:
+    unbalanced = [entry for entry in FAMILY if not entry.parameters.get("balanced", True)]
+    assert [entry.name for entry in unbalanced] == ["r50_attention_512_equalised_svc_none"]
+    balanced = next(e for e in FAMILY if e.name == "r50_attention_512_equalised_svc_balanced")
+    assert balanced.with_parameters(balanced=False).parameters == unbalanced[0].parameters
+    assert "class-balanced SVC, no sampling" in balanced.description
+    assert "balanced" not in unbalanced[0].description
 
 
 def test_a_leaking_twin_is_its_experiment_under_another_split() -> None:

@@ -14,6 +14,8 @@ from kitlib.models.neural.batches import StudyTensors, drop_slices
 from kitlib.models.neural.losses import Loss, metric_loss
 from kitlib.terms import EMPTY
 
+IDLE = "training found nothing better"
+"""Why a network is as it began, for the notes of models."""
 AVERAGE_DECAY = 0.97
 """Of the moving average of weights, per step: about the last thirty steps."""
 
@@ -43,7 +45,8 @@ def train(
 ) -> list[dict[str, Any]]:
     """Train on `rows`, leave the network as it was best on `held_out`, and return its curve, a row an epoch.
 
-    Epoch 0 is the network as given. With nothing held out all epochs are run and the last one stays.
+    Epoch 0 is the network as given. Where nothing held out is labelled all epochs are run and the last one
+    stays; else a loss that is no longer a number ends the training.
     """
     random = torch.Generator().manual_seed(seed)
     target = torch.from_numpy(labels.astype(np.int64)).to(device())
@@ -52,6 +55,7 @@ def train(
     )
     average = copy.deepcopy(network).eval()
     best, best_epoch = copy.deepcopy(average.state_dict()), 0
+    is_judged = len(held_out) > 0 and bool((target[held_out] != EMPTY).any())
     curve: list[dict[str, Any]] = []
     for epoch in range(schedule.epochs + 1):
         trained = np.nan
@@ -59,14 +63,19 @@ def train(
             trained = _epoch(network, average, optimiser, tensors, target, rows, schedule, random, loss)
         valid = evaluate(average, tensors, target, held_out, loss)
         curve.append({"epoch": epoch, "train_loss": trained, "valid_loss": valid})
-        # Also true where the losses are NaN: with nothing held out the newest weights are kept.
-        if not curve[best_epoch]["valid_loss"] <= curve[epoch]["valid_loss"]:
+        if not is_judged or valid < curve[best_epoch]["valid_loss"]:
             best, best_epoch = copy.deepcopy(average.state_dict()), epoch
-        elif epoch - best_epoch >= schedule.patience:
+        elif epoch - best_epoch >= schedule.patience or (epoch and np.isnan(valid)):
             break
     network.load_state_dict(best)
     network.eval()
     return curve
+
+
+def learned_nothing(curve: list[dict[str, Any]]) -> bool:
+    """Whether training left a network as it was given: no epoch did better on what was held out."""
+    start, *trained = [row["valid_loss"] for row in curve] or [np.nan]
+    return bool(trained) and not np.isnan(start) and not any(loss < start for loss in trained)
 
 
 def _epoch(

@@ -19,7 +19,7 @@ from kitlib.machine import device
 from kitlib.models.base import CURVE_COLUMNS, Model, check_choice
 from kitlib.models.inner import inner_splits
 from kitlib.models.neural.batches import StudyTensors, TokenReduction, TokenScale, fit_reduction, reduction_of
-from kitlib.models.neural.loop import Schedule, predict_logits, train
+from kitlib.models.neural.loop import IDLE, Schedule, learned_nothing, predict_logits, train
 from kitlib.models.neural.losses import LOSSES
 from kitlib.terms import SEQUENCES
 
@@ -60,7 +60,7 @@ class NetworkModel(Model):
         self.reduction = self._reduction(features, seed)
         tensors = self._tensors(features)
         splits = inner_splits(labels, self.inner_parts or self.members, seed=seed)
-        self.networks, curve = [], []
+        self.networks, curve, idle = [], [], 0
         for member, (rows, held_out) in enumerate(splits[: self.members]):
             member_seed = int(np.random.default_rng([seed, member]).integers(2**31))
             # Dropout and initial weights draw from torch's global generators: fork them, and leave no trace.
@@ -71,8 +71,10 @@ class NetworkModel(Model):
                     network, tensors, labels, rows, held_out, self._schedule(), member_seed, LOSSES[self.loss]
                 )
             self.networks.append(network)
+            idle += learned_nothing(rows_of_curve)
             curve += [{"part": str(member), **row} for row in rows_of_curve]
         self.curve = pd.DataFrame(curve, columns=list(CURVE_COLUMNS))
+        self.note(f"{idle} of {len(self.networks)} networks are as they began: {IDLE}" if idle else "")
 
     def _predict(self, features: Features) -> np.ndarray:
         tensors = self._tensors(features)

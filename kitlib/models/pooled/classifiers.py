@@ -27,6 +27,7 @@ class CellClassifiers(ABC):
 
     sampling: str
     weighted: bool
+    balanced: bool = True
     trees: int = 20  # of one booster
     bags: int = 6  # of bagged boosters
     curve: list[dict[str, Any]] = field(default_factory=list)  # of classifiers that have one
@@ -121,7 +122,9 @@ class DecidingClassifiers(CellClassifiers):
             if len(np.unique(labels[labelled, cell])) < 2:
                 continue
             sampler = Sampler(self.sampling, seed)
-            decider = self.decider(weighted=self.weighted, trees=self.trees, bags=self.bags, seed=seed)
+            decider = self.decider(
+                weighted=self.weighted, balanced=self.balanced, trees=self.trees, bags=self.bags, seed=seed
+            )
             pipeline = Pipeline([("sample", sampler), ("decide", decider)])
             deciders[name] = pipeline.fit(rows[labelled], labels[labelled, cell])["decide"]
             self.said.append(sampler.note_)

@@ -25,10 +25,16 @@ LEAST_CHANCE = 1e-3
 
 
 class Decider(BaseEstimator):
-    """A classifier of one cell. `weighted` counts a training row 1, 2 or 4 times, by its severity."""
+    """A classifier of one cell. `weighted` counts a training row 1, 2 or 4 times, by its severity.
 
-    def __init__(self, *, weighted: bool = False, trees: int = 0, bags: int = 0, seed: int = 0) -> None:
-        self.weighted, self.trees, self.bags, self.seed = weighted, trees, bags, seed
+    `balanced` is for support vectors: there the two sides of a threshold count alike, however many rows.
+    """
+
+    def __init__(
+        self, *, weighted: bool = False, balanced: bool = True, trees: int = 0, bags: int = 0, seed: int = 0
+    ) -> None:
+        self.weighted, self.balanced = weighted, balanced
+        self.trees, self.bags, self.seed = trees, bags, seed
 
     @abstractmethod
     def fit(self, rows: np.ndarray, severities: np.ndarray) -> Self:
@@ -60,7 +66,10 @@ class SVCDecider(Decider):
     def fit(self, rows: np.ndarray, severities: np.ndarray) -> Self:
         """Fit on rows (n, columns)."""
         weights = self._weights(severities)
-        self.machines = [Machine.fit(rows, severities >= least, weights, self.cost) for least in THRESHOLDS]
+        self.machines = [
+            Machine.fit(rows, severities >= least, weights, self.cost, balanced=self.balanced)
+            for least in THRESHOLDS
+        ]
         return self
 
     def decision_function(self, rows: np.ndarray) -> np.ndarray:

@@ -22,13 +22,14 @@ from kitlib.machine import device
 from kitlib.models.base import CURVE_COLUMNS, check_choice
 from kitlib.models.inner import inner_splits
 from kitlib.models.neural.batches import StudyTensors, TokenScale
-from kitlib.models.neural.loop import Schedule, train
+from kitlib.models.neural.loop import IDLE, Schedule, learned_nothing, train
 from kitlib.models.pooled.embedding_network import POOLINGS, EmbeddingNetwork, WithHeads
 from kitlib.terms import SEQUENCES
 
 EMBEDDER_FILE = "embedder.safetensors"
 STOPPING_PARTS = 4
 KEPT_EMBEDDERS = 4
+LEAST_SPREAD = 0.05
 _embedders: "OrderedDict[str, StudyEmbedder]" = OrderedDict()
 
 
@@ -68,6 +69,7 @@ class StudyEmbedder:
     def __init__(self, *, pooling: str, width: int) -> None:
         self.pooling, self.width = pooling, width
         self.curve = pd.DataFrame(columns=list(CURVE_COLUMNS))
+        self.note = ""
 
     def fit(
         self, features: Features, labels: np.ndarray, prior: np.ndarray, *, epochs: int, seed: int
@@ -143,6 +145,7 @@ class StudyEmbedder:
             patience=4,
         )
         curve = train(network, StudyTensors(features, self.scale), labels, rows, held_out, schedule, seed)
+        self.note = f"the embedder is as it began: {IDLE}" if learned_nothing(curve) else ""
         self.curve = pd.DataFrame(curve).assign(part="embedder")[list(CURVE_COLUMNS)]
 
     @torch.inference_mode()
@@ -159,7 +162,11 @@ class StudyEmbedder:
 
 
 def _moments(vectors: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation (3, width) of the vectors present; 0 and 1 where nothing varies."""
+    """Mean and deviation (3, width) of the vectors present; 0 and 1 where nothing varies.
+
+    A column that varies far less than most is scaled by LEAST_SPREAD of their median deviation: by its own,
+    a small change of scanner would count for hundreds of deviations.
+    """
     mean = np.zeros(vectors.shape[1:], np.float32)
     deviation = np.ones_like(mean)
     for sequence in range(len(SEQUENCES)):
@@ -167,5 +174,6 @@ def _moments(vectors: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np.n
         if len(seen):
             mean[sequence] = seen.mean(axis=0)
             spread = seen.std(axis=0)
+            spread = np.maximum(spread, LEAST_SPREAD * np.median(spread))
             deviation[sequence] = np.where(spread > 1e-6, spread, 1.0)
     return mean, deviation

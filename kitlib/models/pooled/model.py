@@ -46,6 +46,7 @@ class PooledModel(Model):
     sampling: str = "none"
     classifier: str = "svc"
     weighted: bool = False
+    balanced: bool = True  # of an SVC: both sides of a threshold count alike
     trees: int = 20  # of one booster
     bags: int = 6  # of bagged boosters
     embedder_epochs: int = 20
@@ -70,7 +71,7 @@ class PooledModel(Model):
         self.classifiers = self._classifiers()
         _, held_out = stopping_split(labels, seed=seed)
         self.classifiers.fit(self._rows(features), labels, held_out, self.prior, seed=seed)
-        for note in self.classifiers.notes:
+        for note in (*self.classifiers.notes, self.embedder.note):
             self.note(note)
         own = pd.DataFrame(self.classifiers.curve, columns=list(CURVE_COLUMNS)).assign(part=self.classifier)
         curves = [one for one in (self.embedder.curve, own) if len(one)]
@@ -87,7 +88,9 @@ class PooledModel(Model):
         )
 
     def _classifiers(self) -> CellClassifiers:
-        return CLASSIFIERS[self.classifier](self.sampling, self.weighted, self.trees, self.bags)
+        return CLASSIFIERS[self.classifier](
+            self.sampling, self.weighted, self.balanced, self.trees, self.bags
+        )
 
     def _save(self, folder: Path, provenance: Provenance) -> None:
         self.embedder.save(folder, provenance)

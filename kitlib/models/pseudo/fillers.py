@@ -26,6 +26,8 @@ class Filler(ABC):
 
     def __init__(self, components: int) -> None:
         self.components = components
+        self.note = ""
+        """What a user should know of the fit."""
 
     def fit(self, embeddings: np.ndarray, present: np.ndarray, seed: int) -> Self:
         """Learn from embeddings (n, 3, width) of training studies; `present` (n, 3) tells which are real."""

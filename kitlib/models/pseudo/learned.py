@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from kitlib.artefacts import Provenance, load_tensors, save_tensors
-from kitlib.models.neural.loop import chunks
+from kitlib.models.neural.loop import IDLE, chunks
 from kitlib.models.pseudo.fillers import Filler
 
 NETWORK_FILE = "filler_network.safetensors"
@@ -44,8 +44,10 @@ class NetworkFiller(Filler):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = self._network()
-            if len(held_out):
-                _train(network, embeddings, there, order[len(held_out) :], held_out, self.epochs, seed)
+            is_better = len(held_out) > 0 and _train(
+                network, embeddings, there, order[len(held_out) :], held_out, self.epochs, seed
+            )
+        self.note = "" if is_better else f"the filler is as it began, at the mean: {IDLE}"
         # In double precision a study's guess is the same alone and among others.
         self.network = network.double().eval()
 
@@ -57,7 +59,8 @@ class NetworkFiller(Filler):
         save_tensors(folder / NETWORK_FILE, self.network.state_dict(), provenance)
 
     def _load(self, folder: Path) -> None:
-        network = self._network().double()
+        with torch.random.fork_rng(devices=[]):
+            network = self._network().double()
         network.load_state_dict(load_tensors(folder / NETWORK_FILE))
         self.network = network.eval()
 
@@ -70,8 +73,11 @@ def _train(
     held_out: np.ndarray,
     epochs: int,
     seed: int,
-) -> None:
-    """Leave the network as it guessed best on `held_out`, each of whose sequences is hidden in turn."""
+) -> bool:
+    """Leave the network as it guessed best on `held_out`, each of whose sequences is hidden in turn.
+
+    False where that is as it was given.
+    """
     random = torch.Generator().manual_seed(seed)
     optimiser = torch.optim.AdamW(
         network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True
@@ -92,6 +98,7 @@ def _train(
         elif epoch - best_epoch >= PATIENCE:
             break
     network.load_state_dict(best)
+    return best_epoch > 0
 
 
 def _error(

@@ -67,6 +67,7 @@ class PseudoModel(Model):
         )
         embeddings, present = self._embeddings(features)
         self.fitted = self._filler().fit(embeddings, present, seed)
+        self.note(self.fitted.note)
         kept = self._kept(present, seed)
         filled = self._cross_filled(embeddings, present, kept, labels, seed)
         rows = np.concatenate([self._rows(one, real) for one, real in zip(filled, kept)])

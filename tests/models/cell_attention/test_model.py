@@ -1,7 +1,10 @@
 import numpy as np
+import pytest
 import torch
 
 from kitlib.models.cell_attention.model import CellAttentionModel
+from kitlib.models.inner import inner_splits
+from kitlib.models.neural.losses import metric_loss
 from kitlib.models.places import cell2side
 from kitlib.terms import AXIAL_T2, CELLS, SAGITTAL_T1, SEQUENCES
 from tests.models.builders import make_features, make_labels
@@ -30,6 +33,11 @@ def test_attention_starts_where_anatomy_says() -> None:
 def test_the_curve_begins_at_the_prior_and_names_every_member() -> None:
     model = CellAttentionModel(members=2, epochs=2, width=8).fit(FEATURES, LABELS, seed=0)
     assert model.curve.groupby("part")["epoch"].max().to_dict() == {"0": 2, "1": 2}
+    prior = torch.from_numpy(np.log(model.prior)).expand(len(LABELS), -1, -1)
+    for member, (_, held_out) in enumerate(inner_splits(LABELS, 2, seed=0)):
+        expected = metric_loss(prior[held_out], torch.from_numpy(LABELS[held_out]).long())
+        begun = model.curve.query(f"epoch == 0 and part == '{member}'")["valid_loss"]
+        assert begun.tolist() == pytest.approx([float(expected)], abs=1e-5)
     assert model.curve.loc[model.curve["epoch"] > 0, "train_loss"].notna().all()
 
 

@@ -8,8 +8,15 @@ from kitlib.artefacts import Provenance
 from kitlib.competition.priors import Prior
 from kitlib.embed.features import Features, Tokens
 from kitlib.errors import ModelError, UsageError
-from kitlib.models.pooled.embedder import KEPT_EMBEDDERS, StudyEmbedder, fit_embedder, stopping_split
-from kitlib.terms import CELL_NAMES, EMPTY, SAGITTAL_T1, SAGITTAL_T2, SEQUENCES
+from kitlib.models.pooled import embedder as module
+from kitlib.models.pooled.embedder import (
+    KEPT_EMBEDDERS,
+    StudyEmbedder,
+    _moments,
+    fit_embedder,
+    stopping_split,
+)
+from kitlib.terms import CELL_NAMES, SAGITTAL_T1, SAGITTAL_T2, SEQUENCES
 from tests.models.builders import WIDTH, make_features, make_labels, make_metadata
 
 LABELS = make_labels(24)
@@ -88,17 +95,37 @@ def test_attention_of_an_empty_series_is_empty() -> None:
     np.testing.assert_allclose(weights[0][SAGITTAL_T2].sum(), 1, atol=1e-5)
 
 
-def test_labels_of_the_studies_held_out_stop_the_training_and_do_nothing_else() -> None:
-    _, held_out = stopping_split(LABELS, seed=0)
+def test_labels_of_the_studies_held_out_stop_the_training_and_do_nothing_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    split = rows, held_out = stopping_split(LABELS, seed=0)
     assert 0 < len(held_out) < len(LABELS) / 2
-    swapped = LABELS.copy()
-    swapped[held_out] = np.where(swapped[held_out] == EMPTY, 0, EMPTY)
-    prior = np.full((25, 3), 1 / 3)
-    weights = []
-    for labels in (LABELS, swapped):
-        embedder = StudyEmbedder(pooling="average", width=6).fit(FEATURES, labels, prior, epochs=0, seed=0)
-        weights.append(embedder.transform(FEATURES)[0])
-    np.testing.assert_array_equal(*weights)
+    monkeypatch.setattr(module, "stopping_split", lambda *_, **__: split)  # it looks at the labels, too
+    losses = []
+    for others in (rows[:0], held_out, rows):
+        labels = LABELS.copy()
+        labels[others] = (labels[others] + 1) % 3
+        embedder = StudyEmbedder(pooling="average", width=6)
+        embedder.fit(FEATURES, labels, np.full((25, 3), 1 / 3), epochs=2, seed=0)
+        losses.append(embedder.curve["train_loss"].dropna().tolist())
+    assert losses[0] == losses[1] != losses[2]
+
+
+def test_an_embedder_that_learned_nothing_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert embedder_of(width=7).note == ""
+    losses = ((0, 0.5), (1, 0.6))
+    curve = [{"epoch": epoch, "train_loss": 1.0, "valid_loss": loss} for epoch, loss in losses]
+    monkeypatch.setattr(module, "train", lambda *_, **__: curve)
+    assert "as it began" in embedder_of(width=8).note
+
+
+def test_a_column_that_hardly_varies_does_not_shout() -> None:
+    vectors = np.random.default_rng(0).normal(size=(50, 3, 8)).astype(np.float32)
+    vectors[..., 0] *= 1e-4
+    _, deviation = _moments(vectors, np.ones((50, 3), bool))
+    assert (deviation[:, 0] > 0.03).all()
+    np.testing.assert_allclose(deviation[:, 1:], vectors.std(axis=0)[:, 1:], rtol=1e-5)
+    np.testing.assert_array_equal(_moments(vectors * 0, np.ones((50, 3), bool))[1], 1)
 
 
 def test_the_same_things_give_the_same_embedder_and_others_another() -> None:

@@ -2,11 +2,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from kitlib.artefacts import Provenance
 from kitlib.errors import ModelError
 from kitlib.models.pseudo.fillers import Filler
 from kitlib.models.pseudo.model import FILLERS, build_filler
+from kitlib.models.pseudo.networks import NETWORKS
 from kitlib.models.pseudo.scores import reconstruction_errors, reconstruction_scores
 
 WIDTH = 10
@@ -53,6 +55,25 @@ def test_what_is_real_is_left_untouched(filler: Filler) -> None:
     assert np.isfinite(filled).all()
     np.testing.assert_array_equal(embeddings, JUDGED)
     np.testing.assert_array_equal(present, SOME)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_that_stays_at_the_mean_says_so(name: str) -> None:
+    assert "as it began" in tiny(name, epochs=0).fit(EMBEDDINGS, PRESENT, 0).note
+    alone = np.zeros_like(PRESENT)
+    alone[:, 0] = True  # nobody has a sequence to spare
+    assert "as it began" in tiny(name).fit(EMBEDDINGS, alone, 0).note
+    assert tiny(name, hidden=32, epochs=200).fit(make_embeddings(80), make_present(80), 0).note == ""
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_fitting_and_loading_leave_the_global_generator_alone(name: str, tmp_path: Path) -> None:
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    tiny(name).fit(EMBEDDINGS, PRESENT, 0).save(tmp_path, Provenance())
+    tiny(name).load(tmp_path)
+    torch.testing.assert_close(torch.rand(3), expected)
 
 
 def test_what_stands_in_a_hole_is_never_read(filler: Filler) -> None:
