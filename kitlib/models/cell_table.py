@@ -42,8 +42,8 @@ def cell2region(sequence: str) -> np.ndarray:
 def pooled(features: Features, sequence: str, width: int) -> np.ndarray:
     """Position-aware average pooling: (n, regions, width) float32, NaN where the sequence is missing.
 
-    Sagittal tokens are weighed by their x alone, axial ones by their height: what else tells the cells of a 3D
-    network apart is not what a region stands for.
+    Sagittal tokens are weighed by their x alone, axial ones by their height: the cells of a 3D network differ
+    in more, which is not what a region stands for.
     """
     columns = (X_MM,) if sequence in SAGITTAL else (Z_FRACTION, Z_MM)
     _, first_cells = np.unique(cell2region(sequence), return_index=True)
