@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from kitlib.artefacts import checked, facts_of, is_complete, parameters_of, sha256
-from kitlib.embed.names import pixels_px
+from kitlib.embed.names import WEIGHTS, pixels_px
 from kitlib.errors import WeightsError
 from kitlib.machine import on_kaggle
 
@@ -87,7 +87,7 @@ def look_for_weights(
         return WeightsSource("none", backbone, None, "")
     if weights == "random":
         return WeightsSource("random", backbone, None, "")
-    if weights not in ("auto", "hub", "cached", "shipped"):
+    if weights not in WEIGHTS:
         return _verified("path", backbone, Path(weights))
     if weights == "auto" and attached_dir is not None and (attached := _attached(backbone, attached_dir)):
         return _verified("attached", backbone, attached)

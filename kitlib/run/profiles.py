@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kitlib.embed.names import WEIGHTS
 from kitlib.errors import UsageError
 from kitlib.machine import cores
 
@@ -54,6 +55,12 @@ class Profile:
             known_name(name, kinds, "parameter")
         changes = {name: _coerced(name, kinds[name], value) for name, value in values.items()}
         return dataclasses.replace(self, **changes)
+
+    def located(self) -> "Profile":
+        """A copy whose files are named from the root: kernels start in the folder of the notebooks."""
+        weights = self.weights if self.weights in WEIGHTS else _from_root(self.weights)
+        attached = _from_root(self.attached_weights) if self.attached_weights else ""
+        return dataclasses.replace(self, weights=weights, attached_weights=attached)
 
     def results(self) -> dict[str, Any]:
         """The fields on which results depend."""
@@ -111,6 +118,10 @@ def _coerced(name: str, kind: Any, value: Any) -> Any:
             f"parameter {name!r} must be {kind.__name__}, and {value!r} is {type(value).__name__}",
             hint=f"Write, for instance, -p {name}={EXAMPLES[kind]}",
         ) from None
+
+
+def _from_root(path: str) -> str:
+    return str(Path(path).expanduser().resolve())
 
 
 def _whole(value: Any) -> int:

@@ -109,7 +109,7 @@ def run(
     overrides: Mapping[str, Any] | None = None,
 ) -> Path:
     """Run steps `first` to `last` and return the work folder; UsageError, RootError or StepError."""
-    chosen = profile_named(profile).with_overrides(overrides or {})
+    chosen = profile_named(profile).with_overrides(overrides or {}).located()
     steps = [step for step in STEPS if first <= step.number <= last]
     if not steps:
         raise UsageError(f"no step from {first} to {last}", hint=f"Steps are numbered 1 to {len(STEPS)}.")

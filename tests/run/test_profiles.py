@@ -1,7 +1,9 @@
 import dataclasses
+from pathlib import Path
 
 import pytest
 
+from kitlib.embed.names import WEIGHTS
 from kitlib.errors import UsageError
 from kitlib.run.profiles import COERCE, PROFILES, Profile, profile_named
 
@@ -61,6 +63,21 @@ def test_overrides_leave_the_profile_as_it_is():
     DEMO.with_overrides({"epochs": 1})
     assert PROFILES["demo"] == DEMO
     assert DEMO.epochs != 1
+
+
+def test_files_are_named_from_the_root_and_weights_by_a_word_are_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kernels start in the folder of the notebooks, where a relative path means something else."""
+    monkeypatch.chdir(tmp_path)
+    asked = profile_named("demo").with_overrides({"weights": "mine.safetensors", "attached_weights": "a"})
+    located = asked.located()
+    assert (located.weights, located.attached_weights) == (
+        str(tmp_path / "mine.safetensors"), str(tmp_path / "a"),
+    )  # fmt: skip
+    for weights in WEIGHTS:
+        plain = dataclasses.replace(asked, weights=weights, attached_weights="")
+        assert plain.located() == plain
 
 
 def test_how_to_work_is_told_from_what_comes_out():
