@@ -17,7 +17,7 @@ pytest.importorskip("nncf", reason="NNCF is not installed (pip install 'kitlib[o
 
 @pytest.mark.skipif(silent_openvino() is None, reason="OpenVINO is not installed")
 def test_the_shipped_backbone_keeps_its_vectors_of_patients(real_dir: Path, tmp_path: Path) -> None:
-    """Most of their variance on SPIDER's slices: 0.997 by scales of `demo` phantoms, 0.989 by these small ones."""
+    """0.997 of their variance by the scales of `demo` phantoms, 0.989 by those of these smaller ones."""
     file = tmp_path / "resnet10t.safetensors"
     on_phantoms = quantise(file, "resnet10t", weights="shipped", size="smoke")
     plain, rounded = (load_backbone("resnet10t", weights=weights) for weights in ("shipped", str(file)))
