@@ -24,12 +24,16 @@ ADDED = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command: exit code 0, 2 with one line for the kit's own errors, 130 when interrupted."""
+    """Run one command: exit code 0, 2 with one line for an error, 130 when interrupted."""
     arguments = build_parser().parse_args(argv)
     try:
         arguments.call(arguments)
     except KitError as error:
         print(error, file=sys.stderr)
+        return REFUSED
+    except OSError as error:  # a disk that is full, a folder that cannot be written
+        place = f" ({error.filename})" if error.filename else ""
+        print(f"[system] {error.strerror or error}{place}. Free it, or name another.", file=sys.stderr)
         return REFUSED
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from here", file=sys.stderr)

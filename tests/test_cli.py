@@ -51,6 +51,24 @@ def test_an_error_of_the_kit_is_one_line_and_exit_code_2(data, submission, capsy
 
 
 @pytest.mark.parametrize(
+    "command",
+    [
+        ["quantise", "OUT", "--backbone", "test_resnet", "--weights", "random"],
+        ["pretrain", "--backbone", "test_resnet", "--studies", "2", "--epochs", "1", "--out", "OUT"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_a_place_that_cannot_be_written_is_one_line_before_any_work(command, tmp_path, capsys):
+    (tmp_path / "a file").touch()
+    out = tmp_path / "a file" / "x.safetensors"
+    assert main([str(out) if word == "OUT" else word for word in command]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("[system] ")
+    assert captured.err.count("\n") == 1
+    assert str(tmp_path / "a file") in captured.err
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["run", "--profile", "demmo"], "Did you mean 'demo'?"),

@@ -65,6 +65,9 @@ def pretrain(
             f"{studies} studies x {epochs} epochs are nothing to learn from",
             hint="Two studies, one of them held out, and one epoch are the least.",
         )
+    Path(out).parent.mkdir(
+        parents=True, exist_ok=True
+    )  # what cannot be written is known before an hour's work
     facts = {"input_px": input_px, "view": view}
     drawing = {"studies": studies, "size": size, "longest_px": longest_px}
     learning = {"backbone": known_backbone(backbone), "epochs": epochs}

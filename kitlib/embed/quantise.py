@@ -48,6 +48,7 @@ def quantise(
     """
     if out.suffix != ".safetensors":
         raise UsageError(f"{out.name!r} is no name for weights", hint="Let it end in .safetensors.")
+    out.parent.mkdir(parents=True, exist_ok=True)  # what cannot be written is known before a minute's work
     openvino, nncf = _libraries()
     backbone = load_backbone(name, weights=weights, attached_dir=attached_dir, input_px=input_px, view=view)
     if not isinstance(backbone, NetworkBackbone) or holds_eight_bits(backbone.source.file):
