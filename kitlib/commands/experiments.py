@@ -67,6 +67,8 @@ def _run(arguments: argparse.Namespace) -> None:
     for state, reasons in (("skipped", outcome.skipped), ("failed", outcome.failed)):
         for name, reason in reasons.items():
             print(f"{state} {name}: {reason}")
+    if outcome.unreadable:
+        print(f"{outcome.unreadable} studies have no series that could be read: models saw nothing of them")
     print(
         f"{outcome.cells} fits are done in {outcome.folder}; {len(outcome.failed)} experiments failed, "
         f"{len(outcome.skipped)} were skipped"

@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 from kitlib.artefacts import Provenance, parameters_of, save_tensors
 from kitlib.embed.backbone import build_network, known_backbone
 from kitlib.embed.course import Course, Examples, Learner
-from kitlib.embed.names import reads_volumes
+from kitlib.embed.names import pixels_px, reads_volumes
 from kitlib.embed.slice_course import SliceCourse
 from kitlib.embed.volume_course import VolumeCourse
 from kitlib.embed.weights import (
@@ -37,6 +37,8 @@ SLICE_PX, VOLUME_PX = 144, 80
 # Seconds of a core for a study: to draw it, and an epoch of a ResNet50 on its slices or a 3D ResNet152 on it.
 DRAWING_S, SLICES_S, VOLUMES_S = 2.0, 1.0, 3.0
 HELD_OUT = 0.1
+WARMING = 0.2
+"""Share of the steps in which the learning rate grows."""
 EVENNESS = 0.5
 """Share of cells drawn evenly over the severities: by prevalence, a canal is severe in one of twenty."""
 
@@ -64,6 +66,11 @@ def pretrain(
         raise UsageError(
             f"{studies} studies x {epochs} epochs are nothing to learn from",
             hint="Two studies, one of them held out, and one epoch are the least.",
+        )
+    if Path(out).suffix != ".safetensors" or pixels_px(backbone):
+        raise UsageError(
+            f"{backbone} cannot be trained into {Path(out).name}",
+            hint="Name a network of timm, torchvision or MedicalNet, and a file that ends in .safetensors.",
         )
     Path(out).parent.mkdir(
         parents=True, exist_ok=True
@@ -165,7 +172,8 @@ def trained(
         learner.parameters(), lr=course.learning_rate, weight_decay=0.05, fused=True
     )
     total = sum(len(batches) for batches in plan)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, course.learning_rate, total, pct_start=0.2)
+    warming = WARMING if WARMING * total != 1 else 2 * WARMING  # torch divides by this many steps less one
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, course.learning_rate, total, pct_start=warming)
     for epoch, batches in enumerate(plan):
         learner.train()
         with tqdm(batches, desc=f"epoch {epoch + 1}/{epochs}", mininterval=1) as bar:
@@ -184,6 +192,7 @@ def _interrupted(found: WeightsSource) -> bool:
     return (
         found.kind == "cached"
         and found.file is not None
+        and "epoch" in found.facts  # else it was put there, and is nobody's unfinished training
         and found.facts["epoch"] < parameters_of(found.file)["epochs"]
     )
 

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import huggingface_hub
 import timm
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
@@ -26,6 +27,7 @@ from kitlib.machine import on_kaggle
 
 Kind = Literal["path", "attached", "hub", "cached", "shipped", "random", "none"]
 SHIPPED_DIR = Path(__file__).parent / "weights"
+AGAIN = "Fetch it, or make it, again."
 PICKLES = (".pth", ".pt", ".bin", ".ckpt", ".pkl")
 PROBE_S = 3.0
 WRAPPER = "module."  # what DataParallel puts in front of every key
@@ -123,7 +125,10 @@ def load_strictly(model: nn.Module, file: Path, head: tuple[str, ...]) -> None:
     `head` names the modules of the classifier that the file may hold and the model does not. Keys may all
     begin with WRAPPER.
     """
-    tensors = unwrapped(load_file(file))
+    try:
+        tensors = unwrapped(load_file(file))
+    except SafetensorError as error:
+        raise WeightsError(f"the file is cut short or altered: {error}", where=file, hint=AGAIN) from None
     kept = {
         name: value for name, value in tensors.items() if not name.startswith(tuple(f"{h}." for h in head))
     }

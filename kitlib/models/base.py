@@ -16,6 +16,7 @@ import pandas as pd
 from kitlib.artefacts import Provenance, load_json, save_json
 from kitlib.competition.priors import Prior
 from kitlib.embed.features import Features
+from kitlib.embed.weights import WeightsSource
 from kitlib.errors import ModelError, UsageError
 from kitlib.terms import CELL_NAMES, CELLS, EMPTY, SEVERITIES
 
@@ -94,9 +95,9 @@ class Model(ABC):
         model._load(Path(folder))
         return model
 
-    def begins_from(self) -> str:
-        """The sha256 of the weights that a fit starts from, "" where there are none."""
-        return ""
+    def begins_from(self) -> WeightsSource | None:
+        """The weights that a fit starts from, where it starts from a file."""
+        return None
 
     def note(self, text: str) -> None:
         """Keep a note of the fit, once."""

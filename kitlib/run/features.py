@@ -83,6 +83,13 @@ class TrainingStudies:
         metadata = study_metadata(labels.index, series, volumes.stacks)
         return cls(labels, series, metadata, volumes, resolve_cache(work) / STORE)
 
+    @property
+    def unreadable(self) -> int:
+        """How many studies have no series that could be read: of these, models know the absence alone."""
+        keys = self.series[["study_id", "series_id"]].itertuples(index=False, name=None)
+        seen = {study_id for study_id, series_id in keys if self.volumes.stacks(study_id, series_id)}
+        return len(set(self.labels.index) - seen)
+
     def described(self, backbone: Backbone, grey: str, *, batch: int) -> Described:
         """Embed what is not embedded yet, and give the features of all labelled studies."""
         store = EmbeddingStore(self.store, EmbeddingSpec.of(backbone, grey))

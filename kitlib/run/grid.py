@@ -13,7 +13,7 @@ from kitlib.embed.backbone import load_backbone
 from kitlib.embed.pretrain import cached_or_pretrained
 from kitlib.embed.weights import look_for_weights
 from kitlib.ensemble.scores import marks, prior_out_of_fold
-from kitlib.errors import ExtraMissingError, WeightsError
+from kitlib.errors import ExtraMissingError, RootError, WeightsError
 from kitlib.run.cells import Group, run_groups
 from kitlib.run.chosen import grid_experiments
 from kitlib.run.data import resolve_competition, resolve_work
@@ -40,6 +40,8 @@ class Outcome:
     cells: int
     failed: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
+    unreadable: int = 0
+    """Studies without a series that could be read."""
 
 
 def run_grid(
@@ -60,12 +62,17 @@ def run_grid(
     chosen = grid_experiments(profile, family, only)
     work = resolve_work(profile, work_dir)
     competition = resolve_competition(profile, data_dir, work)
+    if not competition.has_images("train"):
+        raise RootError(
+            "there are no training images", where=competition.root, hint="Experiments read images."
+        )
     grid = Grid(profile, work / FOLDER, competition, TrainingStudies.prepared(competition, profile, work))
     groups = grid.groups(chosen, keep_models)
     run_groups(groups, workers or profile.workers)
     tasks = [task for group in groups for task in group.tasks]
     failed = {task.experiment.name: failure(task.folder) for task in tasks if failure(task.folder)}
-    return Outcome(grid.folder, sum(task.is_done for task in tasks), failed, grid.skipped)
+    done = sum(task.is_done for task in tasks)
+    return Outcome(grid.folder, done, failed, grid.skipped, grid.studies.unreadable)
 
 
 @dataclass(eq=False)
@@ -84,6 +91,7 @@ class Grid:
         labels = self.studies.labels
         cases = case_table(labels, self.folds, labels.index.to_series())
         save_cases(self.folder, "studies", cases, self.provenance)
+        (self.folder / ORACLE_FILE).unlink(missing_ok=True)  # these data may have none
         between = marks(labels, prior_out_of_fold(labels, self.folds), self.competition.root)
         if "oracle" in between:
             save_table(self.folder / ORACLE_FILE, between["oracle"], self.provenance)
@@ -132,10 +140,7 @@ class Grid:
             series_counts=counts,
             seed=self.profile.seed,
         )
-        facts = {
-            "weights": described.weights,
-            "cases": save_cases(self.folder, split, dealt.cases, self.provenance),
-        }
+        cases = save_cases(self.folder, split, dealt.cases, self.provenance)
         codes, fold_of = dealt.labels.to_numpy(np.int8), dealt.folds.to_numpy()
         tasks = [
             task
@@ -147,7 +152,7 @@ class Grid:
                 fold_of,
                 self.folder,
                 seed=self.profile.seed,
-                facts=facts,
+                facts={"weights": weights_label(entry, described), "cases": cases},
                 keep_model=keep_models,
             )
         ]
@@ -171,6 +176,12 @@ def best_weights(backbone: str, profile: Profile) -> str:
         backbone, studies=studies, epochs=epochs, workers=profile.workers, attached_dir=attached_dir
     )
     return "auto"
+
+
+def weights_label(entry: Experiment, described: Described) -> str:
+    """What an experiment's features were made with, and the weights that its own network starts from."""
+    begin = entry.build().begins_from()
+    return f"{described.weights}; starts from {begin.name}: {begin.label}" if begin else described.weights
 
 
 def learns_first(entry: Experiment) -> str:

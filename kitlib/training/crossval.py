@@ -94,11 +94,12 @@ def fold_tasks(
 ) -> list[FoldTask]:
     """A task for each fold; `digest` stands for the features, whose codes are (n, 25) and folds (n,)."""
     model = experiment.build()
+    begin = model.begins_from()
     made_from = fingerprint(
         __version__,
         experiment.model,
         asdict(model),
-        model.begins_from(),
+        begin.sha256 if begin else "",
         experiment.split,
         experiment.removals,
         seed,

@@ -8,7 +8,7 @@ from kitlib.artefacts import Provenance, load_tensors, save_tensors
 from kitlib.embed import slice_course, weights
 from kitlib.embed.backbone import load_backbone
 from kitlib.embed.course import augmented
-from kitlib.embed.pretrain import FIRST_STUDY_ID, cached_or_pretrained, pretrain
+from kitlib.embed.pretrain import FIRST_STUDY_ID, cached_or_pretrained, pretrain, trained
 from kitlib.embed.slice_course import SliceCourse
 from kitlib.embed.targets import AXIAL_PLACES, FINDINGS, PLACES, Slices, mirrored_findings, study_slices
 from kitlib.embed.volume_course import VolumeCourse, mirrored_cells
@@ -129,6 +129,21 @@ def test_nothing_to_learn_from_is_refused(tmp_path: Path, studies: int, epochs: 
         pretrain(tmp_path / "a.safetensors", studies=studies, epochs=epochs, backbone="test_resnet")
 
 
+@pytest.mark.parametrize(("backbone", "name"), [("test_resnet", "a.pth"), ("pixels_32", "a.safetensors")])
+def test_what_cannot_be_used_later_is_refused_at_once(tmp_path: Path, backbone: str, name: str) -> None:
+    with pytest.raises(UsageError, match="cannot be trained into"):
+        pretrain(tmp_path / name, studies=2, epochs=1, backbone=backbone)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("epochs", range(1, 12))
+def test_any_number_of_steps_has_a_schedule(slices: Slices, epochs: int) -> None:
+    course = SliceCourse()
+    few = slices.take(np.flatnonzero(slices.findings.max(axis=1) > 0)[:2])
+    learners = list(trained(course, course.learner("test_resnet", PX), few, epochs, seed=0))
+    assert len(learners) == epochs
+
+
 def test_pretraining_goes_on_from_weights(tmp_path: Path) -> None:
     how = {
         "studies": 2,
@@ -179,5 +194,7 @@ def test_weights_are_trained_once_and_kept(
         assert (source.kind, source.label) == ("cached", "phantoms, 3 studies x 5 epochs")
     assert trainings == [4, 5]
     assert "3 studies x 5 epochs, up to" in capsys.readouterr().out
+    save_tensors(tmp_path / "kitlib/weights/test_vit.safetensors", {"x": torch.zeros(1)}, Provenance())
+    assert cached_or_pretrained("test_vit", studies=3, epochs=5).label == "cached: test_vit.safetensors"
     assert cached_or_pretrained("resnet10t", studies=3, epochs=5).kind == "shipped"
     assert cached_or_pretrained("pixels_32", studies=3, epochs=5).kind == "none"

@@ -86,6 +86,13 @@ def test_weights_of_the_kit_say_in_a_few_words_what_they_are() -> None:
     assert find_weights(SMALL, "random").label == "random"
 
 
+@pytest.mark.parametrize("content", [b"", b"nothing of the kind", bytes(8)])
+def test_a_file_that_is_cut_short_is_an_error_of_the_kit(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "cut.safetensors").write_bytes(content)
+    with pytest.raises(WeightsError, match="cut short or altered"):
+        load_backbone(SMALL, weights=str(tmp_path / "cut.safetensors"))
+
+
 def test_without_weights_there_is_an_error_and_never_a_random_network(tmp_path: Path) -> None:
     for asked in ("auto", "hub", "cached", "shipped"):
         with pytest.raises(WeightsError, match=f"pretrain --backbone {SMALL} .*'random' by that name"):

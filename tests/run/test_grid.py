@@ -4,13 +4,15 @@ import pandas as pd
 import pytest
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from kitlib.artefacts import facts_of, load_table
+from kitlib.artefacts import Provenance, facts_of, is_complete, load_table, save_table
 from kitlib.embed.backbone import load_backbone
-from kitlib.errors import UsageError, WeightsError
+from kitlib.embed.weights import find_weights
+from kitlib.errors import RootError, UsageError, WeightsError
 from kitlib.models.prior import PriorModel
 from kitlib.models.svc import SVCModel
 from kitlib.run import cells, grid
-from kitlib.run.grid import learns_first, run_grid
+from kitlib.run.features import Described, TrainingStudies
+from kitlib.run.grid import learns_first, run_grid, weights_label
 from kitlib.run.profiles import profile_named
 from kitlib.training import experiments
 from kitlib.training.experiments import Experiment
@@ -194,3 +196,35 @@ def test_classifiers_on_one_embedder_go_to_one_process():
     assert learns_first(pooled(classifier="svc")) == learns_first(pooled(classifier="xgboost"))
     assert learns_first(pooled(width=0)) != learns_first(pooled())
     assert learns_first(PRIOR) != learns_first(TRAINING)
+
+
+def test_a_folder_without_images_is_refused(data, tmp_path):
+    for table in data.root.glob("train*.csv"):
+        (tmp_path / "data").mkdir(exist_ok=True)
+        (tmp_path / "data" / table.name).write_bytes(table.read_bytes())
+    with pytest.raises(RootError, match="no training images"):
+        run_grid(PROFILE, "trial", data_dir=str(tmp_path / "data"), work_dir=str(tmp_path / "work"))
+
+
+def test_studies_that_could_not_be_read_are_counted(run, data, tmp_path, monkeypatch):
+    assert run("plain").unreadable == 0
+    studies = TrainingStudies.prepared(data, PROFILE, tmp_path)
+    first = studies.labels.index[0]
+    monkeypatch.setattr(studies.volumes, "stacks", lambda study_id, _: [] if study_id == first else [1])
+    assert studies.unreadable == 1
+
+
+def test_an_oracle_of_other_data_does_not_stay(run):
+    oracle = run("plain").folder / "oracle.parquet"
+    save_table(oracle, pd.DataFrame({"severe": [1.0]}), Provenance())
+    run("plain")
+    assert not is_complete(oracle)
+
+
+def test_weights_that_a_model_starts_from_stand_in_its_row(monkeypatch):
+    described = Described(features=None, digest="", weights="pixels_128: no weights")
+    assert weights_label(PRIOR, described) == "pixels_128: no weights"
+    monkeypatch.setattr(PriorModel, "begins_from", lambda _: find_weights("spine_vit", "shipped"))
+    assert weights_label(PRIOR, described) == (
+        "pixels_128: no weights; starts from spine_vit: phantoms, 400 studies x 40 epochs"
+    )

@@ -9,6 +9,7 @@ import pytest
 from kitlib.artefacts import fingerprint_of
 from kitlib.competition.submission import to_array
 from kitlib.embed.features import Features, Tokens
+from kitlib.embed.weights import find_weights
 from kitlib.errors import ModelError
 from kitlib.models.base import CURVE_COLUMNS
 from kitlib.models.cell_attention.model import CellAttentionModel
@@ -125,7 +126,7 @@ def test_a_fold_made_from_something_else_is_fitted_again(
             CellAttentionModel, "__init__", partialmethod(CellAttentionModel.__init__, dropout=0.9)
         )
     if change == "start":
-        monkeypatch.setattr(CellAttentionModel, "begins_from", lambda _: "other weights")
+        monkeypatch.setattr(CellAttentionModel, "begins_from", lambda _: find_weights("resnet10t", "shipped"))
     if change == "version":
         monkeypatch.setattr(crossval, "__version__", "99")
     experiment = EXPERIMENTS[4].with_parameters(epochs=1) if change == "parameters" else EXPERIMENTS[4]

@@ -15,7 +15,7 @@ from torch import nn
 
 from kitlib.embed.features import Features
 from kitlib.embed.vit import SPINE_VIT, SPINE_VIT_SHAPE
-from kitlib.embed.weights import find_weights, load_strictly, look_for_weights
+from kitlib.embed.weights import WeightsSource, find_weights, load_strictly, look_for_weights
 from kitlib.errors import ModelError
 from kitlib.models.base import embedding_width
 from kitlib.models.neural.batches import StudyTensors, TokenScale
@@ -57,10 +57,10 @@ class ViTModel(SliceAttentionModel):
         super().__post_init__()
         self._begin: Path | None = None  # a fitted model that is loaded begins with no file
 
-    def begins_from(self) -> str:
+    def begins_from(self) -> WeightsSource | None:
         """As Model says; WeightsError where a file is named and is not there."""
         found = look_for_weights(SPINE_VIT, self.start)
-        return found.sha256 if found else ""
+        return found if found and found.file else None
 
     def _fit(self, features: Features, labels: np.ndarray, seed: int) -> None:
         source = find_weights(SPINE_VIT, self.start)
