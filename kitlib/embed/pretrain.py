@@ -62,16 +62,7 @@ def pretrain(
     `start` names the weights to go on from, as `find_weights` takes them; without it they begin at random.
     Returns balanced accuracies by task on the held-out tenth of the studies, which stand in the sidecar too.
     """
-    if studies < 2 or epochs < 1:
-        raise UsageError(
-            f"{studies} studies x {epochs} epochs are nothing to learn from",
-            hint="Two studies, one of them held out, and one epoch are the least.",
-        )
-    if Path(out).suffix != ".safetensors" or pixels_px(backbone):
-        raise UsageError(
-            f"{backbone} cannot be trained into {Path(out).name}",
-            hint="Name a network of timm, torchvision or MedicalNet, and a file that ends in .safetensors.",
-        )
+    _refuse_useless(out, backbone, studies, epochs)
     Path(out).parent.mkdir(
         parents=True, exist_ok=True
     )  # what cannot be written is known before an hour's work
@@ -186,6 +177,20 @@ def trained(
                 average.update(learner, step=schedule.last_epoch)  # the step lets the average warm up
                 bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
         yield average.module.eval()
+
+
+def _refuse_useless(out: Path, backbone: str, studies: int, epochs: int) -> None:
+    """UsageError, before anything is drawn, on a training that nothing can come of."""
+    if studies < 2 or epochs < 1:
+        raise UsageError(
+            f"{studies} studies x {epochs} epochs are nothing to learn from",
+            hint="Two studies, one of them held out, and one epoch are the least.",
+        )
+    if Path(out).suffix != ".safetensors" or pixels_px(backbone):
+        raise UsageError(
+            f"{backbone} cannot be trained into {Path(out).name}",
+            hint="Name a network of timm, torchvision or MedicalNet, and a file that ends in .safetensors.",
+        )
 
 
 def _interrupted(found: WeightsSource) -> bool:

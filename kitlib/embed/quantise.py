@@ -59,15 +59,7 @@ def quantise(
     network = weighted_network(name, backbone.source)
     model = converted(openvino, network, backbone.prepare, backbone.input_shape)
     inputs = np.concatenate(list(phantom_inputs(backbone, SCALED_ON, size)))
-    inputs = np.random.default_rng(SEED).permutation(inputs)[:MOST_INPUTS]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # NNCF warns of what its own libraries deprecate
-        rounded = nncf.quantize(
-            model,
-            nncf.Dataset(list(inputs[:, None])),
-            preset=nncf.QuantizationPreset.MIXED,  # activations may lie on both sides of zero
-            subset_size=len(inputs),
-        )
+    rounded = _rounded(nncf, model, np.random.default_rng(SEED).permutation(inputs)[:MOST_INPUTS])
     infer = EightBitInference(openvino, rounded)
     agreement = agreement_of(
         (backbone.infer(judged), infer(judged)) for judged in phantom_inputs(backbone, JUDGED_ON, size)
@@ -105,6 +97,18 @@ def agreement_of(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> dict[str, fl
         "r2": round(float(left), 5),
         "cosine": round(float(((own * others).sum(axis=1) / lengths).min()), 5),
     }
+
+
+def _rounded(nncf: Any, model: Any, inputs: np.ndarray) -> Any:
+    """OpenVINO's model in eight bits, by scales that suit these inputs."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # NNCF warns of what its own libraries deprecate
+        return nncf.quantize(
+            model,
+            nncf.Dataset(list(inputs[:, None])),
+            preset=nncf.QuantizationPreset.MIXED,  # activations may lie on both sides of zero
+            subset_size=len(inputs),
+        )
 
 
 def _libraries() -> tuple[Any, Any]:
