@@ -56,11 +56,11 @@ class TokenReduction:
                 axes[sequence, :, : scaled.shape[1]] = scaled
         return cls(torch.from_numpy(means), torch.from_numpy(axes))
 
-    def transform(self, sequence: int, vectors: np.ndarray) -> torch.Tensor:
-        """(n, k) from the embeddings (n, d) of one sequence's slices."""
-        if not len(vectors):
+    def transform(self, sequence: int, kept: np.ndarray) -> torch.Tensor:
+        """(n, k) from the embeddings (n, d), as they are kept, of one sequence's slices."""
+        if not len(kept):
             return torch.zeros(0, self.width)
-        return (torch.from_numpy(vectors) - self.means[sequence]) @ self.axes[sequence]
+        return (torch.tensor(kept).float() - self.means[sequence]) @ self.axes[sequence]
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """What `reduction_of` makes this reduction from."""
@@ -95,12 +95,13 @@ class TokenScale:
         """Leave tokens of this width as they are."""
         return cls(torch.zeros(len(SEQUENCES), width), torch.ones(len(SEQUENCES)))
 
-    def transform(self, sequence: int, vectors: np.ndarray) -> torch.Tensor:
-        """(n, d) from the embeddings (n, d) of one sequence's slices, which are overwritten."""
-        if not len(vectors):
-            return torch.zeros(0, self.width)
-        centred = torch.from_numpy(vectors).sub_(self.means[sequence])
-        return centred.mul_(self.scales[sequence])
+    def transform(self, sequence: int, kept: np.ndarray) -> torch.Tensor:
+        """(n, d) on the device from the embeddings (n, d), as they are kept, of one sequence's slices."""
+        if not len(kept):
+            return torch.zeros(0, self.width, device=device())
+        # Moved as they are kept and converted there: half as much to move, and nothing for the CPU to do.
+        vectors = torch.tensor(kept).to(device()).float()
+        return vectors.sub_(self.means[sequence].to(device())).mul_(self.scales[sequence].to(device()))
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """What `reduction_of` makes this scale from."""
@@ -153,7 +154,7 @@ class StudyTensors:
         self.places = [[torch.from_numpy(study[name]).float() for study in places] for name in SEQUENCES]
 
     def _reduce(self, sequence: int, row: int) -> torch.Tensor:
-        return self.reduction.transform(sequence, self.tokens[sequence][row].vectors)
+        return self.reduction.transform(sequence, self.tokens[sequence][row].kept)
 
     def _vectors(self, sequence: int, row: int) -> torch.Tensor:
         return self.reduced[sequence][row] if self.reduced else self._reduce(sequence, row)
