@@ -1,6 +1,5 @@
 """Learning volumes: how narrow is each of the cells that a stack shows?"""
 
-import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +15,6 @@ from kitlib.embed.course import (
     augmented,
     balanced_accuracy,
     graded_loss,
-    in_half_precision,
 )
 from kitlib.embed.targets import shown
 from kitlib.embed.view import stack_images
@@ -92,9 +90,9 @@ class VolumeCourse(Course[Volumes]):
         turned = (mirror & examples.sagittal)[:, None, None, None]
         volumes = np.where(turned, examples.images[:, ::-1], examples.images)
         images = augmented(volumes, mirror & ~examples.sagittal, rng).to(device())
-        # A CPU in full precision: oneDNN's bfloat16 gradients of small 3D convolutions are NaN now and then.
-        with in_half_precision() if device().type == "cuda" else contextlib.nullcontext():
-            severities, openings = learner(volume_input(images))
+        # In full precision: oneDNN's bfloat16 gradients of small 3D convolutions are NaN now and then, and an
+        # H100 was slower in half (67 ms a step of eight volumes of 144 px, against 43).
+        severities, openings = learner(volume_input(images))
         findings, openings_mm = (
             np.where(mirror[:, None], values[:, mirrored_cells], values)
             for values in (examples.findings, examples.openings_mm)
