@@ -18,7 +18,7 @@ from kitlib.phantom.annotators import LANDMARK_DEFECTS, TABLE_COLUMNS
 from kitlib.phantom.dicom import ENCODING_DEFECTS, write_series
 from kitlib.phantom.scan.prescription import size_named
 from kitlib.phantom.study import MISSING_RATE, PhantomStudy, draw_study
-from kitlib.phantom.truth import MARKER, VERSION, read_truth, truth_file
+from kitlib.phantom.truth import MARKER, VERSION, differences, read_marker, read_truth, truth_file
 from kitlib.terms import CELL_NAMES, EMPTY, PROBABILITIES, SEVERITIES, condition2text, level2text, row_ids
 
 DEFECTS = (*LANDMARK_DEFECTS, *ENCODING_DEFECTS)
@@ -72,21 +72,19 @@ def study_ids(count: int, seed: int) -> list[int]:
 
 def _claim(out: Path, request: dict[str, Any]) -> None:
     """Mark a new or empty folder as ours, or recognise it; DataError for any other."""
-    marker = out / MARKER
     try:
-        if marker.is_file():
-            found = json.loads(marker.read_text(encoding="utf-8"))
-            if found != request:
+        if made := read_marker(out):
+            if others := differences(made, request):
                 raise DataError(
-                    f"the folder holds other phantoms: {found}",
+                    f"the folder holds other phantoms: {others}",
                     where=out,
                     hint="Choose another folder or delete it.",
                 )
         elif out.is_dir() and any(out.iterdir()):
             raise DataError("the folder holds other data", where=out, hint="Choose a new or empty folder.")
         else:
-            write_text(marker, json.dumps(request, indent=1) + "\n")
-    except (OSError, ValueError) as error:
+            write_text(out / MARKER, json.dumps(request, indent=1) + "\n")
+    except OSError as error:
         raise DataError(
             f"the folder cannot be used: {error}", where=out, hint="Choose another folder."
         ) from error

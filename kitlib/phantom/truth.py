@@ -4,7 +4,7 @@ Light to import: the steps that only read a truth need not load what draws it.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,28 @@ from kitlib.terms import CELL_NAMES
 VERSION = 2  # of what is drawn: a folder made by another version is not resumed
 MARKER = "phantom.json"
 TRUTHS = "phantom_truths"
+
+
+def read_marker(root: Path) -> dict[str, Any]:
+    """What was asked of a folder of phantoms, nothing where it is none; DataError if it does not parse."""
+    marker = root / MARKER
+    if not marker.is_file():
+        return {}
+    try:
+        return dict(json.loads(marker.read_text(encoding="utf-8")))
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"what these phantoms are does not parse: {error}",
+            where=marker,
+            hint="Choose another folder, or delete the one that it is in.",
+        ) from error
+
+
+def differences(made: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
+    """In what phantoms that were made are others than those asked for; "" where in nothing."""
+    return ", ".join(
+        f"{name} {made.get(name)}, not {value}" for name, value in asked.items() if made.get(name) != value
+    )
 
 
 def truth_file(root: Path, study_id: int) -> Path:

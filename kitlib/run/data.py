@@ -1,7 +1,5 @@
 """Where a run's data, results and notebooks are."""
 
-import json
-import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -10,9 +8,9 @@ from tqdm.auto import tqdm
 
 import kitlib
 from kitlib.competition.root import Competition, find_root
-from kitlib.errors import RootError
+from kitlib.errors import DataError, RootError
 from kitlib.machine import on_kaggle, retire_workers
-from kitlib.phantom.truth import MARKER, VERSION
+from kitlib.phantom.truth import VERSION, differences, read_marker
 from kitlib.run.profiles import Profile
 from kitlib.run.steps import STEPS
 
@@ -75,19 +73,21 @@ def resolve_competition(profile: Profile, data_dir: str, work: Path) -> Competit
 
 
 def _phantoms(profile: Profile, folder: Path, reason: str) -> Path:
-    """The profile's phantoms, made where they are absent, unfinished or others."""
+    """The profile's phantoms, made where they are absent or unfinished; DataError where others are there."""
     request: dict[str, Any] = {
         "studies": profile.phantom_studies,
         "test_studies": profile.phantom_test_studies,
         "seed": profile.seed,
         "size": profile.phantom_size,
     }
-    marker = folder / MARKER
-    if marker.is_file():
-        made = json.loads(marker.read_text(encoding="utf-8"))
-        if not (request | {"version": VERSION}).items() <= made.items():
-            shutil.rmtree(folder)
-        elif (folder / LAST_TABLE).is_file():
+    if made := read_marker(folder):
+        if others := differences(made, request | {"version": VERSION}):
+            raise DataError(  # never drawn anew: results in this work folder were made on them
+                f"the folder holds other phantoms: {others}",
+                where=folder,
+                hint="Name another work folder (--work), or delete these phantoms to draw new ones.",
+            )
+        if (folder / LAST_TABLE).is_file():
             return folder
     from kitlib.phantom.archive import write_competition
 

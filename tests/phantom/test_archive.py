@@ -1,5 +1,6 @@
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -122,7 +123,10 @@ def test_a_finished_folder_is_left_alone(folder: Path, monkeypatch: pytest.Monke
 )
 def test_other_phantoms_are_not_overwritten(folder: Path, change: dict) -> None:
     before = digest(folder)
-    with pytest.raises(DataError, match="holds other phantoms"):
+    ((name, asked),) = change.items()
+    with pytest.raises(
+        DataError, match=re.escape(f"other phantoms: {name} ") + ".*" + re.escape(f"not {asked} (")
+    ):
         write_competition(folder, **{**REQUEST, **change})
     assert digest(folder) == before
 
@@ -134,9 +138,10 @@ def test_other_data_are_not_touched(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["train.csv"]
 
 
-def test_a_broken_marker_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "phantom.json").write_text("{")
-    with pytest.raises(DataError, match="cannot be used"):
+@pytest.mark.parametrize("content", ["", "{", "7", "[7]"])
+def test_a_broken_marker_is_an_error(tmp_path: Path, content: str) -> None:
+    (tmp_path / "phantom.json").write_text(content)
+    with pytest.raises(DataError, match="does not parse"):
         write_competition(tmp_path, **REQUEST)
 
 

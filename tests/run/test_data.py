@@ -1,0 +1,73 @@
+"""Phantoms of a work folder: drawn where there are none, and never replaced by others."""
+
+from pathlib import Path
+
+import pytest
+
+from kitlib.errors import DataError
+from kitlib.phantom import archive
+from kitlib.run.data import resolve_competition
+from kitlib.run.profiles import Profile, profile_named
+
+ONE = profile_named("smoke").with_overrides({"phantom_studies": 1, "phantom_test_studies": 1, "workers": 1})
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    work = tmp_path_factory.mktemp("work")
+    assert resolve_competition(ONE, "", work).root == work / "phantoms"
+    return work
+
+
+def forbid_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive, "draw_study", lambda *_, **__: pytest.fail("drawn again"))
+
+
+def files(work: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in work.rglob("*")}
+
+
+def test_phantoms_are_drawn_once(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = files(work)
+    forbid_drawing(monkeypatch)
+    resolve_competition(ONE, "", work)
+    assert files(work) == before
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (ONE.with_overrides({"seed": 7}), "seed 2024, not 7"),
+        (
+            profile_named("demo").with_overrides({"workers": 1}),
+            "studies 1, not 60, test_studies 1, not 15, size smoke, not demo",
+        ),
+    ],
+    ids=["seed", "profile"],
+)
+def test_other_phantoms_are_not_replaced(
+    work: Path, monkeypatch: pytest.MonkeyPatch, other: Profile, said: str
+) -> None:
+    before = files(work)
+    forbid_drawing(monkeypatch)
+    with pytest.raises(DataError, match=rf"other phantoms: {said} .*another work folder \(--work\)"):
+        resolve_competition(other, "", work)
+    assert files(work) == before
+
+
+def test_unfinished_phantoms_are_finished(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = work / "phantoms" / "sample_submission.csv"
+    before = table.read_bytes()
+    table.unlink()
+    forbid_drawing(monkeypatch)  # both studies are there
+    resolve_competition(ONE, "", work)
+    assert table.read_bytes() == before
+
+
+def test_a_marker_cut_short_is_an_error(tmp_path: Path) -> None:
+    marker = tmp_path / "phantoms" / "phantom.json"
+    marker.parent.mkdir()
+    marker.write_text('{"version": 2, "stu')
+    with pytest.raises(DataError, match="does not parse"):
+        resolve_competition(ONE, "", tmp_path)
+    assert marker.is_file()
