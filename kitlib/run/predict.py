@@ -24,10 +24,12 @@ from kitlib.mri.stack import Stack
 from kitlib.mri.study import note_missing_sequences
 from kitlib.prepare.volumes import prepare
 from kitlib.run.predictor import Predictor, load_predictor
+from kitlib.run.steps import STEPS, changed_inputs, done
 from kitlib.terms import AXIAL_T2, CELLS, SAGITTAL_T1, SAGITTAL_T2, SEQUENCES, row_ids
 
 FULL, FEWER, PRIOR = "full model", "fewer views", "prior"
 FILLED = "rows filled with the prior"
+FINISH = "Run the notebooks to the end."
 STUDIES_BETWEEN_WRITES = 50
 plane2sequences = {"sagittal": (SAGITTAL_T1, SAGITTAL_T2), "axial": (AXIAL_T2,)}
 
@@ -61,7 +63,7 @@ def predict_studies(
     ledger, seconds = Ledger(), dict[int, float]()
     rungs = dict.fromkeys(study_ids, PRIOR)
     probabilities = dict.fromkeys(study_ids, predictor.prior.probabilities)
-    for done, study_id in enumerate(tqdm(study_ids, desc="studies", mininterval=1)):
+    for number, study_id in enumerate(tqdm(study_ids, desc="studies", mininterval=1)):
         begun_s = time.monotonic()
         if begun_s - started_s + max(seconds.values(), default=0.0) > budget_s:
             ledger.add(_filled("budget.exhausted", study_id, f"{budget_s:.0f} s"))
@@ -69,7 +71,7 @@ def predict_studies(
         own = series[series["study_id"] == study_id]
         probabilities[study_id], rungs[study_id] = predict_study(predictor, study_id, own, ledger)
         seconds[study_id] = time.monotonic() - begun_s
-        if done % STUDIES_BETWEEN_WRITES == STUDIES_BETWEEN_WRITES - 1:
+        if number % STUDIES_BETWEEN_WRITES == STUDIES_BETWEEN_WRITES - 1:
             write_submission(out, _rows(probabilities))
     predictions = _rows(probabilities)
     write_submission(out, predictions)
@@ -125,15 +127,13 @@ def _study_series(folder: Path) -> pd.DataFrame:
 
 
 def _finished(work: Path) -> Predictor:
-    def need(step: str, name: str) -> Path:
-        path = Path(work) / step / name
-        if not path.exists():
-            raise StepError(
-                f"{step} has not written {name!r}", where=path, hint="Run the notebooks to the end."
-            )
-        return path
-
-    return load_predictor(need)
+    """The predictor of a run; StepError where a step that it is made of is not done, or not done again."""
+    for step in STEPS[-1].reads:
+        if not done(work, step):
+            raise StepError(f"{step} is not done", where=work, hint=FINISH)
+        if changed := changed_inputs(work, step):
+            raise StepError(f"{step} is not done again since {changed[0]} was", where=work, hint=FINISH)
+    return load_predictor(lambda step, name: work / step / name)
 
 
 def _read(study_id: int, series: pd.DataFrame, longest_px: int, ledger: Ledger) -> dict[int, list[Stack]]:

@@ -27,7 +27,16 @@ from kitlib.run.data import (
     resolve_work,
 )
 from kitlib.run.profiles import Profile, known_name, profile_named
-from kitlib.run.steps import STEPS, Step, done, manifest_path, outputs, step_named, write_manifest
+from kitlib.run.steps import (
+    STEPS,
+    Step,
+    done,
+    manifest_path,
+    outputs,
+    outputs_fingerprint,
+    step_named,
+    write_manifest,
+)
 
 PLACES = ("profile", "data_dir", "work_dir")
 IPYTHON_NAMES = ("In", "Out")
@@ -76,6 +85,12 @@ class Settings:
             f"{self.step.name} needs {name!r} of {step}", where=self.folder(step), hint=f"Run {step} first."
         )
 
+    def inputs(self) -> dict[str, str]:
+        """Fingerprints of what the steps that this one reads have written, here or in attached results."""
+        roots = (self.work_dir, *self.attached)
+        found = {name: [outputs_fingerprint(root, name) for root in roots] for name in self.step.reads}
+        return {name: next(filter(None, marks), "") for name, marks in found.items()}
+
     @property
     def is_phantom(self) -> bool:
         """Whether the data are the kit's own phantoms."""
@@ -111,7 +126,7 @@ def finish(settings: Settings) -> None:
     if thread_failures:
         raise StepError(f"an exception ended a thread: {thread_failures[0]}", where=settings.step.name)
     written = outputs(settings.own_folder)
-    record = settings.provenance().record()
+    record = settings.provenance(**settings.inputs()).record()
     write_manifest(settings.work_dir, settings.step.name, {"outputs": written, **record})
     size_mb = sum(facts["bytes"] for facts in written.values()) / 2**20
     tqdm.write(

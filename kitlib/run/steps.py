@@ -78,6 +78,12 @@ def done(root: Path, step: str) -> dict[str, Any] | None:
     return manifest
 
 
+def changed_inputs(root: Path, step: str) -> list[str]:
+    """The steps that this one has read and that have written something else since."""
+    inputs = (read_manifest(root, step) or {}).get("inputs", {})
+    return [name for name, was in inputs.items() if outputs_fingerprint(root, name) not in (was, "")]
+
+
 def outputs(folder: Path) -> dict[str, dict[str, Any]]:
     """Every file of a step's folder with its size and sha256; sidecars, which hold times, are left out."""
     return {

@@ -15,6 +15,7 @@ from kitlib.ensemble.crossfit import crossfit
 from kitlib.prepare.tabular import study_metadata
 from kitlib.prepare.volumes import VolumeCache
 from kitlib.run.predictor import embedding_record, embedding_spec
+from kitlib.run.steps import STEPS, outputs, outputs_fingerprint, step_named, write_manifest
 from kitlib.terms import AXIAL_T2, CELL_NAMES, SAGITTAL_T1, SAGITTAL_T2
 from kitlib.training.crossval import run_experiment
 from kitlib.training.experiments import Experiment
@@ -58,6 +59,12 @@ def make_data(root):
     return Competition(root)
 
 
+def finish_step(work, step):
+    """Write a step's manifest, as `finish` does."""
+    inputs = {name: outputs_fingerprint(work, name) for name in step_named(step).reads}
+    write_manifest(work, step, {"outputs": outputs(work / step), "inputs": inputs})
+
+
 def make_run(work, data):
     """What steps 2 to 5 leave, from the same calls."""
     series, labels = data.series("train"), data.train_labels()
@@ -81,4 +88,6 @@ def make_run(work, data):
     save_json(work / "04_modelling" / "experiments.json", recipes, MADE)
     crossfit(labels, folds, oof).final.save(work / "05_ensembling" / "ensemble.json", MADE)
     save_json(work / "05_ensembling" / "prior.json", Prior.fit(labels).to_json(), MADE)
+    for step in STEPS[-1].reads:
+        finish_step(work, step)
     return work

@@ -1,5 +1,7 @@
 """Streaming prediction over a tiny finished run."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,8 +16,9 @@ from kitlib.prepare.volumes import VolumeCache
 from kitlib.run import predict
 from kitlib.run.predict import predict_competition, predict_data, predict_one_study, predict_study
 from kitlib.run.predictor import embedding_spec, load_predictor
+from kitlib.run.steps import manifest_path
 from kitlib.terms import AXIAL_T2, SAGITTAL_T1, SAGITTAL_T2, row_ids
-from tests.run.finished import LONGEST_PX, MADE, write_study, write_tables
+from tests.run.finished import LONGEST_PX, MADE, finish_step, write_study, write_tables
 
 
 def prior_rows(predictor, study_id):
@@ -127,11 +130,27 @@ def test_an_undescribed_sagittal_series_is_the_one_the_study_lacks(work, tmp_pat
     assert set(result.predictions["rung"]) == {"full model"}
 
 
-def test_a_folder_that_is_no_study_and_a_run_that_is_not_finished_are_errors(data, work, tmp_path):
+def test_a_folder_that_is_no_study_is_an_error(work, tmp_path):
     with pytest.raises(RootError, match="one study"):
         predict_one_study(tmp_path, work, tmp_path / "out.csv")
-    with pytest.raises(StepError, match="03_embeddings has not written"):
-        predict_data(data.root, tmp_path, tmp_path / "out.csv")
+
+
+@pytest.mark.parametrize("step", ["03_embeddings", "04_modelling", "05_ensembling"])
+def test_a_run_is_finished_only_when_its_steps_are_done(data, work, tmp_path, step):
+    again = shutil.copytree(work, tmp_path / "work")
+    manifest_path(again, step).unlink()  # as a step does that begins: its files of before are there
+    with pytest.raises(StepError, match=f"{step} is not done .*Run the notebooks to the end"):
+        predict_data(data.root, again, tmp_path / "out.csv")
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_models_of_embeddings_of_before_are_not_used(data, work, tmp_path):
+    again = shutil.copytree(work, tmp_path / "work")
+    record = load_json(again / "03_embeddings" / "embedding.json")
+    save_json(again / "03_embeddings" / "embedding.json", {**record, "view": "middle"}, MADE)
+    finish_step(again, "03_embeddings")
+    with pytest.raises(StepError, match="04_modelling is not done again since 03_embeddings was"):
+        predict_data(data.root, again, tmp_path / "out.csv")
 
 
 def test_other_weights_than_those_of_the_embeddings_are_refused(work, tmp_path):

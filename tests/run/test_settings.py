@@ -6,7 +6,7 @@ import pytest
 from kitlib.errors import RootError, StepError, UsageError
 from kitlib.run import settings as module
 from kitlib.run.settings import begin, finish
-from kitlib.run.steps import manifest_path, read_manifest, write_manifest
+from kitlib.run.steps import manifest_path, outputs_fingerprint, read_manifest, write_manifest
 from tests.run.builders import make_competition, make_notebook, make_repository, runs, write_notebook
 
 IPYTHON = {
@@ -123,6 +123,11 @@ def test_earlier_steps_are_run_first_where_their_notebooks_are(names, tmp_path, 
     assert "running first: 02_preprocessing" in told
     assert "02_preprocessing took" in told
     assert settings.need("02_preprocessing", "result.txt").read_text() == "done"
+    finish(settings)
+    manifest = read_manifest(tmp_path / "work", "03_embeddings")
+    assert manifest["inputs"] == {
+        "02_preprocessing": outputs_fingerprint(tmp_path / "work", "02_preprocessing")
+    }
 
 
 def test_an_earlier_step_that_fails_says_why(names, tmp_path, monkeypatch):
@@ -148,6 +153,7 @@ def test_on_kaggle_results_of_attached_kernels_count_and_caches_stay_outside(nam
     monkeypatch.setattr("kitlib.run.data.KAGGLE_INPUT", tmp_path / "input")
     settings = begin("03_embeddings", names)
     assert settings.need("02_preprocessing", "series.parquet").parents[1] == attached
+    assert settings.inputs() == {"02_preprocessing": outputs_fingerprint(attached, "02_preprocessing")}
     assert settings.work_dir not in settings.cache("02_preprocessing").parents
 
 

@@ -4,6 +4,7 @@ from kitlib.artefacts import Provenance, save_json
 from kitlib.errors import StepError, UsageError
 from kitlib.run.steps import (
     STEPS,
+    changed_inputs,
     done,
     manifest_path,
     outputs,
@@ -54,6 +55,19 @@ def test_the_fingerprint_of_outputs_changes_with_their_content_and_not_with_time
     write_step(tmp_path, "b")
     assert outputs_fingerprint(tmp_path, STEP) != before
     assert outputs_fingerprint(tmp_path, "02_preprocessing") == ""
+
+
+def test_a_step_knows_which_of_its_inputs_have_changed(tmp_path):
+    write_step(tmp_path)
+    write_manifest(
+        tmp_path, "04_modelling", {"outputs": {}, "inputs": {STEP: outputs_fingerprint(tmp_path, STEP)}}
+    )
+    write_step(tmp_path)
+    assert changed_inputs(tmp_path, "04_modelling") == []
+    write_step(tmp_path, "b")
+    assert changed_inputs(tmp_path, "04_modelling") == [STEP]
+    manifest_path(tmp_path, STEP).unlink()  # results may be moved without the caches of the steps before
+    assert changed_inputs(tmp_path, "04_modelling") == []
 
 
 def test_a_manifest_cut_short_is_an_error(tmp_path):
