@@ -16,6 +16,7 @@ from kitlib.embed.backbone import build_network, known_backbone
 from kitlib.embed.course import Course, Examples, Learner
 from kitlib.embed.names import pixels_px, reads_volumes
 from kitlib.embed.slice_course import SliceCourse
+from kitlib.embed.view import VIEWS, known_option
 from kitlib.embed.volume_course import VolumeCourse
 from kitlib.embed.weights import (
     WeightsSource,
@@ -34,8 +35,8 @@ FIRST_STUDY_ID = STUDY_IDS.stop
 """Phantoms to learn from are numbered from here, so that no study of a data set is among them."""
 SLICE_PX, VOLUME_PX = 144, 80
 """Sides in the middle view: at 144, slices have about the scale of whole ones at 224; volumes are costly."""
-# Seconds of a core for a study: to draw it, and an epoch of a ResNet50 on its slices or a 3D ResNet152 on it.
-DRAWING_S, SLICES_S, VOLUMES_S = 2.0, 1.0, 3.0
+LEAST = {"studies": 2, "epochs": 1, "seed": 0, "input_px": 1, "workers": 1}
+"""What can be asked for: of two studies one is held out."""
 HELD_OUT = 0.1
 WARMING = 0.2
 """Share of the steps in which the learning rate grows."""
@@ -62,7 +63,9 @@ def pretrain(
     `start` names the weights to go on from, as `find_weights` takes them; without it they begin at random.
     Returns balanced accuracies by task on the held-out tenth of the studies, which stand in the sidecar too.
     """
-    _refuse_useless(out, backbone, studies, epochs)
+    workers = cores() if workers is None else workers
+    counts = {"studies": studies, "epochs": epochs, "seed": seed, "input_px": input_px, "workers": workers}
+    _refuse_useless(out, backbone, view, counts)
     Path(out).parent.mkdir(
         parents=True, exist_ok=True
     )  # what cannot be written is known before an hour's work
@@ -77,13 +80,11 @@ def pretrain(
     asked = facts | {"studies": studies, "epochs": epochs, "seed": seed, "out": Path(out).name}
     facts["command"] = command(backbone, asked | ({"start": Path(start).name} if start else {}))
     course: Course[Any] = VolumeCourse() if reads_volumes(backbone) else SliceCourse()
-    examples = drawn(course, studies, seed, input_px, view, longest_px, size, workers or cores())
-    last = examples.studies >= FIRST_STUDY_ID + studies - max(1, round(HELD_OUT * studies))
     with torch_threads(cores()), torch.random.fork_rng():
         torch.manual_seed(seed)
-        learner = course.learner(backbone, input_px)
-        if source and source.file:
-            load_strictly(learner.trunk, source.file, build_network(backbone)[1])
+        learner = beginning(course, backbone, input_px, source)  # what does not fit is known before drawing
+        examples = drawn(course, studies, seed, input_px, view, longest_px, size, workers)
+        last = examples.studies >= FIRST_STUDY_ID + studies - max(1, round(HELD_OUT * studies))
         learners = trained(course, learner, examples.take(~last), epochs, seed)
         for epoch, learner in enumerate(learners, start=1):
             metrics = course.metrics(learner, examples.take(last))
@@ -115,22 +116,38 @@ def cached_or_pretrained(
 ) -> WeightsSource:
     """The weights that `find_weights` finds; where there are none, those of a training on phantoms, kept.
 
-    The training says how long it may take. One that was interrupted is done again.
+    One that was interrupted is done again.
     """
     found = look_for_weights(known_backbone(backbone), attached_dir=attached_dir)
     if found and not _interrupted(found):
         return found
-    px, learning_s = (VOLUME_PX, VOLUMES_S) if reads_volumes(backbone) else (SLICE_PX, SLICES_S)
-    minutes = studies * (DRAWING_S / (workers or cores()) + epochs * learning_s / cores()) / 60
+    px = VOLUME_PX if reads_volumes(backbone) else SLICE_PX
     cached = cache_dir() / file_name(backbone)
     print(
-        f"no weights for {backbone}: training it on phantoms ({studies} studies x {epochs} epochs, "
-        f"up to {max(1, round(minutes))} minutes), once; kept in {cached}"
+        f"no weights for {backbone}: training it on phantoms ({studies} studies x {epochs} epochs), once; "
+        f"kept in {cached}"
     )
     pretrain(
         cached, studies=studies, epochs=epochs, seed=seed, backbone=backbone, input_px=px, workers=workers
     )
     return find_weights(backbone, "cached")
+
+
+def beginning(course: Course[Any], backbone: str, input_px: int, source: WeightsSource | None) -> Learner:
+    """The network to train, with the weights of a source that has a file.
+
+    WeightsError where they do not fit, UsageError where the network reads no inputs of this size.
+    """
+    try:
+        learner = course.learner(backbone, input_px)
+    except (AssertionError, RuntimeError) as error:  # timm's and torch's
+        reason = str(error).partition("\n")[0]
+        raise UsageError(
+            f"{backbone} cannot read {input_px} pixels: {reason}", hint="Give another input_px."
+        ) from error
+    if source and source.file:
+        load_strictly(learner.trunk, source.file, build_network(backbone)[1])
+    return learner
 
 
 def drawn(
@@ -179,13 +196,12 @@ def trained(
         yield average.module.eval()
 
 
-def _refuse_useless(out: Path, backbone: str, studies: int, epochs: int) -> None:
+def _refuse_useless(out: Path, backbone: str, view: str, counts: Mapping[str, int]) -> None:
     """UsageError, before anything is drawn, on a training that nothing can come of."""
-    if studies < 2 or epochs < 1:
-        raise UsageError(
-            f"{studies} studies x {epochs} epochs are nothing to learn from",
-            hint="Two studies, one of them held out, and one epoch are the least.",
-        )
+    for name, count in counts.items():
+        if count < LEAST[name]:
+            raise UsageError(f"{name} is {count}", hint=f"The least to learn with is {LEAST[name]}.")
+    known_option(view, VIEWS)
     if Path(out).suffix != ".safetensors" or pixels_px(backbone):
         raise UsageError(
             f"{backbone} cannot be trained into {Path(out).name}",
