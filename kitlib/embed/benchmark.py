@@ -18,11 +18,12 @@ from kitlib.competition.root import Competition
 from kitlib.embed.backbone import DEFAULT_PX, build_network, known_backbone, load_backbone
 from kitlib.embed.base import Backbone
 from kitlib.embed.engine import embed_series
+from kitlib.embed.names import pixels_px, reads_volumes
 from kitlib.embed.quantise import quantise
 from kitlib.embed.slices import IMAGENET_MEAN, IMAGENET_STD
 from kitlib.embed.store import EmbeddingSpec, EmbeddingStore
 from kitlib.embed.weights import file_name
-from kitlib.errors import ExtraMissingError, WeightsError
+from kitlib.errors import ExtraMissingError, UsageError, WeightsError
 from kitlib.machine import cores, torch_threads
 from kitlib.phantom.archive import write_competition
 from kitlib.prepare.volumes import VolumeCache
@@ -37,10 +38,10 @@ def benchmark(backbones: Sequence[str], *, studies: int, repeats: int, size: str
     """A row a backbone and engine: slices a second of the loop and of the kit, medians, and their ratio.
 
     All read the same phantoms' files, use all cores, and have random weights of the same network, which is
-    run as it is and in eight bits. The loop, as it is, is timed anew beside each repeat.
+    run as it is and in eight bits. The loop, as it is, is timed anew beside each repeat. UsageError, before
+    anything is drawn, where there is nothing to time or a backbone is no network of slices.
     """
-    for name in backbones:
-        known_backbone(name)  # before anything is drawn
+    _refuse_untimeable(backbones, studies, repeats)
     rows = []
     with tempfile.TemporaryDirectory(prefix="kitlib-bench-") as folder:
         root = Path(folder) / "phantoms"
@@ -120,3 +121,13 @@ def summary(runs: pd.DataFrame) -> pd.DataFrame:
     table = rates.groupby(keys, sort=False).median()
     of_backbone = ratio.groupby([runs[key] for key in keys], sort=False)
     return table.assign(ratio_min=of_backbone.min(), ratio_max=of_backbone.max()).reset_index()
+
+
+def _refuse_untimeable(backbones: Sequence[str], studies: int, repeats: int) -> None:
+    if min(studies, repeats) < 1:
+        raise UsageError(
+            f"{studies} studies x {repeats} repeats are nothing to time", hint="Ask for one or more."
+        )
+    for name in backbones:
+        if pixels_px(known_backbone(name)) or reads_volumes(name):
+            raise UsageError(f"{name} is no network of slices", hint="Name one of timm or torchvision.")

@@ -9,7 +9,7 @@ from kitlib.embed import benchmark as module
 from kitlib.embed import quantise
 from kitlib.embed.backbone import load_backbone
 from kitlib.embed.benchmark import benchmark, summary, variants
-from kitlib.errors import ExtraMissingError, KitError, WeightsError
+from kitlib.errors import ExtraMissingError, KitError, UsageError, WeightsError
 
 
 def test_rates_are_medians_over_repeats() -> None:
@@ -50,6 +50,23 @@ def test_it_measures_real_files_with_the_network_as_it_is_and_in_eight_bits(
     for row in table.to_dict("records"):
         assert row["embedding_alone_per_s"] >= row["kit_per_s"] > 0
         assert row["ratio"] == pytest.approx(row["kit_per_s"] / row["loop_per_s"])
+
+
+@pytest.mark.parametrize(
+    ("backbone", "studies", "repeats", "said"),
+    [
+        ("test_resnet", 0, 1, "0 studies x 1 repeats"),
+        ("test_resnet", 1, 0, "1 studies x 0 repeats"),
+        ("medicalnet_resnet10", 1, 1, "medicalnet_resnet10 is no network of slices"),
+        ("pixels_64", 1, 1, "pixels_64 is no network of slices"),
+    ],
+)
+def test_what_cannot_be_timed_is_refused_before_drawing(
+    monkeypatch: pytest.MonkeyPatch, backbone: str, studies: int, repeats: int, said: str
+) -> None:
+    monkeypatch.setattr(module, "write_competition", lambda *_, **__: pytest.fail("phantoms were drawn"))
+    with pytest.raises(UsageError, match=said):
+        benchmark([backbone], studies=studies, repeats=repeats)
 
 
 @pytest.mark.parametrize("error", [ExtraMissingError, WeightsError])
