@@ -23,6 +23,7 @@ from kitlib.embed.weights import (
     cache_dir,
     file_name,
     find_weights,
+    is_training,
     load_strictly,
     look_for_weights,
 )
@@ -207,13 +208,19 @@ def _refuse_useless(out: Path, backbone: str, view: str, counts: Mapping[str, in
             f"{backbone} cannot be trained into {Path(out).name}",
             hint="Name a network of timm, torchvision or MedicalNet, and a file that ends in .safetensors.",
         )
+    if Path(out).exists() and not is_training(out):
+        raise UsageError(
+            "there is a file that no training has made",
+            where=out,
+            hint="Delete it, or name another by --out.",
+        )
 
 
 def _interrupted(found: WeightsSource) -> bool:
     return (
         found.kind == "cached"
         and found.file is not None
-        and "epoch" in found.facts  # else it was put there, and is nobody's unfinished training
+        and is_training(found.file)
         and found.facts["epoch"] < parameters_of(found.file)["epochs"]
     )
 

@@ -57,7 +57,7 @@ class WeightsSource:
             return {"random": "random", "none": "no weights"}[self.kind]
         if "agreement" in self.facts:
             return f"{parameters_of(self.file)['of']}, in eight bits"
-        if "epoch" not in self.facts:
+        if not is_training(self.file):
             return self.kind if self.kind == "hub" else f"{self.kind}: {self.file.name}"
         learning = parameters_of(self.file)
         own = f"phantoms, {learning['studies']} studies x {self.facts['epoch']} epochs"
@@ -95,8 +95,8 @@ def look_for_weights(
         return _verified("attached", backbone, attached)
     if weights in ("auto", "hub") and (downloaded := _from_hub(backbone)):
         return _verified("hub", backbone, downloaded)
-    if weights in ("auto", "cached") and is_complete(cached := cache_dir() / file_name(backbone)):
-        return _verified("cached", backbone, cached)
+    if weights in ("auto", "cached") and (cached := cache_dir() / file_name(backbone)).is_file():
+        return _verified("cached", backbone, _with_sidecar(cached))
     if weights in ("auto", "shipped") and (shipped := SHIPPED_DIR / file_name(backbone)).is_file():
         return _verified("shipped", backbone, shipped)
     return None
@@ -112,6 +112,11 @@ def cache_dir() -> Path:
 def file_name(backbone: str) -> str:
     """A backbone's file: that of `torchvision/resnet50` is torchvision_resnet50.safetensors."""
     return backbone.replace("/", "_") + ".safetensors"
+
+
+def is_training(file: Path) -> bool:
+    """Whether the file is of a training of the kit, which may be unfinished and may be done again."""
+    return is_complete(file) and "epoch" in facts_of(file)
 
 
 def shipped_backbones() -> list[str]:
@@ -193,6 +198,17 @@ def _verified(kind: Kind, backbone: str, file: Path) -> WeightsSource:
         )
     has_manifest = file.with_name(file.name + ".json").exists()
     return WeightsSource(kind, backbone, file, sha256(checked(file) if has_manifest else file))
+
+
+def _with_sidecar(cached: Path) -> Path:
+    """A file of the cache; WeightsError on one that may be half a training or a user's own, to be kept."""
+    if not is_complete(cached):
+        raise WeightsError(
+            "the cache holds a file without the kit's sidecar",
+            where=cached,
+            hint="Delete it if a training was cut short; to use it, give its path or attach its folder.",
+        )
+    return cached
 
 
 def _convert_hint(file: Path) -> str:

@@ -160,6 +160,26 @@ def test_a_start_that_does_not_fit_is_known_before_the_phantoms(tmp_path: Path) 
     assert list(tmp_path.glob("a.*")) == []
 
 
+@pytest.mark.usefixtures("forbid_drawing")
+@pytest.mark.parametrize("with_sidecar", [True, False])
+def test_a_file_that_no_training_has_made_is_not_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_sidecar: bool
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(weights, "online", lambda: False)
+    own = weights.cache_dir() / "test_resnet.safetensors"
+    save_tensors(own, {"x": torch.zeros(1)}, Provenance())  # as `convert` does
+    if not with_sidecar:
+        own.with_name(own.name + ".json").unlink()
+    before = own.read_bytes()
+    with pytest.raises(UsageError, match=r"no training has made .*test_resnet\.safetensors"):
+        pretrain(own, studies=2, epochs=1, backbone="test_resnet", input_px=PX)
+    if not with_sidecar:
+        with pytest.raises(WeightsError, match="without the kit's sidecar"):
+            cached_or_pretrained("test_resnet", studies=2, epochs=1)
+    assert own.read_bytes() == before
+
+
 @pytest.mark.parametrize(("backbone", "name"), [("test_resnet", "a.pth"), ("pixels_32", "a.safetensors")])
 def test_what_cannot_be_used_later_is_refused_at_once(tmp_path: Path, backbone: str, name: str) -> None:
     with pytest.raises(UsageError, match="cannot be trained into"):

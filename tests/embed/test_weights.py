@@ -70,9 +70,21 @@ def test_the_hub_comes_before_the_cache_and_the_cache_before_what_is_shipped(
     assert find_weights(SMALL, "cached").kind == "cached"
 
 
-def test_an_unfinished_file_in_the_cache_is_none(tensors: dict) -> None:
-    attach(cache_dir(), tensors, file_name(SMALL))  # without the sidecar, which is written last
-    assert look_for_weights(SMALL, "cached") is None
+@pytest.mark.parametrize("asked", ["auto", "cached"])
+@pytest.mark.parametrize("beside", [None, "{"])
+def test_a_file_in_the_cache_without_a_sidecar_is_neither_used_nor_taken_for_none(
+    tensors: dict, asked: str, beside: str | None
+) -> None:
+    """It may be half a training, whose sidecar is written last, or be put there by hand."""
+    file = attach(cache_dir(), tensors, file_name(SMALL))
+    if beside:
+        file.with_name(file.name + ".json").write_text(beside)
+    with pytest.raises(WeightsError, match=r"without the kit's sidecar .*Delete it if .*attach its folder"):
+        look_for_weights(SMALL, asked)
+    if not beside:
+        assert (
+            find_weights(SMALL, str(file)).file == find_weights(SMALL, attached_dir=cache_dir()).file == file
+        )
 
 
 def test_on_kaggle_the_cache_is_a_temporary_folder(monkeypatch: pytest.MonkeyPatch) -> None:
