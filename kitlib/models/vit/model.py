@@ -15,7 +15,7 @@ from torch import nn
 
 from kitlib.embed.features import Features
 from kitlib.embed.vit import SPINE_VIT, SPINE_VIT_SHAPE
-from kitlib.embed.weights import WeightsSource, find_weights, load_strictly, look_for_weights
+from kitlib.embed.weights import WeightsSource, find_weights, load_strictly
 from kitlib.errors import ModelError
 from kitlib.models.base import embedding_width
 from kitlib.models.neural.batches import StudyTensors, TokenScale
@@ -58,14 +58,14 @@ class ViTModel(SliceAttentionModel):
         self._begin: Path | None = None  # a fitted model that is loaded begins with no file
 
     def begins_from(self) -> WeightsSource | None:
-        """As Model says; WeightsError where a file is named and is not there."""
-        found = look_for_weights(SPINE_VIT, self.start)
-        return found if found and found.file else None
+        """As Model says; WeightsError where there are no such weights."""
+        source = find_weights(SPINE_VIT, self.start)
+        return source if source.file else None
 
     def _fit(self, features: Features, labels: np.ndarray, seed: int) -> None:
-        source = find_weights(SPINE_VIT, self.start)
-        self.note(f"the transformer starts from {source.label}" if source.file else "")
-        self._begin = source.file
+        begin = self.begins_from()
+        self.note(f"the transformer starts from {begin.label}" if begin else "")
+        self._begin = begin.file if begin else None
         super()._fit(features, labels, seed)
 
     def _reduction(self, features: Features, seed: int) -> TokenScale:  # noqa: ARG002  # as in NetworkModel

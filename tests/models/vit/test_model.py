@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -59,6 +61,15 @@ def test_weights_to_start_from_must_fit_and_are_noted() -> None:
         ViTModel(**TINY, start="nowhere.safetensors").fit(FEATURES, LABELS, seed=0)
     notes = ViTModel(**TINY).fit(FEATURES, LABELS, seed=0).notes
     assert not any("starts from" in note for note in notes)
+
+
+def test_weights_that_are_nowhere_are_known_before_a_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(WeightsError, match="no weights for 'spine_vit'"):
+        ViTModel(**TINY, start="cached").begins_from()
+    assert ViTModel(**TINY).begins_from() is None
 
 
 def test_it_starts_from_the_weights_that_come_with_the_kit() -> None:
