@@ -117,10 +117,15 @@ def cached_or_pretrained(
 ) -> WeightsSource:
     """The weights that `find_weights` finds; where there are none, those of a training on phantoms, kept.
 
-    One that was interrupted is done again.
+    One that was interrupted is done again; a shorter one than asked for is used, and a line says so.
     """
     found = look_for_weights(known_backbone(backbone), attached_dir=attached_dir)
     if found and not _interrupted(found):
+        if _is_shorter(found, studies * epochs):
+            print(
+                f"{backbone}: weights of {found.label} are used, of fewer than {studies} studies x {epochs} "
+                f"epochs; to train it anew, delete {found.file}"
+            )
         return found
     px = VOLUME_PX if reads_volumes(backbone) else SLICE_PX
     cached = cache_dir() / file_name(backbone)
@@ -217,12 +222,20 @@ def _refuse_useless(out: Path, backbone: str, view: str, counts: Mapping[str, in
 
 
 def _interrupted(found: WeightsSource) -> bool:
-    return (
-        found.kind == "cached"
-        and found.file is not None
-        and is_training(found.file)
-        and found.facts["epoch"] < parameters_of(found.file)["epochs"]
-    )
+    learning = _cached_training(found)
+    return bool(learning) and found.facts["epoch"] < learning["epochs"]
+
+
+def _is_shorter(found: WeightsSource, studies_seen: int) -> bool:
+    learning = _cached_training(found)
+    return bool(learning) and learning["studies"] * learning["epochs"] < studies_seen
+
+
+def _cached_training(found: WeightsSource) -> dict[str, Any]:
+    """The parameters of the training that made weights of the cache; empty where none of the kit's did."""
+    if found.kind != "cached" or found.file is None or not is_training(found.file):
+        return {}
+    return parameters_of(found.file)
 
 
 def _draw(

@@ -122,7 +122,6 @@ def prior() -> Iterator[Experiment]:
         "prior_alone",
         FAMILY,
         "prior",
-        **ON_RESNET,
         description="Weighted frequencies, no image",
         demo=True,
     )
@@ -134,7 +133,6 @@ def random() -> Iterator[Experiment]:
         "random",
         FAMILY,
         "random",
-        **ON_RESNET,
         description="Random predictions",
         claimed=RANDOM_CLAIM,
         demo=True,

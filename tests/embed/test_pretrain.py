@@ -243,6 +243,9 @@ def test_weights_are_trained_once_and_kept(
         assert (source.kind, source.label) == ("cached", "phantoms, 3 studies x 5 epochs")
     assert trainings == [4, 5]
     assert "3 studies x 5 epochs" in capsys.readouterr().out
+    assert cached_or_pretrained("test_resnet", studies=3, epochs=6).label == "phantoms, 3 studies x 5 epochs"
+    assert trainings == [4, 5]
+    assert "fewer than 3 studies x 6 epochs" in capsys.readouterr().out
     save_tensors(tmp_path / "kitlib/weights/test_vit.safetensors", {"x": torch.zeros(1)}, Provenance())
     assert cached_or_pretrained("test_vit", studies=3, epochs=5).label == "cached: test_vit.safetensors"
     assert cached_or_pretrained("resnet10t", studies=3, epochs=5).kind == "shipped"

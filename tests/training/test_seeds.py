@@ -114,6 +114,10 @@ def test_random_weights_are_asked_for_by_name_and_once() -> None:
     assert random.name.endswith("_random_weights")
 
 
+def test_what_looks_at_no_image_has_no_backbone_trained_for_it() -> None:
+    assert {entry.backbone for entry in FAMILY if entry.model in ("prior", "random")} == {""}
+
+
 def test_what_is_asked_for_exists() -> None:
-    assert {entry.grey for entry in FAMILY} <= set(GREY_OPTIONS)
+    assert {entry.grey for entry in FAMILY} <= {"", *GREY_OPTIONS}
     assert all(entry.description and entry.family == "seeds" for entry in FAMILY)
