@@ -150,6 +150,12 @@ def load_tensors(path: Path) -> "dict[str, torch.Tensor]":
     return load_file(checked(path))
 
 
+def discard(path: Path) -> None:
+    """Take an artefact away, if there is one; its sidecar first, so that a kill leaves nothing to be used."""
+    for one in (_sidecar_path(path), Path(path)):
+        one.unlink(missing_ok=True)
+
+
 def facts_of(path: Path) -> dict[str, Any]:
     """The facts kept beside an artefact."""
     return dict(_sidecar(path)["facts"])

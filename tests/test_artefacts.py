@@ -180,3 +180,11 @@ def test_a_fingerprint_follows_every_part_and_no_order_of_keys():
     parts = [(1,), ("1",), (1, 2), ([1, 2],), ({"a": 1},), ({"a": 2},), ()]
     assert len({fingerprint(*part) for part in parts}) == len(parts)
     assert len(fingerprint("x")) == 16
+
+
+def test_what_is_discarded_is_gone_with_its_sidecar_and_may_be_so_already(kind):
+    save, _, value, path = kind
+    save(path, value, Provenance())
+    artefacts.discard(path)
+    artefacts.discard(path)
+    assert list(path.parent.iterdir()) == []

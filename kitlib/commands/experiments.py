@@ -2,6 +2,7 @@
 
 import argparse
 import datetime
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,6 +64,7 @@ def _run(arguments: argparse.Namespace) -> None:
         only=arguments.only,
         workers=arguments.workers,
         keep_models=arguments.keep_models,
+        command=_command("run", arguments),
     )
     for state, reasons in (("skipped", outcome.skipped), ("failed", outcome.failed)):
         for name, reason in reasons.items():
@@ -83,16 +85,18 @@ def _table(arguments: argparse.Namespace) -> None:
     from kitlib.run.data import resolve_work
     from kitlib.run.grid import FOLDER
     from kitlib.run.profiles import profile_named
-    from kitlib.training.outcomes import cases_path
+    from kitlib.training.outcomes import RunNote, cases_path
 
     profile = profile_named(arguments.profile)
     entries = grid_experiments(profile, arguments.family)
     folder = resolve_work(profile, arguments.work) / FOLDER
+    hint = f"Run `{_command('run', arguments)}`."
     if not cases_path(folder, "studies").is_file():
+        raise StepError("no experiment has been run here", where=folder, hint=hint)
+    note = RunNote.of(folder)
+    if note.origin.settings != profile.results():
         raise StepError(
-            "no experiment has been run here",
-            where=folder,
-            hint=f"Run: python -m kitlib experiments run --profile {profile.name}.",
+            f"the last run here was not with the settings of {profile.name!r}", where=folder, hint=hint
         )
     results, marks = result_table(folder, entries), mark_table(folder)
     tables = {
@@ -108,16 +112,22 @@ def _table(arguments: argparse.Namespace) -> None:
         page.MISSING: (missing_curve(tables[page.MISSING], prior), "Sequences removed at random."),
     }
     out = arguments.out or folder
-    about = page.Page(TITLE, _made(arguments, int(marks["rows"].iloc[0])), page.footnotes(results))
+    made = _made(int(marks["rows"].iloc[0]), [*note.commands, _command("table", arguments)])
+    about = page.Page(TITLE, made, page.footnotes(results))
     page.write_tables(out, tables, numbers, about, pictures)
     done, failed = ((results["state"] == state).sum() for state in ("done", "failed"))
     print(f"{done} of {len(results)} experiments, {failed} failed: table in {out}")
 
 
-def _made(arguments: argparse.Namespace, studies: int) -> str:
+def _command(verb: str, arguments: argparse.Namespace) -> str:
+    """The command of a verb with those options on which the table depends."""
+    words = ["python", "-m", "kitlib", "experiments", verb]
+    for name in ("family", "profile", "data", "work", "only"):
+        if value := getattr(arguments, name, None):
+            words += [f"--{name}", *([value] if isinstance(value, str) else value)]
+    return shlex.join(words)
+
+
+def _made(studies: int, commands: list[str]) -> str:
     """When, on how many studies and by which commands the table was made."""
-    options = f"--family {arguments.family} --profile {arguments.profile}"
-    return (
-        f"{studies} studies, {datetime.date.today()}. "
-        f"Made by `python -m kitlib experiments run {options}` and `experiments table {options}`."
-    )
+    return f"{studies} studies, {datetime.date.today()}. Made by {', '.join(f'`{one}`' for one in commands)}."

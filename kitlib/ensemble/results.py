@@ -15,13 +15,21 @@ from kitlib.competition.metric import score
 from kitlib.competition.submission import to_rows
 from kitlib.ensemble.compare import difference_interval, score_interval
 from kitlib.ensemble.scores import prior_out_of_fold, thirds
-from kitlib.errors import ArtefactError
 from kitlib.terms import CELLS
 from kitlib.training.crossval import fold_folder
 from kitlib.training.experiment import Experiment, Split
 from kitlib.training.fold import OOF_FILE, RECONSTRUCTION_FILE, removed_file
 from kitlib.training.missing import NOTHING
-from kitlib.training.outcomes import ORACLE_FILE, cases_path, failure, load_cases, skipped
+from kitlib.training.origin import Origin
+from kitlib.training.outcomes import (
+    FAILED_FILE,
+    ORACLE_FILE,
+    RunNote,
+    cases_path,
+    failure,
+    load_cases,
+    skipped,
+)
 
 NO_INTERVAL = {"low": math.nan, "high": math.nan}
 NORMAL = "Normal/Mild everywhere"
@@ -34,17 +42,20 @@ class Cases:
     labels: pd.DataFrame
     folds: pd.Series
     shared: float  # share of rows whose study also stands in the rows fitted on
-    digest: str
     prior: pd.DataFrame
 
     @classmethod
     def load(cls, folder: Path, split: Split) -> "Cases":
         """The cases that a grid left; ArtefactError where it has not run."""
-        labels, facts, digest = load_cases(folder, split)
+        labels, facts = load_cases(folder, split)
         shared = 1.0 if split == "training" else float(facts["shared"].mean())
         folds = facts["fold"]
         prior = prior_out_of_fold(labels, folds if folds.nunique() > 1 else _halves(folds))
-        return cls(labels, folds, shared, digest, prior)
+        return cls(labels, folds, shared, prior)
+
+    def cells(self, own: Path) -> list[Path]:
+        """The folders of an experiment's folds."""
+        return [fold_folder(own, fold) for fold in sorted(self.folds.unique().tolist())]
 
 
 def result_table(folder: Path, entries: Iterable[Experiment]) -> pd.DataFrame:
@@ -52,14 +63,15 @@ def result_table(folder: Path, entries: Iterable[Experiment]) -> pd.DataFrame:
 
     Accuracy, macro-F1 and macro AUC are means over the 25 cells; fit_s is the mean of the folds, fit_peak_mb
     their largest; difference is the score less the prior's. Rows of a leaking split are scored per row and
-    have no interval, which would be too narrow.
+    have no interval, which would be too narrow. What is of another origin than the last run has no numbers.
     """
+    origin = RunNote.of(folder).origin
     cases: dict[Split, Cases] = {}
     rows = []
     for entry in entries:
-        if entry.split not in cases and is_complete(cases_path(folder, entry.split)):
+        if entry.split not in cases and _belongs(cases_path(folder, entry.split), origin):
             cases[entry.split] = Cases.load(folder, entry.split)
-        rows.append({**_said(entry), **_outcome(folder, entry, cases.get(entry.split))})
+        rows.append({**_said(entry), **_outcome(folder, entry, origin, cases.get(entry.split))})
     return pd.DataFrame(rows)
 
 
@@ -76,20 +88,9 @@ def mark_table(folder: Path) -> pd.DataFrame:
         "1/3": thirds(cases.labels.index),
         NORMAL: to_rows(cases.labels.index, normal),
     }
-    if is_complete(folder / ORACLE_FILE):
+    if _belongs(folder / ORACLE_FILE, RunNote.of(folder).origin):
         between["oracle"] = load_table(folder / ORACLE_FILE)
     return pd.DataFrame([{"experiment": name, **_measured(cases, oof)} for name, oof in between.items()])
-
-
-def fold_predictions(folder: Path, entry: Experiment, cases: Cases, file: str = OOF_FILE) -> pd.DataFrame:
-    """A table of all folds end to end; ArtefactError where one is missing, or was made from other things."""
-    paths = [fold_folder(folder / entry.name, fold) / file for fold in sorted(cases.folds.unique().tolist())]
-    made_from = {(facts_of(path.with_name(OOF_FILE))["made_from"]) for path in paths}
-    made_on = {facts_of(path.with_name(OOF_FILE)).get("cases") for path in paths}
-    if made_on != {cases.digest} or len(made_from) > 1:
-        what = "its folds are of other studies or settings"
-        raise ArtefactError(what, where=entry.name, hint="Run it again.")
-    return pd.concat([load_table(path) for path in paths])
 
 
 def removal_results(
@@ -97,14 +98,15 @@ def removal_results(
 ) -> tuple[dict[str, dict[str, pd.DataFrame]], dict[str, pd.DataFrame]]:
     """By experiment that was judged without some sequences: predictions by scenario, and reconstructions."""
     predictions, reconstructions = {}, {}
-    cases = Cases.load(folder, "studies")
-    for entry in entries:
-        if entry.removals and _outcome(folder, entry, cases)["state"] == "done":
+    origin, cases = RunNote.of(folder).origin, Cases.load(folder, "studies")
+    for entry in (one for one in entries if one.removals and not one.leaks):
+        own = folder / entry.name
+        if _state(own, origin, cases)[0] == "done":
             files = {NOTHING: OOF_FILE, **{removal: removed_file(removal) for removal in entry.removals}}
             predictions[entry.name] = {
-                removal: fold_predictions(folder, entry, cases, file) for removal, file in files.items()
+                removal: _joined(cases.cells(own), file) for removal, file in files.items()
             }
-            reconstructions[entry.name] = fold_predictions(folder, entry, cases, RECONSTRUCTION_FILE)
+            reconstructions[entry.name] = _joined(cases.cells(own), RECONSTRUCTION_FILE)
     return predictions, reconstructions
 
 
@@ -121,26 +123,49 @@ def _said(entry: Experiment) -> dict[str, Any]:
     }
 
 
-def _outcome(folder: Path, entry: Experiment, cases: Cases | None) -> dict[str, Any]:
+def _belongs(path: Path, origin: Origin) -> bool:
+    """Whether an artefact is there and of this origin."""
+    return is_complete(path) and not origin.objection(path)
+
+
+def _joined(cells: Iterable[Path], file: str = OOF_FILE) -> pd.DataFrame:
+    """A table of all folds end to end."""
+    return pd.concat([load_table(cell / file) for cell in cells])
+
+
+def _state(own: Path, origin: Origin, cases: Cases | None) -> tuple[str, str]:
+    """How an experiment went, and why there are no numbers where it is not done."""
+    if reason := skipped(own):
+        return "skipped", reason
+    cells = cases.cells(own) if cases else sorted(own.glob("fold*"))
+    left = [cell / file for cell in cells for file in (OOF_FILE, FAILED_FILE) if is_complete(cell / file)]
+    objections = [origin.objection(path) for path in left]
+    if cases is None or all(objections):
+        return "not run", next(filter(None, objections), "")
+    if reasons := [f"{cell.name}: {failure(cell)}" for cell in cells if failure(cell)]:
+        return "failed", reasons[0]
+    if not all(_belongs(cell / OOF_FILE, origin) for cell in cells):
+        return "not run", "not all of its folds are done"
+    if len({facts_of(cell / OOF_FILE)["made_from"] for cell in cells}) > 1:
+        return "not run", "its folds were made with different parameters"
+    return "done", ""
+
+
+def _outcome(folder: Path, entry: Experiment, origin: Origin, cases: Cases | None) -> dict[str, Any]:
     """The state of an experiment and, where it is done, all that was measured."""
     own = folder / entry.name
-    if cases is None or skipped(own):
-        return {"state": "skipped" if skipped(own) else "not run", "reason": skipped(own)}
-    folders = [fold_folder(own, fold) for fold in sorted(cases.folds.unique().tolist())]
-    if reasons := [f"fold {k}: {failure(one)}" for k, one in enumerate(folders) if failure(one)]:
-        return {"state": "failed", "reason": reasons[0]}
-    try:
-        oof = fold_predictions(folder, entry, cases)
-    except ArtefactError as error:
-        return {"state": "not run", "reason": error.what}
-    facts = [facts_of(one / OOF_FILE) for one in folders]
+    state, reason = _state(own, origin, cases)
+    if cases is None or state != "done":
+        return {"state": state, "reason": reason}
+    cells = cases.cells(own)
+    facts = [facts_of(cell / OOF_FILE) for cell in cells]
     peaks = [one["fit_peak_mb"] for one in facts]
     return {
         "state": "done",
         "reason": "",
         "weights": facts[0].get("weights", ""),
         "notes": "; ".join(dict.fromkeys(note for one in facts for note in one.get("notes", []))),
-        **_measured(cases, oof, leaks=entry.leaks),
+        **_measured(cases, _joined(cells), leaks=entry.leaks),
         "fit_s": float(np.mean([one["fit_s"] for one in facts])),
         "fit_peak_mb": math.nan if None in peaks else float(max(peaks)),
     }

@@ -66,6 +66,8 @@ def honest_table(results: pd.DataFrame, marks: pd.DataFrame) -> pd.DataFrame:
 def leaking_table(results: pd.DataFrame) -> pd.DataFrame:
     """Experiments under leaking splits as texts, each beside its twin under whole-study folds."""
     leaking = results[(results["state"] == "done") & results["leaks"].astype(bool)]
+    if leaking.empty:  # where nothing at all is done, there are no columns to sort by
+        return pd.DataFrame()
     twins = {row["experiment"]: row for row in results.to_dict("records")}
     rows = []
     for row in leaking.sort_values(["split", "score"]).to_dict("records"):
@@ -107,13 +109,13 @@ def leak_picture(results: pd.DataFrame, marks: pd.DataFrame) -> Picture:
 def missing_rows(folder: Path, entries: Iterable[Experiment]) -> pd.DataFrame:
     """How well missing sequences were filled and predicted without, empty where nothing was judged so."""
     predictions, reconstructions = removal_results(folder, entries)
-    labels, _, _ = load_cases(folder, "studies")
+    labels, _ = load_cases(folder, "studies")
     return missing_table(labels, predictions, reconstructions) if predictions else pd.DataFrame()
 
 
 def absent_table(results: pd.DataFrame) -> pd.DataFrame:
-    """Experiments that were skipped or failed, with the reason."""
-    absent = results[results["state"].isin(["failed", "skipped"])]
+    """Experiments that have a reason for not being in the tables, with it."""
+    absent = results[results["reason"] != ""]
     return absent[["experiment", "state", "reason"]].reset_index(drop=True)
 
 

@@ -84,6 +84,12 @@ class TrainingStudies:
         return cls(labels, series, metadata, volumes, resolve_cache(work) / STORE)
 
     @property
+    def images(self) -> str:
+        """What all of their images are, and what is said of them, in sixteen digits."""
+        keys = self.series[["study_id", "series_id"]].itertuples(index=False, name=None)
+        return fingerprint([self.volumes.fingerprint(*key) for key in keys], self.metadata.to_json())
+
+    @property
     def unreadable(self) -> int:
         """How many studies have no series that could be read: of these, models know the absence alone."""
         keys = self.series[["study_id", "series_id"]].itertuples(index=False, name=None)
@@ -94,9 +100,7 @@ class TrainingStudies:
         """Embed what is not embedded yet, and give the features of all labelled studies."""
         store = EmbeddingStore(self.store, EmbeddingSpec.of(backbone, grey))
         embed_series(store, backbone, self.volumes, self.series, batch=batch)
-        keys = self.series[["study_id", "series_id"]].itertuples(index=False, name=None)
-        made_from = [self.volumes.fingerprint(*key) for key in keys]
-        digest = fingerprint(store.spec.folder_name, made_from, self.metadata.to_json())
+        digest = fingerprint(store.spec.folder_name, self.images)
         features = store.features(self.labels.index, self.series, self.metadata)
         return Described(features, digest, f"{backbone.name}: {backbone.source.label}")
 

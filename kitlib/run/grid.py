@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from kitlib.artefacts import Provenance, save_table
+from kitlib.artefacts import fingerprint
 from kitlib.competition.root import Competition
 from kitlib.embed.backbone import load_backbone
 from kitlib.embed.pretrain import cached_or_pretrained
@@ -22,7 +22,8 @@ from kitlib.run.profiles import Profile
 from kitlib.training.crossval import fold_tasks
 from kitlib.training.experiment import Experiment
 from kitlib.training.folds import make_folds
-from kitlib.training.outcomes import ORACLE_FILE, failure, note_skipped, save_cases
+from kitlib.training.origin import Origin
+from kitlib.training.outcomes import ORACLE_FILE, begin_run, cases_path, failure, note_skipped
 from kitlib.training.splits import case_table, deal
 
 Entry = TypeVar("Entry")
@@ -53,11 +54,13 @@ def run_grid(
     only: Collection[str] = (),
     workers: int | None = None,
     keep_models: bool = False,
+    command: str = "kitlib.run.grid.run_grid",
 ) -> Outcome:
     """Run a family's experiments that are not done, into `<work>/experiments/<name>/fold<k>`.
 
     A cell that fails becomes a note in its folder; an experiment whose weights or optional library are
-    missing is skipped with its reason. UsageError on unknown names, RootError where no data is.
+    missing is skipped with its reason. `command` is what the table will say of how it was made. UsageError
+    on unknown names, RootError where no data is.
     """
     chosen = grid_experiments(profile, family, only)
     work = resolve_work(profile, work_dir)
@@ -66,13 +69,14 @@ def run_grid(
         raise RootError(
             "there are no training images", where=competition.root, hint="Experiments read images."
         )
-    grid = Grid(profile, work / FOLDER, competition, TrainingStudies.prepared(competition, profile, work))
+    studies = TrainingStudies.prepared(competition, profile, work)
+    grid = Grid(profile, work / FOLDER, competition, studies, command)
     groups = grid.groups(chosen, keep_models)
     run_groups(groups, workers or profile.workers)
     tasks = [task for group in groups for task in group.tasks]
     failed = {task.experiment.name: failure(task.folder) for task in tasks if failure(task.folder)}
     done = sum(task.is_done for task in tasks)
-    return Outcome(grid.folder, done, failed, grid.skipped, grid.studies.unreadable)
+    return Outcome(grid.folder, done, failed, grid.skipped, grid.unreadable)
 
 
 @dataclass(eq=False)
@@ -83,18 +87,20 @@ class Grid:
     folder: Path
     competition: Competition
     studies: TrainingStudies
+    command: str
     skipped: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.folds = make_folds(self.studies.labels, self.profile.folds, self.profile.seed)
-        self.provenance = Provenance(self.profile.results(), seed=self.profile.seed)
+        self.unreadable = self.studies.unreadable
         labels = self.studies.labels
         cases = case_table(labels, self.folds, labels.index.to_series())
-        save_cases(self.folder, "studies", cases, self.provenance)
-        (self.folder / ORACLE_FILE).unlink(missing_ok=True)  # these data may have none
+        data = fingerprint(self.studies.images, cases.to_json())
+        self.origin = Origin(data, self.profile.results())
+        begin_run(self.folder, cases, self.origin, command=self.command, unreadable=self.unreadable)
         between = marks(labels, prior_out_of_fold(labels, self.folds), self.competition.root)
         if "oracle" in between:
-            save_table(self.folder / ORACLE_FILE, between["oracle"], self.provenance)
+            self.origin.save(self.folder / ORACLE_FILE, between["oracle"])
 
     def groups(self, chosen: list[Experiment], keep_models: bool) -> list[Group]:
         """The cells of experiments in groups; what they see is embedded here, a backbone after the other."""
@@ -140,19 +146,20 @@ class Grid:
             series_counts=counts,
             seed=self.profile.seed,
         )
-        cases = save_cases(self.folder, split, dealt.cases, self.provenance)
+        if split != "studies":
+            self.origin.save(cases_path(self.folder, split), dealt.cases)
         codes, fold_of = dealt.labels.to_numpy(np.int8), dealt.folds.to_numpy()
         tasks = [
             task
             for entry in entries
             for task in fold_tasks(
                 entry,
-                described.digest,
+                fingerprint(described.digest, self.origin.facts),
                 codes,
                 fold_of,
                 self.folder,
                 seed=self.profile.seed,
-                facts={"weights": weights_label(entry, described), "cases": cases},
+                facts={"weights": weights_label(entry, described), **self.origin.facts},
                 keep_model=keep_models,
             )
         ]

@@ -2,42 +2,59 @@
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from kitlib.artefacts import (
     Provenance,
+    discard,
     facts_of,
-    fingerprint,
     is_complete,
     load_table,
-    save_table,
+    load_text,
+    save_text,
     write_text,
 )
 from kitlib.terms import CELL_NAMES
 from kitlib.training.experiment import Split
 from kitlib.training.fold import FoldTask
+from kitlib.training.origin import Origin
 
 FAILED_FILE, SKIPPED_FILE = "failed.txt", "skipped.txt"
 ORACLE_FILE = "oracle.parquet"
 DIED = "it was begun and not ended: its process was stopped, or ran out of memory"
 
 
-def save_cases(folder: Path, split: Split, cases: pd.DataFrame, provenance: Provenance) -> str:
-    """Save the rows of a split, as `case_table` makes them; returns their digest."""
-    digest = fingerprint(cases.index.tolist(), cases.to_numpy().tolist())
-    path = cases_path(folder, split)
-    if not (is_complete(path) and facts_of(path).get("digest") == digest):
-        save_table(path, cases, provenance, digest=digest)
-    return digest
+@dataclass(frozen=True)
+class RunNote:
+    """What a grid's folder says of the runs that filled it."""
+
+    origin: Origin
+    commands: list[str]
+    unreadable: int
+    """Studies without a series that could be read."""
+
+    @classmethod
+    def of(cls, folder: Path) -> "RunNote":
+        """The note of the last run; ArtefactError where there was none."""
+        facts = facts_of(path := cases_path(folder, "studies"))
+        return cls(Origin.of(path), facts.get("commands", []), facts.get("unreadable", 0))
 
 
-def load_cases(folder: Path, split: Split) -> tuple[pd.DataFrame, pd.DataFrame, str]:
-    """Labels (25 codes), the columns fold, study and shared, and the digest that `save_cases` gave."""
-    path = cases_path(folder, split)
-    table = load_table(path)
-    return table[list(CELL_NAMES)], table.drop(columns=list(CELL_NAMES)), facts_of(path)["digest"]
+def begin_run(folder: Path, cases: pd.DataFrame, origin: Origin, *, command: str, unreadable: int) -> None:
+    """Save the rows of whole studies with the note of the run; runs of one origin add up."""
+    path = cases_path(folder, "studies")
+    goes_on = is_complete(path) and not origin.objection(path)
+    commands = [*(RunNote.of(folder).commands if goes_on else []), command]
+    origin.save(path, cases, commands=list(dict.fromkeys(commands)), unreadable=unreadable)
+
+
+def load_cases(folder: Path, split: Split) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Labels (25 codes) of a split's rows, and the columns fold, study and shared."""
+    table = load_table(cases_path(folder, split))
+    return table[list(CELL_NAMES)], table.drop(columns=list(CELL_NAMES))
 
 
 def cases_path(folder: Path, split: Split) -> Path:
@@ -48,24 +65,29 @@ def cases_path(folder: Path, split: Split) -> Path:
 @contextlib.contextmanager
 def contained(task: FoldTask) -> Iterator[None]:
     """Turn a fold's failure, or its process's death, into a note in its folder; nothing else ends by it."""
-    note = task.folder / FAILED_FILE
-    write_text(note, DIED)
+    note_failure(task, DIED)
     try:
         yield
     except Exception as error:
-        write_text(note, f"{type(error).__name__}: {error}")
+        note_failure(task, f"{type(error).__name__}: {error}")
     else:
         forget_failure(task.folder)
 
 
+def note_failure(task: FoldTask, reason: str) -> None:
+    """Say in a fold's folder why it has no predictions, with the facts that these would have."""
+    save_text(task.folder / FAILED_FILE, reason, Provenance(seed=task.seed), **task.facts)
+
+
 def failure(task_folder: Path) -> str:
     """Why a fold has no predictions: the note in its folder, "" where there is none."""
-    return _text(task_folder / FAILED_FILE)
+    path = task_folder / FAILED_FILE
+    return load_text(path) if is_complete(path) else ""
 
 
 def forget_failure(task_folder: Path) -> None:
     """Take the note away, so that the fold is run again."""
-    (task_folder / FAILED_FILE).unlink(missing_ok=True)
+    discard(task_folder / FAILED_FILE)
 
 
 def note_skipped(folder: Path, reason: str) -> None:
@@ -78,11 +100,7 @@ def note_skipped(folder: Path, reason: str) -> None:
 
 def skipped(folder: Path) -> str:
     """Why an experiment was not run, "" where nothing says so."""
-    return _text(folder / SKIPPED_FILE)
-
-
-def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return (folder / SKIPPED_FILE).read_text(encoding="utf-8")
     except FileNotFoundError:
         return ""

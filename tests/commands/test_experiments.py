@@ -1,11 +1,13 @@
 import dataclasses
+import shlex
+import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from kitlib.artefacts import Provenance
 from kitlib.cli import main
+from kitlib.run.profiles import profile_named
 from kitlib.terms import CELL_NAMES
 from kitlib.training import experiments
 from kitlib.training.crossval import fold_tasks
@@ -13,8 +15,9 @@ from kitlib.training.experiment import Claim
 from kitlib.training.experiments import Experiment
 from kitlib.training.fold import Sides, run_fold
 from kitlib.training.folds import make_folds
-from kitlib.training.outcomes import ORACLE_FILE, contained, note_skipped, save_cases
-from kitlib.training.splits import deal
+from kitlib.training.origin import Origin
+from kitlib.training.outcomes import ORACLE_FILE, begin_run, cases_path, contained, note_skipped
+from kitlib.training.splits import case_table, deal
 from tests.models.builders import make_features, make_labels
 
 CODES = make_labels(12)
@@ -29,25 +32,47 @@ BAD = Experiment("bad", "trial", "prior", description="fails")
 GONE = Experiment("gone", "trial", "prior", description="has no weights")
 LATER = Experiment("later", "trial", "prior")
 ENTRIES = (GOOD, LEAKING, FILLED, BAD, GONE, LATER)
+HERE = Origin("these", profile_named("bench").results())
+ELSEWHERE = dataclasses.replace(HERE, data="others")
+OTHERWISE = dataclasses.replace(HERE, settings={**HERE.settings, "longest_px": 1})
 
 
-@pytest.fixture(scope="module")
-def work(tmp_path_factory):
-    """What a grid of six experiments leaves when one fails, one is skipped and one has not been run."""
-    work = tmp_path_factory.mktemp("work")
-    folder, made = work / "experiments", Provenance()
-    for entry in (GOOD, LEAKING, FILLED, BAD):
+def begin(folder, origin, command="the run"):
+    cases = case_table(LABELS, FOLDS, LABELS.index.to_series())
+    begin_run(folder, cases, origin, command=command, unreadable=0)
+
+
+def run(folder, origin, entries):
+    """What a grid does with experiments, one of which fails."""
+    begin(folder, origin)
+    for entry in entries:
         dealt = deal(entry.split, FEATURES, LABELS, FOLDS, series_counts=FOLDS * 0 + 3, seed=0)
-        facts = {"weights": "resnet50: random", "cases": save_cases(folder, entry.split, dealt.cases, made)}
+        if entry.leaks:
+            origin.save(cases_path(folder, entry.split), dealt.cases)
+        facts = {"weights": "resnet50: random", **origin.facts}
         codes, fold_of = dealt.labels.to_numpy(np.int8), dealt.folds.to_numpy()
         for task in fold_tasks(entry, "", codes, fold_of, folder, seed=0, facts=facts, keep_model=False):
             with contained(task):
                 if entry is BAD:
                     raise ValueError("out of luck")
                 run_fold(task, Sides.of(dealt.features, codes, fold_of == task.fold, entry))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """What a grid of six experiments leaves when one fails, one is skipped and one has not been run."""
+    work = tmp_path_factory.mktemp("work")
+    folder = work / "experiments"
+    run(folder, HERE, (GOOD, LEAKING, FILLED, BAD))
     note_skipped(folder / "gone", "no weights for it")
     assert not (folder / ORACLE_FILE).exists()
     return work
+
+
+@pytest.fixture
+def work(finished, tmp_path):
+    """A copy of it, to be changed."""
+    return shutil.copytree(finished, tmp_path / "work")
 
 
 @pytest.fixture(autouse=True)
@@ -55,12 +80,20 @@ def registry(monkeypatch):
     monkeypatch.setattr(experiments, "EXPERIMENTS", {entry.name: entry for entry in ENTRIES})
 
 
-@pytest.fixture
-def table(work, tmp_path, capsys):
-    arguments = ["--family", "trial", "--profile", "bench", "--work", str(work), "--out", str(tmp_path)]
+def tabulate(work, out):
+    """The command `table`; its rows by experiment."""
+    arguments = ["--family", "trial", "--profile", "bench", "--work", str(work), "--out", str(out)]
     assert main(["experiments", "table", *arguments]) == 0
-    assert capsys.readouterr().out == f"3 of 6 experiments, 1 failed: table in {tmp_path}\n"
-    return tmp_path
+    return pd.read_csv(out / "results.csv", keep_default_na=False, na_values="").set_index("experiment")
+
+
+@pytest.fixture(scope="module")
+def table(finished, tmp_path_factory):
+    out = tmp_path_factory.mktemp("table")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(experiments, "EXPERIMENTS", {entry.name: entry for entry in ENTRIES})
+        tabulate(finished, out)
+    return out
 
 
 def test_the_list_names_all_and_marks_what_leaks(capsys):
@@ -88,7 +121,7 @@ def test_numbers_of_every_experiment_stand_in_the_csv(table):
     assert (good["rows"], good["shared"], leaking["rows"]) == (12, 0, 36)
     assert leaking["shared"] > 0.5
     assert np.isnan(leaking["low"])
-    assert results.loc["bad", "reason"] == "fold 0: ValueError: out of luck"
+    assert results.loc["bad", "reason"] == "fold0: ValueError: out of luck"
 
 
 def test_the_prior_differs_from_itself_by_nothing(table):
@@ -111,22 +144,51 @@ def test_people_see_what_leaks_apart_and_what_is_missing(table, name):
     assert "http" not in text.replace("http-equiv", "")
 
 
-def test_results_on_other_studies_are_not_shown(work, tmp_path):
-    path = work / "experiments" / "cases" / "studies.parquet"
-    kept = {one: one.read_bytes() for one in (path, path.with_name(path.name + ".json"))}
-    cases = LABELS.assign(fold=FOLDS[::-1].to_numpy(), study=LABELS.index, shared=False)
-    save_cases(work / "experiments", "studies", cases, Provenance())
-    try:
-        arguments = ["--family", "trial", "--profile", "bench", "--work", str(work), "--out", str(tmp_path)]
-        assert main(["experiments", "table", *arguments]) == 0
-        results = pd.read_csv(tmp_path / "results.csv").set_index("experiment")
-        assert results.loc["good", ["state", "reason"]].tolist() == [
-            "not run",
-            "its folds are of other studies or settings",
-        ]
-    finally:
-        for one, content in kept.items():
-            one.write_bytes(content)
+def test_the_last_line_says_how_many_are_done(work, tmp_path, capsys):
+    tabulate(work, tmp_path)
+    assert capsys.readouterr().out == f"3 of 6 experiments, 1 failed: table in {tmp_path}\n"
+
+
+def test_what_was_made_on_other_data_is_not_shown(work, tmp_path):
+    """Cells, failures and the cases of leaking splits that are left of other data, with its oracle."""
+    folder = work / "experiments"
+    HERE.save(folder / ORACLE_FILE, pd.DataFrame({"of": ["other data"]}))
+    run(folder, ELSEWHERE, [FILLED])
+    results = tabulate(work, tmp_path)
+    assert results.loc["pseudo_mean", "state"] == "done"
+    for name in ("good", "good_leaking_series", "bad"):
+        assert results.loc[name, ["state", "reason"]].tolist() == ["not run", "made on other data"]
+    assert pd.isna(results.loc["later", "reason"])
+    assert "oracle" not in pd.read_csv(tmp_path / "marks.csv")["experiment"].tolist()
+    assert "| good | not run | made on other data |" in (tmp_path / "table.md").read_text()
+
+
+def test_what_was_made_with_other_settings_is_not_shown(work, tmp_path):
+    run(work / "experiments", OTHERWISE, [GOOD])
+    begin(work / "experiments", HERE)
+    results = tabulate(work, tmp_path)
+    assert results.loc["good", ["state", "reason"]].tolist() == ["not run", "made with other settings"]
+    assert results.loc["pseudo_mean", "state"] == "done"
+
+
+def test_a_table_of_a_profile_that_was_not_run_last_is_refused(work, capsys):
+    begin(work / "experiments", OTHERWISE)
+    arguments = ["--family", "trial", "--profile", "bench", "--work", str(work)]
+    assert main(["experiments", "table", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert "the last run here was not with the settings of 'bench'" in error
+    assert f"Run `python -m kitlib experiments run {' '.join(arguments)}`." in error
+
+
+def test_the_table_names_the_commands_that_made_it(work, tmp_path):
+    begin(work / "experiments", HERE, "a run of some")
+    tabulate(work, tmp_path)
+    made = (tmp_path / "table.md").read_text()
+    command = f"python -m kitlib experiments table --family trial --profile bench --work {work}"
+    assert f"Made by `the run`, `a run of some`, `{command}`." in made
+    begin(work / "experiments", ELSEWHERE, "a run on others")
+    assert "done" not in tabulate(work, tmp_path)["state"].tolist()
+    assert "Made by `a run on others`, `python" in (tmp_path / "table.md").read_text()
 
 
 @pytest.mark.parametrize(
@@ -151,8 +213,11 @@ def test_the_last_line_of_a_run_counts_what_failed(monkeypatch, capsys, tmp_path
     from kitlib.run import grid
 
     outcome = grid.Outcome(tmp_path, 7, {"bad": "ValueError: x"}, {"gone": "no weights"})
-    monkeypatch.setattr(grid, "run_grid", lambda *_, **__: outcome)
-    assert main(["experiments", "run", "--family", "trial"]) == 0
+    asked = {}
+    monkeypatch.setattr(grid, "run_grid", lambda *_, **options: asked.update(options) or outcome)
+    options = ["--family", "trial", "--profile", "demo", "--data", "a folder", "--only", "bad", "gone"]
+    assert main(["experiments", "run", *options]) == 0
+    assert asked["command"] == f"python -m kitlib experiments run {shlex.join(options)}"
     lines = capsys.readouterr().out.splitlines()
     assert lines[:2] == ["skipped gone: no weights", "failed bad: ValueError: x"]
     assert lines[-1] == f"7 fits are done in {tmp_path}; 1 experiments failed, 1 were skipped"

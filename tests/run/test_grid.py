@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from kitlib.artefacts import Provenance, facts_of, is_complete, load_table, save_table
+from kitlib.artefacts import facts_of, load_table
 from kitlib.embed.backbone import load_backbone
 from kitlib.embed.weights import find_weights
 from kitlib.errors import RootError, UsageError, WeightsError
@@ -17,7 +17,8 @@ from kitlib.run.profiles import profile_named
 from kitlib.training import experiments
 from kitlib.training.experiments import Experiment
 from kitlib.training.fold import run_fold
-from kitlib.training.outcomes import DIED, contained, failure, skipped
+from kitlib.training.origin import Origin
+from kitlib.training.outcomes import DIED, RunNote, contained, failure, skipped
 from tests.run.finished import LONGEST_PX, make_data
 
 PROFILE = dataclasses.replace(
@@ -214,11 +215,24 @@ def test_studies_that_could_not_be_read_are_counted(run, data, tmp_path, monkeyp
     assert studies.unreadable == 1
 
 
-def test_an_oracle_of_other_data_does_not_stay(run):
-    oracle = run("plain").folder / "oracle.parquet"
-    save_table(oracle, pd.DataFrame({"severe": [1.0]}), Provenance())
+def test_cells_made_with_other_settings_are_fitted_again(run, fitted, data, tmp_path):
+    """Or the table, which shows none of other settings, would wait for them for ever."""
     run("plain")
-    assert not is_complete(oracle)
+    other = dataclasses.replace(PROFILE, phantom_test_studies=1)
+    for _ in range(2):
+        run_grid(other, "trial", data_dir=str(data.root), work_dir=str(tmp_path), only=["plain"])
+    assert len(fitted) == 4
+
+
+def test_all_that_a_run_leaves_knows_its_data_and_settings(run, monkeypatch):
+    folder = run("plain", "plain_leaking").folder
+    origin = RunNote.of(folder).origin
+    assert origin.settings == PROFILE.results()
+    for name in ("cases/series", "plain/fold0/oof", "plain_leaking/fold1/oof"):
+        assert Origin.of(folder / f"{name}.parquet") == origin
+    monkeypatch.setattr(TrainingStudies, "images", "others")
+    run("plain")
+    assert RunNote.of(folder).origin.objection(folder / "cases" / "series.parquet") == "made on other data"
 
 
 def test_weights_that_a_model_starts_from_stand_in_its_row(monkeypatch):
