@@ -18,7 +18,7 @@ from kitlib.ensemble.scores import prior_out_of_fold, thirds
 from kitlib.terms import CELLS
 from kitlib.training.crossval import fold_folder
 from kitlib.training.experiment import Experiment, Split
-from kitlib.training.fold import OOF_FILE, RECONSTRUCTION_FILE, removed_file
+from kitlib.training.fold import OOF_FILE, RECONSTRUCTION_FILE, damage, removed_file, result_files
 from kitlib.training.missing import NOTHING
 from kitlib.training.origin import Origin
 from kitlib.training.outcomes import (
@@ -101,12 +101,13 @@ def removal_results(
     origin, cases = RunNote.of(folder).origin, Cases.load(folder, "studies")
     for entry in (one for one in entries if one.removals and not one.leaks):
         own = folder / entry.name
-        if _state(own, origin, cases)[0] == "done":
+        if _state(own, entry, origin, cases)[0] == "done":
             files = {NOTHING: OOF_FILE, **{removal: removed_file(removal) for removal in entry.removals}}
             predictions[entry.name] = {
                 removal: _joined(cases.cells(own), file) for removal, file in files.items()
             }
-            reconstructions[entry.name] = _joined(cases.cells(own), RECONSTRUCTION_FILE)
+            if RECONSTRUCTION_FILE in result_files(entry):
+                reconstructions[entry.name] = _joined(cases.cells(own), RECONSTRUCTION_FILE)
     return predictions, reconstructions
 
 
@@ -133,7 +134,7 @@ def _joined(cells: Iterable[Path], file: str = OOF_FILE) -> pd.DataFrame:
     return pd.concat([load_table(cell / file) for cell in cells])
 
 
-def _state(own: Path, origin: Origin, cases: Cases | None) -> tuple[str, str]:
+def _state(own: Path, entry: Experiment, origin: Origin, cases: Cases | None) -> tuple[str, str]:
     """How an experiment went, and why there are no numbers where it is not done."""
     if reason := skipped(own):
         return "skipped", reason
@@ -144,17 +145,18 @@ def _state(own: Path, origin: Origin, cases: Cases | None) -> tuple[str, str]:
         return "not run", next(filter(None, objections), "")
     if reasons := [f"{cell.name}: {failure(cell)}" for cell in cells if failure(cell)]:
         return "failed", reasons[0]
-    if not all(_belongs(cell / OOF_FILE, origin) for cell in cells):
-        return "not run", "not all of its folds are done"
+    for cell in cells:
+        if reason := damage(cell, entry) or origin.objection(cell / OOF_FILE):
+            return "not ended", f"{cell.name}: {reason}"
     if len({facts_of(cell / OOF_FILE)["made_from"] for cell in cells}) > 1:
-        return "not run", "its folds were made with different parameters"
+        return "not ended", "its folds were made with different parameters"
     return "done", ""
 
 
 def _outcome(folder: Path, entry: Experiment, origin: Origin, cases: Cases | None) -> dict[str, Any]:
     """The state of an experiment and, where it is done, all that was measured."""
     own = folder / entry.name
-    state, reason = _state(own, origin, cases)
+    state, reason = _state(own, entry, origin, cases)
     if cases is None or state != "done":
         return {"state": state, "reason": reason}
     cells = cases.cells(own)

@@ -25,6 +25,10 @@ HONEST, LEAKING, MISSING, ABSENT = (
 )
 column2claim = {"accuracy": "claimed_accuracy", "macro_f1": "claimed_f1", "macro_auc": "claimed_auc"}
 NBSP, WIDTH_REM = "\u00a0", 98
+ABSENCES = {
+    "not run": "have not been run",
+    "not ended": "have not ended: a run is under way, or was stopped and goes on where it is started again",
+}
 BLIND = ("prior", "random")
 """Models that look at no image, whatever backbone stands beside them."""
 LEAD = (
@@ -123,8 +127,10 @@ def footnotes(results: pd.DataFrame) -> list[str]:
     """What a reader should know of single rows: notes of the models, and experiments not run."""
     notes = results.get("notes", pd.Series("", index=results.index)).fillna("")
     lines = [f"{name}: {note}." for name, note in zip(results["experiment"], notes) if note]
-    not_run = int((results["state"] == "not run").sum())
-    return [*lines, f"{not_run} of {len(results)} experiments have not been run."] if not_run else lines
+    for state, text in ABSENCES.items():
+        if count := int((results["state"] == state).sum()):
+            lines.append(f"{count} of {len(results)} experiments {text}.")
+    return lines
 
 
 def markdown_page(page: Page, tables: Mapping[str, pd.DataFrame]) -> str:

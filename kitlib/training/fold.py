@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kitlib.artefacts import Provenance, facts_of, is_complete, save_table
+from kitlib.artefacts import Provenance, checked, discard, facts_of, is_complete, save_table
 from kitlib.competition.submission import to_rows
 from kitlib.embed.features import Features
+from kitlib.errors import ArtefactError
 from kitlib.machine import peak_memory_mb, reset_peak_memory
 from kitlib.models.base import MODEL_FILE, Model
 from kitlib.training.experiment import Experiment
@@ -35,10 +36,12 @@ class FoldTask:
 
     @property
     def is_done(self) -> bool:
-        """Whether its predictions are there, made from the same, and its model where that is to be kept."""
+        """Whether all its results are whole and made from the same, and its model is there if it is to be."""
         path = self.folder / OOF_FILE
-        is_there = is_complete(path) and (not self.keep_model or is_complete(self.folder / MODEL_FILE))
-        return is_there and facts_of(path).get("made_from") == self.made_from
+        if not is_complete(path) or facts_of(path).get("made_from") != self.made_from:
+            return False
+        has_model = not self.keep_model or is_complete(self.folder / MODEL_FILE)
+        return has_model and not damage(self.folder, self.experiment)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +66,26 @@ def removed_file(removal: str) -> str:
     return f"oof_{removal}.parquet"
 
 
+def result_files(experiment: Experiment) -> list[str]:
+    """The tables that a fold of an experiment leaves."""
+    removed = [removed_file(removal) for removal in experiment.removals]
+    fills = bool(removed) and hasattr(experiment.build(), "reconstruction")
+    return [OOF_FILE, CURVE_FILE, *removed, *([RECONSTRUCTION_FILE] if fills else [])]
+
+
+def damage(folder: Path, experiment: Experiment) -> str:
+    """What ails a fold's results: the first that is missing, cut short or altered, "" where all are whole."""
+    for name in result_files(experiment):
+        try:
+            checked(folder / name)
+        except ArtefactError as error:
+            return f"{name}: {error.what}"
+    return ""
+
+
 def run_fold(task: FoldTask, sides: Sides) -> None:
     """Fit, save the model if it is to be kept, its curve, and last what it says of the studies held out."""
+    discard(task.folder / OOF_FILE)  # or, after a kill, older predictions would vouch for newer files
     provenance = Provenance(dict(task.experiment.parameters), {"made_from": task.made_from}, task.seed)
     measurable = reset_peak_memory()
     started_s = time.perf_counter()

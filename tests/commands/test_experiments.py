@@ -171,6 +171,21 @@ def test_what_was_made_with_other_settings_is_not_shown(work, tmp_path):
     assert results.loc["pseudo_mean", "state"] == "done"
 
 
+@pytest.mark.parametrize("file", ["oof.parquet", "oof_random_50.parquet", "reconstruction.parquet"])
+@pytest.mark.parametrize("harm", ["cut", "missing", "altered"])
+def test_a_damaged_file_costs_its_own_experiment_alone(work, tmp_path, file, harm):
+    path = work / "experiments" / "pseudo_mean" / "fold1" / file
+    content = path.read_bytes()
+    path.write_bytes({"cut": content[:9], "missing": b"", "altered": content[::-1]}[harm])
+    if harm == "missing":
+        path.unlink()
+    results = tabulate(work, tmp_path)
+    assert results.loc["pseudo_mean", "state"] == "not ended"
+    assert results.loc["pseudo_mean", "reason"].startswith(f"fold1: {file}: the file ")
+    assert results.loc["good", "state"] == "done"
+    assert "1 of 6 experiments have not ended" in (tmp_path / "table.md").read_text()
+
+
 def test_a_table_of_a_profile_that_was_not_run_last_is_refused(work, capsys):
     begin(work / "experiments", OTHERWISE)
     arguments = ["--family", "trial", "--profile", "bench", "--work", str(work)]
