@@ -1,5 +1,6 @@
 """The results of a grid as one table: what was measured, beside the marks and what the seeds published."""
 
+import contextlib
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,12 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kitlib.artefacts import facts_of, is_complete, load_table
+from kitlib.artefacts import facts_of, load_table
 from kitlib.competition.measures import per_cell
 from kitlib.competition.metric import score
 from kitlib.competition.submission import to_rows
 from kitlib.ensemble.compare import difference_interval, score_interval
 from kitlib.ensemble.scores import prior_out_of_fold, thirds
+from kitlib.errors import ArtefactError
 from kitlib.terms import CELLS
 from kitlib.training.crossval import fold_folder
 from kitlib.training.experiment import Experiment, Split
@@ -22,8 +24,8 @@ from kitlib.training.fold import OOF_FILE, RECONSTRUCTION_FILE, damage, removed_
 from kitlib.training.missing import NOTHING
 from kitlib.training.origin import Origin
 from kitlib.training.outcomes import (
-    FAILED_FILE,
     ORACLE_FILE,
+    UNFINISHED_FILE,
     RunNote,
     cases_path,
     failure,
@@ -126,7 +128,16 @@ def _said(entry: Experiment) -> dict[str, Any]:
 
 def _belongs(path: Path, origin: Origin) -> bool:
     """Whether an artefact is there and of this origin."""
-    return is_complete(path) and not origin.objection(path)
+    return _objections([path], origin) == [""]
+
+
+def _objections(paths: Iterable[Path], origin: Origin) -> list[str]:
+    """What an origin objects to each of the artefacts that are there."""
+    found = []
+    for path in paths:
+        with contextlib.suppress(ArtefactError):  # a run that goes on may take it away at any time
+            found.append(origin.objection(path))
+    return found
 
 
 def _joined(cells: Iterable[Path], file: str = OOF_FILE) -> pd.DataFrame:
@@ -139,8 +150,7 @@ def _state(own: Path, entry: Experiment, origin: Origin, cases: Cases | None) ->
     if reason := skipped(own):
         return "skipped", reason
     cells = cases.cells(own) if cases else sorted(own.glob("fold*"))
-    left = [cell / file for cell in cells for file in (OOF_FILE, FAILED_FILE) if is_complete(cell / file)]
-    objections = [origin.objection(path) for path in left]
+    objections = _objections((cell / file for cell in cells for file in (OOF_FILE, UNFINISHED_FILE)), origin)
     if cases is None or all(objections):
         return "not run", next(filter(None, objections), "")
     if reasons := [f"{cell.name}: {failure(cell)}" for cell in cells if failure(cell)]:

@@ -3,23 +3,20 @@
 import contextlib
 import threading
 import warnings
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import joblib
 import numpy as np
+from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm.auto import tqdm
 
 from kitlib.training.fold import FoldTask, Sides, run_fold
-from kitlib.training.outcomes import DIED, contained, failure, forget_failure
+from kitlib.training.outcomes import DIED, contained, failure, forget, is_begun, note
 from kitlib.training.splits import Dealt
 
 POLL_S = 0.5
-TRIES = 2
-"""A process that dies takes those beside it along: cells that were under way are tried once more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,9 +41,8 @@ class Group:
 def run_groups(groups: list[Group], workers: int) -> None:
     """Run the cells that are not done, under one bar over all; those that failed before are tried again."""
     tasks = [task for group in groups for task in group.tasks]
-    deaths: Counter[Path] = Counter()
     for task in tasks:
-        forget_failure(task.folder)
+        forget(task.folder)
     with watched(tasks):
         while todo := [group for group in groups if group.todo]:
             runs = (joblib.delayed(run_group)(group.todo, group.sides()) for group in todo)
@@ -56,13 +52,21 @@ def run_groups(groups: list[Group], workers: int) -> None:
                     warnings.filterwarnings("ignore", message="A worker stopped while some jobs")
                     joblib.Parallel(n_jobs=min(workers, len(todo)))(runs)
             except TerminatedWorkerError:
-                died = [one.folder for one in tasks if failure(one.folder) == DIED]
-                if all(deaths[folder] >= TRIES for folder in died):
+                # One process died and took those beside it along: which cell it was shows one at a time.
+                suspects = [(one, task) for one in todo for task in one.todo if is_begun(task.folder)]
+                if not suspects:
                     raise  # before any cell began: there is nothing to try without
-                deaths.update(died)
-                for folder in died:
-                    if deaths[folder] < TRIES:
-                        forget_failure(folder)
+                for group, task in suspects:
+                    run_alone(task, group.sides())
+
+
+def run_alone(task: FoldTask, sides: Sides) -> None:
+    """Run a cell with no other beside it, in a process of its own; if that dies too, the cell is noted."""
+    with ProcessPoolExecutor(max_workers=1) as process:
+        try:
+            process.submit(run_group, [task], sides).result()
+        except TerminatedWorkerError:
+            note(task, DIED)
 
 
 def run_group(tasks: list[FoldTask], sides: Sides) -> None:
@@ -83,7 +87,7 @@ def watched(tasks: list[FoldTask]) -> Iterator[None]:
 
     def look() -> None:
         for task in list(open_tasks):
-            if failure(task.folder) not in ("", DIED) or task.is_done:
+            if failure(task.folder) or task.is_done:
                 open_tasks.remove(task)
                 bar.update()
 

@@ -37,11 +37,12 @@ class FoldTask:
     @property
     def is_done(self) -> bool:
         """Whether all its results are whole and made from the same, and its model is there if it is to be."""
-        path = self.folder / OOF_FILE
-        if not is_complete(path) or facts_of(path).get("made_from") != self.made_from:
+        try:
+            made_from = facts_of(self.folder / OOF_FILE).get("made_from")
+        except ArtefactError:
             return False
         has_model = not self.keep_model or is_complete(self.folder / MODEL_FILE)
-        return has_model and not damage(self.folder, self.experiment)
+        return made_from == self.made_from and has_model and not damage(self.folder, self.experiment)
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,14 +17,16 @@ from kitlib.artefacts import (
     save_text,
     write_text,
 )
+from kitlib.errors import ArtefactError
 from kitlib.terms import CELL_NAMES
 from kitlib.training.experiment import Split
 from kitlib.training.fold import FoldTask
 from kitlib.training.origin import Origin
 
-FAILED_FILE, SKIPPED_FILE = "failed.txt", "skipped.txt"
+UNFINISHED_FILE, SKIPPED_FILE = "unfinished.txt", "skipped.txt"
 ORACLE_FILE = "oracle.parquet"
-DIED = "it was begun and not ended: its process was stopped, or ran out of memory"
+BEGUN = "begun"
+DIED = "its process was killed twice, the second time with no other beside it: it may want too much memory"
 
 
 @dataclass(frozen=True)
@@ -64,30 +66,37 @@ def cases_path(folder: Path, split: Split) -> Path:
 
 @contextlib.contextmanager
 def contained(task: FoldTask) -> Iterator[None]:
-    """Turn a fold's failure, or its process's death, into a note in its folder; nothing else ends by it."""
-    note_failure(task, DIED)
+    """Turn a fold's failure into a note in its folder: nothing else ends by it.
+
+    A process that dies inside leaves the note that the fold was begun.
+    """
+    note(task, BEGUN)
     try:
         yield
     except Exception as error:
-        note_failure(task, f"{type(error).__name__}: {error}")
+        note(task, f"{type(error).__name__}: {error}")
     else:
-        forget_failure(task.folder)
+        forget(task.folder)
 
 
-def note_failure(task: FoldTask, reason: str) -> None:
+def note(task: FoldTask, text: str) -> None:
     """Say in a fold's folder why it has no predictions, with the facts that these would have."""
-    save_text(task.folder / FAILED_FILE, reason, Provenance(seed=task.seed), **task.facts)
+    save_text(task.folder / UNFINISHED_FILE, text, Provenance(seed=task.seed), **task.facts)
+
+
+def is_begun(task_folder: Path) -> bool:
+    """Whether a fold is under way, or was when its process ended."""
+    return _noted(task_folder) == BEGUN
 
 
 def failure(task_folder: Path) -> str:
-    """Why a fold has no predictions: the note in its folder, "" where there is none."""
-    path = task_folder / FAILED_FILE
-    return load_text(path) if is_complete(path) else ""
+    """Why a fold failed, "" where it did not."""
+    return "" if is_begun(task_folder) else _noted(task_folder)
 
 
-def forget_failure(task_folder: Path) -> None:
-    """Take the note away, so that the fold is run again."""
-    discard(task_folder / FAILED_FILE)
+def forget(task_folder: Path) -> None:
+    """Take the note of a fold away, so that it is run again."""
+    discard(task_folder / UNFINISHED_FILE)
 
 
 def note_skipped(folder: Path, reason: str) -> None:
@@ -103,4 +112,11 @@ def skipped(folder: Path) -> str:
     try:
         return (folder / SKIPPED_FILE).read_text(encoding="utf-8")
     except FileNotFoundError:
+        return ""
+
+
+def _noted(task_folder: Path) -> str:
+    try:
+        return load_text(task_folder / UNFINISHED_FILE)
+    except (ArtefactError, FileNotFoundError):  # none, or taken away or written anew while it is read
         return ""

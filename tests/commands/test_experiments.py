@@ -13,7 +13,7 @@ from kitlib.training import experiments
 from kitlib.training.crossval import fold_tasks
 from kitlib.training.experiment import Claim
 from kitlib.training.experiments import Experiment
-from kitlib.training.fold import Sides, run_fold
+from kitlib.training.fold import FoldTask, Sides, run_fold
 from kitlib.training.folds import make_folds
 from kitlib.training.origin import Origin
 from kitlib.training.outcomes import ORACLE_FILE, begin_run, cases_path, contained, note_skipped
@@ -184,6 +184,14 @@ def test_a_damaged_file_costs_its_own_experiment_alone(work, tmp_path, file, har
     assert results.loc["pseudo_mean", "reason"].startswith(f"fold1: {file}: the file ")
     assert results.loc["good", "state"] == "done"
     assert "1 of 6 experiments have not ended" in (tmp_path / "table.md").read_text()
+
+
+def test_a_cell_that_is_under_way_has_not_failed(work, tmp_path):
+    folder = work / "experiments" / "later" / "fold0"
+    with contained(FoldTask(LATER, 0, folder, "", 0, HERE.facts)):
+        results = tabulate(work, tmp_path)
+    assert results.loc["later", "state"] == "not ended"
+    assert "have not ended: a run is under way" in (tmp_path / "table.md").read_text()
 
 
 def test_a_table_of_a_profile_that_was_not_run_last_is_refused(work, capsys):

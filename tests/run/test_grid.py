@@ -2,7 +2,6 @@ import dataclasses
 
 import pandas as pd
 import pytest
-from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from kitlib.artefacts import facts_of, load_table
 from kitlib.embed.backbone import load_backbone
@@ -18,7 +17,7 @@ from kitlib.training import experiments
 from kitlib.training.experiments import Experiment
 from kitlib.training.fold import run_fold
 from kitlib.training.origin import Origin
-from kitlib.training.outcomes import DIED, RunNote, contained, failure, skipped
+from kitlib.training.outcomes import RunNote, failure, is_begun, skipped
 from tests.run.finished import LONGEST_PX, make_data
 
 PROFILE = dataclasses.replace(
@@ -137,47 +136,15 @@ def test_results_know_their_weights_their_cost_and_their_studies(run):
     assert isinstance(load_table(folder / "fold0" / "oof.parquet"), pd.DataFrame)
 
 
-def test_a_process_that_dies_is_noted_after_a_second_try_and_the_others_go_on(run, monkeypatch):
-    tries = []
-
-    def deadly(*_):
-        tries.append(1)
-        raise TerminatedWorkerError("killed")
-
-    def contained_but_for_death(task):
-        """As `contained`, which a killed process never leaves."""
-        return Deadly(contained(task))
-
-    monkeypatch.setattr(SVCModel, "_fit", deadly)
-    monkeypatch.setattr(cells, "contained", contained_but_for_death)
-    outcome = run("bad", "plain")
-    assert outcome.failed == {"bad": DIED}
-    assert outcome.cells == 2
-    assert len(tries) == 2 * cells.TRIES
-
-
-class Deadly:
-    """A context manager that a TerminatedWorkerError passes without leaving anything behind but the note."""
-
-    def __init__(self, inner):
-        self.inner = inner
-
-    def __enter__(self):
-        return self.inner.__enter__()
-
-    def __exit__(self, kind, error, trace):
-        if kind is TerminatedWorkerError:
-            return False
-        return self.inner.__exit__(kind, error, trace)
-
-
-def test_an_interrupt_ends_the_grid(run, monkeypatch):
+def test_an_interrupt_ends_the_grid_and_is_no_failure(run, monkeypatch, tmp_path):
     def interrupt(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(PriorModel, "_fit", interrupt)
     with pytest.raises(KeyboardInterrupt):
         run("plain")
+    cell = tmp_path / "experiments" / "plain" / "fold0"
+    assert (is_begun(cell), failure(cell)) == (True, "")
 
 
 def test_unknown_names_are_refused_before_anything_is_read(run):
