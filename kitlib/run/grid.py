@@ -18,6 +18,7 @@ from kitlib.run.cells import Group, run_groups
 from kitlib.run.chosen import grid_experiments
 from kitlib.run.data import resolve_competition, resolve_work
 from kitlib.run.features import Described, TrainingStudies
+from kitlib.run.lock import sole_run
 from kitlib.run.profiles import Profile
 from kitlib.training.crossval import fold_tasks
 from kitlib.training.experiment import Experiment
@@ -60,19 +61,20 @@ def run_grid(
 
     A cell that fails becomes a note in its folder; an experiment whose weights or optional library are
     missing is skipped with its reason. `command` is what the table will say of how it was made. UsageError
-    on unknown names, RootError where no data is.
+    on unknown names, RootError where no data is, StepError while another run is in the folder.
     """
     chosen = grid_experiments(profile, family, only)
     work = resolve_work(profile, work_dir)
-    competition = resolve_competition(profile, data_dir, work)
-    if not competition.has_images("train"):
-        raise RootError(
-            "there are no training images", where=competition.root, hint="Experiments read images."
-        )
-    studies = TrainingStudies.prepared(competition, profile, work)
-    grid = Grid(profile, work / FOLDER, competition, studies, command)
-    groups = grid.groups(chosen, keep_models)
-    run_groups(groups, workers or profile.workers)
+    with sole_run(work / FOLDER):
+        competition = resolve_competition(profile, data_dir, work)
+        if not competition.has_images("train"):
+            raise RootError(
+                "there are no training images", where=competition.root, hint="Experiments read images."
+            )
+        studies = TrainingStudies.prepared(competition, profile, work)
+        grid = Grid(profile, work / FOLDER, competition, studies, command)
+        groups = grid.groups(chosen, keep_models)
+        run_groups(groups, workers or profile.workers)
     tasks = [task for group in groups for task in group.tasks]
     failed = {task.experiment.name: failure(task.folder) for task in tasks if failure(task.folder)}
     done = sum(task.is_done for task in tasks)

@@ -6,12 +6,13 @@ import pytest
 from kitlib.artefacts import facts_of, load_table
 from kitlib.embed.backbone import load_backbone
 from kitlib.embed.weights import find_weights
-from kitlib.errors import RootError, UsageError, WeightsError
+from kitlib.errors import RootError, StepError, UsageError, WeightsError
 from kitlib.models.prior import PriorModel
 from kitlib.models.svc import SVCModel
 from kitlib.run import cells, grid
 from kitlib.run.features import Described, TrainingStudies
 from kitlib.run.grid import learns_first, run_grid, weights_label
+from kitlib.run.lock import sole_run
 from kitlib.run.profiles import profile_named
 from kitlib.training import experiments
 from kitlib.training.experiments import Experiment
@@ -145,6 +146,12 @@ def test_an_interrupt_ends_the_grid_and_is_no_failure(run, monkeypatch, tmp_path
         run("plain")
     cell = tmp_path / "experiments" / "plain" / "fold0"
     assert (is_begun(cell), failure(cell)) == (True, "")
+
+
+def test_two_runs_in_one_folder_are_refused(run, fitted, tmp_path):
+    with sole_run(tmp_path / "experiments"), pytest.raises(StepError, match="another run"):
+        run("plain")
+    assert fitted == []
 
 
 def test_unknown_names_are_refused_before_anything_is_read(run):
