@@ -47,11 +47,12 @@ lint: setup
 lab: setup
 	$(VENV)/bin/jupyter lab notebooks
 
+# A grid in which some fits failed has a table too, which says so.
 bench: setup
 	$(VENV)/bin/python -m kitlib bench
 	$(VENV)/bin/python -m kitlib run --profile bench
-	$(VENV)/bin/python -m kitlib experiments run --family seeds --profile bench
-	$(VENV)/bin/python -m kitlib experiments table --family seeds --profile bench
+	$(VENV)/bin/python -m kitlib experiments run --family seeds --profile bench; ended=$$?; \
+	$(VENV)/bin/python -m kitlib experiments table --family seeds --profile bench && exit $$ended
 
 clean:
 	rm -rf work submissions/*.csv build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache

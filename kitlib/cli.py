@@ -24,10 +24,13 @@ ADDED = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command: exit code 0, 2 with one line for an error, 130 when interrupted."""
+    """Run one command: exit code 0, 2 with one line for an error, 130 when interrupted.
+
+    A command that ends but not as it should returns a code of its own, which is 1.
+    """
     arguments = build_parser().parse_args(argv)
     try:
-        arguments.call(arguments)
+        return arguments.call(arguments) or 0
     except KitError as error:
         print(error, file=sys.stderr)
         return REFUSED
@@ -38,7 +41,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from here", file=sys.stderr)
         return INTERRUPTED
-    return 0
 
 
 def build_parser() -> argparse.ArgumentParser:

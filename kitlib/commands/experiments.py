@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from kitlib.errors import StepError, UsageError
 
 TITLE = "Every system of the seeds beside what it claimed"
+SOME_FAILED = 1
+"""The exit code of a run that went to its end although some fits failed."""
 
 if TYPE_CHECKING:
     from kitlib.commands.parsing import Commands
@@ -50,7 +52,7 @@ def _list(arguments: argparse.Namespace) -> None:
     print(f"{len(entries)} experiments, {sum(entry.demo for entry in entries)} of them in the demo subset")
 
 
-def _run(arguments: argparse.Namespace) -> None:
+def _run(arguments: argparse.Namespace) -> int:
     from kitlib.run.grid import run_grid
     from kitlib.run.profiles import profile_named
 
@@ -75,6 +77,7 @@ def _run(arguments: argparse.Namespace) -> None:
         f"{outcome.cells} fits are done in {outcome.folder}; {len(outcome.failed)} experiments failed, "
         f"{len(outcome.skipped)} were skipped"
     )
+    return SOME_FAILED if outcome.failed else 0
 
 
 def _table(arguments: argparse.Namespace) -> None:

@@ -239,8 +239,16 @@ def test_the_last_line_of_a_run_counts_what_failed(monkeypatch, capsys, tmp_path
     asked = {}
     monkeypatch.setattr(grid, "run_grid", lambda *_, **options: asked.update(options) or outcome)
     options = ["--family", "trial", "--profile", "demo", "--data", "a folder", "--only", "bad", "gone"]
-    assert main(["experiments", "run", *options]) == 0
+    assert main(["experiments", "run", *options]) == 1
     assert asked["command"] == f"python -m kitlib experiments run {shlex.join(options)}"
     lines = capsys.readouterr().out.splitlines()
     assert lines[:2] == ["skipped gone: no weights", "failed bad: ValueError: x"]
     assert lines[-1] == f"7 fits are done in {tmp_path}; 1 experiments failed, 1 were skipped"
+
+
+def test_a_run_in_which_nothing_failed_ends_well(monkeypatch, tmp_path):
+    from kitlib.run import grid
+
+    outcome = grid.Outcome(tmp_path, 7, {}, {"gone": "no weights"})
+    monkeypatch.setattr(grid, "run_grid", lambda *_, **__: outcome)
+    assert main(["experiments", "run", "--family", "trial"]) == 0
