@@ -14,6 +14,7 @@ SOME_FAILED = 1
 
 if TYPE_CHECKING:
     from kitlib.commands.parsing import Commands
+    from kitlib.training.outcomes import RunNote
 
 
 def add_experiments(commands: "Commands") -> None:
@@ -115,7 +116,7 @@ def _table(arguments: argparse.Namespace) -> None:
         page.MISSING: (missing_curve(tables[page.MISSING], prior), "Sequences removed at random."),
     }
     out = arguments.out or folder
-    made = _made(int(marks["rows"].iloc[0]), [*note.commands, _command("table", arguments)])
+    made = _made(int(marks["rows"].iloc[0]), note, _command("table", arguments))
     about = page.Page(TITLE, made, page.footnotes(results))
     page.write_tables(out, tables, numbers, about, pictures)
     done, failed = ((results["state"] == state).sum() for state in ("done", "failed"))
@@ -131,6 +132,8 @@ def _command(verb: str, arguments: argparse.Namespace) -> str:
     return shlex.join(words)
 
 
-def _made(studies: int, commands: list[str]) -> str:
+def _made(studies: int, note: "RunNote", tabulated: str) -> str:
     """When, on how many studies and by which commands the table was made."""
-    return f"{studies} studies, {datetime.date.today()}. Made by {', '.join(f'`{one}`' for one in commands)}."
+    unread = f" ({note.unreadable} without a series that could be read)" if note.unreadable else ""
+    commands = ", ".join(f"`{one}`" for one in [*note.commands, tabulated])
+    return f"{studies} studies{unread}, {datetime.date.today()}. Made by {commands}."

@@ -37,9 +37,9 @@ ELSEWHERE = dataclasses.replace(HERE, data="others")
 OTHERWISE = dataclasses.replace(HERE, settings={**HERE.settings, "longest_px": 1})
 
 
-def begin(folder, origin, command="the run"):
+def begin(folder, origin, command="the run", unreadable=0):
     cases = case_table(LABELS, FOLDS, LABELS.index.to_series())
-    begin_run(folder, cases, origin, command=command, unreadable=0)
+    begin_run(folder, cases, origin, command=command, unreadable=unreadable)
 
 
 def run(folder, origin, entries):
@@ -201,6 +201,15 @@ def test_a_table_of_a_profile_that_was_not_run_last_is_refused(work, capsys):
     error = capsys.readouterr().err
     assert "the last run here was not with the settings of 'bench'" in error
     assert f"Run `python -m kitlib experiments run {' '.join(arguments)}`." in error
+
+
+def test_the_table_says_how_many_studies_could_not_be_read(work, tmp_path):
+    tabulate(work, tmp_path)
+    assert "12 studies, " in (tmp_path / "table.md").read_text()
+    begin(work / "experiments", HERE, unreadable=2)
+    tabulate(work, tmp_path)
+    for name in ("table.md", "table.html"):
+        assert "12 studies (2 without a series that could be read), " in (tmp_path / name).read_text()
 
 
 def test_the_table_names_the_commands_that_made_it(work, tmp_path):

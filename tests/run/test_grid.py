@@ -187,6 +187,8 @@ def test_studies_that_could_not_be_read_are_counted(run, data, tmp_path, monkeyp
     first = studies.labels.index[0]
     monkeypatch.setattr(studies.volumes, "stacks", lambda study_id, _: [] if study_id == first else [1])
     assert studies.unreadable == 1
+    monkeypatch.setattr(TrainingStudies, "unreadable", 3)
+    assert RunNote.of(run("plain").folder).unreadable == 3
 
 
 def test_cells_made_with_other_settings_are_fitted_again(run, fitted, data, tmp_path):
