@@ -14,6 +14,8 @@ KitError
 └── StepError           step        a notebook that did not run to its end
 """
 
+import difflib
+from collections.abc import Iterable
 from typing import Any
 
 
@@ -40,6 +42,16 @@ class UsageError(KitError):
     """A parameter, option or name that the kit does not know."""
 
     code = "usage"
+
+
+def known_name(name: str, known: Iterable[str], what: str, *, where: object = "") -> None:
+    """Raise UsageError, with the nearest known name, unless `name` is one of `known`."""
+    known = list(known)
+    if name in known:
+        return
+    near = difflib.get_close_matches(str(name), known, n=1)
+    hint = f"Did you mean {near[0]!r}?" if near else f"Known are: {', '.join(known)}."
+    raise UsageError(f"unknown {what} {name!r}", where=where, hint=hint)
 
 
 class DataError(KitError):

@@ -26,7 +26,9 @@ def add_experiments(commands: "Commands") -> None:
     listing.set_defaults(call=_list)
     running = verbs.add_parser("run", help="fit what is not fitted yet, on phantoms or a competition folder")
     running.add_argument("--data", default="", help="competition folder (default: Kaggle's, else phantoms)")
-    running.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these experiments alone")
+    running.add_argument(
+        "--only", nargs="+", action="extend", default=[], metavar="NAME", help="these experiments alone"
+    )
     running.add_argument("--workers", type=int, help="processes (default: one a core)")
     running.add_argument("--keep-models", action="store_true", help="save the fitted models too")
     running.set_defaults(call=_run)
@@ -40,11 +42,8 @@ def add_experiments(commands: "Commands") -> None:
 
 
 def _list(arguments: argparse.Namespace) -> None:
-    from kitlib.run.profiles import known_name
     from kitlib.training.experiments import experiments
 
-    if arguments.family is not None:
-        known_name(arguments.family, {entry.family for entry in experiments()}, "family")
     entries = experiments(arguments.family)
     width = max(len(entry.name) for entry in entries)
     for entry in entries:

@@ -16,7 +16,7 @@ from kitlib.embed.backbone import build_network, known_backbone
 from kitlib.embed.course import Course, Examples, Learner
 from kitlib.embed.names import pixels_px, reads_volumes
 from kitlib.embed.slice_course import SliceCourse
-from kitlib.embed.view import VIEWS, known_option
+from kitlib.embed.view import VIEWS
 from kitlib.embed.volume_course import VolumeCourse
 from kitlib.embed.weights import (
     WeightsSource,
@@ -27,7 +27,7 @@ from kitlib.embed.weights import (
     load_strictly,
     look_for_weights,
 )
-from kitlib.errors import UsageError
+from kitlib.errors import UsageError, known_name
 from kitlib.machine import cores, torch_threads
 from kitlib.phantom.archive import STUDY_IDS
 from kitlib.phantom.study import draw_study
@@ -207,7 +207,7 @@ def _refuse_useless(out: Path, backbone: str, view: str, counts: Mapping[str, in
     for name, count in counts.items():
         if count < LEAST[name]:
             raise UsageError(f"{name} is {count}", hint=f"The least to learn with is {LEAST[name]}.")
-    known_option(view, VIEWS)
+    known_name(view, VIEWS, "view")
     if Path(out).suffix != ".safetensors" or pixels_px(backbone):
         raise UsageError(
             f"{backbone} cannot be trained into {Path(out).name}",

@@ -1,11 +1,9 @@
 """What a backbone sees of a slice: the whole of it or its middle, resized to a square."""
 
-from collections.abc import Iterable
-
 import cv2
 import numpy as np
 
-from kitlib.errors import UsageError
+from kitlib.errors import known_name
 from kitlib.mri.geometry import Plane
 from kitlib.mri.stack import Stack
 from kitlib.prepare.grey import GREY_OPTIONS
@@ -21,16 +19,10 @@ def stack_images(stack: Stack, px: int, *, view: str = "whole", grey: str = "gre
 
     UsageError where `view` is none of VIEWS or `grey` none of GREY_OPTIONS.
     """
-    share = VIEWS[known_option(view, VIEWS)].get(stack.plane, 1.0)
-    scaled = GREY_OPTIONS[known_option(grey, GREY_OPTIONS)]
-    return square(scaled(np.asarray(stack.pixels)), px, share)
-
-
-def known_option(name: str, options: Iterable[str]) -> str:
-    """The name itself; UsageError if it is none of the options."""
-    if name not in (known := list(options)):
-        raise UsageError(f"unknown option {name!r}", hint=f"There are {', '.join(known)}.")
-    return name
+    known_name(view, VIEWS, "view")
+    known_name(grey, GREY_OPTIONS, "grey")
+    pixels = GREY_OPTIONS[grey](np.asarray(stack.pixels))
+    return square(pixels, px, VIEWS[view].get(stack.plane, 1.0))
 
 
 def square(slices: np.ndarray, px: int, share: float = 1.0) -> np.ndarray:

@@ -5,7 +5,6 @@ underscored methods and is registered under its name; the checks here and the co
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import ClassVar, Self
@@ -17,7 +16,7 @@ from kitlib.artefacts import Provenance, load_json, save_json
 from kitlib.competition.priors import Prior
 from kitlib.embed.features import Features
 from kitlib.embed.weights import WeightsSource
-from kitlib.errors import ModelError, UsageError
+from kitlib.errors import ModelError
 from kitlib.terms import CELL_NAMES, CELLS, EMPTY, SEVERITIES
 
 MODEL_FILE = "model.json"
@@ -127,12 +126,6 @@ def embedding_width(features: Features, expected: int | None = None) -> int:
             hint="Use one backbone, the one that the model was fitted with.",
         )
     return expected or (widths.pop() if widths else 1)
-
-
-def check_choice(place: str, value: str, choices: Iterable[str]) -> None:
-    """UsageError if a parameter's value is none of its choices."""
-    if value not in (known := list(choices)):
-        raise UsageError(f"unknown value {value!r}", where=place, hint=f"Known: {', '.join(known)}.")
 
 
 def _refuse_nan(features: Features, model: str) -> None:

@@ -11,10 +11,11 @@ import pandas as pd
 from kitlib.artefacts import Provenance, load_json, load_text, save_json, save_text
 from kitlib.competition.metric import group2cells
 from kitlib.embed.features import Features
+from kitlib.errors import known_name
 from kitlib.models.base import CURVE_COLUMNS, Model
 from kitlib.models.cell_table import CellTable
 from kitlib.models.inner import inner_splits
-from kitlib.models.sampling import Sampler, check_sampling
+from kitlib.models.sampling import SAMPLERS, Sampler
 from kitlib.models.softmax import softmax
 from kitlib.terms import EMPTY, SEVERITIES, SEVERITY_WEIGHTS
 
@@ -39,7 +40,7 @@ class LightGBMModel(Model):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_sampling(self.sampling)
+        known_name(self.sampling, SAMPLERS, "sampling")
         self.boosters: dict[str, lightgbm.Booster] = {}
 
     def _fit(self, features: Features, labels: np.ndarray, seed: int) -> None:

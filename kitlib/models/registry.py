@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from kitlib.artefacts import load_json
-from kitlib.errors import ModelError, UsageError
+from kitlib.errors import ModelError, UsageError, known_name
 from kitlib.models.base import MODEL_FILE, Model
 from kitlib.models.boosting import LightGBMModel
 from kitlib.models.cell_attention.model import CellAttentionModel
@@ -35,16 +35,10 @@ MODELS: dict[str, type[Model]] = {
 
 def build_model(name: str, **parameters: Any) -> Model:
     """An unfitted model; UsageError when the name or a parameter is unknown, or a value of the wrong type."""
-    if name not in MODELS:
-        raise UsageError(f"unknown model {name!r}", hint=f"Known: {', '.join(MODELS)}.")
+    known_name(name, MODELS, "model")
     defaults = {field.name: field.default for field in dataclasses.fields(MODELS[name])}
     for parameter, value in parameters.items():
-        if parameter not in defaults:
-            raise UsageError(
-                f"unknown parameter {parameter!r}",
-                where=f"model {name}",
-                hint=f"Known: {', '.join(defaults) or 'none'}.",
-            )
+        known_name(parameter, defaults, "parameter", where=f"model {name}")
         _check_type(f"{name}.{parameter}", value, defaults[parameter])
     return MODELS[name](**parameters)
 

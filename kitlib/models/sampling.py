@@ -8,7 +8,7 @@ from imblearn.over_sampling import SMOTE, SVMSMOTE
 from imblearn.under_sampling import RandomUnderSampler
 from sklearn.base import BaseEstimator
 
-from kitlib.errors import UsageError
+from kitlib.errors import known_name
 
 NEIGHBOURS = 5
 UNDERSAMPLED_SHARE = 0.33
@@ -36,12 +36,6 @@ SAMPLERS: dict[str, tuple[str, ...]] = {
 """The steps of each way of sampling."""
 
 
-def check_sampling(name: str) -> None:
-    """UsageError on an unknown name."""
-    if name not in SAMPLERS:
-        raise UsageError(f"unknown sampling {name!r}", hint=f"Known: {', '.join(SAMPLERS)}.")
-
-
 class Sampler(BaseEstimator):
     """A step of an imbalanced-learn pipeline, which samples where the pipeline is fitted and nowhere else.
 
@@ -53,7 +47,7 @@ class Sampler(BaseEstimator):
 
     def fit_resample(self, rows: np.ndarray, severities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Rows (n, columns) and severities (n,) of a training set after sampling; sets `note_`."""
-        check_sampling(self.name)
+        known_name(self.name, SAMPLERS, "sampling")
         self.note_ = ""
         several = np.bincount(severities)[severities] > 1
         if not SAMPLERS[self.name] or len(np.unique(severities[several])) < 2:

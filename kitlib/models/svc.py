@@ -9,11 +9,12 @@ import numpy as np
 from kitlib.artefacts import Provenance, load_json, save_json
 from kitlib.competition.metric import group2cells
 from kitlib.embed.features import Features
+from kitlib.errors import known_name
 from kitlib.models.base import Model
 from kitlib.models.cell_table import CellTable
 from kitlib.models.inner import inner_splits
 from kitlib.models.machines import THRESHOLDS, Calibration, Machine, load_machines, save_machines
-from kitlib.models.sampling import Sampler, check_sampling
+from kitlib.models.sampling import SAMPLERS, Sampler
 from kitlib.terms import EMPTY, SEVERITY_WEIGHTS
 
 CALIBRATION_FILE = "calibration.json"
@@ -34,7 +35,7 @@ class SVCModel(Model):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_sampling(self.sampling)
+        known_name(self.sampling, SAMPLERS, "sampling")
         self.machines: dict[str, list[Machine]] = {}
 
     def _fit(self, features: Features, labels: np.ndarray, seed: int) -> None:

@@ -3,9 +3,9 @@
 import dataclasses
 from collections.abc import Collection
 
-from kitlib.errors import UsageError
+from kitlib.errors import UsageError, known_name
 from kitlib.models.registry import MODELS
-from kitlib.run.profiles import Profile, known_name
+from kitlib.run.profiles import Profile
 from kitlib.training.experiments import Experiment, experiments
 
 SUBSETS = ("demo", "smoke")

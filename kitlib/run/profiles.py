@@ -1,15 +1,14 @@
 """Profiles: how much data, which backbone and how long, for a test, a newcomer or the competition."""
 
 import dataclasses
-import difflib
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from kitlib.embed.names import WEIGHTS
-from kitlib.errors import UsageError
+from kitlib.errors import UsageError, known_name
 from kitlib.machine import cores
 
 HOUR_S = 3600.0
@@ -97,16 +96,6 @@ def profile_named(name: str) -> Profile:
     """The profile of that name; UsageError on an unknown one."""
     known_name(name, PROFILES, "profile")
     return PROFILES[name]
-
-
-def known_name(name: str, known: Iterable[str], what: str) -> None:
-    """Raise UsageError, with the nearest known name, unless `name` is one of `known`."""
-    known = list(known)
-    if name in known:
-        return
-    near = difflib.get_close_matches(str(name), known, n=1)
-    hint = f"Did you mean {near[0]!r}?" if near else f"Known are: {', '.join(known)}."
-    raise UsageError(f"unknown {what} {name!r}", hint=hint)
 
 
 def _coerced(name: str, kind: Any, value: Any) -> Any:

@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 
 from kitlib.artefacts import Provenance
 from kitlib.competition.root import Competition
-from kitlib.errors import StepError, UsageError
+from kitlib.errors import StepError, UsageError, known_name
 from kitlib.machine import calm_threads
 from kitlib.run.data import (
     attached_results,
@@ -26,7 +26,7 @@ from kitlib.run.data import (
     resolve_submission,
     resolve_work,
 )
-from kitlib.run.profiles import Profile, known_name, profile_named
+from kitlib.run.profiles import Profile, profile_named
 from kitlib.run.steps import (
     STEPS,
     Step,

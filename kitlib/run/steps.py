@@ -10,8 +10,7 @@ from typing import Any
 
 import kitlib
 from kitlib.artefacts import fingerprint, fingerprint_of, is_complete, sha256, write_text
-from kitlib.errors import StepError
-from kitlib.run.profiles import known_name
+from kitlib.errors import StepError, known_name
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
-from kitlib.errors import UsageError
+from kitlib.errors import UsageError, known_name
 from kitlib.models.base import Model
 from kitlib.models.registry import build_model
 
@@ -55,10 +55,7 @@ class Experiment:
                 f"{self.name!r} cannot name a folder",
                 hint="Use a-z, 0-9 and _ . + -, a letter or digit first.",
             )
-        if self.split not in SPLITS:
-            raise UsageError(
-                f"unknown split {self.split!r}", where=self.name, hint=f"There are {', '.join(SPLITS)}."
-            )
+        known_name(self.split, SPLITS, "split", where=self.name)
         self.build()
 
     @property

@@ -1,6 +1,6 @@
 """The experiments by name: the kit's first four, and the systems of the seeds."""
 
-from kitlib.errors import UsageError
+from kitlib.errors import UsageError, known_name
 from kitlib.training.experiment import Claim, Experiment
 from kitlib.training.seeds import seed_experiments
 
@@ -21,16 +21,14 @@ def register(entry: Experiment) -> Experiment:
 
 def experiment(name: str) -> Experiment:
     """The experiment of that name; UsageError on an unknown one."""
-    if name not in EXPERIMENTS:
-        raise UsageError(f"unknown experiment {name!r}", hint=f"Known: {', '.join(EXPERIMENTS)}.")
+    known_name(name, EXPERIMENTS, "experiment")
     return EXPERIMENTS[name]
 
 
 def experiments(family: str | None = None) -> list[Experiment]:
-    """The experiments of a family, or all of them, in the order of their registration."""
-    families = list(dict.fromkeys(entry.family for entry in EXPERIMENTS.values()))
-    if family is not None and family not in families:
-        raise UsageError(f"unknown family {family!r}", hint=f"Known: {', '.join(families)}.")
+    """The experiments of a family, or all of them, in the order of registration; UsageError on no family."""
+    if family is not None:
+        known_name(family, {entry.family: entry for entry in EXPERIMENTS.values()}, "family")
     return [entry for entry in EXPERIMENTS.values() if family in (None, entry.family)]
 
 

@@ -15,7 +15,7 @@ from itertools import chain, combinations
 import numpy as np
 
 from kitlib.embed.features import Features, Tokens
-from kitlib.errors import UsageError
+from kitlib.errors import known_name
 from kitlib.prepare.tabular import sequence2prefix
 from kitlib.terms import SEQUENCES
 
@@ -43,8 +43,7 @@ def remove(features: Features, removal: str, seed: int) -> tuple[Features, np.nd
 
     UsageError on an unknown removal.
     """
-    if removal not in REMOVALS:
-        raise UsageError(f"unknown removal {removal!r}", hint=f"Known: {', '.join(REMOVALS)}.")
+    known_name(removal, REMOVALS, "removal")
     present = np.array([[len(one) > 0 for one in features.tokens[name]] for name in SEQUENCES], bool).T
     removed = np.zeros_like(present)
     for row, study_id in enumerate(features.study_ids):

@@ -259,5 +259,7 @@ def test_a_run_in_which_nothing_failed_ends_well(monkeypatch, tmp_path):
     from kitlib.run import grid
 
     outcome = grid.Outcome(tmp_path, 7, {}, {"gone": "no weights"})
-    monkeypatch.setattr(grid, "run_grid", lambda *_, **__: outcome)
-    assert main(["experiments", "run", "--family", "trial"]) == 0
+    asked = {}
+    monkeypatch.setattr(grid, "run_grid", lambda *_, **options: asked.update(options) or outcome)
+    assert main(["experiments", "run", "--family", "trial", "--only", "good", "--only", "bad", "gone"]) == 0
+    assert asked["only"] == ["good", "bad", "gone"]

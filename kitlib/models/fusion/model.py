@@ -16,7 +16,7 @@ from typing import ClassVar
 
 import torch
 
-from kitlib.models.base import check_choice
+from kitlib.errors import known_name
 from kitlib.models.fusion.network import (
     Answer,
     CascadeAnswer,
@@ -51,8 +51,8 @@ class FusionModel(SliceAttentionModel):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_choice(f"{self.name}.architecture", self.architecture, ("1.1", "1.2", "2"))
-        check_choice(f"{self.name}.head", self.head, HEADS)
+        known_name(self.architecture, ("1.1", "1.2", "2"), f"{self.name}.architecture")
+        known_name(self.head, HEADS, f"{self.name}.head")
 
     def _network(self, inputs: int, log_prior: torch.Tensor) -> FusedNetwork | JoinedNetwork:
         answer = HEADS[self.head](log_prior)

@@ -15,8 +15,9 @@ from torch import nn
 
 from kitlib.artefacts import Provenance, facts_of, load_tensors, save_tensors
 from kitlib.embed.features import Features
+from kitlib.errors import known_name
 from kitlib.machine import device
-from kitlib.models.base import CURVE_COLUMNS, Model, check_choice
+from kitlib.models.base import CURVE_COLUMNS, Model
 from kitlib.models.inner import inner_splits
 from kitlib.models.neural.batches import StudyTensors, TokenReduction, TokenScale, fit_reduction, reduction_of
 from kitlib.models.neural.loop import IDLE, Schedule, learned_nothing, predict_logits, train
@@ -46,7 +47,7 @@ class NetworkModel(Model):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_choice(f"{self.name}.loss", self.loss, LOSSES)
+        known_name(self.loss, LOSSES, f"{self.name}.loss")
         self.networks: list[nn.Module] = []
 
     @abstractmethod

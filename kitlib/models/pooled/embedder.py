@@ -18,8 +18,9 @@ import torch
 
 from kitlib.artefacts import Provenance, facts_of, fingerprint, load_tensors, save_tensors
 from kitlib.embed.features import Features
+from kitlib.errors import known_name
 from kitlib.machine import device
-from kitlib.models.base import CURVE_COLUMNS, check_choice
+from kitlib.models.base import CURVE_COLUMNS
 from kitlib.models.inner import inner_splits
 from kitlib.models.neural.batches import StudyTensors, TokenScale
 from kitlib.models.neural.loop import IDLE, Schedule, learned_nothing, train
@@ -52,7 +53,7 @@ def fit_embedder(
 
     Several classifiers on one fold share it. `pooling` is one of POOLINGS; `width` 0 keeps the backbone's.
     """
-    check_choice("pooling", pooling, POOLINGS)
+    known_name(pooling, POOLINGS, "pooling")
     key = fingerprint(features.digest(), labels.tolist(), prior.tolist(), pooling, width, epochs, seed)
     if key not in _embedders:
         embedder = StudyEmbedder(pooling=pooling, width=width)

@@ -9,7 +9,8 @@ import pandas as pd
 
 from kitlib.artefacts import Provenance
 from kitlib.embed.features import Features
-from kitlib.models.base import CURVE_COLUMNS, Model, check_choice
+from kitlib.errors import known_name
+from kitlib.models.base import CURVE_COLUMNS, Model
 from kitlib.models.cell_table import METADATA_FILE, StudyTable
 from kitlib.models.pooled.cell_networks import NetworkClassifiers
 from kitlib.models.pooled.classifiers import (
@@ -21,7 +22,7 @@ from kitlib.models.pooled.classifiers import (
 )
 from kitlib.models.pooled.embedder import StudyEmbedder, fit_embedder, stopping_split
 from kitlib.models.pooled.embedding_network import POOLINGS
-from kitlib.models.sampling import check_sampling
+from kitlib.models.sampling import SAMPLERS
 
 CLASSIFIERS: dict[str, type[CellClassifiers]] = {
     "svc": SVCClassifiers,
@@ -53,9 +54,9 @@ class PooledModel(Model):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_choice(f"{self.name}.pooling", self.pooling, POOLINGS)
-        check_choice(f"{self.name}.classifier", self.classifier, CLASSIFIERS)
-        check_sampling(self.sampling)
+        known_name(self.pooling, POOLINGS, f"{self.name}.pooling")
+        known_name(self.classifier, CLASSIFIERS, f"{self.name}.classifier")
+        known_name(self.sampling, SAMPLERS, "sampling")
 
     def _fit(self, features: Features, labels: np.ndarray, seed: int) -> None:
         self.embedder = fit_embedder(

@@ -15,7 +15,8 @@ import torch
 
 from kitlib.artefacts import Provenance
 from kitlib.embed.features import Features, Tokens
-from kitlib.models.base import Model, check_choice
+from kitlib.errors import known_name
+from kitlib.models.base import Model
 from kitlib.models.inner import inner_splits
 from kitlib.models.pooled.embedder import StudyEmbedder, fit_embedder
 from kitlib.models.pseudo.classifier import FilledClassifier
@@ -54,7 +55,7 @@ class PseudoModel(Model):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_choice(f"{self.name}.filler", self.filler, FILLERS)
+        known_name(self.filler, FILLERS, f"{self.name}.filler")
 
     def _filler(self) -> Filler:
         return build_filler(

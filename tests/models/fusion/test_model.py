@@ -94,5 +94,5 @@ def test_the_cnn_makes_one_vector_of_embeddings_of_any_width(width: int) -> None
 
 @pytest.mark.parametrize("parameters", [{"architecture": "3"}, {"head": "sigmoid"}, {"loss": "focal"}])
 def test_unknown_choices_are_refused(parameters: dict[str, str]) -> None:
-    with pytest.raises(UsageError, match="unknown value"):
+    with pytest.raises(UsageError, match="unknown fusion"):
         FusionModel(**parameters)  # type: ignore[arg-type]

@@ -43,5 +43,5 @@ def test_another_loss_is_trained() -> None:
         for loss in ("metric", "bce")
     ]
     assert not np.allclose(curves[0]["valid_loss"], curves[1]["valid_loss"])
-    with pytest.raises(UsageError, match="unknown value 'focal'"):
+    with pytest.raises(UsageError, match=r"unknown cell_attention\.loss 'focal'"):
         CellAttentionModel(loss="focal")
