@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from kitlib.machine import device
 from kitlib.models.neural import loop
 from kitlib.models.neural.batches import StudyTensors, TokenScale, View
 from kitlib.models.neural.loop import Schedule, learned_nothing, train
@@ -33,7 +34,7 @@ def schedule(**changes: float) -> Schedule:
 
 
 def trained(held_out: np.ndarray = HELD_OUT, labels: np.ndarray = LABELS, **changes: float) -> tuple:
-    network = Constant()
+    network = Constant().to(device())
     curve = train(network, TENSORS, labels, ROWS, held_out, schedule(**changes), seed=0)
     return network, curve
 

@@ -16,7 +16,7 @@ def test_without_components_all_dimensions_are_seen_centred_and_on_one_scale() -
     tensors = StudyTensors(FEATURES, TokenScale.fit(FEATURES, seed=0))
     assert not tensors.reduced  # nothing is converted before it is asked for
     for view in tensors.batch(np.arange(16)):
-        seen = view.vectors[view.present]
+        seen = view.vectors[view.present].cpu()
         assert seen.shape[1] == WIDTH
         torch.testing.assert_close(seen.mean(0), torch.zeros(WIDTH), atol=1e-4, rtol=0)
         torch.testing.assert_close(float(seen.square().mean()), 1.0, atol=1e-3, rtol=0)
@@ -25,7 +25,7 @@ def test_without_components_all_dimensions_are_seen_centred_and_on_one_scale() -
 def test_no_scale_leaves_tokens_as_they_are() -> None:
     views = StudyTensors(FEATURES, TokenScale.none(WIDTH)).batch([0])
     for view, name in zip(views, SEQUENCES):
-        np.testing.assert_array_equal(view.vectors[0].numpy(), FEATURES.tokens[name][0].vectors)
+        np.testing.assert_array_equal(view.vectors[0].cpu().numpy(), FEATURES.tokens[name][0].vectors)
 
 
 @pytest.mark.parametrize(("members", "inner_parts", "networks"), [(3, 0, 3), (1, 0, 1), (2, 5, 2), (1, 5, 1)])

@@ -8,6 +8,7 @@ from kitlib.embed.backbone import load_backbone
 from kitlib.embed.features import Features, Tokens
 from kitlib.embed.vit import SPINE_VIT
 from kitlib.errors import ModelError, WeightsError
+from kitlib.machine import device
 from kitlib.models.neural.batches import View
 from kitlib.models.places import X_MM
 from kitlib.models.vit.augment import distorted, mirrored, mirrored_cells, sampled
@@ -82,7 +83,7 @@ def test_it_starts_from_the_weights_that_come_with_the_kit() -> None:
     assert "phantoms" in model.notes[0]
     black = np.zeros((1, 128, 128), np.uint8)
     with torch.inference_mode():
-        patches = model.networks[0].transformer(torch.zeros(1, 128 * 128))
+        patches = model.networks[0].transformer(torch.zeros(1, 128 * 128, device=device()))
     assert patches.mean(1).numpy() == pytest.approx(transformer.embed(black), abs=0.1)
 
 
