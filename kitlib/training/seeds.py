@@ -8,9 +8,10 @@ the same experiment judged by a split that leaks (see `splits`).
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
+from kitlib.training.claims import CLAIMS, RANDOM_CLAIM, VIT_CLAIM
 from kitlib.training.experiment import Claim, Experiment, Split
 from kitlib.training.missing import REMOVALS
 from kitlib.training.splits import SLICE_PARTS, split2text
@@ -18,8 +19,6 @@ from kitlib.training.splits import SLICE_PARTS, split2text
 FAMILY = "seeds"
 RESNET, MEDICALNET, SHIPPED = "resnet50", "medicalnet_resnet152", "resnet10t"
 INPUT_PX = 224
-ON_RESNET: dict[str, Any] = {"grey": "equalised", "backbone": RESNET, "input_px": INPUT_PX}
-"""The embeddings of systems of which the seeds say no more."""
 PIXELS = "pixels_128"
 UNTIL_LEARNED: dict[str, Any] = {
     "inner_parts": 1,  # nothing is held out inside
@@ -41,7 +40,11 @@ backbone2text = {
     MEDICALNET: "MedicalNet ResNet152",
     SHIPPED: "the kit's ResNet10-T as it was trained",
 }
-backbone2px = {RESNET: INPUT_PX, MEDICALNET: INPUT_PX, SHIPPED: 0}
+backbone2seen: dict[str, dict[str, Any]] = {
+    RESNET: {"backbone": RESNET, "input_px": INPUT_PX},
+    MEDICALNET: {"backbone": MEDICALNET, "input_px": INPUT_PX},
+    SHIPPED: {"backbone": SHIPPED, "weights": "shipped"},
+}
 pooling2text = {"average": "mean of the slices", "attention": "trained attention over slices"}
 classifier2text = {
     "networks": "a network for each cell",
@@ -60,44 +63,21 @@ sampling2text = {
 
 EMBEDDERS = ((RESNET, "average"), (RESNET, "attention"), (MEDICALNET, "attention"))
 """MedicalNet stands in the table with attention only."""
-
-CLAIMS: Mapping[tuple[int, str, str], tuple[tuple[float, float, float], ...]] = {
-    # (width, grey, classifier): accuracy, F1 and AUC-ROC in per cent, for the three EMBEDDERS
-    (512, "equalised", "networks"): ((46.60, 37.80, 60.00), (27.50, 46.40, 62.80), (47.50, 33.10, 55.40)),
-    (512, "equalised", "networks_weighted"): (
-        (40.80, 47.50, 63.30),
-        (64.20, 36.50, 58.90),
-        (56.00, 32.90, 56.70),
-    ),
-    (512, "greyscale", "networks"): ((50.20, 34.40, 57.50), (27.80, 46.30, 61.90), (48.90, 31.90, 55.90)),
-    (512, "greyscale", "networks_weighted"): (
-        (27.40, 33.80, 58.00),
-        (61.00, 45.80, 61.50),
-        (46.90, 31.60, 57.50),
-    ),
-    (512, "equalised", "svc"): ((91.95, 61.90, 62.95), (88.30, 60.70, 57.64), (89.50, 54.75, 46.91)),
-    (512, "equalised", "lightgbm"): ((78.03, 45.59, 67.32), (81.31, 44.24, 71.42), (79.84, 43.07, 64.13)),
-    (512, "equalised", "xgboost"): ((64.48, 39.08, 62.60), (70.52, 42.16, 64.23), (62.51, 38.06, 61.03)),
-    (512, "equalised", "bagging"): ((53.94, 34.53, 60.29), (64.96, 39.23, 63.09), (50.53, 32.11, 58.10)),
-    (512, "greyscale", "svc"): ((92.21, 53.45, 61.25), (88.70, 61.92, 62.96), (88.53, 53.17, 49.79)),
-    (512, "greyscale", "lightgbm"): ((77.59, 45.78, 65.84), (81.41, 45.48, 69.60), (79.81, 44.40, 65.84)),
-    (512, "greyscale", "xgboost"): ((63.75, 40.52, 62.54), (70.90, 43.70, 62.89), (61.96, 38.01, 62.86)),
-    (512, "greyscale", "bagging"): ((52.86, 34.16, 60.97), (65.20, 39.93, 64.30), (49.81, 32.57, 59.15)),
-    (2048, "equalised", "svc"): ((88.02, 60.09, 53.37), (90.94, 64.20, 63.60), (88.30, 59.71, 51.60)),
-    (2048, "greyscale", "svc"): ((88.95, 63.10, 65.03), (91.04, 62.80, 62.71), (88.60, 59.95, 53.69)),
+DEMO = {
+    "prior_alone",
+    "random",
+    "r10t_average_512_greyscale_svc",
+    "r10t_attention_512_greyscale_networks_weighted",
+    "r10t_attention_512_greyscale_svc",
+    "r10t_attention_512_greyscale_svc_svm_smote",
+    "r10t_attention_512_greyscale_svc_leaking_series",
+    "r10t_attention_512_greyscale_lightgbm",
+    "r10t_fusion_1.2",
+    "pseudo_mean",
+    "pseudo_masked",
+    "vit",
 }
-RANDOM_CLAIM = Claim(0.0, 0.0, 0.0)
-"""The table says "≈ 0 %" for random predictions, which no three-way guess can reach."""
-VIT_CLAIM = Claim(0.9569)
-
-DEMO_TABLE = {
-    "r50_average_512_equalised_svc",
-    "r50_attention_512_equalised_networks_weighted",
-    "r50_attention_512_equalised_svc",
-    "r50_attention_512_equalised_lightgbm",
-}
-DEMO_SPLITS = ("series",)
-DEMO_FILLERS = ("mean", "masked")
+"""A few of each kind, on weights that come with the kit: others take minutes to train, to about chance."""
 filler2text = {
     "zeros": "zeros and a mask",
     "mean": "the mean",
@@ -112,38 +92,25 @@ filler2text = {
 
 def seed_experiments() -> list[Experiment]:
     """All experiments of the family, marks first, leaking twins last."""
-    honest = [*prior(), *random(), *all_pooled(), *fusion(), *pseudo(), *vit()]
-    return [*honest, *(twin for entry in honest for twin in leaking_twins(entry))]
+    honest = [*prior(), *random(), *all_pooled(), *fusion(RESNET), *fusion(SHIPPED), *pseudo(), *vit()]
+    family = [*honest, *(twin for entry in honest for twin in leaking_twins(entry))]
+    return [dataclasses.replace(entry, demo=entry.name in DEMO) for entry in family]
 
 
 def prior() -> Iterator[Experiment]:
     """What looks at no image."""
-    yield Experiment(
-        "prior_alone",
-        FAMILY,
-        "prior",
-        description="Weighted frequencies, no image",
-        demo=True,
-    )
+    yield Experiment("prior_alone", FAMILY, "prior", description="Weighted frequencies, no image")
 
 
 def random() -> Iterator[Experiment]:
     """What looks at nothing at all."""
-    yield Experiment(
-        "random",
-        FAMILY,
-        "random",
-        description="Random predictions",
-        claimed=RANDOM_CLAIM,
-        demo=True,
-    )
+    yield Experiment("random", FAMILY, "random", description="Random predictions", claimed=RANDOM_CLAIM)
 
 
 def all_pooled() -> Iterator[Experiment]:
-    """The first seed's table, then what it leaves out: other samplings, and random weights."""
+    """The first seed's table, then other samplings, random weights, and the same on the kit's backbone."""
     yield from table_rows()
-    yield from other_samplings()
-    yield from shipped_rows()
+    yield from other_samplings(RESNET, "equalised")
     base = pooled(RESNET, "attention", 512, "equalised", "svc")
     yield dataclasses.replace(
         base,
@@ -151,6 +118,8 @@ def all_pooled() -> Iterator[Experiment]:
         weights="random",
         description=f"{base.description}; the backbone's weights are random",
     )
+    yield from shipped_rows()
+    yield from other_samplings(SHIPPED, "greyscale")
 
 
 def table_rows() -> Iterator[Experiment]:
@@ -159,7 +128,7 @@ def table_rows() -> Iterator[Experiment]:
         for (backbone, pooling), per_cent in zip(EMBEDDERS, figures, strict=True):
             entry = pooled(backbone, pooling, width, grey, classifier)
             claim = Claim(*(round(one / 100, 6) for one in per_cent))
-            yield dataclasses.replace(entry, claimed=claim, demo=entry.name in DEMO_TABLE)
+            yield dataclasses.replace(entry, claimed=claim)
 
 
 def pooled(
@@ -181,16 +150,15 @@ def pooled(
         "pooled",
         parameters,
         grey=grey,
-        backbone=backbone,
-        input_px=backbone2px[backbone],
+        **backbone2seen[backbone],
         description=f"{backbone2text[backbone]}, {pooling2text[pooling]}, {width} wide, {grey} slices; "
         f"{classifier2text[kind]}, {'weighted loss, ' if weighted else ''}"
         f"{sampling2text[parameters['sampling']]}",
     )
 
 
-def other_samplings() -> Iterator[Experiment]:
-    """The samplings that the seed describes and does not list, on one of its embeddings.
+def other_samplings(backbone: str, grey: str) -> Iterator[Experiment]:
+    """The samplings that the seed describes and does not list, on one embedding.
 
     Nothing at all is done about imbalance in `svc_none`; in `svc_balanced` and all others an SVC is balanced.
     """
@@ -198,9 +166,9 @@ def other_samplings() -> Iterator[Experiment]:
         *(("svc", one) for one in ("none", "undersample", "smote", "svm_smote")),
         *(("lightgbm", one) for one in ("none", "svm_smote")),
     ):
-        entry = pooled(RESNET, "attention", 512, "equalised", classifier, sampling)
+        entry = pooled(backbone, "attention", 512, grey, classifier, sampling)
         if (classifier, sampling) != ("svc", "none"):
-            yield dataclasses.replace(entry, demo=(classifier, sampling) == ("svc", "svm_smote"))
+            yield entry
             continue
         yield dataclasses.replace(entry, name=entry.name.replace("_none", "_balanced"))
         plain = entry.description.replace("class-balanced SVC", "SVC")
@@ -208,14 +176,15 @@ def other_samplings() -> Iterator[Experiment]:
 
 
 def shipped_rows() -> Iterator[Experiment]:
-    """Three systems on the kit's own embeddings: the same ideas where the backbone has been trained well."""
-    for classifier in ("networks_weighted", "svc", "lightgbm"):
-        entry = pooled(SHIPPED, "attention", 512, "greyscale", classifier)
-        yield dataclasses.replace(entry, weights="shipped", demo=classifier == "svc")
+    """The table's systems on the kit's own embeddings: the same ideas where the backbone is trained well."""
+    yield pooled(SHIPPED, "average", 512, "greyscale", "svc")
+    for classifier in ("networks", "networks_weighted", "svc", "lightgbm", "xgboost", "bagging"):
+        yield pooled(SHIPPED, "attention", 512, "greyscale", classifier)
 
 
-def fusion() -> Iterator[Experiment]:
-    """The three architectures, and the cascade on the second."""
+def fusion(backbone: str) -> Iterator[Experiment]:
+    """The three architectures, and the cascade on the second; on ResNet50 under their plain names."""
+    prefix = "" if backbone == RESNET else f"{backbone2short[backbone]}_"
     for architecture, head, text in (
         ("1.1", "softmax", "attention for each sequence, a CNN fuses their means, one network"),
         ("1.2", "softmax", "attention pooling, a CNN fuses, several networks joined at the output"),
@@ -223,13 +192,13 @@ def fusion() -> Iterator[Experiment]:
         ("1.2", "cascade", "the same as 1.2, first degenerated or not, then how severe"),
     ):
         yield Experiment(
-            f"fusion_{architecture}" if head == "softmax" else "fusion_cascade",
+            f"{prefix}fusion_{architecture if head == 'softmax' else head}",
             FAMILY,
             "fusion",
             {"architecture": architecture, "head": head},
-            **ON_RESNET,
-            description=f"Fusion {architecture}: {text}",
-            demo=(architecture, head) == ("1.2", "softmax"),
+            grey="equalised" if backbone == RESNET else "greyscale",
+            **backbone2seen[backbone],
+            description=f"Fusion {architecture}: {text}; on {backbone2text[backbone]}",
         )
 
 
@@ -245,10 +214,8 @@ def pseudo() -> Iterator[Experiment]:
             "pseudo",
             {"filler": filler},
             grey="greyscale",
-            backbone=SHIPPED,
-            weights="shipped",
+            **backbone2seen[SHIPPED],
             description=f"Missing sequences filled by {text}",
-            demo=filler in DEMO_FILLERS,
             removals=REMOVALS,
         )
 
@@ -268,21 +235,19 @@ def vit() -> Iterator[Experiment]:
         backbone=PIXELS,
         description=text,
         claimed=VIT_CLAIM,
-        demo=True,
     )
     yield usual
     yield dataclasses.replace(
         usual.with_parameters(**UNTIL_LEARNED),
         name="vit_to_the_end",
         description=f"{text}; every epoch run, nothing held out, no augmentation",
-        demo=False,
     )
 
 
 def leaking_twins(entry: Experiment) -> Iterator[Experiment]:
     """The same experiment judged as its seed judged it: the rows with attention and SVC, and the ViT."""
-    kind = (entry.parameters.get("pooling"), entry.parameters.get("classifier"))
-    if kind == ("attention", "svc") and entry.claimed is not None:
+    kind = tuple(entry.parameters.get(name) for name in ("pooling", "classifier", "sampling"))
+    if kind == ("attention", "svc", SVC_SAMPLING) and entry.weights != "random":
         yield _twin(entry, "series")
     if entry.name == "vit_to_the_end":
         # As many steps: the rows are so many times as many.
@@ -297,5 +262,4 @@ def _twin(entry: Experiment, split: Split) -> Experiment:
         name=f"{entry.name}_leaking_{split}",
         split=split,
         description=f"{entry.description}; LEAKS: {split2text[split]}",
-        demo=entry.demo and split in DEMO_SPLITS,
     )

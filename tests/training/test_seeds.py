@@ -77,25 +77,33 @@ def test_names_are_unique_and_say_what_differs() -> None:
 
 def test_every_system_of_the_seeds_is_there_and_in_the_demo() -> None:
     counts = Counter(entry.model for entry in FAMILY if not entry.leaks)
-    assert counts == {"prior": 1, "random": 1, "pooled": 53, "fusion": 4, "pseudo": 8, "vit": 2}
-    assert {entry.model for entry in FAMILY if entry.demo} == set(counts)
-    assert any(entry.leaks for entry in FAMILY if entry.demo)
-    assert 12 <= sum(entry.demo for entry in FAMILY) <= 22
+    assert counts == {"prior": 1, "random": 1, "pooled": 64, "fusion": 8, "pseudo": 8, "vit": 2}
+    demo = [entry for entry in FAMILY if entry.demo]
+    assert {entry.name for entry in demo} == seeds.DEMO
+    assert {entry.model for entry in demo} == set(counts)
+    assert any(entry.leaks for entry in demo)
+
+
+def test_the_demo_trains_no_backbone_first() -> None:
+    assert {entry.backbone for entry in FAMILY if entry.demo} == {"", seeds.SHIPPED, seeds.PIXELS}
+    assert {entry.weights for entry in FAMILY if entry.backbone == seeds.SHIPPED} == {"shipped"}
 
 
 def test_nothing_is_done_about_imbalance_only_where_the_name_says_so() -> None:
     unbalanced = [entry for entry in FAMILY if not entry.parameters.get("balanced", True)]
-    assert [entry.name for entry in unbalanced] == ["r50_attention_512_equalised_svc_none"]
-    balanced = next(e for e in FAMILY if e.name == "r50_attention_512_equalised_svc_balanced")
-    assert balanced.with_parameters(balanced=False).parameters == unbalanced[0].parameters
-    assert "class-balanced SVC, no sampling" in balanced.description
-    assert "balanced" not in unbalanced[0].description
+    stems = ["r50_attention_512_equalised_svc", "r10t_attention_512_greyscale_svc"]
+    assert [entry.name for entry in unbalanced] == [f"{stem}_none" for stem in stems]
+    for plain, stem in zip(unbalanced, stems):
+        balanced = next(entry for entry in FAMILY if entry.name == f"{stem}_balanced")
+        assert balanced.with_parameters(balanced=False).parameters == plain.parameters
+        assert "class-balanced SVC, no sampling" in balanced.description
+        assert "balanced" not in plain.description
 
 
 def test_a_leaking_twin_is_its_experiment_under_another_split() -> None:
     name2entry = {entry.name: entry for entry in FAMILY}
     twins = [entry for entry in FAMILY if entry.leaks]
-    assert Counter(entry.split for entry in twins) == {"series": 8, "slices": 1, "training": 1}
+    assert Counter(entry.split for entry in twins) == {"series": 9, "slices": 1, "training": 1}
     for twin in twins:
         honest = name2entry[twin.name.removesuffix(f"_leaking_{twin.split}")]
         of_steps = {"epochs": honest.parameters["epochs"] // SLICE_PARTS} if twin.split == "slices" else {}
