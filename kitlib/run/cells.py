@@ -1,6 +1,7 @@
 """Cells of the grid, one experiment on one fold each: run in parallel processes, watched, failing alone."""
 
 import contextlib
+import os
 import threading
 import warnings
 from collections.abc import Iterator
@@ -70,8 +71,14 @@ def run_alone(task: FoldTask, sides: Sides) -> None:
 
 
 def run_group(tasks: list[FoldTask], sides: Sides) -> None:
-    """Run the cells of a group one after the other; what fails is noted and the rest go on."""
+    """Run the cells of a group one after the other; what fails is noted and the rest go on.
+
+    A worker whose run was killed ends with the cell that it is at: another run may want the others.
+    """
+    run = os.getppid()
     for task in tasks:
+        if os.getppid() != run:
+            return
         with contained(task):
             run_fold(task, sides)
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from kitlib.embed.features import Features
 from kitlib.models.prior import PriorModel
-from kitlib.run.cells import Group, run_groups
+from kitlib.run.cells import Group, run_group, run_groups
 from kitlib.terms import CELL_NAMES
 from kitlib.training.experiment import Experiment
 from kitlib.training.fold import FoldTask
@@ -95,3 +96,13 @@ def test_a_cell_that_kills_its_process_is_noted_and_costs_no_other(tmp_path: Pat
     assert {name: lines(tmp_path / name) for name in NAME2MODEL} == {"innocent": 2, "guilty": 2, "later": 1}
     assert failure(tmp_path / "of_guilty") == DIED
     assert [task.is_done for group in groups for task in group.tasks] == [True, False, True]
+
+
+def test_a_worker_whose_run_was_killed_begins_no_other_cell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = make_group(tmp_path, "later", "innocent")
+    parents = iter([100, 100, 1])
+    monkeypatch.setattr(os, "getppid", lambda: next(parents))
+    run_group(group.tasks, group.sides())
+    assert [task.is_done for task in group.tasks] == [True, False]
