@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -83,7 +84,7 @@ class TrainingStudies:
         metadata = study_metadata(labels.index, series, volumes.stacks)
         return cls(labels, series, metadata, volumes, resolve_cache(work) / STORE)
 
-    @property
+    @cached_property
     def images(self) -> str:
         """What all of their images are, and what is said of them, in sixteen digits."""
         keys = self.series[["study_id", "series_id"]].itertuples(index=False, name=None)

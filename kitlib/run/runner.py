@@ -24,7 +24,7 @@ from kitlib.run.steps import (
     library_code,
     manifest_path,
     notebook_code,
-    outputs_fingerprint,
+    read_fingerprints,
     read_manifest,
     write_manifest,
 )
@@ -94,7 +94,7 @@ class Runner:
 
     def _state(self, step: Step, notebook: Mapping[str, Any]) -> str:
         """Everything on which the step's results depend, in sixteen digits."""
-        read = {name: outputs_fingerprint(self.work, name) for name in step.reads}
+        read = read_fingerprints(step, self.work)
         return fingerprint(notebook_code(notebook), library_code(), self.profile.results(), self.data, read)
 
 

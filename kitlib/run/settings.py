@@ -18,6 +18,7 @@ from kitlib.artefacts import Provenance
 from kitlib.competition.root import Competition
 from kitlib.errors import StepError, UsageError, known_name
 from kitlib.machine import calm_threads
+from kitlib.phantom.truth import MARKER
 from kitlib.run.data import (
     attached_results,
     repository,
@@ -33,7 +34,7 @@ from kitlib.run.steps import (
     done,
     manifest_path,
     outputs,
-    outputs_fingerprint,
+    read_fingerprints,
     step_named,
     write_manifest,
 )
@@ -85,16 +86,10 @@ class Settings:
             f"{self.step.name} needs {name!r} of {step}", where=self.folder(step), hint=f"Run {step} first."
         )
 
-    def inputs(self) -> dict[str, str]:
-        """Fingerprints of what the steps that this one reads have written, here or in attached results."""
-        roots = (self.work_dir, *self.attached)
-        found = {name: [outputs_fingerprint(root, name) for root in roots] for name in self.step.reads}
-        return {name: next(filter(None, marks), "") for name, marks in found.items()}
-
     @property
     def is_phantom(self) -> bool:
         """Whether the data are the kit's own phantoms."""
-        return (self.competition.root / "phantom.json").is_file()
+        return (self.competition.root / MARKER).is_file()
 
     def provenance(self, **inputs: str) -> Provenance:
         """The provenance of what this notebook writes; `inputs` are names and fingerprints."""
@@ -126,7 +121,8 @@ def finish(settings: Settings) -> None:
     if thread_failures:
         raise StepError(f"an exception ended a thread: {thread_failures[0]}", where=settings.step.name)
     written = outputs(settings.own_folder)
-    record = settings.provenance(**settings.inputs()).record()
+    inputs = read_fingerprints(settings.step, settings.work_dir, *settings.attached)
+    record = settings.provenance(**inputs).record()
     write_manifest(settings.work_dir, settings.step.name, {"outputs": written, **record})
     size_mb = sum(facts["bytes"] for facts in written.values()) / 2**20
     tqdm.write(

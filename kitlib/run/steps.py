@@ -97,6 +97,14 @@ def outputs_fingerprint(root: Path, step: str) -> str:
     return fingerprint(manifest["outputs"]) if manifest else ""
 
 
+def read_fingerprints(step: Step, *roots: Path) -> dict[str, str]:
+    """What each of the steps that this one reads wrote, in the first root where it is done."""
+    return {
+        name: next(filter(None, (outputs_fingerprint(root, name) for root in roots)), "")
+        for name in step.reads
+    }
+
+
 def notebook_code(notebook: Mapping[str, Any]) -> str:
     """The source of a notebook's code cells, in sixteen digits."""
     sources = [cell["source"] for cell in notebook["cells"] if cell["cell_type"] == "code"]

@@ -153,7 +153,9 @@ def test_on_kaggle_results_of_attached_kernels_count_and_caches_stay_outside(nam
     monkeypatch.setattr("kitlib.run.data.KAGGLE_INPUT", tmp_path / "input")
     settings = begin("03_embeddings", names)
     assert settings.need("02_preprocessing", "series.parquet").parents[1] == attached
-    assert settings.inputs() == {"02_preprocessing": outputs_fingerprint(attached, "02_preprocessing")}
+    finish(settings)
+    inputs = read_manifest(settings.work_dir, "03_embeddings")["inputs"]
+    assert inputs == {"02_preprocessing": outputs_fingerprint(attached, "02_preprocessing")}
     assert settings.work_dir not in settings.cache("02_preprocessing").parents
 
 

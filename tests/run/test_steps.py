@@ -9,6 +9,7 @@ from kitlib.run.steps import (
     manifest_path,
     outputs,
     outputs_fingerprint,
+    read_fingerprints,
     read_manifest,
     step_named,
     write_manifest,
@@ -68,6 +69,19 @@ def test_a_step_knows_which_of_its_inputs_have_changed(tmp_path):
     assert changed_inputs(tmp_path, "04_modelling") == [STEP]
     manifest_path(tmp_path, STEP).unlink()  # results may be moved without the caches of the steps before
     assert changed_inputs(tmp_path, "04_modelling") == []
+
+
+def test_what_a_step_read_is_that_of_the_first_root_where_it_is_done(tmp_path):
+    near, far, modelling = tmp_path / "near", tmp_path / "far", step_named("04_modelling")
+    assert read_fingerprints(modelling, near, far) == {"02_preprocessing": "", STEP: ""}
+    write_step(far)
+    write_manifest(far, "02_preprocessing", {"outputs": {}})
+    write_step(near, "b")
+    assert read_fingerprints(modelling, near, far) == {
+        "02_preprocessing": outputs_fingerprint(far, "02_preprocessing"),
+        STEP: outputs_fingerprint(near, STEP),
+    }
+    assert len({*read_fingerprints(modelling, far).values(), outputs_fingerprint(near, STEP)}) == 3
 
 
 def test_a_manifest_cut_short_is_an_error(tmp_path):
