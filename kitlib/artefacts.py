@@ -64,7 +64,7 @@ def versions() -> Mapping[str, str]:
 
 
 @contextlib.contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it replaces `path` at once, else it is removed."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -80,7 +80,7 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole, without a sidecar: for pages and tables that people read."""
-    with written_whole(path) as draft:
+    with atomic_write(path) as draft:
         draft.write_text(text, encoding="utf-8")
 
 
@@ -125,29 +125,29 @@ def load_array(path: Path, *, mmap: bool = False) -> np.ndarray:
     if mmap:
         _sidecar(path)
         return np.load(path, mmap_mode="r", allow_pickle=False)
-    return np.load(checked(path), allow_pickle=False)
+    return np.load(verified(path), allow_pickle=False)
 
 
 def load_table(path: Path) -> pd.DataFrame:
     """Open a table that `save_table` wrote."""
-    return pd.read_parquet(checked(path))
+    return pd.read_parquet(verified(path))
 
 
 def load_json(path: Path) -> Any:
     """Open values that `save_json` wrote."""
-    return json.loads(checked(path).read_text(encoding="utf-8"))
+    return json.loads(verified(path).read_text(encoding="utf-8"))
 
 
 def load_text(path: Path) -> str:
     """Open a text that `save_text` wrote."""
-    return checked(path).read_text(encoding="utf-8")
+    return verified(path).read_text(encoding="utf-8")
 
 
 def load_tensors(path: Path) -> "dict[str, torch.Tensor]":
     """Open tensors that `save_tensors` wrote, on the CPU."""
     from safetensors.torch import load_file
 
-    return load_file(checked(path))
+    return load_file(verified(path))
 
 
 def discard(path: Path) -> None:
@@ -180,7 +180,7 @@ def is_complete(path: Path) -> bool:
     return True
 
 
-def checked(path: Path) -> Path:
+def verified(path: Path) -> Path:
     """The path itself, once the file's content agrees with its sidecar; ArtefactError if not."""
     if sha256(path) != _sidecar(path)["sha256"]:
         raise ArtefactError("the file is not what was saved: its sha256 differs", where=path, hint=REMAKE)
@@ -207,11 +207,11 @@ def _save(path: Path, write: Callable[[Path], Any], provenance: Provenance, fact
     # The old sidecar goes first: a kill between the two writes must leave an unfinished artefact, never a
     # new file that stands beside the provenance of the old one.
     _sidecar_path(path).unlink(missing_ok=True)
-    with written_whole(path) as draft:
+    with atomic_write(path) as draft:
         write(draft)
         digest, size = sha256(draft), draft.stat().st_size
     record = {"sha256": digest, "bytes": size, "facts": dict(facts), **provenance.record()}
-    with written_whole(_sidecar_path(path)) as draft:
+    with atomic_write(_sidecar_path(path)) as draft:
         draft.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 

@@ -18,7 +18,7 @@ OLDEST_CUDA_CAPABILITY = (7, 0)
 CPU_INFO = Path("/proc/cpuinfo")
 
 
-def calm_threads(threads: int = 1) -> None:
+def limit_threads(threads: int = 1) -> None:
     """Give OpenMP pools of this process and its children `threads` threads that sleep when idle.
 
     Call it before numpy, torch or LightGBM load: two processes of two busy-waiting threads each ran five

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from kitlib.machine import calm_threads
+from kitlib.machine import limit_threads
 
-calm_threads()
+limit_threads()
 
 REAL_DIR = Path(__file__).parents[2] / "shared" / "real"
 

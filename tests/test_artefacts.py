@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from kitlib import artefacts
-from kitlib.artefacts import Provenance, facts_of, fingerprint, fingerprint_of, is_complete, written_whole
+from kitlib.artefacts import Provenance, atomic_write, facts_of, fingerprint, fingerprint_of, is_complete
 from kitlib.errors import ArtefactError
 
 KINDS = {
@@ -131,7 +131,7 @@ def test_a_write_that_raises_leaves_the_old_file_and_no_draft(tmp_path):
     path.write_text("old")
 
     def write_half() -> None:
-        with written_whole(path) as draft:
+        with atomic_write(path) as draft:
             draft.write_text("half")
             raise ZeroDivisionError
 
@@ -145,8 +145,8 @@ def test_a_write_that_is_killed_leaves_the_old_file(tmp_path):
     path = tmp_path / "x.txt"
     path.write_text("old")
     code = (
-        "import os, signal, sys, pathlib; from kitlib.artefacts import written_whole\n"
-        "with written_whole(pathlib.Path(sys.argv[1])) as draft:\n"
+        "import os, signal, sys, pathlib; from kitlib.artefacts import atomic_write\n"
+        "with atomic_write(pathlib.Path(sys.argv[1])) as draft:\n"
         "    draft.write_text('half'); os.kill(os.getpid(), signal.SIGKILL)"
     )
     assert subprocess.run([sys.executable, "-c", code, str(path)], check=False).returncode == -9

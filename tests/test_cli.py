@@ -130,8 +130,8 @@ def test_the_oracle_needs_no_images(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "labels of 500 drawn studies, seed 3, without images"
     assert [line.split()[0] for line in lines[2:]] == ["oracle", "prior", "1/3"]
-    oracle, prior, thirds = (float(line.split()[1]) for line in lines[2:])
-    assert oracle < 0.5 < prior < thirds
+    oracle, prior, uniform = (float(line.split()[1]) for line in lines[2:])
+    assert oracle < 0.5 < prior < uniform
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def test_calm_threads_respects_what_the_user_set(monkeypatch):
     for name in (*machine.THREAD_VARIABLES, "OMP_WAIT_POLICY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    machine.calm_threads(2)
+    machine.limit_threads(2)
     assert os.environ["OMP_NUM_THREADS"] == "3"
     assert os.environ["MKL_NUM_THREADS"] == "2"
     assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"

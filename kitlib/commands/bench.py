@@ -17,7 +17,7 @@ def add_bench(commands: "Commands") -> None:
 
 
 def _bench(arguments: argparse.Namespace) -> None:
-    from kitlib.embed.benchmark import benchmark
+    from kitlib.embed.runtime.benchmark import benchmark
 
     table = benchmark(arguments.backbones, studies=arguments.studies, repeats=arguments.repeats)
     print(table.to_string(index=False, float_format=lambda value: f"{value:.2f}"))

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from kitlib.errors import StepError, UsageError
 
-TITLE = "Every system of the seeds beside what it claimed"
+TITLE = "Every system of the seeds beside what it published"
 SOME_FAILED = 1
 """The exit code of a run that went to its end although some fits failed."""
 
 if TYPE_CHECKING:
     from kitlib.commands.parsing import Commands
-    from kitlib.training.outcomes import RunNote
+    from kitlib.experiments.status import RunNote
 
 
 def add_experiments(commands: "Commands") -> None:
@@ -42,13 +42,13 @@ def add_experiments(commands: "Commands") -> None:
 
 
 def _list(arguments: argparse.Namespace) -> None:
-    from kitlib.training.experiments import experiments
+    from kitlib.experiments.registry import experiments
 
     entries = experiments(arguments.family)
     width = max(len(entry.name) for entry in entries)
     for entry in entries:
-        marks = [name for name, is_so in (("demo", entry.demo), ("LEAKS", entry.leaks)) if is_so]
-        print(f"{entry.name:{width}}  {entry.family:6} {' '.join(marks):6} {entry.description}")
+        baselines = [name for name, is_so in (("demo", entry.demo), ("LEAKS", entry.leaks)) if is_so]
+        print(f"{entry.name:{width}}  {entry.family:6} {' '.join(baselines):6} {entry.description}")
     print(f"{len(entries)} experiments, {sum(entry.demo for entry in entries)} of them in the demo subset")
 
 
@@ -81,14 +81,14 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _table(arguments: argparse.Namespace) -> None:
-    from kitlib.ensemble.results import mark_table, result_table
-    from kitlib.report import experiments as page
-    from kitlib.report.missing import missing_curve
-    from kitlib.run.chosen import grid_experiments
+    from kitlib.experiments.status import RunNote, cases_path
+    from kitlib.experiments.table import baseline_table, result_table
+    from kitlib.report.figures.missing import missing_curve
+    from kitlib.report.pages import experiments as page
     from kitlib.run.data import resolve_work
     from kitlib.run.grid import FOLDER
     from kitlib.run.profiles import profile_named
-    from kitlib.training.outcomes import RunNote, cases_path
+    from kitlib.run.select import grid_experiments
 
     profile = profile_named(arguments.profile)
     entries = grid_experiments(profile, arguments.family)
@@ -101,21 +101,21 @@ def _table(arguments: argparse.Namespace) -> None:
         raise StepError(
             f"the last run here was not with the settings of {profile.name!r}", where=folder, hint=hint
         )
-    results, marks = result_table(folder, entries), mark_table(folder)
+    results, baselines = result_table(folder, entries), baseline_table(folder)
     tables = {
-        page.HONEST: page.honest_table(results, marks),
+        page.HONEST: page.honest_table(results, baselines),
         page.LEAKING: page.leaking_table(results),
         page.MISSING: page.missing_rows(folder, entries),
         page.ABSENT: page.absent_table(results),
     }
-    numbers = {"results": results, "marks": marks, "missing": tables[page.MISSING]}
-    prior = float(marks.set_index("experiment")["score"].astype(float)["prior"])
+    numbers = {"results": results, "baselines": baselines, "missing": tables[page.MISSING]}
+    prior = float(baselines.set_index("experiment")["score"].astype(float)["prior"])
     pictures = {
-        page.LEAKING: (page.leak_picture(results, marks), "Honest, leaking and claimed, side by side."),
+        page.LEAKING: (page.leak_picture(results, baselines), "Honest, leaking and published, side by side."),
         page.MISSING: (missing_curve(tables[page.MISSING], prior), "Sequences removed at random."),
     }
     out = arguments.out or folder
-    made = _made(int(marks["rows"].iloc[0]), note, _command("table", arguments))
+    made = _made(int(baselines["rows"].iloc[0]), note, _command("table", arguments))
     about = page.Page(TITLE, made, page.footnotes(results))
     page.write_tables(out, tables, numbers, about, pictures)
     done, failed = ((results["state"] == state).sum() for state in ("done", "failed"))

@@ -31,8 +31,8 @@ def add_localise(commands: "Commands") -> None:
 
 
 def _localise(arguments: argparse.Namespace) -> None:
+    from kitlib.localise.heatmaps import array_stack
     from kitlib.localise.localiser import Localiser
-    from kitlib.localise.reading import array_stack
     from kitlib.localise.sources import read_array, read_folder
     from kitlib.mri.ledger import Ledger
 
@@ -47,7 +47,7 @@ def _localise(arguments: argparse.Namespace) -> None:
         series, sequences = read_folder(arguments.folder, ledger), _sequences(arguments.folder)
     located = Localiser.shipped().locate_study(series, sequences, ledger)
     if arguments.out:
-        from kitlib.report.overlay import overlay
+        from kitlib.report.figures.overlay import overlay
         from kitlib.report.style import save_figure
 
         save_figure(overlay(series, located), arguments.out)
@@ -104,11 +104,11 @@ def add_localiser(commands: "Commands") -> None:
 
 def _train(arguments: argparse.Namespace) -> None:
     from kitlib.competition.root import find_root
-    from kitlib.localise.junction_samples import make_bags
-    from kitlib.localise.junction_training import train_junction
-    from kitlib.localise.learning import finetune, train_localiser
     from kitlib.localise.network import SHIPPED
-    from kitlib.localise.samples import make_pool
+    from kitlib.localise.train.heatmaps import finetune, train_localiser
+    from kitlib.localise.train.samples import make_pool
+    from kitlib.localise.train.transitional import train_junction
+    from kitlib.localise.train.transitional_samples import make_bags
 
     asked: dict[Kind, int] = {"sagittal": arguments.sagittal, "axial": arguments.axial}
     numbers = (arguments.junction, arguments.epochs, arguments.junction_epochs, arguments.workers)
@@ -146,8 +146,8 @@ def _train(arguments: argparse.Namespace) -> None:
 
 def _mended_points(competition: "Competition", workers: int) -> "pd.DataFrame":
     """The landmarks of a folder without what an audit would drop, and with what it can mend put right."""
-    from kitlib.localise.audit_folder import audit_competition
-    from kitlib.localise.mend import counts, mend
+    from kitlib.localise.audit.folder import audit_competition
+    from kitlib.localise.audit.mend import counts, mend
 
     landmarks = competition.landmarks()
     found = audit_competition(competition, workers=workers)
@@ -173,8 +173,8 @@ def add_audit(commands: "Commands") -> None:
 def _audit(arguments: argparse.Namespace) -> None:
     from kitlib.artefacts import Provenance
     from kitlib.competition.root import find_root
-    from kitlib.localise.audit import save_report, summary
-    from kitlib.localise.audit_folder import audit_competition
+    from kitlib.localise.audit.folder import audit_competition
+    from kitlib.localise.audit.landmarks import save_report, summary
 
     if arguments.workers < 1:
         raise UsageError("workers are one or more")

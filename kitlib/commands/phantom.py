@@ -47,7 +47,7 @@ def _phantom(arguments: argparse.Namespace) -> None:
     if arguments.oracle:
         _print_marks(arguments)
     if arguments.page:
-        from kitlib.report.phantom_page import write_page
+        from kitlib.report.pages.phantom import write_page
 
         write_page(arguments.page, real=arguments.real, seed=arguments.seed, size=arguments.size)
         print(f"page in {arguments.page}")

@@ -60,7 +60,7 @@ def add_predict(commands: "Commands") -> None:
 
 
 def _predict(arguments: argparse.Namespace) -> None:
-    from kitlib.run.predict import predict_data, predict_one_study
+    from kitlib.predict.stream import predict_data, predict_one_study
 
     if arguments.data:
         result = predict_data(arguments.data, arguments.work, arguments.out)

@@ -39,13 +39,13 @@ def _score(arguments: argparse.Namespace) -> None:
     from kitlib.competition.metric import score
     from kitlib.competition.priors import Prior
     from kitlib.competition.tables import read_predictions, read_train_labels
-    from kitlib.ensemble.scores import thirds
+    from kitlib.evaluate.baselines import uniform
 
     labels = read_train_labels(arguments.labels)
     rows = {
         "this file": read_predictions(arguments.file),
         "prior of these labels": Prior.fit(labels).predict(labels.index),
-        "1/3": thirds(labels.index),
+        "1/3": uniform(labels.index),
     }
     print_scores({name: score(labels, predictions) for name, predictions in rows.items()})
 

@@ -43,8 +43,8 @@ def add_quantise(commands: "Commands") -> None:
 
 
 def _pretrain(arguments: argparse.Namespace) -> None:
-    from kitlib.embed.pretrain import pretrain
-    from kitlib.embed.weights import cache_dir, file_name
+    from kitlib.embed.pretrain.train import pretrain
+    from kitlib.embed.weights.sources import cache_dir, file_name
 
     out = arguments.out or cache_dir() / file_name(arguments.backbone)
     names = ("studies", "epochs", "seed", "backbone", "input_px", "view", "workers", "start")
@@ -54,14 +54,14 @@ def _pretrain(arguments: argparse.Namespace) -> None:
 
 
 def _convert(arguments: argparse.Namespace) -> None:
-    from kitlib.embed.checkpoint import convert
+    from kitlib.embed.weights.checkpoint import convert
 
     tensors = convert(arguments.file, arguments.out)
     print(f"{len(tensors)} tensors in {arguments.out}")
 
 
 def _quantise(arguments: argparse.Namespace) -> None:
-    from kitlib.embed.quantise import quantise
+    from kitlib.embed.runtime.quantise import quantise
 
     out, name = arguments.out, arguments.backbone
     how = {key: getattr(arguments, key) for key in ("weights", "input_px", "view")}

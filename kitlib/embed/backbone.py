@@ -10,13 +10,13 @@ import torch
 from torch import nn
 
 from kitlib.embed.base import Backbone, Compiler
-from kitlib.embed.eight_bits import eight_bit_inference, holds_eight_bits
-from kitlib.embed.inference import inference
 from kitlib.embed.names import VOLUME_NETWORKS, pixels_px, reads_volumes
 from kitlib.embed.pixels import PixelBackbone
+from kitlib.embed.runtime.inference import inference
+from kitlib.embed.runtime.int8 import eight_bit_inference, holds_eight_bits
 from kitlib.embed.slices import SliceBackbone, build_slice_network, slice_network_names
 from kitlib.embed.volumes import VolumeBackbone, build_volume_network
-from kitlib.embed.weights import WeightsSource, find_weights, load_strictly
+from kitlib.embed.weights.sources import WeightsSource, find_weights, load_strictly
 from kitlib.errors import UsageError
 
 DEFAULT_PX = 224

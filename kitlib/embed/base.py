@@ -6,9 +6,9 @@ from collections.abc import Callable
 import numpy as np
 from torch import Tensor
 
-from kitlib.embed.inference import Inference, Prepare
+from kitlib.embed.runtime.inference import Inference, Prepare
 from kitlib.embed.view import stack_images
-from kitlib.embed.weights import WeightsSource
+from kitlib.embed.weights.sources import WeightsSource
 from kitlib.mri.stack import Stack
 
 

@@ -5,7 +5,7 @@ import numpy as np
 from kitlib.embed.base import Backbone
 from kitlib.embed.names import pixels_px
 from kitlib.embed.view import square
-from kitlib.embed.weights import WeightsSource
+from kitlib.embed.weights.sources import WeightsSource
 
 
 class PixelBackbone(Backbone):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 import kitlib.embed.vit  # noqa: F401  # timm knows SPINE_VIT from then on
 from kitlib.embed.base import Compiler, NetworkBackbone
 from kitlib.embed.view import square
-from kitlib.embed.weights import WeightsSource
+from kitlib.embed.weights.sources import WeightsSource
 from kitlib.machine import device
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

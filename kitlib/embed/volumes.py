@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from kitlib.embed.base import Compiler, NetworkBackbone
 from kitlib.embed.names import MEDICALNET
 from kitlib.embed.view import VIEWS, square_of, stack_images
-from kitlib.embed.weights import WeightsSource
+from kitlib.embed.weights.sources import WeightsSource
 from kitlib.errors import ExtraMissingError
 from kitlib.mri.stack import Stack
 

@@ -8,25 +8,25 @@ from scipy.optimize import minimize
 from kitlib.competition.metric import score_arrays
 from kitlib.errors import ModelError, UsageError
 
-PULL = 1.0
-"""Studies' worth of pull to equal weights: with few studies the best weights of a sample are mostly luck."""
+SHRINKAGE = 1.0
+"""Studies' worth of shrinkage to equal weights: with few studies a sample's best weights are mostly luck."""
 LEAST_WEIGHT = 1e-3
 """Below it a model is left out: it would cost its predictions and change nothing."""
 
 
 def fit_blend(
-    labels: np.ndarray, candidates: Mapping[str, np.ndarray], *, pull: float = PULL
+    labels: np.ndarray, candidates: Mapping[str, np.ndarray], *, shrinkage: float = SHRINKAGE
 ) -> dict[str, float]:
     """Weights, 0 or more with a sum of 1, that minimise the metric of the blend on labels (n, 25).
 
-    Candidates are out-of-fold probabilities (n, 25, 3) of the same studies. The penalty is `pull` / n times
-    the squared distance to equal weights.
+    Candidates are out-of-fold probabilities (n, 25, 3) of the same studies. The penalty is `shrinkage` / n
+    times the squared distance to equal weights.
     """
     if not candidates:
         raise UsageError("nothing to blend", hint="Give the predictions of at least one model.")
     stacked = np.stack(list(candidates.values()))
     equal = np.full(len(stacked), 1 / len(stacked))
-    strength = pull / max(len(labels), 1)
+    strength = shrinkage / max(len(labels), 1)
 
     def loss(weights: np.ndarray) -> float:
         blended = np.tensordot(weights, stacked, axes=1)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from kitlib.localise.carry import SPINE, CanalPoints
+from kitlib.localise.geometry import SPINE, CanalPoints
 
 # Distances from each point of SPINE to the next, as shares of the graded ones' mean, and at each but the ends
 # the turn in degrees, backwards on the way down. Graded levels: medians and spreads, annotators' scatter

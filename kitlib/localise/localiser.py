@@ -8,16 +8,16 @@ import numpy as np
 from torch import nn
 
 from kitlib.errors import UsageError
-from kitlib.localise.carry import (
+from kitlib.localise.geometry import (
     axial_levels,
     recess_points,
 )
-from kitlib.localise.junction import JunctionNet, load_junction, transitional_chance
+from kitlib.localise.heatmaps import ARRAY_STEP_MM, Reader, array_stack, of_plane, read_maps, spread
 from kitlib.localise.network import load_networks
 from kitlib.localise.points import Located, Point
 from kitlib.localise.prior import prior_points
-from kitlib.localise.reading import ARRAY_STEP_MM, Reader, array_stack, of_plane, read_maps, spread
-from kitlib.localise.search import Spine, find_spine
+from kitlib.localise.spine import Spine, find_spine
+from kitlib.localise.transitional import JunctionNet, load_junction, transitional_chance
 from kitlib.localise.views import SURE, View, canal_points, counted, foramen_points, preferred, recess_point
 from kitlib.mri.ledger import Fault, Ledger
 from kitlib.mri.stack import Stack

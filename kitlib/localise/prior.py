@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from kitlib.localise.carry import OFFSETS_MM, SPINE, CanalPoints, predict_places
+from kitlib.localise.geometry import OFFSETS_MM, SPINE, CanalPoints, predict_places
+from kitlib.localise.heatmaps import kind2axes, of_plane, upright
 from kitlib.localise.points import Point
-from kitlib.localise.reading import kind2axes, of_plane, upright
-from kitlib.localise.search import side2sign
+from kitlib.localise.spine import side2sign
 from kitlib.mri.stack import Stack
 from kitlib.terms import AXIAL_T2, LANDMARKS, LEVELS, SAGITTAL_T1, SAGITTAL_T2, Kind, Landmark
 

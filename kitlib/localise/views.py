@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from kitlib.localise.agreement import disagreement_mm, level_offset
-from kitlib.localise.carry import SPINE, point_on
+from kitlib.localise.geometry import SPINE, point_on
+from kitlib.localise.heatmaps import Maps
 from kitlib.localise.points import Point
-from kitlib.localise.reading import Maps
-from kitlib.localise.search import LEAST_SEEN, Spine, find_foramina, find_recess
+from kitlib.localise.spine import LEAST_SEEN, Spine, find_foramina, find_recess
 from kitlib.mri.stack import Stack
 from kitlib.terms import SAGITTAL_T2, Landmark
 

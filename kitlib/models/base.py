@@ -15,7 +15,7 @@ import pandas as pd
 from kitlib.artefacts import Provenance, load_json, save_json
 from kitlib.competition.priors import Prior
 from kitlib.embed.features import Features
-from kitlib.embed.weights import WeightsSource
+from kitlib.embed.weights.sources import WeightsSource
 from kitlib.errors import ModelError
 from kitlib.terms import CELL_NAMES, CELLS, EMPTY, SEVERITIES
 
@@ -94,7 +94,7 @@ class Model(ABC):
         model._load(Path(folder))
         return model
 
-    def begins_from(self) -> WeightsSource | None:
+    def pretrained_source(self) -> WeightsSource | None:
         """The weights that a fit starts from, where it starts from a file."""
         return None
 

@@ -13,10 +13,10 @@ from kitlib.competition.metric import group2cells
 from kitlib.embed.features import Features
 from kitlib.errors import known_name
 from kitlib.models.base import CURVE_COLUMNS, Model
-from kitlib.models.cell_table import CellTable
-from kitlib.models.inner import inner_splits
-from kitlib.models.sampling import SAMPLERS, Sampler
-from kitlib.models.softmax import softmax
+from kitlib.models.common.cell_table import CellTable
+from kitlib.models.common.cv import inner_splits
+from kitlib.models.common.sampling import SAMPLERS, Sampler
+from kitlib.models.common.softmax import softmax
 from kitlib.terms import EMPTY, SEVERITIES, SEVERITY_WEIGHTS
 
 GROUPS_FILE = "boosters.json"

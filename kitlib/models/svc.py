@@ -11,10 +11,10 @@ from kitlib.competition.metric import group2cells
 from kitlib.embed.features import Features
 from kitlib.errors import known_name
 from kitlib.models.base import Model
-from kitlib.models.cell_table import CellTable
-from kitlib.models.inner import inner_splits
-from kitlib.models.machines import THRESHOLDS, Calibration, Machine, load_machines, save_machines
-from kitlib.models.sampling import SAMPLERS, Sampler
+from kitlib.models.common.cell_table import CellTable
+from kitlib.models.common.cv import inner_splits
+from kitlib.models.common.sampling import SAMPLERS, Sampler
+from kitlib.models.common.svm import RBFSVM, THRESHOLDS, Calibration, load_machines, save_machines
 from kitlib.terms import EMPTY, SEVERITY_WEIGHTS
 
 CALIBRATION_FILE = "calibration.json"
@@ -36,7 +36,7 @@ class SVCModel(Model):
     def __post_init__(self) -> None:
         super().__post_init__()
         known_name(self.sampling, SAMPLERS, "sampling")
-        self.machines: dict[str, list[Machine]] = {}
+        self.machines: dict[str, list[RBFSVM]] = {}
 
     def _fit(self, features: Features, labels: np.ndarray, seed: int) -> None:
         self.table = CellTable().fit(features, self.prior, components=self.components, seed=seed)
@@ -47,22 +47,22 @@ class SVCModel(Model):
         self.machines = self._machines(rows, labels, seed)
         self.calibration = Calibration.fit(decisions, labels, self.prior, penalty=self.penalty)
 
-    def _machines(self, rows: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, list[Machine]]:
+    def _machines(self, rows: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, list[RBFSVM]]:
         """The machines of each condition group; rows (n, 25, columns), labels (n, 25)."""
         return {
             group: self._group_machines(rows[:, cells], labels[:, cells], seed)
             for group, cells in group2cells.items()
         }
 
-    def _group_machines(self, rows: np.ndarray, labels: np.ndarray, seed: int) -> list[Machine]:
+    def _group_machines(self, rows: np.ndarray, labels: np.ndarray, seed: int) -> list[RBFSVM]:
         labelled = labels != EMPTY
         if not labelled.any():
-            return [Machine.silent(rows.shape[-1]) for _ in THRESHOLDS]
+            return [RBFSVM.silent(rows.shape[-1]) for _ in THRESHOLDS]
         sampler = Sampler(self.sampling, seed)
         sampled, severities = sampler.fit_resample(rows[labelled], labels[labelled])
         self.note(sampler.note_)
         weights = np.take(SEVERITY_WEIGHTS, severities)
-        return [Machine.fit(sampled, severities >= least, weights, self.cost) for least in THRESHOLDS]
+        return [RBFSVM.fit(sampled, severities >= least, weights, self.cost) for least in THRESHOLDS]
 
     def _predict(self, features: Features) -> np.ndarray:
         return self.calibration.probabilities(decide(self.machines, self.table.transform(features)))
@@ -78,7 +78,7 @@ class SVCModel(Model):
         self.calibration = Calibration.from_json(load_json(folder / CALIBRATION_FILE), self.prior)
 
 
-def decide(group2machines: dict[str, list[Machine]], rows: np.ndarray) -> np.ndarray:
+def decide(group2machines: dict[str, list[RBFSVM]], rows: np.ndarray) -> np.ndarray:
     """Decisions (n, 25, thresholds) on rows (n, 25, columns)."""
     decisions = np.zeros((*rows.shape[:2], len(THRESHOLDS)))
     for group, machines in group2machines.items():

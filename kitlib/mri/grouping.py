@@ -13,9 +13,9 @@ import numpy as np
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import cdist
 
+from kitlib.mri.dicom.slices import Slice
 from kitlib.mri.geometry import normal_of, orthonormal
 from kitlib.mri.ledger import Fault
-from kitlib.mri.slices import Slice
 from kitlib.mri.stack import Stack
 
 COSINE_TOLERANCE = 0.002  # 0.1 degrees: above the jitter of rounded tags, below the angle between two discs

@@ -3,10 +3,10 @@
 from dataclasses import replace
 from pathlib import Path
 
+from kitlib.mri.dicom.limits import LIMITS, Limits
+from kitlib.mri.dicom.slices import Slice, read_file
 from kitlib.mri.grouping import build_stack, group_slices
 from kitlib.mri.ledger import Fault, Ledger
-from kitlib.mri.limits import LIMITS, Limits
-from kitlib.mri.slices import Slice, read_file
 from kitlib.mri.stack import Stack
 
 SKIPPED = "series skipped"

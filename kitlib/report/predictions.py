@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kitlib.report.grid import matrix
+from kitlib.report.figures.grid import matrix
 from kitlib.report.names import CONDITION_TITLES, LEVEL_TITLES
 from kitlib.report.style import Picture, look, new_figure
 from kitlib.terms import CONDITIONS, EMPTY, LEVELS, SEVERITIES

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from kitlib.artefacts import written_whole
+from kitlib.artefacts import atomic_write
 from kitlib.terms import SEQUENCES, SEVERITIES
 
 # Blue-grey, amber and crimson differ in lightness as well as in hue, so they also survive a grey printer.
@@ -86,6 +86,6 @@ def empty_figure(text: str) -> Picture:
 
 def save_figure(figure: Picture, path: Path) -> Picture:
     """Write a figure as PNG, whole or not at all, and return it, so that a cell can end with this call."""
-    with written_whole(Path(path)) as draft:
+    with atomic_write(Path(path)) as draft:
         figure.savefig(draft, format="png", dpi=DPI)
     return figure

@@ -8,7 +8,7 @@ from typing import Any
 
 import nbformat
 
-from kitlib.artefacts import written_whole
+from kitlib.artefacts import atomic_write
 from kitlib.errors import StepError
 from kitlib.run.kernel import KERNEL
 
@@ -135,5 +135,5 @@ def _calls_shell(source: str) -> bool:
 
 def _move(draft: Path, path: Path) -> None:
     if draft.is_file():
-        with written_whole(path) as whole:
+        with atomic_write(path) as whole:
             draft.replace(whole)

@@ -14,10 +14,10 @@ from kitlib.embed.engine import embed_series
 from kitlib.embed.features import Features
 from kitlib.embed.store import EmbeddingSpec, EmbeddingStore
 from kitlib.errors import ArtefactError
+from kitlib.predict.predictor import embedding_spec
 from kitlib.prepare.tabular import study_metadata
 from kitlib.prepare.volumes import VolumeCache
 from kitlib.run.data import resolve_cache
-from kitlib.run.predictor import embedding_spec
 from kitlib.run.profiles import Profile
 from kitlib.run.settings import Settings
 

@@ -10,22 +10,22 @@ import numpy as np
 from kitlib.artefacts import fingerprint
 from kitlib.competition.root import Competition
 from kitlib.embed.backbone import load_backbone
-from kitlib.embed.pretrain import cached_or_pretrained
-from kitlib.embed.weights import look_for_weights
-from kitlib.ensemble.scores import marks, prior_out_of_fold
+from kitlib.embed.pretrain.train import cached_or_pretrained
+from kitlib.embed.weights.sources import look_for_weights
 from kitlib.errors import ExtraMissingError, RootError, WeightsError
-from kitlib.run.cells import Group, run_groups
-from kitlib.run.chosen import grid_experiments
+from kitlib.evaluate.baselines import baselines, prior_out_of_fold
+from kitlib.experiments.experiment import Experiment
+from kitlib.experiments.folds import make_folds
+from kitlib.experiments.leaks import case_table, deal
+from kitlib.experiments.parallel import Group, run_groups
+from kitlib.experiments.run import fold_tasks
+from kitlib.experiments.run_key import Origin
+from kitlib.experiments.status import ORACLE_FILE, begin_run, cases_path, failure, note_skipped
 from kitlib.run.data import resolve_competition, resolve_work
 from kitlib.run.features import Described, TrainingStudies
 from kitlib.run.lock import sole_run
 from kitlib.run.profiles import Profile
-from kitlib.training.crossval import fold_tasks
-from kitlib.training.experiment import Experiment
-from kitlib.training.folds import make_folds
-from kitlib.training.origin import Origin
-from kitlib.training.outcomes import ORACLE_FILE, begin_run, cases_path, failure, note_skipped
-from kitlib.training.splits import case_table, deal
+from kitlib.run.select import grid_experiments
 
 Entry = TypeVar("Entry")
 Key = TypeVar("Key", bound=Hashable)
@@ -100,7 +100,7 @@ class Grid:
         data = fingerprint(self.studies.images, cases.to_json())
         self.origin = Origin(data, self.profile.results())
         begin_run(self.folder, cases, self.origin, command=self.command, unreadable=self.unreadable)
-        between = marks(labels, prior_out_of_fold(labels, self.folds), self.competition.root)
+        between = baselines(labels, prior_out_of_fold(labels, self.folds), self.competition.root)
         if "oracle" in between:
             self.origin.save(self.folder / ORACLE_FILE, between["oracle"])
 
@@ -165,7 +165,7 @@ class Grid:
                 keep_model=keep_models,
             )
         ]
-        by_fold = grouped(tasks, lambda task: (task.fold, learns_first(task.experiment)))
+        by_fold = grouped(tasks, lambda task: (task.fold, shared_stage(task.experiment)))
         return [Group(same, dealt) for _, same in by_fold]
 
 
@@ -189,11 +189,11 @@ def best_weights(backbone: str, profile: Profile) -> str:
 
 def weights_label(entry: Experiment, described: Described) -> str:
     """What an experiment's features were made with, and the weights that its own network starts from."""
-    begin = entry.build().begins_from()
+    begin = entry.build().pretrained_source()
     return f"{described.weights}; starts from {begin.name}: {begin.label}" if begin else described.weights
 
 
-def learns_first(entry: Experiment) -> str:
+def shared_stage(entry: Experiment) -> str:
     """What a fit begins with, in words: experiments of which it is the same go to one process."""
     if entry.model != "pooled":
         return entry.name

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 from tqdm.auto import tqdm
 
-from kitlib.artefacts import fingerprint, load_table, written_whole
+from kitlib.artefacts import atomic_write, fingerprint, load_table
 from kitlib.errors import StepError, UsageError
 from kitlib.run.data import repository, resolve_competition, resolve_submission, resolve_work
 from kitlib.run.execute import execute, read_notebook
@@ -134,7 +134,7 @@ def _report(work: Path, submissions: Path | None) -> None:
         tqdm.write(line)
     path = resolve_submission(work)
     if submissions and submissions.is_dir():
-        with written_whole(submissions / path.name) as draft:
+        with atomic_write(submissions / path.name) as draft:
             shutil.copyfile(path, draft)
         path = submissions / path.name
     tqdm.write(f"submission       {path}")

@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 from kitlib.artefacts import Provenance
 from kitlib.competition.root import Competition
 from kitlib.errors import StepError, UsageError, known_name
-from kitlib.machine import calm_threads
+from kitlib.machine import limit_threads
 from kitlib.phantom.truth import MARKER
 from kitlib.run.data import (
     attached_results,
@@ -102,7 +102,7 @@ def begin(step: str, names: Mapping[str, Any]) -> Settings:
     UsageError on a name that is no parameter, RootError where no data is, StepError where an earlier step is
     missing and its notebook is not at hand (where it is, the earlier steps are run first).
     """
-    calm_threads()
+    limit_threads()
     values = _parameters(names)
     overrides = {name: value for name, value in values.items() if name not in PLACES}
     profile = profile_named(values.get("profile", "demo")).with_overrides(overrides)

@@ -7,24 +7,26 @@ import pandas as pd
 import pytest
 
 from kitlib.cli import main
+from kitlib.experiments import registry as experiments
+from kitlib.experiments.experiment import PublishedResult
+from kitlib.experiments.fold import FoldTask, Sides, run_fold
+from kitlib.experiments.folds import make_folds
+from kitlib.experiments.leaks import case_table, deal
+from kitlib.experiments.registry import Experiment
+from kitlib.experiments.run import fold_tasks
+from kitlib.experiments.run_key import Origin
+from kitlib.experiments.status import ORACLE_FILE, begin_run, cases_path, contained, note_skipped
 from kitlib.run.profiles import profile_named
 from kitlib.terms import CELL_NAMES
-from kitlib.training import experiments
-from kitlib.training.crossval import fold_tasks
-from kitlib.training.experiment import Claim
-from kitlib.training.experiments import Experiment
-from kitlib.training.fold import FoldTask, Sides, run_fold
-from kitlib.training.folds import make_folds
-from kitlib.training.origin import Origin
-from kitlib.training.outcomes import ORACLE_FILE, begin_run, cases_path, contained, note_skipped
-from kitlib.training.splits import case_table, deal
 from tests.models.builders import make_features, make_labels
 
 CODES = make_labels(12)
 FEATURES = make_features(CODES)
 LABELS = pd.DataFrame(CODES, index=pd.Index(FEATURES.study_ids, name="study_id"), columns=list(CELL_NAMES))
 FOLDS = make_folds(LABELS, 2, seed=0)
-GOOD = Experiment("good", "trial", "lightgbm", {"trees": 3, "components": 2}, claimed=Claim(0.91, 0.6))
+GOOD = Experiment(
+    "good", "trial", "lightgbm", {"trees": 3, "components": 2}, published=PublishedResult(0.91, 0.6)
+)
 LEAKING = dataclasses.replace(GOOD, name="good_leaking_series", split="series")
 REMOVED = ("without_t1", "random_50")
 FILLED = Experiment("pseudo_mean", "trial", "pseudo", {"filler": "mean"}, removals=REMOVED)
@@ -117,7 +119,7 @@ def test_numbers_of_every_experiment_stand_in_the_csv(table):
     good, leaking = results.loc["good"], results.loc["good_leaking_series"]
     assert good["low"] <= good["score"] <= good["high"]
     assert good["difference_low"] <= good["difference"] <= good["difference_high"]
-    assert (good["claimed_accuracy"], good["claimed_f1"]) == (0.91, 0.6)
+    assert (good["published_accuracy"], good["published_f1"]) == (0.91, 0.6)
     assert (good["rows"], good["shared"], leaking["rows"]) == (12, 0, 36)
     assert leaking["shared"] > 0.5
     assert np.isnan(leaking["low"])
@@ -125,11 +127,11 @@ def test_numbers_of_every_experiment_stand_in_the_csv(table):
 
 
 def test_the_prior_differs_from_itself_by_nothing(table):
-    marks = pd.read_csv(table / "marks.csv").set_index("experiment")
-    assert marks.loc["prior", ["difference", "difference_low", "difference_high"]].eq(0).all()
-    assert marks.loc["1/3", "macro_auc"] == 0.5
+    baselines = pd.read_csv(table / "baselines.csv").set_index("experiment")
+    assert baselines.loc["prior", ["difference", "difference_low", "difference_high"]].eq(0).all()
+    assert baselines.loc["1/3", "macro_auc"] == 0.5
     most = (CODES == 0).sum(axis=0) / (CODES >= 0).sum(axis=0)
-    assert marks.loc["Normal/Mild everywhere", "accuracy"] == pytest.approx(most.mean())
+    assert baselines.loc["Normal/Mild everywhere", "accuracy"] == pytest.approx(most.mean())
 
 
 @pytest.mark.parametrize("name", ["table.md", "table.html"])
@@ -159,7 +161,7 @@ def test_what_was_made_on_other_data_is_not_shown(work, tmp_path):
     for name in ("good", "good_leaking_series", "bad"):
         assert results.loc[name, ["state", "reason"]].tolist() == ["not run", "made on other data"]
     assert pd.isna(results.loc["later", "reason"])
-    assert "oracle" not in pd.read_csv(tmp_path / "marks.csv")["experiment"].tolist()
+    assert "oracle" not in pd.read_csv(tmp_path / "baselines.csv")["experiment"].tolist()
     assert "| good | not run | made on other data |" in (tmp_path / "table.md").read_text()
 
 

@@ -96,9 +96,9 @@ def few_studies(tmp_path):
 def test_what_an_audit_finds_is_dropped_before_fine_tuning(few_studies, tmp_path, monkeypatch, capsys):
     root, count = few_studies
     given = {}
-    monkeypatch.setattr("kitlib.localise.samples.make_pool", lambda *_, **__: None)
+    monkeypatch.setattr("kitlib.localise.train.samples.make_pool", lambda *_, **__: None)
     monkeypatch.setattr(
-        "kitlib.localise.learning.finetune", lambda *_, **options: given.update(options) or {}
+        "kitlib.localise.train.heatmaps.finetune", lambda *_, **options: given.update(options) or {}
     )
     assert main(["localiser", "train", "--out", str(tmp_path / "x.safetensors"), "--data", str(root)]) == 0
     assert f"audit: 2 of {count + 1} points dropped, 0 mended; the localiser" in capsys.readouterr().out

@@ -7,7 +7,7 @@ import torch
 
 from kitlib.artefacts import load_tensors
 from kitlib.cli import main
-from kitlib.embed.weights import cache_dir
+from kitlib.embed.weights.sources import cache_dir
 
 
 def test_convert_writes_safetensors_and_refuses_a_broken_file(
@@ -28,7 +28,7 @@ def test_pretrain_writes_into_the_cache_unless_told_otherwise(
     asked: list[tuple[Path, dict]] = []
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(
-        "kitlib.embed.pretrain.pretrain", lambda out, **how: asked.append((out, how)) or {"canal": 0.5}
+        "kitlib.embed.pretrain.train.pretrain", lambda out, **how: asked.append((out, how)) or {"canal": 0.5}
     )
     arguments = ["pretrain", "--backbone", "resnet50", "--studies", "3", "--epochs", "2", "--input-px", "144"]
     assert main(arguments) == 0
@@ -48,7 +48,7 @@ def test_quantise_says_how_well_the_vectors_agree(
 ) -> None:
     asked: list[tuple] = []
     monkeypatch.setattr(
-        "kitlib.embed.quantise.quantise",
+        "kitlib.embed.runtime.quantise.quantise",
         lambda *what, **how: asked.append((*what, how)) or {"r2": 0.9968, "cosine": 0.9975},
     )
     out = tmp_path / "small.safetensors"

@@ -229,9 +229,9 @@ def test_golden_frequencies(real_labels, golden, weights, pool):
 def test_golden_values_to_five_decimals(real_labels):
     by_column = frequencies(real_labels, (1, 2, 4), {name: name for name in CELL_NAMES})
     assert round(score_arrays(real_labels.to_numpy(), by_column).total, 5) == 0.78971
-    thirds = np.full((len(real_labels), 25, 3), 1 / 3)
-    assert round(score_arrays(real_labels.to_numpy(), thirds).total, 4) == 0.9994
-    rows = to_rows(real_labels.index, thirds)
+    uniform = np.full((len(real_labels), 25, 3), 1 / 3)
+    assert round(score_arrays(real_labels.to_numpy(), uniform).total, 4) == 0.9994
+    rows = to_rows(real_labels.index, uniform)
     labelled = sorted(rows.index[real_labels.to_numpy().ravel() != EMPTY])
     random = np.random.default_rng(2024).dirichlet([4, 1, 0.5], len(labelled))
     drawn = pd.DataFrame(random, index=labelled, columns=list(PROBABILITIES))

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from kitlib.embed.backbone import load_backbone
-from kitlib.embed.inference import silent_openvino
-from kitlib.embed.quantise import agreement_of, quantise
+from kitlib.embed.runtime.inference import silent_openvino
+from kitlib.embed.runtime.quantise import agreement_of, quantise
 from kitlib.embed.view import MIDDLE, square
 from kitlib.prepare.grey import GREY_OPTIONS, greyscale
 

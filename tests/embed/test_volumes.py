@@ -11,12 +11,12 @@ from safetensors.torch import save_file
 
 from kitlib.embed.backbone import build_network, load_backbone
 from kitlib.embed.base import Backbone
-from kitlib.embed.checkpoint import convert
 from kitlib.embed.engine import embed_series
 from kitlib.embed.features import study_tokens
 from kitlib.embed.store import EmbeddingSpec, EmbeddingStore
 from kitlib.embed.volumes import DEPTH, volume, volume_input
-from kitlib.embed.weights import load_strictly
+from kitlib.embed.weights.checkpoint import convert
+from kitlib.embed.weights.sources import load_strictly
 from kitlib.errors import ExtraMissingError, WeightsError
 from kitlib.prepare.volumes import prepare
 from tests.embed.builders import make_cache

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from kitlib.competition.submission import to_rows
-from kitlib.models.softmax import softmax
+from kitlib.models.common.softmax import softmax
 from kitlib.terms import CELL_NAMES
 from tests.models.builders import make_labels
 

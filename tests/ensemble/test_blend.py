@@ -23,14 +23,14 @@ def test_weights_are_on_the_simplex_and_prefer_the_better_model() -> None:
 
 def test_a_blend_is_no_worse_than_its_best_member_and_equal_weights() -> None:
     candidates = {"a": GOOD, "b": ALSO_GOOD, "c": USELESS}
-    blended = apply_blend(fit_blend(LABELS, candidates, pull=0), candidates)
+    blended = apply_blend(fit_blend(LABELS, candidates, shrinkage=0), candidates)
     equal = apply_blend(dict.fromkeys(candidates, 1 / 3), candidates)
     best = min(score_arrays(LABELS, one).total for one in [*candidates.values(), equal])
     assert score_arrays(LABELS, blended).total <= best + 1e-6
 
 
 def test_the_pull_leads_to_equal_weights() -> None:
-    weights = fit_blend(LABELS, {"good": GOOD, "useless": USELESS}, pull=1e6)
+    weights = fit_blend(LABELS, {"good": GOOD, "useless": USELESS}, shrinkage=1e6)
     assert weights == pytest.approx({"good": 0.5, "useless": 0.5}, abs=1e-3)
 
 
@@ -46,7 +46,7 @@ def test_one_model_has_all_the_weight() -> None:
 
 
 def test_a_model_that_would_not_count_is_left_out() -> None:
-    weights = fit_blend(LABELS, {"useless": USELESS, "good": GOOD, "also": ALSO_GOOD}, pull=0)
+    weights = fit_blend(LABELS, {"useless": USELESS, "good": GOOD, "also": ALSO_GOOD}, shrinkage=0)
     assert all(weight == 0 or weight >= LEAST_WEIGHT for weight in weights.values())
     assert weights["useless"] == 0
 

@@ -8,10 +8,10 @@ from kitlib.artefacts import Provenance
 from kitlib.competition.metric import score
 from kitlib.competition.submission import to_array
 from kitlib.ensemble.crossfit import Ensemble, crossfit
-from kitlib.ensemble.scores import score_table
 from kitlib.errors import ModelError
+from kitlib.evaluate.baselines import score_table
+from kitlib.experiments.folds import make_folds
 from kitlib.terms import PROBABILITIES
-from kitlib.training.folds import make_folds
 from tests.ensemble.builders import make_label_table, make_table
 
 LABELS = make_label_table(90)

@@ -9,8 +9,8 @@ import pytest
 from kitlib.competition.metric import score
 from kitlib.competition.submission import to_array, to_rows
 from kitlib.competition.tables import read_train_labels
-from kitlib.ensemble.compare import difference_interval, score_interval
 from kitlib.ensemble.crossfit import crossfit
+from kitlib.evaluate.compare import difference_interval, score_interval
 
 UNPREDICTED = (0.7, 0.2, 0.1)
 

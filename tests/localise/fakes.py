@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from kitlib.localise.agreement import GAP_SHARES, TURNS_DEG
-from kitlib.localise.carry import SPINE, predict_places
+from kitlib.localise.geometry import SPINE, predict_places
+from kitlib.localise.heatmaps import Maps, Reader, upright
 from kitlib.localise.network import GRID, PX_MM, STRIDE, kind2landmarks, network_inputs
 from kitlib.localise.points import Landmark
-from kitlib.localise.reading import Maps, Reader, upright
 from kitlib.mri.stack import Stack
 from kitlib.terms import Kind
 

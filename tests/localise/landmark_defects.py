@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from kitlib.localise.findings import condition2place, condition2sequence, other_side
+from kitlib.localise.audit.findings import condition2place, condition2sequence, other_side
 from kitlib.terms import LEVELS
 
 Injected = tuple[pd.DataFrame, set[tuple]]

@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from kitlib.localise.perturb import Case
+from kitlib.localise.train.perturb import Case
 
 VERTEBRA_MM = 36.5
 SAC_BACK_MM = 8.0

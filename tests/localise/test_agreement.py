@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kitlib.localise.agreement import disagreement_mm, level_offset, mending_shifts
-from kitlib.localise.carry import SPINE
+from kitlib.localise.geometry import SPINE
 from kitlib.terms import LEVELS
 from tests.localise.test_carry import CANAL
 

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
+from kitlib.mri.dicom.limits import Limits
+from kitlib.mri.dicom.slices import read_file
 from kitlib.mri.ledger import Ledger
-from kitlib.mri.limits import Limits
 from kitlib.mri.series import read_series
-from kitlib.mri.slices import read_file
 from tests.mri.builders import (
     AXIAL,
     CORONAL,

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from kitlib.competition.root import Competition
-from kitlib.run.predictor import Predictor, load_predictor
+from kitlib.predict.predictor import Predictor, load_predictor
 from tests.run.finished import make_data, make_run
 
 

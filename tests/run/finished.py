@@ -12,13 +12,13 @@ from kitlib.embed.backbone import load_backbone
 from kitlib.embed.engine import embed_series
 from kitlib.embed.store import EmbeddingStore
 from kitlib.ensemble.crossfit import crossfit
+from kitlib.experiments.registry import Experiment
+from kitlib.experiments.run import run_experiment
+from kitlib.predict.predictor import embedding_record, embedding_spec
 from kitlib.prepare.tabular import study_metadata
 from kitlib.prepare.volumes import VolumeCache
-from kitlib.run.predictor import embedding_record, embedding_spec
 from kitlib.run.steps import STEPS, outputs, outputs_fingerprint, step_named, write_manifest
 from kitlib.terms import AXIAL_T2, CELL_NAMES, SAGITTAL_T1, SAGITTAL_T2
-from kitlib.training.crossval import run_experiment
-from kitlib.training.experiments import Experiment
 from tests.mri.builders import AXIAL, SAGITTAL, make_series
 
 sequence2orientation = {SAGITTAL_T1: SAGITTAL, SAGITTAL_T2: SAGITTAL, AXIAL_T2: AXIAL}

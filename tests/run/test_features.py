@@ -6,10 +6,10 @@ import pytest
 from kitlib.artefacts import load_json, save_json, save_table
 from kitlib.embed.backbone import load_backbone
 from kitlib.errors import ArtefactError
+from kitlib.predict.predictor import embedding_record
 from kitlib.prepare.tabular import study_metadata
 from kitlib.run import features as module
 from kitlib.run.features import embedded_features, volume_cache
-from kitlib.run.predictor import embedding_record
 from kitlib.run.profiles import profile_named
 from kitlib.run.settings import Settings
 from kitlib.run.steps import STEPS

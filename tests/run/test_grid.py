@@ -5,20 +5,21 @@ import pytest
 
 from kitlib.artefacts import facts_of, load_table
 from kitlib.embed.backbone import load_backbone
-from kitlib.embed.weights import find_weights
+from kitlib.embed.weights.sources import find_weights
 from kitlib.errors import RootError, StepError, UsageError, WeightsError
+from kitlib.experiments import parallel as cells
+from kitlib.experiments import registry as experiments
+from kitlib.experiments.fold import run_fold
+from kitlib.experiments.registry import Experiment
+from kitlib.experiments.run_key import Origin
+from kitlib.experiments.status import RunNote, failure, is_begun, skipped
 from kitlib.models.prior import PriorModel
 from kitlib.models.svc import SVCModel
-from kitlib.run import cells, grid
+from kitlib.run import grid
 from kitlib.run.features import Described, TrainingStudies
-from kitlib.run.grid import learns_first, run_grid, weights_label
+from kitlib.run.grid import run_grid, shared_stage, weights_label
 from kitlib.run.lock import sole_run
 from kitlib.run.profiles import profile_named
-from kitlib.training import experiments
-from kitlib.training.experiments import Experiment
-from kitlib.training.fold import run_fold
-from kitlib.training.origin import Origin
-from kitlib.training.outcomes import RunNote, failure, is_begun, skipped
 from tests.run.finished import LONGEST_PX, make_data
 
 PROFILE = dataclasses.replace(
@@ -168,9 +169,9 @@ def test_classifiers_on_one_embedder_go_to_one_process():
         object.__setattr__(entry, "parameters", {"pooling": "attention", "width": 512, **parameters})
         return entry
 
-    assert learns_first(pooled(classifier="svc")) == learns_first(pooled(classifier="xgboost"))
-    assert learns_first(pooled(width=0)) != learns_first(pooled())
-    assert learns_first(PRIOR) != learns_first(TRAINING)
+    assert shared_stage(pooled(classifier="svc")) == shared_stage(pooled(classifier="xgboost"))
+    assert shared_stage(pooled(width=0)) != shared_stage(pooled())
+    assert shared_stage(PRIOR) != shared_stage(TRAINING)
 
 
 def test_a_folder_without_images_is_refused(data, tmp_path):
@@ -214,7 +215,7 @@ def test_all_that_a_run_leaves_knows_its_data_and_settings(run, monkeypatch):
 def test_weights_that_a_model_starts_from_stand_in_its_row(monkeypatch):
     described = Described(features=None, digest="", weights="pixels_128: no weights")
     assert weights_label(PRIOR, described) == "pixels_128: no weights"
-    monkeypatch.setattr(PriorModel, "begins_from", lambda _: find_weights("spine_vit", "shipped"))
+    monkeypatch.setattr(PriorModel, "pretrained_source", lambda _: find_weights("spine_vit", "shipped"))
     assert weights_label(PRIOR, described) == (
         "pixels_128: no weights; starts from spine_vit: phantoms, 400 studies x 40 epochs"
     )

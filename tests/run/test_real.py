@@ -6,7 +6,7 @@ import numpy as np
 import SimpleITK
 
 from kitlib.competition.submission import validate_submission
-from kitlib.run.predict import predict_data
+from kitlib.predict.stream import predict_data
 from kitlib.terms import AXIAL_T2, SAGITTAL_T1, SAGITTAL_T2, row_ids
 from tests.mri.builders import AXIAL, SAGITTAL, make_slice_dataset, write
 from tests.run.finished import write_tables

@@ -8,8 +8,7 @@ The last layer starts at zero on top of the log prior, so an untrained network p
 import torch
 from torch import nn
 
-from kitlib.models.neural.batches import View
-from kitlib.models.places import (
+from kitlib.models.common.positions import (
     LATERAL_MM,
     LATERAL_SD_MM,
     LEVEL_FRACTION,
@@ -24,6 +23,7 @@ from kitlib.models.places import (
     cell2level,
     cell2side,
 )
+from kitlib.models.neural.batches import View
 from kitlib.terms import CONDITIONS, GROUPS, LEVELS, SEQUENCES, SEVERITIES
 
 INPUT_DROPOUT = 0.1

@@ -20,8 +20,8 @@ from kitlib.errors import known_name
 from kitlib.models.fusion.network import (
     Answer,
     CascadeAnswer,
-    FusedNetwork,
-    JoinedNetwork,
+    IntermediateFusion,
+    LateFusion,
     SoftmaxAnswer,
 )
 from kitlib.models.neural.model import SliceAttentionModel
@@ -54,12 +54,12 @@ class FusionModel(SliceAttentionModel):
         known_name(self.architecture, ("1.1", "1.2", "2"), f"{self.name}.architecture")
         known_name(self.head, HEADS, f"{self.name}.head")
 
-    def _network(self, inputs: int, log_prior: torch.Tensor) -> FusedNetwork | JoinedNetwork:
+    def _network(self, inputs: int, log_prior: torch.Tensor) -> IntermediateFusion | LateFusion:
         answer = HEADS[self.head](log_prior)
         if self.architecture == "2":
-            return JoinedNetwork(inputs=inputs, width=self.width, dropout=self.dropout, answer=answer)
+            return LateFusion(inputs=inputs, width=self.width, dropout=self.dropout, answer=answer)
         queries, networks = (1, 1) if self.architecture == "1.1" else (QUERIES, len(CONDITIONS))
-        return FusedNetwork(
+        return IntermediateFusion(
             inputs=inputs,
             width=self.width,
             queries=queries,

@@ -116,7 +116,7 @@ class _Attentive(nn.Module):
         ]
 
 
-class FusedNetwork(_Attentive):
+class IntermediateFusion(_Attentive):
     """Fuse the sequences into one vector, from which one network, or several side by side, answer."""
 
     def __init__(
@@ -135,7 +135,7 @@ class FusedNetwork(_Attentive):
         return self.answer(changes.unflatten(1, (len(CELLS), -1)))
 
 
-class JoinedNetwork(_Attentive):
+class LateFusion(_Attentive):
     """One network a sequence, joined at the output: an average over the sequences that are present.
 
     How much a sequence counts is learned for each cell; a missing one counts nothing.

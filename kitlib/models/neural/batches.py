@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 from kitlib.embed.features import Features, Tokens
 from kitlib.machine import device
 from kitlib.models.base import embedding_width
-from kitlib.models.places import relative_places
+from kitlib.models.common.positions import relative_places
 from kitlib.terms import SEQUENCES
 
 SLICES_OF_PCA = 20_000

@@ -18,7 +18,7 @@ from kitlib.embed.features import Features
 from kitlib.errors import known_name
 from kitlib.machine import device
 from kitlib.models.base import CURVE_COLUMNS, Model
-from kitlib.models.inner import inner_splits
+from kitlib.models.common.cv import inner_splits
 from kitlib.models.neural.batches import StudyTensors, TokenReduction, TokenScale, fit_reduction, reduction_of
 from kitlib.models.neural.loop import IDLE, Schedule, learned_nothing, predict_logits, train
 from kitlib.models.neural.losses import LOSSES

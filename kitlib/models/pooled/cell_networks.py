@@ -10,8 +10,8 @@ from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
 from kitlib.artefacts import Provenance, facts_of, load_tensors, save_tensors
+from kitlib.models.common.sampling import SAMPLERS, Sampler
 from kitlib.models.pooled.classifiers import CellClassifiers
-from kitlib.models.sampling import SAMPLERS, Sampler
 from kitlib.terms import EMPTY, SEVERITIES, SEVERITY_WEIGHTS
 
 NETWORKS_FILE = "networks.safetensors"

@@ -11,9 +11,15 @@ import numpy as np
 from imblearn.pipeline import Pipeline
 
 from kitlib.artefacts import Provenance, load_array, load_json, save_array, save_json
-from kitlib.models.machines import THRESHOLDS, Calibration
-from kitlib.models.pooled.deciders import BaggingDecider, Decider, LightGBMDecider, SVCDecider, XGBoostDecider
-from kitlib.models.sampling import Sampler
+from kitlib.models.common.sampling import Sampler
+from kitlib.models.common.svm import THRESHOLDS, Calibration
+from kitlib.models.pooled.threshold_classifiers import (
+    BaggingThresholdClassifier,
+    LightGBMThresholdClassifier,
+    SVCThresholdClassifier,
+    ThresholdClassifier,
+    XGBoostThresholdClassifier,
+)
 from kitlib.terms import CELL_NAMES, EMPTY
 
 CALIBRATION_FILE = "calibration.json"
@@ -59,13 +65,13 @@ class CellClassifiers(ABC):
 
 
 @dataclass
-class DecidingClassifiers(CellClassifiers):
+class CalibratedClassifiers(CellClassifiers):
     """A pipeline of sampler and decider a cell, calibrated on what a first fit says of rows it did not see.
 
     Decisions are centred on the training rows, so that the average study keeps about its prior.
     """
 
-    decider: ClassVar[type[Decider]]
+    decider: ClassVar[type[ThresholdClassifier]]
 
     def fit(
         self, rows: np.ndarray, labels: np.ndarray, held_out: np.ndarray, prior: np.ndarray, *, seed: int
@@ -113,9 +119,9 @@ class DecidingClassifiers(CellClassifiers):
 
     def _fit_cells(
         self, rows: np.ndarray, labels: np.ndarray, seed: int
-    ) -> tuple[dict[str, Decider], np.ndarray]:
+    ) -> tuple[dict[str, ThresholdClassifier], np.ndarray]:
         """Deciders of the cells with two severities or more, and their mean decisions (25, 2)."""
-        deciders: dict[str, Decider] = {}
+        deciders: dict[str, ThresholdClassifier] = {}
         self.said = []
         for cell, name in enumerate(CELL_NAMES):
             labelled = labels[:, cell] != EMPTY
@@ -132,10 +138,10 @@ class DecidingClassifiers(CellClassifiers):
 
 
 @dataclass
-class SVCClassifiers(DecidingClassifiers):
+class SVCClassifiers(CalibratedClassifiers):
     """Support vector machines. Their kernel sees distances only, so rows are turned into what spans them."""
 
-    decider: ClassVar[type[Decider]] = SVCDecider
+    decider: ClassVar[type[ThresholdClassifier]] = SVCThresholdClassifier
     SPAN_FILE: ClassVar[str] = "span.npy"
 
     def save(self, folder: Path, provenance: Provenance) -> None:
@@ -167,27 +173,27 @@ class SVCClassifiers(DecidingClassifiers):
 
 
 @dataclass
-class LightGBMClassifiers(DecidingClassifiers):
+class LightGBMClassifiers(CalibratedClassifiers):
     """LightGBM."""
 
-    decider: ClassVar[type[Decider]] = LightGBMDecider
+    decider: ClassVar[type[ThresholdClassifier]] = LightGBMThresholdClassifier
 
 
 @dataclass
-class XGBoostClassifiers(DecidingClassifiers):
+class XGBoostClassifiers(CalibratedClassifiers):
     """XGBoost."""
 
-    decider: ClassVar[type[Decider]] = XGBoostDecider
+    decider: ClassVar[type[ThresholdClassifier]] = XGBoostThresholdClassifier
 
 
 @dataclass
-class BaggingClassifiers(DecidingClassifiers):
+class BaggingClassifiers(CalibratedClassifiers):
     """Bagged XGBoost."""
 
-    decider: ClassVar[type[Decider]] = BaggingDecider
+    decider: ClassVar[type[ThresholdClassifier]] = BaggingThresholdClassifier
 
 
-def _decide(deciders: Mapping[str, Decider], rows: np.ndarray) -> np.ndarray:
+def _decide(deciders: Mapping[str, ThresholdClassifier], rows: np.ndarray) -> np.ndarray:
     """Decisions (n, 25, 2) about rows, 0 for a cell without a decider."""
     decisions = np.zeros((len(rows), len(CELL_NAMES), len(THRESHOLDS)))
     for cell, name in enumerate(CELL_NAMES):

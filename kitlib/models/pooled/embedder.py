@@ -21,7 +21,7 @@ from kitlib.embed.features import Features
 from kitlib.errors import known_name
 from kitlib.machine import device
 from kitlib.models.base import CURVE_COLUMNS
-from kitlib.models.inner import inner_splits
+from kitlib.models.common.cv import inner_splits
 from kitlib.models.neural.batches import StudyTensors, TokenScale
 from kitlib.models.neural.loop import IDLE, Schedule, learned_nothing, train
 from kitlib.models.pooled.embedding_network import POOLINGS, EmbeddingNetwork, WithHeads

@@ -11,7 +11,8 @@ from kitlib.artefacts import Provenance
 from kitlib.embed.features import Features
 from kitlib.errors import known_name
 from kitlib.models.base import CURVE_COLUMNS, Model
-from kitlib.models.cell_table import METADATA_FILE, StudyTable
+from kitlib.models.common.cell_table import METADATA_FILE, StudyTable
+from kitlib.models.common.sampling import SAMPLERS
 from kitlib.models.pooled.cell_networks import NetworkClassifiers
 from kitlib.models.pooled.classifiers import (
     BaggingClassifiers,
@@ -22,7 +23,6 @@ from kitlib.models.pooled.classifiers import (
 )
 from kitlib.models.pooled.embedder import StudyEmbedder, fit_embedder, stopping_split
 from kitlib.models.pooled.embedding_network import POOLINGS
-from kitlib.models.sampling import SAMPLERS
 
 CLASSIFIERS: dict[str, type[CellClassifiers]] = {
     "svc": SVCClassifiers,

@@ -7,8 +7,8 @@ import numpy as np
 
 from kitlib.artefacts import Provenance, load_json, save_json
 from kitlib.competition.metric import group2cells
-from kitlib.models.places import cell2level, cell2side
-from kitlib.models.softmax import fit_softmax, softmax
+from kitlib.models.common.positions import cell2level, cell2side
+from kitlib.models.common.softmax import fit_softmax, softmax
 from kitlib.terms import CELLS, EMPTY, LEVELS
 
 CLASSIFIER_FILE = "classifier.json"

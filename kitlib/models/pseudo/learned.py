@@ -10,7 +10,7 @@ from torch import nn
 
 from kitlib.artefacts import Provenance, load_tensors, save_tensors
 from kitlib.models.neural.loop import IDLE, chunks
-from kitlib.models.pseudo.fillers import Filler
+from kitlib.models.pseudo.imputers import Filler
 
 NETWORK_FILE = "filler_network.safetensors"
 HELD_OUT_SHARE = 0.2

@@ -17,10 +17,10 @@ from kitlib.artefacts import Provenance
 from kitlib.embed.features import Features, Tokens
 from kitlib.errors import known_name
 from kitlib.models.base import Model
-from kitlib.models.inner import inner_splits
+from kitlib.models.common.cv import inner_splits
 from kitlib.models.pooled.embedder import StudyEmbedder, fit_embedder
 from kitlib.models.pseudo.classifier import FilledClassifier
-from kitlib.models.pseudo.fillers import PLAIN_FILLERS, Filler
+from kitlib.models.pseudo.imputers import PLAIN_FILLERS, Filler
 from kitlib.models.pseudo.learned import NetworkFiller, draw_hidden
 from kitlib.models.pseudo.networks import NETWORKS
 from kitlib.models.pseudo.scores import reconstruction_errors

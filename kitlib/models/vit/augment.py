@@ -3,8 +3,8 @@
 import torch
 from torch.nn.functional import affine_grid, grid_sample
 
+from kitlib.models.common.positions import X_MM
 from kitlib.models.neural.batches import View
-from kitlib.models.places import X_MM
 from kitlib.terms import AXIAL_T2, CELLS, Cell
 
 SHIFT, LOG_SCALE = 0.05, 0.08

@@ -15,7 +15,7 @@ from torch import nn
 
 from kitlib.embed.features import Features
 from kitlib.embed.vit import SPINE_VIT, SPINE_VIT_SHAPE
-from kitlib.embed.weights import WeightsSource, find_weights, load_strictly
+from kitlib.embed.weights.sources import WeightsSource, find_weights, load_strictly
 from kitlib.errors import ModelError
 from kitlib.models.base import embedding_width
 from kitlib.models.neural.batches import StudyTensors, TokenScale
@@ -57,13 +57,13 @@ class ViTModel(SliceAttentionModel):
         super().__post_init__()
         self._begin: Path | None = None  # a fitted model that is loaded begins with no file
 
-    def begins_from(self) -> WeightsSource | None:
+    def pretrained_source(self) -> WeightsSource | None:
         """As Model says; WeightsError where there are no such weights."""
         source = find_weights(SPINE_VIT, self.start)
         return source if source.file else None
 
     def _fit(self, features: Features, labels: np.ndarray, seed: int) -> None:
-        begin = self.begins_from()
+        begin = self.pretrained_source()
         self.note(f"the transformer starts from {begin.label}" if begin else "")
         self._begin = begin.file if begin else None
         super()._fit(features, labels, seed)

@@ -12,8 +12,8 @@ from kitlib.embed.slices import normalised
 from kitlib.embed.vit import build_vit
 from kitlib.machine import half_precision
 from kitlib.models.cell_attention.network import PlaceAttention
+from kitlib.models.common.positions import LEVEL_MM, cell2condition, cell2level
 from kitlib.models.neural.batches import View
-from kitlib.models.places import LEVEL_MM, cell2condition, cell2level
 from kitlib.models.vit.augment import distorted, mirrored, mirrored_cells, sampled
 from kitlib.terms import AXIAL_T2, CELLS, CONDITIONS, LEVELS, SEQUENCES, SEVERITIES, group2sequence
 

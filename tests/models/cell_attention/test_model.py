@@ -3,9 +3,9 @@ import pytest
 import torch
 
 from kitlib.models.cell_attention.model import CellAttentionModel
-from kitlib.models.inner import inner_splits
+from kitlib.models.common.cv import inner_splits
+from kitlib.models.common.positions import cell2side
 from kitlib.models.neural.losses import metric_loss
-from kitlib.models.places import cell2side
 from kitlib.terms import AXIAL_T2, CELLS, SAGITTAL_T1, SEQUENCES
 from tests.models.builders import make_features, make_labels
 
@@ -25,9 +25,9 @@ def test_attention_starts_where_anatomy_says() -> None:
         np.testing.assert_allclose(attention[0][sequence].sum(axis=1), 1, atol=1e-5)
     assert attention[1][AXIAL_T2].shape == (25, 0)
     x_mm = FEATURES.tokens[SAGITTAL_T1][0].places_mm[:, 0]
-    looked_at = attention[0][SAGITTAL_T1] @ (x_mm - np.median(x_mm))
+    plot_attention = attention[0][SAGITTAL_T1] @ (x_mm - np.median(x_mm))
     foraminal = [cell.group == "foraminal" for cell in CELLS]
-    np.testing.assert_array_equal(np.sign(looked_at[foraminal]), cell2side[foraminal])
+    np.testing.assert_array_equal(np.sign(plot_attention[foraminal]), cell2side[foraminal])
 
 
 def test_the_curve_begins_at_the_prior_and_names_every_member() -> None:

@@ -6,12 +6,12 @@ import pytest
 from kitlib.artefacts import Provenance
 from kitlib.competition.metric import score_arrays
 from kitlib.errors import UsageError
+from kitlib.models.common.sampling import SAMPLERS, Sampler
 from kitlib.models.pooled import classifiers
-from kitlib.models.pooled.deciders import SVCDecider
 from kitlib.models.pooled.embedder import stopping_split
 from kitlib.models.pooled.model import CLASSIFIERS, PooledModel
+from kitlib.models.pooled.threshold_classifiers import SVCThresholdClassifier
 from kitlib.models.prior import PriorModel
-from kitlib.models.sampling import SAMPLERS, Sampler
 from kitlib.terms import CELL_NAMES, EMPTY
 from tests.models.builders import make_features, make_labels
 
@@ -76,9 +76,11 @@ def test_sampling_sees_training_rows_only(classifier: str, monkeypatch: pytest.M
 
 def test_decisions_are_calibrated_on_rows_the_first_fit_has_not_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     fits: list[int] = []
-    fit = SVCDecider.fit
+    fit = SVCThresholdClassifier.fit
 
-    def watched(self: SVCDecider, rows: np.ndarray, severities: np.ndarray) -> SVCDecider:
+    def watched(
+        self: SVCThresholdClassifier, rows: np.ndarray, severities: np.ndarray
+    ) -> SVCThresholdClassifier:
         fits.append(len(rows))
         return fit(self, rows, severities)
 
@@ -89,7 +91,7 @@ def test_decisions_are_calibrated_on_rows_the_first_fit_has_not_seen(monkeypatch
         calibrated.append(labels)
         return calibrate(decisions, labels, *rest, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(SVCDecider, "fit", watched)
+    monkeypatch.setattr(SVCThresholdClassifier, "fit", watched)
     monkeypatch.setattr(classifiers.Calibration, "fit", watched_too)
     fitted(classifier="svc")
     _, held_out = stopping_split(LABELS, seed=0)

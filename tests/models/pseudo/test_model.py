@@ -5,11 +5,11 @@ import pytest
 from kitlib.competition.metric import score_arrays
 from kitlib.embed.features import Features, Tokens
 from kitlib.errors import UsageError
-from kitlib.models.pseudo.fillers import Filler
+from kitlib.experiments.scenarios import remove
+from kitlib.models.pseudo.imputers import Filler
 from kitlib.models.pseudo.model import FILLERS, PseudoModel
 from kitlib.models.pseudo.scores import ERROR_COLUMNS, reconstruction_errors, reconstruction_scores
 from kitlib.terms import AXIAL_T2, SAGITTAL_T1, SEQUENCES
-from kitlib.training.missing import remove
 from tests.models.builders import make_features, make_labels
 
 LABELS = make_labels(24)

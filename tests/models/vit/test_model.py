@@ -9,8 +9,8 @@ from kitlib.embed.features import Features, Tokens
 from kitlib.embed.vit import SPINE_VIT
 from kitlib.errors import ModelError, WeightsError
 from kitlib.machine import device
+from kitlib.models.common.positions import X_MM
 from kitlib.models.neural.batches import View
-from kitlib.models.places import X_MM
 from kitlib.models.vit.augment import distorted, mirrored, mirrored_cells, sampled
 from kitlib.models.vit.model import ViTModel
 from kitlib.models.vit.network import SliceTransformer, ViTNetwork, expected_on_slice
@@ -69,8 +69,8 @@ def test_weights_that_are_nowhere_are_known_before_a_fit(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(WeightsError, match="no weights for 'spine_vit'"):
-        ViTModel(**TINY, start="cached").begins_from()
-    assert ViTModel(**TINY).begins_from() is None
+        ViTModel(**TINY, start="cached").pretrained_source()
+    assert ViTModel(**TINY).pretrained_source() is None
 
 
 def test_it_starts_from_the_weights_that_come_with_the_kit() -> None:

@@ -1,0 +1,96 @@
+"""Learning slices: where does a slice lie, and what is narrow in it?"""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from kitlib.embed.pretrain.targets import (
+    AXIAL_PLACES,
+    FINDINGS,
+    PLACES,
+    Slices,
+    mirrored_findings,
+    study_slices,
+)
+from kitlib.embed.pretrain.task import (
+    PretrainNet,
+    PretrainTask,
+    augmented,
+    balanced_accuracy,
+    graded_loss,
+    in_half_precision,
+)
+from kitlib.embed.slices import build_slice_network, network_input
+from kitlib.machine import device
+from kitlib.phantom.study import PhantomStudy
+from kitlib.terms import EMPTY
+
+# Of slices without a finding, with normal ones only, and with a narrow one: how many are seen in an epoch.
+EPOCH_SHARES = (0.15, 0.6, 1.0)
+BATCH = 32
+PLACE_WEIGHT = 0.5
+tasks = {"canal": range(5), "foramen": range(5, 10), "axial canal": range(10, 11), "recess": range(11, 13)}
+
+
+class SlicePretrainNet(PretrainNet):
+    """A backbone with linear heads for severities (B, 13, 3), openings (B, 13) and places (B, 10)."""
+
+    def __init__(self, backbone: str, px: int) -> None:
+        super().__init__()
+        self.trunk, _ = build_slice_network(backbone)
+        width = self.trunk.eval()(torch.zeros(1, 3, px, px)).shape[1]
+        self.heads = nn.Linear(width, 4 * len(FINDINGS) + len(PLACES))
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits of severities, openings in OPENING_UNIT_MM and logits of places of images (B, 3, px, px)."""
+        sizes = [3 * len(FINDINGS), len(FINDINGS), len(PLACES)]
+        severities, openings, places = self.heads(self.trunk(images)).float().split(sizes, dim=1)
+        return severities.reshape(-1, len(FINDINGS), 3), openings, places
+
+
+class SliceTask(PretrainTask[Slices]):
+    """The course for networks of slices."""
+
+    learning_rate = 2e-3
+
+    def examples(self, study: PhantomStudy, px: int, view: str, longest_px: int) -> Slices:
+        """Every slice with its place and findings."""
+        return study_slices(study, px, view, longest_px)
+
+    def learner(self, backbone: str, px: int) -> PretrainNet:
+        """The backbone with linear heads."""
+        learner = SlicePretrainNet(backbone, px)
+        return learner.to(device(), memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def batches(self, examples: Slices, rng: np.random.Generator) -> list[np.ndarray]:
+        """Batches of positions; what is rarer and tells more is seen more often."""
+        worst = examples.findings.max(axis=1).clip(EMPTY, 1)
+        share = np.array(EPOCH_SHARES)[worst - EMPTY]
+        rows = rng.permutation(np.flatnonzero(rng.random(len(examples)) < share))
+        return np.array_split(rows, max(1, len(rows) // BATCH))
+
+    def loss(self, learner: nn.Module, examples: Slices, rng: np.random.Generator) -> Tensor:
+        """Severities, openings and places; half of the axial slices are mirrored."""
+        mirror = np.isin(examples.places, AXIAL_PLACES) & (rng.random(len(examples)) < 0.5)
+        images = augmented(examples.images[:, None], mirror, rng)
+        with in_half_precision():
+            severities, openings, places = learner(network_input(images[:, 0].byte().numpy()))
+        findings, openings_mm = (
+            np.where(mirror[:, None], values[:, mirrored_findings], values)
+            for values in (examples.findings, examples.openings_mm)
+        )
+        place = F.cross_entropy(places, torch.from_numpy(examples.places).to(device()))
+        return graded_loss(severities, openings, findings, openings_mm) + PLACE_WEIGHT * place
+
+    @torch.inference_mode()
+    def metrics(self, learner: nn.Module, examples: Slices) -> dict[str, float]:
+        """Balanced accuracy of severities by task, and accuracy of places."""
+        outputs = [learner(network_input(examples.images[i : i + 64])) for i in range(0, len(examples), 64)]
+        severities = torch.cat([severity.argmax(-1) for severity, _, _ in outputs]).cpu().numpy()
+        places = torch.cat([place.argmax(-1) for _, _, place in outputs]).cpu().numpy()
+        right = round(float((places == examples.places).mean()), 4)
+        return {"place accuracy": right} | {
+            task: balanced_accuracy(examples.findings[:, columns], severities[:, columns])
+            for task, columns in tasks.items()
+        }

@@ -1,0 +1,1 @@
+"""What runs a network: torch or OpenVINO, fused, in half precision or eight bits."""

@@ -1,0 +1,133 @@
+"""Slices a second, from DICOM files to stored embeddings, against the loop that one would write first."""
+
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import cv2
+import numpy as np
+import pandas as pd
+import pydicom
+import torch
+
+from kitlib.competition.root import Competition
+from kitlib.embed.backbone import DEFAULT_PX, build_network, known_backbone, load_backbone
+from kitlib.embed.base import Backbone
+from kitlib.embed.engine import embed_series
+from kitlib.embed.names import pixels_px, reads_volumes
+from kitlib.embed.runtime.quantise import quantise
+from kitlib.embed.slices import IMAGENET_MEAN, IMAGENET_STD
+from kitlib.embed.store import EmbeddingSpec, EmbeddingStore
+from kitlib.embed.weights.sources import file_name
+from kitlib.errors import ExtraMissingError, UsageError, WeightsError
+from kitlib.machine import cores, torch_threads
+from kitlib.phantom.archive import write_competition
+from kitlib.prepare.volumes import VolumeCache
+
+Result = TypeVar("Result")
+SEED = 2024
+LONGEST_PX = 320
+BATCH = 32
+
+
+def benchmark(backbones: Sequence[str], *, studies: int, repeats: int, size: str = "demo") -> pd.DataFrame:
+    """A row a backbone and engine: slices a second of the loop and of the kit, medians, and their ratio.
+
+    All read the same phantoms' files, use all cores, and have random weights of the same network, which is
+    run as it is and in eight bits. The loop, as it is, is timed anew beside each repeat. UsageError, before
+    anything is drawn, where there is nothing to time or a backbone is no network of slices.
+    """
+    _refuse_untimeable(backbones, studies, repeats)
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="kitlib-bench-") as folder:
+        root = Path(folder) / "phantoms"
+        write_competition(root, studies=studies, seed=SEED, size=size, workers=cores())
+        series = Competition(root).series("train")
+        for name in backbones:
+            network, loaded = build_network(name)[0], variants(name, Path(folder), size)
+            warm_up(network, loaded)
+            for repeat in range(repeats):
+                slices, loop_s = timed(partial(obvious_loop, network, series))
+                for number, backbone in enumerate(loaded):
+                    work = Path(folder) / f"{repeat}-{number}-{name.replace('/', '_')}"
+                    beside = {"backbone": name, "engine": backbone.engine, "slices": slices, "loop_s": loop_s}
+                    rows.append(beside | kit_run(backbone, series, work))
+    return summary(pd.DataFrame(rows))
+
+
+def variants(name: str, folder: Path, size: str) -> list[Backbone]:
+    """The backbone as it is and, where that can be had, in eight bits; a warning where it cannot."""
+    loaded = [load_backbone(name, weights="random", input_px=DEFAULT_PX)]
+    try:
+        file = folder / file_name(name)
+        quantise(file, name, weights="random", input_px=DEFAULT_PX, size=size)
+        loaded.append(load_backbone(name, weights=str(file)))
+    except (ExtraMissingError, WeightsError) as error:
+        warnings.warn(f"not measured in eight bits: {error}", RuntimeWarning, stacklevel=2)
+    return loaded
+
+
+def kit_run(backbone: Backbone, series: pd.DataFrame, work: Path) -> dict[str, float]:
+    """Seconds of the kit from files to stored vectors, and what of them are spent embedding."""
+    cache = VolumeCache(work / "volumes", longest_px=LONGEST_PX)
+    store = EmbeddingStore(work / "store", EmbeddingSpec.of(backbone))
+    _, prepare_s = timed(partial(cache.build, series, workers=cores()))
+    _, embed_s = timed(partial(embed_series, store, backbone, cache, series, batch=BATCH))
+    return {"kit_s": prepare_s + embed_s, "embed_s": embed_s}
+
+
+def obvious_loop(network: torch.nn.Module, series: pd.DataFrame) -> int:
+    """Read, scale, resize and embed one file after the other in full precision; returns how many."""
+    mean, std = (torch.tensor(values).reshape(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
+    vectors = []
+    with torch.inference_mode(), torch_threads(cores()):
+        for path in (path for folder in series["folder"] for path in sorted(Path(folder).glob("*.dcm"))):
+            pixels = pydicom.dcmread(path).pixel_array.astype(np.float32)
+            grey = (pixels - pixels.min()) / max(float(np.ptp(pixels)), 1.0)
+            image = torch.from_numpy(cv2.resize(grey, (DEFAULT_PX, DEFAULT_PX), interpolation=cv2.INTER_AREA))
+            vectors.append(network(((image.expand(3, -1, -1) - mean) / std)[None])[0].numpy())
+    return len(vectors)
+
+
+def warm_up(network: torch.nn.Module, backbones: Sequence[Backbone]) -> None:
+    """Let all choose their kernels before the clock runs."""
+    network.eval()
+    with torch.inference_mode(), torch_threads(cores()):
+        network(torch.zeros(1, 3, DEFAULT_PX, DEFAULT_PX))
+    for backbone in backbones:
+        backbone.embed(np.zeros((BATCH, DEFAULT_PX, DEFAULT_PX), np.uint8))
+
+
+def timed(call: Callable[[], Result]) -> tuple[Result, float]:
+    """What a call returns, and the seconds it takes."""
+    started_s = time.perf_counter()
+    return call(), time.perf_counter() - started_s
+
+
+def summary(runs: pd.DataFrame) -> pd.DataFrame:
+    """Medians over repeats as slices a second; the ratio with its smallest and largest value."""
+    ratio = runs["loop_s"] / runs["kit_s"]
+    rates = runs[["backbone", "engine", "slices"]].assign(
+        loop_per_s=runs["slices"] / runs["loop_s"],
+        kit_per_s=runs["slices"] / runs["kit_s"],
+        embedding_alone_per_s=runs["slices"] / runs["embed_s"],
+        ratio=ratio,
+    )
+    keys = ["backbone", "engine"]
+    table = rates.groupby(keys, sort=False).median()
+    of_backbone = ratio.groupby([runs[key] for key in keys], sort=False)
+    return table.assign(ratio_min=of_backbone.min(), ratio_max=of_backbone.max()).reset_index()
+
+
+def _refuse_untimeable(backbones: Sequence[str], studies: int, repeats: int) -> None:
+    if min(studies, repeats) < 1:
+        raise UsageError(
+            f"{studies} studies x {repeats} repeats are nothing to time", hint="Ask for one or more."
+        )
+    for name in backbones:
+        if pixels_px(known_backbone(name)) or reads_volumes(name):
+            raise UsageError(f"{name} is no network of slices", hint="Name one of timm or torchvision.")

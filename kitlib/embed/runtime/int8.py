@@ -1,0 +1,105 @@
+"""Networks in eight bits: weights files that hold OpenVINO's graph of a network instead of its tensors.
+
+Such a file is found, named and checked like any other, and has a sha256 of its own: its vectors are never
+mixed with those of the network that it was made from (`kitlib.embed.runtime.quantise`).
+"""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from kitlib.artefacts import is_complete, load_tensors
+from kitlib.embed.runtime.inference import OpenVINOInference, Prepare, silent_openvino
+from kitlib.embed.weights.sources import WeightsSource
+from kitlib.errors import ExtraMissingError, WeightsError
+
+GRAPH, NUMBERS = "openvino.xml", "openvino.bin"
+"""The two tensors, of bytes: the graph and the numbers in it."""
+
+
+class EightBitInference(OpenVINOInference):
+    """A network whose weights and activations are rounded to 256 steps."""
+
+    engine = "openvino int8"
+
+
+def holds_eight_bits(file: Path | None) -> bool:
+    """Whether a weights file is of this kind; not so where it cannot be read."""
+    try:
+        with safe_open(file, "pt") as opened:
+            return GRAPH in opened.keys()  # noqa: SIM118  # it is no dictionary
+    except (OSError, SafetensorError, TypeError):
+        return False
+
+
+def eight_bit_inference(
+    source: WeightsSource, _prepare: Prepare, input_shape: tuple[int, ...]
+) -> EightBitInference:
+    """The network in such a file; what prepares its inputs is part of it.
+
+    ExtraMissingError without OpenVINO; WeightsError where the file is of another backbone or input, or has
+    lost the sidecar that says so.
+    """
+    assert source.file is not None
+    openvino = silent_openvino()
+    if openvino is None:
+        raise ExtraMissingError(
+            f"{source.file.name} needs OpenVINO, which is not installed",
+            hint='pip install "kitlib[openvino]"',
+        )
+    if not is_complete(source.file):
+        raise WeightsError(
+            "the file has no sidecar that says what its network reads",
+            where=source.file,
+            hint=f"Copy {source.file.name}.json beside it, or run `python -m kitlib quantise` again.",
+        )
+    model = _model(openvino, source.file)
+    made_for = source.facts["backbone"], tuple(model.input(0).shape)[1:]
+    if made_for != (source.name, input_shape):
+        raise WeightsError(
+            f"the network was made for {made_for}, not for {(source.name, input_shape)}",
+            where=source.file,
+            hint="Eight-bit networks read one size: run `python -m kitlib quantise` for this one.",
+        )
+    return EightBitInference(openvino, model)
+
+
+def serialised(openvino: Any, model: Any) -> dict[str, Tensor]:
+    """An OpenVINO model as the tensors of such a file: the same bytes for the same network."""
+    _rename_by_place(model)
+    with tempfile.TemporaryDirectory() as folder:
+        files = {name: Path(folder) / name for name in (GRAPH, NUMBERS)}
+        openvino.serialize(model, files[GRAPH], files[NUMBERS])
+        return {name: _bytes(file.read_bytes()) for name, file in files.items()}
+
+
+def _rename_by_place(model: Any) -> None:
+    """Name a model's nodes by their order: OpenVINO counts all nodes that a process has ever made."""
+    model.set_friendly_name("network")
+    for place, node in enumerate(model.get_ordered_ops()):
+        node.set_friendly_name(f"{node.get_type_name()}_{place}")
+        facts = node.get_rt_info()
+        for name in [name for name in facts if name.startswith("fused_names")]:
+            del facts[name]
+
+
+def _bytes(content: bytes) -> Tensor:
+    return torch.frombuffer(bytearray(content), dtype=torch.uint8)
+
+
+def _model(openvino: Any, file: Path) -> Any:
+    tensors = load_tensors(file)
+    try:
+        return openvino.Core().read_model(
+            tensors[GRAPH].numpy().tobytes(), openvino.Tensor(tensors[NUMBERS].numpy())
+        )
+    except (KeyError, RuntimeError) as error:
+        raise WeightsError(
+            f"OpenVINO cannot read the network: {type(error).__name__}",
+            where=file,
+            hint="Run `python -m kitlib quantise` again with the OpenVINO that is installed here.",
+        ) from None

@@ -1,0 +1,1 @@
+"""Judging predictions: intervals, classification measures, baselines, and what models attend to."""

@@ -1,0 +1,55 @@
+"""The table of results: scores with their intervals, beside baselines that need no image."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kitlib.competition.metric import score
+from kitlib.competition.priors import Prior
+from kitlib.competition.submission import to_rows
+from kitlib.evaluate.compare import score_interval
+from kitlib.phantom.oracle import oracle_rows
+from kitlib.phantom.truth import TRUTHS, true_grades
+from kitlib.terms import CELLS
+
+
+def score_table(
+    labels: pd.DataFrame, predictions: Mapping[str, pd.DataFrame], *, seed: int = 0
+) -> pd.DataFrame:
+    """One row a prediction: prediction, total, its four parts, and the ends of its interval, low and high."""
+    return pd.DataFrame([_row(labels, name, table, seed) for name, table in predictions.items()])
+
+
+def baselines(labels: pd.DataFrame, prior: pd.DataFrame, root: Path) -> dict[str, pd.DataFrame]:
+    """What every score stands between: the prior given, 1/3, and on phantoms the oracle.
+
+    The oracle knows the anatomy of the studies of a phantom folder and how readers scatter around it.
+    """
+    between = {"prior": prior, "1/3": uniform(labels.index)}
+    if (root / TRUTHS).is_dir():
+        between["oracle"] = oracle_rows(true_grades(root, labels.index))
+    return between
+
+
+def uniform(study_ids: Iterable[int]) -> pd.DataFrame:
+    """One third for every severity of every cell: the mark of total ignorance."""
+    study_ids = list(study_ids)
+    return to_rows(study_ids, np.full((len(study_ids), len(CELLS), 3), 1 / 3))
+
+
+def prior_out_of_fold(labels: pd.DataFrame, folds: pd.Series) -> pd.DataFrame:
+    """The prior of each fold's studies, fitted on the other folds: the mark of whoever looks at no image."""
+    parts = [
+        Prior.fit(labels.loc[folds.index[folds != fold]]).predict(folds.index[folds == fold])
+        for fold in sorted(folds.unique())
+    ]
+    return pd.concat(parts)
+
+
+def _row(labels: pd.DataFrame, name: str, predictions: pd.DataFrame, seed: int) -> dict[str, Any]:
+    interval = score_interval(labels, predictions, seed=seed)
+    parts = vars(score(labels, predictions))
+    return {"prediction": name, **parts, "low": interval.low, "high": interval.high}

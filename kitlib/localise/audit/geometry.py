@@ -1,0 +1,221 @@
+"""Landmarks in patient millimetres: images that do not hold them, sides, and how series name the levels."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import permutations
+
+import numpy as np
+import pandas as pd
+
+from kitlib.localise.audit.findings import found, without
+from kitlib.localise.audit.tables import (
+    FORAMEN_ABOVE,
+    TELLING_PAIRS,
+    both_rows,
+    level_named,
+    misplaced,
+    pairs_of,
+    swapped,
+)
+from kitlib.localise.geometry import CanalPoints
+from kitlib.mri.stack import Stack
+from kitlib.terms import LEVELS
+
+StacksOf = Callable[[int, int], Sequence[Stack]]
+"""The stacks of a series by (study_id, series_id), in native pixels."""
+Locate = Callable[[Sequence[int]], Mapping[int, CanalPoints]]
+"""From studies to places (3,) in mm of the canal by level, as a localiser counts; {} where it is not sure."""
+
+MM_COLUMNS = ["x_mm", "y_mm", "z_mm"]
+ABOVE_CANAL = {"canal": 0.0, "foramen": FORAMEN_ABOVE, "recess": 0.0}
+"""Levels by which a place lies above the canal's point of its level: medians of phantoms."""
+ACROSS_MM = 3.0  # beyond the middle; half of it is the scatter of annotators
+REFERENCE_LEVELS = 3  # a curve through fewer points does not follow the spine
+VOICES = 3  # T1, T2 and axial: two that agree may be off together
+LOCALISER_VOICES = 2  # T1 and T2 were often named in one go, a localiser counts for itself
+TELLING_VOTES = 2  # of two conditions that differ, either may be right
+CLEARLY = 2.0  # times as far from its own level as from another: slanting L5/S1 discs alone come near 1
+BEYOND, FINE = 2, 0.05  # levels a curve is drawn beyond its ends, and in what steps
+
+
+@dataclass(frozen=True, eq=False)
+class _Source:
+    """The points of one place in one series, or a localiser's: one way of naming the levels."""
+
+    rows: pd.DataFrame
+    place: str
+    rank: np.ndarray  # (L,) ascending, each once
+    places_mm: np.ndarray  # (L, 2) back and head; sides are averaged, and left of right does not matter
+
+
+def placed(points: pd.DataFrame, stacks_of: StacksOf) -> pd.DataFrame:
+    """The points with x_mm, y_mm, z_mm, height and width of their image, and `absent`: no such instance."""
+    result = points.assign(**dict.fromkeys(MM_COLUMNS, np.nan), absent=False)
+    for _, rows in points.groupby(["study_id", "series_id"]):
+        stacks = stacks_of(int(rows["study_id"].iloc[0]), int(rows["series_id"].iloc[0]))
+        if stacks:
+            columns = [*MM_COLUMNS, "height", "width"]
+            values = np.array(
+                [_place(row, stacks) for row in rows[["instance_number", "x", "y"]].to_numpy(float)]
+            )
+            result.loc[rows.index, columns] = values
+            result.loc[rows.index, "absent"] = np.isnan(values).any(axis=1)
+    return result
+
+
+def without_image(points: pd.DataFrame) -> list[pd.DataFrame]:
+    """Points on instances that their series does not have."""
+    absent = points[points["absent"]] if "absent" in points else points[:0]
+    return [found(absent, "image.missing", "the series was read and lacks the instance", "drop")]
+
+
+def in_patient(points: pd.DataFrame, locate: Locate | None) -> list[pd.DataFrame]:
+    """Sides, order and names of levels of the points whose place in the patient is known.
+
+    `locate` is asked once, for the studies whose series do not settle how the levels are named.
+    """
+    points = points[points["x_mm"].notna()]
+    if points.empty:
+        return []
+    sides = [*_swapped_sides(points, "foramen"), *_swapped_sides(points, "recess")]
+    odd = misplaced(points.assign(depth=-points["z_mm"]), ["study_id", "condition"])
+    points = without(points, odd)  # swapped ones can still tell how levels are named
+    sources = {study_id: _sources(rows) for study_id, rows in _by_study(points)}
+    doubted = [study_id for study_id, own in sources.items() if _is_doubted(own)]
+    located = locate(doubted) if locate and doubted else {}
+    named = [one for key, own in sources.items() for one in _misnamed(own, located.get(key, {}))]
+    elsewhere = [_elsewhere(rows) for _, rows in _by_study(without(points, named))]
+    return [*sides, *odd, *named, *elsewhere]
+
+
+def _by_study(points: pd.DataFrame) -> list[tuple[int, pd.DataFrame]]:
+    return [(int(rows["study_id"].iloc[0]), rows) for _, rows in points.groupby("study_id")]
+
+
+def _place(point: np.ndarray, stacks: Sequence[Stack]) -> list[float]:
+    """x, y, z in mm of (instance, x, y), then rows and columns; NaN where no stack has the instance."""
+    instance, x, y = point
+    for stack in stacks:
+        (index,) = np.nonzero(stack.instance_numbers == instance)
+        if len(index):
+            return [*stack.to_patient(x, y, index[0]), *stack.pixels.shape[1:]]
+    return [np.nan] * 5
+
+
+def _swapped_sides(points: pd.DataFrame, place: str) -> list[pd.DataFrame]:
+    """Pairs whose left lies right of right, and lone points on the wrong side of the middle."""
+    pairs = pairs_of(points, place)
+    crossed = both_rows(points, pairs[pairs["x_mm_left"] < pairs["x_mm_right"]])
+    middles = pairs.assign(x_mm=(pairs["x_mm_left"] + pairs["x_mm_right"]) / 2, rank=pairs["rank_left"])
+    lone = points[(points["place"] == place) & ~points["row"].isin(both_rows(points, pairs)["row"])]
+    findings = [swapped(crossed, "left lies right of right")]
+    for study_id, rows in _by_study(lone):
+        known = middles[middles["study_id"] == study_id].sort_values("rank")
+        if len(known) >= TELLING_PAIRS:
+            away_mm = rows["x_mm"] - np.interp(rows["rank"], known["rank"], known["x_mm"])
+            across = away_mm * np.where(rows["side"] == "left", 1, -1) < -ACROSS_MM
+            findings.append(swapped(rows[across], "lies on the other side of the other levels' middle"))
+    return findings
+
+
+def _sources(points: pd.DataFrame) -> list[_Source]:
+    """All ways in which the points of a study name its levels."""
+    return [_source(rows, str(place)) for (_, place), rows in points.groupby(["series_id", "place"])]
+
+
+def _is_doubted(sources: list[_Source]) -> bool:
+    """Whether a study's sources name its levels differently, or are too few to check each other."""
+    shifts = _shifts(sources)
+    return len(set(shifts)) > 1 or 0 < len(shifts) < VOICES
+
+
+def _misnamed(sources: list[_Source], located: CanalPoints) -> list[pd.DataFrame]:
+    """Sources of a study that name its levels otherwise than most do, or all if there is no majority."""
+    ranks = [rank for rank, level in enumerate(LEVELS) if level in located]
+    if ranks:
+        places = np.array([located[LEVELS[rank]] for rank in ranks])[:, 1:]
+        counted = _Source(sources[0].rows[:0], "canal", np.array(ranks), places)
+        sources = [*sources, *[counted] * LOCALISER_VOICES]
+    shifts = _shifts(sources)
+    usual = _majority(shifts, shifts[-1] if ranks else None) if shifts else None
+    findings = []
+    for source, shift in zip(sources, shifts):
+        if usual is None:
+            detail = f"{shift - shifts[0]:+d} levels against the study's first series"
+            findings.append(found(source.rows, "level.disagree", detail, "drop"))
+        elif shift != usual:
+            findings.append(_renamed(source.rows, shift - usual))
+    return findings
+
+
+def _shifts(sources: list[_Source]) -> list[int]:
+    """By how many levels each source lies lower than the fullest one; [] where that is not full enough."""
+    reference = max(sources, key=lambda one: (len(one.rank), one.place == "canal"), default=None)
+    if reference is None or len(reference.rank) < REFERENCE_LEVELS:
+        return []
+    return [_shift(source, reference) for source in sources]
+
+
+def _source(rows: pd.DataFrame, place: str) -> _Source:
+    means = rows.groupby("rank")[["y_mm", "z_mm"]].mean()
+    return _Source(rows, place, means.index.to_numpy(), means.to_numpy())
+
+
+def _shift(source: _Source, reference: _Source) -> int:
+    """How many levels lower a source's points lie than the reference's points of the same name."""
+    fine = np.arange(-BEYOND, len(LEVELS) - 1 + BEYOND + FINE, FINE)
+    curve = _along(reference, fine)
+    away = np.linalg.norm(curve[:, None] - source.places_mm, axis=2)
+    lower = fine[away.argmin(axis=0)] - source.rank
+    return round(float(np.median(lower)) + ABOVE_CANAL[source.place] - ABOVE_CANAL[reference.place])
+
+
+def _along(source: _Source, rank: np.ndarray) -> np.ndarray:
+    """Places (N, 2) at fractional levels: lines between the points, and on beyond the ends."""
+    start = np.clip(np.searchsorted(source.rank, rank) - 1, 0, len(source.rank) - 2)
+    before, after = source.rank[start], source.rank[start + 1]
+    share = ((rank - before) / (after - before))[:, None]
+    return source.places_mm[start] * (1 - share) + source.places_mm[start + 1] * share
+
+
+def _majority(shifts: Sequence[int], decisive: int | None) -> int | None:
+    """What most voices say; between equals the decisive one; None if there is no such."""
+    votes = Counter(shifts)
+    most = max(votes.values())
+    best = [shift for shift, count in votes.items() if count == most]
+    if len(best) == 1:
+        return best[0]
+    return decisive if decisive in best else None
+
+
+def _renamed(points: pd.DataFrame, lower: int) -> pd.DataFrame:
+    """Findings for points that lie some levels lower than named; beyond the graded levels they go."""
+    level = points["rank"].map(lambda rank: level_named(int(rank) + lower))
+    action = level.map(lambda name: "mend" if name else "drop")
+    detail = f"lies {abs(lower)} level{'s' * (abs(lower) > 1)} {'below' if lower > 0 else 'above'} its name"
+    return found(points, "level.off_by_one", detail, action, condition=points["condition"], level=level)
+
+
+def _elsewhere(points: pd.DataFrame) -> pd.DataFrame:
+    """Findings for points that most other conditions of the study place at another level."""
+    names = points["condition"].unique().tolist()
+    places, rows = np.full((len(names), len(LEVELS), 2), np.nan), np.full((len(names), len(LEVELS)), -1)
+    at = points["condition"].map(names.index).to_numpy(), points["rank"].to_numpy()
+    places[at], rows[at] = points[["y_mm", "z_mm"]].to_numpy(), points["row"].to_numpy()
+    against, voters = np.zeros(rows.shape), np.zeros(rows.shape)
+    for one, other in permutations(range(len(names)), 2):
+        shared = np.flatnonzero((rows[[one, other]] >= 0).all(axis=0))
+        if len(shared) >= REFERENCE_LEVELS:
+            against[one, shared] += _moved(places[one, shared], places[other, shared])
+            voters[one, shared] += 1
+    odd = rows[(against >= TELLING_VOTES) & (against > voters / 2)]
+    detail = "most other conditions place it at another level"
+    return found(points[points["row"].isin(odd)], "level.misplaced", detail, "drop")
+
+
+def _moved(places_mm: np.ndarray, others_mm: np.ndarray) -> np.ndarray:
+    """Which of a condition's places (L, 2) are clearly nearer to another of the other condition's levels."""
+    away = (places_mm - np.median(places_mm - others_mm, axis=0))[:, None] - others_mm
+    away_mm = np.linalg.norm(away, axis=2)
+    return np.diagonal(away_mm) > CLEARLY * away_mm.min(axis=1)

@@ -1,0 +1,91 @@
+"""The audit of a landmark table: points that cannot be where, or what, the table says.
+
+A table alone shows points that are missing, doubled, on the wrong sequence, out of order or on the wrong
+side of one image. With each series' stacks the points are compared in patient millimetres, which also shows
+sides that are swapped across series and series that are named a level too high or too low.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from kitlib.artefacts import Provenance, save_json
+from kitlib.errors import UsageError
+from kitlib.localise.audit import geometry as audit_geometry
+from kitlib.localise.audit import tables as audit_tables
+from kitlib.localise.audit.findings import CODES, REPORT_COLUMNS, described, joined, without
+from kitlib.localise.audit.geometry import Locate, StacksOf
+
+SIZE_COLUMNS = ("study_id", "series_id", "instance_number", "height", "width")
+
+
+def audit(
+    labels: pd.DataFrame,
+    landmarks: pd.DataFrame,
+    series: pd.DataFrame,
+    *,
+    sizes: pd.DataFrame | None = None,
+    stacks_of: StacksOf | None = None,
+    locate: Locate | None = None,
+) -> pd.DataFrame:
+    """One row a point at fault (REPORT_COLUMNS), sorted by study; the tables are as `Competition` reads them.
+
+    `sizes` (SIZE_COLUMNS) are the images' own. `stacks_of(study_id, series_id)` gives a series' stacks as
+    read, not resampled, for x and y are native pixels; [] where there are none. `locate` asks a localiser
+    about studies whose series do not settle how the levels are named; its voice counts twice, and decides
+    between equals.
+    """
+    points = described(landmarks, series)
+    if sizes is not None:
+        points = _with_sizes(points, sizes)
+    if stacks_of is not None:
+        points = audit_geometry.placed(points, stacks_of)
+    return audit_points(points, labels, series, locate=locate)
+
+
+def audit_points(
+    points: pd.DataFrame, labels: pd.DataFrame, series: pd.DataFrame, *, locate: Locate | None = None
+) -> pd.DataFrame:
+    """The audit of points that are `described`, and `placed` where their images were read."""
+    findings = audit_tables.unmatched(points, labels, series)
+    unfit = audit_tables.unfit(points)
+    points = without(points, unfit)
+    unfit += audit_geometry.without_image(points)
+    points = without(points, unfit)
+    if "x_mm" in points:
+        findings += audit_geometry.in_patient(points, locate)
+        points = points[points["x_mm"].isna()]  # what was not read can be judged by the table alone
+    return joined([*findings, *unfit, *audit_tables.in_pixels(points)])
+
+
+def summary(report: pd.DataFrame) -> pd.DataFrame:
+    """How often each of CODES was found: points, places (sides of a pair counted once), series, studies."""
+    places = report.assign(group=report["condition"].str.removeprefix("left_").str.removeprefix("right_"))
+    rows = {}
+    for code in CODES:
+        found = places[places["code"] == code]
+        rows[code] = {
+            "points": len(found),
+            "places": len(found[["study_id", "group", "level"]].drop_duplicates()),
+            "series": len(found[["study_id", "series_id"]].dropna().drop_duplicates()),
+            "studies": found["study_id"].nunique(),
+            **{action: int((found["action"] == action).sum()) for action in ("mend", "drop", "look")},
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("code")
+
+
+def save_report(path: Path, report: pd.DataFrame, provenance: Provenance, **facts: Any) -> None:
+    """Save as JSON: `summary` by code, `facts`, and `findings` with code, ids, cell, detail and action."""
+    plain = report[list(REPORT_COLUMNS)].astype(object).where(report.notna(), None)
+    counts = {code: row.to_dict() for code, row in summary(report).iterrows()}
+    save_json(path, {"summary": counts, "findings": plain.to_dict(orient="records"), **facts}, provenance)
+
+
+def _with_sizes(points: pd.DataFrame, sizes: pd.DataFrame) -> pd.DataFrame:
+    missing = [name for name in SIZE_COLUMNS if name not in sizes]
+    if missing:
+        raise UsageError(f"the table of image sizes lacks {missing[0]}", hint=f"It has {SIZE_COLUMNS}.")
+    keys = list(SIZE_COLUMNS[:3])
+    one_each = sizes[list(SIZE_COLUMNS)].drop_duplicates(keys)
+    return points.drop(columns=["height", "width"]).merge(one_each, how="left", on=keys)

@@ -1,0 +1,1 @@
+"""Training the localiser on phantoms, and measuring it there."""

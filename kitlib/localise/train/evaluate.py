@@ -1,0 +1,234 @@
+"""How far off the localiser is: on unseen phantoms, and on images made worse step by step."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from sklearn.linear_model import LogisticRegression
+from tqdm.auto import tqdm
+
+from kitlib.localise.localiser import Localiser
+from kitlib.localise.points import Located, Point
+from kitlib.localise.train.perturb import STRENGTHS, Case, perturbed
+from kitlib.mri.stack import Stack
+from kitlib.phantom.study import PhantomStudy, draw_study
+from kitlib.terms import SAGITTAL_T2, Cell, Landmark, group2place
+
+ERROR_COLUMNS = (
+    "study_id", "transitional", "landmark", "level", "side", "found", "kept", "confidence",
+    "error_mm", "error_3d_mm", "slices_off", "level_right",
+)  # fmt: skip
+LOST_MM = 15.0  # a point further from its place than half a level is at no level
+
+
+def phantom_errors(
+    localiser: Localiser, study_ids: Iterable[int], *, seed: int, size: str = "demo"
+) -> pd.DataFrame:
+    """One row (ERROR_COLUMNS) for each true landmark of phantoms; see `study_errors`."""
+    tables = []
+    for study in _drawn(study_ids, seed, size, "phantoms located"):
+        series = {one.series_id: one.stacks for one in study.series}
+        located = localiser.locate_study(series, {one.series_id: one.sequence for one in study.series})
+        tables.append(study_errors(study, located))
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(ERROR_COLUMNS))
+
+
+def _drawn(study_ids: Iterable[int], seed: int, size: str, doing: str) -> Iterator[PhantomStudy]:
+    """Complete phantoms, one at a time, with a progress bar."""
+    for study_id in tqdm(study_ids, desc=doing, mininterval=1):
+        yield draw_study(study_id, seed=seed, size=size, missing_rate=0)
+
+
+def study_errors(study: PhantomStudy, located: Located) -> pd.DataFrame:
+    """Errors at each true landmark of a phantom: in the slice's plane, in space, in slices and of the level.
+
+    The patient moves between series: the truth is moved along. A level is right where the nearest true place
+    of the same kind and side is the point's own, and no further than LOST_MM.
+    """
+    moved = {one.series_id: one.motion_mm for one in study.series}
+    stacks = {one.series_id: one.stacks for one in study.series}
+    points = {point.landmark: point for point in located.points}
+    truth = _still(study, moved)
+    rows = []
+    for landmark, still in truth.items():
+        point = points.get(landmark)
+        row = {
+            "study_id": study.study_id,
+            "transitional": study.facts["transitional"],
+            **dict(zip(("landmark", "level", "side"), landmark)),
+            "found": point is not None,
+            "kept": point is not None and not located.abstained,
+        }
+        if point is not None:
+            alike = {one[1]: place for one, place in truth.items() if one[::2] == landmark[::2]}
+            row |= _errors(point, still, alike, moved[point.series_id], stacks[point.series_id])
+        rows.append(row)
+    return pd.DataFrame(rows, columns=list(ERROR_COLUMNS))
+
+
+def _still(study: PhantomStudy, moved: Mapping[int, np.ndarray]) -> dict[Landmark, np.ndarray]:
+    """True places (3,) of a study's landmarks before the patient moved."""
+    columns = ["condition", "level", "series_id", "x_mm", "y_mm", "z_mm"]
+    found = {}
+    for condition, level, series_id, *place in study.landmarks[columns].itertuples(index=False, name=None):
+        cell = Cell(condition, level)
+        found[Landmark(group2place[cell.group], level, cell.side)] = np.array(place) - moved[series_id]
+    return found
+
+
+def _errors(
+    point: Point,
+    still: np.ndarray,
+    alike: Mapping[str, np.ndarray],
+    motion_mm: np.ndarray,
+    stacks: Sequence[Stack],
+) -> dict[str, float | bool]:
+    stack = next(one for one in stacks if point.instance_number in one.instance_numbers)
+    index = int(np.flatnonzero(stack.instance_numbers == point.instance_number)[0])
+    way = point.patient_mm - still - motion_mm
+    in_plane = way - (way @ stack.normal) * stack.normal
+    aside = np.abs(stack.positions_mm - (still + motion_mm) @ stack.normal)
+    far = {level: float(np.linalg.norm(point.patient_mm - one - motion_mm)) for level, one in alike.items()}
+    return {
+        "confidence": point.confidence,
+        "error_mm": float(np.linalg.norm(in_plane)),
+        "error_3d_mm": float(np.linalg.norm(way)),
+        "slices_off": float(abs(int(aside.argmin()) - index)),
+        "level_right": min(far, key=lambda level: far[level]) == point.landmark.level
+        and far[point.landmark.level] < LOST_MM,
+    }
+
+
+def summary(errors: pd.DataFrame) -> pd.DataFrame:
+    """One row for each kind of landmark and kind of spine: what was found, how well, and what was kept.
+
+    Errors are those of kept points at the right level; levels are counted over found and over kept points.
+    """
+    kind = errors["transitional"].ne("").map({True: "transitional", False: "five lumbar vertebrae"})
+    rows = []
+    for (place, spine), group in errors.groupby(["landmark", kind], sort=False):
+        right = group["level_right"].eq(True)
+        kept = group[group["kept"] & right]
+        rows.append(
+            {
+                "landmark": place,
+                "spine": spine,
+                "count": len(group),
+                "found": group["found"].mean(),
+                "kept": group["kept"].mean(),
+                "median_mm": kept["error_mm"].median(),
+                "p95_mm": kept["error_mm"].quantile(0.95),
+                "median_3d_mm": kept["error_3d_mm"].median(),
+                "slice_within_one": (kept["slices_off"] <= 1).mean(),
+                "level_right_found": right[group["found"]].mean(),
+                "level_right_kept": right[group["kept"]].mean(),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def reliability(errors: pd.DataFrame, bins: int = 5) -> pd.DataFrame:
+    """Mean confidence beside the share of right levels, over found points in bins of equal size."""
+    found = errors[errors["found"]]
+    ranks = found["confidence"].rank(method="first", pct=True)
+    groups = found.groupby(np.ceil(ranks * bins).astype(int))
+    return groups.agg(
+        count=("confidence", "size"),
+        confidence=("confidence", "mean"),
+        level_right=("level_right", lambda one: one.eq(True).mean()),
+    )
+
+
+def phantom_counts(
+    localiser: Localiser, study_ids: Iterable[int], *, seed: int, size: str = "demo"
+) -> pd.DataFrame:
+    """One row for each sagittal series of phantoms: log odds of its count, and whether it is right."""
+    rows = []
+    for study in _drawn(study_ids, seed, size, "phantoms counted"):
+        still = _still(study, {one.series_id: one.motion_mm for one in study.series})
+        for one in study.series:
+            spine = localiser.spine_of(one.stacks)
+            if spine is None:
+                continue
+            far = [
+                float(np.linalg.norm(place - still[landmark] - one.motion_mm))
+                for level, place in spine.canal_mm.items()
+                if (landmark := Landmark("canal", level, None)) in still
+            ]
+            right = bool(far) and float(np.median(far)) < LOST_MM
+            transitional = study.facts["transitional"]
+            row = (study.study_id, one.series_id, one.sequence, transitional, spine.log_odds, right)
+            rows.append(row)
+    columns = ["study_id", "series_id", "sequence", "transitional", "log_odds", "right"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def fit_odds(counts: pd.DataFrame) -> tuple[float, float]:
+    """Centre and scale that turn the log odds of `phantom_counts` into chances, by logistic regression.
+
+    They are ODDS_CENTRE and ODDS_SCALE of kitlib.localise.spine. Wrong counts are rare: a penalty and one
+    count half right at odds of nothing keep the fit from running away.
+    """
+    right = counts["right"].to_numpy(bool)
+    odds = np.concatenate([counts["log_odds"].to_numpy(float), [0.0, 0.0]])
+    model = LogisticRegression(C=10.0).fit(odds[:, None], np.concatenate([right, [True, False]]))
+    slope = max(float(model.coef_[0, 0]), 1e-3)
+    return -float(model.intercept_[0]) / slope, 1 / slope
+
+
+def phantom_case(study: PhantomStudy) -> Case:
+    """The T2 slice of a phantom that lies best in the canal, with its canal points."""
+    canal = [row for row in study.landmarks.itertuples() if row.condition == "spinal_canal_stenosis"]
+    one = next(one for one in study.series if one.sequence == SAGITTAL_T2)
+    stack = one.stacks[0]
+    places = np.array([[row.x_mm, row.y_mm, row.z_mm] for row in canal])
+    col_row_slice = stack.to_pixel(places)
+    index = int(np.clip(np.round(np.median(col_row_slice[:, 2])), 0, len(stack) - 1))
+    level2xy = {str(row.level): at[:2] for row, at in zip(canal, col_row_slice)}
+    return Case(f"phantom {study.study_id}", stack.pixels[index], stack.spacing_mm, level2xy)
+
+
+def case_errors(localiser: Localiser, case: Case) -> pd.DataFrame:
+    """One row for each canal point of an image: level, found, kept, error_mm and level_right."""
+    located = localiser.locate_array(case.image, case.spacing_mm)
+    found = {point.landmark.level: point for point in located.points if point.landmark.landmark == "canal"}
+    scale = np.array(case.spacing_mm[::-1])
+    rows = []
+    for level in case.level2xy:
+        point = found.get(level)
+        row: dict[str, object] = {"case": case.name, "level": level, "found": point is not None}
+        row["kept"] = point is not None and not located.abstained
+        if point is not None:
+            at = np.array([point.x, point.y])
+            far = {other: float(np.linalg.norm((at - one) * scale)) for other, one in case.level2xy.items()}
+            row["error_mm"], row["confidence"] = far[level], point.confidence
+            row["level_right"] = min(far, key=lambda other: far[other]) == level and far[level] < LOST_MM
+        rows.append(row)
+    columns = ["case", "level", "found", "kept", "confidence", "error_mm", "level_right"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def robustness(
+    localiser: Localiser, cases: Sequence[Case], rng: np.random.Generator, names: Iterable[str] = STRENGTHS
+) -> pd.DataFrame:
+    """One row for each perturbation and strength: level accuracy, median error, and what was kept.
+
+    Accuracy counts every true level, so that a point not found is not right either.
+    """
+    rows = []
+    for name in names:
+        for strength in STRENGTHS[name]:
+            worse = [perturbed(case, name, strength, rng) for case in cases]
+            errors = pd.concat([case_errors(localiser, case) for case in worse])
+            right = errors["level_right"].eq(True)
+            rows.append(
+                {
+                    "perturbation": name,
+                    "strength": strength,
+                    "level_right": right.mean(),
+                    "level_right_kept": right[errors["kept"]].mean(),
+                    "kept": errors["kept"].mean(),
+                    "median_mm": errors.loc[right, "error_mm"].median(),
+                }
+            )
+    return pd.DataFrame(rows)

@@ -1,0 +1,267 @@
+"""Training the localiser's networks: on pools of phantoms, and then on the points of a competition folder."""
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from timm.utils import ModelEmaV3
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from kitlib.artefacts import Provenance, facts_of, sha256
+from kitlib.competition.root import Competition
+from kitlib.errors import ModelError
+from kitlib.localise.audit.annotated import annotated_pool
+from kitlib.localise.network import (
+    GRID,
+    PX_MM,
+    STRIDE,
+    HeatmapNet,
+    build_network,
+    kind2landmarks,
+    load_networks,
+    peaks,
+    save_networks,
+)
+from kitlib.localise.train.augment import Batch, draw_views, plain_views, seen
+from kitlib.localise.train.samples import Pool
+from kitlib.localise.train.transitional import add_junction
+from kitlib.localise.transitional import NAME, load_junction
+from kitlib.machine import cores, device, half_precision, torch_threads
+from kitlib.terms import Kind
+
+HELD_OUT = 0.1
+BATCH = 16
+LEARNING_RATE = 2e-3
+GENTLER = 0.2  # of the learning rate, for networks that have learnt before
+SPREAD_CELLS = 0.8  # of the heatmap to be learnt: 2.9 mm sagittal, 1.3 mm axial
+DISTANCE_WEIGHT = 0.02
+TEMPERATURES = np.exp(np.linspace(-0.8, 0.8, 17))
+CALIBRATION_SLICES = 512
+
+Metrics = dict[str, dict[str, float]]
+
+
+def train_localiser(
+    out: Path,
+    samples: Mapping[Kind, Pool],
+    *,
+    epochs: int,
+    seed: int = 2024,
+    randomised: bool = True,
+    widths: Mapping[Kind, tuple[int, ...]] | None = None,
+    start: Path | None = None,
+    threads: int | None = None,
+    **facts: Any,
+) -> dict[Kind, Metrics]:
+    """Train the network of each plane on its pool; save them to `out` after each epoch, with their metrics.
+
+    The last tenth of the persons is held out, measured, and used to set the temperatures. `start` is a file
+    of networks to go on from. Without `randomised`, slices are turned and scaled but keep their greys.
+    `facts`, such as the command, are kept beside the weights. All cores are used unless `threads` says less.
+    """
+    nets: dict[Kind, HeatmapNet] = dict(load_networks(start)) if start else {}
+    metrics: dict[Kind, Metrics] = {}
+    sizes = {kind: len(pool) for kind, pool in samples.items()}
+    parameters = {"epochs": epochs, "slices": sizes, "randomised": randomised}
+    provenance = Provenance(parameters, {"start": sha256(start)} if start else {}, seed)
+    with torch_threads(threads or cores()), torch.random.fork_rng():
+        for kind, pool in samples.items():
+            torch.manual_seed(seed)
+            learnt, held_out = split_persons(pool)
+            net = nets[kind].requires_grad_(True) if kind in nets else _new(kind, widths)
+            rate = LEARNING_RATE * (GENTLER if kind in nets else 1)
+            for epoch, average in enumerate(trained(net, kind, learnt, epochs, seed, randomised, rate), 1):
+                if epoch == epochs:
+                    calibrate(average, kind, held_out)
+                nets[kind], metrics[kind] = average, evaluate(average, kind, held_out)
+                temperatures = {one: net.temperature.tolist() for one, net in nets.items()}
+                save_networks(out, nets, provenance, metrics=metrics, temperatures=temperatures, **facts)
+    return metrics
+
+
+def join_networks(out: Path, files: Sequence[Path], **facts: Any) -> None:
+    """Save networks that were trained apart as one file, with their metrics and `facts`."""
+    nets = {kind: net for file in files for kind, net in load_networks(file).items()}
+    kept = [facts_of(file) for file in files]
+    for name in ("metrics", "temperatures"):
+        facts[name] = {kind: value for one in kept for kind, value in one[name].items()}
+    save_networks(out, nets, Provenance(inputs={Path(file).name: sha256(file) for file in files}), **facts)
+
+
+def finetune(
+    weights: Path,
+    competition: Competition,
+    out: Path,
+    *,
+    epochs: int,
+    points: pd.DataFrame | None = None,
+    phantoms: Mapping[Kind, Pool] | None = None,
+    seed: int = 2024,
+    workers: int = 1,
+    **facts: Any,
+) -> dict[Kind, Metrics]:
+    """Go on training the networks of `weights` on the points of a competition folder, or on mended ones.
+
+    Nobody marks T12/L1 and S1/S2: pools of `phantoms` among the slices keep the networks from forgetting.
+    Metrics are those of the last tenth of the studies.
+    """
+    samples: dict[Kind, Pool] = {}
+    for kind in load_networks(weights):
+        pool = annotated_pool(competition, kind, points=points, seed=seed, workers=workers)
+        # The last tenth is held out, so phantoms, whose numbers count from -1 down, are never among it.
+        extra = [replace(phantoms[kind], persons=-1 - phantoms[kind].persons)] if phantoms else []
+        samples[kind] = Pool.joined([*extra, pool])
+    metrics = train_localiser(out, samples, epochs=epochs, seed=seed, start=weights, **facts)
+    if (junction := load_junction(weights)) is not None:  # no landmark tells what is transitional
+        add_junction(out, junction, facts_of(weights)["metrics"][NAME])
+    return metrics
+
+
+def split_persons(pool: Pool) -> tuple[Pool, Pool]:
+    """The pool without the last tenth of its persons, and these; ModelError where there are too few."""
+    persons = np.unique(pool.persons)
+    if len(persons) < 2:
+        raise ModelError("one person cannot be both learnt from and held out", hint="Draw more anatomies.")
+    held_out = np.isin(pool.persons, persons[-max(1, round(HELD_OUT * len(persons))) :])
+    return pool.take(~held_out), pool.take(held_out)
+
+
+def trained(
+    net: HeatmapNet, kind: Kind, pool: Pool, epochs: int, seed: int, randomised: bool, rate: float
+) -> Iterator[HeatmapNet]:
+    """The running average of the network's weights after each epoch."""
+    rng = np.random.default_rng(seed)
+    net.to(device(), memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average = ModelEmaV3(net, decay=0.998, use_warmup=True)
+    optimiser = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=0.05)
+    steps = max(1, len(pool) // BATCH)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, epochs * steps + 1, pct_start=0.2)
+    scaler = torch.amp.GradScaler(device().type, enabled=half_precision() is torch.float16)
+    for epoch in range(epochs):
+        net.train()
+        plan = np.array_split(rng.permutation(len(pool)), steps)
+        with tqdm(plan, desc=f"{kind} epoch {epoch + 1}/{epochs}", mininterval=1) as bar:
+            for rows in bar:
+                loss = batch_loss(net, batch_of(kind, pool.take(rows), rng, randomised))
+                optimiser.zero_grad()
+                scaler.scale(loss).backward()
+                scaler.step(optimiser)
+                scaler.update()
+                schedule.step()
+                average.update(net, step=schedule.last_epoch)  # the step lets the average warm up
+                bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
+        yield copy.deepcopy(average.module).eval()
+
+
+def batch_of(kind: Kind, pool: Pool, rng: np.random.Generator, randomised: bool) -> Batch:
+    """A pool's slices as they are seen this time."""
+    return seen(kind, pool, draw_views(kind, len(pool), rng), rng if randomised else None)
+
+
+def batch_loss(net: HeatmapNet, batch: Batch) -> Tensor:
+    """Cross-entropy of places and visibility, and a small distance (L1) of the mean from the place."""
+    half = half_precision()
+    images = batch.images.to(device(), memory_format=torch.channels_last)
+    with torch.autocast(device().type, dtype=half, enabled=half is not None):
+        logits = net(images)
+    places, visibility = batch.places.to(logits), batch.visibility.to(logits)
+    shown = visibility.nan_to_num()
+    known = ~visibility.isnan()
+    entropy = (cross_entropy(logits, places, shown) * known).sum() / known.sum().clamp(min=1)
+    far = (mean_distance(logits, places) * shown).sum() / shown.sum().clamp(min=1)
+    return entropy + DISTANCE_WEIGHT * far
+
+
+def cross_entropy(logits: Tensor, places: Tensor, shown: Tensor) -> Tensor:
+    """Cross-entropy (B, C) of a Gaussian about places (B, C, 2), of mass `shown` (B, C), the rest absent."""
+    grid = logits[..., :-1].unflatten(-1, (GRID, GRID))
+    cells = torch.arange(GRID, device=logits.device)
+    away = (cells - _cells(places).clamp(0, GRID - 1)[..., None]) / SPREAD_CELLS  # (B, C, 2, GRID)
+    along = (-0.5 * away**2).softmax(dim=-1)
+    expected = torch.einsum("bcij,bci,bcj->bc", grid, along[..., 1, :], along[..., 0, :])
+    return logits.logsumexp(dim=-1) - shown * expected - (1 - shown) * logits[..., -1]
+
+
+def mean_distance(logits: Tensor, places: Tensor) -> Tensor:
+    """Distance (B, C) in cells, along x plus along y, of the heatmap's mean from places (B, C, 2)."""
+    shares = logits[..., :-1].softmax(dim=-1).unflatten(-1, (GRID, GRID))
+    cells = torch.arange(GRID, device=logits.device, dtype=shares.dtype)
+    means = torch.stack([shares.sum(dim=2) @ cells, shares.sum(dim=3) @ cells], dim=-1)
+    return (means - _cells(places)).abs().sum(dim=-1)
+
+
+@torch.inference_mode()
+def predicted(net: HeatmapNet, kind: Kind, pool: Pool) -> Iterator[tuple[Batch, Tensor]]:
+    """The pool's slices as a scanner shows them, some at a time, with a network's logits on the CPU."""
+    half, on = half_precision(), next(net.parameters()).device
+    for start in range(0, len(pool), 2 * BATCH):
+        part = pool.take(np.arange(start, min(start + 2 * BATCH, len(pool))))
+        batch = seen(kind, part, plain_views(len(part)))
+        with torch.autocast(on.type, dtype=half, enabled=half is not None):
+            logits = net(batch.images.to(on))
+        yield batch, logits.cpu()
+
+
+def calibrate(net: HeatmapNet, kind: Kind, pool: Pool) -> None:
+    """Set one temperature for each sort of landmark: that of least cross-entropy on slices held out."""
+    places = np.array([one.landmark for one in kind2landmarks[kind]])
+    sums = np.zeros((len(TEMPERATURES), len(places)))
+    for batch, logits in predicted(net, kind, pool.take(np.arange(len(pool))[:CALIBRATION_SLICES])):
+        known = ~batch.visibility.isnan()
+        for row, temperature in enumerate(TEMPERATURES):
+            entropy = cross_entropy(logits / temperature, batch.places, batch.visibility.nan_to_num())
+            sums[row] += (entropy * known).sum(dim=0).numpy()
+    for place in np.unique(places):
+        best = TEMPERATURES[sums[:, places == place].sum(axis=1).argmin()]
+        net.temperature[torch.from_numpy(places == place)] *= float(best)
+
+
+def evaluate(net: HeatmapNet, kind: Kind, pool: Pool) -> Metrics:
+    """By sort of landmark: errors in mm of visible points, accuracy of their level or side, visibility.
+
+    A level is right where no other place of its sort on the slice is nearer to the point.
+    """
+    parts = [(*peaks(out), batch.places, batch.visibility) for batch, out in predicted(net, kind, pool)]
+    found, chance, true, seen_there = (torch.cat(one).numpy() for one in zip(*parts))
+    sorts = np.array([one.landmark for one in kind2landmarks[kind]])
+    metrics = {}
+    for sort in dict.fromkeys(sorts):
+        own, mm = sorts == sort, PX_MM[kind]
+        metrics[str(sort)] = _measured(
+            found[:, own] * mm, true[:, own] * mm, chance[:, own], seen_there[:, own]
+        )
+    return metrics
+
+
+def _measured(
+    found_mm: np.ndarray, true_mm: np.ndarray, chance: np.ndarray, visibility: np.ndarray
+) -> dict[str, float]:
+    """Metrics of (n, C, 2) places in mm and their visibility (n, C)."""
+    visible, known = visibility >= 0.5, ~np.isnan(visibility)
+    apart = np.linalg.norm(found_mm[:, :, None] - true_mm[:, None], axis=-1)  # (n, found, true)
+    error = np.diagonal(apart, axis1=1, axis2=2)[visible]
+    right = (apart.argmin(axis=2) == np.arange(apart.shape[1]))[visible]
+    hits = [((chance >= 0.5) == seen)[known & (visible == seen)] for seen in (True, False)]
+    recalls = [one.mean() for one in hits if one.size]
+    values = {
+        "median_mm": np.median(error) if error.size else np.nan,
+        "p95_mm": np.quantile(error, 0.95) if error.size else np.nan,
+        "level_accuracy": right.mean() if right.size else np.nan,
+        "visibility_accuracy": np.mean(recalls) if recalls else np.nan,
+    }
+    return {name: round(float(value), 4) for name, value in values.items()}
+
+
+def _cells(places: Tensor) -> Tensor:
+    """Fractional cells of the heatmap's grid at network pixels."""
+    return (places - (STRIDE - 1) / 2) / STRIDE
+
+
+def _new(kind: Kind, widths: Mapping[Kind, tuple[int, ...]] | None) -> HeatmapNet:
+    return build_network(kind, widths.get(kind) if widths else None)

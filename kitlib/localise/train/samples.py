@@ -1,0 +1,192 @@
+"""Slices of phantoms for the localiser to learn on, drawn once and looked at anew in every epoch.
+
+A slice takes longer to draw than a network needs to learn from it. So a pool of slices is drawn first, in
+worker processes, and kept in shards that an interrupted drawing goes on from; `learning` turns, scales and
+regreys them each time that they are seen.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kitlib.artefacts import Provenance, fingerprint
+from kitlib.localise.network import kind2landmarks
+from kitlib.localise.train.shards import drawn_in_shards
+from kitlib.mri.stack import Stack
+from kitlib.phantom.body.anatomy import Anatomy, draw_anatomy
+from kitlib.phantom.labels import draw_grades
+from kitlib.phantom.scan.plans import SeriesPlan, plan_study
+from kitlib.phantom.scan.prescription import size_named
+from kitlib.phantom.scan.scanner import acquire, draw_scanner
+from kitlib.phantom.scan.twin import NEAR_MM, draw_twin, landmarks_mm
+from kitlib.prepare.rows import Rows
+from kitlib.prepare.volumes import prepare
+from kitlib.terms import AXIAL_T2, LANDMARKS, Kind, Landmark
+
+RECIPE = 1
+"""To be raised when drawing changes what it makes, so that shards of before are drawn again."""
+POOL_PX = 192
+SHARD = 10  # anatomies: some five seconds of work
+EVENNESS = 0.2
+FADING = (
+    0.7,
+    1.3,
+)  # off the plane, in NEAR_MM and half a slice, from where a landmark fades to where it is gone
+KINDS: tuple[Kind, ...] = ("sagittal", "axial")
+
+
+@dataclass(frozen=True, eq=False)
+class Pool(Rows):
+    """Slices with the landmarks of their plane's network."""
+
+    images: np.ndarray  # (n, 192, 192) uint8; smaller images lie in the middle
+    spacing_mm: np.ndarray  # (n, 2) float32 between rows, between columns
+    places: np.ndarray  # (n, C, 2) float32 pixels x, y, wherever they lie
+    visibility: np.ndarray  # (n, C) float32, 1 on a slice through the landmark, 0 far from it, NaN unknown
+    persons: np.ndarray  # (n,) int64: which slices belong together
+
+
+def make_pool(
+    folder: Path,
+    kind: Kind,
+    *,
+    anatomies: int,
+    each: int = 8,
+    clinical: float = 0.25,
+    seed: int = 2024,
+    workers: int = 1,
+) -> Pool:
+    """`each` slices of every anatomy; a share `clinical` of them as `draw_study` images them, others twins.
+
+    Shards that lie in the folder already, of the same arguments, are not drawn again.
+    """
+    options: dict[str, Any] = {"each": each, "clinical": clinical}
+    recipe = {"kind": kind, **options, "seed": seed, "recipe": RECIPE}
+    return drawn_in_shards(
+        Pool,
+        partial(draw_samples, kind, seed=seed, **options),
+        folder,
+        f"{kind}_{fingerprint(recipe)}",
+        count=anatomies,
+        shard=SHARD,
+        unit="anatomies",
+        provenance=Provenance({"kind": kind, **options}, seed=seed),
+        workers=workers,
+    )
+
+
+def draw_samples(kind: Kind, number: int, *, each: int, clinical: float, seed: int) -> Pool:
+    """The slices of one anatomy; the same arguments give the same slices."""
+    rng = np.random.default_rng((seed, number, KINDS.index(kind)))
+    anatomy = draw_anatomy(draw_grades(1, rng, evenness=EVENNESS)[0], rng)
+    imaged = int(rng.binomial(each, clinical))
+    parts = [_twin(kind, anatomy, number, rng) for _ in range(each - imaged)]
+    return Pool.joined([*parts, *(_clinical(kind, anatomy, number, imaged, rng) if imaged else ())])
+
+
+def channel_targets(
+    kind: Kind, points: np.ndarray, within: np.ndarray, thickness_mm: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Places (C, 2) and visibility (C,) for a plane's network of LANDMARKS as (27, 3) x, y, off_plane_mm.
+
+    A channel of several landmarks is about the nearest to the plane; one not `within` (27,) is not visible.
+    Unknown landmarks are NaN, and so is the visibility of a channel that might be about one of them.
+    """
+    places, visibility = [], []
+    for channel in kind2landmarks[kind]:
+        rows = [row for row, one in enumerate(LANDMARKS) if answers(channel, one)]
+        known = [row for row in rows if not np.isnan(points[row, 2])]
+        nearest = min(known, key=lambda row: abs(points[row, 2]), default=rows[0])
+        seen = visibility_at(points[nearest, 2], channel, thickness_mm) * within[nearest]
+        places.append(np.nan_to_num(points[nearest, :2]))
+        visibility.append(seen if known == rows or seen > 0 else np.nan)
+    return np.array(places, np.float32), np.array(visibility, np.float32)
+
+
+def answers(channel: Landmark, one: Landmark) -> bool:
+    """Whether a network's channel is about a landmark: what it leaves open may be anything."""
+    return (
+        channel.landmark == one.landmark
+        and channel.level in ("", one.level)
+        and channel.side in (None, one.side)
+    )
+
+
+def visibility_at(off_plane_mm: float, landmark: Landmark, thickness_mm: float) -> float:
+    """How far a landmark is to be seen on a slice: 1 close to its plane, fading to 0 over FADING."""
+    near_mm = NEAR_MM[landmark.landmark] + thickness_mm / 2
+    start, end = FADING
+    return float(np.clip((end - abs(off_plane_mm) / near_mm) / (end - start), 0, 1))
+
+
+def one_sample(
+    image: np.ndarray,
+    spacing_mm: tuple[float, float],
+    targets: tuple[np.ndarray, np.ndarray],
+    person: int,
+) -> Pool:
+    """A pool of one slice (H, W) uint8 with the places and visibility of its network's channels."""
+    padded = np.zeros((POOL_PX, POOL_PX), np.uint8)
+    height, width = image.shape
+    top, left = (POOL_PX - height) // 2, (POOL_PX - width) // 2
+    padded[top : top + height, left : left + width] = image
+    places, visibility = targets
+    moved = places + np.array([left, top], np.float32)
+    spacing = np.array(spacing_mm, np.float32)
+    return Pool(padded[None], spacing[None], moved[None], visibility[None], np.array([person], np.int64))
+
+
+def _twin(kind: Kind, anatomy: Anatomy, number: int, rng: np.random.Generator) -> Pool:
+    twin = draw_twin(anatomy, rng, plane=kind, px=POOL_PX)
+    rows, cols = twin.shown
+    x, y, _ = twin.points.T
+    within = (x >= cols.start) & (x <= cols.stop - 1) & (y >= rows.start) & (y <= rows.stop - 1)
+    image = (twin.image * 255).round().byte().numpy()
+    targets = channel_targets(kind, twin.points, within, twin.view.thickness_mm)
+    return one_sample(image, twin.view.spacing_mm, targets, number)
+
+
+def _clinical(
+    kind: Kind, anatomy: Anatomy, number: int, count: int, rng: np.random.Generator
+) -> Iterator[Pool]:
+    """At most `count` slices of one series of the plane, as a scanner images it."""
+    plans = [
+        plan
+        for plan in plan_study(anatomy, size_named("demo"), 0, 0.0, rng)
+        if (plan.sequence == AXIAL_T2) == (kind == "axial")
+    ]
+    plan = _thinned(plans[rng.integers(len(plans))], count, rng)
+    places_mm = landmarks_mm(anatomy) + plan.motion_mm
+    _, stacks = acquire(anatomy, plan, draw_scanner(rng), rng)
+    for stack in prepare(list(stacks), POOL_PX):
+        for index in range(len(stack)):
+            points, within = slice_points(stack, index, places_mm)
+            targets = channel_targets(kind, points, within, plan.plans[0].thickness_mm)
+            yield one_sample(stack.pixels[index], stack.spacing_mm, targets, number)
+
+
+def slice_points(stack: Stack, index: int, places_mm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """x, y and off_plane_mm (n, 3) of patient positions (n, 3) on one slice, and which lie within it (n,)."""
+    way = places_mm - stack.origins_mm[index]
+    directions = (stack.row_direction, stack.column_direction, stack.normal)
+    points = way @ np.stack(directions, axis=1) / [stack.spacing_mm[1], stack.spacing_mm[0], 1]
+    height, width = stack.pixels.shape[1:]
+    within = (points[:, :2] >= 0).all(axis=1) & (points[:, :2] <= [width - 1, height - 1]).all(axis=1)
+    return points, within
+
+
+def _thinned(plan: SeriesPlan, count: int, rng: np.random.Generator) -> SeriesPlan:
+    """The series with `count` of its slices, so that no others need be imaged."""
+    owners = np.concatenate([np.full(len(one.centres_mm), order) for order, one in enumerate(plan.plans)])
+    kept = np.zeros(len(owners), bool)
+    kept[rng.permutation(len(owners))[:count]] = True
+    plans = tuple(
+        replace(one, centres_mm=one.centres_mm[kept[owners == order]])
+        for order, one in enumerate(plan.plans)
+        if kept[owners == order].any()
+    )
+    return replace(plan, plans=plans, numbers=np.arange(1, kept.sum() + 1))

@@ -1,0 +1,117 @@
+"""Crops of the lumbosacral junction of phantoms, transitional ones among them far more often than they are.
+
+The crop alone is painted: all sagittal slices of a person at once cost hardly more than one twin.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.spatial.transform import Rotation
+
+from kitlib.artefacts import Provenance, fingerprint
+from kitlib.localise.train.shards import drawn_in_shards
+from kitlib.phantom.body.anatomy import Anatomy, draw_anatomy
+from kitlib.phantom.body.grid import PATIENT, Canvas
+from kitlib.phantom.body.pathology import LUMBARISED, SACRALISED
+from kitlib.phantom.labels import draw_grades
+from kitlib.phantom.scan.contrast import displayed, draw_look, occluded, received, textured
+from kitlib.phantom.scan.plans import SeriesPlan
+from kitlib.phantom.scan.prescription import Plan
+from kitlib.phantom.scan.scanner import acquire, draw_scanner
+from kitlib.phantom.scan.twin import BACK_MM, landmarks_mm
+from kitlib.prepare.rows import Rows
+from kitlib.terms import LANDMARKS, SAGITTAL_T1, SAGITTAL_T2, Landmark
+
+RECIPE = 1
+"""To be raised when drawing changes what it makes."""
+SHARD = 20  # persons
+SLICES, DRAWN_PX, DRAWN_MM = 11, 80, 1.8
+STEP_MM = (4.0, 6.0)
+TRANSITIONAL_SHARE = 0.4
+EVENNESS = 0.2
+LOOKS = 2  # of each person beside the clinical series
+TURN_DEG = (6.0, 3.0, 3.0)  # about the axes to the left (in plane), back and head
+KINDS = ("", LUMBARISED, SACRALISED)
+L5_S1 = LANDMARKS.index(Landmark("canal", "l5_s1", None))
+
+
+@dataclass(frozen=True, eq=False)
+class Bags(Rows):
+    """Series of parallel sagittal crops, each around a person's L5/S1 point."""
+
+    images: np.ndarray  # (n, 11, 80, 80) uint8, upright, 1.8 mm a pixel, the point in the middle
+    kinds: np.ndarray  # (n,) int64: what is transitional, of KINDS
+    persons: np.ndarray  # (n,) int64
+
+
+def make_bags(folder: Path, *, persons: int, seed: int = 2024, workers: int = 1) -> Bags:
+    """The bags of some persons; shards that lie in the folder already are not drawn again."""
+    return drawn_in_shards(
+        Bags,
+        partial(draw_bags, seed=seed),
+        folder,
+        f"junction_{fingerprint({'seed': seed, 'recipe': RECIPE})}",
+        count=persons,
+        shard=SHARD,
+        unit="persons",
+        provenance=Provenance({}, seed=seed),
+        workers=workers,
+    )
+
+
+def draw_bags(number: int, seed: int) -> Bags:
+    """One clinical series and LOOKS random ones of a person; the same arguments give the same."""
+    rng = np.random.default_rng((seed, number, 2))
+    anatomy = draw_person_with(rng.random() < TRANSITIONAL_SHARE, rng)
+    series = [_clinical(anatomy, _plan(anatomy, rng), rng), *_looks(anatomy, _plan(anatomy, rng), rng)]
+    kind = KINDS.index(anatomy.spine.transitional)
+    return Bags(np.stack(series), np.full(len(series), kind), np.full(len(series), number))
+
+
+def draw_person_with(transitional: bool, rng: np.random.Generator) -> Anatomy:
+    """An anatomy that is transitional or is not; drawn until it is, so that nothing else differs."""
+    while True:
+        anatomy = draw_anatomy(draw_grades(1, rng, evenness=EVENNESS)[0], rng)
+        if bool(anatomy.spine.transitional) == transitional:
+            return anatomy
+
+
+def _plan(anatomy: Anatomy, rng: np.random.Generator) -> Plan:
+    """Parallel slices about the L5/S1 point, wide enough for the transverse processes."""
+    turn = Rotation.from_euler("xyz", rng.normal(0, np.array(TURN_DEG)), degrees=True).as_matrix()
+    left, back, up = turn
+    step = rng.uniform(*STEP_MM)
+    offsets = (np.arange(SLICES) - (SLICES - 1) / 2) * step + rng.normal(0, 2)
+    centre = landmarks_mm(anatomy)[L5_S1] - anatomy.at_mm
+    shape = (DRAWN_PX, DRAWN_PX)
+    return Plan(centre + offsets[:, None] * left, back, -up, DRAWN_MM, shape, 0.85 * step, 3)
+
+
+def _clinical(anatomy: Anatomy, plan: Plan, rng: np.random.Generator) -> np.ndarray:
+    sequence = (SAGITTAL_T1, SAGITTAL_T2)[rng.integers(2)]
+    series = SeriesPlan(sequence, (plan,), True, np.zeros(3), np.arange(1, SLICES + 1))
+    _, (stack,) = acquire(anatomy, series, draw_scanner(rng), rng)
+    top = max(float(np.quantile(stack.pixels, 0.998)), 1e-6)
+    return (stack.pixels / top * 255).clip(0, 255).round().astype(np.uint8)
+
+
+def _looks(anatomy: Anatomy, plan: Plan, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """The same slices in random contrasts, as `draw_twin` has them."""
+    down, right = DRAWN_MM * plan.column_direction, DRAWN_MM * plan.row_direction
+    canvas = Canvas.over(plan.origins_mm, down, right, plan.shape, plan.thickness_mm, plan.samples)
+    anatomy.paint(canvas)
+    middles, middle = canvas.middles(), anatomy.canal.centres_mm.mean(axis=0)
+    _, y, z = middles.local(PATIENT, middles.everything)
+    depth, height = BACK_MM + float(middle[1]) - y, z - float(middle[2])
+    water = np.array([disc.water for disc in anatomy.spine.discs])
+    for _ in range(LOOKS):
+        look = draw_look(water, rng)
+        # Slices side by side are one image: what disturbs it is then much alike in all of them.
+        images = [textured(one, look, DRAWN_MM, rng) for one in canvas.by_slice()]
+        images = [received(*one, look, DRAWN_MM, rng) for one in zip(images, depth, height)]
+        tall = displayed(torch.cat(images), look, rng).view(SLICES, DRAWN_PX, DRAWN_PX)
+        yield (torch.stack([occluded(one, rng) for one in tall]) * 255).round().byte().numpy()

@@ -1,0 +1,108 @@
+"""The lumbosacral junction: how likely a transitional vertebra makes the count of levels ambiguous.
+
+A lumbarised S1 or a sacralised L5 can be counted in two ways, and the heatmaps, which learn one name for each
+place, know nothing of that. So a small network of its own looks at sagittal crops about L5/S1.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from kitlib.artefacts import facts_of, load_tensors
+from kitlib.localise.heatmaps import Maps
+from kitlib.localise.network import (
+    SHIPPED,
+    STRIDE,
+    HeatmapNet,
+    channels,
+    kind2widths,
+    restored,
+    stretched,
+)
+from kitlib.machine import torch_threads
+
+NAME = "junction"  # of its tensors beside those of the other networks
+CROP_PX, CROP_PX_MM = 64, 1.8
+# A few slices do not show the transverse processes, and single ones of patients stray: they get no answer.
+LEAST_SLICES = 6
+REACH_MM = 30.0  # to each side of the L5/S1 point: slices there show the transverse processes of L5
+SHARE = 0.08  # of spines that are transitional (Konin, AJNR 2010: 4-30 %; phantoms: 7 %)
+
+
+class JunctionNet(nn.Module):
+    """From bags of crops (B, S, 2, 64, 64), S slices of one spine, to logits (B,) of a transitional vertebra.
+
+    The way down is that of HeatmapNet, from whose weights learning starts. What the slices say is averaged,
+    so that no single one can decide alone. The logit learnt is made one of patients by `temperature`, set on
+    persons held out, and `offset`, for transitions are rarer in patients.
+    """
+
+    temperature: Tensor
+    offset: Tensor
+
+    def __init__(self, widths: tuple[int, ...] = kind2widths["sagittal"]) -> None:
+        super().__init__()
+        self.widths = tuple(widths)
+        whole = HeatmapNet(1, widths)
+        self.stem, self.down = whole.stem, whole.down
+        self.dropout = nn.Dropout(0.3)
+        cells = (CROP_PX // STRIDE >> len(self.down)) ** 2
+        self.answer = nn.Linear(cells * widths[-1], 1)
+        self.register_buffer("temperature", torch.ones(()))
+        self.register_buffer("offset", torch.zeros(()))
+
+    def forward(self, crops: Tensor) -> Tensor:
+        """Logits (B,), calibrated once temperature and offset are set."""
+        return self.slice_logits(crops).mean(dim=1) / self.temperature + self.offset
+
+    def slice_logits(self, crops: Tensor) -> Tensor:
+        """What each slice says (B, S), before calibration."""
+        maps = self.stem(crops.flatten(0, 1))
+        for shrink in self.down:
+            maps = shrink(maps)
+        return self.answer(self.dropout(maps.flatten(1)))[:, 0].unflatten(0, crops.shape[:2])
+
+
+def load_junction(path: Path | None = None) -> JunctionNet | None:
+    """The network of a file of weights, by default the shipped one; None where the file has none."""
+    path = Path(path or SHIPPED)
+    widths = facts_of(path).get("widths", {}).get(NAME)
+    return None if widths is None else restored(NAME, JunctionNet(tuple(widths)), load_tensors(path), path)
+
+
+@torch.inference_mode()
+def transitional_chance(net: JunctionNet, series: Iterable[Maps], place_mm: np.ndarray) -> float | None:
+    """Chance of a transitional vertebra, as the series that were read show the place (3,) of L5/S1.
+
+    The mean logit of the series that show it; None where they have fewer than LEAST_SLICES slices together.
+    """
+    crops = [found for maps in series if (found := junction_crops(maps, place_mm)) is not None]
+    if sum(map(len, crops)) < LEAST_SLICES:
+        return None
+    with torch_threads(1):
+        logits = torch.stack([net(one[None])[0] for one in crops])
+    return float(logits.mean().sigmoid())
+
+
+def junction_crops(maps: Maps, place_mm: np.ndarray) -> Tensor | None:
+    """Crops (S, 2, 64, 64) about a place of the slices that were read near it; None where there is none.
+
+    What lies beyond the image is black.
+    """
+    near = np.abs(maps.positions_mm - place_mm @ maps.stack.normal) <= REACH_MM
+    height, width = maps.stack.pixels.shape[1:]
+    col, row, _ = maps.stack.to_pixel(place_mm)
+    if not near.any() or not (0 <= col < width and 0 <= row < height):
+        return None
+    images = torch.from_numpy(maps.stack.pixels[maps.indices[near]].astype(np.float32)).nan_to_num()
+    sides = [max(2, round(CROP_PX * CROP_PX_MM / mm)) for mm in maps.stack.spacing_mm]
+    top, left = round(row - (sides[0] - 1) / 2), round(col - (sides[1] - 1) / 2)
+    padding = (-left, left + sides[1] - width, -top, top + sides[0] - height)  # negative ones crop
+    native = F.pad(images, padding)[:, None]
+    size = [CROP_PX, CROP_PX]
+    small = F.interpolate(native, size=size, mode="bilinear", align_corners=False, antialias=True)
+    return channels(stretched(small[:, 0])[:, None])

@@ -1,0 +1,1 @@
+"""What several families share: cells as rows of a table, positions, inner splits, sampling."""

@@ -1,0 +1,168 @@
+"""Cells as rows of a table: what classical models eat.
+
+A cell's row holds, for each sequence, the average of the embeddings around the place where the cell is
+expected, reduced by a PCA; its level and side; its study's metadata, imputed and one-hot encoded; and its log
+prior. All that is learned here is learned from the studies of `fit`.
+"""
+
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import pandas as pd
+from sklearn.decomposition import PCA
+
+from kitlib.artefacts import Provenance, load_array, save_array
+from kitlib.embed.features import Features
+from kitlib.models.base import embedding_width
+from kitlib.models.common.positions import (
+    SAGITTAL,
+    X_MM,
+    Z_FRACTION,
+    Z_MM,
+    cell2condition,
+    cell2level,
+    cell2side,
+    expected_log_weights,
+    relative_places,
+)
+from kitlib.prepare.tabular import ForestImputer, OneHot
+from kitlib.terms import CELLS, SEQUENCES
+
+METADATA_FILE = "metadata.parquet"
+REGIONS = 5
+"""Pooled regions a sequence: one a condition on sagittal slices, which tell x, one a level on axial ones."""
+
+
+def cell2region(sequence: str) -> np.ndarray:
+    """The region of a sequence in which each of the 25 cells is expected."""
+    return cell2condition if sequence in SAGITTAL else cell2level
+
+
+def pooled(features: Features, sequence: str, width: int) -> np.ndarray:
+    """Position-aware average pooling: (n, regions, width) float32, NaN where the sequence is missing.
+
+    Sagittal tokens are weighed by their x alone, axial ones by their height: the cells of a 3D network differ
+    in more, which is not what a region stands for.
+    """
+    columns = (X_MM,) if sequence in SAGITTAL else (Z_FRACTION, Z_MM)
+    _, first_cells = np.unique(cell2region(sequence), return_index=True)
+    out = np.full((len(features), REGIONS, width), np.nan, dtype=np.float32)
+    for row, places in enumerate(relative_places(features)):
+        vectors = features.tokens[sequence][row].vectors
+        if len(vectors):
+            log_weights = expected_log_weights(places[sequence], columns)[first_cells]
+            weights = np.exp(log_weights - log_weights.max(axis=1, keepdims=True))
+            out[row] = weights / weights.sum(axis=1, keepdims=True) @ vectors
+    return out
+
+
+class Reduction:
+    """A PCA of one sequence's pooled regions, each region centred on its own training mean."""
+
+    def __init__(self, centres: np.ndarray, axes: np.ndarray) -> None:
+        self.centres = centres  # (regions, d)
+        self.axes = axes  # (d, k), scaled so that the first component has a standard deviation of one
+
+    @classmethod
+    def fit(cls, regions: np.ndarray, components: int, seed: int) -> Self:
+        """Learn from pooled regions (n, regions, d); where no two studies differ, nothing is left of them."""
+        regions = regions[~np.isnan(regions).any(axis=(1, 2))].astype(np.float64)
+        centres = regions.mean(axis=0) if len(regions) else np.zeros(regions.shape[1:])
+        if np.allclose(regions, centres):
+            return cls(centres, np.zeros((regions.shape[2], 0)))
+        rows = (regions - centres).reshape(-1, regions.shape[2])
+        pca = PCA(min(components, *rows.shape), random_state=seed).fit(rows)
+        return cls(centres, pca.components_.T / np.sqrt(pca.explained_variance_[0]))
+
+    def transform(self, regions: np.ndarray) -> np.ndarray:
+        """(n, regions, k); NaN stays NaN."""
+        return (regions - self.centres) @ self.axes
+
+
+class StudyTable:
+    """Metadata without holes: imputed by random forests, one-hot encoded, standardised.
+
+    Its many columns are scaled to weigh as much as a single one: else a kernel would see little else.
+    """
+
+    def fit(self, metadata: pd.DataFrame, *, seed: int) -> Self:
+        """Learn from the training studies' metadata."""
+        return self._grow(ForestImputer(seed=seed).fit(metadata), metadata)
+
+    def transform(self, metadata: pd.DataFrame) -> np.ndarray:
+        """(n, columns) float64."""
+        encoded = self.onehot.transform(self.imputer.transform(metadata)).to_numpy(np.float64)
+        return (encoded - self.mean) / self.deviation
+
+    def save(self, path: Path, provenance: Provenance) -> None:
+        """Save the table that all of this was learned from."""
+        self.imputer.save(path, provenance)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Open what `save` wrote."""
+        imputer = ForestImputer.load(path)
+        return cls()._grow(imputer, imputer.table)
+
+    def _grow(self, imputer: ForestImputer, metadata: pd.DataFrame) -> Self:
+        self.imputer = imputer
+        filled = imputer.transform(metadata)
+        self.onehot = OneHot().fit(filled)
+        encoded = self.onehot.transform(filled).to_numpy(np.float64)
+        deviation = encoded.std(axis=0) * np.sqrt(max(encoded.shape[1], 1))
+        self.mean, self.deviation = encoded.mean(axis=0), np.where(deviation > 0, deviation, 1.0)
+        return self
+
+
+class CellTable:
+    """The rows of all cells of studies: (n, 25, columns), without NaN."""
+
+    def fit(self, features: Features, prior: np.ndarray, *, components: int, seed: int) -> Self:
+        """Learn everything but the prior (25, 3), which is given, from the training studies."""
+        self.width = embedding_width(features)
+        self.log_prior = np.log(prior)
+        self.reductions = {
+            name: Reduction.fit(pooled(features, name, self.width), components, seed) for name in SEQUENCES
+        }
+        self.study_table = StudyTable().fit(features.metadata, seed=seed)
+        return self
+
+    def transform(self, features: Features) -> np.ndarray:
+        """(n, 25, columns); a missing sequence stands at its training mean, and its metadata say so."""
+        embedding_width(features, self.width)
+        n = len(features)
+        seen = [
+            np.nan_to_num(self.reductions[name].transform(pooled(features, name, self.width)))[
+                :, cell2region(name)
+            ]
+            for name in SEQUENCES
+        ]
+        place = np.stack([cell2level / cell2level.max() * 2 - 1, cell2side], axis=1)
+        study = np.repeat(self.study_table.transform(features.metadata)[:, None], len(CELLS), axis=1)
+        cell = np.tile(np.concatenate([place, self.log_prior], axis=1), (n, 1, 1))
+        return np.concatenate([*seen, study, cell], axis=2)
+
+    def save(self, folder: Path, provenance: Provenance) -> None:
+        """Save into a model's folder."""
+        for name, reduction in self.reductions.items():
+            stacked = np.concatenate([reduction.centres, reduction.axes.T])
+            save_array(folder / _pca_file(name), stacked, provenance)
+        self.study_table.save(folder / METADATA_FILE, provenance)
+
+    @classmethod
+    def load(cls, folder: Path, prior: np.ndarray) -> Self:
+        """Open what `save` wrote."""
+        table = cls()
+        table.log_prior = np.log(prior)
+        stacked = {name: load_array(folder / _pca_file(name)) for name in SEQUENCES}
+        table.reductions = {
+            name: Reduction(rows[:REGIONS], rows[REGIONS:].T) for name, rows in stacked.items()
+        }
+        table.width = stacked[SEQUENCES[0]].shape[1]
+        table.study_table = StudyTable.load(folder / METADATA_FILE)
+        return table
+
+
+def _pca_file(sequence: str) -> str:
+    return f"pca_{sequence.lower().replace(' ', '_').replace('/', '_')}.npy"

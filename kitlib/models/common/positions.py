@@ -1,0 +1,84 @@
+"""Where a slice lies in the spine, told from its study alone, and on which slices to expect a cell.
+
+Sagittal slices differ in x, which tells the side; axial slices differ in z, which tells the level. Patient
+coordinates have their zero where the scanner had it, so both are made relative to the study's own coverage.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from kitlib.embed.features import Features, Tokens
+from kitlib.models.common.softmax import softmax
+from kitlib.terms import AXIAL_T2, CELLS, CONDITIONS, GROUPS, LEVELS, SAGITTAL_T1, SAGITTAL_T2, SEQUENCES
+
+SAGITTAL = (SAGITTAL_T1, SAGITTAL_T2)
+X_MM, Z_FRACTION, Z_MM = range(3)
+"""Columns of a relative place: x from the midline, share of the axial coverage, z from the study's centre."""
+
+cell2condition = np.array([CONDITIONS.index(cell.condition) for cell in CELLS])
+cell2group = np.array([GROUPS.index(cell.group) for cell in CELLS])
+cell2level = np.array([LEVELS.index(cell.level) for cell in CELLS])
+cell2side = np.array([{"left": 1, "right": -1, None: 0}[cell.side] for cell in CELLS])
+"""The sign of x (patient left is positive in LPS), 0 for the canal."""
+
+# Where a cell is expected before anything is learned. The foramina's distance from the midline and the discs'
+# share of the axial coverage are rounded means over annotated slices of the competition's tables; a lumbar
+# segment is about 34 mm high.
+LATERAL_MM = {"spinal": 0.0, "foraminal": 16.0, "subarticular": 8.0}
+LATERAL_SD_MM = 5.0
+LEVEL_FRACTION = np.linspace(0.97, 0.06, len(LEVELS))
+LEVEL_FRACTION_SD = 0.08
+LEVEL_MM = 34.0 * (len(LEVELS) // 2 - np.arange(len(LEVELS)))
+LEVEL_SD_MM = 20.0
+
+
+def relative_places(features: Features) -> list[dict[str, np.ndarray]]:
+    """For each study and sequence the places (n, 3) of its slices; see X_MM, Z_FRACTION, Z_MM."""
+    studies = [{name: features.tokens[name][row] for name in SEQUENCES} for row in range(len(features))]
+    return [_places_of_study(tokens) for tokens in studies]
+
+
+def _places_of_study(tokens: dict[str, Tokens]) -> dict[str, np.ndarray]:
+    places_mm = {name: tokens[name].places_mm.reshape(-1, 3) for name in SEQUENCES}
+    sagittal = np.concatenate([places_mm[name] for name in SAGITTAL])
+    frame = sagittal if len(sagittal) else places_mm[AXIAL_T2]
+    if not len(frame):
+        return {name: np.zeros((0, 3)) for name in SEQUENCES}
+    x_mid, z_mid = np.median(frame[:, 0]), np.median(frame[:, 2])
+    axial_z = places_mm[AXIAL_T2][:, 2] if len(places_mm[AXIAL_T2]) else np.zeros(1)
+    foot, height = axial_z.min(), np.ptp(axial_z)
+
+    def relative(at_mm: np.ndarray) -> np.ndarray:
+        # A single axial slice, or none, covers no height: a share of it says nothing, so 0.5.
+        fraction = np.clip((at_mm[:, 2] - foot) / height, 0, 1) if height else np.full(len(at_mm), 0.5)
+        return np.stack([at_mm[:, 0] - x_mid, fraction, at_mm[:, 2] - z_mid], axis=1)
+
+    return {name: relative(at_mm) for name, at_mm in places_mm.items()}
+
+
+def expected_log_weights(places: np.ndarray, columns: Sequence[int] = (X_MM, Z_FRACTION, Z_MM)) -> np.ndarray:
+    """Log weights (25, n), up to a constant, of slices at relative places (n, 3) for each cell.
+
+    Only these columns of the places are looked at.
+    """
+    lateral_mm = np.array([LATERAL_MM[group] for group in GROUPS])[cell2group] * cell2side
+    offsets = np.stack(
+        [
+            (places[:, X_MM] - lateral_mm[:, None]) / LATERAL_SD_MM,
+            (places[:, Z_FRACTION] - LEVEL_FRACTION[cell2level, None]) / LEVEL_FRACTION_SD,
+            (places[:, Z_MM] - LEVEL_MM[cell2level, None]) / LEVEL_SD_MM,
+        ]
+    )
+    return -0.5 * (offsets[list(columns)] ** 2).sum(axis=0)
+
+
+def expected_attention(features: Features) -> list[dict[str, np.ndarray]]:
+    """For each study and sequence the expected weights (25, slices), whose rows sum to one."""
+    return [
+        {
+            name: softmax(expected_log_weights(at)) if len(at) else np.zeros((len(CELLS), 0))
+            for name, at in one.items()
+        }
+        for one in relative_places(features)
+    ]

@@ -1,0 +1,1 @@
+"""One DICOM file: its header, its frames' places, and its pixels, read safely."""

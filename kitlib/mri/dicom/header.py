@@ -1,0 +1,160 @@
+"""The header of a DICOM file: an allow-list of tags, read once and up to the pixels, then judged.
+
+A dataset holds patient data: it lives inside one call, and no message quotes it or what pydicom said of it.
+"""
+
+import contextlib
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pydicom import Dataset
+from pydicom.filereader import read_dataset, read_preamble
+from pydicom.tag import BaseTag, Tag
+from pydicom.uid import UID
+
+from kitlib.errors import SliceError
+from kitlib.mri.dicom.limits import BITS_ALLOCATED, TRANSFER_SYNTAXES, Limits
+
+FIRST_DATASET_TAG = 0x00030000
+FIRST_PIXEL_TAG = 0x7FE00000
+PIXEL_DATA = Tag("PixelData")
+ALLOWED_TAGS: list[BaseTag | int] = [
+    Tag(keyword)
+    for keyword in (
+        *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation"),
+        *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
+        *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"),
+        *("RescaleSlope", "RescaleIntercept"),
+        *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
+        *("InstanceNumber", "Modality"),
+    )
+]
+LARGEST_INSTANCE_NUMBER = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Header:
+    """What the pixels of a file are, checked against the limits."""
+
+    transfer_syntax: UID
+    frames: int
+    rows: int
+    columns: int
+    bits_allocated: int
+    bits_stored: int
+    high_bit: int
+    is_signed: bool
+    is_inverted: bool  # MONOCHROME1: the smallest value is white
+    instance_number: int  # -1 unknown
+    modality: str
+
+
+@contextlib.contextmanager
+def classified(code: str, what: str) -> Iterator[None]:
+    """Turn whatever a DICOM library raises inside the block into a SliceError of this code.
+
+    About nine types of exceptions come out of pydicom for bad files, most of them only when a value is
+    touched: the stage of reading says more than the type.
+    """
+    try:
+        yield
+    except SliceError:
+        raise
+    except Exception as error:
+        raise SliceError(code, f"{what}: {type(error).__name__}") from None
+
+
+def open_dataset(stream: io.BytesIO) -> tuple[Dataset, UID]:
+    """The allowed tags of a file and its transfer syntax; the stream is left where pixels begin."""
+    with classified("slice.not_dicom", "this is no DICOM file"):
+        read_preamble(stream, force=False)
+        meta = read_dataset(stream, False, True, stop_when=lambda tag, *_: tag >= FIRST_DATASET_TAG)
+        syntax = UID(meta.TransferSyntaxUID)
+    if syntax not in TRANSFER_SYNTAXES:
+        raise SliceError("slice.transfer_syntax", f"the transfer syntax {syntax.name[:64]!r} is not read")
+    with classified("slice.header", "the header does not parse"):
+        dataset = read_dataset(
+            stream,
+            syntax.is_implicit_VR,
+            syntax.is_little_endian,
+            stop_when=lambda tag, *_: tag >= FIRST_PIXEL_TAG,
+            specific_tags=ALLOWED_TAGS,
+        )
+    return dataset, syntax
+
+
+def read_pixel_bytes(stream: io.BytesIO, syntax: UID) -> tuple[bytes, str]:
+    """PixelData, still encoded, and its value representation, from a stream that `open_dataset` left."""
+    with classified("slice.pixels", "the pixels cannot be found"):
+        dataset = read_dataset(
+            stream, syntax.is_implicit_VR, syntax.is_little_endian, specific_tags=[PIXEL_DATA]
+        )
+        element = dataset[PIXEL_DATA]
+        return bytes(element.value), element.VR
+
+
+def judge(dataset: Dataset, syntax: UID, limits: Limits) -> Header:
+    """The header as plain numbers; SliceError where one is missing, senseless or beyond the limits."""
+    if (samples := _whole(dataset, "SamplesPerPixel")) != 1:
+        raise SliceError("slice.colour", f"{samples} samples a pixel; only grey images are read")
+    photometric = _text(dataset, "PhotometricInterpretation")
+    if photometric not in ("MONOCHROME1", "MONOCHROME2"):
+        raise SliceError("slice.colour", "the photometric interpretation is not MONOCHROME1 or MONOCHROME2")
+    stored = _whole(dataset, "BitsStored")
+    header = Header(
+        transfer_syntax=syntax,
+        frames=_whole(dataset, "NumberOfFrames", default=1),
+        rows=_whole(dataset, "Rows"),
+        columns=_whole(dataset, "Columns"),
+        bits_allocated=_whole(dataset, "BitsAllocated"),
+        bits_stored=stored,
+        high_bit=_whole(dataset, "HighBit", default=stored - 1),
+        is_signed=bool(_whole(dataset, "PixelRepresentation")),
+        is_inverted=photometric == "MONOCHROME1",
+        instance_number=_instance_number(dataset),
+        modality=_text(dataset, "Modality"),
+    )
+    _check_size(header, limits)
+    _check_bits(header)
+    return header
+
+
+def _check_size(header: Header, limits: Limits) -> None:
+    shape = header.frames, header.rows, header.columns
+    if min(shape) < 1:
+        raise SliceError("slice.header", f"frames, rows, columns are {shape}")
+    longest, values = max(shape[1:]), header.frames * header.rows * header.columns
+    if longest > limits.side_px or header.frames > limits.frames or values > limits.file_values:
+        raise SliceError("slice.too_large", f"frames, rows, columns are {shape}")
+
+
+def _check_bits(header: Header) -> None:
+    bits = header.bits_allocated, header.bits_stored, header.high_bit
+    if bits[0] not in BITS_ALLOCATED or not 1 <= bits[1] <= bits[2] + 1 <= bits[0]:
+        raise SliceError("slice.bits", f"bits allocated, bits stored, high bit are {bits}")
+
+
+def _whole(dataset: Dataset, keyword: str, default: int | None = None) -> int:
+    with classified("slice.header", f"{keyword} is not a number"):
+        value: Any = dataset.get(keyword)
+        if value is not None:
+            return int(value)
+    if default is None:
+        raise SliceError("slice.header", f"{keyword} is missing")
+    return default
+
+
+def _text(dataset: Dataset, keyword: str) -> str:
+    with classified("slice.header", f"{keyword} cannot be read"):
+        return str(dataset.get(keyword) or "")
+
+
+def _instance_number(dataset: Dataset) -> int:
+    """The number, or -1: nothing depends on it but the choice between slices at one position."""
+    try:
+        number = _whole(dataset, "InstanceNumber", default=-1)
+    except SliceError:
+        return -1
+    return number if 0 <= number <= LARGEST_INSTANCE_NUMBER else -1

@@ -1,0 +1,116 @@
+"""The slices of one DICOM file, or the faults that say why there are none.
+
+Refused, and the slice or the whole file dropped:
+    slice.unreadable       the file cannot be opened
+    slice.not_dicom        it is no DICOM file
+    slice.transfer_syntax  not on the allow-list of limits.py
+    slice.header           a needed tag is missing or senseless
+    slice.too_large        beyond the limits of limits.py
+    slice.colour           not a grey image
+    slice.bits             bit depths that cannot be
+    slice.frames           frames and their functional groups differ in number
+    slice.position, slice.orientation, slice.spacing, slice.rescale
+                           the numbers of that name are missing, too many or few, not finite or senseless
+    slice.pixels           the pixels are missing, cut short or do not decode
+Noted, and the slice kept:
+    slice.instance_number  unknown, -1
+    slice.modality         not MR
+    slice.constant         every pixel has the same value
+    slice.sign             negative values in a magnitude image: its sign tag may be wrong
+"""
+
+import io
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pydicom import Dataset
+
+from kitlib.errors import SliceError
+from kitlib.mri.dicom.frames import Frame, frame_items, read_frame
+from kitlib.mri.dicom.header import Header, judge, open_dataset, read_pixel_bytes
+from kitlib.mri.dicom.limits import LIMITS, Limits
+from kitlib.mri.dicom.pixels import stored_values
+from kitlib.mri.ledger import Fault
+
+KEPT, DROPPED, FILE_DROPPED = "slice kept", "slice dropped", "file dropped"
+NEGATIVE_SHARE = 0.01
+
+
+@dataclass(frozen=True, eq=False)
+class Slice:
+    """One image with its place in the patient."""
+
+    stored: np.ndarray  # (H, W) integers, not yet rescaled
+    frame: Frame
+    instance_number: int  # -1 unknown
+    file: str
+
+    def rescale_into(self, pixels: np.ndarray) -> None:
+        """Write the rescaled values into an array (H, W) of float32."""
+        np.multiply(self.stored, np.float32(self.frame.slope), out=pixels, casting="same_kind")
+        if self.frame.intercept:
+            pixels += np.float32(self.frame.intercept)
+
+
+def read_file(path: Path, limits: Limits = LIMITS) -> tuple[list[Slice], list[Fault]]:
+    """All slices of a file, and its faults; bad data never raises."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what pydicom warns of, and matters, is a fault here
+        return _read(path, limits)
+
+
+def _read(path: Path, limits: Limits) -> tuple[list[Slice], list[Fault]]:
+    file = path.name.encode(errors="replace").decode()  # undecodable names would not fit into a table
+    faults: list[Fault] = []
+    try:
+        stream = io.BytesIO(_content(path, limits))
+        dataset, syntax = open_dataset(stream)
+        header = judge(dataset, syntax, limits)
+        frames = dict(_frames(dataset, header, file, faults))
+        values = stored_values(header, *read_pixel_bytes(stream, syntax)) if frames else np.empty(0)
+    except SliceError as error:
+        return [], [*faults, Fault(error.code, FILE_DROPPED, file=file, detail=error.what)]
+    slices = [Slice(values[index], frame, header.instance_number, file) for index, frame in frames.items()]
+    for piece in slices:
+        faults += [Fault(code, KEPT, file=file, detail=detail) for code, detail in _doubts(header, piece)]
+    return slices, faults
+
+
+def _content(path: Path, limits: Limits) -> bytes:
+    try:
+        if not path.is_file():
+            raise SliceError("slice.unreadable", "this is no regular file")
+        size_mb = path.stat().st_size / 1e6
+        if size_mb > limits.file_mb:
+            raise SliceError("slice.too_large", f"the file has {size_mb:.0f} MB")
+        return path.read_bytes()
+    except OSError as error:
+        raise SliceError("slice.unreadable", f"the file cannot be opened: {type(error).__name__}") from None
+
+
+def _frames(dataset: Dataset, header: Header, file: str, faults: list[Fault]) -> Iterator[tuple[int, Frame]]:
+    """The frames that have a place in the patient, by their number in the file."""
+    for index, items in enumerate(frame_items(dataset, header)):
+        try:
+            yield index, read_frame(dataset, items, is_only=header.frames == 1)
+        except SliceError as error:
+            faults.append(Fault(error.code, DROPPED, file=file, detail=error.what))
+
+
+def _doubts(header: Header, piece: Slice) -> Iterator[tuple[str, str]]:
+    """Code and detail of what is odd about a slice and yet no reason to drop it."""
+    if header.instance_number < 0:
+        yield "slice.instance_number", "InstanceNumber is unknown"
+    if header.modality not in ("MR", ""):
+        yield "slice.modality", "the modality is not MR"
+    lowest, highest = piece.stored.min(), piece.stored.max()
+    if lowest == highest:
+        yield "slice.constant", "every pixel has the same value"
+    is_magnitude = header.is_signed and not header.is_inverted and piece.frame.intercept >= 0
+    slope, intercept = piece.frame.slope, piece.frame.intercept
+    darkest = min(float(lowest) * slope, float(highest) * slope) + intercept
+    if is_magnitude and darkest < 0 and (piece.stored * slope < -intercept).mean() > NEGATIVE_SHARE:
+        yield "slice.sign", "negative values in a magnitude image"

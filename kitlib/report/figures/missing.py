@@ -1,0 +1,130 @@
+"""Missing sequences: how well each filler guesses them, what that is worth, and whether it beats the mean."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kitlib.competition.metric import score
+from kitlib.evaluate.compare import RESAMPLES, difference_interval
+from kitlib.experiments.scenarios import NOTHING, removal2share
+from kitlib.models.pseudo.scores import reconstruction_scores
+from kitlib.report.style import INK, SERIES_COLOURS, Picture, empty_figure, look, new_figure
+
+BASELINE = "pseudo_mean"
+RECONSTRUCTION = ("r2", "mean_r2", "cosine", "mean_cosine")
+TABLE_COLUMNS = (
+    *("experiment", "removal", "guesses", *RECONSTRUCTION),
+    *("score", "difference", "low", "high", "verdict"),
+)
+MARKERS = "osD^vP*X"
+
+
+def missing_table(
+    labels: pd.DataFrame,
+    predictions: Mapping[str, Mapping[str, pd.DataFrame]],
+    reconstructions: Mapping[str, pd.DataFrame],
+    *,
+    baseline: str = BASELINE,
+    resamples: int = RESAMPLES,
+) -> pd.DataFrame:
+    """A row for each experiment and removal: TABLE_COLUMNS, numbers with three places.
+
+    `predictions` hold each experiment's out-of-fold rows by removal, `reconstructions` what
+    `PseudoModel.reconstruction` gave, with a column `removal`. The score's difference to the baseline, on the
+    same studies with the same holes, has a 95 % interval; below zero the filler is better. The verdict takes
+    a thing for better or worse only where the whole interval is, and guesses for better only with an R2 above
+    zero. Each interval stands for itself: of twenty comparisons one is expected to be wrong.
+    """
+    rows = []
+    for experiment, by_removal in predictions.items():
+        errors = reconstructions.get(experiment, pd.DataFrame(columns=["removal"]))
+        for removal, rows_of in by_removal.items():
+            mean_rows = predictions.get(baseline, {}).get(removal)
+            guessed = _guessed(errors[errors["removal"] == removal], resamples)
+            scored = _scored(labels, rows_of, mean_rows, resamples)
+            verdict = _verdict(guessed.pop("guesses_are"), scored.pop("predictions_are"))
+            known = {"experiment": experiment, "removal": removal, **guessed, **scored}
+            rows.append({**known, "verdict": "the mean itself" if experiment == baseline else verdict})
+    return pd.DataFrame(rows, columns=list(TABLE_COLUMNS)).round(3)
+
+
+def _guessed(errors: pd.DataFrame, resamples: int) -> dict[str, Any]:
+    """Reconstruction scores over all sequences, and how the guesses are beside the mean."""
+    if errors.empty:
+        return {"guesses": 0, **dict.fromkeys(RECONSTRUCTION, np.nan), "guesses_are": ""}
+    scores = reconstruction_scores(errors, by=["removal"]).iloc[0]
+    sums = errors.groupby("study_id")[["error", "mean_error"]].sum().to_numpy()
+    shares = np.full(len(sums), 1 / len(sums))
+    drawn = np.random.default_rng(0).multinomial(len(sums), shares, size=resamples) @ sums
+    low, high = np.quantile(drawn[:, 0] - drawn[:, 1], [0.025, 0.975])
+    how = _beside(low, high)
+    return {
+        "guesses": int(scores["guesses"]),
+        **{name: float(scores[name]) for name in RECONSTRUCTION},
+        # An R2 of zero or less explains nothing, even where the training studies' mean is further off.
+        "guesses_are": "no better" if how == "better" and scores["r2"] <= 0 else how,
+    }
+
+
+def _scored(
+    labels: pd.DataFrame, rows: pd.DataFrame, mean_rows: pd.DataFrame | None, resamples: int
+) -> dict[str, Any]:
+    """The metric, its difference to the mean's, and how the predictions are beside the mean's."""
+    total = score(labels, rows).total
+    if mean_rows is None:
+        return {
+            "score": total,
+            **dict.fromkeys(("difference", "low", "high"), np.nan),
+            "predictions_are": "",
+        }
+    interval = difference_interval(labels, rows, mean_rows, resamples=resamples)
+    return {
+        "score": total,
+        "difference": interval.estimate,
+        "low": interval.low,
+        "high": interval.high,
+        "predictions_are": _beside(interval.low, interval.high),
+    }
+
+
+def _beside(low: float, high: float) -> str:
+    """How something is whose loss differs from the mean's by no less than `low` and no more than `high`."""
+    return "better" if high < 0 else "worse" if low > 0 else "no better"
+
+
+def _verdict(guesses_are: str, predictions_are: str) -> str:
+    """One sentence; without a part where that was not compared."""
+    parts = {"guesses": guesses_are, "predicts": predictions_are}
+    said = {verb: how for verb, how in parts.items() if how}
+    if not said:
+        return "not compared with the mean"
+    better = sum(how == "better" for how in said.values())
+    heads = {0: "does not beat the mean", len(said): "beats the mean"}
+    details = ", ".join(f"{verb} {how}" for verb, how in said.items())
+    return f"{heads.get(better, 'beats the mean in part')} ({details})"
+
+
+@look
+def missing_curve(table: pd.DataFrame, prior: float) -> Picture:
+    """Score against the share of sequences removed at random, a line each experiment, the prior as a line.
+
+    `table` as of `missing_table`; `prior` is the prior's score on the same studies.
+    """
+    share = table["removal"].map({NOTHING: 0.0, **removal2share}) if len(table) else pd.Series(dtype=float)
+    drawn = table.assign(share=share)[share.notna()]
+    if drawn.empty:
+        return empty_figure("no sequences were removed at random")
+    figure = new_figure(8, 4.4, "Competition metric with sequences removed at random (lower is better)")
+    axes = figure.add_subplot()
+    names = list(dict.fromkeys(drawn["experiment"]))
+    for number, name in enumerate(names):
+        line = drawn[drawn["experiment"] == name].sort_values("share")
+        colour, marker = (kinds[number % len(kinds)] for kinds in (SERIES_COLOURS, MARKERS))
+        axes.plot(100 * line["share"], line["score"], color=colour, marker=marker, markersize=4, label=name)
+    axes.axhline(prior, color=INK, linestyle="--", linewidth=1, label=f"prior, {prior:.3f}")
+    axes.set(xlabel="sequences removed (%)", ylabel="mean weighted log loss (nats)")
+    axes.grid(axis="y")
+    figure.legend(loc="outside right center")
+    return figure

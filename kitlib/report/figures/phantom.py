@@ -1,0 +1,206 @@
+"""Figures of phantoms: whole slices, one place at three severities, and real slices beside them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.patheffects import AbstractPathEffect, withStroke
+
+from kitlib.errors import DataError
+from kitlib.mri.stack import Stack
+from kitlib.phantom.statistics import GROUP2BOUND
+from kitlib.phantom.study import PhantomStudy
+from kitlib.report.figures.montage import SHOWN_PERCENTILES, show_slice
+from kitlib.report.style import QUIET, SERIES_COLOURS, Picture, look, new_figure
+from kitlib.terms import AXIAL_T2, SAGITTAL_T1, SAGITTAL_T2, SEVERITIES, Cell
+
+GRADES = (0.4, 1.5, 2.6)
+"""One grade within each severity, in the order of SEVERITIES."""
+
+REAL_PERCENTILES = (1, 95)
+"""The window beside real slices, which came as 8 bit with some 5 % of their pixels saturated."""
+
+CANAL = Cell("spinal_canal_stenosis", "l4_l5")
+FORAMEN = Cell("left_neural_foraminal_narrowing", "l4_l5")
+RECESS = Cell("left_subarticular_stenosis", "l4_l5")
+
+
+@dataclass(frozen=True)
+class View:
+    """A cell as one sequence shows it, cropped to a square around its place."""
+
+    title: str
+    cell: Cell
+    sequence: str
+    crop_mm: int
+
+
+VIEWS = (
+    View("spinal canal on sagittal T2/STIR", CANAL, SAGITTAL_T2, 76),
+    View("spinal canal on axial T2", CANAL, AXIAL_T2, 84),
+    View("left foramen on sagittal T1", FORAMEN, SAGITTAL_T1, 60),
+    View("left recess on axial T2", RECESS, AXIAL_T2, 60),
+)
+PLANES = (
+    ("mid-sagittal T2/STIR", CANAL, SAGITTAL_T2),
+    ("parasagittal T1", FORAMEN, SAGITTAL_T1),
+    ("axial T2 at L4/L5", RECESS, AXIAL_T2),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class RealSlice:
+    """A slice of a patient, upright, and the cell of phantoms through which theirs are like it."""
+
+    name: str
+    cell: Cell
+    pixels: np.ndarray  # (H, W) uint8
+
+
+# The files of SPIDER state neither contrast nor place; both were judged by eye.
+sequence2real = {
+    SAGITTAL_T2: (("10008_12.png", CANAL), ("10010_6.png", CANAL), ("10015_8.png", CANAL)),
+    SAGITTAL_T1: (("10009_7.png", CANAL), ("10009_4.png", FORAMEN), ("10014_12.png", FORAMEN)),
+}
+
+WIDTH_IN = 10.5
+BAR_OUTLINE: list[AbstractPathEffect] = [withStroke(linewidth=4, foreground="black")]
+
+
+def read_real(folder: Path) -> dict[str, list[RealSlice]]:
+    """The real slices of `sequence2real` that stand in a folder; DataError for an unreadable one."""
+    found = {
+        sequence: [
+            RealSlice(name, cell, _upright(folder / name)) for name, cell in real if (folder / name).is_file()
+        ]
+        for sequence, real in sequence2real.items()
+    }
+    return {sequence: slices for sequence, slices in found.items() if slices}
+
+
+def _upright(path: Path) -> np.ndarray:
+    pixels = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    if pixels is None:
+        raise DataError("the image cannot be read", where=path, hint="Fetch it again or take it away.")
+    return pixels[::-1]  # the files are upside down
+
+
+def place_of(study: PhantomStudy, cell: Cell) -> np.ndarray:
+    """True place (3,) of a cell in the patient, in mm; DataError where it has no landmark."""
+    points = study.landmarks
+    here = points[(points["condition"] == cell.condition) & (points["level"] == cell.level)]
+    if here.empty:
+        raise DataError(f"phantom {study.study_id} has no landmark of {cell.name}")
+    return here[["x_mm", "y_mm", "z_mm"]].to_numpy(float)[0]
+
+
+def slice_at(study: PhantomStudy, sequence: str, place_mm: np.ndarray) -> tuple[Stack, int]:
+    """The stack and the index of the slice of a sequence that is nearest to a place (3,)."""
+    stacks = [stack for series in study.series if series.sequence == sequence for stack in series.stacks]
+    depths = [np.abs(stack.positions_mm - place_mm @ stack.normal) for stack in stacks]
+    nearest = int(np.argmin([depth.min() for depth in depths]))
+    return stacks[nearest], int(depths[nearest].argmin())
+
+
+@look
+def planes(studies: Sequence[PhantomStudy]) -> Picture:
+    """Three whole slices of each phantom, a row each."""
+    figure = new_figure(WIDTH_IN, len(studies) * (0.2 + WIDTH_IN / len(PLANES)))
+    rows = figure.subplots(len(studies), len(PLANES), squeeze=False)
+    for row, study in zip(rows, studies):
+        for axes, (title, cell, sequence) in zip(row, PLANES):
+            stack, index = slice_at(study, sequence, place_of(study, cell))
+            show_slice(axes, stack, index)
+            _finish(axes, stack, bar_mm=50)
+            axes.set_title(f"Phantom {study.study_id}, {title}")
+    return figure
+
+
+@look
+def severities(view: View, people: Sequence[Sequence[PhantomStudy]]) -> Picture:
+    """One place of each person, a row each, as it looks at the three GRADES of the view's cell.
+
+    The window of a row is that of its first square, so that grey values compare.
+    """
+    side_in = 0.8 * WIDTH_IN / len(GRADES)
+    figure = new_figure(side_in * len(GRADES), (side_in + 0.2) * len(people))
+    rows = figure.subplots(len(people), len(GRADES), squeeze=False)
+    for row, studies in zip(rows, people):
+        place_mm = place_of(studies[0], view.cell)
+        for axes, study, severity, grade in zip(row, studies, SEVERITIES, GRADES):
+            stack, index = slice_at(study, view.sequence, place_mm)
+            show_slice(axes, stack, index)
+            _crop(axes, stack, place_mm, view.crop_mm)
+            axes.images[0].set_clim(*_window(row[0]))
+            _finish(axes, stack, bar_mm=20)
+            axes.set_title(f"Phantom {study.study_id}, {severity} (grade {grade})")
+    return figure
+
+
+@look
+def beside_real(sequence: str, real: Sequence[RealSlice], studies: Sequence[PhantomStudy]) -> Picture:
+    """Real slices above those of phantoms: one window, REAL_PERCENTILES, and one height for all."""
+    figure = new_figure(WIDTH_IN, 0.4 + 2 * WIDTH_IN / len(real))
+    upper, lower = figure.subplots(2, len(real), squeeze=False)
+    for axes, patient in zip(upper, real):
+        low, high = np.percentile(patient.pixels, REAL_PERCENTILES)
+        axes.imshow(patient.pixels, vmin=low, vmax=high, interpolation="bicubic")
+        axes.set_title(f"REAL, {patient.name}")
+        axes.set_axis_off()
+    for axes in lower[len(studies) :]:
+        axes.set_axis_off()
+    for axes, patient, study in zip(lower, real, studies):
+        stack, index = slice_at(study, sequence, place_of(study, patient.cell))
+        show_slice(axes, stack, index)
+        axes.images[0].set_clim(*np.percentile(stack.pixels[index], REAL_PERCENTILES))
+        _finish(axes, stack, bar_mm=50)
+        axes.set_title(f"Phantom {study.study_id}")
+    return figure
+
+
+@look
+def drawn_against_real(compared: pd.DataFrame) -> Picture:
+    """Each row of `statistics.compare` as a point; the bands are the bounds of prevalence and correlation."""
+    panels = {"Shares": ["prevalence", "any severe", "empty"]}
+    if "left-right" in set(compared["group"]):
+        panels["Rank correlations of two cells"] = ["left-right", "neighbours"]
+    figure = new_figure(WIDTH_IN, 4.6)
+    for axes, (title, groups) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items()):
+        bound = GROUP2BOUND[groups[0]]
+        axes.fill_between([0, 1], [-bound, 1 - bound], [bound, 1 + bound], color="#e8edf1", linewidth=0)
+        axes.axline((0, 0), slope=1, color=QUIET, linewidth=0.8)
+        for group, colour in zip(groups, SERIES_COLOURS):
+            part = compared[compared["group"] == group]
+            axes.plot(part["real"], part["drawn"], "o", ms=5, alpha=0.8, color=colour, label=group)
+        axes.set(title=title, xlabel="real", ylabel="drawn", xlim=(0, 1), ylim=(0, 1), aspect="equal")
+        axes.legend(loc="lower right")
+    return figure
+
+
+def _crop(axes: Axes, stack: Stack, middle_mm: np.ndarray, side_mm: float) -> None:
+    """Show a square around a place in the patient and no more."""
+    col, row, _ = stack.to_pixel(middle_mm)
+    rows, cols = (side_mm / 2 / spacing for spacing in stack.spacing_mm)
+    axes.set(xlim=(col - cols, col + cols), ylim=(row + rows, row - rows))
+
+
+def _window(axes: Axes) -> np.ndarray:
+    """Grey values at SHOWN_PERCENTILES of what the panel shows of its slice."""
+    shown = [slice(max(0, int(min(ends))), int(max(ends)) + 1) for ends in (axes.get_ylim(), axes.get_xlim())]
+    return np.percentile(np.asarray(axes.images[0].get_array())[tuple(shown)], SHOWN_PERCENTILES)
+
+
+def _finish(axes: Axes, stack: Stack, *, bar_mm: float) -> None:
+    """Smooth the enlarged pixels, as viewers do, and draw a bar of so many millimetres."""
+    axes.images[0].set_interpolation("bicubic")
+    axes.set_autoscale_on(False)
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    x, y = left + 0.05 * (right - left), bottom + 0.06 * (top - bottom)
+    bar = axes.plot([x, x + bar_mm / stack.spacing_mm[1]], [y, y], color="white", linewidth=2)
+    text = axes.annotate(f"{bar_mm:.0f} mm", (x, y), (0, 5), textcoords="offset points", color="white")
+    for artist in (*bar, text):
+        artist.set_path_effects(BAR_OUTLINE)

@@ -1,0 +1,224 @@
+"""The table of experiments for people: as Markdown, and as a page that opens without a network."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pandas as pd
+
+from kitlib.artefacts import write_text
+from kitlib.experiments.experiment import Experiment
+from kitlib.experiments.status import load_cases
+from kitlib.experiments.table import NORMAL, removal_results
+from kitlib.report.figures.leaks import column2title, leaks
+from kitlib.report.figures.missing import missing_table
+from kitlib.report.pages import html
+from kitlib.report.style import Picture
+
+HONEST, LEAKING, MISSING, ABSENT = (
+    "Whole-study folds",
+    "The splits of the seeds, which leak",
+    "Missing sequences",
+    "Not in the table",
+)
+column2claim = {"accuracy": "published_accuracy", "macro_f1": "published_f1", "macro_auc": "published_auc"}
+NBSP, WIDTH_REM = "\u00a0", 98
+ABSENCES = {
+    "not run": "have not been run",
+    "not ended": "have not ended: a run is under way, or was stopped and goes on where it is started again",
+}
+BLIND = ("prior", "random")
+"""Models that look at no image, whatever backbone stands beside them."""
+LEAD = (
+    "Every system of the seeds under one protocol: no study stands on both sides of a fold. Score: the "
+    "competition's metric, lower is better, with its 95 % interval over studies; the difference to the prior "
+    "is taken on the same studies. Accuracy, macro-F1 and macro AUC-ROC are means over the 25 cells, in per "
+    "cent; the AUC takes all folds together, whose priors differ, so that what sees nothing gets about 44. "
+    "Classifiers on one trained embedder train it once, and its seconds stand with one of them. The "
+    "last column repeats what the seed published for that system, on a split of its own."
+)
+LEAKING_LEAD = (
+    "NOT comparable with the table above: here rows of one study stand on both sides of the split, or a "
+    "system is judged on what it was fitted on. Figures are per row, not per study, and have no interval. "
+    "They show how published figures come about; the same system under whole-study folds stands beside."
+)
+
+
+Row: TypeAlias = Mapping[Any, Any]
+
+
+@dataclass(frozen=True)
+class Page:
+    """What stands around the tables."""
+
+    title: str
+    made: str  # when, and by which commands
+    notes: list[str]
+
+
+def honest_table(results: pd.DataFrame, baselines: pd.DataFrame) -> pd.DataFrame:
+    """Experiments and baselines under whole-study folds as texts, the best score first."""
+    done = results[(results["state"] == "done") & ~results["leaks"].astype(bool)]
+    known = (done["model"] == "prior").any()
+    shown = baselines[baselines["experiment"] != "prior"] if known else baselines
+    rows = pd.concat([done, shown.assign(description="(a mark)")], ignore_index=True).sort_values("score")
+    return pd.DataFrame([_honest_row(row) for row in rows.to_dict("records")])
+
+
+def leaking_table(results: pd.DataFrame) -> pd.DataFrame:
+    """Experiments under leaking splits as texts, each beside its twin under whole-study folds."""
+    leaking = results[(results["state"] == "done") & results["leaks"].astype(bool)]
+    if leaking.empty:  # where nothing at all is done, there are no columns to sort by
+        return pd.DataFrame()
+    twins = {row["experiment"]: row for row in results.to_dict("records")}
+    rows = []
+    for row in leaking.sort_values(["split", "score"]).to_dict("records"):
+        twin = twins.get(row["experiment"].removesuffix(f"_leaking_{row['split']}"), {})
+        rows.append(
+            {
+                "experiment": row["experiment"],
+                "split (LEAKS)": row["split"],
+                "rows": number(row["rows"], 0),
+                "of a study fitted on": percent(row["shared"]),
+                "accuracy": percent(row["accuracy"]),
+                "macro-F1": percent(row["macro_f1"]),
+                "macro AUC": percent(row["macro_auc"]),
+                "score": number(row["score"]),
+                "whole studies: acc / F1 / AUC": triple(twin, "accuracy", "macro_f1", "macro_auc"),
+                "score there": number(twin.get("score", math.nan)),
+                "seed: acc / F1 / AUC": triple(row, "published_accuracy", "published_f1", "published_auc"),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def leak_picture(results: pd.DataFrame, baselines: pd.DataFrame) -> Picture:
+    """Every leaking twin beside the same system under whole-study folds and what its seed published."""
+    done = results[results["state"] == "done"].to_dict("records")
+    name2row: dict[str, Row] = {row["experiment"]: row for row in done}
+    rows = []
+    for row in (one for one in done if one["leaks"]):
+        system = row["experiment"].removesuffix(f"_leaking_{row['split']}")
+        published = {column: row[one] for column, one in column2claim.items()}
+        kinds: dict[str, Row] = {"honest": name2row.get(system, {}), "leaking": row, "published": published}
+        for kind, values in kinds.items():
+            measures = {column: values.get(column, math.nan) for column in column2title}
+            rows.append({"system": f"{system} ({row['split']})", "kind": kind, **measures})
+    normal = baselines.loc[baselines["experiment"] == NORMAL, "accuracy"].iloc[0]
+    return leaks(pd.DataFrame(rows, columns=["system", "kind", *column2title]), float(normal))
+
+
+def missing_rows(folder: Path, entries: Iterable[Experiment]) -> pd.DataFrame:
+    """How well missing sequences were filled and predicted without, empty where nothing was judged so."""
+    predictions, reconstructions = removal_results(folder, entries)
+    labels, _ = load_cases(folder, "studies")
+    return missing_table(labels, predictions, reconstructions) if predictions else pd.DataFrame()
+
+
+def absent_table(results: pd.DataFrame) -> pd.DataFrame:
+    """Experiments that have a reason for not being in the tables, with it."""
+    absent = results[results["reason"] != ""]
+    return absent[["experiment", "state", "reason"]].reset_index(drop=True)
+
+
+def footnotes(results: pd.DataFrame) -> list[str]:
+    """What a reader should know of single rows: notes of the models, and experiments not run."""
+    notes = results.get("notes", pd.Series("", index=results.index)).fillna("")
+    lines = [f"{name}: {note}." for name, note in zip(results["experiment"], notes) if note]
+    for state, text in ABSENCES.items():
+        if count := int((results["state"] == state).sum()):
+            lines.append(f"{count} of {len(results)} experiments {text}.")
+    return lines
+
+
+def markdown_page(page: Page, tables: Mapping[str, pd.DataFrame]) -> str:
+    """All tables with their headings as Markdown."""
+    parts = [f"# {page.title}", page.made, LEAD]
+    for heading, frame in tables.items():
+        parts += [f"## {heading}", *([LEAKING_LEAD] if heading == LEAKING else []), markdown(frame)]
+    parts += ["\n".join(f"- {note}" for note in page.notes)] if page.notes else []
+    return "\n\n".join(parts) + "\n"
+
+
+def html_page(
+    page: Page, tables: Mapping[str, pd.DataFrame], pictures: Mapping[str, tuple[Picture, str]]
+) -> str:
+    """The same as a page in one file, with `pictures` and their captions by heading."""
+    sections = {
+        heading: [
+            *([html.paragraph(LEAKING_LEAD)] if heading == LEAKING else []),
+            *([html.figure(*pictures[heading])] if heading in pictures else []),
+            html.table(frame, f"{len(frame)} rows"),
+        ]
+        for heading, frame in tables.items()
+    }
+    if page.notes:
+        sections["Notes"] = [html.paragraph(note) for note in page.notes]
+    return html.page(page.title, f"{page.made} {LEAD}", sections, width_rem=WIDTH_REM)
+
+
+def markdown(frame: pd.DataFrame) -> str:
+    """A table in GitHub's Markdown."""
+    lines = [
+        list(frame.columns),
+        ["---"] * len(frame.columns),
+        *frame.astype(object).where(frame.notna(), "-").astype(str).to_numpy().tolist(),
+    ]
+    return "\n".join("| " + " | ".join(one.replace("|", "\\|") for one in line) + " |" for line in lines)
+
+
+def percent(share: float) -> str:
+    """A share in per cent with one decimal, "-" for NaN."""
+    return "-" if math.isnan(share) else f"{100 * share:.1f}"
+
+
+def number(value: float, decimals: int = 3, sign: str = "") -> str:
+    """A number, "-" for NaN."""
+    return "-" if math.isnan(value) else f"{value:{sign}.{decimals}f}"
+
+
+def between(row: Row, name: str, low: str, high: str, sign: str = "") -> str:
+    """An estimate with its interval."""
+    ends = f" ({number(row[low], sign=sign)}{NBSP}to{NBSP}{number(row[high], sign=sign)})"
+    return number(row[name], sign=sign) + ("" if math.isnan(row[low]) else ends)
+
+
+def triple(row: Row, *names: str) -> str:
+    """Three shares in per cent between slashes, "-" where none is known."""
+    values = [row.get(name, math.nan) for name in names]
+    return "-" if all(map(math.isnan, values)) else f"{NBSP}/{NBSP}".join(percent(value) for value in values)
+
+
+def write_tables(
+    out: Path,
+    tables: Mapping[str, pd.DataFrame],
+    numbers: Mapping[str, pd.DataFrame],
+    page: Page,
+    pictures: Mapping[str, tuple[Picture, str]],
+) -> None:
+    """Write the tables for people as `table.md` and `table.html`, and the `numbers` as CSV by name."""
+    for name, frame in numbers.items():
+        write_text(out / f"{name}.csv", frame.to_csv(index=False, lineterminator="\n"))
+    shown = {heading: frame for heading, frame in tables.items() if len(frame)}
+    write_text(out / "table.md", markdown_page(page, shown))
+    write_text(out / "table.html", html_page(page, shown, pictures))
+
+
+def _honest_row(row: Row) -> dict[str, str]:
+    is_mark = not isinstance(row.get("weights"), str)
+    blind = is_mark or row["model"] in BLIND
+    return {
+        "experiment": str(row["experiment"]),
+        "what it is": str(row["description"]),
+        "weights": "" if blind else str(row["weights"]),
+        "accuracy": percent(row["accuracy"]),
+        "macro-F1": percent(row["macro_f1"]),
+        "macro AUC": percent(row["macro_auc"]),
+        "score": between(row, "score", "low", "high"),
+        "less the prior": between(row, "difference", "difference_low", "difference_high", sign="+"),
+        "fit s": "" if is_mark else number(row["fit_s"], 1),
+        "peak MB": "" if is_mark else number(row["fit_peak_mb"], 0),
+        "seed: acc / F1 / AUC": triple(row, "published_accuracy", "published_f1", "published_auc"),
+    }

@@ -1,1 +1,0 @@
-"""Training: whole-study folds, experiments as data, and cross-validation that resumes."""

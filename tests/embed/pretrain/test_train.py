@@ -1,0 +1,260 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from kitlib.artefacts import Provenance, load_tensors, save_tensors
+from kitlib.embed.backbone import load_backbone
+from kitlib.embed.pretrain import slices as slice_course
+from kitlib.embed.pretrain.slices import SliceTask
+from kitlib.embed.pretrain.targets import (
+    AXIAL_PLACES,
+    FINDINGS,
+    PLACES,
+    Slices,
+    mirrored_findings,
+    study_slices,
+)
+from kitlib.embed.pretrain.task import augmented
+from kitlib.embed.pretrain.train import FIRST_STUDY_ID, cached_or_pretrained, pretrain, trained
+from kitlib.embed.pretrain.volumes import VolumeTask, mirrored_cells
+from kitlib.embed.volumes import DEPTH
+from kitlib.embed.weights import sources as weights
+from kitlib.embed.weights.sources import find_weights
+from kitlib.errors import UsageError, WeightsError
+from kitlib.phantom.study import PhantomStudy, draw_study
+from kitlib.terms import CELL_NAMES, CELLS, EMPTY, LEVELS
+
+PX = 32
+
+
+@pytest.fixture(scope="module")
+def study() -> PhantomStudy:
+    return draw_study(FIRST_STUDY_ID, seed=3, size="smoke")
+
+
+@pytest.fixture(scope="module")
+def slices(study: PhantomStudy) -> Slices:
+    return study_slices(study, PX, "middle", 128)
+
+
+def test_every_slice_has_targets(study: PhantomStudy, slices: Slices) -> None:
+    count = sum(len(stack) for series in study.series for stack in series.stacks)
+    assert slices.images.shape == (count, PX, PX)
+    assert slices.findings.shape == slices.openings_mm.shape == (count, len(FINDINGS))
+    assert np.array_equal(slices.findings != EMPTY, np.isfinite(slices.openings_mm))
+    assert set(np.unique(slices.places)) <= set(range(len(PLACES)))
+
+
+def test_findings_are_true_severities_of_what_a_slice_shows(study: PhantomStudy, slices: Slices) -> None:
+    truth = dict(zip(CELL_NAMES, study.severities))
+    for level, name in enumerate(LEVELS):
+        canal = slices.findings[:, level]
+        assert set(canal[canal != EMPTY]) == {truth[f"spinal_canal_stenosis_{name}"]}
+        here = slices.findings[slices.places == PLACES.index(f"axial at {name}")]
+        assert set(here[:, 11]) - {EMPTY} <= {truth[f"left_subarticular_stenosis_{name}"]}
+
+
+def test_mirroring_twice_is_nothing_and_swaps_sides() -> None:
+    assert np.array_equal(
+        np.arange(len(FINDINGS))[mirrored_findings][mirrored_findings], np.arange(len(FINDINGS))
+    )
+    assert [FINDINGS[i] for i in mirrored_findings if FINDINGS[i].startswith("axial")] == [
+        "axial spinal_canal_stenosis",
+        "axial right_subarticular_stenosis",
+        "axial left_subarticular_stenosis",
+    ]
+    assert np.array_equal(np.arange(25)[mirrored_cells][mirrored_cells], np.arange(25))
+    swapped = [CELLS[index] for index in mirrored_cells]
+    assert all(one.level == other.level and one.group == other.group for one, other in zip(CELLS, swapped))
+    assert all(one.side != other.side or one.side is None for one, other in zip(CELLS, swapped))
+
+
+def test_augmented_images_are_grey_values_whose_columns_are_mirrored_on_request() -> None:
+    images = np.zeros((40, 2, PX, PX), np.uint8)
+    images[..., : PX // 4] = 200  # bright on the left
+    grey = augmented(images, np.arange(40) % 2 == 1, np.random.default_rng(0)).numpy()
+    assert grey.shape == images.shape
+    assert grey.min() >= 0
+    assert grey.max() <= 255
+    left, right = grey[..., : PX // 2].mean((1, 2, 3)), grey[..., PX // 2 :].mean((1, 2, 3))
+    assert ((right > left) == (np.arange(40) % 2 == 1)).all()
+
+
+def test_only_axial_slices_are_mirrored(slices: Slices, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[np.ndarray] = []
+    monkeypatch.setattr(
+        slice_course,
+        "augmented",
+        lambda images, mirror, rng: asked.append(mirror) or augmented(images, mirror, rng),
+    )
+    course = SliceTask()
+    assert course.loss(course.learner("test_resnet", PX), slices, np.random.default_rng(0)).isfinite()
+    assert asked[0].any()
+    assert not asked[0][~np.isin(slices.places, AXIAL_PLACES)].any()
+
+
+def test_an_epoch_shows_every_narrow_slice_once(slices: Slices) -> None:
+    rows = np.concatenate(SliceTask().batches(slices, np.random.default_rng(0)))
+    assert len(set(rows)) == len(rows)
+    assert set(np.flatnonzero(slices.findings.max(axis=1) > 0)) <= set(rows)
+
+
+def test_volumes_show_the_cells_of_their_sequence(study: PhantomStudy) -> None:
+    volumes = VolumeTask().examples(study, PX, "middle", 128)
+    assert volumes.images.shape == (sum(len(one.stacks) for one in study.series), DEPTH, PX, PX)
+    sequences = [one.sequence for one in study.series for _ in one.stacks]
+    for findings, openings_mm, sequence in zip(volumes.findings, volumes.openings_mm, sequences):
+        shown = findings != EMPTY
+        groups = {cell.group for cell, here in zip(CELLS, shown) if here}
+        expected = {"Sagittal T1": {"foraminal"}, "Sagittal T2/STIR": {"spinal"}}
+        assert groups <= expected.get(sequence, {"spinal", "subarticular"})
+        assert np.array_equal(shown, np.isfinite(openings_mm))
+        assert np.array_equal(findings[shown], study.severities[shown])
+    assert (volumes.findings != EMPTY).any(axis=0).sum() >= 20
+
+
+def test_pretraining_makes_weights_that_load_and_is_the_same_for_the_same_seed(tmp_path: Path) -> None:
+    vectors = []
+    for name in ("one", "two"):
+        file = tmp_path / name / "test_resnet.safetensors"
+        metrics = pretrain(
+            file, studies=2, epochs=1, seed=5, backbone="test_resnet", input_px=PX, size="smoke", workers=1
+        )
+        assert set(metrics) == {"place accuracy", "canal", "foramen", "axial canal", "recess"}
+        backbone = load_backbone("test_resnet", weights=str(file))
+        assert (backbone.input_px, backbone.view, backbone.source.facts["metrics"]) == (PX, "middle", metrics)
+        assert backbone.source.label == "phantoms, 2 studies x 1 epochs"
+        assert "--backbone test_resnet --input-px 32 --view middle" in backbone.source.facts["command"]
+        vectors.append(backbone.embed(np.random.default_rng(0).integers(0, 256, (2, PX, PX), dtype=np.uint8)))
+    assert np.array_equal(*vectors)
+
+
+@pytest.fixture
+def forbid_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kitlib.embed.pretrain.train.drawn", lambda *_: pytest.fail("phantoms were drawn"))
+
+
+@pytest.mark.usefixtures("forbid_drawing")
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"studies": 0}, "studies is 0"),
+        ({"studies": 1}, "studies is 1.*least to learn with is 2"),
+        ({"epochs": 0}, "epochs is 0"),
+        ({"seed": -1}, "seed is -1"),
+        ({"input_px": 0}, "input_px is 0"),
+        ({"workers": 0}, "workers is 0"),
+        ({"view": "nonsense"}, "'nonsense'.*whole, middle"),
+        ({"backbone": "test_vit", "input_px": 100}, "test_vit cannot read 100 pixels"),
+    ],
+)
+def test_what_nothing_can_come_of_is_refused_before_drawing(tmp_path: Path, asked: dict, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        pretrain(tmp_path / "a.safetensors", **{"studies": 2, "epochs": 1, "backbone": "test_resnet"} | asked)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("forbid_drawing")
+def test_a_start_that_does_not_fit_is_known_before_the_phantoms(tmp_path: Path) -> None:
+    how = {"studies": 2, "epochs": 1, "backbone": "test_resnet", "input_px": PX}
+    other = tmp_path / "other.safetensors"
+    save_tensors(other, {"x": torch.zeros(1)}, Provenance())
+    with pytest.raises(WeightsError, match="another architecture"):
+        pretrain(tmp_path / "a.safetensors", start=str(other), **how)
+    with pytest.raises(WeightsError, match="is missing"):
+        pretrain(tmp_path / "a.safetensors", start=str(tmp_path / "nowhere.safetensors"), **how)
+    assert list(tmp_path.glob("a.*")) == []
+
+
+@pytest.mark.usefixtures("forbid_drawing")
+@pytest.mark.parametrize("with_sidecar", [True, False])
+def test_a_file_that_no_training_has_made_is_not_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_sidecar: bool
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(weights, "online", lambda: False)
+    own = weights.cache_dir() / "test_resnet.safetensors"
+    save_tensors(own, {"x": torch.zeros(1)}, Provenance())  # as `convert` does
+    if not with_sidecar:
+        own.with_name(own.name + ".json").unlink()
+    before = own.read_bytes()
+    with pytest.raises(UsageError, match=r"no training has made .*test_resnet\.safetensors"):
+        pretrain(own, studies=2, epochs=1, backbone="test_resnet", input_px=PX)
+    if not with_sidecar:
+        with pytest.raises(WeightsError, match="without the kit's sidecar"):
+            cached_or_pretrained("test_resnet", studies=2, epochs=1)
+    assert own.read_bytes() == before
+
+
+@pytest.mark.parametrize(("backbone", "name"), [("test_resnet", "a.pth"), ("pixels_32", "a.safetensors")])
+def test_what_cannot_be_used_later_is_refused_at_once(tmp_path: Path, backbone: str, name: str) -> None:
+    with pytest.raises(UsageError, match="cannot be trained into"):
+        pretrain(tmp_path / name, studies=2, epochs=1, backbone=backbone)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("epochs", range(1, 12))
+def test_any_number_of_steps_has_a_schedule(slices: Slices, epochs: int) -> None:
+    course = SliceTask()
+    few = slices.take(np.flatnonzero(slices.findings.max(axis=1) > 0)[:2])
+    learners = list(trained(course, course.learner("test_resnet", PX), few, epochs, seed=0))
+    assert len(learners) == epochs
+
+
+def test_pretraining_goes_on_from_weights(tmp_path: Path) -> None:
+    how = {
+        "studies": 2,
+        "epochs": 1,
+        "backbone": "test_resnet",
+        "input_px": PX,
+        "size": "smoke",
+        "workers": 1,
+    }
+    first, second, fresh = (tmp_path / f"{name}.safetensors" for name in ("first", "second", "fresh"))
+    pretrain(first, seed=5, **how)
+    pretrain(second, seed=6, start=str(first), **how)
+    pretrain(fresh, seed=6, **how)
+    begun, gone_on, anew = (load_tensors(file)["conv1.0.weight"].float() for file in (first, second, fresh))
+    assert (gone_on - begun).abs().mean() < (anew - begun).abs().mean() / 2
+    label = find_weights("test_resnet", str(second)).label
+    assert label == "phantoms, 2 studies x 1 epochs, after phantoms, 2 studies x 1 epochs"
+
+
+def test_a_volume_network_learns_on_phantoms_too(tmp_path: Path) -> None:
+    pytest.importorskip("monai")
+    file = tmp_path / "a.safetensors"
+    how = {"studies": 2, "epochs": 1, "seed": 5, "input_px": PX, "size": "smoke", "workers": 1}
+    metrics = pretrain(file, backbone="medicalnet_resnet10", **how)
+    assert set(metrics) == {"spinal", "foraminal", "subarticular"}
+    backbone = load_backbone("medicalnet_resnet10", weights=str(file))
+    assert np.isfinite(backbone.embed(np.full((1, DEPTH, PX, PX), 9, np.uint8))).all()
+
+
+def test_weights_are_trained_once_and_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(weights, "online", lambda: False)
+    trainings: list[int] = []
+
+    def train(out: Path, *, studies: int, epochs: int, stop: int = 9, **_: object) -> None:
+        trainings.append(epochs)
+        parameters = {"studies": studies, "epochs": epochs}
+        save_tensors(out, {"x": torch.zeros(1)}, Provenance(parameters), epoch=min(stop, epochs))
+
+    monkeypatch.setattr("kitlib.embed.pretrain.train.pretrain", train)
+    train(tmp_path / "kitlib/weights/test_resnet.safetensors", studies=3, epochs=4, stop=2)  # was interrupted
+    for _ in range(2):
+        source = cached_or_pretrained("test_resnet", studies=3, epochs=5, seed=1, workers=1)
+        assert (source.kind, source.label) == ("cached", "phantoms, 3 studies x 5 epochs")
+    assert trainings == [4, 5]
+    assert "3 studies x 5 epochs" in capsys.readouterr().out
+    assert cached_or_pretrained("test_resnet", studies=3, epochs=6).label == "phantoms, 3 studies x 5 epochs"
+    assert trainings == [4, 5]
+    assert "fewer than 3 studies x 6 epochs" in capsys.readouterr().out
+    save_tensors(tmp_path / "kitlib/weights/test_vit.safetensors", {"x": torch.zeros(1)}, Provenance())
+    assert cached_or_pretrained("test_vit", studies=3, epochs=5).label == "cached: test_vit.safetensors"
+    assert cached_or_pretrained("resnet10t", studies=3, epochs=5).kind == "shipped"
+    assert cached_or_pretrained("pixels_32", studies=3, epochs=5).kind == "none"

@@ -1,0 +1,69 @@
+"""Accuracy, macro-F1 and macro AUC-ROC of every cell."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from kitlib.competition.submission import to_array, to_rows
+from kitlib.errors import SubmissionError
+from kitlib.evaluate.classification import per_cell
+from kitlib.terms import CELLS, EMPTY
+from tests.competition.builders import make_labels, make_predictions
+
+
+def test_one_row_for_each_cell_in_order():
+    labels = make_labels(30)
+    measures = per_cell(labels, make_predictions(labels.index))
+    assert measures.columns.tolist() == ["condition", "level", "n", "accuracy", "macro_f1", "macro_auc"]
+    assert list(zip(measures.condition, measures.level)) == [tuple(cell) for cell in CELLS]
+    assert measures["n"].tolist() == (labels != EMPTY).sum().tolist()
+
+
+def test_the_truth_is_perfect_and_chance_is_a_half():
+    labels = make_labels(400, empty=0)
+    truth = to_rows(labels.index, np.eye(3)[labels.to_numpy()])
+    assert (per_cell(labels, truth)[["accuracy", "macro_f1", "macro_auc"]] == 1).all(axis=None)
+    uniform = to_rows(labels.index, np.full((len(labels), 25, 3), 1 / 3))
+    assert (per_cell(labels, uniform)["macro_auc"] == 0.5).all()
+
+
+def test_a_cell_by_hand():
+    labels = make_labels(5, empty=0)
+    labels.iloc[:, 0] = np.array([0, 0, 1, 2, EMPTY], np.int8)
+    probabilities = to_array(labels.index, make_predictions(labels.index))
+    probabilities[:, 0] = [(0.8, 0.1, 0.1), (0.2, 0.7, 0.1), (0.3, 0.6, 0.1), (0.1, 0.2, 0.7), (0, 0, 1)]
+    row = per_cell(labels, to_rows(labels.index, probabilities)).iloc[0]
+    assert row["n"] == 4
+    assert row["accuracy"] == 3 / 4
+    assert row["macro_f1"] == pytest.approx((2 / 3 + 2 / 3 + 1) / 3)
+    one_vs_rest = [
+        roc_auc_score([1, 1, 0, 0], [0.8, 0.2, 0.3, 0.1]),
+        roc_auc_score([0, 0, 1, 0], [0.1, 0.7, 0.6, 0.2]),
+        1,
+    ]
+    assert row["macro_auc"] == pytest.approx(np.mean(one_vs_rest))
+
+
+def test_undefined_measures_are_nan_without_warning():
+    labels = make_labels(6, empty=0)
+    labels.iloc[:, 0] = EMPTY
+    labels.iloc[:, 1] = 0
+    labels.iloc[:, 2] = np.array([0, 0, 1, 1, 0, 1], np.int8)
+    measures = per_cell(labels, make_predictions(labels.index))
+    assert measures.loc[0, ["accuracy", "macro_f1", "macro_auc"]].isna().all()
+    assert measures.loc[1:2, "macro_auc"].isna().all()
+    assert measures.loc[1:2, ["accuracy", "macro_f1"]].notna().all(axis=None)
+    nothing = per_cell(labels.iloc[:0], make_predictions([]))
+    assert nothing["n"].tolist() == [0] * 25
+
+
+def test_rows_are_joined_by_row_id_normalised_and_unchanged():
+    labels = make_labels(20)
+    predictions = make_predictions(labels.index)
+    scaled = predictions.sample(frac=1, random_state=0) * 3
+    before = scaled.copy()
+    pd.testing.assert_frame_equal(per_cell(labels, scaled), per_cell(labels, predictions))
+    pd.testing.assert_frame_equal(scaled, before)
+    with pytest.raises(SubmissionError, match="have no prediction"):
+        per_cell(labels, predictions[50:])

@@ -1,0 +1,108 @@
+"""Cells in processes of their own: what dies takes nothing along."""
+
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kitlib.embed.features import Features
+from kitlib.experiments.experiment import Experiment
+from kitlib.experiments.fold import FoldTask
+from kitlib.experiments.leaks import Dealt
+from kitlib.experiments.parallel import Group, run_group, run_groups
+from kitlib.experiments.status import DIED, failure
+from kitlib.models.prior import PriorModel
+from kitlib.terms import CELL_NAMES
+from tests.models.builders import make_features, make_labels
+
+CODES = make_labels(12)
+FEATURES = make_features(CODES)
+PATIENCE_S = 60.0
+
+
+@dataclass
+class Watched(PriorModel):
+    """A prior that leaves a line in the file of its name whenever it is fitted."""
+
+    diary: str = ""
+
+    def _fit(self, features: Features, labels: np.ndarray, seed: int) -> None:
+        with open(self.diary, "a") as file:
+            file.write("fitted\n")
+        super()._fit(features, labels, seed)
+
+
+@dataclass
+class Innocent(Watched):
+    """One that takes long enough to die with the guilty one whenever it is fitted beside it."""
+
+    def _fit(self, features: Features, labels: np.ndarray, seed: int) -> None:
+        super()._fit(features, labels, seed)
+        time.sleep(3)
+
+
+@dataclass
+class Guilty(Watched):
+    """One that ends its process as the system does for want of memory, while the innocent one is fitted."""
+
+    def _fit(self, features: Features, labels: np.ndarray, seed: int) -> None:
+        super()._fit(features, labels, seed)
+        end_s = time.monotonic() + PATIENCE_S
+        diaries = Path(self.diary), Path(self.diary).with_name("innocent")
+        while len(set(map(lines, diaries))) > 1 and time.monotonic() < end_s:
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def lines(path: Path) -> int:
+    return len(path.read_text().splitlines()) if path.exists() else 0
+
+
+NAME2MODEL = {"innocent": Innocent, "guilty": Guilty, "later": Watched}
+
+
+class Trial(Experiment):
+    """An experiment of one of these models, which no registry knows."""
+
+    def build(self) -> PriorModel:
+        return NAME2MODEL[self.name](diary=self.description)
+
+
+def make_group(folder: Path, *names: str) -> Group:
+    labels = pd.DataFrame(CODES, index=FEATURES.study_ids, columns=list(CELL_NAMES))
+    folds = pd.Series([0, 1] * 6, index=labels.index)
+    tasks = [
+        FoldTask(
+            Trial(name, "trial", "prior", description=str(folder / name)),
+            fold=0,
+            folder=folder / f"of_{name}",
+            made_from="",
+            seed=0,
+            keep_model=False,
+        )
+        for name in names
+    ]
+    return Group(tasks, Dealt(FEATURES, labels, folds, labels.index.to_series()))
+
+
+def test_a_cell_that_kills_its_process_is_noted_and_costs_no_other(tmp_path: Path) -> None:
+    groups = [make_group(tmp_path, "innocent"), make_group(tmp_path, "guilty", "later")]
+    run_groups(groups, workers=2)
+    assert {name: lines(tmp_path / name) for name in NAME2MODEL} == {"innocent": 2, "guilty": 2, "later": 1}
+    assert failure(tmp_path / "of_guilty") == DIED
+    assert [task.is_done for group in groups for task in group.tasks] == [True, False, True]
+
+
+def test_a_worker_whose_run_was_killed_begins_no_other_cell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = make_group(tmp_path, "later", "innocent")
+    parents = iter([100, 100, 1])
+    monkeypatch.setattr(os, "getppid", lambda: next(parents))
+    run_group(group.tasks, group.sides())
+    assert [task.is_done for task in group.tasks] == [True, False]

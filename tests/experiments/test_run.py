@@ -1,0 +1,220 @@
+from functools import partialmethod
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+
+from kitlib.artefacts import fingerprint_of
+from kitlib.competition.submission import to_array
+from kitlib.embed.features import Features, Tokens
+from kitlib.embed.weights.sources import find_weights
+from kitlib.errors import ModelError
+from kitlib.experiments import run as crossval
+from kitlib.experiments.fold import FoldTask, Sides, run_fold
+from kitlib.experiments.folds import make_folds
+from kitlib.experiments.registry import Experiment
+from kitlib.experiments.run import (
+    fold_folder,
+    fold_tasks,
+    learning_curves,
+    run_experiment,
+    run_one_fold,
+)
+from kitlib.models.base import CURVE_COLUMNS
+from kitlib.models.cell_attention.model import CellAttentionModel
+from kitlib.models.prior import PriorModel
+from kitlib.models.registry import load_model
+from kitlib.terms import CELL_NAMES, PROBABILITIES, row_ids
+from tests.models.builders import make_features, make_labels
+
+CODES = make_labels(12)
+FEATURES = make_features(CODES)
+LABELS = pd.DataFrame(CODES, index=pd.Index(FEATURES.study_ids, name="study_id"), columns=list(CELL_NAMES))
+FOLDS = make_folds(LABELS, 3, seed=0)
+EXPERIMENTS = [
+    Experiment("prior", "trial", "prior"),
+    Experiment("boosted", "trial", "lightgbm", {"trees": 4, "components": 3, "inner_parts": 2}),
+    Experiment("sampled", "trial", "svc", {"components": 3, "inner_parts": 2, "sampling": "smote"}),
+    Experiment("neural", "trial", "cell_attention", {"epochs": 2, "members": 2, "width": 8}),
+    Experiment("untrained", "trial", "cell_attention", {"epochs": 0, "members": 1, "width": 2}),
+]
+
+
+def run(
+    experiment: Experiment,
+    out: Path,
+    features: Features = FEATURES,
+    labels: pd.DataFrame = LABELS,
+    **options: int,
+) -> pd.DataFrame:
+    settings = {"seed": 0, "progress": False, **options}
+    return run_experiment(experiment, features, labels, FOLDS, out, **settings)  # type: ignore[arg-type]
+
+
+def test_every_study_is_predicted_once_by_the_fold_that_held_it_out(tmp_path: Path) -> None:
+    oof = run(EXPERIMENTS[0], tmp_path)
+    assert sorted(oof.index) == sorted(row for study in FEATURES.study_ids for row in row_ids(study))
+    assert list(oof.columns) == [*PROBABILITIES, "model", "fold"]
+    assert set(oof["model"]) == {"prior"}
+    folds = oof["fold"].groupby([int(row.split("_")[0]) for row in oof.index]).first()
+    assert folds.to_dict() == FOLDS.to_dict()
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda entry: entry.name)
+def test_a_label_planted_in_a_judged_study_changes_nothing(experiment: Experiment, tmp_path: Path) -> None:
+    """The other predictions of its fold, and its own from its own features, know nothing of it."""
+    judged = int(np.flatnonzero(FOLDS.to_numpy() == 1)[0])
+    study_id = FEATURES.study_ids[judged]
+    plain = run(experiment, tmp_path / "plain")
+    labels = LABELS.copy()
+    labels.loc[study_id] = (labels.loc[study_id] + 1) % 3
+    relabelled = run(experiment, tmp_path / "relabelled", labels=labels)
+    planted = run(experiment, tmp_path / "planted", features=with_planted_labels(judged), labels=labels)
+
+    of_fold = plain["fold"] == 1
+    own = plain.index.isin(row_ids(study_id))
+    values = list(PROBABILITIES)
+    pd.testing.assert_frame_equal(relabelled.loc[of_fold, values], plain.loc[of_fold, values])
+    pd.testing.assert_frame_equal(planted.loc[of_fold & ~own, values], plain.loc[of_fold & ~own, values])
+
+
+def with_planted_labels(study: int) -> Features:
+    """A study whose embeddings and metadata shout its labels."""
+    tokens = {name: list(studies) for name, studies in FEATURES.tokens.items()}
+    for studies in tokens.values():
+        loud = studies[study].vectors + 50 * float(CODES[study].sum())
+        studies[study] = Tokens(loud, studies[study].places_mm)
+    metadata = FEATURES.metadata.copy()
+    metadata.iloc[study, metadata.columns.get_loc("axial_step_mm")] = 1e6
+    return Features(FEATURES.study_ids, tokens, metadata)
+
+
+def test_fitting_never_touches_the_held_out_studies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def remember(_: PriorModel, features: Features, *__: object) -> None:
+        seen.append(set(features.study_ids))
+
+    monkeypatch.setattr(PriorModel, "_fit", remember)
+    run(EXPERIMENTS[0], tmp_path)
+    for fold, studies in enumerate(seen):
+        assert studies == set(FOLDS.index[fold != FOLDS])
+
+
+def test_a_finished_fold_is_not_fitted_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = run(EXPERIMENTS[0], tmp_path)
+    (tmp_path / "prior" / "fold1" / "oof.parquet.json").unlink()  # as if it had been interrupted
+    fitted = count_fits(monkeypatch)
+    pd.testing.assert_frame_equal(run(EXPERIMENTS[0], tmp_path), first)
+    assert fitted == [1]
+
+
+@pytest.mark.parametrize(
+    "change", ["seed", "labels", "features", "parameters", "defaults", "start", "version"]
+)
+def test_a_fold_made_from_something_else_is_fitted_again(
+    change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(EXPERIMENTS[4], tmp_path)
+    fitted = count_fits(monkeypatch)
+    labels = LABELS.replace({0: 1}) if change == "labels" else LABELS
+    features = with_planted_labels(0) if change == "features" else FEATURES
+    if change == "defaults":
+        monkeypatch.setattr(
+            CellAttentionModel, "__init__", partialmethod(CellAttentionModel.__init__, dropout=0.9)
+        )
+    if change == "start":
+        monkeypatch.setattr(
+            CellAttentionModel, "pretrained_source", lambda _: find_weights("resnet10t", "shipped")
+        )
+    if change == "version":
+        monkeypatch.setattr(crossval, "__version__", "99")
+    experiment = EXPERIMENTS[4].with_parameters(epochs=1) if change == "parameters" else EXPERIMENTS[4]
+    run(experiment, tmp_path, features, labels, seed=int(change == "seed"))
+    assert fitted == [0, 1, 2]
+
+
+def test_a_model_that_is_to_be_kept_is_fitted_again_where_it_was_not(
+    tmp_path: Path,
+) -> None:
+    how = {
+        "digest": FEATURES.digest(),
+        "codes": CODES,
+        "fold_of": FOLDS.to_numpy(),
+        "out": tmp_path,
+        "seed": 0,
+    }
+    lean, kept = (fold_tasks(EXPERIMENTS[0], keep_model=keep, **how)[0] for keep in (False, True))
+    run_fold(lean, Sides.of(FEATURES, CODES, FOLDS.to_numpy() == 0, EXPERIMENTS[0]))
+    assert (lean.is_done, kept.is_done) == (True, False)
+    run_fold(kept, Sides.of(FEATURES, CODES, FOLDS.to_numpy() == 0, EXPERIMENTS[0]))
+    assert (lean.is_done, kept.is_done) == (True, True)
+
+
+def count_fits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    fitted: list[int] = []
+    run_fold = crossval.run_fold
+
+    def counted(task: FoldTask, sides: Sides) -> None:
+        fitted.append(task.fold)
+        run_fold(task, sides)
+
+    monkeypatch.setattr(crossval, "run_fold", counted)
+    return fitted
+
+
+def test_fold_models_are_saved_and_predict_the_same(tmp_path: Path) -> None:
+    oof = run(EXPERIMENTS[1], tmp_path)
+    for fold in FOLDS.unique():
+        model = load_model(fold_folder(tmp_path / "boosted", fold))
+        judged = np.flatnonzero(FOLDS.to_numpy() == fold)
+        expected = to_array(FEATURES.study_ids[judged], oof)
+        np.testing.assert_allclose(model.predict(FEATURES.take(judged)), expected, atol=1e-9)
+
+
+def test_learning_curves_of_all_folds_stand_in_one_table(tmp_path: Path) -> None:
+    run(EXPERIMENTS[3], tmp_path)
+    curves = learning_curves(tmp_path / "neural")
+    assert list(curves.columns) == ["experiment", "fold", *CURVE_COLUMNS]
+    assert set(curves["fold"]) == {0, 1, 2}
+    run(EXPERIMENTS[0], tmp_path)
+    assert learning_curves(tmp_path / "prior").empty
+
+
+def test_folds_at_the_same_time_give_what_one_after_the_other_gives(tmp_path: Path) -> None:
+    run(EXPERIMENTS[0], tmp_path / "one")
+    with joblib.parallel_config(backend="threading"):  # a process would import torch for seconds
+        run(EXPERIMENTS[0], tmp_path / "two", workers=2)
+    files = [tmp_path / name / "prior" / "oof.parquet" for name in ("one", "two")]
+    assert fingerprint_of(files[0]) == fingerprint_of(files[1])
+
+
+def test_a_study_without_a_fold_or_labels_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="1 of 12 studies have no labels"):
+        run(EXPERIMENTS[0], tmp_path, labels=LABELS.iloc[1:])
+    with pytest.raises(ModelError, match="stands twice"):
+        run(EXPERIMENTS[0], tmp_path, features=FEATURES.take([0, 0]))
+
+
+def test_the_digest_sees_embeddings_places_and_metadata() -> None:
+    digests = {
+        FEATURES.digest(),
+        with_planted_labels(0).digest(),
+        FEATURES.take([0]).digest(),
+    }
+    assert len(digests) == 3
+    assert make_features(CODES).digest() == FEATURES.digest()
+
+
+def test_one_fold_alone_is_what_it_is_among_all_and_is_not_fitted_twice(tmp_path: Path) -> None:
+    experiment = EXPERIMENTS[1]
+    folder = run_one_fold(experiment, FEATURES, LABELS, FOLDS, tmp_path / "one", seed=0)
+    assert folder == fold_folder(tmp_path / "one" / "boosted", 0)
+    assert [path.name for path in folder.parent.iterdir()] == ["fold0"]
+    alone, made = pd.read_parquet(folder / "oof.parquet"), (folder / "oof.parquet").stat().st_mtime_ns
+    everything = run(experiment, tmp_path / "all")
+    pd.testing.assert_frame_equal(alone, everything[everything["fold"] == 0], check_like=True)
+    run_one_fold(experiment, FEATURES, LABELS, FOLDS, tmp_path / "one", seed=0)
+    assert (folder / "oof.parquet").stat().st_mtime_ns == made

@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+import torch
+
+from kitlib.localise.network import PX_MM, network_inputs
+from kitlib.localise.train.augment import draw_views, plain_views, regreyed, seen
+from kitlib.localise.train.samples import KINDS, POOL_PX, Pool
+from kitlib.terms import Kind
+
+
+def dotted(count: int, channels: int, spacing_mm: tuple[float, float] = (1.3, 1.1)) -> Pool:
+    """Slices with a bright dot at every channel's place."""
+    rng = np.random.default_rng(0)
+    places = rng.integers(70, 120, (count, channels, 2))
+    images = np.full((count, POOL_PX, POOL_PX), 30, np.uint8)
+    for image, dots in zip(images, places):
+        for x, y in dots:
+            image[y - 1 : y + 2, x - 1 : x + 2] = 255
+    visibility = np.ones((count, channels), np.float32)
+    spacing = np.tile(np.array(spacing_mm, np.float32), (count, 1))
+    return Pool(images, spacing, places.astype(np.float32), visibility, np.arange(count))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_places_stay_on_what_they_mark(kind: Kind) -> None:
+    pool = dotted(8, 2, (0.7, 0.6) if kind == "axial" else (1.3, 1.1))
+    views = draw_views(kind, 8, np.random.default_rng(1))
+    batch = seen(kind, pool, views)
+    assert views.mirrored.any() == (kind == "axial")
+    for image, places, visible in zip(batch.images[:, 0], batch.places, batch.visibility):
+        for x, y in places[visible > 0].round().long():
+            assert image[y - 1 : y + 2, x - 1 : x + 2].max() > image.median() + 0.3
+
+
+def test_a_plain_view_is_what_is_seen_when_searching() -> None:
+    pool = dotted(2, 1, (1.8, 1.8))
+    batch = seen("sagittal", pool, plain_views(2))
+    inputs, frame = network_inputs(torch.from_numpy(pool.images), (1.8, 1.8), PX_MM["sagittal"])
+    torch.testing.assert_close(batch.images, inputs, atol=0.02, rtol=0)
+    np.testing.assert_allclose(frame.to_native(batch.places.numpy()), pool.places, atol=1e-4)
+
+
+def test_mirroring_exchanges_left_and_right() -> None:
+    pool = dotted(1, 2)
+    pool.visibility[0, 1] = 0
+    views = plain_views(1)
+    views.mirrored[:] = True
+    views.matrices[:, 0, 0] = -1
+    plain, mirrored = seen("axial", pool, plain_views(1)), seen("axial", pool, views)
+    assert mirrored.visibility.tolist() == [[0, 1]]
+    np.testing.assert_allclose(mirrored.places[0, 1, 0], 191 - plain.places[0, 0, 0], atol=1e-3)
+
+
+def test_what_leaves_the_image_is_absent_and_what_is_unknown_stays_so() -> None:
+    pool = dotted(1, 2)
+    pool.places[0, 0] = -500
+    pool.places[0, 1] = -500
+    pool.visibility[0, 1] = np.nan
+    visibility = seen("sagittal", pool, plain_views(1)).visibility[0]
+    assert visibility[0] == 0
+    assert visibility[1].isnan()
+
+
+def test_regreyed_images_keep_range_and_padding_and_the_same_lots_give_the_same() -> None:
+    images = torch.rand(4, 1, 40, 40)
+    images[:, :, :10] = 0
+    one, again = (regreyed(images, np.random.default_rng(2)) for _ in range(2))
+    assert torch.equal(one, again)
+    assert one.min() >= 0
+    assert one.max() <= 1
+    assert (one[:, :, :10] == 0).all()
