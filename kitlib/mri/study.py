@@ -1,18 +1,146 @@
-"""What the absence of a sequence from a study touches."""
+"""A study: the series of one patient's examination, each with its stacks, and what the study lacks."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
+import pandas as pd
+
+from kitlib.mri.dicom.limits import LIMITS, Limits
+from kitlib.mri.geometry import Plane
 from kitlib.mri.ledger import Fault, Ledger
-from kitlib.terms import CELLS, SEQUENCES, group2sequence, row_id
+from kitlib.mri.series import read_series
+from kitlib.mri.stack import Stack
+from kitlib.terms import AXIAL_T2, CELLS, SAGITTAL_T1, SAGITTAL_T2, SEQUENCES, group2sequence, row_id
+
+Prepare = Callable[[list[Stack]], list[Stack]]
+"""What is done to the stacks of a series once they are read."""
+
+plane2sequences = {"sagittal": (SAGITTAL_T1, SAGITTAL_T2), "axial": (AXIAL_T2,)}
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """One acquisition; `sequence` is one of SEQUENCES, or None where nobody says which it is."""
+
+    series_id: int
+    sequence: str | None
+    stacks: tuple[Stack, ...]  # those of most slices first; () where nothing could be read
+
+
+class SliceAt(NamedTuple):
+    """The slice of a study that shows a place."""
+
+    series: Series
+    stack: Stack
+    index: int  # of the slice in its stack
+    xy: np.ndarray  # (2,) column and row of the place, in pixels
+
+    @property
+    def instance_number(self) -> int:
+        """The slice's instance number, -1 where it is unknown."""
+        return int(self.stack.instance_numbers[self.index])
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """All series of a study, in memory.
+
+    >>> from kitlib.phantom.study import draw_study
+    >>> study = draw_study(7, seed=1, size="smoke").study
+    >>> [stack.plane for stack in study.stacks("Axial T2")]
+    ['axial']
+    """
+
+    study_id: int
+    series: tuple[Series, ...]
+
+    @property
+    def sequences(self) -> tuple[str, ...]:
+        """The sequences of which there is an image, in the order of SEQUENCES."""
+        there = {one.sequence for one in self.series if one.stacks}
+        return tuple(sequence for sequence in SEQUENCES if sequence in there)
+
+    def stacks(self, sequence: str) -> list[Stack]:
+        """The stacks of a sequence, its series end to end."""
+        return [stack for one in self.series if one.sequence == sequence for stack in one.stacks]
+
+    def of_plane(self, plane: Plane) -> list[tuple[Series, Stack]]:
+        """The stacks of a plane with their series, in the order of the series."""
+        return [(one, stack) for one in self.series for stack in one.stacks if stack.plane == plane]
+
+    def without(self, sequences: Collection[str]) -> "Study":
+        """The study as if some sequences had not been acquired."""
+        return replace(self, series=tuple(one for one in self.series if one.sequence not in sequences))
+
+    def slice_at(self, point_mm: np.ndarray) -> SliceAt | None:
+        """The slice nearest to a patient position (3,), of the stacks that hold it; None where none does.
+
+        Of slices acquired again at the same position, the first by instance number.
+        """
+        found = []
+        for one in self.series:
+            for stack in one.stacks:
+                col, row, depth = stack.to_pixel(point_mm)
+                count, height, width = stack.pixels.shape
+                if 0 <= col <= width - 1 and 0 <= row <= height - 1 and -0.5 <= depth <= count - 0.5:
+                    away_mm = np.abs(stack.positions_mm - point_mm @ stack.normal)
+                    index = int(away_mm.argmin())
+                    rank = round(float(away_mm[index]), 6), int(stack.instance_numbers[index])
+                    found.append((rank, SliceAt(one, stack, index, np.array([col, row]))))
+        return min(found, key=lambda ranked: ranked[0])[1] if found else None
+
+
+def read_study(
+    study_id: int,
+    rows: pd.DataFrame,
+    ledger: Ledger,
+    *,
+    limits: Limits = LIMITS,
+    prepare: Prepare | None = None,
+) -> Study:
+    """Read the series that `rows` (series_id, sequence, folder) list; bad data never raises.
+
+    A `sequence` that is none of SEQUENCES is told from the plane, where that leaves one choice. `prepare` is
+    applied to each series before the next is read: a study of reduced stacks never lies whole in memory.
+    """
+    series = []
+    for series_id, sequence, folder in rows[["series_id", "sequence", "folder"]].itertuples(index=False):
+        stacks = read_series(Path(folder), ledger, study_id=study_id, series_id=int(series_id), limits=limits)
+        named = sequence if sequence in SEQUENCES else None
+        series.append(Series(int(series_id), named, tuple(prepare(stacks) if prepare else stacks)))
+    study = _named(Study(study_id, tuple(series)), ledger)
+    note_missing_sequences(study_id, study.sequences, ledger)
+    return study
 
 
 def note_missing_sequences(study_id: int, readable: Iterable[str], ledger: Ledger) -> None:
     """A fault for each sequence that a study lacks, with the rows of the conditions graded on it."""
-    for sequence in SEQUENCES:
-        if sequence not in readable:
-            rows = tuple(row_id(study_id, cell) for cell in CELLS if group2sequence[cell.group] == sequence)
-            ledger.add(
-                Fault(
-                    "study.sequence", "study read without it", study_id, detail=f"no {sequence}", row_ids=rows
-                )
-            )
+    readable = set(readable)
+    for sequence in (sequence for sequence in SEQUENCES if sequence not in readable):
+        rows = tuple(row_id(study_id, cell) for cell in CELLS if group2sequence[cell.group] == sequence)
+        detail = f"no {sequence}"
+        ledger.add(Fault("study.sequence", "study read without it", study_id, detail=detail, row_ids=rows))
+
+
+def _named(study: Study, ledger: Ledger) -> Study:
+    """The study whose undescribed series have the one sequence of their plane that it lacks, if any."""
+    described = {one.sequence for one in study.series}
+    return replace(study, series=tuple(_told(one, described, study.study_id, ledger) for one in study.series))
+
+
+def _told(series: Series, described: Collection[str | None], study_id: int, ledger: Ledger) -> Series:
+    if series.sequence is not None or not series.stacks:
+        return series
+    lacking = _lacking(series.stacks, described)
+    action = f"taken as {lacking[0]}" if len(lacking) == 1 else "left out"
+    ledger.add(Fault("series.undescribed", action, study_id, series.series_id))
+    return replace(series, sequence=lacking[0]) if len(lacking) == 1 else series
+
+
+def _lacking(stacks: Sequence[Stack], described: Collection[str | None]) -> list[str]:
+    """The sequences of a series' plane that nobody has described."""
+    of_plane = plane2sequences.get(stacks[0].plane, ())
+    return [sequence for sequence in of_plane if sequence not in described]
