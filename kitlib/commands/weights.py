@@ -15,7 +15,7 @@ def add_pretrain(commands: "Commands") -> None:
     command.add_argument("--studies", type=int, required=True)
     command.add_argument("--epochs", type=int, required=True)
     command.add_argument("--input-px", type=int, default=128)
-    command.add_argument("--view", default="middle", help="whole or middle")
+    command.add_argument("--view", dest="field_of_view", default="middle", help="whole or middle")
     command.add_argument("--seed", type=int, default=2024)
     command.add_argument("--start", default="", help="weights to go on from: a file, hub, cached or shipped")
     command.add_argument("--workers", type=int, help="processes that draw; one a core if not given")
@@ -38,7 +38,9 @@ def add_quantise(commands: "Commands") -> None:
     command.add_argument("--backbone", default="resnet10t", help="such as resnet50 or medicalnet_resnet152")
     command.add_argument("--weights", default="auto", help="a file, hub, cached, shipped or random")
     command.add_argument("--input-px", type=int, help="if not given, what the weights were trained with")
-    command.add_argument("--view", help="whole or middle; if not given, as the weights were trained")
+    command.add_argument(
+        "--view", dest="field_of_view", help="whole or middle; if not given, as the weights were trained"
+    )
     command.set_defaults(call=_quantise)
 
 
@@ -47,7 +49,7 @@ def _pretrain(arguments: argparse.Namespace) -> None:
     from kitlib.embed.weights.sources import cache_dir, file_name
 
     out = arguments.out or cache_dir() / file_name(arguments.backbone)
-    names = ("studies", "epochs", "seed", "backbone", "input_px", "view", "workers", "start")
+    names = ("studies", "epochs", "seed", "backbone", "input_px", "field_of_view", "workers", "start")
     metrics = pretrain(out, **{name: getattr(arguments, name) for name in names})
     print(", ".join(f"{task} {value:.3f}" for task, value in metrics.items()))
     print(f"weights in {out}")
@@ -64,7 +66,7 @@ def _quantise(arguments: argparse.Namespace) -> None:
     from kitlib.embed.runtime.quantise import quantise
 
     out, name = arguments.out, arguments.backbone
-    how = {key: getattr(arguments, key) for key in ("weights", "input_px", "view")}
+    how = {key: getattr(arguments, key) for key in ("weights", "input_px", "field_of_view")}
     agreement = quantise(out, name, **how)
     print(f"vectors keep {agreement['r2']:.2%} of their variance, smallest cosine {agreement['cosine']:.4f}")
     print(f"weights in {out}")

@@ -1,4 +1,4 @@
-"""Backbones by name, with their weights: networks of slices or of volumes, and the pixels themselves."""
+"""Backbones by name, with their weights: networks of slices or of volumes."""
 
 import difflib
 from functools import partial
@@ -10,8 +10,7 @@ import torch
 from torch import nn
 
 from kitlib.embed.base import Backbone, Compiler
-from kitlib.embed.names import VOLUME_NETWORKS, pixels_px, reads_volumes
-from kitlib.embed.pixels import PixelBackbone
+from kitlib.embed.names import VOLUME_NETWORKS, reads_volumes
 from kitlib.embed.runtime.inference import inference
 from kitlib.embed.runtime.int8 import eight_bit_inference, holds_eight_bits
 from kitlib.embed.slices import SliceBackbone, build_slice_network, slice_network_names
@@ -28,18 +27,16 @@ def load_backbone(
     weights: str = "auto",
     attached_dir: Path | None = None,
     input_px: int | None = None,
-    view: str | None = None,
+    field_of_view: str | None = None,
     seed: int = 0,
 ) -> Backbone:
     """A backbone with the weights that `find_weights` finds.
 
-    Names are timm's, `torchvision/<name>`, `medicalnet_resnet<depth>` and `pixels_<px>`, which has no
-    weights. `input_px` and `view` (one of VIEWS) are what the weights were trained with, where that is
-    known, else DEFAULT_PX and "whole" (pixels: "middle"); `seed` draws random weights.
+    Names are timm's, `torchvision/<name>` and `medicalnet_resnet<depth>`. `input_px` and `field_of_view` (one
+    of FIELDS_OF_VIEW) are what the weights were trained with, where that is known, else DEFAULT_PX and
+    "whole"; `seed` draws random weights.
     """
     source = find_weights(known_backbone(name), weights, attached_dir)
-    if source.kind == "none":
-        return PixelBackbone(name, source, view or "middle")
     compiler: Compiler
     if holds_eight_bits(source.file):
         compiler = partial(eight_bit_inference, source)
@@ -47,7 +44,7 @@ def load_backbone(
         compiler = partial(inference, weighted_network(name, source, seed))
     facts: dict[str, Any] = {"input_px": DEFAULT_PX, "view": "whole"} | source.facts
     kind = VolumeBackbone if reads_volumes(name) else SliceBackbone
-    return kind(compiler, name, source, input_px or facts["input_px"], view or facts["view"])
+    return kind(compiler, name, source, input_px or facts["input_px"], field_of_view or facts["view"])
 
 
 def weighted_network(name: str, source: WeightsSource, seed: int = 0) -> nn.Module:
@@ -63,9 +60,9 @@ def weighted_network(name: str, source: WeightsSource, seed: int = 0) -> nn.Modu
 def known_backbone(name: str) -> str:
     """The name itself; UsageError with the nearest names if no library has it."""
     names = [*slice_network_names(), *VOLUME_NETWORKS]
-    if name in names or timm.is_model(name) or pixels_px(name):
+    if name in names or timm.is_model(name):
         return name
-    near = difflib.get_close_matches(name, [*names, "pixels_64"], n=3, cutoff=0.5)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     raise UsageError(f"unknown backbone {name!r}", hint=f"Did you mean {', '.join(near) or 'resnet10t'}?")
 
 

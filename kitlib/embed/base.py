@@ -6,8 +6,8 @@ from collections.abc import Callable
 import numpy as np
 from torch import Tensor
 
+from kitlib.embed.field_of_view import stack_images
 from kitlib.embed.runtime.inference import Inference, Prepare
-from kitlib.embed.view import stack_images
 from kitlib.embed.weights.sources import WeightsSource
 from kitlib.mri.stack import Stack
 
@@ -21,8 +21,8 @@ class Backbone(ABC):
     width: int
     engine: str = "numpy"  # what runs it; networks say their own
 
-    def __init__(self, name: str, source: WeightsSource, input_px: int, view: str) -> None:
-        self.name, self.source, self.input_px, self.view = name, source, input_px, view
+    def __init__(self, name: str, source: WeightsSource, input_px: int, field_of_view: str) -> None:
+        self.name, self.source, self.input_px, self.field_of_view = name, source, input_px, field_of_view
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -31,9 +31,9 @@ class Backbone(ABC):
 
     def inputs(self, stack: Stack, grey: str = "greyscale") -> np.ndarray:
         """What this backbone reads of a prepared stack: (n, *input_shape) uint8; its slices, here."""
-        return stack_images(stack, self.input_px, view=self.view, grey=grey)
+        return stack_images(stack, self.input_px, field_of_view=self.field_of_view, grey=grey)
 
-    def places_mm(self, stack: Stack) -> np.ndarray:
+    def positions_mm(self, stack: Stack) -> np.ndarray:
         """Patient position of each token of a stack: (n * tokens of an input, 3); slices' centres, here."""
         return stack.centres_mm
 
@@ -50,9 +50,9 @@ class NetworkBackbone(Backbone):
     """A backbone whose network one of the engines runs."""
 
     def __init__(
-        self, compiler: Compiler, name: str, source: WeightsSource, input_px: int, view: str
+        self, compiler: Compiler, name: str, source: WeightsSource, input_px: int, field_of_view: str
     ) -> None:
-        super().__init__(name, source, input_px, view)
+        super().__init__(name, source, input_px, field_of_view)
         self.infer = compiler(self.prepare, self.input_shape)
         self.engine = self.infer.engine
 

@@ -1,18 +1,19 @@
 """Embedding many series: inputs batched across series, loaded in the background while the network works."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeVar
 
 import numpy as np
-import pandas as pd
 from tqdm.auto import tqdm
 
 from kitlib.embed.base import Backbone
-from kitlib.embed.store import EmbeddingStore
+from kitlib.embed.store import TokenStore
+from kitlib.embed.tokens import Tokens, in_half_precision
+from kitlib.mri.stack import Stack
 from kitlib.prepare.volumes import VolumeCache
 
 Task = TypeVar("Task")
@@ -28,31 +29,47 @@ class Job:
     series_id: int
     volume: str  # fingerprint of the prepared volume
     inputs: np.ndarray  # (n, *input_shape): slices or volumes
-    places_mm: np.ndarray  # (n t, 3), t tokens an input
+    positions_mm: np.ndarray  # (n t, 3), t tokens an input
     vectors: list[np.ndarray] = field(default_factory=list)  # so far, (t, d) each
 
 
+def study_tokens(backbone: Backbone, stacks: Sequence[Stack], *, grey: str = "greyscale") -> Tokens:
+    """Tokens of prepared stacks of one sequence, as `embed_series` stores them: what streaming uses."""
+    vectors = [backbone.embed(backbone.inputs(stack, grey)) for stack in stacks]
+    parts = [
+        Tokens(in_half_precision(of_stack), backbone.positions_mm(stack))
+        for of_stack, stack in zip(vectors, stacks)
+    ]
+    return Tokens.joined(parts, backbone.width)
+
+
 def embed_series(
-    store: EmbeddingStore, backbone: Backbone, cache: VolumeCache, series: pd.DataFrame, *, batch: int = 64
+    store: TokenStore,
+    backbone: Backbone,
+    volumes: VolumeCache,
+    keys: Sequence[tuple[int, int]],
+    *,
+    grey: str = "greyscale",
+    batch: int = 64,
 ) -> None:
-    """Embed each row of `series` (study_id, series_id) that the store lacks or holds of an older volume."""
-    keys: list[tuple[int, int]] = list(series[["study_id", "series_id"]].itertuples(index=False, name=None))
-    todo = [key for key in keys if not store.is_current(*key, cache.fingerprint(*key))]
+    """Embed each series (study_id, series_id) that the store lacks or holds of an older volume."""
+    todo = [key for key in keys if not store.is_current(*key, volumes.fingerprint(*key))]
 
     def load(key: tuple[int, int]) -> Job:
-        stacks = cache.stacks(*key)
-        inputs = [backbone.inputs(stack, store.spec.grey) for stack in stacks]
+        stacks = volumes.stacks(*key)
+        inputs = [backbone.inputs(stack, grey) for stack in stacks]
         return Job(
             *key,
-            cache.fingerprint(*key),
+            volumes.fingerprint(*key),
             np.concatenate([np.zeros((0, *backbone.input_shape), np.uint8), *inputs]),
-            np.concatenate([np.zeros((0, 3)), *(backbone.places_mm(stack) for stack in stacks)]),
+            np.concatenate([np.zeros((0, 3)), *(backbone.positions_mm(stack) for stack in stacks)]),
         )
 
     with tqdm(total=len(keys), initial=len(keys) - len(todo), desc="embeddings", mininterval=1) as bar:
         for job in embedded(backbone, prefetched(load, todo), batch):
             vectors = np.concatenate([np.zeros((0, backbone.width), np.float32), *job.vectors])
-            store.add(job.study_id, job.series_id, vectors, job.places_mm, job.volume)
+            tokens = Tokens(in_half_precision(vectors), job.positions_mm)
+            store.add(job.study_id, job.series_id, tokens, job.volume)
             bar.update()
 
 

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kitlib.embed.features import Features, Tokens
+from kitlib.embed.tokens import Tokens
+from kitlib.inputs.slices import SliceDataset
 from kitlib.terms import SEQUENCES
 
 
@@ -15,6 +16,6 @@ def average_pool(tokens: Sequence[Tokens]) -> np.ndarray:
     return np.asarray(means, np.float32).reshape(len(tokens), width)
 
 
-def pooled_features(features: Features) -> np.ndarray:
+def pooled_features(features: SliceDataset) -> np.ndarray:
     """The averages of all sequences side by side, in the order of SEQUENCES: (n, 3 d)."""
     return np.concatenate([average_pool(features.tokens[sequence]) for sequence in SEQUENCES], axis=1)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import kitlib.embed.vit  # noqa: F401  # timm knows SPINE_VIT from then on
 from kitlib.embed.base import Compiler, NetworkBackbone
-from kitlib.embed.view import square
+from kitlib.embed.field_of_view import square
 from kitlib.embed.weights.sources import WeightsSource
 from kitlib.machine import device
 
@@ -36,9 +36,9 @@ class SliceBackbone(NetworkBackbone):
     prepare = staticmethod(normalised)
 
     def __init__(
-        self, compiler: Compiler, name: str, source: WeightsSource, input_px: int, view: str
+        self, compiler: Compiler, name: str, source: WeightsSource, input_px: int, field_of_view: str
     ) -> None:
-        super().__init__(compiler, name, source, input_px, view)
+        super().__init__(compiler, name, source, input_px, field_of_view)
         self.width = self.embed(np.zeros((1, *self.input_shape), np.uint8)).shape[1]
 
     def embed(self, inputs: np.ndarray) -> np.ndarray:

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kitlib.embed.base import Compiler, NetworkBackbone
+from kitlib.embed.field_of_view import FIELDS_OF_VIEW, square_of, stack_images
 from kitlib.embed.names import MEDICALNET
-from kitlib.embed.view import VIEWS, square_of, stack_images
 from kitlib.embed.weights.sources import WeightsSource
 from kitlib.errors import ExtraMissingError
 from kitlib.mri.stack import Stack
@@ -50,9 +50,9 @@ class VolumeBackbone(NetworkBackbone):
     prepare = staticmethod(volume_input)
 
     def __init__(
-        self, compiler: Compiler, name: str, source: WeightsSource, input_px: int, view: str
+        self, compiler: Compiler, name: str, source: WeightsSource, input_px: int, field_of_view: str
     ) -> None:
-        super().__init__(compiler, name, source, input_px, view)
+        super().__init__(compiler, name, source, input_px, field_of_view)
         map_shape = self.infer(np.zeros((1, *self.input_shape), np.uint8)).shape  # (1, d, D', H', W')
         self.width, self.cells = map_shape[1], map_shape[2:]
 
@@ -63,11 +63,13 @@ class VolumeBackbone(NetworkBackbone):
 
     def inputs(self, stack: Stack, grey: str = "greyscale") -> np.ndarray:
         """The stack as one volume (1, DEPTH, px, px) uint8."""
-        return volume(stack_images(stack, self.input_px, view=self.view, grey=grey))[None]
+        return volume(stack_images(stack, self.input_px, field_of_view=self.field_of_view, grey=grey))[None]
 
-    def places_mm(self, stack: Stack) -> np.ndarray:
+    def positions_mm(self, stack: Stack) -> np.ndarray:
         """Patient position of the centre of each cell: (D' * H' * W', 3)."""
-        side, first = square_of(stack.pixels.shape[1:], VIEWS[self.view].get(stack.plane, 1.0))
+        side, first = square_of(
+            stack.pixels.shape[1:], FIELDS_OF_VIEW[self.field_of_view].get(stack.plane, 1.0)
+        )
         index, row, col = (
             (np.arange(count) + 0.5) / count * extent - 0.5 + start
             for count, extent, start in zip(self.cells, (len(stack), side, side), (0, *first))

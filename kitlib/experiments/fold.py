@@ -11,10 +11,10 @@ import pandas as pd
 
 from kitlib.artefacts import Provenance, discard, facts_of, is_complete, save_table, verified
 from kitlib.competition.submission import to_rows
-from kitlib.embed.features import Features
 from kitlib.errors import ArtefactError
 from kitlib.experiments.experiment import Experiment
 from kitlib.experiments.scenarios import remove
+from kitlib.inputs.slices import SliceDataset
 from kitlib.machine import peak_memory_mb, reset_peak_memory
 from kitlib.models.base import MODEL_FILE, Model
 
@@ -49,13 +49,13 @@ class FoldTask:
 class Sides:
     """The two sides of a fold: studies to fit on with their codes (n, 25), and those held out."""
 
-    train: Features
+    train: SliceDataset
     codes: np.ndarray
-    judged: Features
+    judged: SliceDataset
 
     @classmethod
     def of(
-        cls, features: Features, codes: np.ndarray, held_out: np.ndarray, experiment: Experiment
+        cls, features: SliceDataset, codes: np.ndarray, held_out: np.ndarray, experiment: Experiment
     ) -> "Sides":
         """The sides for an experiment: the same on both where it is judged on its own training studies."""
         train = np.flatnonzero(~held_out | (experiment.split == "training"))
@@ -104,12 +104,12 @@ def run_fold(task: FoldTask, sides: Sides) -> None:
     save_table(task.folder / OOF_FILE, oof, provenance, **facts)
 
 
-def _predicted(task: FoldTask, model: Model, judged: Features) -> pd.DataFrame:
+def _predicted(task: FoldTask, model: Model, judged: SliceDataset) -> pd.DataFrame:
     oof = to_rows(judged.study_ids, model.predict(judged))
     return oof.assign(model=task.experiment.name, fold=task.fold)
 
 
-def _judge_removals(task: FoldTask, model: Model, judged: Features, provenance: Provenance) -> None:
+def _judge_removals(task: FoldTask, model: Model, judged: SliceDataset, provenance: Provenance) -> None:
     """Predict the held-out studies without some of their sequences, and say how well those were filled."""
     reconstructions = []
     for removal in task.experiment.removals:

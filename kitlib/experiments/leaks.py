@@ -21,8 +21,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from kitlib.embed.features import Features, Tokens
+from kitlib.embed.tokens import Tokens
 from kitlib.experiments.experiment import Split
+from kitlib.inputs.slices import SliceDataset
 from kitlib.terms import CELL_NAMES
 
 SLICE_PARTS = 5
@@ -40,7 +41,7 @@ split2text: dict[Split, str] = {
 class Dealt:
     """Rows and their folds. Rows of a leaking split are numbered from 0; `study_of` tells their study."""
 
-    features: Features
+    features: SliceDataset
     labels: pd.DataFrame  # index row, the 25 columns of codes
     folds: pd.Series  # row to fold
     study_of: pd.Series  # row to study_id
@@ -59,14 +60,14 @@ def case_table(labels: pd.DataFrame, folds: pd.Series, study_of: pd.Series) -> p
 
 def deal(
     split: Split,
-    features: Features,
+    features: SliceDataset,
     labels: pd.DataFrame,
     folds: pd.Series,
     *,
     series_counts: pd.Series,
     seed: int,
 ) -> Dealt:
-    """Features of studies dealt to folds by a split.
+    """SliceDataset of studies dealt to folds by a split.
 
     `labels` and `folds` (study_id to fold) hold every study; `series_counts` says how many series each has.
     """
@@ -81,23 +82,25 @@ def deal(
     return Dealt(features, known, own_folds * 0 if split == "training" else own_folds, study_of)
 
 
-def sliced(features: Features, parts: int) -> Features:
+def sliced(features: SliceDataset, parts: int) -> SliceDataset:
     """Each study `parts` times, each time with every `parts`-th slice of every sequence."""
 
     def dealt(tokens: Tokens) -> list[Tokens]:
-        return [Tokens(tokens.kept[part::parts], tokens.places_mm[part::parts]) for part in range(parts)]
+        return [
+            Tokens(tokens.embeddings[part::parts], tokens.positions_mm[part::parts]) for part in range(parts)
+        ]
 
     tokens = {name: [one for study in bags for one in dealt(study)] for name, bags in features.tokens.items()}
     rows = np.repeat(np.arange(len(features)), parts)
-    return Features(features.study_ids[rows], tokens, features.metadata.iloc[rows])
+    return SliceDataset(features.study_ids[rows], tokens, features.metadata.iloc[rows])
 
 
-def _by_row(features: Features, labels: pd.DataFrame, folds: pd.Series, seed: int) -> Dealt:
+def _by_row(features: SliceDataset, labels: pd.DataFrame, folds: pd.Series, seed: int) -> Dealt:
     """Rows numbered from 0 and dealt to as many folds by chance, whatever study they are of."""
     rows = pd.RangeIndex(len(features), name="study_id")
     chance = np.random.default_rng(seed).permutation(np.arange(len(rows)) % folds.nunique())
     return Dealt(
-        Features(rows.to_numpy(np.int64), features.tokens, features.metadata.set_axis(rows)),
+        SliceDataset(rows.to_numpy(np.int64), features.tokens, features.metadata.set_axis(rows)),
         labels.loc[features.study_ids].set_axis(rows),
         pd.Series(chance, index=rows, name="fold"),
         pd.Series(features.study_ids, index=rows, name="study_id"),

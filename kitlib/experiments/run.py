@@ -17,10 +17,10 @@ from tqdm.auto import tqdm
 
 from kitlib import __version__
 from kitlib.artefacts import Provenance, fingerprint, load_table, save_table
-from kitlib.embed.features import Features
 from kitlib.errors import ModelError
 from kitlib.experiments.experiment import Experiment
 from kitlib.experiments.fold import CURVE_FILE, OOF_FILE, FoldTask, Sides, run_fold
+from kitlib.inputs.slices import SliceDataset
 from kitlib.machine import cores, torch_threads
 from kitlib.models.base import CURVE_COLUMNS
 from kitlib.terms import CELL_NAMES
@@ -28,7 +28,7 @@ from kitlib.terms import CELL_NAMES
 
 def run_experiment(
     experiment: Experiment,
-    features: Features,
+    features: SliceDataset,
     labels: pd.DataFrame,
     folds: pd.Series,
     out: Path,
@@ -65,7 +65,7 @@ def run_experiment(
 
 def run_one_fold(
     experiment: Experiment,
-    features: Features,
+    features: SliceDataset,
     labels: pd.DataFrame,
     folds: pd.Series,
     out: Path,
@@ -138,7 +138,7 @@ def learning_curves(folder: Path) -> pd.DataFrame:
     return pd.concat(curves)[columns] if curves else pd.DataFrame(columns=columns)
 
 
-def aligned(features: Features, labels: pd.DataFrame, folds: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+def aligned(features: SliceDataset, labels: pd.DataFrame, folds: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     """Codes (n, 25) and folds (n,) of the features' studies; ModelError if one of them has none."""
     known = labels.index.intersection(folds.index)
     unknown = set(features.study_ids.tolist()) - set(known)

@@ -14,8 +14,9 @@ from itertools import chain, combinations
 
 import numpy as np
 
-from kitlib.embed.features import Features, Tokens
+from kitlib.embed.tokens import Tokens
 from kitlib.errors import known_name
+from kitlib.inputs.slices import SliceDataset
 from kitlib.prepare.tabular import sequence2prefix
 from kitlib.terms import SEQUENCES
 
@@ -38,7 +39,7 @@ REMOVALS = (*_removal2sequences, *removal2share, HALF)
 """`without_t1` to `without_t2_axial`, `random_10` to `random_80`, and `half`."""
 
 
-def remove(features: Features, removal: str, seed: int) -> tuple[Features, np.ndarray]:
+def remove(features: SliceDataset, removal: str, seed: int) -> tuple[SliceDataset, np.ndarray]:
     """The studies without what a removal takes away, and which sequences (n, 3) that was of those they had.
 
     UsageError on an unknown removal.
@@ -65,10 +66,10 @@ def _taken(removal: str, present: np.ndarray, draws: np.ndarray) -> np.ndarray:
     return taken
 
 
-def _without(features: Features, removed: np.ndarray) -> Features:
+def _without(features: SliceDataset, removed: np.ndarray) -> SliceDataset:
     tokens = {
         name: [
-            Tokens(one.kept[:0], one.places_mm[:0]) if gone else one
+            Tokens(one.embeddings[:0], one.positions_mm[:0]) if gone else one
             for one, gone in zip(features.tokens[name], removed[:, column])
         ]
         for column, name in enumerate(SEQUENCES)
@@ -81,7 +82,7 @@ def _without(features: Features, removed: np.ndarray) -> Features:
             metadata[name] = metadata[name].mask(removed[:, column], absent)
     if "sequences" in metadata:
         metadata["sequences"] = metadata["sequences"].mask(removed.any(axis=1), _acquired(tokens))
-    return Features(features.study_ids, tokens, metadata)
+    return SliceDataset(features.study_ids, tokens, metadata)
 
 
 def _absent_fact(fact: str) -> object:

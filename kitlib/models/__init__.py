@@ -1,1 +1,1 @@
-"""Models: from the features of a study to the probabilities of its 25 cells; a registry names them."""
+"""Models: from the data of a study to the probabilities of its 25 cells; a registry names them."""

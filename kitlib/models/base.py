@@ -1,23 +1,27 @@
-"""What a model is: fitted on features and labels, asked for probabilities, saved and opened as data.
+"""What a model is: fitted on a dataset and its labels, asked for probabilities, saved and opened as data.
 
 A new model is a dataclass whose fields are its parameters. It derives from Model, implements the four
 underscored methods and is registered under its name; the checks here and the contract tests are then its own.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Hashable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
 
 from kitlib.artefacts import Provenance, load_json, save_json
 from kitlib.competition.priors import Prior
-from kitlib.embed.features import Features
-from kitlib.embed.weights.sources import WeightsSource
 from kitlib.errors import ModelError
+from kitlib.inputs.base import Dataset
+from kitlib.inputs.slices import SliceDataset
 from kitlib.terms import CELL_NAMES, CELLS, EMPTY, SEVERITIES
+
+if TYPE_CHECKING:
+    from kitlib.embed.weights.sources import WeightsSource
 
 MODEL_FILE = "model.json"
 CURVE_COLUMNS = ("part", "epoch", "train_loss", "valid_loss")
@@ -26,36 +30,37 @@ CURVE_COLUMNS = ("part", "epoch", "train_loss", "valid_loss")
 
 @dataclass
 class Model(ABC):
-    """One way from features to an (n, 25, 3) array of probabilities."""
+    """One way from a dataset, of the kind that it `reads`, to an (n, 25, 3) array of probabilities."""
 
     name: ClassVar[str]
+    reads: ClassVar[type[Dataset]] = SliceDataset
 
     def __post_init__(self) -> None:
         self.prior = np.full((len(CELLS), len(SEVERITIES)), np.nan)  # NaN until fitted
         self.curve = pd.DataFrame(columns=list(CURVE_COLUMNS))
         self.notes: list[str] = []  # what a user should know of the fit: where it did not go as asked
 
-    def fit(self, features: Features, labels: np.ndarray, *, seed: int) -> Self:
+    def fit(self, data: Dataset, labels: np.ndarray, *, seed: int) -> Self:
         """Fit on studies with labels (n, 25); EMPTY cells are not fitted on. Inputs are left as they are.
 
         ModelError if labels do not belong to the studies, none is known, or an embedding is not finite.
         """
         labels = np.asarray(labels)
-        if labels.shape != (len(features), len(CELLS)):
+        if labels.shape != (len(data), len(CELLS)):
             raise ModelError(
-                f"labels of shape {labels.shape} do not belong to {len(features)} studies",
+                f"labels of shape {labels.shape} do not belong to {len(data)} studies",
                 where=self.name,
                 hint=f"Give one row of {len(CELLS)} codes for each study.",
             )
         if (labels == EMPTY).all():
             raise ModelError("no labelled cell to fit on", where=self.name, hint="Give it labelled studies.")
-        _refuse_nan(features, self.name)
+        self._check(data)
         self.prior = Prior.fit(pd.DataFrame(labels, columns=list(CELL_NAMES))).probabilities
         self.notes = []
-        self._fit(features, labels, seed)
+        self._fit(data, labels, seed)
         return self
 
-    def predict(self, features: Features) -> np.ndarray:
+    def predict(self, data: Dataset) -> np.ndarray:
         """Probabilities (n, 25, 3), float64: finite, and each cell's sum to one.
 
         ModelError if the model is not fitted or an embedding is not finite: NaN is a fault of whatever made
@@ -63,10 +68,10 @@ class Model(ABC):
         """
         if not np.isfinite(self.prior).all():
             raise ModelError("the model is not fitted", where=self.name, hint="Call fit or load first.")
-        if not len(features):
+        if not len(data):
             return np.empty((0, *self.prior.shape))
-        _refuse_nan(features, self.name)
-        probabilities = np.asarray(self._predict(features), dtype=np.float64)
+        self._check(data)
+        probabilities = np.asarray(self._predict(data), dtype=np.float64)
         if not np.isfinite(probabilities).all():
             raise ModelError("the model predicts NaN", where=self.name, hint="Lower its learning rate.")
         return probabilities / probabilities.sum(axis=-1, keepdims=True)
@@ -94,7 +99,7 @@ class Model(ABC):
         model._load(Path(folder))
         return model
 
-    def pretrained_source(self) -> WeightsSource | None:
+    def pretrained_source(self) -> "WeightsSource | None":
         """The weights that a fit starts from, where it starts from a file."""
         return None
 
@@ -103,37 +108,27 @@ class Model(ABC):
         if text and text not in self.notes:
             self.notes.append(text)
 
-    @abstractmethod
-    def _fit(self, features: Features, labels: np.ndarray, seed: int) -> None: ...
+    def shared_stage(self) -> Hashable:
+        """What a fit begins with; fits of which it is the same, and not None, share it in one process."""
+        return None
+
+    def _check(self, data: Dataset) -> None:
+        if not isinstance(data, self.reads):
+            raise ModelError(
+                f"it reads a {self.reads.__name__}, not a {type(data).__name__}",
+                where=self.name,
+                hint="Give the experiment the input that its model reads.",
+            )
+        data.check()
 
     @abstractmethod
-    def _predict(self, features: Features) -> np.ndarray: ...
+    def _fit(self, data: Any, labels: np.ndarray, seed: int) -> None: ...
+
+    @abstractmethod
+    def _predict(self, data: Any) -> np.ndarray: ...
 
     @abstractmethod
     def _save(self, folder: Path, provenance: Provenance) -> None: ...
 
     @abstractmethod
     def _load(self, folder: Path) -> None: ...
-
-
-def embedding_width(features: Features, expected: int | None = None) -> int:
-    """The width of the embeddings, 1 where no study has a slice; ModelError if it is not the one expected."""
-    tokens = [one for studies in features.tokens.values() for one in studies if len(one)]
-    widths = {one.width for one in tokens}
-    if len(widths | {expected or width for width in widths}) > 1:
-        raise ModelError(
-            f"embeddings of width {sorted(widths)}" + (f" where {expected} was expected" if expected else ""),
-            hint="Use one backbone, the one that the model was fitted with.",
-        )
-    return expected or (widths.pop() if widths else 1)
-
-
-def _refuse_nan(features: Features, model: str) -> None:
-    for sequence, studies in features.tokens.items():
-        for study_id, tokens in zip(features.study_ids, studies):
-            if not np.isfinite(tokens.kept).all():
-                raise ModelError(
-                    f"embeddings of study {study_id}, {sequence}, are not finite",
-                    where=model,
-                    hint="Embed the study again, or leave it out.",
-                )

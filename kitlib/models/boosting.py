@@ -10,8 +10,8 @@ import pandas as pd
 
 from kitlib.artefacts import Provenance, load_json, load_text, save_json, save_text
 from kitlib.competition.metric import group2cells
-from kitlib.embed.features import Features
 from kitlib.errors import known_name
+from kitlib.inputs.slices import SliceDataset
 from kitlib.models.base import CURVE_COLUMNS, Model
 from kitlib.models.common.cell_table import CellTable
 from kitlib.models.common.cv import inner_splits
@@ -43,9 +43,9 @@ class LightGBMModel(Model):
         known_name(self.sampling, SAMPLERS, "sampling")
         self.boosters: dict[str, lightgbm.Booster] = {}
 
-    def _fit(self, features: Features, labels: np.ndarray, seed: int) -> None:
-        self.table = CellTable().fit(features, self.prior, components=self.components, seed=seed)
-        rows = self.table.transform(features)
+    def _fit(self, data: SliceDataset, labels: np.ndarray, seed: int) -> None:
+        self.table = CellTable().fit(data, self.prior, components=self.components, seed=seed)
+        rows = self.table.transform(data)
         splits = inner_splits(labels, self.inner_parts, seed=seed)
         self.boosters, curves = {}, []
         for group, cells in group2cells.items():
@@ -58,8 +58,8 @@ class LightGBMModel(Model):
                 self.boosters[group], _ = self._grow(rows[:, cells], labels[:, cells], trees, seed)
         self.curve = pd.concat(curves)[list(CURVE_COLUMNS)]
 
-    def _predict(self, features: Features) -> np.ndarray:
-        rows = self.table.transform(features)
+    def _predict(self, data: SliceDataset) -> np.ndarray:
+        rows = self.table.transform(data)
         logits = rows[..., PRIOR_COLUMNS].copy()
         for group, booster in self.boosters.items():
             cells = group2cells[group]

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from kitlib.artefacts import Provenance
-from kitlib.embed.features import Features
+from kitlib.inputs.base import Dataset
 from kitlib.models.base import Model
 
 
@@ -16,12 +16,13 @@ class PriorModel(Model):
     """Weighted frequency of each severity per condition group and level, the same for every study."""
 
     name: ClassVar[str] = "prior"
+    reads = Dataset
 
-    def _fit(self, features: Features, labels: np.ndarray, seed: int) -> None:
+    def _fit(self, data: Dataset, labels: np.ndarray, seed: int) -> None:
         """Nothing is left to do: the base class has counted the labels."""
 
-    def _predict(self, features: Features) -> np.ndarray:
-        return np.tile(self.prior, (len(features), 1, 1))
+    def _predict(self, data: Dataset) -> np.ndarray:
+        return np.tile(self.prior, (len(data), 1, 1))
 
     def _save(self, folder: Path, provenance: Provenance) -> None:
         """Nothing beyond `model.json`."""

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from kitlib.artefacts import Provenance, load_json, save_json
-from kitlib.embed.features import Features
+from kitlib.inputs.base import Dataset
 from kitlib.models.base import Model
 from kitlib.terms import CELLS, SEVERITIES
 
@@ -19,14 +19,15 @@ class RandomModel(Model):
     """Probabilities drawn evenly from all there are, by the seed, the study's id and the cell alone."""
 
     name: ClassVar[str] = "random"
+    reads = Dataset
 
-    def _fit(self, features: Features, labels: np.ndarray, seed: int) -> None:
+    def _fit(self, data: Dataset, labels: np.ndarray, seed: int) -> None:
         """Look at nothing, keep the seed."""
-        del features, labels
+        del data, labels
         self.seed = seed
 
-    def _predict(self, features: Features) -> np.ndarray:
-        return np.stack([draw(self.seed, int(study_id)) for study_id in features.study_ids])
+    def _predict(self, data: Dataset) -> np.ndarray:
+        return np.stack([draw(self.seed, int(study_id)) for study_id in data.study_ids])
 
     def _save(self, folder: Path, provenance: Provenance) -> None:
         save_json(folder / SEED_FILE, self.seed, provenance)

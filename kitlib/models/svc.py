@@ -8,8 +8,8 @@ import numpy as np
 
 from kitlib.artefacts import Provenance, load_json, save_json
 from kitlib.competition.metric import group2cells
-from kitlib.embed.features import Features
 from kitlib.errors import known_name
+from kitlib.inputs.slices import SliceDataset
 from kitlib.models.base import Model
 from kitlib.models.common.cell_table import CellTable
 from kitlib.models.common.cv import inner_splits
@@ -38,9 +38,9 @@ class SVCModel(Model):
         known_name(self.sampling, SAMPLERS, "sampling")
         self.machines: dict[str, list[RBFSVM]] = {}
 
-    def _fit(self, features: Features, labels: np.ndarray, seed: int) -> None:
-        self.table = CellTable().fit(features, self.prior, components=self.components, seed=seed)
-        rows = self.table.transform(features)
+    def _fit(self, data: SliceDataset, labels: np.ndarray, seed: int) -> None:
+        self.table = CellTable().fit(data, self.prior, components=self.components, seed=seed)
+        rows = self.table.transform(data)
         decisions = np.zeros((*labels.shape, len(THRESHOLDS)))
         for train, held_out in inner_splits(labels, self.inner_parts, seed=seed):
             decisions[held_out] = decide(self._machines(rows[train], labels[train], seed), rows[held_out])
@@ -64,8 +64,8 @@ class SVCModel(Model):
         weights = np.take(SEVERITY_WEIGHTS, severities)
         return [RBFSVM.fit(sampled, severities >= least, weights, self.cost) for least in THRESHOLDS]
 
-    def _predict(self, features: Features) -> np.ndarray:
-        return self.calibration.probabilities(decide(self.machines, self.table.transform(features)))
+    def _predict(self, data: SliceDataset) -> np.ndarray:
+        return self.calibration.probabilities(decide(self.machines, self.table.transform(data)))
 
     def _save(self, folder: Path, provenance: Provenance) -> None:
         self.table.save(folder, provenance)

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -30,7 +29,8 @@ class Series:
     stacks: tuple[Stack, ...]  # those of most slices first; () where nothing could be read
 
 
-class SliceAt(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class SliceAt:
     """The slice of a study that shows a place."""
 
     series: Series

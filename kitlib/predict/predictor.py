@@ -12,11 +12,12 @@ from kitlib.artefacts import load_json, load_table
 from kitlib.competition.priors import Prior
 from kitlib.embed.backbone import load_backbone
 from kitlib.embed.base import Backbone
-from kitlib.embed.features import Features, study_tokens
+from kitlib.embed.engine import study_tokens
 from kitlib.embed.store import EmbeddingSpec
 from kitlib.ensemble.crossfit import Ensemble
 from kitlib.errors import ArtefactError
 from kitlib.experiments.run import fold_folder
+from kitlib.inputs.slices import SliceDataset
 from kitlib.models.base import Model
 from kitlib.models.registry import load_model
 from kitlib.mri.stack import Stack
@@ -36,7 +37,7 @@ class Member:
     grey: str
     models: tuple[Model, ...]
 
-    def predict(self, features: Features) -> np.ndarray:
+    def predict(self, features: SliceDataset) -> np.ndarray:
         """The folds' mean, (n, 25, 3)."""
         return np.mean([model.predict(features) for model in self.models], axis=0)
 
@@ -66,13 +67,13 @@ class Predictor:
         stacks: Mapping[int, list[Stack]],
         metadata: pd.DataFrame,
         grey: str,
-    ) -> Features:
+    ) -> SliceDataset:
         tokens = {}
         for sequence in SEQUENCES:
             ids = series.loc[series["sequence"] == sequence, "series_id"]
             found = [stack for series_id in ids for stack in stacks[series_id]]
             tokens[sequence] = [study_tokens(self.backbone, found, grey=grey)]
-        return Features(np.array([study_id], np.int64), tokens, metadata)
+        return SliceDataset(np.array([study_id], np.int64), tokens, metadata)
 
 
 def load_predictor(need: Need, *, weights: str = "auto", attached_dir: Path | None = None) -> Predictor:

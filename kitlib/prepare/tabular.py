@@ -5,7 +5,7 @@ In these tables a column of numbers is numeric and any other is categorical; NaN
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,41 +17,59 @@ from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from kitlib.artefacts import Provenance, facts_of, load_table, save_table
 from kitlib.errors import ModelError
 from kitlib.mri.stack import Stack
+from kitlib.mri.study import Study
 from kitlib.terms import AXIAL_T2, EMPTY, SAGITTAL_T1, SAGITTAL_T2, SEQUENCES
 
 sequence2prefix = {SAGITTAL_T1: "t1", SAGITTAL_T2: "t2", AXIAL_T2: "axial"}
 UNKNOWN = "unknown"
 TREES = 50
+COUNTS = ("present", "series", "stacks", "slices")
+"""Facts of a sequence that are 0 where it was not acquired."""
 
 
-def study_metadata(
-    study_ids: Iterable[int], series: pd.DataFrame, stacks_of: Callable[[int, int], list[Stack]]
-) -> pd.DataFrame:
-    """What is known of each study without looking at its pixels: one row a study, NaN where unknown.
-
-    `series` has study_id, series_id and sequence; `stacks_of(study_id, series_id)` gives the prepared stacks.
-    """
-    by_study = dict(list(series.groupby("study_id")))
-    study_ids = list(study_ids)
-    rows = [_study_row(by_study.get(study_id), stacks_of) for study_id in study_ids]
-    columns = list(_study_row(None, stacks_of))
-    return pd.DataFrame(rows, index=pd.Index(study_ids, name="study_id", dtype="int64"), columns=columns)
+def study_metadata(studies: Iterable[Study]) -> pd.DataFrame:
+    """What is known of each study without looking at its pixels: one row a study, NaN where unknown."""
+    rows = {study.study_id: _study_row(study) for study in studies}
+    index = pd.Index(list(rows), name="study_id", dtype="int64")
+    return pd.DataFrame(list(rows.values()), index=index, columns=list(_study_row(Study(0, ()))))
 
 
-def _study_row(series: pd.DataFrame | None, stacks_of: Callable[[int, int], list[Stack]]) -> dict[str, Any]:
+def _study_row(study: Study) -> dict[str, Any]:
     row: dict[str, Any] = {}
     for sequence in SEQUENCES:
-        wanted: Iterable[int] = [] if series is None else series[series["sequence"] == sequence]["series_id"]
-        read = [] if series is None else [stacks_of(series["study_id"].iloc[0], one) for one in wanted]
-        found = _sequence_facts(read)
+        found = _sequence_facts([one.stacks for one in study.series if one.sequence == sequence])
         row |= {f"{sequence2prefix[sequence]}_{name}": value for name, value in found.items()}
     row["axial_series_kind"] = "several" if row["axial_series"] > 1 else str(row["axial_series"])
-    present = [prefix for prefix in sequence2prefix.values() if row[f"{prefix}_present"]]
-    row["sequences"] = "+".join(present) or "none"
+    row["sequences"] = _acquired([row[f"{prefix}_present"] for prefix in sequence2prefix.values()])
     return row
 
 
-def _sequence_facts(series_stacks: Sequence[list[Stack]]) -> dict[str, Any]:
+def without_sequences(metadata: pd.DataFrame, removed: np.ndarray, present: np.ndarray) -> pd.DataFrame:
+    """Metadata of studies as if `removed` (n, 3) had not been acquired and `present` were all there is."""
+    metadata = metadata.copy()
+    for column, prefix in enumerate(sequence2prefix.values()):
+        for name in [name for name in metadata if str(name).startswith(f"{prefix}_")]:
+            absent = _absent_fact(str(name).removeprefix(f"{prefix}_"))
+            metadata[name] = metadata[name].mask(removed[:, column], absent)
+    if "sequences" in metadata:
+        left = [_acquired(there) for there in present]
+        metadata["sequences"] = metadata["sequences"].mask(removed.any(axis=1), left)
+    return metadata
+
+
+def _acquired(present: Iterable[bool]) -> str:
+    prefixes = [prefix for prefix, there in zip(sequence2prefix.values(), present) if there]
+    return "+".join(prefixes) or "none"
+
+
+def _absent_fact(fact: str) -> object:
+    """What `study_metadata` says of a sequence that was not acquired."""
+    if fact in COUNTS:
+        return 0
+    return "0" if fact == "series_kind" else np.nan
+
+
+def _sequence_facts(series_stacks: Sequence[Sequence[Stack]]) -> dict[str, Any]:
     """Facts of one sequence from the stacks of its series; geometry is the largest stack's."""
     stacks = [stack for one in series_stacks for stack in one]
     facts: dict[str, Any] = dict.fromkeys(

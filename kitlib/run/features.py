@@ -11,7 +11,6 @@ from kitlib.artefacts import fingerprint, load_json, load_table
 from kitlib.competition.root import Competition
 from kitlib.embed.backbone import Backbone, load_backbone
 from kitlib.embed.engine import embed_series
-from kitlib.embed.features import Features
 from kitlib.embed.store import EmbeddingSpec, EmbeddingStore
 from kitlib.errors import ArtefactError
 from kitlib.predict.predictor import embedding_spec

@@ -9,8 +9,7 @@ import pytest
 
 from kitlib.embed.backbone import load_backbone
 from kitlib.embed.base import Backbone
-from kitlib.embed.engine import embed_series, prefetched
-from kitlib.embed.features import study_tokens
+from kitlib.embed.engine import embed_series, prefetched, study_tokens
 from kitlib.embed.store import EmbeddingSpec, EmbeddingStore
 from kitlib.errors import ArtefactError
 from kitlib.prepare.volumes import VolumeCache
@@ -55,7 +54,7 @@ def test_stored_embeddings_are_those_of_streaming(
     for study_id, series_id in series[["study_id", "series_id"]].itertuples(index=False):
         stored = store.series_tokens(study_id, series_id)
         streamed = study_tokens(backbone, cache.stacks(study_id, series_id))
-        assert np.array_equal(stored.places_mm, streamed.places_mm)
+        assert np.array_equal(stored.positions_mm, streamed.positions_mm)
         assert stored.vectors.shape == streamed.vectors.shape
         assert np.allclose(stored.vectors, streamed.vectors, atol=0.02)
 

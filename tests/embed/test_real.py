@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from kitlib.embed.backbone import load_backbone
+from kitlib.embed.field_of_view import MIDDLE, square
 from kitlib.embed.runtime.inference import silent_openvino
 from kitlib.embed.runtime.quantise import agreement_of, quantise
-from kitlib.embed.view import MIDDLE, square
 from kitlib.prepare.grey import GREY_OPTIONS, greyscale
 
 pytest.importorskip("nncf", reason="NNCF is not installed (pip install 'kitlib[openvino]')")

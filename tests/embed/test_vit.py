@@ -14,7 +14,7 @@ def test_timm_knows_it_by_name() -> None:
 
 def test_its_weights_come_with_the_kit_and_fit() -> None:
     backbone = load_backbone(SPINE_VIT, weights="shipped")
-    assert (backbone.input_px, backbone.view, backbone.width) == (SPINE_VIT_PX, "middle", 192)
+    assert (backbone.input_px, backbone.field_of_view, backbone.width) == (SPINE_VIT_PX, "middle", 192)
     slices = np.random.default_rng(0).integers(0, 256, (2, SPINE_VIT_PX, SPINE_VIT_PX), dtype=np.uint8)
     assert np.isfinite(backbone.embed(slices)).all()
 

@@ -11,8 +11,7 @@ from safetensors.torch import save_file
 
 from kitlib.embed.backbone import build_network, load_backbone
 from kitlib.embed.base import Backbone
-from kitlib.embed.engine import embed_series
-from kitlib.embed.features import study_tokens
+from kitlib.embed.engine import embed_series, study_tokens
 from kitlib.embed.store import EmbeddingSpec, EmbeddingStore
 from kitlib.embed.volumes import DEPTH, volume, volume_input
 from kitlib.embed.weights.checkpoint import convert
@@ -48,16 +47,16 @@ def test_tokens_are_the_cells_of_the_feature_map(backbone: Backbone) -> None:
 
 @pytest.mark.parametrize("view", ["whole", "middle"])
 @pytest.mark.parametrize("plane", ["sagittal", "axial"])
-def test_cells_lie_evenly_round_the_middle_of_what_is_seen(view: str, plane: str) -> None:
+def test_cells_lie_evenly_round_the_middle_of_what_is_seen(field_of_view: str, plane: str) -> None:
     pytest.importorskip("monai")
-    backbone = load_backbone(NAME, weights="random", input_px=PX, view=view)
+    backbone = load_backbone(NAME, weights="random", input_px=PX, field_of_view=field_of_view)
     stack = make_stack(plane, (6, 40, 40))
-    places_mm = backbone.places_mm(stack)
-    assert places_mm.mean(axis=0) == pytest.approx(stack.to_patient(19.5, 19.5, 2.5))
-    share = {"whole": 1, "middle": {"sagittal": 0.75, "axial": 0.5}[plane]}[view]
-    step = np.abs(stack.to_pixel(places_mm[1]) - stack.to_pixel(places_mm[0]))
+    positions_mm = backbone.positions_mm(stack)
+    assert positions_mm.mean(axis=0) == pytest.approx(stack.to_patient(19.5, 19.5, 2.5))
+    share = {"whole": 1, "middle": {"sagittal": 0.75, "axial": 0.5}[plane]}[field_of_view]
+    step = np.abs(stack.to_pixel(positions_mm[1]) - stack.to_pixel(positions_mm[0]))
     assert step == pytest.approx([share * 20, 0, 0])  # two cells side by side
-    assert np.abs(stack.to_pixel(places_mm[2]) - stack.to_pixel(places_mm[0])) == pytest.approx(
+    assert np.abs(stack.to_pixel(positions_mm[2]) - stack.to_pixel(positions_mm[0])) == pytest.approx(
         [0, share * 20, 0]
     )
 
@@ -94,7 +93,7 @@ def test_what_is_odd_is_survived(backbone: Backbone) -> None:
     tokens = study_tokens(backbone, prepare([lone, empty], PX))
     assert len(tokens) == 8
     assert np.isfinite(tokens.vectors).all()
-    assert np.isfinite(tokens.places_mm).all()
+    assert np.isfinite(tokens.positions_mm).all()
     assert study_tokens(backbone, []).vectors.shape == (0, 512)
 
 
@@ -115,7 +114,7 @@ def test_stored_tokens_are_those_of_streaming(
             study_tokens(backbone, cache.stacks(1, series_id)),
         )
         assert len(stored) == len(streamed) == count
-        assert np.array_equal(stored.places_mm, streamed.places_mm)
+        assert np.array_equal(stored.positions_mm, streamed.positions_mm)
         assert np.allclose(stored.vectors, streamed.vectors, atol=0.02)
     features = store.features([1, 2], series, pd.DataFrame({"x": [1.0]}, index=[1]))
     assert [[len(one) for one in tokens] for tokens in features.tokens.values()] == [[4, 0], [0, 0], [8, 0]]

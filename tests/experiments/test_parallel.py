@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kitlib.embed.features import Features
 from kitlib.experiments.experiment import Experiment
 from kitlib.experiments.fold import FoldTask
 from kitlib.experiments.leaks import Dealt
 from kitlib.experiments.parallel import Group, run_group, run_groups
 from kitlib.experiments.status import DIED, failure
+from kitlib.inputs.slices import SliceDataset
 from kitlib.models.prior import PriorModel
 from kitlib.terms import CELL_NAMES
 from tests.models.builders import make_features, make_labels
@@ -31,7 +31,7 @@ class Watched(PriorModel):
 
     diary: str = ""
 
-    def _fit(self, features: Features, labels: np.ndarray, seed: int) -> None:
+    def _fit(self, features: SliceDataset, labels: np.ndarray, seed: int) -> None:
         with open(self.diary, "a") as file:
             file.write("fitted\n")
         super()._fit(features, labels, seed)
@@ -41,7 +41,7 @@ class Watched(PriorModel):
 class Innocent(Watched):
     """One that takes long enough to die with the guilty one whenever it is fitted beside it."""
 
-    def _fit(self, features: Features, labels: np.ndarray, seed: int) -> None:
+    def _fit(self, features: SliceDataset, labels: np.ndarray, seed: int) -> None:
         super()._fit(features, labels, seed)
         time.sleep(3)
 
@@ -50,7 +50,7 @@ class Innocent(Watched):
 class Guilty(Watched):
     """One that ends its process as the system does for want of memory, while the innocent one is fitted."""
 
-    def _fit(self, features: Features, labels: np.ndarray, seed: int) -> None:
+    def _fit(self, features: SliceDataset, labels: np.ndarray, seed: int) -> None:
         super()._fit(features, labels, seed)
         end_s = time.monotonic() + PATIENCE_S
         diaries = Path(self.diary), Path(self.diary).with_name("innocent")

@@ -8,7 +8,7 @@ import pytest
 
 from kitlib.artefacts import fingerprint_of
 from kitlib.competition.submission import to_array
-from kitlib.embed.features import Features, Tokens
+from kitlib.embed.tokens import Tokens
 from kitlib.embed.weights.sources import find_weights
 from kitlib.errors import ModelError
 from kitlib.experiments import run as crossval
@@ -22,6 +22,7 @@ from kitlib.experiments.run import (
     run_experiment,
     run_one_fold,
 )
+from kitlib.inputs.slices import SliceDataset
 from kitlib.models.base import CURVE_COLUMNS
 from kitlib.models.cell_attention.model import CellAttentionModel
 from kitlib.models.prior import PriorModel
@@ -45,7 +46,7 @@ EXPERIMENTS = [
 def run(
     experiment: Experiment,
     out: Path,
-    features: Features = FEATURES,
+    features: SliceDataset = FEATURES,
     labels: pd.DataFrame = LABELS,
     **options: int,
 ) -> pd.DataFrame:
@@ -80,7 +81,7 @@ def test_a_label_planted_in_a_judged_study_changes_nothing(experiment: Experimen
     pd.testing.assert_frame_equal(planted.loc[of_fold & ~own, values], plain.loc[of_fold & ~own, values])
 
 
-def with_planted_labels(study: int) -> Features:
+def with_planted_labels(study: int) -> SliceDataset:
     """A study whose embeddings and metadata shout its labels."""
     tokens = {name: list(studies) for name, studies in FEATURES.tokens.items()}
     for studies in tokens.values():
@@ -88,13 +89,13 @@ def with_planted_labels(study: int) -> Features:
         studies[study] = Tokens(loud, studies[study].places_mm)
     metadata = FEATURES.metadata.copy()
     metadata.iloc[study, metadata.columns.get_loc("axial_step_mm")] = 1e6
-    return Features(FEATURES.study_ids, tokens, metadata)
+    return SliceDataset(FEATURES.study_ids, tokens, metadata)
 
 
 def test_fitting_never_touches_the_held_out_studies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
-    def remember(_: PriorModel, features: Features, *__: object) -> None:
+    def remember(_: PriorModel, features: SliceDataset, *__: object) -> None:
         seen.append(set(features.study_ids))
 
     monkeypatch.setattr(PriorModel, "_fit", remember)

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kitlib.embed.features import Features
 from kitlib.errors import UsageError
 from kitlib.experiments.scenarios import HALF, REMOVALS, removal2share, remove
+from kitlib.inputs.slices import SliceDataset
 from kitlib.prepare.tabular import study_metadata
 from kitlib.terms import AXIAL_T2, SAGITTAL_T1, SAGITTAL_T2, SEQUENCES
 from tests.models.builders import make_features, make_labels
@@ -17,7 +17,7 @@ ALL = make_features(make_labels(STUDIES))
 SOME = ALL.take(np.arange(12))
 
 
-def sequences_left(features: Features) -> np.ndarray:
+def sequences_left(features: SliceDataset) -> np.ndarray:
     return np.array([[len(one) > 0 for one in features.tokens[name]] for name in SEQUENCES]).T
 
 
@@ -76,7 +76,7 @@ def test_metadata_look_as_if_the_sequence_had_never_been_acquired() -> None:
         return study_metadata([1], table, lambda _, one: stacks[one])
 
     tokens = {name: SOME.tokens[name][:1] for name in SEQUENCES}
-    features = Features(np.array([1]), tokens, metadata_of(series))
+    features = SliceDataset(np.array([1]), tokens, metadata_of(series))
     left, _ = remove(features, "without_t1_axial", 0)
     never = metadata_of(series[series["sequence"] == SAGITTAL_T2])
     never = never.where(never.notna(), np.nan)  # None and NaN are both unknown

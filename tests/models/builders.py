@@ -1,9 +1,11 @@
-"""Features with a signal planted where anatomy has it: a cell's severity shifts the slices that show it."""
+"""Datasets with a signal planted where anatomy has it: a cell's severity shifts the slices that show it."""
 
 import numpy as np
 import pandas as pd
 
-from kitlib.embed.features import Features, Tokens
+from kitlib.embed.tokens import Tokens
+from kitlib.inputs.pixels import PixelDataset
+from kitlib.inputs.slices import SliceDataset
 from kitlib.terms import AXIAL_T2, CELLS, EMPTY, LEVELS, SAGITTAL_T1, SAGITTAL_T2
 
 WIDTH = 16  # a square: an embedding can also be read as a slice of 4 x 4 pixels
@@ -22,7 +24,7 @@ def make_labels(studies: int = 24, *, seed: int = 0, empty_share: float = 0.05) 
 
 def make_features(
     labels: np.ndarray, *, seed: int = 0, strength: float = 3.0, missing: dict[str, list[int]] | None = None
-) -> Features:
+) -> SliceDataset:
     """Nine slices a sagittal and fifteen an axial series; `missing` lists the studies without a sequence."""
     random = np.random.default_rng(seed)
     directions = np.random.default_rng(99).normal(size=(len(CELLS), WIDTH))
@@ -31,13 +33,13 @@ def make_features(
         shift_mm = random.normal(0, 100, size=3)
         for sequence, series in tokens.items():
             absent = study in (missing or {}).get(sequence, [])
-            places_mm = np.zeros((0, 3)) if absent else _places_mm(sequence)
-            vectors = random.normal(size=(len(places_mm), WIDTH))
+            positions_mm = np.zeros((0, 3)) if absent else _positions_mm(sequence)
+            vectors = random.normal(size=(len(positions_mm), WIDTH))
             for cell, direction, severity in zip(CELLS, directions, severities.clip(0)):
-                seen = _visibility(sequence, cell.group, cell.level, cell.side, places_mm)
+                seen = _visibility(sequence, cell.group, cell.level, cell.side, positions_mm)
                 vectors += strength * severity * seen[:, None] * direction / WIDTH**0.5
-            series.append(Tokens(vectors.astype(np.float32), places_mm + shift_mm))
-    return Features(np.arange(len(labels)) * 7 + 1000, tokens, make_metadata(len(labels), random))
+            series.append(Tokens(vectors.astype(np.float32), positions_mm + shift_mm))
+    return SliceDataset(np.arange(len(labels)) * 7 + 1000, tokens, make_metadata(len(labels), random))
 
 
 def make_metadata(studies: int, random: np.random.Generator) -> pd.DataFrame:
@@ -52,7 +54,7 @@ def make_metadata(studies: int, random: np.random.Generator) -> pd.DataFrame:
     return table.mask(random.random(table.shape) < 0.1)
 
 
-def _places_mm(sequence: str) -> np.ndarray:
+def _positions_mm(sequence: str) -> np.ndarray:
     places = np.zeros((15, 3)) if sequence == AXIAL_T2 else np.zeros((9, 3))
     if sequence == AXIAL_T2:
         places[:, 2] = np.linspace(-80, 80, len(places))
@@ -61,10 +63,23 @@ def _places_mm(sequence: str) -> np.ndarray:
     return places
 
 
-def _visibility(sequence: str, group: str, level: str, side: str | None, places_mm: np.ndarray) -> np.ndarray:
+def _visibility(
+    sequence: str, group: str, level: str, side: str | None, positions_mm: np.ndarray
+) -> np.ndarray:
     """How much of a cell each slice shows, 0 to 1."""
     if sequence == AXIAL_T2:
         centre = (2 - LEVELS.index(level)) * 32.0
-        return np.exp(-(((places_mm[:, 2] - centre) / 12) ** 2)) * (group != "foraminal")
+        return np.exp(-(((positions_mm[:, 2] - centre) / 12) ** 2)) * (group != "foraminal")
     centre = {None: 0.0, "left": 15.0, "right": -15.0}[side]
-    return np.exp(-(((places_mm[:, 0] - centre) / 6) ** 2)) * (group != "subarticular")
+    return np.exp(-(((positions_mm[:, 0] - centre) / 6) ** 2)) * (group != "subarticular")
+
+
+def as_pixels(data: SliceDataset) -> PixelDataset:
+    """The same studies with their embeddings as slices of 4 x 4 grey values."""
+    tokens = {
+        name: [
+            Tokens((bag.vectors * 25 + 100).clip(0, 255).astype(np.uint8), bag.positions_mm) for bag in bags
+        ]
+        for name, bags in data.tokens.items()
+    }
+    return PixelDataset(data.study_ids, tokens, 4)

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -6,15 +7,19 @@ import pytest
 
 from kitlib.artefacts import Provenance
 from kitlib.errors import ModelError
-from kitlib.mri.stack import Stack
+from kitlib.mri.study import Series, Study
 from kitlib.prepare.tabular import UNKNOWN, ForestImputer, OneHot, impute_labels, study_metadata
-from kitlib.terms import AXIAL_T2, CELL_NAMES, EMPTY
-from tests.prepare.builders import make_series, make_stack
+from kitlib.terms import AXIAL_T2, CELL_NAMES, EMPTY, SEQUENCES
+from tests.prepare.builders import make_stack
 
 
-def stacks_of(study_id: int, series_id: int) -> list[Stack]:
-    plane = "axial" if series_id % 10 == 2 else "sagittal"
-    return [] if study_id == 3 else [make_stack(plane), make_stack(plane, (2, 8, 8))]
+def make_study(study_id: int, sequences: Sequence[str] = SEQUENCES) -> Study:
+    series = []
+    for series_id, sequence in enumerate(sequences):
+        plane = "axial" if sequence == AXIAL_T2 else "sagittal"
+        stacks = () if study_id == 3 else (make_stack(plane), make_stack(plane, (2, 8, 8)))
+        series.append(Series(series_id, sequence, stacks))
+    return Study(study_id, tuple(series))
 
 
 def make_table(rows: int = 40, seed: int = 0) -> pd.DataFrame:
@@ -27,7 +32,7 @@ def make_table(rows: int = 40, seed: int = 0) -> pd.DataFrame:
 
 
 def test_metadata_tells_what_each_sequence_has() -> None:
-    table = study_metadata([2, 1], make_series(), stacks_of)
+    table = study_metadata([make_study(2), make_study(1)])
     assert table.index.tolist() == [2, 1]
     row = table.loc[1]
     assert (row["axial_present"], row["axial_series"], row["axial_stacks"], row["axial_slices"]) == (
@@ -46,18 +51,17 @@ def test_metadata_tells_what_each_sequence_has() -> None:
 
 
 def test_metadata_of_what_is_missing_is_unknown_not_zero() -> None:
-    series = make_series().query("study_id != 2 or sequence != @AXIAL_T2", local_dict={"AXIAL_T2": AXIAL_T2})
-    table = study_metadata([2, 3, 99], series, stacks_of)
+    table = study_metadata([make_study(2, SEQUENCES[:2]), make_study(3), make_study(99, ())])
     assert table["axial_present"].tolist() == [0, 0, 0]
     assert table["axial_step_mm"].isna().all()
     assert table["sequences"].tolist() == ["t1+t2", "none", "none"]
 
 
 def test_metadata_of_one_study_is_its_row_among_many() -> None:
-    many = study_metadata([1, 2, 3], make_series(), stacks_of)
-    one = study_metadata([2], make_series(), stacks_of)
+    many = study_metadata(make_study(study_id) for study_id in (1, 2, 3))
+    one = study_metadata([make_study(2)])
     assert many.loc[2].equals(one.loc[2])
-    assert list(study_metadata([], make_series(), stacks_of).columns) == list(many.columns)
+    assert list(study_metadata([]).columns) == list(many.columns)
 
 
 def test_imputer_learns_from_the_other_columns() -> None:

@@ -54,9 +54,9 @@ class SliceTask(PretrainTask[Slices]):
 
     learning_rate = 2e-3
 
-    def examples(self, study: PhantomStudy, px: int, view: str, longest_px: int) -> Slices:
+    def examples(self, study: PhantomStudy, px: int, field_of_view: str, longest_px: int) -> Slices:
         """Every slice with its place and findings."""
-        return study_slices(study, px, view, longest_px)
+        return study_slices(study, px, field_of_view, longest_px)
 
     def learner(self, backbone: str, px: int) -> PretrainNet:
         """The backbone with linear heads."""

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from kitlib.embed.field_of_view import stack_images
 from kitlib.embed.pretrain.task import Examples
-from kitlib.embed.view import stack_images
 from kitlib.mri.stack import Stack
 from kitlib.phantom.study import PhantomStudy
 from kitlib.prepare.volumes import prepare
@@ -43,14 +43,17 @@ class Slices(Examples):
     places: np.ndarray  # (n,) int64, index into PLACES
 
 
-def study_slices(study: PhantomStudy, px: int, view: str, longest_px: int) -> Slices:
+def study_slices(study: PhantomStudy, px: int, field_of_view: str, longest_px: int) -> Slices:
     """All slices of a phantom as embedding sees them, with their targets."""
     marks = {Cell(row["condition"], row["level"]): row for row in study.landmarks.to_dict("records")}
     parts: list[Slices] = []
     for series in study.series:
         for stack in prepare(list(series.stacks), longest_px):
             places, findings, openings_mm = stack_targets(stack, series.sequence, marks, study.severities)
-            images, studies = stack_images(stack, px, view=view), np.full(len(stack), study.study_id)
+            images, studies = (
+                stack_images(stack, px, field_of_view=field_of_view),
+                np.full(len(stack), study.study_id),
+            )
             parts.append(Slices(images, findings, openings_mm, studies, places))
     return Slices.joined(parts)
 

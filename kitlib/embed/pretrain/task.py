@@ -42,7 +42,7 @@ class PretrainTask(ABC, Generic[Kind]):
     learning_rate: float
 
     @abstractmethod
-    def examples(self, study: PhantomStudy, px: int, view: str, longest_px: int) -> Kind:
+    def examples(self, study: PhantomStudy, px: int, field_of_view: str, longest_px: int) -> Kind:
         """All examples of a phantom, as embedding sees it."""
 
     @abstractmethod

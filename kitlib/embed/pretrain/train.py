@@ -13,11 +13,11 @@ from tqdm.auto import tqdm
 
 from kitlib.artefacts import Provenance, parameters_of, save_tensors
 from kitlib.embed.backbone import build_network, known_backbone
-from kitlib.embed.names import pixels_px, reads_volumes
+from kitlib.embed.field_of_view import FIELDS_OF_VIEW
+from kitlib.embed.names import reads_volumes
 from kitlib.embed.pretrain.slices import SliceTask
 from kitlib.embed.pretrain.task import Examples, PretrainNet, PretrainTask
 from kitlib.embed.pretrain.volumes import VolumeTask
-from kitlib.embed.view import VIEWS
 from kitlib.embed.weights.sources import (
     WeightsSource,
     cache_dir,
@@ -53,7 +53,7 @@ def pretrain(
     seed: int = 2024,
     backbone: str = "resnet10t",
     input_px: int = 128,
-    view: str = "middle",
+    field_of_view: str = "middle",
     longest_px: int = 256,
     size: str = "demo",
     workers: int | None = None,
@@ -66,11 +66,11 @@ def pretrain(
     """
     workers = cores() if workers is None else workers
     counts = {"studies": studies, "epochs": epochs, "seed": seed, "input_px": input_px, "workers": workers}
-    _refuse_useless(out, backbone, view, counts)
+    _refuse_useless(out, backbone, field_of_view, counts)
     Path(out).parent.mkdir(
         parents=True, exist_ok=True
     )  # what cannot be written is known before an hour's work
-    facts = {"input_px": input_px, "view": view}
+    facts = {"input_px": input_px, "view": field_of_view}
     drawing = {"studies": studies, "size": size, "longest_px": longest_px}
     learning = {"backbone": known_backbone(backbone), "epochs": epochs}
     source = find_weights(backbone, start) if start else None
@@ -84,7 +84,7 @@ def pretrain(
     with torch_threads(cores()), torch.random.fork_rng():
         torch.manual_seed(seed)
         learner = beginning(course, backbone, input_px, source)  # what does not fit is known before drawing
-        examples = drawn(course, studies, seed, input_px, view, longest_px, size, workers)
+        examples = drawn(course, studies, seed, input_px, field_of_view, longest_px, size, workers)
         last = examples.studies >= FIRST_STUDY_ID + studies - max(1, round(HELD_OUT * studies))
         learners = trained(course, learner, examples.take(~last), epochs, seed)
         for epoch, learner in enumerate(learners, start=1):
@@ -163,14 +163,14 @@ def drawn(
     studies: int,
     seed: int,
     px: int,
-    view: str,
+    field_of_view: str,
     longest_px: int,
     size: str,
     workers: int,
 ) -> Examples:
     """The examples of phantoms of this seed, drawn in `workers` processes."""
     parts = Parallel(n_jobs=workers, return_as="generator")(
-        delayed(_draw)(course, FIRST_STUDY_ID + number, seed, px, view, longest_px, size)
+        delayed(_draw)(course, FIRST_STUDY_ID + number, seed, px, field_of_view, longest_px, size)
         for number in range(studies)
     )
     parts = list(tqdm(parts, total=studies, desc="phantoms", mininterval=1))
@@ -204,13 +204,13 @@ def trained(
         yield average.module.eval()
 
 
-def _refuse_useless(out: Path, backbone: str, view: str, counts: Mapping[str, int]) -> None:
+def _refuse_useless(out: Path, backbone: str, field_of_view: str, counts: Mapping[str, int]) -> None:
     """UsageError, before anything is drawn, on a training that nothing can come of."""
     for name, count in counts.items():
         if count < LEAST[name]:
             raise UsageError(f"{name} is {count}", hint=f"The least to learn with is {LEAST[name]}.")
-    known_name(view, VIEWS, "view")
-    if Path(out).suffix != ".safetensors" or pixels_px(backbone):
+    known_name(field_of_view, FIELDS_OF_VIEW, "view")
+    if Path(out).suffix != ".safetensors":
         raise UsageError(
             f"{backbone} cannot be trained into {Path(out).name}",
             hint="Name a network of timm, torchvision or MedicalNet, and a file that ends in .safetensors.",
@@ -241,7 +241,13 @@ def _cached_training(found: WeightsSource) -> dict[str, Any]:
 
 
 def _draw(
-    course: PretrainTask[Any], study_id: int, seed: int, px: int, view: str, longest_px: int, size: str
+    course: PretrainTask[Any],
+    study_id: int,
+    seed: int,
+    px: int,
+    field_of_view: str,
+    longest_px: int,
+    size: str,
 ) -> Examples:
     study = draw_study(study_id, seed=seed, size=size, evenness=EVENNESS)
-    return course.examples(study, px, view, longest_px)
+    return course.examples(study, px, field_of_view, longest_px)

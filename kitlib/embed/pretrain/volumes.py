@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from kitlib.embed.field_of_view import stack_images
 from kitlib.embed.pretrain.targets import shown
 from kitlib.embed.pretrain.task import (
     Examples,
@@ -17,7 +18,6 @@ from kitlib.embed.pretrain.task import (
     balanced_accuracy,
     graded_loss,
 )
-from kitlib.embed.view import stack_images
 from kitlib.embed.volumes import build_volume_network, volume, volume_input
 from kitlib.machine import device
 from kitlib.mri.stack import Stack
@@ -61,12 +61,12 @@ class VolumeTask(PretrainTask[Volumes]):
 
     learning_rate = 1e-3
 
-    def examples(self, study: PhantomStudy, px: int, view: str, longest_px: int) -> Volumes:
+    def examples(self, study: PhantomStudy, px: int, field_of_view: str, longest_px: int) -> Volumes:
         """Every stack with the cells that it shows."""
         marks = {Cell(row["condition"], row["level"]): row for row in study.landmarks.to_dict("records")}
         return Volumes.joined(
             [
-                stack_volume(stack, series.sequence, marks, study, px, view)
+                stack_volume(stack, series.sequence, marks, study, px, field_of_view)
                 for series in study.series
                 for stack in prepare(list(series.stacks), longest_px)
             ]
@@ -120,7 +120,7 @@ def stack_volume(
     marks: Mapping[Cell, Mapping[Any, Any]],
     study: PhantomStudy,
     px: int,
-    view: str,
+    field_of_view: str,
 ) -> Volumes:
     """A stack of a phantom as one volume, with the landmarks that a slice of it passes through."""
     findings = np.full((1, len(CELLS)), EMPTY)
@@ -133,7 +133,7 @@ def stack_volume(
                 findings[0, index] = study.severities[index]
                 openings_mm[0, index] = marks[cell]["opening_mm"]
     return Volumes(
-        volume(stack_images(stack, px, view=view))[None],
+        volume(stack_images(stack, px, field_of_view=field_of_view))[None],
         findings,
         openings_mm,
         np.array([study.study_id]),

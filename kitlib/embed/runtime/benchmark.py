@@ -18,10 +18,10 @@ from kitlib.competition.root import Competition
 from kitlib.embed.backbone import DEFAULT_PX, build_network, known_backbone, load_backbone
 from kitlib.embed.base import Backbone
 from kitlib.embed.engine import embed_series
-from kitlib.embed.names import pixels_px, reads_volumes
+from kitlib.embed.names import reads_volumes
 from kitlib.embed.runtime.quantise import quantise
 from kitlib.embed.slices import IMAGENET_MEAN, IMAGENET_STD
-from kitlib.embed.store import EmbeddingSpec, EmbeddingStore
+from kitlib.embed.store import TokenStore
 from kitlib.embed.weights.sources import file_name
 from kitlib.errors import ExtraMissingError, UsageError, WeightsError
 from kitlib.machine import cores, torch_threads
@@ -74,9 +74,10 @@ def variants(name: str, folder: Path, size: str) -> list[Backbone]:
 def kit_run(backbone: Backbone, series: pd.DataFrame, work: Path) -> dict[str, float]:
     """Seconds of the kit from files to stored vectors, and what of them are spent embedding."""
     cache = VolumeCache(work / "volumes", longest_px=LONGEST_PX)
-    store = EmbeddingStore(work / "store", EmbeddingSpec.of(backbone))
+    store = TokenStore(work / "store", {}, backbone.width)
+    keys = list(series[["study_id", "series_id"]].itertuples(index=False, name=None))
     _, prepare_s = timed(partial(cache.build, series, workers=cores()))
-    _, embed_s = timed(partial(embed_series, store, backbone, cache, series, batch=BATCH))
+    _, embed_s = timed(partial(embed_series, store, backbone, cache, keys, batch=BATCH))
     return {"kit_s": prepare_s + embed_s, "embed_s": embed_s}
 
 
@@ -129,5 +130,5 @@ def _refuse_untimeable(backbones: Sequence[str], studies: int, repeats: int) -> 
             f"{studies} studies x {repeats} repeats are nothing to time", hint="Ask for one or more."
         )
     for name in backbones:
-        if pixels_px(known_backbone(name)) or reads_volumes(name):
+        if reads_volumes(known_backbone(name)):
             raise UsageError(f"{name} is no network of slices", hint="Name one of timm or torchvision.")

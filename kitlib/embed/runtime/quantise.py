@@ -37,7 +37,7 @@ def quantise(
     weights: str = "auto",
     attached_dir: Path | None = None,
     input_px: int | None = None,
-    view: str | None = None,
+    field_of_view: str | None = None,
     size: str = "demo",
 ) -> dict[str, float]:
     """Save a backbone, found as `load_backbone` finds it, in eight bits for inputs of one size.
@@ -50,10 +50,12 @@ def quantise(
         raise UsageError(f"{out.name!r} is no name for weights", hint="Let it end in .safetensors.")
     out.parent.mkdir(parents=True, exist_ok=True)  # what cannot be written is known before a minute's work
     openvino, nncf = _libraries()
-    backbone = load_backbone(name, weights=weights, attached_dir=attached_dir, input_px=input_px, view=view)
+    backbone = load_backbone(
+        name, weights=weights, attached_dir=attached_dir, input_px=input_px, field_of_view=field_of_view
+    )
     if not isinstance(backbone, NetworkBackbone) or holds_eight_bits(backbone.source.file):
         raise UsageError(f"there is nothing to round in {backbone.source}", hint="Name a network's weights.")
-    facts = {"backbone": name, "input_px": backbone.input_px, "view": backbone.view}
+    facts = {"backbone": name, "input_px": backbone.input_px, "view": backbone.field_of_view}
     parameters = facts | {"of": backbone.source.label, "most_inputs": MOST_INPUTS, "size": size}
     provenance = Provenance(parameters, {"weights": backbone.source.sha256}, SEED)
     network = weighted_network(name, backbone.source)

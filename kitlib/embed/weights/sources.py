@@ -21,11 +21,11 @@ from safetensors.torch import load_file
 from torch import nn
 
 from kitlib.artefacts import facts_of, is_complete, parameters_of, sha256, verified
-from kitlib.embed.names import WEIGHTS, pixels_px
+from kitlib.embed.names import WEIGHTS
 from kitlib.errors import WeightsError
 from kitlib.machine import on_kaggle
 
-Kind = Literal["path", "attached", "hub", "cached", "shipped", "random", "none"]
+Kind = Literal["path", "attached", "hub", "cached", "shipped", "random"]
 SHIPPED_DIR = Path(__file__).parent
 AGAIN = "Fetch it, or make it, again."
 PICKLES = (".pth", ".pt", ".bin", ".ckpt", ".pkl")
@@ -35,7 +35,7 @@ WRAPPER = "module."  # what DataParallel puts in front of every key
 
 @dataclass(frozen=True)
 class WeightsSource:
-    """Where the weights come from; random ones have no file, and "none" is of backbones without weights."""
+    """Where the weights come from; random ones have no file."""
 
     kind: Kind
     name: str
@@ -54,7 +54,7 @@ class WeightsSource:
     def label(self) -> str:
         """What the weights are, in a few words for a table."""
         if self.file is None:
-            return {"random": "random", "none": "no weights"}[self.kind]
+            return self.kind
         if "agreement" in self.facts:
             return f"{parameters_of(self.file)['of']}, in eight bits"
         if not is_training(self.file):
@@ -85,8 +85,6 @@ def look_for_weights(
     backbone: str, weights: str = "auto", attached_dir: Path | None = None
 ) -> WeightsSource | None:
     """What `find_weights` finds, or None; WeightsError where there are only such as are not safe to open."""
-    if pixels_px(backbone):
-        return WeightsSource("none", backbone, None, "")
     if weights == "random":
         return WeightsSource("random", backbone, None, "")
     if weights not in WEIGHTS:

@@ -13,8 +13,8 @@ import pandas as pd
 from sklearn.decomposition import PCA
 
 from kitlib.artefacts import Provenance, load_array, save_array
-from kitlib.embed.features import Features
-from kitlib.models.base import embedding_width
+from kitlib.inputs.bags import embedding_width
+from kitlib.inputs.slices import SliceDataset
 from kitlib.models.common.positions import (
     SAGITTAL,
     X_MM,
@@ -39,7 +39,7 @@ def cell2region(sequence: str) -> np.ndarray:
     return cell2condition if sequence in SAGITTAL else cell2level
 
 
-def pooled(features: Features, sequence: str, width: int) -> np.ndarray:
+def pooled(data: SliceDataset, sequence: str, width: int) -> np.ndarray:
     """Position-aware average pooling: (n, regions, width) float32, NaN where the sequence is missing.
 
     Sagittal tokens are weighed by their x alone, axial ones by their height: the cells of a 3D network differ
@@ -47,9 +47,9 @@ def pooled(features: Features, sequence: str, width: int) -> np.ndarray:
     """
     columns = (X_MM,) if sequence in SAGITTAL else (Z_FRACTION, Z_MM)
     _, first_cells = np.unique(cell2region(sequence), return_index=True)
-    out = np.full((len(features), REGIONS, width), np.nan, dtype=np.float32)
-    for row, places in enumerate(relative_places(features)):
-        vectors = features.tokens[sequence][row].vectors
+    out = np.full((len(data), REGIONS, width), np.nan, dtype=np.float32)
+    for row, places in enumerate(relative_places(data)):
+        vectors = data.tokens[sequence][row].vectors
         if len(vectors):
             log_weights = expected_log_weights(places[sequence], columns)[first_cells]
             weights = np.exp(log_weights - log_weights.max(axis=1, keepdims=True))
@@ -118,28 +118,28 @@ class StudyTable:
 class CellTable:
     """The rows of all cells of studies: (n, 25, columns), without NaN."""
 
-    def fit(self, features: Features, prior: np.ndarray, *, components: int, seed: int) -> Self:
+    def fit(self, data: SliceDataset, prior: np.ndarray, *, components: int, seed: int) -> Self:
         """Learn everything but the prior (25, 3), which is given, from the training studies."""
-        self.width = embedding_width(features)
+        self.width = embedding_width(data)
         self.log_prior = np.log(prior)
         self.reductions = {
-            name: Reduction.fit(pooled(features, name, self.width), components, seed) for name in SEQUENCES
+            name: Reduction.fit(pooled(data, name, self.width), components, seed) for name in SEQUENCES
         }
-        self.study_table = StudyTable().fit(features.metadata, seed=seed)
+        self.study_table = StudyTable().fit(data.metadata, seed=seed)
         return self
 
-    def transform(self, features: Features) -> np.ndarray:
+    def transform(self, data: SliceDataset) -> np.ndarray:
         """(n, 25, columns); a missing sequence stands at its training mean, and its metadata say so."""
-        embedding_width(features, self.width)
-        n = len(features)
+        embedding_width(data, self.width)
+        n = len(data)
         seen = [
-            np.nan_to_num(self.reductions[name].transform(pooled(features, name, self.width)))[
+            np.nan_to_num(self.reductions[name].transform(pooled(data, name, self.width)))[
                 :, cell2region(name)
             ]
             for name in SEQUENCES
         ]
         place = np.stack([cell2level / cell2level.max() * 2 - 1, cell2side], axis=1)
-        study = np.repeat(self.study_table.transform(features.metadata)[:, None], len(CELLS), axis=1)
+        study = np.repeat(self.study_table.transform(data.metadata)[:, None], len(CELLS), axis=1)
         cell = np.tile(np.concatenate([place, self.log_prior], axis=1), (n, 1, 1))
         return np.concatenate([*seen, study, cell], axis=2)
 

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kitlib.embed.features import Features, Tokens
+from kitlib.embed.tokens import Tokens
+from kitlib.inputs.bags import BagDataset
 from kitlib.models.common.softmax import softmax
 from kitlib.terms import AXIAL_T2, CELLS, CONDITIONS, GROUPS, LEVELS, SAGITTAL_T1, SAGITTAL_T2, SEQUENCES
 
@@ -33,20 +34,20 @@ LEVEL_MM = 34.0 * (len(LEVELS) // 2 - np.arange(len(LEVELS)))
 LEVEL_SD_MM = 20.0
 
 
-def relative_places(features: Features) -> list[dict[str, np.ndarray]]:
+def relative_places(data: BagDataset) -> list[dict[str, np.ndarray]]:
     """For each study and sequence the places (n, 3) of its slices; see X_MM, Z_FRACTION, Z_MM."""
-    studies = [{name: features.tokens[name][row] for name in SEQUENCES} for row in range(len(features))]
+    studies = [{name: data.tokens[name][row] for name in SEQUENCES} for row in range(len(data))]
     return [_places_of_study(tokens) for tokens in studies]
 
 
 def _places_of_study(tokens: dict[str, Tokens]) -> dict[str, np.ndarray]:
-    places_mm = {name: tokens[name].places_mm.reshape(-1, 3) for name in SEQUENCES}
-    sagittal = np.concatenate([places_mm[name] for name in SAGITTAL])
-    frame = sagittal if len(sagittal) else places_mm[AXIAL_T2]
+    positions_mm = {name: tokens[name].positions_mm.reshape(-1, 3) for name in SEQUENCES}
+    sagittal = np.concatenate([positions_mm[name] for name in SAGITTAL])
+    frame = sagittal if len(sagittal) else positions_mm[AXIAL_T2]
     if not len(frame):
         return {name: np.zeros((0, 3)) for name in SEQUENCES}
     x_mid, z_mid = np.median(frame[:, 0]), np.median(frame[:, 2])
-    axial_z = places_mm[AXIAL_T2][:, 2] if len(places_mm[AXIAL_T2]) else np.zeros(1)
+    axial_z = positions_mm[AXIAL_T2][:, 2] if len(positions_mm[AXIAL_T2]) else np.zeros(1)
     foot, height = axial_z.min(), np.ptp(axial_z)
 
     def relative(at_mm: np.ndarray) -> np.ndarray:
@@ -54,7 +55,7 @@ def _places_of_study(tokens: dict[str, Tokens]) -> dict[str, np.ndarray]:
         fraction = np.clip((at_mm[:, 2] - foot) / height, 0, 1) if height else np.full(len(at_mm), 0.5)
         return np.stack([at_mm[:, 0] - x_mid, fraction, at_mm[:, 2] - z_mid], axis=1)
 
-    return {name: relative(at_mm) for name, at_mm in places_mm.items()}
+    return {name: relative(at_mm) for name, at_mm in positions_mm.items()}
 
 
 def expected_log_weights(places: np.ndarray, columns: Sequence[int] = (X_MM, Z_FRACTION, Z_MM)) -> np.ndarray:
@@ -73,12 +74,12 @@ def expected_log_weights(places: np.ndarray, columns: Sequence[int] = (X_MM, Z_F
     return -0.5 * (offsets[list(columns)] ** 2).sum(axis=0)
 
 
-def expected_attention(features: Features) -> list[dict[str, np.ndarray]]:
+def expected_attention(data: BagDataset) -> list[dict[str, np.ndarray]]:
     """For each study and sequence the expected weights (25, slices), whose rows sum to one."""
     return [
         {
             name: softmax(expected_log_weights(at)) if len(at) else np.zeros((len(CELLS), 0))
             for name, at in one.items()
         }
-        for one in relative_places(features)
+        for one in relative_places(data)
     ]

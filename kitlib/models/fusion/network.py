@@ -36,7 +36,7 @@ class SequenceEmbedding(nn.Module):
 class EmbeddingCNN(nn.Module):
     """Embeddings of all sequences as one vector: convolutions over the embedding axis, then pooling."""
 
-    features = 32 * POSITIONS
+    data = 32 * POSITIONS
 
     def __init__(self, embeddings: int) -> None:
         super().__init__()
@@ -48,11 +48,11 @@ class EmbeddingCNN(nn.Module):
             nn.GELU(),
             nn.AdaptiveAvgPool1d(POSITIONS),
             nn.Flatten(),
-            nn.LayerNorm(self.features),
+            nn.LayerNorm(self.data),
         )
 
     def forward(self, embeddings: torch.Tensor) -> torch.Tensor:
-        """(B, features) from (B, embeddings, width)."""
+        """(B, data) from (B, embeddings, width)."""
         return self.layers(embeddings)
 
 
@@ -125,7 +125,7 @@ class IntermediateFusion(_Attentive):
         super().__init__(inputs, width, queries)
         self.fuse = EmbeddingCNN(len(SEQUENCES) * queries)
         outputs = len(CELLS) // networks * answer.questions
-        self.heads = nn.ModuleList(_head(self.fuse.features, outputs, dropout) for _ in range(networks))
+        self.heads = nn.ModuleList(_head(self.fuse.data, outputs, dropout) for _ in range(networks))
         self.answer = answer
 
     def forward(self, views: list[View]) -> torch.Tensor:

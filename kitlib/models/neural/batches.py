@@ -1,4 +1,4 @@
-"""Features as padded tensors: what neural models eat."""
+"""SliceDataset as padded tensors: what neural models eat."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ import torch
 from sklearn.decomposition import PCA
 from torch.nn.utils.rnn import pad_sequence
 
-from kitlib.embed.features import Features, Tokens
+from kitlib.embed.tokens import Tokens
+from kitlib.inputs.bags import BagDataset, embedding_width
 from kitlib.machine import device
-from kitlib.models.base import embedding_width
 from kitlib.models.common.positions import relative_places
 from kitlib.terms import SEQUENCES
 
@@ -42,13 +42,13 @@ class TokenReduction:
         self.width = axes.shape[2]
 
     @classmethod
-    def fit(cls, features: Features, components: int, *, seed: int) -> "TokenReduction":
+    def fit(cls, data: BagDataset, components: int, *, seed: int) -> "TokenReduction":
         """Learn from the training studies; a sequence of fewer than two slices is reduced to zeros."""
-        width = embedding_width(features)
+        width = embedding_width(data)
         means = np.zeros((len(SEQUENCES), width), np.float32)
         axes = np.zeros((len(SEQUENCES), width, components), np.float32)
         for sequence, name in enumerate(SEQUENCES):
-            sample = _sample(features.tokens[name], seed)
+            sample = _sample(data.tokens[name], seed)
             if len(sample) and np.ptp(sample, axis=0).any():
                 pca = PCA(min(components, *sample.shape), random_state=seed).fit(sample)
                 means[sequence] = pca.mean_
@@ -78,12 +78,12 @@ class TokenScale:
         self.width = means.shape[1]
 
     @classmethod
-    def fit(cls, features: Features, *, seed: int) -> "TokenScale":
+    def fit(cls, data: BagDataset, *, seed: int) -> "TokenScale":
         """Learn from the training studies; a sequence that they lack is scaled to zeros."""
-        means = torch.zeros(len(SEQUENCES), embedding_width(features))
+        means = torch.zeros(len(SEQUENCES), embedding_width(data))
         scales = torch.zeros(len(SEQUENCES))
         for sequence, name in enumerate(SEQUENCES):
-            sample = torch.from_numpy(_sample(features.tokens[name], seed))
+            sample = torch.from_numpy(_sample(data.tokens[name], seed))
             if len(sample):
                 means[sequence] = sample.mean(0)
                 deviation = (sample - means[sequence]).square().mean().sqrt()
@@ -91,9 +91,9 @@ class TokenScale:
         return cls(means, scales)
 
     @classmethod
-    def none(cls, width: int) -> "TokenScale":
-        """Leave tokens of this width as they are."""
-        return cls(torch.zeros(len(SEQUENCES), width), torch.ones(len(SEQUENCES)))
+    def grey_values(cls, width: int) -> "TokenScale":
+        """Bring grey values, 0 to 255, to 0 to 1."""
+        return cls(torch.zeros(len(SEQUENCES), width), torch.full((len(SEQUENCES),), 1 / 255))
 
     def transform(self, sequence: int, kept: np.ndarray) -> torch.Tensor:
         """(n, d) on the device from the embeddings (n, d), as they are kept, of one sequence's slices."""
@@ -108,11 +108,11 @@ class TokenScale:
         return {"means": self.means, "scales": self.scales}
 
 
-def fit_reduction(features: Features, components: int, *, seed: int) -> TokenReduction | TokenScale:
+def fit_reduction(data: BagDataset, components: int, *, seed: int) -> TokenReduction | TokenScale:
     """A PCA to some components; with none, all dimensions on one scale."""
     if components:
-        return TokenReduction.fit(features, components, seed=seed)
-    return TokenScale.fit(features, seed=seed)
+        return TokenReduction.fit(data, components, seed=seed)
+    return TokenScale.fit(data, seed=seed)
 
 
 def reduction_of(tensors: Mapping[str, torch.Tensor]) -> TokenReduction | TokenScale:
@@ -140,21 +140,21 @@ class StudyTensors:
     perhaps on disk) and are converted batch by batch, so that memory stays flat.
     """
 
-    def __init__(self, features: Features, reduction: TokenReduction | TokenScale) -> None:
-        embedding_width(features, reduction.means.shape[1])
-        places = relative_places(features)
+    def __init__(self, data: BagDataset, reduction: TokenReduction | TokenScale) -> None:
+        embedding_width(data, reduction.means.shape[1])
+        places = relative_places(data)
         self.reduction = reduction
-        self.tokens = [features.tokens[name] for name in SEQUENCES]
+        self.tokens = [data.tokens[name] for name in SEQUENCES]
         self.reduced: list[list[torch.Tensor]] = []  # empty where the reduction does not shrink
         if reduction.shrinks:
-            rows = range(len(features))
+            rows = range(len(data))
             self.reduced = [
                 [self._reduce(sequence, row) for row in rows] for sequence in range(len(SEQUENCES))
             ]
         self.places = [[torch.from_numpy(study[name]).float() for study in places] for name in SEQUENCES]
 
     def _reduce(self, sequence: int, row: int) -> torch.Tensor:
-        return self.reduction.transform(sequence, self.tokens[sequence][row].kept)
+        return self.reduction.transform(sequence, self.tokens[sequence][row].embeddings)
 
     def _vectors(self, sequence: int, row: int) -> torch.Tensor:
         return self.reduced[sequence][row] if self.reduced else self._reduce(sequence, row)

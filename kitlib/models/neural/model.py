@@ -7,6 +7,7 @@ untrained network; everything else is here.
 from abc import abstractmethod
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,8 +15,8 @@ import torch
 from torch import nn
 
 from kitlib.artefacts import Provenance, facts_of, load_tensors, save_tensors
-from kitlib.embed.features import Features
 from kitlib.errors import known_name
+from kitlib.inputs.bags import BagDataset
 from kitlib.machine import device
 from kitlib.models.base import CURVE_COLUMNS, Model
 from kitlib.models.common.cv import inner_splits
@@ -57,9 +58,9 @@ class NetworkModel(Model):
         It starts at log_prior (25, 3); torch's global generators are seeded.
         """
 
-    def _fit(self, features: Features, labels: np.ndarray, seed: int) -> None:
-        self.reduction = self._reduction(features, seed)
-        tensors = self._tensors(features)
+    def _fit(self, data: Any, labels: np.ndarray, seed: int) -> None:
+        self.reduction = self._reduction(data, seed)
+        tensors = self._tensors(data)
         splits = inner_splits(labels, self.inner_parts or self.members, seed=seed)
         self.networks, curve, idle = [], [], 0
         for member, (rows, held_out) in enumerate(splits[: self.members]):
@@ -77,18 +78,18 @@ class NetworkModel(Model):
         self.curve = pd.DataFrame(curve, columns=list(CURVE_COLUMNS))
         self.note(f"{idle} of {len(self.networks)} networks are as they began: {IDLE}" if idle else "")
 
-    def _predict(self, features: Features) -> np.ndarray:
-        tensors = self._tensors(features)
-        rows = np.arange(len(features))
+    def _predict(self, data: BagDataset) -> np.ndarray:
+        tensors = self._tensors(data)
+        rows = np.arange(len(data))
         members = [predict_logits(network, tensors, rows).double().softmax(-1) for network in self.networks]
         return torch.stack(members).mean(0).numpy()
 
-    def _reduction(self, features: Features, seed: int) -> TokenReduction | TokenScale:
+    def _reduction(self, data: Any, seed: int) -> TokenReduction | TokenScale:
         """What is done to the tokens before the networks see them, learned from the training studies."""
-        return fit_reduction(features, self.components, seed=seed)
+        return fit_reduction(data, self.components, seed=seed)
 
-    def _tensors(self, features: Features) -> StudyTensors:
-        return StudyTensors(features, self.reduction)
+    def _tensors(self, data: BagDataset) -> StudyTensors:
+        return StudyTensors(data, self.reduction)
 
     def _schedule(self) -> Schedule:
         return Schedule(**{field.name: getattr(self, field.name) for field in fields(Schedule)})
@@ -122,10 +123,10 @@ class SliceAttentionModel(NetworkModel):
     """A network model whose networks tell where they look, by `attention(views)`: each cell's (B, 25, T)."""
 
     @torch.inference_mode()
-    def attention(self, features: Features) -> list[dict[str, np.ndarray]]:
+    def attention(self, data: BagDataset) -> list[dict[str, np.ndarray]]:
         """For each study and sequence, how each cell's attention is spread over the slices: (25, slices)."""
-        tensors = self._tensors(features)
-        return [self._attention(tensors, row) for row in range(len(features))]
+        tensors = self._tensors(data)
+        return [self._attention(tensors, row) for row in range(len(data))]
 
     def _attention(self, tensors: StudyTensors, row: int) -> dict[str, np.ndarray]:
         views = tensors.batch([row])

@@ -17,8 +17,8 @@ import pandas as pd
 import torch
 
 from kitlib.artefacts import Provenance, facts_of, fingerprint, load_tensors, save_tensors
-from kitlib.embed.features import Features
 from kitlib.errors import known_name
+from kitlib.inputs.slices import SliceDataset
 from kitlib.machine import device
 from kitlib.models.base import CURVE_COLUMNS
 from kitlib.models.common.cv import inner_splits
@@ -40,7 +40,7 @@ def stopping_split(labels: np.ndarray, *, seed: int) -> tuple[np.ndarray, np.nda
 
 
 def fit_embedder(
-    features: Features,
+    data: SliceDataset,
     labels: np.ndarray,
     prior: np.ndarray,
     *,
@@ -54,10 +54,10 @@ def fit_embedder(
     Several classifiers on one fold share it. `pooling` is one of POOLINGS; `width` 0 keeps the backbone's.
     """
     known_name(pooling, POOLINGS, "pooling")
-    key = fingerprint(features.digest(), labels.tolist(), prior.tolist(), pooling, width, epochs, seed)
+    key = fingerprint(data.fingerprint, labels.tolist(), prior.tolist(), pooling, width, epochs, seed)
     if key not in _embedders:
         embedder = StudyEmbedder(pooling=pooling, width=width)
-        _embedders[key] = embedder.fit(features, labels, prior, epochs=epochs, seed=seed)
+        _embedders[key] = embedder.fit(data, labels, prior, epochs=epochs, seed=seed)
         if len(_embedders) > KEPT_EMBEDDERS:
             _embedders.popitem(last=False)
     _embedders.move_to_end(key)
@@ -73,32 +73,32 @@ class StudyEmbedder:
         self.note = ""
 
     def fit(
-        self, features: Features, labels: np.ndarray, prior: np.ndarray, *, epochs: int, seed: int
+        self, data: SliceDataset, labels: np.ndarray, prior: np.ndarray, *, epochs: int, seed: int
     ) -> "StudyEmbedder":
         """Learn from training studies with labels (n, 25) and their prior (25, 3)."""
-        self.scale = TokenScale.fit(features, seed=seed)
+        self.scale = TokenScale.fit(data, seed=seed)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             self.network = self._network()
             if list(self.network.parameters()):
-                self._train(features, labels, prior, epochs, seed)
-        vectors, present = self._pooled(features)
+                self._train(data, labels, prior, epochs, seed)
+        vectors, present = self._pooled(data)
         self.mean, self.deviation = _moments(vectors, present)
         return self
 
-    def transform(self, features: Features) -> tuple[np.ndarray, np.ndarray]:
+    def transform(self, data: SliceDataset) -> tuple[np.ndarray, np.ndarray]:
         """Vectors (n, 3, width) float32, zeros for a missing sequence, and which are present (n, 3) bool.
 
         A present sequence's vectors have mean 0 and deviation 1 over the training studies.
         """
-        vectors, present = self._pooled(features)
+        vectors, present = self._pooled(data)
         return ((vectors - self.mean) / self.deviation) * present[..., None], present
 
-    def attention(self, features: Features) -> list[dict[str, np.ndarray]]:
+    def attention(self, data: SliceDataset) -> list[dict[str, np.ndarray]]:
         """For each study and sequence the weights (slices,) of the pooling: their sum is one."""
         return [
             {name: one[0].cpu().numpy() for name, one in zip(SEQUENCES, weights)}
-            for _, weights in self._embedded(features)
+            for _, weights in self._embedded(data)
         ]
 
     def save(self, folder: Path, provenance: Provenance) -> None:
@@ -132,7 +132,7 @@ class StudyEmbedder:
         return EmbeddingNetwork(self.scale.width, pooling=self.pooling, width=self.width).to(device()).eval()
 
     def _train(
-        self, features: Features, labels: np.ndarray, prior: np.ndarray, epochs: int, seed: int
+        self, data: SliceDataset, labels: np.ndarray, prior: np.ndarray, epochs: int, seed: int
     ) -> None:
         network = WithHeads(self.network, torch.from_numpy(np.log(prior)).float()).to(device())
         rows, held_out = stopping_split(labels, seed=seed)
@@ -145,20 +145,20 @@ class StudyEmbedder:
             view_dropout=0.1,
             patience=4,
         )
-        curve = train(network, StudyTensors(features, self.scale), labels, rows, held_out, schedule, seed)
+        curve = train(network, StudyTensors(data, self.scale), labels, rows, held_out, schedule, seed)
         self.note = f"the embedder is as it began: {IDLE}" if learned_nothing(curve) else ""
         self.curve = pd.DataFrame(curve).assign(part="embedder")[list(CURVE_COLUMNS)]
 
     @torch.inference_mode()
-    def _embedded(self, features: Features) -> list[tuple[torch.Tensor, list[torch.Tensor]]]:
+    def _embedded(self, data: SliceDataset) -> list[tuple[torch.Tensor, list[torch.Tensor]]]:
         """One study at a time: in a batch its last digits would hang on the others, and so might a tree."""
-        tensors = StudyTensors(features, self.scale)
-        return [self.network.embed(tensors.batch([row])) for row in range(len(features))]
+        tensors = StudyTensors(data, self.scale)
+        return [self.network.embed(tensors.batch([row])) for row in range(len(data))]
 
-    def _pooled(self, features: Features) -> tuple[np.ndarray, np.ndarray]:
-        vectors = [one[0].cpu().numpy() for one, _ in self._embedded(features)]
-        present = [[len(tokens) > 0 for tokens in features.tokens[name]] for name in SEQUENCES]
-        shape = (len(features), len(SEQUENCES), self.network.width)
+    def _pooled(self, data: SliceDataset) -> tuple[np.ndarray, np.ndarray]:
+        vectors = [one[0].cpu().numpy() for one, _ in self._embedded(data)]
+        present = [[len(tokens) > 0 for tokens in data.tokens[name]] for name in SEQUENCES]
+        shape = (len(data), len(SEQUENCES), self.network.width)
         return np.reshape(vectors, shape), np.array(present, dtype=bool).T
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from kitlib.artefacts import Provenance
-from kitlib.embed.features import Features
 from kitlib.errors import known_name
+from kitlib.inputs.slices import SliceDataset
 from kitlib.models.base import CURVE_COLUMNS, Model
 from kitlib.models.common.cell_table import METADATA_FILE, StudyTable
 from kitlib.models.common.sampling import SAMPLERS
@@ -58,9 +58,9 @@ class PooledModel(Model):
         known_name(self.classifier, CLASSIFIERS, f"{self.name}.classifier")
         known_name(self.sampling, SAMPLERS, "sampling")
 
-    def _fit(self, features: Features, labels: np.ndarray, seed: int) -> None:
+    def _fit(self, data: SliceDataset, labels: np.ndarray, seed: int) -> None:
         self.embedder = fit_embedder(
-            features,
+            data,
             labels,
             self.prior,
             pooling=self.pooling,
@@ -68,25 +68,23 @@ class PooledModel(Model):
             epochs=self.embedder_epochs,
             seed=seed,
         )
-        self.table = StudyTable().fit(features.metadata, seed=seed)
+        self.table = StudyTable().fit(data.metadata, seed=seed)
         self.classifiers = self._classifiers()
         _, held_out = stopping_split(labels, seed=seed)
-        self.classifiers.fit(self._rows(features), labels, held_out, self.prior, seed=seed)
+        self.classifiers.fit(self._rows(data), labels, held_out, self.prior, seed=seed)
         for note in (*self.classifiers.notes, self.embedder.note):
             self.note(note)
         own = pd.DataFrame(self.classifiers.curve, columns=list(CURVE_COLUMNS)).assign(part=self.classifier)
         curves = [one for one in (self.embedder.curve, own) if len(one)]
         self.curve = pd.concat(curves) if curves else own
 
-    def _predict(self, features: Features) -> np.ndarray:
-        return self.classifiers.predict(self._rows(features))
+    def _predict(self, data: SliceDataset) -> np.ndarray:
+        return self.classifiers.predict(self._rows(data))
 
-    def _rows(self, features: Features) -> np.ndarray:
+    def _rows(self, data: SliceDataset) -> np.ndarray:
         """(n, columns) float64."""
-        vectors, present = self.embedder.transform(features)
-        return np.hstack(
-            [vectors.reshape(len(vectors), -1), present, self.table.transform(features.metadata)]
-        )
+        vectors, present = self.embedder.transform(data)
+        return np.hstack([vectors.reshape(len(vectors), -1), present, self.table.transform(data.metadata)])
 
     def _classifiers(self) -> CellClassifiers:
         return CLASSIFIERS[self.classifier](

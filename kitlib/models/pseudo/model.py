@@ -14,8 +14,9 @@ import pandas as pd
 import torch
 
 from kitlib.artefacts import Provenance
-from kitlib.embed.features import Features, Tokens
+from kitlib.embed.tokens import Tokens
 from kitlib.errors import known_name
+from kitlib.inputs.slices import SliceDataset
 from kitlib.models.base import Model
 from kitlib.models.common.cv import inner_splits
 from kitlib.models.pooled.embedder import StudyEmbedder, fit_embedder
@@ -62,11 +63,11 @@ class PseudoModel(Model):
             self.filler, components=self.components, hidden=self.hidden, epochs=self.filler_epochs
         )
 
-    def _fit(self, features: Features, labels: np.ndarray, seed: int) -> None:
+    def _fit(self, data: SliceDataset, labels: np.ndarray, seed: int) -> None:
         self.embedder = fit_embedder(
-            features, labels, self.prior, pooling="average", width=0, epochs=0, seed=seed
+            data, labels, self.prior, pooling="average", width=0, epochs=0, seed=seed
         )
-        embeddings, present = self._embeddings(features)
+        embeddings, present = self._embeddings(data)
         self.fitted = self._filler().fit(embeddings, present, seed)
         self.note(self.fitted.note)
         kept = self._kept(present, seed)
@@ -75,9 +76,9 @@ class PseudoModel(Model):
         copies = np.tile(labels, (len(kept), 1))
         self.classifier = FilledClassifier.fit(rows, copies, self.prior, self.penalty * len(kept))
 
-    def _embeddings(self, features: Features) -> tuple[np.ndarray, np.ndarray]:
+    def _embeddings(self, data: SliceDataset) -> tuple[np.ndarray, np.ndarray]:
         """Embeddings (n, 3, width), seen from the backbone's own zero, and which are present (n, 3)."""
-        embeddings, present = self.embedder.transform(features)
+        embeddings, present = self.embedder.transform(data)
         return (embeddings - _origin(self.embedder)) * present[..., None], present
 
     def _kept(self, present: np.ndarray, seed: int) -> list[np.ndarray]:
@@ -111,19 +112,19 @@ class PseudoModel(Model):
         reduced = self.fitted.reduction.transform(filled, everything).reshape(len(filled), -1)
         return np.concatenate([reduced, present], axis=1)
 
-    def _predict(self, features: Features) -> np.ndarray:
-        embeddings, present = self._embeddings(features)
+    def _predict(self, data: SliceDataset) -> np.ndarray:
+        embeddings, present = self._embeddings(data)
         return self.classifier.predict(self._rows(self.fitted.fill(embeddings, present), present))
 
-    def reconstruction(self, features: Features, removed: np.ndarray) -> pd.DataFrame:
-        """How well `removed` (n, 3) sequences are guessed from the others of complete `features`.
+    def reconstruction(self, data: SliceDataset, removed: np.ndarray) -> pd.DataFrame:
+        """How well `removed` (n, 3) sequences are guessed from the others of complete `data`.
 
         One row for each removed sequence that a study has; see pseudo_scores for the columns.
         """
-        embeddings, present = self._embeddings(features)
+        embeddings, present = self._embeddings(data)
         guesses = self.fitted.fill(embeddings, present & ~removed)
         means = self.fitted.reduction.means
-        return reconstruction_errors(features.study_ids, embeddings, guesses, means, present, removed)
+        return reconstruction_errors(data.study_ids, embeddings, guesses, means, present, removed)
 
     def _save(self, folder: Path, provenance: Provenance) -> None:
         self.embedder.save(folder, provenance)
@@ -139,5 +140,7 @@ class PseudoModel(Model):
 def _origin(embedder: StudyEmbedder) -> np.ndarray:
     """Where slices of zeros lie (3, width); the embedder's own zero is the mean, which zeros must not be."""
     slices = Tokens(np.zeros((1, embedder.scale.width), np.float32), np.zeros((1, 3)))
-    blank = Features(np.zeros(1, np.int64), {name: [slices] for name in SEQUENCES}, pd.DataFrame(index=[0]))
+    blank = SliceDataset(
+        np.zeros(1, np.int64), {name: [slices] for name in SEQUENCES}, pd.DataFrame(index=[0])
+    )
     return embedder.transform(blank)[0][0]

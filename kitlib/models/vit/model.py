@@ -1,4 +1,4 @@
-"""`vit`: a vision transformer trained end to end on slices, whose tokens are pixels and not embeddings.
+"""`vit`: a vision transformer trained end to end on the pixels of slices.
 
 The second seed trained one on the images of each condition's sequence and did not say how it split. Here it
 is a model as every other, judged under whole-study folds.
@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from kitlib.embed.features import Features
 from kitlib.embed.vit import SPINE_VIT, SPINE_VIT_SHAPE
 from kitlib.embed.weights.sources import WeightsSource, find_weights, load_strictly
 from kitlib.errors import ModelError
-from kitlib.models.base import embedding_width
+from kitlib.inputs.base import Dataset
+from kitlib.inputs.pixels import PixelDataset
 from kitlib.models.neural.batches import StudyTensors, TokenScale
 from kitlib.models.neural.model import SliceAttentionModel
 from kitlib.models.vit.network import SliceTransformer, ViTNetwork
@@ -34,6 +34,7 @@ class ViTModel(SliceAttentionModel):
     """
 
     name: ClassVar[str] = "vit"
+    reads: ClassVar[type[Dataset]] = PixelDataset
 
     members: int = 1
     inner_parts: int = 5
@@ -62,14 +63,14 @@ class ViTModel(SliceAttentionModel):
         source = find_weights(SPINE_VIT, self.start)
         return source if source.file else None
 
-    def _fit(self, features: Features, labels: np.ndarray, seed: int) -> None:
+    def _fit(self, data: PixelDataset, labels: np.ndarray, seed: int) -> None:
         begin = self.pretrained_source()
         self.note(f"the transformer starts from {begin.label}" if begin else "")
         self._begin = begin.file if begin else None
-        super()._fit(features, labels, seed)
+        super()._fit(data, labels, seed)
 
-    def _reduction(self, features: Features, seed: int) -> TokenScale:  # noqa: ARG002  # as in NetworkModel
-        return TokenScale.none(embedding_width(features))  # pixels are normalised as the start's were
+    def _reduction(self, data: PixelDataset, seed: int) -> TokenScale:  # noqa: ARG002  # as in NetworkModel
+        return TokenScale.grey_values(data.px**2)
 
     def _network(self, inputs: int, log_prior: torch.Tensor) -> nn.Module:
         px = math.isqrt(inputs)
@@ -78,7 +79,7 @@ class ViTModel(SliceAttentionModel):
             raise ModelError(
                 f"vectors of {inputs} values are no square slices of {grid} x {grid} patches",
                 where=self.name,
-                hint="It needs pixels: the backbone pixels_64, say.",
+                hint="Choose a grid that divides their side.",
             )
         transformer = SliceTransformer(
             px=px, grid=grid, width=self.width, depth=self.depth, heads=self.heads, dropout=self.dropout
@@ -94,14 +95,14 @@ class ViTModel(SliceAttentionModel):
         )
 
     @torch.inference_mode()
-    def attention_map(self, features: Features, cell: Cell) -> tuple[int, np.ndarray]:
+    def attention_map(self, data: PixelDataset, cell: Cell) -> tuple[int, np.ndarray]:
         """The slice of one study that a cell looks at most, and how its attention is spread over it.
 
         The index counts the tokens of the cell's sequence; the map (grid, grid) has a share of the attention
         per patch, row by row from the image's top left. ModelError where the study lacks the sequence.
         """
         sequence = SEQUENCES.index(group2sequence[cell.group])
-        view = StudyTensors(features, self.reduction).batch([0])[sequence]
+        view = StudyTensors(data, self.reduction).batch([0])[sequence]
         if not view.present.any():
             raise ModelError(f"the study has no {SEQUENCES[sequence]}", where=self.name, hint="Ask another.")
         of_members = [network.patch_attention(view, sequence) for network in self.networks]  # type: ignore[operator]

@@ -34,12 +34,14 @@ class AttentionRecord:
 
     study_ids: np.ndarray  # (n,)
     weights: Sequence[Mapping[str, np.ndarray]]  # n times, per sequence: (25, slices), rows sum to one
-    places_mm: Mapping[str, Sequence[np.ndarray]]  # per sequence, n times: (slices, 3), the slices' centres
+    positions_mm: Mapping[
+        str, Sequence[np.ndarray]
+    ]  # per sequence, n times: (slices, 3), the slices' centres
 
 
-def along(sequence: str, places_mm: np.ndarray) -> np.ndarray:
+def along(sequence: str, positions_mm: np.ndarray) -> np.ndarray:
     """Positions (n,) of slice centres (n, 3) along the axis on which their slices follow one another."""
-    return places_mm[:, sequence2coordinate[sequence]]
+    return positions_mm[:, sequence2coordinate[sequence]]
 
 
 def annotated_mm(points: pd.DataFrame, stacks: Sequence[Stack], sequence: str) -> list[float]:
@@ -49,11 +51,11 @@ def annotated_mm(points: pd.DataFrame, stacks: Sequence[Stack], sequence: str) -
     return along(sequence, np.concatenate([*marked, np.empty((0, 3))])).tolist()
 
 
-def share_near(positions_mm: np.ndarray, weights: np.ndarray, places_mm: Sequence[float]) -> float:
+def share_near(positions_mm: np.ndarray, weights: np.ndarray, points_mm: Sequence[float]) -> float:
     """Share of the weight on slices within NEAR_MM of an annotated one; NaN where none is."""
-    if not len(places_mm) or not len(weights):
+    if not len(points_mm) or not len(weights):
         return float("nan")
-    distances = np.abs(positions_mm[:, None] - np.asarray(places_mm)[None]).min(axis=1)
+    distances = np.abs(positions_mm[:, None] - np.asarray(points_mm)[None]).min(axis=1)
     return float(weights[distances <= NEAR_MM].sum() / weights.sum())
 
 
@@ -90,8 +92,8 @@ def plot_attention(
     """Where one cell's attention went in one study, and the slice on which that cell was annotated."""
     row = looked.study_ids.tolist().index(study_id)
     weights = {
-        sequence: (along(sequence, places_mm[row]), looked.weights[row][sequence][CELLS.index(cell)])
-        for sequence, places_mm in looked.places_mm.items()
+        sequence: (along(sequence, positions_mm[row]), looked.weights[row][sequence][CELLS.index(cell)])
+        for sequence, positions_mm in looked.positions_mm.items()
     }
     sequence = group2sequence[cell.group]
     is_cell = (points["condition"] == cell.condition) & (points["level"] == cell.level)
@@ -117,7 +119,7 @@ def share_near_landmarks(
         cell, row = Cell(condition, level), study2row[study_id]
         sequence = group2sequence[cell.group]
         weights = looked.weights[row][sequence][CELLS.index(cell)]
-        positions_mm = along(sequence, looked.places_mm[sequence][row])
+        positions_mm = along(sequence, looked.positions_mm[sequence][row])
         marked_mm = annotated_mm(point, stacks_of(study_id, series_id), sequence)
         even = share_near(positions_mm, np.ones_like(weights), marked_mm)
         rows.append((study_id, cell.group, share_near(positions_mm, weights, marked_mm), even))

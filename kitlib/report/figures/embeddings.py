@@ -37,7 +37,7 @@ class Placed(Protocol):
         """(n, d)."""
 
     @property
-    def places_mm(self) -> np.ndarray:
+    def positions_mm(self) -> np.ndarray:
         """(n, 3): patient positions of the slices' centres."""
 
 
@@ -47,7 +47,7 @@ def slice_table(study_ids: np.ndarray, tokens: Mapping[str, Sequence[Placed]]) -
     for sequence, studies in tokens.items():
         for study_id, slices in zip(study_ids, studies):
             vectors.append(slices.vectors)
-            position_mm = along(sequence, slices.places_mm)
+            position_mm = along(sequence, slices.positions_mm)
             middle_mm = (position_mm.min() + position_mm.max()) / 2 if len(position_mm) else 0
             columns = {"study_id": study_id, "sequence": sequence, "position_mm": position_mm - middle_mm}
             facts.append(pd.DataFrame(columns))
@@ -90,9 +90,9 @@ def annotated_slices(
 
 def _slice_at(slices: Placed, place_mm: np.ndarray | None) -> int | None:
     """The slice whose centre is at a place, None where there is none."""
-    if place_mm is None or not len(slices.places_mm):
+    if place_mm is None or not len(slices.positions_mm):
         return None
-    away_mm = np.linalg.norm(slices.places_mm - place_mm, axis=1)
+    away_mm = np.linalg.norm(slices.positions_mm - place_mm, axis=1)
     return int(away_mm.argmin()) if away_mm.min() < SAME_PLACE_MM else None
 
 

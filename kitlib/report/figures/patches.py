@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from kitlib.embed.features import Features
-from kitlib.embed.view import VIEWS, square_of
+from kitlib.embed.field_of_view import FIELDS_OF_VIEW, square_of
+from kitlib.inputs.slices import SliceDataset
 from kitlib.mri.ledger import Ledger
 from kitlib.mri.series import read_series
 from kitlib.mri.stack import Stack
@@ -68,18 +68,18 @@ def _cross(axes: Axes, one: PatchAttention) -> None:
 class LooksAtPatches(Protocol):
     """What `models.vit` is."""
 
-    def attention_map(self, features: Features, cell: Cell) -> tuple[int, np.ndarray]:
+    def attention_map(self, features: SliceDataset, cell: Cell) -> tuple[int, np.ndarray]:
         """The slice of one study that a cell looks at most, and its attention over it, (grid, grid)."""
 
 
 def asked(
     model: LooksAtPatches,
-    study: Features,
+    study: SliceDataset,
     cell: Cell,
     landmarks: pd.DataFrame,
     folders: Mapping[int, str],
     *,
-    view: str,
+    field_of_view: str,
 ) -> PatchAttention:
     """Where a model looks for a cell of one study, whose tokens are pixels of this view.
 
@@ -90,8 +90,8 @@ def asked(
     series = {one: read_series(Path(folders[one]), Ledger()) for one in marked}
     index, shares = model.attention_map(study, cell)
     slices = study.tokens[group2sequence[cell.group]][0]
-    seen = slices.vectors[index], slices.places_mm[index]
-    return patch_look(study_id, cell, *seen, shares, landmarks, series, view=view)
+    seen = slices.vectors[index], slices.positions_mm[index]
+    return patch_look(study_id, cell, *seen, shares, landmarks, series, field_of_view=field_of_view)
 
 
 def landmarks_of(landmarks: pd.DataFrame, study_id: int, cell: Cell) -> pd.DataFrame:
@@ -109,7 +109,7 @@ def patch_look(
     landmarks: pd.DataFrame,
     series: Mapping[int, Sequence[Stack]],
     *,
-    view: str = "whole",
+    field_of_view: str = "whole",
 ) -> PatchAttention:
     """What a model saw of one slice (px * px,) at a place (3,), with the cell's annotated point where known.
 
@@ -132,12 +132,12 @@ def patch_look(
     marked = np.flatnonzero(stack.instance_numbers == point["instance_number"])
     if not len(marked):
         return PatchAttention(name, pixels.reshape(px, px), shares)
-    xy = on_square((point["x"], point["y"]), stack, px, view)
+    xy = on_square((point["x"], point["y"]), stack, px, field_of_view)
     return PatchAttention(name, pixels.reshape(px, px), shares, xy, int(abs(marked[0] - index)))
 
 
-def on_square(xy: tuple[float, float], stack: Stack, px: int, view: str) -> tuple[float, float]:
-    """A pixel (x, y) of a stack's slices on the square that `embed.view` makes of them."""
-    side, first = square_of(stack.pixels.shape[1:], VIEWS[view].get(stack.plane, 1.0))
+def on_square(xy: tuple[float, float], stack: Stack, px: int, field_of_view: str) -> tuple[float, float]:
+    """A pixel (x, y) of a stack's slices on the square that `embed.field_of_view` makes of them."""
+    side, first = square_of(stack.pixels.shape[1:], FIELDS_OF_VIEW[field_of_view].get(stack.plane, 1.0))
     x, y = ((at - start + 0.5) * px / side - 0.5 for at, start in zip(xy, first[::-1]))
     return float(x), float(y)

@@ -124,7 +124,11 @@ def test_pretraining_makes_weights_that_load_and_is_the_same_for_the_same_seed(t
         )
         assert set(metrics) == {"place accuracy", "canal", "foramen", "axial canal", "recess"}
         backbone = load_backbone("test_resnet", weights=str(file))
-        assert (backbone.input_px, backbone.view, backbone.source.facts["metrics"]) == (PX, "middle", metrics)
+        assert (backbone.input_px, backbone.field_of_view, backbone.source.facts["metrics"]) == (
+            PX,
+            "middle",
+            metrics,
+        )
         assert backbone.source.label == "phantoms, 2 studies x 1 epochs"
         assert "--backbone test_resnet --input-px 32 --view middle" in backbone.source.facts["command"]
         vectors.append(backbone.embed(np.random.default_rng(0).integers(0, 256, (2, PX, PX), dtype=np.uint8)))

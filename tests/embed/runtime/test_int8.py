@@ -32,7 +32,7 @@ def few_phantoms() -> None:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, float]]:
     file = tmp_path_factory.mktemp("eight") / "small.safetensors"
-    return file, quantise(file, SMALL, weights="random", input_px=PX, view="middle", size="smoke")
+    return file, quantise(file, SMALL, weights="random", input_px=PX, field_of_view="middle", size="smoke")
 
 
 def copied(file: Path, folder: Path, *, sidecar: bool = True, **facts: object) -> Path:
@@ -49,8 +49,8 @@ def copied(file: Path, folder: Path, *, sidecar: bool = True, **facts: object) -
 def test_vectors_are_nearly_those_of_the_network_as_it_is(made: tuple[Path, dict[str, float]]) -> None:
     file, agreement = made
     rounded = load_backbone(SMALL, weights=str(file))
-    plain = load_backbone(SMALL, weights="random", input_px=PX, view="middle")
-    assert (rounded.engine, rounded.width, rounded.input_px, rounded.view) == (
+    plain = load_backbone(SMALL, weights="random", input_px=PX, field_of_view="middle")
+    assert (rounded.engine, rounded.width, rounded.input_px, rounded.field_of_view) == (
         "openvino int8", plain.width, PX, "middle",
     )  # fmt: skip
     inputs = np.concatenate(list(phantom_inputs(plain, range(2, 3), "smoke")))
@@ -73,7 +73,7 @@ def test_its_vectors_have_a_folder_of_their_own_and_its_label_says_what_it_is(
     made: tuple[Path, dict[str, float]],
 ) -> None:
     rounded = load_backbone(SMALL, weights=str(made[0]))
-    plain = load_backbone(SMALL, weights="random", input_px=PX, view="middle")
+    plain = load_backbone(SMALL, weights="random", input_px=PX, field_of_view="middle")
     assert EmbeddingSpec.of(rounded).folder_name != EmbeddingSpec.of(plain).folder_name
     assert rounded.source.sha256 == sha256(made[0])
     assert rounded.source.label == "random, in eight bits"
@@ -81,7 +81,9 @@ def test_its_vectors_have_a_folder_of_their_own_and_its_label_says_what_it_is(
 
 def test_the_same_weights_give_the_same_file(made: tuple[Path, dict[str, float]], tmp_path: Path) -> None:
     again = tmp_path / "again.safetensors"
-    assert quantise(again, SMALL, weights="random", input_px=PX, view="middle", size="smoke") == made[1]
+    assert (
+        quantise(again, SMALL, weights="random", input_px=PX, field_of_view="middle", size="smoke") == made[1]
+    )
     assert sha256(again) == sha256(made[0])
 
 
@@ -162,7 +164,7 @@ def test_volumes_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "volumes.safetensors"
     agreement = quantise(file, "medicalnet_resnet10", weights="random", input_px=32, size="smoke")
     rounded = load_backbone("medicalnet_resnet10", weights=str(file))
-    assert (rounded.engine, rounded.view, rounded.input_px) == ("openvino int8", "whole", 32)
+    assert (rounded.engine, rounded.field_of_view, rounded.input_px) == ("openvino int8", "whole", 32)
     assert 0.5 < agreement["r2"] < 1
 
 

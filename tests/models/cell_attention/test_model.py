@@ -24,7 +24,7 @@ def test_attention_starts_where_anatomy_says() -> None:
     for sequence in SEQUENCES:
         np.testing.assert_allclose(attention[0][sequence].sum(axis=1), 1, atol=1e-5)
     assert attention[1][AXIAL_T2].shape == (25, 0)
-    x_mm = FEATURES.tokens[SAGITTAL_T1][0].places_mm[:, 0]
+    x_mm = FEATURES.tokens[SAGITTAL_T1][0].positions_mm[:, 0]
     plot_attention = attention[0][SAGITTAL_T1] @ (x_mm - np.median(x_mm))
     foraminal = [cell.group == "foraminal" for cell in CELLS]
     np.testing.assert_array_equal(np.sign(plot_attention[foraminal]), cell2side[foraminal])

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 
 from kitlib.artefacts import Provenance
-from kitlib.embed.features import Features, Tokens
+from kitlib.embed.tokens import Tokens
+from kitlib.inputs.slices import SliceDataset
 from kitlib.models.common.cell_table import CellTable, Reduction, StudyTable, pooled
 from kitlib.terms import AXIAL_T2, CONDITIONS, SAGITTAL_T1, SAGITTAL_T2
 from tests.models.builders import WIDTH, make_features, make_labels
@@ -17,7 +18,7 @@ PRIOR = np.full((25, 3), 1 / 3)
 def test_pooling_looks_where_the_cell_is() -> None:
     features = make_features(np.zeros((1, 25), np.int8))
     tokens = features.tokens[AXIAL_T2][0]
-    tokens.kept[:] = tokens.places_mm[:, 2:] - tokens.places_mm[:, 2].mean()
+    tokens.embeddings[:] = tokens.positions_mm[:, 2:] - tokens.positions_mm[:, 2].mean()
     heights = pooled(features, AXIAL_T2, WIDTH)[0, :, 0]
     assert (np.diff(heights) < -10).all()
 
@@ -26,7 +27,7 @@ def test_a_region_of_a_3d_network_is_of_all_levels() -> None:
     """Its sagittal tokens have heights of their own: those of one level must not stand for all."""
     x_mm, z_mm = (axis.ravel() for axis in np.meshgrid(np.linspace(-20, 20, 9), np.linspace(-80, 80, 9)))
     cells = Tokens(np.column_stack([x_mm, z_mm]), np.column_stack([x_mm, 0 * x_mm, z_mm]))
-    features = Features(
+    features = SliceDataset(
         np.array([1]),
         {SAGITTAL_T1: [cells], SAGITTAL_T2: [Tokens.none(2)], AXIAL_T2: [Tokens.none(2)]},
         make_features(LABELS).metadata.iloc[:1],
@@ -73,7 +74,7 @@ def test_save_and_load_agree(tmp_path: Path) -> None:
 
 
 def test_a_table_without_metadata_is_no_error() -> None:
-    bare = Features(FEATURES.study_ids, FEATURES.tokens, pd.DataFrame(index=FEATURES.metadata.index))
+    bare = SliceDataset(FEATURES.study_ids, FEATURES.tokens, pd.DataFrame(index=FEATURES.metadata.index))
     rows = CellTable().fit(bare, PRIOR, components=3, seed=0).transform(bare)
     assert rows.shape == (10, 25, 9 + 2 + 3)
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from kitlib.embed.features import Features
+from kitlib.inputs.slices import SliceDataset
 from kitlib.models.common.positions import (
     X_MM,
     Z_FRACTION,
@@ -41,9 +41,9 @@ def test_without_sagittal_slices_the_axial_ones_are_the_frame() -> None:
 def test_a_single_axial_slice_covers_nothing() -> None:
     features = make_features(HEALTHY[:1])
     axial = features.tokens[AXIAL_T2][0]
-    one = type(axial)(axial.vectors[:1], axial.places_mm[:1])
+    one = type(axial)(axial.vectors[:1], axial.positions_mm[:1])
     tokens = {**features.tokens, AXIAL_T2: [one]}
-    places = relative_places(Features(features.study_ids, tokens, features.metadata))[0]
+    places = relative_places(SliceDataset(features.study_ids, tokens, features.metadata))[0]
     assert places[AXIAL_T2][0, Z_FRACTION] == 0.5
     assert np.isfinite(places[AXIAL_T2]).all()
 
@@ -61,6 +61,6 @@ def test_expected_attention_is_a_distribution_over_the_slices_that_are_there() -
     features = make_features(HEALTHY)
     missing = type(features.tokens[AXIAL_T2][0]).none(features.tokens[AXIAL_T2][0].vectors.shape[1])
     tokens = {**features.tokens, AXIAL_T2: [missing] * len(features)}
-    weights = expected_attention(Features(features.study_ids, tokens, features.metadata))[0]
+    weights = expected_attention(SliceDataset(features.study_ids, tokens, features.metadata))[0]
     assert weights[AXIAL_T2].shape == (len(CELLS), 0)
     np.testing.assert_allclose(weights[SAGITTAL_T1].sum(axis=1), 1)

@@ -6,8 +6,9 @@ import pytest
 
 from kitlib.artefacts import Provenance
 from kitlib.competition.priors import Prior
-from kitlib.embed.features import Features, Tokens
+from kitlib.embed.tokens import Tokens
 from kitlib.errors import ModelError, UsageError
+from kitlib.inputs.slices import SliceDataset
 from kitlib.models.pooled import embedder as module
 from kitlib.models.pooled.embedder import (
     KEPT_EMBEDDERS,
@@ -28,7 +29,7 @@ def embedder_of(
     pooling: str = "average",
     width: int = 6,
     *,
-    features: Features = FEATURES,
+    features: SliceDataset = FEATURES,
     labels: np.ndarray = LABELS,
     epochs: int = 3,
     seed: int = 0,
@@ -37,7 +38,7 @@ def embedder_of(
     return fit_embedder(features, labels, prior, pooling=pooling, width=width, epochs=epochs, seed=seed)
 
 
-def features_with_one_telling_slice(labels: np.ndarray, slices: int = 7) -> Features:
+def features_with_one_telling_slice(labels: np.ndarray, slices: int = 7) -> SliceDataset:
     """Every sequence has one slice that is bright in a dimension of its own and tells the severity."""
     random = np.random.default_rng(1)
     tokens: dict[str, list[Tokens]] = {}
@@ -46,7 +47,7 @@ def features_with_one_telling_slice(labels: np.ndarray, slices: int = 7) -> Feat
         vectors[:, INFORMATIVE, 0] += 4
         vectors[:, INFORMATIVE, 1] += 4 * (labels.clip(0).mean(axis=1) - 0.5)
         tokens[sequence] = [Tokens(one.astype(np.float32), np.zeros((slices, 3))) for one in vectors]
-    return Features(np.arange(len(labels)), tokens, make_metadata(len(labels), random))
+    return SliceDataset(np.arange(len(labels)), tokens, make_metadata(len(labels), random))
 
 
 @pytest.mark.parametrize("pooling", ["average", "attention"])
@@ -132,7 +133,7 @@ def test_the_same_things_give_the_same_embedder_and_others_another() -> None:
     first = embedder_of()
     assert embedder_of(features=FEATURES.take(np.arange(24)), labels=LABELS.copy()) is first
     changed = make_features(LABELS, missing={SAGITTAL_T1: [0, 5]})
-    changed.tokens[SAGITTAL_T2][3].kept[0, 0] += 1
+    changed.tokens[SAGITTAL_T2][3].embeddings[0, 0] += 1
     assert embedder_of(features=changed) is not first
     assert embedder_of(labels=np.where(LABELS == 2, 1, LABELS)) is not first
     assert embedder_of(seed=1) is not first
@@ -159,6 +160,6 @@ def test_save_and_load_agree(tmp_path: Path) -> None:
 def test_another_backbone_and_an_unknown_pooling_are_refused() -> None:
     tokens = {name: [Tokens(np.zeros((2, 5), np.float32), np.zeros((2, 3)))] for name in SEQUENCES}
     with pytest.raises(ModelError, match="width"):
-        embedder_of().transform(Features(FEATURES.study_ids[:1], tokens, FEATURES.metadata.iloc[:1]))
+        embedder_of().transform(SliceDataset(FEATURES.study_ids[:1], tokens, FEATURES.metadata.iloc[:1]))
     with pytest.raises(UsageError, match="pooling"):
         embedder_of("averege")

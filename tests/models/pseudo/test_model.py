@@ -3,9 +3,10 @@ import pandas as pd
 import pytest
 
 from kitlib.competition.metric import score_arrays
-from kitlib.embed.features import Features, Tokens
+from kitlib.embed.tokens import Tokens
 from kitlib.errors import UsageError
 from kitlib.experiments.scenarios import remove
+from kitlib.inputs.slices import SliceDataset
 from kitlib.models.pseudo.imputers import Filler
 from kitlib.models.pseudo.model import FILLERS, PseudoModel
 from kitlib.models.pseudo.scores import ERROR_COLUMNS, reconstruction_errors, reconstruction_scores
@@ -60,8 +61,8 @@ def test_judged_studies_teach_nothing(filler: str) -> None:
     model = fitted(filler)
     loud = {name: list(studies) for name, studies in JUDGED.tokens.items()}
     for studies in loud.values():
-        studies[0] = Tokens(studies[0].vectors + 1e3, studies[0].places_mm)
-    planted = Features(JUDGED.study_ids, loud, JUDGED.metadata)
+        studies[0] = Tokens(studies[0].vectors + 1e3, studies[0].positions_mm)
+    planted = SliceDataset(JUDGED.study_ids, loud, JUDGED.metadata)
     plain_holes, removed = remove(JUDGED, "without_axial", 0)
     planted_holes, _ = remove(planted, "without_axial", 0)
     np.testing.assert_array_equal(model.predict(planted_holes)[1:], model.predict(plain_holes)[1:])

@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from kitlib.embed.backbone import load_backbone
-from kitlib.embed.features import Features, Tokens
+from kitlib.embed.tokens import Tokens
 from kitlib.embed.vit import SPINE_VIT
 from kitlib.errors import ModelError, WeightsError
+from kitlib.inputs.pixels import PixelDataset
 from kitlib.machine import device
 from kitlib.models.common.positions import X_MM
 from kitlib.models.neural.batches import View
@@ -15,10 +16,10 @@ from kitlib.models.vit.augment import distorted, mirrored, mirrored_cells, sampl
 from kitlib.models.vit.model import ViTModel
 from kitlib.models.vit.network import SliceTransformer, ViTNetwork, expected_on_slice
 from kitlib.terms import AXIAL_T2, CELLS, SAGITTAL_T1, SEQUENCES, Cell, group2sequence
-from tests.models.builders import make_features, make_labels
+from tests.models.builders import as_pixels, make_features, make_labels
 
 LABELS = make_labels(10)
-FEATURES = make_features(LABELS, missing={SAGITTAL_T1: [0]})
+FEATURES = as_pixels(make_features(LABELS, missing={SAGITTAL_T1: [0]}))
 TINY = {"epochs": 2, "width": 8, "depth": 1, "heads": 1, "grid": 4, "slices": 3}
 
 
@@ -41,13 +42,9 @@ def make_network(px: int = 8, grid: int = 4, slices: int = 3) -> ViTNetwork:
     return ViTNetwork(transformer, slices=slices, augment=True, dropout=0.0, log_prior=torch.zeros(25, 3))
 
 
-def test_embeddings_are_refused_as_they_are_no_slices() -> None:
-    tokens = {
-        name: [type(one)(one.kept[:, :12], one.places_mm) for one in FEATURES.tokens[name]]
-        for name in SEQUENCES
-    }
-    with pytest.raises(ModelError, match="no square slices"):
-        ViTModel(**TINY).fit(Features(FEATURES.study_ids, tokens, FEATURES.metadata), LABELS, seed=0)
+def test_embeddings_are_refused_as_they_are_no_pixels() -> None:
+    with pytest.raises(ModelError, match="reads a PixelDataset, not a SliceDataset"):
+        ViTModel(**TINY).fit(make_features(LABELS), LABELS, seed=0)
 
 
 def test_slices_that_do_not_divide_into_patches_are_refused() -> None:
@@ -76,9 +73,9 @@ def test_weights_that_are_nowhere_are_known_before_a_fit(
 def test_it_starts_from_the_weights_that_come_with_the_kit() -> None:
     transformer = load_backbone(SPINE_VIT, weights="shipped")
     tokens = {
-        name: [Tokens(np.zeros((2, 128 * 128), np.float16), np.zeros((2, 3)))] * 2 for name in SEQUENCES
+        name: [Tokens(np.zeros((2, 128 * 128), np.uint8), np.zeros((2, 3)))] * 2 for name in SEQUENCES
     }
-    features = Features(np.array([1, 2]), tokens, FEATURES.metadata.iloc[:2].set_axis([1, 2]))
+    features = PixelDataset(np.array([1, 2]), tokens, 128)
     model = ViTModel(start="shipped", epochs=0, inner_parts=1).fit(features, LABELS[:2], seed=0)
     assert "phantoms" in model.notes[0]
     black = np.zeros((1, 128, 128), np.uint8)

@@ -15,11 +15,11 @@ def stacks_of(_, series_id):
 def make_looked(study_ids, weight_on):
     """All attention on one slice of every sequence."""
     weights = np.tile(np.eye(5)[weight_on], (25, 1))
-    places_mm = {
+    positions_mm = {
         sequence: [make_stack(sequence=sequence).centres_mm] * len(study_ids) for sequence in SEQUENCES
     }
     return attention.AttentionRecord(
-        np.array(study_ids), [dict.fromkeys(SEQUENCES, weights)] * len(study_ids), places_mm
+        np.array(study_ids), [dict.fromkeys(SEQUENCES, weights)] * len(study_ids), positions_mm
     )
 
 

@@ -12,17 +12,17 @@ from tests.report.builders import SERIES, drawn, make_labels, make_landmarks, ma
 @dataclass
 class Slices:
     vectors: np.ndarray
-    places_mm: np.ndarray
+    positions_mm: np.ndarray
 
 
 def make_tokens(studies=3, slices=4):
     """Vectors that tell sequence and position: neighbours in them are neighbours in the patient."""
-    places_mm = np.arange(slices)[:, None] * np.array([5.0, 0.0, 6.0])
+    positions_mm = np.arange(slices)[:, None] * np.array([5.0, 0.0, 6.0])
     tokens = {}
     for k, sequence in enumerate(SEQUENCES):
         angle = k * 2 + np.arange(slices) * 0.1
         vectors = np.stack([np.cos(angle), np.sin(angle), np.zeros(slices)], axis=1).astype(np.float32)
-        tokens[sequence] = [Slices(vectors, places_mm) for _ in range(studies)]
+        tokens[sequence] = [Slices(vectors, positions_mm) for _ in range(studies)]
     return tokens
 
 

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kitlib.embed.features import Features, Tokens
-from kitlib.embed.view import stack_images
+from kitlib.embed.field_of_view import stack_images
+from kitlib.embed.tokens import Tokens
+from kitlib.inputs.slices import SliceDataset
 from kitlib.report.figures.patches import PatchAttention, asked, on_square, patch_look, patches
 from kitlib.terms import CELLS, LEVELS, SEQUENCES, Cell
 from tests.report.builders import drawn, make_stack
@@ -46,13 +47,13 @@ def test_a_cell_without_a_known_point_has_no_cross(points: pd.DataFrame) -> None
 
 
 @pytest.mark.parametrize("view", ["whole", "middle"])
-def test_a_point_on_the_square_is_where_its_pixel_went(view: str) -> None:
+def test_a_point_on_the_square_is_where_its_pixel_went(field_of_view: str) -> None:
     pixels = np.zeros((1, 60, 80), np.uint8)
     pixels[0, 28:32, 44:48] = 255  # centred on x 45.5, y 29.5
     stack = dataclasses.replace(make_stack(1), pixels=pixels)
-    image = stack_images(stack, 40, view=view)[0].astype(float)
+    image = stack_images(stack, 40, field_of_view=field_of_view)[0].astype(float)
     rows, columns = np.indices(image.shape)
-    x, y = on_square((45.5, 29.5), stack, 40, view)
+    x, y = on_square((45.5, 29.5), stack, 40, field_of_view)
     assert x == pytest.approx((image * columns).sum() / image.sum(), abs=0.1)
     assert y == pytest.approx((image * rows).sum() / image.sum(), abs=0.1)
 
@@ -61,14 +62,14 @@ def test_a_model_is_asked_for_the_slice_it_looks_at_most(monkeypatch: pytest.Mon
     monkeypatch.setattr("kitlib.report.figures.patches.read_series", lambda *_: [STACK])
 
     class Looker:
-        def attention_map(self, features: Features, cell: Cell) -> tuple[int, np.ndarray]:
+        def attention_map(self, features: SliceDataset, cell: Cell) -> tuple[int, np.ndarray]:
             assert (len(features), cell) == (1, CELL)
             return 2, SHARES
 
     slices = np.arange(5 * 64, dtype=np.float16).reshape(5, 64)
     bags = {name: [Tokens(slices, STACK.centres_mm)] for name in SEQUENCES}
-    study = Features(np.array([100]), bags, pd.DataFrame(index=[100]))
-    look = asked(Looker(), study, CELL, make_points(4), {11: "read"}, view="whole")
+    study = SliceDataset(np.array([100]), bags, pd.DataFrame(index=[100]))
+    look = asked(Looker(), study, CELL, make_points(4), {11: "read"}, field_of_view="whole")
     assert look.pixels[0, 0] == slices[2, 0]
     assert look.slices_away == 1
     assert look.title.startswith("Study 100")

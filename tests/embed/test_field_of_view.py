@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from kitlib.embed.view import VIEWS, square, stack_images
+from kitlib.embed.field_of_view import FIELDS_OF_VIEW, square, stack_images
 from kitlib.errors import UsageError
 from kitlib.prepare.volumes import prepare
 from tests.prepare.builders import make_stack
@@ -29,8 +29,8 @@ def test_the_middle_is_the_middle_of_the_slice(shape: tuple[int, int]) -> None:
 def test_each_plane_has_its_own_middle() -> None:
     for plane in ("sagittal", "axial"):
         (stack,) = prepare([make_stack(plane, (2, 80, 80))], 80)
-        images = stack_images(stack, 20, view="middle")
-        assert np.array_equal(images, square(stack.pixels, 20, VIEWS["middle"][plane]))
+        images = stack_images(stack, 20, field_of_view="middle")
+        assert np.array_equal(images, square(stack.pixels, 20, FIELDS_OF_VIEW["middle"][plane]))
         assert np.array_equal(stack_images(stack, 80), stack.pixels)
 
 

@@ -10,19 +10,21 @@ from kitlib.prepare.grey import GREY_OPTIONS
 
 # Of the competition's landmarks 99.8 % (sagittal) and 99.99 % (axial) lie in these middles.
 MIDDLE: dict[Plane, float] = {"sagittal": 0.75, "axial": 0.5}
-VIEWS: dict[str, dict[Plane, float]] = {"whole": {}, "middle": MIDDLE}
+FIELDS_OF_VIEW: dict[str, dict[Plane, float]] = {"whole": {}, "middle": MIDDLE}
 """Side of the square that is seen, as a share of the slice's longer side; 1 for planes not named."""
 
 
-def stack_images(stack: Stack, px: int, *, view: str = "whole", grey: str = "greyscale") -> np.ndarray:
+def stack_images(
+    stack: Stack, px: int, *, field_of_view: str = "whole", grey: str = "greyscale"
+) -> np.ndarray:
     """The slices of a prepared stack as a backbone sees them: (N, px, px) uint8.
 
-    UsageError where `view` is none of VIEWS or `grey` none of GREY_OPTIONS.
+    UsageError where `field_of_view` is none of FIELDS_OF_VIEW or `grey` none of GREY_OPTIONS.
     """
-    known_name(view, VIEWS, "view")
+    known_name(field_of_view, FIELDS_OF_VIEW, "view")
     known_name(grey, GREY_OPTIONS, "grey")
     pixels = GREY_OPTIONS[grey](np.asarray(stack.pixels))
-    return square(pixels, px, VIEWS[view].get(stack.plane, 1.0))
+    return square(pixels, px, FIELDS_OF_VIEW[field_of_view].get(stack.plane, 1.0))
 
 
 def square(slices: np.ndarray, px: int, share: float = 1.0) -> np.ndarray:

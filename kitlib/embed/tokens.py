@@ -1,0 +1,59 @@
+"""Tokens: one vector a slice (of a 3D network: a cell of its map), with its position in the patient."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Tokens:
+    """All slices (or cells) of one sequence of one study: its series and stacks end to end.
+
+    `embeddings` may be memory-mapped: then thousands of studies cost no memory until somebody asks for
+    `vectors`.
+    """
+
+    embeddings: np.ndarray  # (n, d) float16, float32 or uint8, as they are stored
+    positions_mm: np.ndarray  # (n, 3) float64, LPS patient position of each slice's or cell's centre
+
+    def __len__(self) -> int:
+        return len(self.embeddings)
+
+    @property
+    def vectors(self) -> np.ndarray:
+        """The embeddings (n, d) as a float32 copy."""
+        return np.array(self.embeddings, np.float32)
+
+    @property
+    def width(self) -> int:
+        """The length d of an embedding."""
+        return self.embeddings.shape[1]
+
+    def __getitem__(self, index: Any) -> "Tokens":
+        """Some of the slices."""
+        return Tokens(self.embeddings[index], self.positions_mm[index])
+
+    @classmethod
+    def none(cls, width: int) -> "Tokens":
+        """The tokens of a missing sequence: no rows."""
+        return cls(np.zeros((0, width), np.float32), np.zeros((0, 3)))
+
+    @classmethod
+    def joined(cls, parts: Sequence["Tokens"], width: int) -> "Tokens":
+        """Several series as one; a single one stays as it is."""
+        if len(parts) == 1:
+            return parts[0]
+        if not parts:
+            return cls.none(width)
+        return cls(
+            np.concatenate([part.embeddings for part in parts]),
+            np.concatenate([part.positions_mm for part in parts]),
+        )
+
+
+def in_half_precision(vectors: np.ndarray) -> np.ndarray:
+    """Vectors rounded to the half precision of the store, so that streaming and the store agree."""
+    finite = np.finfo(np.float16)
+    return vectors.clip(finite.min, finite.max).astype(np.float16)

@@ -1,0 +1,180 @@
+"""An input: its spec (plain data), the encoder that makes it of a study, and the dataset that models read.
+
+A new input is a frozen dataclass that derives from InputSpec and names its encoder; `register_input` makes
+saved folds open with it. Nothing in `experiments`, `predict` or `run` knows which inputs there are.
+"""
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from kitlib.artefacts import Provenance, fingerprint, load_json, save_json
+from kitlib.errors import ArtefactError, ModelError
+from kitlib.mri.ledger import Ledger
+from kitlib.mri.study import Study
+from kitlib.prepare.studies import PreparedStudies
+
+INPUT_FILE = "input.json"
+
+
+class Dataset(ABC):
+    """Studies as a model reads them; row k of everything is about study_ids[k]."""
+
+    study_ids: np.ndarray  # (n,) int64
+
+    def __len__(self) -> int:
+        return len(self.study_ids)
+
+    @property
+    @abstractmethod
+    def present(self) -> np.ndarray:
+        """Which of SEQUENCES each study has an image of: (n, 3) bool."""
+
+    @abstractmethod
+    def take(self, index: Any) -> Self:
+        """The studies at these positions (integers, a slice or a mask), in that order."""
+
+    @abstractmethod
+    def without(self, removed: np.ndarray) -> Self:
+        """The studies as if the sequences `removed` (n, 3) had not been acquired."""
+
+    @abstractmethod
+    def renumbered(self, study_ids: np.ndarray) -> Self:
+        """The same rows under other ids (n,)."""
+
+    @abstractmethod
+    def _digest(self) -> str: ...
+
+    @abstractmethod
+    def _check(self) -> None: ...
+
+    def parts(self, count: int) -> Self:
+        """Each study `count` times, each time with every `count`-th slice; ModelError without slices."""
+        raise ModelError(f"a {type(self).__name__} has no slices to share out", where=f"{count} parts")
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Changes when anything that a model reads of a study does."""
+        return self._digest()
+
+    def check(self) -> None:
+        """ModelError where a model could not read this; looked at once, what is taken of it not again."""
+        if not self.__dict__.get("_is_checked"):
+            self._check()
+            self._trust()
+
+    def _trust(self) -> None:
+        self.__dict__["_is_checked"] = True
+
+    def _trusted_as(self, other: "Dataset") -> Self:
+        """This dataset, made of nothing but rows of the other one."""
+        if other.__dict__.get("_is_checked"):
+            self._trust()
+        return self
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What encoders may use: where weights are found (see `find_weights`), and how many inputs at once."""
+
+    weights: str = ""  # in place of those that a spec names; "" leaves the choice to the spec
+    attached_dir: Path | None = None
+    batch: int = 32
+
+
+@dataclass(frozen=True)
+class InputSpec(ABC):
+    """All that shapes an input beside the study: plain data, saved beside every model as `input.json`.
+
+    What an experiment leaves empty is the profile's choice: see `completed`.
+    """
+
+    kind: ClassVar[str]
+
+    longest_px: int = 0
+    """To which side slices are reduced when they are read."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when the input does, and not with where files lie."""
+        return fingerprint(self.kind, self.identity())
+
+    def identity(self) -> dict[str, Any]:
+        """The fields on which the input depends."""
+        return dataclasses.asdict(self)
+
+    def completed(self, defaults: Mapping[str, Any]) -> Self:
+        """The spec with its empty fields taken from `defaults`, by name."""
+        fields = {field.name for field in dataclasses.fields(self)}
+        empty = {name for name in fields if getattr(self, name) in ("", 0)}
+        return dataclasses.replace(self, **{name: defaults[name] for name in empty & defaults.keys()})
+
+    @abstractmethod
+    def encoder(self, resources: Resources) -> "Encoder":
+        """What makes this input; WeightsError or ArtefactError where its weights are not to be had."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"kind": self.kind, **dataclasses.asdict(self)}
+
+    def save(self, folder: Path, provenance: Provenance) -> None:
+        """Save as a folder's `input.json`."""
+        save_json(Path(folder) / INPUT_FILE, self.to_json(), provenance)
+
+
+class Encoder(ABC):
+    """Makes one input of studies; `spec` says all of it, the sha256 of weights included."""
+
+    spec: InputSpec
+
+    @abstractmethod
+    def encode(self, study: Study, ledger: Ledger) -> Dataset:
+        """A dataset of one study, from prepared stacks: what streaming uses. Nothing is kept on disk."""
+
+    @abstractmethod
+    def dataset(self, studies: PreparedStudies, cache: Path) -> Dataset:
+        """The dataset of many studies; what is dear to make is kept under `cache`, and found there again."""
+
+
+_kind2place = {
+    "slices": "kitlib.inputs.slices:SliceInput",
+    "pixels": "kitlib.inputs.pixels:PixelInput",
+}
+_registered: dict[str, type[InputSpec]] = {}
+
+
+def register_input(spec: type[InputSpec]) -> type[InputSpec]:
+    """Let saved folds open with this input, by its `kind`; a class decorator."""
+    _registered[spec.kind] = spec
+    return spec
+
+
+def input_from_json(values: Mapping[str, Any]) -> InputSpec:
+    """The spec that `to_json` described; ArtefactError on a kind or field that the kit does not know."""
+    values = dict(values)
+    kind = values.pop("kind", "")
+    try:
+        return _input_class(kind)(**values)
+    except (KeyError, TypeError):
+        raise ArtefactError(
+            f"an input of an unknown kind or form: {kind!r}", hint="Update the kit."
+        ) from None
+
+
+def load_input(folder: Path) -> InputSpec:
+    """The input of the model that a folder holds; ArtefactError where none is said."""
+    return input_from_json(load_json(Path(folder) / INPUT_FILE))
+
+
+def _input_class(kind: str) -> type[InputSpec]:
+    if kind not in _registered:
+        module, _, name = _kind2place[kind].partition(":")
+        register_input(getattr(import_module(module), name))
+    return _registered[kind]

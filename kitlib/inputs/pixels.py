@@ -1,0 +1,92 @@
+"""Slices as they are: the grey values themselves, for networks that are trained on them end to end."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from kitlib.artefacts import fingerprint
+from kitlib.embed.field_of_view import stack_images
+from kitlib.embed.store import TokenStore
+from kitlib.embed.tokens import Tokens
+from kitlib.inputs.bags import BagDataset
+from kitlib.inputs.base import Encoder, InputSpec, Resources, register_input
+from kitlib.mri.ledger import Ledger
+from kitlib.mri.stack import Stack
+from kitlib.mri.study import Study
+from kitlib.prepare.studies import PreparedStudies
+from kitlib.terms import SEQUENCES
+
+
+@dataclass(frozen=True, eq=False)
+class PixelDataset(BagDataset):
+    """Slices of px x px grey values; a token is a slice, row by row, uint8."""
+
+    px: int
+
+
+@register_input
+@dataclass(frozen=True)
+class PixelInput(InputSpec):
+    """Slices as squares of `px`."""
+
+    kind: ClassVar[str] = "pixels"
+
+    px: int = 128
+    field_of_view: str = "middle"
+    """One of FIELDS_OF_VIEW."""
+    grey: str = ""
+    """One of GREY_OPTIONS."""
+
+    @property
+    def folder_name(self) -> str:
+        """Readable in front, unique at the end."""
+        name = f"pixels-{self.px}px-{self.field_of_view}-{self.grey}"
+        return f"{name}-{fingerprint(self.identity())[:8]}"
+
+    def encoder(self, resources: Resources) -> "PixelEncoder":  # noqa: ARG002  # it needs none
+        """Needs no weights."""
+        return PixelEncoder(self)
+
+
+class PixelEncoder(Encoder):
+    """Cuts and resizes slices; many studies through a store on disk."""
+
+    spec: PixelInput
+
+    def __init__(self, spec: PixelInput) -> None:
+        self.spec = spec
+
+    def encode(self, study: Study, ledger: Ledger) -> PixelDataset:  # noqa: ARG002  # nothing goes wrong here
+        """A dataset of one study."""
+        tokens = {name: [self._tokens(study.stacks(name))] for name in SEQUENCES}
+        return PixelDataset(np.array([study.study_id], np.int64), tokens, self.spec.px)
+
+    def dataset(self, studies: PreparedStudies, cache: Path) -> PixelDataset:
+        """The slices of many studies, memory-mapped."""
+        store = TokenStore(
+            Path(cache) / self.spec.folder_name, dataclasses.asdict(self.spec), self.spec.px**2
+        )
+        for key in tqdm(studies.keys, desc="pixels", mininterval=1):
+            volume = studies.volumes.fingerprint(*key)
+            if not store.is_current(*key, volume):
+                store.add(*key, self._tokens(studies.volumes.stacks(*key)), volume)
+        study_ids = np.array(studies.study_ids, np.int64)
+        return PixelDataset(study_ids, store.bags(study_ids, studies.series), self.spec.px)
+
+    def _tokens(self, stacks: Sequence[Stack]) -> Tokens:
+        spec = self.spec
+        parts = [
+            Tokens(
+                stack_images(stack, spec.px, field_of_view=spec.field_of_view, grey=spec.grey).reshape(
+                    len(stack), -1
+                ),
+                stack.centres_mm,
+            )
+            for stack in stacks
+        ]
+        return Tokens.joined(parts, spec.px**2)
