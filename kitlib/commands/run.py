@@ -56,16 +56,24 @@ def add_predict(commands: "Commands") -> None:
     what.add_argument("--study", type=Path, help="folder of one study, which holds one folder a series")
     command.add_argument("--work", type=Path, required=True, help="folder of a finished run, with its models")
     command.add_argument("--out", type=Path, required=True, help="CSV file to write")
+    command.add_argument(
+        "--strict",
+        action=argparse.BooleanOptionalAction,
+        help="end with the traceback of an unexpected exception (default: of one study, yes; of many, no)",
+    )
     command.set_defaults(call=_predict)
 
 
 def _predict(arguments: argparse.Namespace) -> None:
-    from kitlib.predict.stream import predict_data, predict_one_study
+    from kitlib.predict.stream import Handling
+    from kitlib.run.finished import predict_data, predict_one_study
 
+    strict = arguments.study is not None if arguments.strict is None else arguments.strict
+    handling = Handling(strict, arguments.out.with_suffix(".errors.log"))
     if arguments.data:
-        result = predict_data(arguments.data, arguments.work, arguments.out)
+        result = predict_data(arguments.data, arguments.work, arguments.out, handling)
     else:
-        result = predict_one_study(arguments.study, arguments.work, arguments.out)
+        result = predict_one_study(arguments.study, arguments.work, arguments.out, handling)
     rungs = result.predictions["rung"].value_counts()
     print(
         f"{len(result.predictions)} rows in {arguments.out}: "

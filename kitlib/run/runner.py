@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 
 from kitlib.artefacts import atomic_write, fingerprint, load_table
 from kitlib.errors import StepError, UsageError
+from kitlib.run import layout
 from kitlib.run.data import repository, resolve_competition, resolve_submission, resolve_work
 from kitlib.run.execute import execute, read_notebook
 from kitlib.run.kernel import MemoryWatch, own_kernel
@@ -130,7 +131,7 @@ def run(
 
 def _report(work: Path, submissions: Path | None) -> None:
     """Say how good the submission is and where it is; copy it to `submissions` where that folder exists."""
-    for line in score_lines(load_table(work / "05_ensembling" / "scores.parquet")):
+    for line in score_lines(load_table(layout.SCORES.under(work))):
         tqdm.write(line)
     path = resolve_submission(work)
     if submissions and submissions.is_dir():

@@ -10,8 +10,8 @@ import pandas as pd
 
 from kitlib.artefacts import write_text
 from kitlib.experiments.experiment import Experiment
-from kitlib.experiments.status import load_cases
-from kitlib.experiments.table import NORMAL, removal_results
+from kitlib.experiments.status import load_rows
+from kitlib.experiments.table import NORMAL, scenario_results
 from kitlib.report.figures.leaks import column2title, leaks
 from kitlib.report.figures.missing import missing_table
 from kitlib.report.pages import html
@@ -112,8 +112,8 @@ def leak_picture(results: pd.DataFrame, baselines: pd.DataFrame) -> Picture:
 
 def missing_rows(folder: Path, entries: Iterable[Experiment]) -> pd.DataFrame:
     """How well missing sequences were filled and predicted without, empty where nothing was judged so."""
-    predictions, reconstructions = removal_results(folder, entries)
-    labels, _ = load_cases(folder, "studies")
+    predictions, reconstructions = scenario_results(folder, entries)
+    labels, _ = load_rows(folder, "studies")
     return missing_table(labels, predictions, reconstructions) if predictions else pd.DataFrame()
 
 
