@@ -7,7 +7,7 @@ import pandas as pd
 
 from kitlib.report.style import INK, Picture
 
-STYLE = f"""
+CSS = f"""
 body {{ margin: 0 auto; padding: 2.5rem 1.5rem 4rem; background: #fff; color: {INK};
        font: 16px/1.55 system-ui, "Segoe UI", "Helvetica Neue", Arial, sans-serif; }}
 h1 {{ font-size: 1.9rem; line-height: 1.2; margin: 0 0 .8rem; }}
@@ -39,7 +39,7 @@ def page(title: str, lead: str, sections: dict[str, list[str]], *, width_rem: in
         '<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n"
-        f"<style>{STYLE}body {{ max-width: {width_rem}rem; }}</style></head>\n"
+        f"<style>{CSS}body {{ max-width: {width_rem}rem; }}</style></head>\n"
         f"<body>\n<h1>{escape(title)}</h1>\n{paragraph(lead)}<nav>{links}</nav>\n{body}</body>\n</html>\n"
     )
 
