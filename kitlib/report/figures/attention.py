@@ -166,7 +166,7 @@ def _landmark_near(
     away_mm = [np.linalg.norm(stack.centres_mm - centre_mm, axis=1) for _, stack in stacks]
     nearest = int(np.argmin([distances.min() for distances in away_mm]))
     series_id, stack = stacks[nearest]
-    point = series2point.loc[series_id]
+    point = series2point.loc[series_id].to_dict()
     annotated = np.flatnonzero(stack.instance_numbers == point["instance_number"])
     if not len(annotated):
         return None

@@ -121,9 +121,8 @@ def crop_grid(crops: Sequence[Crop], title: str = "", guessed: Collection[Landma
     cropped where they usually are.
     """
     found = {crop.landmark: crop for crop in crops}
-    kinds = dict.fromkeys(
-        landmark[::2] for landmark in LANDMARKS if landmark in found and landmark.level in LEVELS
-    )
+    graded = [landmark for landmark in LANDMARKS if landmark in found and landmark.level in LEVELS]
+    kinds = dict.fromkeys(landmark[::2] for landmark in graded)
     if not kinds:
         return empty_figure("no crop to show")
     firsts = [next(crop for crop in crops if crop.landmark[::2] == kind) for kind in kinds]

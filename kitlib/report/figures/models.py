@@ -34,7 +34,10 @@ def learning_curves(curves: pd.DataFrame) -> Picture:
     columns = min(len(names), PANELS_A_ROW)
     rows = -(-len(names) // columns)
     figure = new_figure(max(3.7 * columns, 5), 2.7 * rows + 0.4, "Learning curves: a line for each fit")
-    for axes, name in zip(figure.subplots(rows, columns, squeeze=False, sharey=True).flat, names):
+    panels = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
+    for axes in panels[len(names) :]:
+        axes.set_axis_off()
+    for axes, name in zip(panels, names):
         for _, run in curves[curves["experiment"] == name].groupby(["fold", "part"]):
             axes.plot(run["epoch"], run["train_loss"], color=QUIET, linewidth=0.7, alpha=0.7)
             axes.plot(run["epoch"], run["valid_loss"], color=LINE_COLOURS[0], linewidth=0.7, alpha=0.7)

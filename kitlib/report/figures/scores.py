@@ -25,6 +25,9 @@ from kitlib.terms import CONDITIONS, EMPTY, GROUPS, LEVELS, SEVERITIES
 
 BASELINES = ("prior", "1/3")
 measure2title = {"accuracy": "Accuracy", "macro_f1": "Macro-F1", "macro_auc": "Macro AUC-ROC"}
+NORMAL_EVERYWHERE = " Normal/Mild\n everywhere"
+MARKERS = "osD^vP*X"
+kind2colour = {"honest": LINE_COLOURS[0], "leaking": LINE_COLOURS[1], "published": INK}
 
 
 @styled
@@ -90,9 +93,6 @@ def measures(table: pd.DataFrame) -> Picture:
     return figure
 
 
-kind2colour = {"honest": LINE_COLOURS[0], "leaking": LINE_COLOURS[1], "published": INK}
-
-
 @styled
 def leaks(table: pd.DataFrame, normal_accuracy: float | None = None) -> Picture:
     """Three measures of each system, honest, leaking and published, beside each other.
@@ -112,17 +112,12 @@ def leaks(table: pd.DataFrame, normal_accuracy: float | None = None) -> Picture:
             axes.plot(judged[column], judged["system"].map(systems.index), "o", color=colour, label=kind)
         if normal_accuracy is not None and column == "accuracy":
             axes.axvline(normal_accuracy, color=QUIET, linestyle="--", linewidth=1)
-            axes.text(
-                normal_accuracy, len(systems) - 0.5, " Normal/Mild\n everywhere", fontsize=7, va="bottom"
-            )
+            axes.text(normal_accuracy, len(systems) - 0.5, NORMAL_EVERYWHERE, fontsize=7, va="bottom")
         axes.set(title=title, xlim=(0, 1.02), ylim=(-0.6, len(systems) + 0.3))
         axes.grid(axis="both")
     figure.axes[0].set_yticks(range(len(systems)), systems)
     figure.axes[-1].legend(loc="lower left")
     return figure
-
-
-MARKERS = "osD^vP*X"
 
 
 @styled
@@ -152,12 +147,13 @@ def missing_curve(table: pd.DataFrame, prior: float) -> Picture:
 @styled
 def study_rows(probabilities: np.ndarray, title: str, truth: np.ndarray | None = None) -> Picture:
     """The probabilities (25, 3) of a study, a matrix a severity; the true one, if known, in brackets."""
+    shape = (len(CONDITIONS), len(LEVELS))
     codes = np.full(len(probabilities), EMPTY) if truth is None else np.asarray(truth)
     figure = new_figure(11, 3.2, title)
     for code, axes in enumerate(figure.subplots(1, len(SEVERITIES), sharey=True)):
         values = probabilities[:, code]
         texts = [f"[{value:.2f}]" if true == code else f"{value:.2f}" for value, true in zip(values, codes)]
-        grid = np.array(texts, dtype=object).reshape(SHAPE)
-        matrix(axes, values.reshape(SHAPE), CONDITION_TITLES, LEVEL_TITLES, texts=grid)
+        grid = np.array(texts, dtype=object).reshape(shape)
+        matrix(axes, values.reshape(shape), CONDITION_TITLES, LEVEL_TITLES, texts=grid)
         axes.set_title(SEVERITIES[code])
     return figure

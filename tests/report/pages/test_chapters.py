@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from kitlib.report.pages.notes import origin
+from kitlib.report.pages.chapters import origin
 
 
 def test_phantoms_are_named_as_such_and_no_path_is_given_away():
