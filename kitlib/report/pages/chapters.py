@@ -14,6 +14,7 @@ OPENING = "About this chapter"
 INJECTED_TAG = "injected-parameters"
 """Of the cell in which papermill writes the folders of the machine that ran the notebook."""
 WIDGET = "application/vnd.jupyter.widget-view+json"
+ABSOLUTE = re.compile(r'"((?:/[^/"]+){2,})"')
 SCRIPT = re.compile(r"<script\b.*?</script>", re.DOTALL | re.IGNORECASE)
 
 
@@ -30,8 +31,8 @@ def origin(root: Path, *, is_phantom: bool) -> str:
 def render_chapter(executed: Path, out: Path) -> Path:
     """Write an executed notebook as one HTML file with its pictures and without scripts; `out` comes back.
 
-    Progress bars and injected parameters are left out. DataError on a file that is no notebook, or that does
-    not begin with a title.
+    Progress bars are left out, and the folders in which it was run are written by their last names. DataError
+    on a file that is no notebook, or that does not begin with a title.
     """
     try:
         notebook = nbformat.read(executed, as_version=4)
@@ -41,8 +42,17 @@ def render_chapter(executed: Path, out: Path) -> Path:
     if not title:
         raise DataError("the first cell has no title", where=executed, hint="Begin it with a line `# Title`.")
     lead = f"{executed.name} as it was run: its text, its code, and what the code printed and drew."
-    write_text(out, html.page(title, lead, {name: parts for name, parts in sections.items() if parts}))
+    page = html.page(title, lead, {name: parts for name, parts in sections.items() if parts})
+    for folder in _folders(notebook.cells):
+        page = page.replace(folder, Path(folder).name)
+    write_text(out, page)
     return out
+
+
+def _folders(cells: list[nbformat.NotebookNode]) -> list[str]:
+    """The absolute paths among the injected parameters, the longest first."""
+    injected = [cell.source for cell in cells if INJECTED_TAG in cell.metadata.get("tags", [])]
+    return sorted(ABSOLUTE.findall("\n".join(injected)), key=len, reverse=True)
 
 
 def _sections(cells: list[nbformat.NotebookNode]) -> tuple[str, dict[str, list[str]]]:

@@ -24,7 +24,9 @@ def make_notebook():
     return [
         v4.new_markdown_cell("# 7 · A chapter\n\n**Purpose.** To be *read*."),
         injected,
-        v4.new_code_cell("a < b", outputs=[v4.new_output("stream", text="True <really>\n"), bar]),
+        v4.new_code_cell(
+            "a < b", outputs=[v4.new_output("stream", text=f"True <really> in {HOME}/x\n"), bar]
+        ),
         v4.new_markdown_cell("More.\n\n## 7.1 Tables\n\nA `table`:"),
         v4.new_code_cell("table", outputs=[show(text_html=table, text_plain="one")]),
         v4.new_markdown_cell("## 7.2 Pictures"),
@@ -58,6 +60,7 @@ def test_the_page_needs_no_network_and_says_nothing_of_the_machine(page):
     assert "<script" not in page
     assert "http" not in page
     assert HOME not in page
+    assert "in data/x" in page
 
 
 def test_a_picture_is_within_the_page_and_progress_bars_and_plain_twins_are_not(page):
