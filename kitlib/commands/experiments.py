@@ -86,7 +86,7 @@ def _run(arguments: argparse.Namespace) -> int:
 def _table(arguments: argparse.Namespace) -> None:
     from kitlib.experiments.status import RunNote, rows_path
     from kitlib.experiments.table import baseline_table, result_table
-    from kitlib.report.figures.missing import missing_curve
+    from kitlib.report.figures.scores import missing_curve
     from kitlib.report.pages import experiments as page
     from kitlib.run import layout
     from kitlib.run.data import resolve_work

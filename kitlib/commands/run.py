@@ -23,6 +23,8 @@ def add_run(commands: "Commands") -> None:
     command.add_argument("--to", type=int, dest="last", default=6, metavar="N", help="last step")
     command.add_argument("--only", type=int, metavar="N", help="this step alone")
     command.add_argument("--force", action="store_true", help="run steps even if nothing has changed")
+    command.add_argument("--chapters", action="store_true", help="run optional chapters, such as 04a, too")
+    command.add_argument("--pages", type=Path, metavar="DIR", help="render the executed notebooks there")
     command.add_argument("-p", action="append", default=[], metavar="NAME=VALUE", help="override a parameter")
     command.set_defaults(call=_run)
 
@@ -30,15 +32,29 @@ def add_run(commands: "Commands") -> None:
 def _run(arguments: argparse.Namespace) -> None:
     from kitlib.run.runner import run
 
-    run(
+    work = run(
         arguments.profile,
         data_dir=arguments.data,
         work_dir=arguments.work,
         first=arguments.only or arguments.first,
         last=arguments.only or arguments.last,
         force=arguments.force,
+        optional=arguments.chapters,
         overrides=dict(_pair(text) for text in arguments.p),
     )
+    if arguments.pages is not None:
+        _render(work, arguments.pages)
+
+
+def _render(work: Path, pages: Path) -> None:
+    """A page for every executed notebook of a work folder."""
+    from kitlib.report.pages.chapters import render_chapter
+    from kitlib.run import layout
+
+    executed = sorted((work / layout.EXECUTED).glob("[0-9]*.ipynb"))
+    for notebook in (path for path in executed if not path.stem.endswith(".failed")):
+        render_chapter(notebook, pages / f"{notebook.stem}.html")
+    print(f"{len(executed)} pages in {pages}")
 
 
 def _pair(text: str) -> tuple[str, str]:

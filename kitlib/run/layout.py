@@ -35,5 +35,7 @@ VOLUMES = File(PREPROCESSING, "volumes")
 CROPS = File(PREPROCESSING, "crops")
 STORE = File(EMBEDDINGS, "store")
 """Caches, under the folder of what can be made again."""
+EXECUTED = "executed"
+"""The folder of executed notebooks in a work folder."""
 GRID = "experiments"
 """The folder of `python -m kitlib experiments` in a work folder."""

@@ -27,6 +27,7 @@ from kitlib.run.steps import (
     notebook_code,
     read_fingerprints,
     read_manifest,
+    steps_between,
     write_manifest,
 )
 
@@ -77,7 +78,7 @@ class Runner:
         with MemoryWatch(bar) as memory:
             execute(
                 source,
-                self.work / "executed" / step.notebook,
+                self.work / layout.EXECUTED / step.notebook,
                 dict(self.parameters),
                 folder=self.home,
                 cell_timeout_s=self.profile.cell_timeout_s,
@@ -107,11 +108,15 @@ def run(
     first: int = 1,
     last: int = len(STEPS),
     force: bool = False,
+    optional: bool = False,
     overrides: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Run steps `first` to `last` and return the work folder; UsageError, RootError or StepError."""
+    """Run steps `first` to `last` and return the work folder; UsageError, RootError or StepError.
+
+    With `optional`, the chapters that nothing else reads are run too.
+    """
     chosen = profile_named(profile).with_overrides(overrides or {}).located()
-    steps = [step for step in STEPS if first <= step.number <= last]
+    steps = steps_between(first, last, optional=optional)
     if not steps:
         raise UsageError(f"no step from {first} to {last}", hint=f"Steps are numbered 1 to {len(STEPS)}.")
     home = repository()

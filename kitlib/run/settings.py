@@ -30,13 +30,13 @@ from kitlib.run.data import (
 from kitlib.run.layout import File
 from kitlib.run.profiles import Profile, profile_named
 from kitlib.run.steps import (
-    STEPS,
     Step,
     done,
     manifest_path,
     outputs,
     read_fingerprints,
     step_named,
+    steps_between,
     write_manifest,
 )
 
@@ -174,8 +174,8 @@ def _run_earlier(settings: Settings, overrides: Mapping[str, Any]) -> None:
             where=settings.work_dir,
             hint="Attach the output of those notebooks, or set work_dir to the folder that holds it.",
         )
-    first, last = step_named(missing[0]).number, settings.step.number - 1
-    names = ", ".join(step.name for step in STEPS if first <= step.number <= last)
+    first, last = step_named(missing[0]).number, step_named(settings.step.reads[-1]).number
+    names = ", ".join(step.name for step in steps_between(first, last))
     tqdm.write(f"{settings.step.name} reads what is not there yet; running first: {names}")
     command = [sys.executable, "-u", "-m", "kitlib", "run", "--profile", settings.profile.name]
     command += ["--from", str(first), "--to", str(last)]

@@ -3,8 +3,8 @@ import pandas as pd
 import pytest
 
 from kitlib.competition.root import find_root
+from kitlib.evaluate import tables
 from kitlib.mri.ledger import Fault, Ledger
-from kitlib.report.pages import tables
 from kitlib.terms import CELL_NAMES, CELLS, CONDITIONS, EMPTY, SEQUENCES
 from tests.report.builders import make_labels, make_landmarks
 
@@ -122,3 +122,9 @@ def test_real_tables_show_what_the_facts_say(real_dir):
     assert (tables.side_offsets(landmarks, "foraminal")["instance"] > 0).mean() == pytest.approx(
         0.64, abs=0.005
     )
+
+
+def test_errors_of_forest_and_mean():
+    errors = tables.imputation_errors(pd.Series([1.0, 3.0]), pd.Series([1.0, 2.0]), 4.0)
+    assert errors["forest"] == pytest.approx(0.5)
+    assert errors["mean"] == pytest.approx(2.0)

@@ -1,6 +1,6 @@
-"""Missing sequences: how well each filler guesses them, what that is worth, and whether it beats the mean."""
+"""Missing sequences: how well an imputer guesses them, what that is worth, and whether it beats the mean."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,9 +8,6 @@ import pandas as pd
 
 from kitlib.competition.metric import score
 from kitlib.evaluate.compare import RESAMPLES, difference_interval
-from kitlib.experiments.scenarios import NOTHING, scenario2share
-from kitlib.models.pseudo.scores import reconstruction_scores
-from kitlib.report.style import INK, SERIES_COLOURS, Picture, empty_figure, look, new_figure
 
 BASELINE = "pseudo_mean"
 RECONSTRUCTION = ("r2", "mean_r2", "cosine", "mean_cosine")
@@ -18,7 +15,6 @@ TABLE_COLUMNS = (
     *("experiment", "scenario", "guesses", *RECONSTRUCTION),
     *("score", "difference", "low", "high", "verdict"),
 )
-MARKERS = "osD^vP*X"
 
 
 def missing_table(
@@ -32,10 +28,10 @@ def missing_table(
     """A row for each experiment and scenario: TABLE_COLUMNS, numbers with three places.
 
     `predictions` hold each experiment's out-of-fold rows by scenario, `reconstructions` what
-    `PseudoModel.reconstruction` gave, with a column `scenario`. The score's difference to the baseline, on the
-    same studies with the same holes, has a 95 % interval; below zero the imputer is better. The verdict takes a
-    thing for better or worse only where the whole interval is, and guesses for better only with an R2 above
-    zero: below that, the mean is the better guess.
+    `PseudoModel.reconstruction` gave, with a column `scenario`. The score's difference to the baseline, on
+    the same studies with the same holes, has a 95 % interval; below zero the imputer is better. The verdict
+    takes a thing for better or worse only where the whole interval is, and guesses for better only with an R2 above
+    zero. Each interval stands for itself: of twenty comparisons one is expected to be wrong.
     """
     rows = []
     for experiment, by_scenario in predictions.items():
@@ -59,7 +55,7 @@ def _guessed(errors: pd.DataFrame, resamples: int) -> dict[str, Any]:
     shares = np.full(len(sums), 1 / len(sums))
     drawn = np.random.default_rng(0).multinomial(len(sums), shares, size=resamples) @ sums
     low, high = np.quantile(drawn[:, 0] - drawn[:, 1], [0.025, 0.975])
-    how = _beside(low, high)
+    how = _compare(low, high)
     return {
         "guesses": int(scores["guesses"]),
         **{name: float(scores[name]) for name in RECONSTRUCTION},
@@ -85,11 +81,11 @@ def _scored(
         "difference": interval.estimate,
         "low": interval.low,
         "high": interval.high,
-        "predictions_are": _beside(interval.low, interval.high),
+        "predictions_are": _compare(interval.low, interval.high),
     }
 
 
-def _beside(low: float, high: float) -> str:
+def _compare(low: float, high: float) -> str:
     """How something is whose loss differs from the mean's by no less than `low` and no more than `high`."""
     return "better" if high < 0 else "worse" if low > 0 else "no better"
 
@@ -106,25 +102,15 @@ def _verdict(guesses_are: str, predictions_are: str) -> str:
     return f"{heads.get(better, 'beats the mean in part')} ({details})"
 
 
-@look
-def missing_curve(table: pd.DataFrame, prior: float) -> Picture:
-    """Score against the share of sequences removed at random, a line each experiment, the prior as a line.
+def reconstruction_scores(errors: pd.DataFrame, by: Sequence[str] = ("sequence",)) -> pd.DataFrame:
+    """r2, mean_r2, cosine, mean_cosine and the number of guesses, for each group of rows of ERROR_COLUMNS.
 
-    `table` as of `missing_table`; `prior` is the prior's score on the same studies.
+    The mean's R2 is about zero, and below it: it is the training studies', not the judged ones'. R2 is NaN
+    where the judged studies do not vary.
     """
-    share = table["scenario"].map({NOTHING: 0.0, **scenario2share}) if len(table) else pd.Series(dtype=float)
-    drawn = table.assign(share=share)[share.notna()]
-    if drawn.empty:
-        return empty_figure("no sequences were removed at random")
-    figure = new_figure(8, 4.4, "Competition metric with sequences removed at random (lower is better)")
-    axes = figure.add_subplot()
-    names = list(dict.fromkeys(drawn["experiment"]))
-    for number, name in enumerate(names):
-        line = drawn[drawn["experiment"] == name].sort_values("share")
-        colour, marker = (kinds[number % len(kinds)] for kinds in (SERIES_COLOURS, MARKERS))
-        axes.plot(100 * line["share"], line["score"], color=colour, marker=marker, markersize=4, label=name)
-    axes.axhline(prior, color=INK, linestyle="--", linewidth=1, label=f"prior, {prior:.3f}")
-    axes.set(xlabel="sequences removed (%)", ylabel="mean weighted log loss (nats)")
-    axes.grid(axis="y")
-    figure.legend(loc="outside right center")
-    return figure
+    grouped = errors.groupby(list(by), sort=False, observed=True)
+    sums = grouped[["error", "mean_error", "variation"]].sum()
+    variation = sums["variation"].where(sums["variation"] > 0)
+    scores = {"r2": 1 - sums["error"] / variation, "mean_r2": 1 - sums["mean_error"] / variation}
+    cosines = grouped[["cosine", "mean_cosine"]].mean()
+    return pd.DataFrame(scores).join(cosines).assign(guesses=grouped.size()).reset_index()

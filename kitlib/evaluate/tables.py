@@ -1,4 +1,4 @@
-"""Counts and correlations that the exploring notebook shows, computed from the competition's tables alone."""
+"""Counts and correlations of the competition's tables, faults, and how well holes in a table are filled."""
 
 import itertools
 from typing import Any

@@ -2,11 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kitlib.experiments.scenarios import NOTHING
+from kitlib.evaluate.missing import TABLE_COLUMNS, missing_table
 from kitlib.models.pseudo.scores import ERROR_COLUMNS
-from kitlib.report.figures.missing import TABLE_COLUMNS, missing_curve, missing_table
 from kitlib.terms import CELL_NAMES, EMPTY, PROBABILITIES, SAGITTAL_T1
-from tests.report.builders import drawn, make_labels, make_predictions
+from tests.report.builders import make_labels, make_predictions
 
 LABELS = make_labels(40)
 MEAN = make_predictions(LABELS)
@@ -79,11 +78,3 @@ def test_without_the_mean_or_reconstructions_nothing_is_claimed() -> None:
     assert table["verdict"].tolist() == ["not compared with the mean"]
     assert table[["difference", "r2"]].isna().all(axis=None)
     assert tuple(missing_table(LABELS, {}, {}).columns) == TABLE_COLUMNS
-
-
-def test_the_curve_has_a_line_for_each_filler_and_the_prior() -> None:
-    table = table_of(0.2, 0.5)
-    both = pd.concat([table, table.assign(removal=NOTHING), table.assign(removal="without_t1")])
-    texts = drawn(missing_curve(both, 0.79))
-    assert {"pseudo_mean", "pseudo_dae", "prior, 0.790"} <= set(texts)
-    assert drawn(missing_curve(table[:0], 0.79)) == ["no sequences were removed at random"]
