@@ -7,6 +7,7 @@ prior. All that is learned here is learned from the studies of `fit`.
 
 from pathlib import Path
 from typing import Self
+from weakref import WeakValueDictionary
 
 import numpy as np
 import pandas as pd
@@ -32,6 +33,8 @@ from kitlib.terms import CELLS, SEQUENCES
 METADATA_FILE = "metadata.parquet"
 REGIONS = 5
 """Pooled regions a sequence: one a condition on sagittal slices, which tell x, one a level on axial ones."""
+
+_tables_in_use: WeakValueDictionary[str, "StudyTable"] = WeakValueDictionary()
 
 
 def cell2region(sequence: str) -> np.ndarray:
@@ -83,16 +86,26 @@ class Reduction:
 class StudyTable:
     """Metadata without holes: imputed by random forests, one-hot encoded, standardised.
 
-    Its many columns are scaled to weigh as much as a single one: else a kernel would see little else.
+    Its many columns are scaled to weigh as much as a single one: else a kernel would see little else. Models
+    of the same studies and seed, such as those of one fold, share one table and the forests that grow in it.
     """
 
-    def fit(self, metadata: pd.DataFrame, *, seed: int) -> Self:
+    def __init__(self, imputer: ForestImputer) -> None:
+        self.imputer = imputer
+        filled = imputer.transform(imputer.table)
+        self.onehot = OneHot().fit(filled)
+        encoded = self.onehot.transform(filled)
+        deviation = encoded.std(axis=0) * np.sqrt(max(encoded.shape[1], 1))
+        self.mean, self.deviation = encoded.mean(axis=0), np.where(deviation > 0, deviation, 1.0)
+
+    @classmethod
+    def fit(cls, metadata: pd.DataFrame, *, seed: int) -> "StudyTable":
         """Learn from the training studies' metadata."""
-        return self._grow(ForestImputer(seed=seed).fit(metadata), metadata)
+        return cls._shared(ForestImputer(seed=seed).fit(metadata))
 
     def transform(self, metadata: pd.DataFrame) -> np.ndarray:
-        """(n, columns) float64."""
-        encoded = self.onehot.transform(self.imputer.transform(metadata)).to_numpy(np.float64)
+        """(n, columns) float64 without NaN."""
+        encoded = self.onehot.transform(self.imputer.transform(metadata))
         return (encoded - self.mean) / self.deviation
 
     def save(self, path: Path, provenance: Provenance) -> None:
@@ -100,19 +113,17 @@ class StudyTable:
         self.imputer.save(path, provenance)
 
     @classmethod
-    def load(cls, path: Path) -> Self:
+    def load(cls, path: Path) -> "StudyTable":
         """Open what `save` wrote."""
-        imputer = ForestImputer.load(path)
-        return cls()._grow(imputer, imputer.table)
+        return cls._shared(ForestImputer.load(path))
 
-    def _grow(self, imputer: ForestImputer, metadata: pd.DataFrame) -> Self:
-        self.imputer = imputer
-        filled = imputer.transform(metadata)
-        self.onehot = OneHot().fit(filled)
-        encoded = self.onehot.transform(filled).to_numpy(np.float64)
-        deviation = encoded.std(axis=0) * np.sqrt(max(encoded.shape[1], 1))
-        self.mean, self.deviation = encoded.mean(axis=0), np.where(deviation > 0, deviation, 1.0)
-        return self
+    @classmethod
+    def _shared(cls, imputer: ForestImputer) -> "StudyTable":
+        key = imputer.fingerprint
+        table = _tables_in_use.get(key)
+        if table is None:
+            table = _tables_in_use[key] = cls(imputer)
+        return table
 
 
 class CellTable:
@@ -125,7 +136,7 @@ class CellTable:
         self.reductions = {
             name: Reduction.fit(pooled(data, name, self.width), components, seed) for name in SEQUENCES
         }
-        self.study_table = StudyTable().fit(data.metadata, seed=seed)
+        self.study_table = StudyTable.fit(data.metadata, seed=seed)
         return self
 
     def transform(self, data: SliceDataset) -> np.ndarray:
