@@ -11,7 +11,6 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 import pandas as pd
-from sklearn.decomposition import PCA
 
 from kitlib.artefacts import Provenance, load_array, save_array
 from kitlib.inputs.bags import embedding_width
@@ -70,6 +69,8 @@ class Reduction:
     @classmethod
     def fit(cls, regions: np.ndarray, components: int, seed: int) -> Self:
         """Learn from pooled regions (n, regions, d); where no two studies differ, nothing is left of them."""
+        from sklearn.decomposition import PCA  # half a second
+
         regions = regions[~np.isnan(regions).any(axis=(1, 2))].astype(np.float64)
         centres = regions.mean(axis=0) if len(regions) else np.zeros(regions.shape[1:])
         if np.allclose(regions, centres):

@@ -6,9 +6,7 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-import torch
 from scipy.spatial.distance import cdist
-from sklearn.svm import SVC
 
 from kitlib.artefacts import Provenance, facts_of, load_tensors, save_tensors
 from kitlib.competition.metric import group2cells
@@ -47,6 +45,8 @@ class RBFSVM:
 
         Where `balanced`, a row counts as much more as its class is rarer than the other, times its weight.
         """
+        from sklearn.svm import SVC  # half a second
+
         if positive.all() or not positive.any():
             return cls.silent(rows.shape[1])
         gamma = 1 / (rows.shape[1] * max(float(rows.var()), 1e-12))
@@ -63,7 +63,7 @@ class RBFSVM:
 class Calibration:
     """From decisions to probabilities: per condition group a softmax regression on top of the log prior.
 
-    Fit it on decisions about rows that the deciders have not been fitted on: those on their own rows lie.
+    Fit it on decisions about rows that the machines have not been fitted on: those on their own rows lie.
     """
 
     log_prior: np.ndarray  # (25, 3)
@@ -104,6 +104,8 @@ class Calibration:
 
 def save_machines(path: Path, machines: Mapping[str, Sequence[RBFSVM]], provenance: Provenance) -> None:
     """Save machines by name, as many for each name as there are THRESHOLDS."""
+    import torch
+
     tensors: dict[str, torch.Tensor] = {}
     for name, ours in machines.items():
         for threshold, machine in zip(THRESHOLDS, ours):
