@@ -105,7 +105,7 @@ class LightGBMModel(Model):
             self._parameters(seed), train, trees, valid_sets=sets, valid_names=names, callbacks=[record]
         )
         curve = pd.DataFrame({name: losses[name]["multi_logloss"] for name in names})
-        at_prior = {name: _prior_loss(one) for name, one in zip(names, sets)}
+        at_prior = {name: _prior_loss(rated) for name, rated in zip(names, sets)}
         curve = pd.concat([pd.DataFrame([at_prior]), curve], ignore_index=True)
         return booster, curve.rename_axis("epoch").reset_index()
 

@@ -36,7 +36,7 @@ def study_metadata(studies: Iterable[Study]) -> pd.DataFrame:
 def _study_row(study: Study) -> dict[str, Any]:
     row: dict[str, Any] = {}
     for sequence in SEQUENCES:
-        found = _sequence_facts([one.stacks for one in study.series if one.sequence == sequence])
+        found = _sequence_facts([series.stacks for series in study.series if series.sequence == sequence])
         row |= {f"{sequence2prefix[sequence]}_{name}": value for name, value in found.items()}
     row["axial_series_kind"] = "several" if row["axial_series"] > 1 else str(row["axial_series"])
     row["sequences"] = _acquired([row[f"{prefix}_present"] for prefix in sequence2prefix.values()])
@@ -70,13 +70,13 @@ def _absent_fact(fact: str) -> object:
 
 def _sequence_facts(series_stacks: Sequence[Sequence[Stack]]) -> dict[str, Any]:
     """Facts of one sequence from the stacks of its series; geometry is the largest stack's."""
-    stacks = [stack for one in series_stacks for stack in one]
+    stacks = [stack for of_series in series_stacks for stack in of_series]
     facts: dict[str, Any] = dict.fromkeys(
         ("rows", "columns", "spacing_mm", "step_mm", "view_mm", "covered_mm"), np.nan
     )
     facts |= {
         "present": int(bool(stacks)),
-        "series": sum(bool(one) for one in series_stacks),
+        "series": sum(bool(of_series) for of_series in series_stacks),
         "stacks": len(stacks),
         "slices": sum(len(stack.pixels) for stack in stacks),
         "numbering": None,

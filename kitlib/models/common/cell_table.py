@@ -1,4 +1,4 @@
-"""Cells as rows of a table: what classical models eat.
+"""Cells as rows of a table: what classical models read.
 
 A cell's row holds, for each sequence, the average of the embeddings around the place where the cell is
 expected, reduced by a PCA; its level and side; its study's metadata, imputed and one-hot encoded; and its log
@@ -24,7 +24,7 @@ from kitlib.models.common.positions import (
     cell2level,
     cell2side,
     expected_log_weights,
-    relative_places,
+    relative_positions,
 )
 from kitlib.prepare.tabular import ForestImputer, OneHot
 from kitlib.terms import CELLS, SEQUENCES
@@ -50,10 +50,10 @@ def pooled(data: SliceDataset, sequence: str, width: int) -> np.ndarray:
     columns = (X_MM,) if sequence in SAGITTAL else (Z_FRACTION, Z_MM)
     _, first_cells = np.unique(cell2region(sequence), return_index=True)
     out = np.full((len(data), REGIONS, width), np.nan, dtype=np.float32)
-    for row, places in enumerate(relative_places(data)):
+    for row, positions in enumerate(relative_positions(data)):
         vectors = data.tokens[sequence][row].vectors
         if len(vectors):
-            log_weights = expected_log_weights(places[sequence], columns)[first_cells]
+            log_weights = expected_log_weights(positions[sequence], columns)[first_cells]
             weights = np.exp(log_weights - log_weights.max(axis=1, keepdims=True))
             out[row] = weights / weights.sum(axis=1, keepdims=True) @ vectors
     return out
@@ -150,9 +150,9 @@ class CellTable:
             ]
             for name in SEQUENCES
         ]
-        place = np.stack([cell2level / cell2level.max() * 2 - 1, cell2side], axis=1)
+        level_and_side = np.stack([cell2level / cell2level.max() * 2 - 1, cell2side], axis=1)
         study = np.repeat(self.study_table.transform(data.metadata)[:, None], len(CELLS), axis=1)
-        cell = np.tile(np.concatenate([place, self.log_prior], axis=1), (n, 1, 1))
+        cell = np.tile(np.concatenate([level_and_side, self.log_prior], axis=1), (n, 1, 1))
         return np.concatenate([*seen, study, cell], axis=2)
 
     def save(self, folder: Path, provenance: Provenance) -> None:

@@ -88,18 +88,19 @@ class Calibration:
     def probabilities(self, decisions: np.ndarray) -> np.ndarray:
         """(n, 25, 3) of decisions (n, 25, 2); the prior where nothing was known to calibrate on."""
         logits = np.tile(self.log_prior, (len(decisions), 1, 1))
-        for group, one in self.coefficients.items():
-            logits[:, group2cells[group]] += decisions[:, group2cells[group]] @ one[:-1] + one[-1]
+        for group, coefficients in self.coefficients.items():
+            cells = group2cells[group]
+            logits[:, cells] += decisions[:, cells] @ coefficients[:-1] + coefficients[-1]
         return softmax(logits)
 
     def to_json(self) -> dict[str, list[list[float]]]:
         """The coefficients as plain values."""
-        return {group: one.tolist() for group, one in self.coefficients.items()}
+        return {group: coefficients.tolist() for group, coefficients in self.coefficients.items()}
 
     @classmethod
     def from_json(cls, values: dict[str, list[list[float]]], prior: np.ndarray) -> Self:
         """The calibration that `to_json` described, on top of a prior (25, 3)."""
-        return cls(np.log(prior), {group: np.array(one) for group, one in values.items()})
+        return cls(np.log(prior), {group: np.array(coefficients) for group, coefficients in values.items()})
 
 
 def save_machines(path: Path, machines: Mapping[str, Sequence[RBFSVM]], provenance: Provenance) -> None:
@@ -111,7 +112,9 @@ def save_machines(path: Path, machines: Mapping[str, Sequence[RBFSVM]], provenan
         for threshold, machine in zip(THRESHOLDS, ours):
             scalars = np.array([machine.gamma, machine.intercept])
             parts = {"support": machine.support, "dual": machine.dual, "scalars": scalars}
-            tensors |= {f"{name}.{threshold}.{part}": torch.from_numpy(one) for part, one in parts.items()}
+            tensors |= {
+                f"{name}.{threshold}.{part}": torch.from_numpy(values) for part, values in parts.items()
+            }
     save_tensors(path, tensors, provenance, names=list(machines))
 
 

@@ -36,12 +36,12 @@ class CellClassifiers(ABC):
     trees: int = 20  # of one booster
     bags: int = 6  # of bagged boosters
     curve: list[dict[str, Any]] = field(default_factory=list)  # of classifiers that have one
-    said: list[str] = field(default_factory=list)  # by the sampler of each cell
+    sampler_notes: list[str] = field(default_factory=list)  # one a cell
 
     @property
     def notes(self) -> list[str]:
         """What a user should know of the fit."""
-        counts = Counter(note for note in self.said if note)
+        counts = Counter(note for note in self.sampler_notes if note)
         return [f"{note} ({count} of {len(CELL_NAMES)} cells)" for note, count in counts.items()]
 
     @abstractmethod
@@ -121,7 +121,7 @@ class CalibratedClassifiers(CellClassifiers):
     ) -> tuple[dict[str, ThresholdClassifier], np.ndarray]:
         """Classifiers of the cells with two severities or more, and their mean decisions (25, 2)."""
         classifiers: dict[str, ThresholdClassifier] = {}
-        self.said = []
+        self.sampler_notes = []
         for cell, name in enumerate(CELL_NAMES):
             labelled = labels[:, cell] != EMPTY
             if len(np.unique(labels[labelled, cell])) < 2:
@@ -131,7 +131,7 @@ class CalibratedClassifiers(CellClassifiers):
             classifiers[name] = self.classifier(
                 weighted=self.weighted, balanced=self.balanced, trees=self.trees, bags=self.bags, seed=seed
             ).fit(sampled, severities)
-            self.said.append(sampler.note_)
+            self.sampler_notes.append(sampler.note_)
         return classifiers, _decisions(classifiers, rows).mean(axis=0)
 
 

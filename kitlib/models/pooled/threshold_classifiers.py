@@ -81,7 +81,7 @@ class SVCThresholdClassifier(ThresholdClassifier):
         cls, classifiers: Mapping[str, "SVCThresholdClassifier"], folder: Path, provenance: Provenance
     ) -> None:
         """Save the machines of all cells."""
-        machines = {name: one.machines for name, one in classifiers.items()}
+        machines = {name: classifier.machines for name, classifier in classifiers.items()}
         save_machines(folder / MACHINES_FILE, machines, provenance)
 
     @classmethod
@@ -122,8 +122,11 @@ class TreeThresholdClassifier(ThresholdClassifier):
     ) -> None:
         """Save the boosters of all cells, as the text of their library."""
         content = {
-            name: {"severities": one.severities.tolist(), "boosters": [one.text(b) for b in one.boosters]}
-            for name, one in classifiers.items()
+            name: {
+                "severities": classifier.severities.tolist(),
+                "boosters": [cls.text(booster) for booster in classifier.boosters],
+            }
+            for name, classifier in classifiers.items()
         }
         save_json(folder / BOOSTERS_FILE, content, provenance)
 
