@@ -1,4 +1,4 @@
-"""Random forests that are grown and asked many times on few rows: scikit-learn's, without its ceremony."""
+"""Random forests of scikit-learn, without its checks of every single tree: for many small tables."""
 
 from typing import Any, Self
 
