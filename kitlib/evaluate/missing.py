@@ -12,7 +12,7 @@ from kitlib.evaluate.compare import RESAMPLES, difference_interval
 BASELINE = "pseudo_mean"
 RECONSTRUCTION = ("r2", "mean_r2", "cosine", "mean_cosine")
 TABLE_COLUMNS = (
-    *("experiment", "removal", "guesses", *RECONSTRUCTION),
+    *("experiment", "scenario", "guesses", *RECONSTRUCTION),
     *("score", "difference", "low", "high", "verdict"),
 )
 
@@ -25,23 +25,23 @@ def missing_table(
     baseline: str = BASELINE,
     resamples: int = RESAMPLES,
 ) -> pd.DataFrame:
-    """A row for each experiment and removal: TABLE_COLUMNS, numbers with three places.
+    """A row for each experiment and scenario: TABLE_COLUMNS, numbers with three places.
 
-    `predictions` hold each experiment's out-of-fold rows by removal, `reconstructions` what
-    `PseudoModel.reconstruction` gave, with a column `removal`. The score's difference to the baseline, on the
-    same studies with the same holes, has a 95 % interval; below zero the imputer is better. The verdict takes
-    a thing for better or worse only where the whole interval is, and guesses for better only with an R2 above
+    `predictions` hold each experiment's out-of-fold rows by scenario, `reconstructions` what
+    `PseudoModel.reconstruction` gave, with a column `scenario`. The score's difference to the baseline, on
+    the same studies with the same holes, has a 95 % interval; below zero the imputer is better. The verdict
+    takes a thing for better or worse only where the whole interval is, and guesses for better only with an R2 above
     zero. Each interval stands for itself: of twenty comparisons one is expected to be wrong.
     """
     rows = []
-    for experiment, by_removal in predictions.items():
-        errors = reconstructions.get(experiment, pd.DataFrame(columns=["removal"]))
-        for removal, rows_of in by_removal.items():
-            mean_rows = predictions.get(baseline, {}).get(removal)
-            guessed = _guessed(errors[errors["removal"] == removal], resamples)
+    for experiment, by_scenario in predictions.items():
+        errors = reconstructions.get(experiment, pd.DataFrame(columns=["scenario"]))
+        for scenario, rows_of in by_scenario.items():
+            mean_rows = predictions.get(baseline, {}).get(scenario)
+            guessed = _guessed(errors[errors["scenario"] == scenario], resamples)
             scored = _scored(labels, rows_of, mean_rows, resamples)
             verdict = _verdict(guessed.pop("guesses_are"), scored.pop("predictions_are"))
-            known = {"experiment": experiment, "removal": removal, **guessed, **scored}
+            known = {"experiment": experiment, "scenario": scenario, **guessed, **scored}
             rows.append({**known, "verdict": "the mean itself" if experiment == baseline else verdict})
     return pd.DataFrame(rows, columns=list(TABLE_COLUMNS)).round(3)
 
@@ -50,7 +50,7 @@ def _guessed(errors: pd.DataFrame, resamples: int) -> dict[str, Any]:
     """Reconstruction scores over all sequences, and how the guesses are beside the mean."""
     if errors.empty:
         return {"guesses": 0, **dict.fromkeys(RECONSTRUCTION, np.nan), "guesses_are": ""}
-    scores = reconstruction_scores(errors, by=["removal"]).iloc[0]
+    scores = reconstruction_scores(errors, by=["scenario"]).iloc[0]
     sums = errors.groupby("study_id")[["error", "mean_error"]].sum().to_numpy()
     shares = np.full(len(sums), 1 / len(sums))
     drawn = np.random.default_rng(0).multinomial(len(sums), shares, size=resamples) @ sums

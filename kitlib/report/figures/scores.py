@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from kitlib.experiments.scenarios import NOTHING, removal2share
+from kitlib.experiments.scenarios import NOTHING, scenario2share
 from kitlib.report.style import (
     CONDITION_TITLES,
     INK,
@@ -126,7 +126,7 @@ def missing_curve(table: pd.DataFrame, prior: float) -> Picture:
 
     `table` as of `missing_table`; `prior` is the prior's score on the same studies.
     """
-    share = table["removal"].map({NOTHING: 0.0, **removal2share}) if len(table) else pd.Series(dtype=float)
+    share = table["scenario"].map({NOTHING: 0.0, **scenario2share}) if len(table) else pd.Series(dtype=float)
     drawn = table.assign(share=share)[share.notna()]
     if drawn.empty:
         return empty_figure("no sequences were removed at random")

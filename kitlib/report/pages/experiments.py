@@ -11,15 +11,15 @@ import pandas as pd
 from kitlib.artefacts import write_text
 from kitlib.evaluate.missing import missing_table
 from kitlib.experiments.experiment import Experiment
-from kitlib.experiments.status import load_cases
-from kitlib.experiments.table import NORMAL, removal_results
+from kitlib.experiments.status import load_rows
+from kitlib.experiments.table import NORMAL, scenario_results
 from kitlib.report.figures.scores import leaks, measure2title
 from kitlib.report.pages import html
 from kitlib.report.style import Picture
 
 HONEST, LEAKING, MISSING, ABSENT = (
     "Whole-study folds",
-    "The splits of the seeds, which leak",
+    "The published splits, which leak",
     "Missing sequences",
     "Not in the table",
 )
@@ -36,12 +36,12 @@ ABSENCES = {
 BLIND = ("prior", "random")
 """Models that look at no image, whatever backbone stands beside them."""
 LEAD = (
-    "Every system of the seeds under one protocol: no study stands on both sides of a fold. Score: the "
+    "Every published system under one protocol: no study stands on both sides of a fold. Score: the "
     "competition's metric, lower is better, with its 95 % interval over studies; the difference to the prior "
     "is taken on the same studies. Accuracy, macro-F1 and macro AUC-ROC are means over the 25 cells, in per "
     "cent; the AUC takes all folds together, whose priors differ, so that what sees nothing gets about 44. "
     "Classifiers on one trained embedder train it once, and its seconds stand with one of them. The "
-    "last column repeats what the seed published for that system, on a split of its own."
+    "last column repeats what was published for that system, on a split of its own."
 )
 LEAKING_LEAD = (
     "NOT comparable with the table above: here rows of one study stand on both sides of the split, or a "
@@ -79,7 +79,7 @@ def leaking_table(results: pd.DataFrame) -> pd.DataFrame:
     twins = {row["experiment"]: row for row in results.to_dict("records")}
     rows = []
     for row in leaking.sort_values(["split", "score"]).to_dict("records"):
-        twin = twins.get(row["experiment"].removesuffix(f"_leaking_{row['split']}"), {})
+        twin = twins.get(row["twin_of"], {})
         rows.append(
             {
                 "experiment": row["experiment"],
@@ -92,19 +92,21 @@ def leaking_table(results: pd.DataFrame) -> pd.DataFrame:
                 "score": number(row["score"]),
                 "whole studies: acc / F1 / AUC": triple(twin, "accuracy", "macro_f1", "macro_auc"),
                 "score there": number(twin.get("score", math.nan)),
-                "seed: acc / F1 / AUC": triple(row, "published_accuracy", "published_f1", "published_auc"),
+                "published: acc / F1 / AUC": triple(
+                    row, "published_accuracy", "published_f1", "published_auc"
+                ),
             }
         )
     return pd.DataFrame(rows)
 
 
 def leak_picture(results: pd.DataFrame, baselines: pd.DataFrame) -> Picture:
-    """Every leaking twin beside the same system under whole-study folds and what its seed published."""
+    """Every leaking twin beside the same system under whole-study folds and what was published."""
     done = results[results["state"] == "done"].to_dict("records")
     name2row: dict[str, Row] = {row["experiment"]: row for row in done}
     rows = []
     for row in (row for row in done if row["leaks"]):
-        system = row["experiment"].removesuffix(f"_leaking_{row['split']}")
+        system = row["twin_of"]
         published = {column: row[name] for column, name in measure2published.items()}
         kinds: dict[str, Row] = {"honest": name2row.get(system, {}), "leaking": row, "published": published}
         for kind, values in kinds.items():
@@ -116,8 +118,8 @@ def leak_picture(results: pd.DataFrame, baselines: pd.DataFrame) -> Picture:
 
 def missing_rows(folder: Path, entries: Iterable[Experiment]) -> pd.DataFrame:
     """How well missing sequences were filled and predicted without, empty where nothing was judged so."""
-    predictions, reconstructions = removal_results(folder, entries)
-    labels, _ = load_cases(folder, "studies")
+    predictions, reconstructions = scenario_results(folder, entries)
+    labels, _ = load_rows(folder, "studies")
     return missing_table(labels, predictions, reconstructions) if predictions else pd.DataFrame()
 
 
@@ -224,5 +226,5 @@ def _honest_row(row: Row) -> dict[str, str]:
         "less the prior": with_interval(row, "difference", "difference_low", "difference_high", sign="+"),
         "fit s": "" if is_baseline else number(row["fit_s"], 1),
         "peak MB": "" if is_baseline else number(row["fit_peak_mb"], 0),
-        "seed: acc / F1 / AUC": triple(row, "published_accuracy", "published_f1", "published_auc"),
+        "published: acc / F1 / AUC": triple(row, "published_accuracy", "published_f1", "published_auc"),
     }
