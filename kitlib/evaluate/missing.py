@@ -30,8 +30,8 @@ def missing_table(
     `predictions` hold each experiment's out-of-fold rows by scenario, `reconstructions` what
     `PseudoModel.reconstruction` gave, with a column `scenario`. The score's difference to the baseline, on
     the same studies with the same holes, has a 95 % interval; below zero the imputer is better. The verdict
-    takes a thing for better or worse only where the whole interval is, and guesses for better only with an R2 above
-    zero. Each interval stands for itself: of twenty comparisons one is expected to be wrong.
+    takes a thing for better or worse only where the whole interval is, and guesses for better only with an
+    R2 above zero. Each interval stands for itself: of twenty comparisons one is expected to be wrong.
     """
     rows = []
     for experiment, by_scenario in predictions.items():
