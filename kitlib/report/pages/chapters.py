@@ -103,7 +103,9 @@ def _outputs(cell: nbformat.NotebookNode, heading: str) -> Iterator[str]:
 
 
 def _webp(png: str) -> str:
-    """A PNG in base64 as WebP, of which slices take a fifth of the bytes."""
+    """A PNG in base64 as WebP, of which slices take a fifth of the bytes; DataError where it is none."""
     pixels = cv2.imdecode(np.frombuffer(base64.b64decode(png), np.uint8), cv2.IMREAD_COLOR)
+    if pixels is None:
+        raise DataError("a picture cannot be read", hint="Run the notebook again.")
     _, packed = cv2.imencode(".webp", pixels, [cv2.IMWRITE_WEBP_QUALITY, WEBP_QUALITY])
     return base64.b64encode(packed.tobytes()).decode("ascii")

@@ -85,6 +85,14 @@ def test_what_is_no_chapter_is_refused(tmp_path):
     assert not (tmp_path / "out.html").exists()
 
 
+def test_a_broken_picture_is_refused(tmp_path):
+    broken = show(image_png=base64.b64encode(b"no picture").decode())
+    cells = [v4.new_markdown_cell("# 7"), v4.new_code_cell("figure", outputs=[broken])]
+    nbformat.write(v4.new_notebook(cells=cells), tmp_path / "executed.ipynb")
+    with pytest.raises(DataError, match="picture cannot be read"):
+        render_chapter(tmp_path / "executed.ipynb", tmp_path / "out.html")
+
+
 def test_phantoms_are_named_as_such_and_no_path_is_given_away():
     said = origin(Path("a") / "b" / "data", is_phantom=True)
     assert "PHANTOMS" in said
