@@ -1,4 +1,4 @@
-"""Inputs and models of one's own, through folds, blend and streaming, without a line of the kit knowing them."""
+"""Inputs and models of one's own, through folds, blend and streaming; no line of the kit knows them."""
 
 import re
 from dataclasses import dataclass, replace
