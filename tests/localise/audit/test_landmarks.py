@@ -51,7 +51,7 @@ def phantoms() -> Tables:
 def audited(tables: Tables, landmarks: pd.DataFrame | None = None, **options: object) -> pd.DataFrame:
     """The audit with geometry."""
     points = tables.landmarks if landmarks is None else landmarks
-    return audit(tables.labels, points, tables.series, stacks_of=tables.stacks_of, **options)
+    return audit(tables.labels, points, tables.series, study_of=tables.study_of, **options)
 
 
 def by_table(tables: Tables, landmarks: pd.DataFrame | None = None) -> pd.DataFrame:

@@ -13,8 +13,8 @@ GRADED = [one for one in LANDMARKS if one.level in LEVELS]
 
 
 def make_crop(landmark: Landmark, padded_share: float = 0.0) -> Crop:
-    shape = SHAPES[landmark.landmark]
-    axial = landmark.landmark == "recess"
+    shape = SHAPES[landmark.place]
+    axial = landmark.place == "recess"
     across, down = ((1, 0, 0), (0, 1, 0)) if axial else ((0, 1, 0), (0, 0, -1))
     step = np.array([0, 0, 4.0] if axial else [4.0, 0, 0])
     stack = Stack(

@@ -5,16 +5,24 @@ from kitlib.localise.localiser import Localiser
 from kitlib.localise.points import Located
 from kitlib.report.figures.overlay import overlay
 from kitlib.terms import AXIAL_T2, SAGITTAL_T1, SAGITTAL_T2
-from tests.localise.fakes import NETWORKS, fake_reader, make_axial, make_canal, make_places, make_sagittal
+from tests.localise.fakes import (
+    NETWORKS,
+    fake_reader,
+    make_axial,
+    make_canal,
+    make_places,
+    make_sagittal,
+    make_study,
+)
 
 CANAL = make_canal()
-STUDY = {1: [make_sagittal()], 2: [make_sagittal(count=13)], 3: [make_axial(CANAL)]}
 SEQUENCES = {1: SAGITTAL_T1, 2: SAGITTAL_T2, 3: AXIAL_T2}
+STUDY = make_study({1: [make_sagittal()], 2: [make_sagittal(count=13)], 3: [make_axial(CANAL)]}, SEQUENCES)
 
 
 @pytest.fixture(scope="module")
 def located() -> Located:
-    return Localiser(NETWORKS, read=fake_reader(make_places(CANAL))).locate_study(STUDY, SEQUENCES)
+    return Localiser(NETWORKS, read=fake_reader(make_places(CANAL))).locate_study(STUDY)
 
 
 def titles_of(picture):
@@ -47,11 +55,11 @@ def test_nothing_found_shows_the_middle_slices():
 
 
 def test_nothing_to_show():
-    assert overlay({}, Located((), True, "no image can be read")).axes[0].texts
-    assert overlay({1: []}, Located((), True, None)).axes[0].texts
+    assert overlay(make_study({}), Located((), True, "no image can be read")).axes[0].texts
+    assert overlay(make_study({1: []}), Located((), True, None)).axes[0].texts
 
 
 def test_points_of_series_that_are_not_given_are_left_out(located):
-    picture = overlay({2: STUDY[2]}, located)
+    picture = overlay(STUDY.without([SAGITTAL_T1, AXIAL_T2]), located)
     assert titles_of(picture) == ["canal"]
     np.testing.assert_equal(len(picture.axes), 1)
