@@ -13,6 +13,7 @@ import numpy as np
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import cdist
 
+from kitlib.machine import Map
 from kitlib.mri.dicom.slices import Slice
 from kitlib.mri.geometry import normal_of, orthonormal
 from kitlib.mri.ledger import Fault
@@ -34,15 +35,18 @@ def group_slices(slices: Sequence[Slice]) -> list[list[Slice]]:
     ]
 
 
-def build_stack(group: Sequence[Slice]) -> tuple[Stack, list[Fault]]:
-    """The stack of slices that belong together, and what was odd about their positions."""
+def build_stack(group: Sequence[Slice], each: Map = map) -> tuple[Stack, list[Fault]]:
+    """The stack of slices that belong together, and what was odd about their positions.
+
+    `each` maps, as the built-in does, the slices that are rescaled.
+    """
     directions = _directions(group)
     normal = normal_of(*directions)
     ordered = sorted(group, key=lambda piece: float(piece.frame.origin_mm @ normal))
     kept, repeated = _one_per_position(ordered, normal)
     pixels = np.empty((len(kept), *kept[0].stored.shape), dtype=np.float32)
-    for piece, image in zip(kept, pixels, strict=True):
-        piece.rescale_into(image)
+    for _ in each(Slice.rescale_into, kept, pixels):
+        pass  # each writes its own part of the pixels
     stack = Stack(
         pixels=pixels,
         origins_mm=np.array([piece.frame.origin_mm for piece in kept]),

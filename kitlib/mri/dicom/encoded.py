@@ -33,7 +33,7 @@ def check_encoded(header: Header, encoded: bytes | memoryview) -> None:
 def _check_codestreams(header: Header, encoded: bytes | memoryview) -> None:
     with classified("slice.pixels", "the compressed frames do not parse"):
         is_jpeg2000 = header.transfer_syntax in JPEG2000TransferSyntaxes
-        for frame in generate_frames(encoded, number_of_frames=header.frames):
+        for frame in generate_frames(bytes(encoded), number_of_frames=header.frames):
             size = jpeg2000_size(frame) if is_jpeg2000 else jpeg_size(frame)
             if size != (header.rows, header.columns):
                 raise SliceError("slice.pixels", f"the codestream holds an image of {size}")

@@ -12,7 +12,8 @@ import numpy as np
 from pydicom import Dataset
 
 from kitlib.errors import SliceError
-from kitlib.mri.dicom.header import Header, classified, value_of
+from kitlib.mri.dicom.header import Header, classified
+from kitlib.mri.dicom.plain import value_of
 from kitlib.mri.geometry import orthonormal
 
 ORTHONORMAL_TOLERANCE = 0.01  # headers round cosines, some to two decimals

@@ -4,37 +4,28 @@ A dataset holds patient data: it lives inside one call, and no message quotes it
 """
 
 import io
-from collections.abc import Callable
 from dataclasses import dataclass
-from struct import Struct
-from typing import Any
 
 from pydicom import Dataset
-from pydicom.datadict import dictionary_VR
-from pydicom.dataelem import RawDataElement
 from pydicom.filereader import read_dataset, read_preamble
 from pydicom.tag import BaseTag, Tag
-from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from kitlib.errors import SliceError
 from kitlib.mri.dicom.limits import BITS_ALLOCATED, TRANSFER_SYNTAXES, Limits
+from kitlib.mri.dicom.plain import DATASET_TAG, PIXEL_DATA, PIXEL_TAG, plain_dataset, plain_pixels, value_of
 
-FIRST_DATASET_TAG = 0x00030000
-FIRST_PIXEL_TAG = 0x7FE00000
-PIXEL_DATA = Tag("PixelData")
-KEYWORDS = (
-    *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation"),
-    *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
-    *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"),
-    *("RescaleSlope", "RescaleIntercept"),
-    *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
-    *("InstanceNumber", "Modality"),
+ALLOWED_TAGS: frozenset[BaseTag | int] = frozenset(
+    Tag(keyword)
+    for keyword in (
+        *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation"),
+        *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
+        *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"),
+        *("RescaleSlope", "RescaleIntercept"),
+        *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
+        *("InstanceNumber", "Modality"),
+    )
 )
-keyword2tag = {keyword: Tag(keyword) for keyword in KEYWORDS}
-keyword2representation = {keyword: dictionary_VR(tag) for keyword, tag in keyword2tag.items()}
-ALLOWED_TAGS: list[BaseTag | int] = list(keyword2tag.values())
-PIXEL_GROUP_NUMBER = (PIXEL_DATA.group, PIXEL_DATA.elem)
-syntax2pixel_head = {ImplicitVRLittleEndian: Struct("<HHL"), ExplicitVRLittleEndian: Struct("<HH2s2xL")}
 LARGEST_INSTANCE_NUMBER = 2**31 - 1
 
 
@@ -55,7 +46,7 @@ class Header:
     modality: str
 
 
-class classified:  # noqa: N801 - a verb of the block that it opens
+class classified:
     """Turn whatever a DICOM library raises inside the block into a SliceError of this code.
 
     About nine types of exceptions come out of pydicom for bad files, most of them only when a value is
@@ -74,11 +65,14 @@ class classified:  # noqa: N801 - a verb of the block that it opens
             raise SliceError(self.code, f"{self.what}: {type(error).__name__}") from None
 
 
-def open_dataset(stream: io.BytesIO) -> tuple[Dataset, UID]:
-    """The allowed tags of a file and its transfer syntax; the stream is left where pixels begin."""
+def open_dataset(content: bytes) -> tuple[Dataset, UID, int]:
+    """The allowed tags of a file, its transfer syntax, and where its pixels begin."""
+    if (plain := plain_dataset(content, ALLOWED_TAGS)) is not None:
+        return plain[0], ExplicitVRLittleEndian, plain[1]
+    stream = io.BytesIO(content)
     with classified("slice.not_dicom", "this is no DICOM file"):
         read_preamble(stream, force=False)
-        meta = read_dataset(stream, False, True, stop_when=lambda tag, *_: tag.real >= FIRST_DATASET_TAG)
+        meta = read_dataset(stream, False, True, stop_when=lambda tag, *_: tag >= DATASET_TAG)
         syntax = UID(meta.TransferSyntaxUID)
     if syntax not in TRANSFER_SYNTAXES:
         raise SliceError("slice.transfer_syntax", f"the transfer syntax {syntax.name[:64]!r} is not read")
@@ -87,69 +81,24 @@ def open_dataset(stream: io.BytesIO) -> tuple[Dataset, UID]:
             stream,
             syntax.is_implicit_VR,
             syntax.is_little_endian,
-            stop_when=lambda tag, *_: tag.real >= FIRST_PIXEL_TAG,  # the bare number compares faster
-            specific_tags=ALLOWED_TAGS,
+            stop_when=lambda tag, *_: tag >= PIXEL_TAG,
+            specific_tags=list(ALLOWED_TAGS),
         )
-    return dataset, syntax
+    return dataset, syntax, stream.tell()
 
 
-def value_of(dataset: Dataset, keyword: str) -> Any:
-    """`dataset.get(keyword)`; what is plain is decoded here, in a tenth of the time that pydicom takes."""
-    tag, representation = keyword2tag[keyword], keyword2representation[keyword]
-    element = dataset.get_item(tag, keep_deferred=True)
-    if element is None:
-        return None
-    if isinstance(element, RawDataElement) and element.value and element.VR in (None, representation):
-        try:
-            return representation2decode[representation](element.value, element.is_little_endian)
-        except (KeyError, ValueError):
-            pass  # what is odd is left to pydicom
-    return dataset.get(keyword)
-
-
-def _number_of(value: bytes, is_little_endian: bool) -> int:
-    if len(value) != 2:
-        raise ValueError("several numbers")
-    return int.from_bytes(value, "little" if is_little_endian else "big")
-
-
-def _word_of(value: bytes, _: bool) -> str:
-    word = value.rstrip(b" ")
-    if not word.isalnum():
-        raise ValueError("more than a word")
-    return word.decode("ascii")
-
-
-representation2decode: dict[str, Callable[[bytes, bool], Any]] = {
-    "US": _number_of,
-    "IS": lambda value, _: int(value),
-    "DS": lambda value, _: [float(part) for part in value.split(b"\\")],
-    "CS": _word_of,
-}
-
-
-def read_pixel_bytes(stream: io.BytesIO, syntax: UID) -> tuple[bytes | memoryview, str]:
-    """PixelData, still encoded, and its value representation, from a stream that `open_dataset` left."""
-    if (plain := _plain_pixels(stream, syntax)) is not None:
+def read_pixel_bytes(content: bytes, start: int, syntax: UID) -> tuple[bytes | memoryview, str]:
+    """PixelData at `start`, still encoded, and its value representation; a view where they are plain."""
+    if (plain := plain_pixels(content, start, syntax)) is not None:
         return plain, "OW"
     with classified("slice.pixels", "the pixels cannot be found"):
+        stream = io.BytesIO(content)
+        stream.seek(start)
         dataset = read_dataset(
             stream, syntax.is_implicit_VR, syntax.is_little_endian, specific_tags=[PIXEL_DATA]
         )
         element = dataset[PIXEL_DATA]
         return bytes(element.value), element.VR
-
-
-def _plain_pixels(stream: io.BytesIO, syntax: UID) -> memoryview | None:
-    """The bytes of PixelData, not copied, where little-endian pixels of known length end the file."""
-    content, start = stream.getbuffer(), stream.tell()
-    head = syntax2pixel_head.get(syntax)
-    if head is None or start + head.size > len(content):
-        return None
-    group, number, *representation, length = head.unpack_from(content, start)
-    is_plain = (group, number) == PIXEL_GROUP_NUMBER and representation in ([], [b"OW"], [b"OB"])
-    first = start + head.size
-    return content[first:] if is_plain and first + length == len(content) else None
 
 
 def judge(dataset: Dataset, syntax: UID, limits: Limits) -> Header:

@@ -93,7 +93,7 @@ def _used_bits(header: Header, values: np.ndarray) -> np.ndarray:
 
 
 def _stored_type(header: Header) -> np.dtype:
-    return np.dtype(f"{'i' if header.is_signed else 'u'}{header.bits_allocated // 8}")
+    return np.dtype(f"<{'i' if header.is_signed else 'u'}{header.bits_allocated // 8}")
 
 
 def _fit(header: Header, values: np.ndarray) -> bool:
