@@ -18,7 +18,8 @@ from pydicom.valuerep import EXPLICIT_VR_LENGTH_16, EXPLICIT_VR_LENGTH_32
 META_START = 132  # after the preamble and "DICM"
 DATASET_TAG = 0x00030000  # the first one after the file's meta information
 PIXEL_TAG = 0x7FE00000  # the first one that may be pixels
-TRANSFER_SYNTAX = 0x00020010
+TRANSFER_SYNTAX = Tag("TransferSyntaxUID")
+EXPLICIT_LITTLE_ENDIAN = ExplicitVRLittleEndian.encode()
 PIXEL_DATA = Tag("PixelData")
 HEAD, LENGTH = Struct("<HH2sH"), Struct("<L")
 LAST_HEAD = HEAD.size + LENGTH.size
@@ -29,7 +30,8 @@ UNDEFINED = 0xFFFFFFFF
 PIXEL_GROUP, PIXEL_NUMBER = PIXEL_DATA.group, PIXEL_DATA.elem
 syntax2pixel_head = {ImplicitVRLittleEndian: Struct("<HHL"), ExplicitVRLittleEndian: Struct("<HH2s2xL")}
 
-Elements = dict[BaseTag, RawDataElement]
+Elements = dict[BaseTag, Any]
+"""Raw elements by tag."""
 
 
 def plain_dataset(content: bytes, wanted: Collection[int]) -> tuple[Dataset, int] | None:
@@ -40,7 +42,7 @@ def plain_dataset(content: bytes, wanted: Collection[int]) -> tuple[Dataset, int
     if meta is None or TRANSFER_SYNTAX not in meta[0]:
         return None
     elements, start = meta
-    if elements[BaseTag(TRANSFER_SYNTAX)].value.rstrip(b"\0 ") != ExplicitVRLittleEndian.encode():
+    if elements[TRANSFER_SYNTAX].value.rstrip(b"\0 ") != EXPLICIT_LITTLE_ENDIAN:
         return None
     found = _scanned(content, start, PIXEL_TAG, wanted)
     return None if found is None else (Dataset(found[0]), found[1])

@@ -50,7 +50,10 @@ class Slice:
 
     def rescale_into(self, pixels: np.ndarray) -> None:
         """Write the rescaled values into an array (H, W) of float32."""
-        np.multiply(self.stored, np.float32(self.frame.slope), out=pixels, casting="same_kind")
+        if self.frame.slope == 1:
+            np.copyto(pixels, self.stored, casting="same_kind")  # in half the time
+        else:
+            np.multiply(self.stored, np.float32(self.frame.slope), out=pixels, casting="same_kind")
         if self.frame.intercept:
             pixels += np.float32(self.frame.intercept)
 
