@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ RECIPE = 1
 """To be raised when `prepare` changes what it makes, so that caches of before are made again."""
 
 
-def prepare(stacks: list[Stack], longest_px: int) -> list[Stack]:
+def prepare(stacks: Sequence[Stack], longest_px: int) -> list[Stack]:
     """Greyscale uint8 stacks with sides of at most `longest_px`: what caches hold and what streaming sees."""
     return [dataclasses.replace(stack, pixels=greyscale(stack.pixels)).fitted(longest_px) for stack in stacks]
 

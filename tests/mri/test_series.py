@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from kitlib.mri.dicom.limits import Limits
-from kitlib.mri.dicom.slices import read_file
 from kitlib.mri.ledger import Ledger
 from kitlib.mri.series import read_series
 from tests.mri.builders import (
@@ -14,6 +13,7 @@ from tests.mri.builders import (
     make_image,
     make_series,
     make_slice_dataset,
+    read_file,
     tilted_axial,
     write,
 )
