@@ -74,14 +74,12 @@ class Study:
     >>> study = draw_study(7, seed=1, size="smoke").study
     >>> study.sequences
     ('Sagittal T1', 'Sagittal T2/STIR', 'Axial T2')
-    >>> [stack.plane for stack in study.stacks("Axial T2")]
-    ['axial']
-    >>> study.without(["Axial T2"]).of_plane("axial")
-    []
     >>> (stack,) = study.stacks("Sagittal T2/STIR")
-    >>> shown = study.slice_at(stack.to_patient(10, 20, 3))
-    >>> shown.xy.round().tolist()
-    [10.0, 20.0]
+    >>> stack.plane, study.without(["Axial T2"]).of_plane("axial")
+    ('sagittal', [])
+    >>> shown = study.without(["Sagittal T1"]).slice_at(stack.to_patient(10, 20, 3))
+    >>> shown.series.sequence, shown.index, shown.xy.round(1).tolist()
+    ('Sagittal T2/STIR', 3, [10.0, 20.0])
     """
 
     study_id: int
@@ -129,6 +127,13 @@ def read_study(
 
     A `sequence` that is none of SEQUENCES is told from the plane, where that leaves one choice. `prepare` is
     applied to each series before the next is read: a study of reduced stacks never lies whole in memory.
+
+    >>> rows = pd.DataFrame({"series_id": [4], "sequence": ["Axial T2"], "folder": ["no/such/folder"]})
+    >>> ledger = Ledger()
+    >>> read_study(7, rows, ledger).sequences
+    ()
+    >>> ledger.table()["detail"].tolist()[:2]
+    ['no folder to read: FileNotFoundError', 'no Sagittal T1']
     """
     series = []
     for series_id, sequence, folder in rows[["series_id", "sequence", "folder"]].itertuples(index=False):

@@ -9,6 +9,7 @@ from struct import Struct
 from typing import Any
 
 from pydicom import Dataset
+from pydicom.charset import python_encoding
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import BaseTag, Tag
@@ -21,6 +22,8 @@ PIXEL_TAG = 0x7FE00000  # the first one that may be pixels
 TRANSFER_SYNTAX = Tag("TransferSyntaxUID")
 EXPLICIT_LITTLE_ENDIAN = ExplicitVRLittleEndian.encode()
 PIXEL_DATA = Tag("PixelData")
+CHARACTER_SET = Tag("SpecificCharacterSet")
+CHARACTER_SETS = frozenset((b"CS", name.encode()) for name in python_encoding if name)
 HEAD, LENGTH = Struct("<HH2sH"), Struct("<L")
 LAST_HEAD = HEAD.size + LENGTH.size
 SHORT = frozenset(name.encode() for name in EXPLICIT_VR_LENGTH_16)
@@ -66,6 +69,8 @@ def _scanned(
         if length == UNDEFINED:
             return None
         start = first + length
+        if tag == CHARACTER_SET and (representation, content[first:start].rstrip(b" ")) not in CHARACTER_SETS:
+            return None  # pydicom may refuse the whole header for it
         if tag in wanted:
             if not length or representation == b"SQ":
                 return None
