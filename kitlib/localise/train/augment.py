@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kitlib.localise.network import INPUT_PX, PX_MM, channels, stretched
 from kitlib.localise.train.samples import Pool
-from kitlib.terms import Kind
+from kitlib.mri.geometry import Plane
 
 JITTER = 0.15  # of the scale, at most
 TURN_DEG = 5.0  # standard deviations
@@ -47,7 +47,7 @@ def plain_views(count: int) -> Views:
     return Views(np.tile(np.eye(2), (count, 1, 1)), np.zeros((count, 2)), np.zeros(count, bool))
 
 
-def draw_views(kind: Kind, count: int, rng: np.random.Generator) -> Views:
+def draw_views(kind: Plane, count: int, rng: np.random.Generator) -> Views:
     """Slices turned, scaled, shifted and, if axial, mirrored at random."""
     mirrored = (rng.random(count) < MIRRORED_RATE) & (kind == "axial")
     angle, scale = np.radians(rng.normal(0, TURN_DEG, count)), np.exp(rng.uniform(-JITTER, JITTER, count))
@@ -57,7 +57,7 @@ def draw_views(kind: Kind, count: int, rng: np.random.Generator) -> Views:
     return Views(matrices, rng.normal(0, SHIFT_PX * PX_MM[kind], (count, 2)), mirrored)
 
 
-def seen(kind: Kind, pool: Pool, views: Views, greys: np.random.Generator | None = None) -> Batch:
+def seen(kind: Plane, pool: Pool, views: Views, greys: np.random.Generator | None = None) -> Batch:
     """A pool's slices on the network's grid, regreyed at random where a generator is given."""
     images = _sampled(kind, pool, views)
     if greys is not None:
@@ -92,7 +92,7 @@ def regreyed(images: Tensor, rng: np.random.Generator) -> Tensor:
     return (images + drawn(rng.gamma(2, NOISE / 2, count)) * noise * (images > 0)).clamp(0, 1)
 
 
-def _sampled(kind: Kind, pool: Pool, views: Views) -> Tensor:
+def _sampled(kind: Plane, pool: Pool, views: Views) -> Tensor:
     """Greys (B, 1, 192, 192) in [0, 1] of slices on the network's grid."""
     images = stretched(torch.from_numpy(pool.images).float())[:, None]
     coarser = PX_MM[kind] * np.sqrt(np.abs(np.linalg.det(views.matrices))) / pool.spacing_mm.mean(axis=1)

@@ -23,9 +23,9 @@ from kitlib.localise.network import (
     STRIDE,
     HeatmapNet,
     build_network,
-    kind2landmarks,
     load_networks,
     peaks,
+    plane2landmarks,
     save_networks,
 )
 from kitlib.localise.train.augment import Batch, draw_views, plain_views, seen
@@ -33,7 +33,7 @@ from kitlib.localise.train.samples import Pool
 from kitlib.localise.train.transitional import add_junction
 from kitlib.localise.transitional import NAME, load_junction
 from kitlib.machine import cores, device, half_precision, torch_threads
-from kitlib.terms import Kind
+from kitlib.mri.geometry import Plane
 
 HELD_OUT = 0.1
 BATCH = 16
@@ -49,24 +49,24 @@ Metrics = dict[str, dict[str, float]]
 
 def train_localiser(
     out: Path,
-    samples: Mapping[Kind, Pool],
+    samples: Mapping[Plane, Pool],
     *,
     epochs: int,
     seed: int = 2024,
     randomised: bool = True,
-    widths: Mapping[Kind, tuple[int, ...]] | None = None,
+    widths: Mapping[Plane, tuple[int, ...]] | None = None,
     start: Path | None = None,
     threads: int | None = None,
     **facts: Any,
-) -> dict[Kind, Metrics]:
+) -> dict[Plane, Metrics]:
     """Train the network of each plane on its pool; save them to `out` after each epoch, with their metrics.
 
     The last tenth of the persons is held out, measured, and used to set the temperatures. `start` is a file
     of networks to go on from. Without `randomised`, slices are turned and scaled but keep their greys.
     `facts`, such as the command, are kept beside the weights. All cores are used unless `threads` says less.
     """
-    nets: dict[Kind, HeatmapNet] = dict(load_networks(start)) if start else {}
-    metrics: dict[Kind, Metrics] = {}
+    nets: dict[Plane, HeatmapNet] = dict(load_networks(start)) if start else {}
+    metrics: dict[Plane, Metrics] = {}
     sizes = {kind: len(pool) for kind, pool in samples.items()}
     parameters = {"epochs": epochs, "slices": sizes, "randomised": randomised}
     provenance = Provenance(parameters, {"start": sha256(start)} if start else {}, seed)
@@ -101,17 +101,17 @@ def finetune(
     *,
     epochs: int,
     points: pd.DataFrame | None = None,
-    phantoms: Mapping[Kind, Pool] | None = None,
+    phantoms: Mapping[Plane, Pool] | None = None,
     seed: int = 2024,
     workers: int = 1,
     **facts: Any,
-) -> dict[Kind, Metrics]:
+) -> dict[Plane, Metrics]:
     """Go on training the networks of `weights` on the points of a competition folder, or on mended ones.
 
     Nobody marks T12/L1 and S1/S2: pools of `phantoms` among the slices keep the networks from forgetting.
     Metrics are those of the last tenth of the studies.
     """
-    samples: dict[Kind, Pool] = {}
+    samples: dict[Plane, Pool] = {}
     for kind in load_networks(weights):
         pool = annotated_pool(competition, kind, points=points, seed=seed, workers=workers)
         # The last tenth is held out, so phantoms, whose numbers count from -1 down, are never among it.
@@ -133,7 +133,7 @@ def split_persons(pool: Pool) -> tuple[Pool, Pool]:
 
 
 def trained(
-    net: HeatmapNet, kind: Kind, pool: Pool, epochs: int, seed: int, randomised: bool, rate: float
+    net: HeatmapNet, kind: Plane, pool: Pool, epochs: int, seed: int, randomised: bool, rate: float
 ) -> Iterator[HeatmapNet]:
     """The running average of the network's weights after each epoch."""
     rng = np.random.default_rng(seed)
@@ -159,7 +159,7 @@ def trained(
         yield copy.deepcopy(average.module).eval()
 
 
-def batch_of(kind: Kind, pool: Pool, rng: np.random.Generator, randomised: bool) -> Batch:
+def batch_of(kind: Plane, pool: Pool, rng: np.random.Generator, randomised: bool) -> Batch:
     """A pool's slices as they are seen this time."""
     return seen(kind, pool, draw_views(kind, len(pool), rng), rng if randomised else None)
 
@@ -197,7 +197,7 @@ def mean_distance(logits: Tensor, places: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def predicted(net: HeatmapNet, kind: Kind, pool: Pool) -> Iterator[tuple[Batch, Tensor]]:
+def predicted(net: HeatmapNet, kind: Plane, pool: Pool) -> Iterator[tuple[Batch, Tensor]]:
     """The pool's slices as a scanner shows them, some at a time, with a network's logits on the CPU."""
     half, on = half_precision(), next(net.parameters()).device
     for start in range(0, len(pool), 2 * BATCH):
@@ -208,9 +208,9 @@ def predicted(net: HeatmapNet, kind: Kind, pool: Pool) -> Iterator[tuple[Batch, 
         yield batch, logits.cpu()
 
 
-def calibrate(net: HeatmapNet, kind: Kind, pool: Pool) -> None:
+def calibrate(net: HeatmapNet, kind: Plane, pool: Pool) -> None:
     """Set one temperature for each sort of landmark: that of least cross-entropy on slices held out."""
-    places = np.array([one.landmark for one in kind2landmarks[kind]])
+    places = np.array([one.place for one in plane2landmarks[kind]])
     sums = np.zeros((len(TEMPERATURES), len(places)))
     for batch, logits in predicted(net, kind, pool.take(np.arange(len(pool))[:CALIBRATION_SLICES])):
         known = ~batch.visibility.isnan()
@@ -222,14 +222,14 @@ def calibrate(net: HeatmapNet, kind: Kind, pool: Pool) -> None:
         net.temperature[torch.from_numpy(places == place)] *= float(best)
 
 
-def evaluate(net: HeatmapNet, kind: Kind, pool: Pool) -> Metrics:
+def evaluate(net: HeatmapNet, kind: Plane, pool: Pool) -> Metrics:
     """By sort of landmark: errors in mm of visible points, accuracy of their level or side, visibility.
 
     A level is right where no other place of its sort on the slice is nearer to the point.
     """
     parts = [(*peaks(out), batch.places, batch.visibility) for batch, out in predicted(net, kind, pool)]
     found, chance, true, seen_there = (torch.cat(one).numpy() for one in zip(*parts))
-    sorts = np.array([one.landmark for one in kind2landmarks[kind]])
+    sorts = np.array([one.place for one in plane2landmarks[kind]])
     metrics = {}
     for sort in dict.fromkeys(sorts):
         own, mm = sorts == sort, PX_MM[kind]
@@ -263,5 +263,5 @@ def _cells(places: Tensor) -> Tensor:
     return (places - (STRIDE - 1) / 2) / STRIDE
 
 
-def _new(kind: Kind, widths: Mapping[Kind, tuple[int, ...]] | None) -> HeatmapNet:
+def _new(kind: Plane, widths: Mapping[Plane, tuple[int, ...]] | None) -> HeatmapNet:
     return build_network(kind, widths.get(kind) if widths else None)

@@ -1,6 +1,6 @@
 """Crops of the lumbosacral junction of phantoms, transitional ones among them far more often than they are.
 
-The crop alone is painted: all sagittal slices of a person at once cost hardly more than one twin.
+The crop alone is painted: all sagittal slices of a person at once cost hardly more than one slice.
 """
 
 from collections.abc import Iterator
@@ -19,10 +19,10 @@ from kitlib.phantom.body.grid import PATIENT, Canvas
 from kitlib.phantom.body.pathology import LUMBARISED, SACRALISED
 from kitlib.phantom.labels import draw_grades
 from kitlib.phantom.scan.contrast import displayed, draw_look, occluded, received, textured
+from kitlib.phantom.scan.domain_randomised import BACK_MM, landmarks_mm
 from kitlib.phantom.scan.plans import SeriesPlan
 from kitlib.phantom.scan.prescription import Plan
 from kitlib.phantom.scan.scanner import acquire, draw_scanner
-from kitlib.phantom.scan.twin import BACK_MM, landmarks_mm
 from kitlib.prepare.rows import Rows
 from kitlib.terms import LANDMARKS, SAGITTAL_T1, SAGITTAL_T2, Landmark
 
@@ -100,7 +100,7 @@ def _clinical(anatomy: Anatomy, plan: Plan, rng: np.random.Generator) -> np.ndar
 
 
 def _looks(anatomy: Anatomy, plan: Plan, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """The same slices in random contrasts, as `draw_twin` has them."""
+    """The same slices in random contrasts, as `draw_random_slice` has them."""
     down, right = DRAWN_MM * plan.column_direction, DRAWN_MM * plan.row_direction
     canvas = Canvas.over(plan.origins_mm, down, right, plan.shape, plan.thickness_mm, plan.samples)
     anatomy.paint(canvas)

@@ -4,8 +4,8 @@ import torch
 
 from kitlib.localise.network import PX_MM, network_inputs
 from kitlib.localise.train.augment import draw_views, plain_views, regreyed, seen
-from kitlib.localise.train.samples import KINDS, POOL_PX, Pool
-from kitlib.terms import Kind
+from kitlib.localise.train.samples import PLANES, POOL_PX, Pool
+from kitlib.mri.geometry import Plane
 
 
 def dotted(count: int, channels: int, spacing_mm: tuple[float, float] = (1.3, 1.1)) -> Pool:
@@ -21,8 +21,8 @@ def dotted(count: int, channels: int, spacing_mm: tuple[float, float] = (1.3, 1.
     return Pool(images, spacing, places.astype(np.float32), visibility, np.arange(count))
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_places_stay_on_what_they_mark(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", PLANES)
+def test_places_stay_on_what_they_mark(kind: Plane) -> None:
     pool = dotted(8, 2, (0.7, 0.6) if kind == "axial" else (1.3, 1.1))
     views = draw_views(kind, 8, np.random.default_rng(1))
     batch = seen(kind, pool, views)
@@ -35,9 +35,9 @@ def test_places_stay_on_what_they_mark(kind: Kind) -> None:
 def test_a_plain_view_is_what_is_seen_when_searching() -> None:
     pool = dotted(2, 1, (1.8, 1.8))
     batch = seen("sagittal", pool, plain_views(2))
-    inputs, frame = network_inputs(torch.from_numpy(pool.images), (1.8, 1.8), PX_MM["sagittal"])
+    inputs, resampling = network_inputs(torch.from_numpy(pool.images), (1.8, 1.8), PX_MM["sagittal"])
     torch.testing.assert_close(batch.images, inputs, atol=0.02, rtol=0)
-    np.testing.assert_allclose(frame.to_native(batch.places.numpy()), pool.places, atol=1e-4)
+    np.testing.assert_allclose(resampling.to_native(batch.places.numpy()), pool.places, atol=1e-4)
 
 
 def test_mirroring_exchanges_left_and_right() -> None:
