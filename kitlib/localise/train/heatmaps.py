@@ -3,17 +3,16 @@
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from timm.utils import ModelEmaV3
-from torch import Tensor
-from tqdm.auto import tqdm
+from torch import Tensor, nn
 
-from kitlib.artefacts import Provenance, facts_of, sha256
+from kitlib.artefacts import Provenance, discard, facts_of, sha256
 from kitlib.competition.root import Competition
 from kitlib.errors import ModelError
 from kitlib.localise.audit.annotated import annotated_pool
@@ -28,16 +27,19 @@ from kitlib.localise.network import (
     peaks,
     save_networks,
 )
-from kitlib.localise.train.augment import Batch, draw_views, plain_views, seen
+from kitlib.localise.train.augment import Batch, draw_moves, seen
 from kitlib.localise.train.samples import Pool
 from kitlib.localise.train.transitional import add_junction
 from kitlib.localise.transitional import NAME, load_junction
 from kitlib.machine import cores, device, half_precision, torch_threads
+from kitlib.nn.augment import Affine
+from kitlib.nn.loop import Checkpoint, Schedule, train
 from kitlib.terms import Kind
 
 HELD_OUT = 0.1
 BATCH = 16
 LEARNING_RATE = 2e-3
+AVERAGE_DECAY = 0.998
 GENTLER = 0.2  # of the learning rate, for networks that have learnt before
 SPREAD_CELLS = 0.8  # of the heatmap to be learnt: 2.9 mm sagittal, 1.3 mm axial
 DISTANCE_WEIGHT = 0.02
@@ -62,7 +64,8 @@ def train_localiser(
     """Train the network of each plane on its pool; save them to `out` after each epoch, with their metrics.
 
     The last tenth of the persons is held out, measured, and used to set the temperatures. `start` is a file
-    of networks to go on from. Without `randomised`, slices are turned and scaled but keep their greys.
+    of networks to begin with. A training that was killed goes on where it stopped. Without `randomised`,
+    slices are turned and scaled but keep their greys.
     `facts`, such as the command, are kept beside the weights. All cores are used unless `threads` says less.
     """
     nets: dict[Kind, HeatmapNet] = dict(load_networks(start)) if start else {}
@@ -70,18 +73,35 @@ def train_localiser(
     sizes = {kind: len(pool) for kind, pool in samples.items()}
     parameters = {"epochs": epochs, "slices": sizes, "randomised": randomised}
     provenance = Provenance(parameters, {"start": sha256(start)} if start else {}, seed)
+    checkpoints = {kind: Checkpoint(_unfinished(out, kind), provenance) for kind in samples}
+
+    def save(kind: Kind, held_out: Pool, epoch: int, average: nn.Module) -> None:
+        nets[kind] = copy.deepcopy(average)  # type: ignore[assignment]
+        if epoch == epochs:
+            calibrate(nets[kind], kind, held_out)
+        metrics[kind] = evaluate(nets[kind], kind, held_out)
+        temperatures = {name: net.temperature.tolist() for name, net in nets.items()}
+        save_networks(out, nets, provenance, metrics=metrics, temperatures=temperatures, **facts)
+
     with torch_threads(threads or cores()), torch.random.fork_rng():
         for kind, pool in samples.items():
             torch.manual_seed(seed)
             learnt, held_out = split_persons(pool)
             net = nets[kind].requires_grad_(True) if kind in nets else _new(kind, widths)
             rate = LEARNING_RATE * (GENTLER if kind in nets else 1)
-            for epoch, average in enumerate(trained(net, kind, learnt, epochs, seed, randomised, rate), 1):
-                if epoch == epochs:
-                    calibrate(average, kind, held_out)
-                nets[kind], metrics[kind] = average, evaluate(average, kind, held_out)
-                temperatures = {one: net.temperature.tolist() for one, net in nets.items()}
-                save_networks(out, nets, provenance, metrics=metrics, temperatures=temperatures, **facts)
+            train(
+                net.to(device(), memory_format=torch.channels_last),  # type: ignore[call-overload]
+                PoolBatches(kind, learnt, randomised),
+                heatmap_loss,
+                Schedule(epochs, rate, warm_up=0.2, average_decay=AVERAGE_DECAY, half=True),
+                seed,
+                after_epoch=partial(save, kind, held_out),
+                checkpoint=checkpoints[kind],
+                in_thread=device().type != "cpu",
+                title=kind,
+            )
+    for checkpoint in checkpoints.values():
+        discard(checkpoint.path)
     return metrics
 
 
@@ -132,45 +152,29 @@ def split_persons(pool: Pool) -> tuple[Pool, Pool]:
     return pool.take(~held_out), pool.take(held_out)
 
 
-def trained(
-    net: HeatmapNet, kind: Kind, pool: Pool, epochs: int, seed: int, randomised: bool, rate: float
-) -> Iterator[HeatmapNet]:
-    """The running average of the network's weights after each epoch."""
-    rng = np.random.default_rng(seed)
-    net.to(device(), memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = ModelEmaV3(net, decay=0.998, use_warmup=True)
-    optimiser = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=0.05)
-    steps = max(1, len(pool) // BATCH)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, epochs * steps + 1, pct_start=0.2)
-    scaler = torch.amp.GradScaler(device().type, enabled=half_precision() is torch.float16)
-    for epoch in range(epochs):
-        net.train()
-        plan = np.array_split(rng.permutation(len(pool)), steps)
-        with tqdm(plan, desc=f"{kind} epoch {epoch + 1}/{epochs}", mininterval=1) as bar:
-            for rows in bar:
-                loss = batch_loss(net, batch_of(kind, pool.take(rows), rng, randomised))
-                optimiser.zero_grad()
-                scaler.scale(loss).backward()
-                scaler.step(optimiser)
-                scaler.update()
-                schedule.step()
-                average.update(net, step=schedule.last_epoch)  # the step lets the average warm up
-                bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
-        yield copy.deepcopy(average.module).eval()
+class PoolBatches:
+    """The slices of a pool, looked at anew each time; without `randomised` in their own greys."""
+
+    def __init__(self, kind: Kind, pool: Pool, randomised: bool) -> None:
+        self.kind, self.pool, self.randomised = kind, pool, randomised
+
+    def epoch(self, rng: torch.Generator) -> list[np.ndarray]:
+        """All slices, at least BATCH at a time where there are as many."""
+        order = torch.randperm(len(self.pool), generator=rng).numpy()
+        return np.array_split(order, max(1, len(self.pool) // BATCH))
+
+    def batch(self, rows: np.ndarray, rng: torch.Generator | None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Images (B, 2, 192, 192), and the places and visibility of their landmarks."""
+        pool = self.pool.take(rows)
+        affine = draw_moves(self.kind, len(pool), rng) if rng else Affine.identity(len(pool))
+        batch = seen(self.kind, pool, affine, rng if self.randomised else None)
+        images = batch.images.to(device(), memory_format=torch.channels_last)
+        return images, (batch.places.to(device()), batch.visibility.to(device()))
 
 
-def batch_of(kind: Kind, pool: Pool, rng: np.random.Generator, randomised: bool) -> Batch:
-    """A pool's slices as they are seen this time."""
-    return seen(kind, pool, draw_views(kind, len(pool), rng), rng if randomised else None)
-
-
-def batch_loss(net: HeatmapNet, batch: Batch) -> Tensor:
+def heatmap_loss(logits: Tensor, truth: tuple[Tensor, Tensor]) -> Tensor:
     """Cross-entropy of places and visibility, and a small distance (L1) of the mean from the place."""
-    half = half_precision()
-    images = batch.images.to(device(), memory_format=torch.channels_last)
-    with torch.autocast(device().type, dtype=half, enabled=half is not None):
-        logits = net(images)
-    places, visibility = batch.places.to(logits), batch.visibility.to(logits)
+    places, visibility = (tensor.to(logits) for tensor in truth)
     shown = visibility.nan_to_num()
     known = ~visibility.isnan()
     entropy = (cross_entropy(logits, places, shown) * known).sum() / known.sum().clamp(min=1)
@@ -202,7 +206,7 @@ def predicted(net: HeatmapNet, kind: Kind, pool: Pool) -> Iterator[tuple[Batch, 
     half, on = half_precision(), next(net.parameters()).device
     for start in range(0, len(pool), 2 * BATCH):
         part = pool.take(np.arange(start, min(start + 2 * BATCH, len(pool))))
-        batch = seen(kind, part, plain_views(len(part)))
+        batch = seen(kind, part, Affine.identity(len(part)))
         with torch.autocast(on.type, dtype=half, enabled=half is not None):
             logits = net(batch.images.to(on))
         yield batch, logits.cpu()
@@ -265,3 +269,7 @@ def _cells(places: Tensor) -> Tensor:
 
 def _new(kind: Kind, widths: Mapping[Kind, tuple[int, ...]] | None) -> HeatmapNet:
     return build_network(kind, widths.get(kind) if widths else None)
+
+
+def _unfinished(out: Path, kind: Kind) -> Path:
+    return Path(out).with_name(f"{Path(out).name}.{kind}.unfinished")

@@ -23,7 +23,7 @@ from kitlib.phantom.scan.plans import SeriesPlan, plan_study
 from kitlib.phantom.scan.prescription import size_named
 from kitlib.phantom.scan.scanner import acquire, draw_scanner
 from kitlib.phantom.scan.twin import NEAR_MM, draw_twin, landmarks_mm
-from kitlib.prepare.rows import Rows
+from kitlib.nn.rows import Rows
 from kitlib.prepare.volumes import prepare
 from kitlib.terms import AXIAL_T2, LANDMARKS, Kind, Landmark
 
@@ -31,7 +31,7 @@ RECIPE = 1
 """To be raised when drawing changes what it makes, so that shards of before are drawn again."""
 POOL_PX = 192
 SHARD = 10  # anatomies: some five seconds of work
-EVENNESS = 0.2
+CLASS_BALANCE = 0.2
 FADING = (
     0.7,
     1.3,
@@ -82,7 +82,7 @@ def make_pool(
 def draw_samples(kind: Kind, number: int, *, each: int, clinical: float, seed: int) -> Pool:
     """The slices of one anatomy; the same arguments give the same slices."""
     rng = np.random.default_rng((seed, number, KINDS.index(kind)))
-    anatomy = draw_anatomy(draw_grades(1, rng, evenness=EVENNESS)[0], rng)
+    anatomy = draw_anatomy(draw_grades(1, rng, class_balance=CLASS_BALANCE)[0], rng)
     imaged = int(rng.binomial(each, clinical))
     parts = [_twin(kind, anatomy, number, rng) for _ in range(each - imaged)]
     return Pool.joined([*parts, *(_clinical(kind, anatomy, number, imaged, rng) if imaged else ())])

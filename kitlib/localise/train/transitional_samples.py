@@ -23,7 +23,7 @@ from kitlib.phantom.scan.plans import SeriesPlan
 from kitlib.phantom.scan.prescription import Plan
 from kitlib.phantom.scan.scanner import acquire, draw_scanner
 from kitlib.phantom.scan.twin import BACK_MM, landmarks_mm
-from kitlib.prepare.rows import Rows
+from kitlib.nn.rows import Rows
 from kitlib.terms import LANDMARKS, SAGITTAL_T1, SAGITTAL_T2, Landmark
 
 RECIPE = 1
@@ -32,7 +32,7 @@ SHARD = 20  # persons
 SLICES, DRAWN_PX, DRAWN_MM = 11, 80, 1.8
 STEP_MM = (4.0, 6.0)
 TRANSITIONAL_SHARE = 0.4
-EVENNESS = 0.2
+CLASS_BALANCE = 0.2
 LOOKS = 2  # of each person beside the clinical series
 TURN_DEG = (6.0, 3.0, 3.0)  # about the axes to the left (in plane), back and head
 KINDS = ("", LUMBARISED, SACRALISED)
@@ -75,7 +75,7 @@ def draw_bags(number: int, seed: int) -> Bags:
 def draw_person_with(transitional: bool, rng: np.random.Generator) -> Anatomy:
     """An anatomy that is transitional or is not; drawn until it is, so that nothing else differs."""
     while True:
-        anatomy = draw_anatomy(draw_grades(1, rng, evenness=EVENNESS)[0], rng)
+        anatomy = draw_anatomy(draw_grades(1, rng, class_balance=CLASS_BALANCE)[0], rng)
         if bool(anatomy.spine.transitional) == transitional:
             return anatomy
 
