@@ -1,1 +1,1 @@
-"""What every network of the kit is trained with: the loop, augmentation, losses, attention and projections."""
+"""What networks are trained with: the loop, augmentation, losses, attention and projections."""

@@ -16,8 +16,8 @@ BIAS_NODES = 4
 class Affine:
     """How n images are looked at.
 
-    What is seen at a place p, from the centre of the image that is seen, lies at `matrix` p + `shift` from the
-    centre of the image that is there. Both count in halves of a side.
+    What is seen at p, from the centre of the image that is seen, lies at `matrix` p + `shift` from the centre
+    of the image that is there. Both count in halves of a side.
     """
 
     matrices: Tensor  # (n, 2, 2) float64
@@ -29,7 +29,7 @@ class Affine:
         return cls(torch.eye(2, dtype=torch.float64).repeat(count, 1, 1), torch.zeros(count, 2).double())
 
     def scaled(self, ratio: Tensor | float) -> "Affine":
-        """The same on images that are there in another size: `ratio` is that of the sides, seen to there (n, 2)."""
+        """The same where a side of what is seen is `ratio` (n, 2) times one of the image that is there."""
         ratio = torch.as_tensor(ratio).double().expand(self.shifts.shape)
         return Affine(self.matrices * ratio[..., None], self.shifts * ratio)
 

@@ -1,7 +1,7 @@
 """The loop that trains every network of the kit.
 
-It keeps a moving average of the weights, stops where a validation loss stops falling, and can be killed at any
-time: with a checkpoint, a training that is started again ends with the same bytes.
+It keeps a moving average of the weights, stops where a validation loss stops falling, and can be killed at
+any time: with a checkpoint, a training that is started again ends with the same bytes.
 """
 
 import copy
@@ -71,13 +71,13 @@ class Batches(Protocol):
         ...
 
     def batch(self, rows: np.ndarray, rng: torch.Generator | None) -> tuple[Any, Any]:
-        """What the network reads and what the loss compares its output with; augmented where `rng` is given."""
+        """What the network reads, and what its output is compared with; augmented where `rng` is given."""
         ...
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A file from which a training goes on, if one of the same provenance wrote it; delete it when all is done."""
+    """A file from which a training of the same provenance goes on; the caller discards it in the end."""
 
     path: Path
     provenance: Provenance

@@ -1,4 +1,4 @@
-"""Embeddings in fewer dimensions, or on one scale: learned from one sequence's vectors, or from each in turn."""
+"""Embeddings in fewer dimensions, or on one scale: learned from the vectors of each sequence."""
 
 from collections.abc import Mapping, Sequence
 from typing import ClassVar

@@ -68,8 +68,8 @@ def draw_study(
 ) -> PhantomStudy:
     """Draw a study; the same arguments give the same study.
 
-    `class_balance` is that of `draw_grades`; `grades` (25,) are taken in place of drawn ones; `defects` of the
-    annotators' points are those of `annotate`. The images are painted on `device`.
+    `class_balance` is that of `draw_grades`; `grades` (25,) are taken in place of drawn ones; `defects` of
+    the annotators' points are those of `annotate`. The images are painted on `device`.
     """
     dimensions = size_named(size)
     lots, body, readers, planner, machine, annotator = (_lots(seed, study_id, part) for part in range(6))

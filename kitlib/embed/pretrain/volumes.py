@@ -62,8 +62,8 @@ class VolumeTask(PretrainTask[Volumes]):
     """The task of networks of volumes."""
 
     learning_rate = 1e-3
-    # oneDNN's bfloat16 gradients of small 3D convolutions are NaN now and then, and an H100 was slower in half
-    # (67 ms a step of eight volumes of 144 px, against 43).
+    # oneDNN's bfloat16 gradients of small 3D convolutions are NaN now and then, and an H100 was slower
+    # in half (67 ms a step of eight volumes of 144 px, against 43).
     half = False
 
     def examples(self, study: PhantomStudy, px: int, field_of_view: str, longest_px: int) -> Volumes:

@@ -17,13 +17,13 @@ from kitlib.artefacts import Provenance, fingerprint
 from kitlib.localise.network import kind2landmarks
 from kitlib.localise.train.shards import drawn_in_shards
 from kitlib.mri.stack import Stack
+from kitlib.nn.rows import Rows
 from kitlib.phantom.body.anatomy import Anatomy, draw_anatomy
 from kitlib.phantom.labels import draw_grades
 from kitlib.phantom.scan.plans import SeriesPlan, plan_study
 from kitlib.phantom.scan.prescription import size_named
 from kitlib.phantom.scan.scanner import acquire, draw_scanner
 from kitlib.phantom.scan.twin import NEAR_MM, draw_twin, landmarks_mm
-from kitlib.nn.rows import Rows
 from kitlib.prepare.volumes import prepare
 from kitlib.terms import AXIAL_T2, LANDMARKS, Kind, Landmark
 

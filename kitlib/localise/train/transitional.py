@@ -98,12 +98,12 @@ def bag_loss(logits: Tensor, labels: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits, labels * (1 - 2 * SMOOTHING) + SMOOTHING)
 
 
-def _drawn_slices(count: int, rng: torch.Generator) -> Tensor:
+def _drawn_slices(count: int, rng: torch.Generator) -> np.ndarray:
     """Which slices are seen this time: a few in the middle, or some of all."""
     if torch.rand((), generator=rng) < MIDDLE_RATE:
         few = int(torch.randint(1, 4, (), generator=rng))
-        return (count // 2 - 1 + torch.randperm(3, generator=rng)[:few]).sort().values
-    return torch.randperm(count, generator=rng)[:SEEN_SLICES].sort().values
+        return np.sort(count // 2 - 1 + torch.randperm(3, generator=rng).numpy()[:few])
+    return np.sort(torch.randperm(count, generator=rng).numpy()[:SEEN_SLICES])
 
 
 def seen(images: np.ndarray, rng: torch.Generator | None = None) -> Tensor:

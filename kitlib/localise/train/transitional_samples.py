@@ -14,6 +14,7 @@ from scipy.spatial.transform import Rotation
 
 from kitlib.artefacts import Provenance, fingerprint
 from kitlib.localise.train.shards import drawn_in_shards
+from kitlib.nn.rows import Rows
 from kitlib.phantom.body.anatomy import Anatomy, draw_anatomy
 from kitlib.phantom.body.grid import PATIENT, Canvas
 from kitlib.phantom.body.pathology import LUMBARISED, SACRALISED
@@ -23,7 +24,6 @@ from kitlib.phantom.scan.plans import SeriesPlan
 from kitlib.phantom.scan.prescription import Plan
 from kitlib.phantom.scan.scanner import acquire, draw_scanner
 from kitlib.phantom.scan.twin import BACK_MM, landmarks_mm
-from kitlib.nn.rows import Rows
 from kitlib.terms import LANDMARKS, SAGITTAL_T1, SAGITTAL_T2, Landmark
 
 RECIPE = 1

@@ -38,7 +38,7 @@ class SequenceEmbedding(nn.Module):
 class EmbeddingCNN(nn.Module):
     """Embeddings of all sequences as one vector: convolutions over the embedding axis, then pooling."""
 
-    data = 32 * POSITIONS
+    width = 32 * POSITIONS
 
     def __init__(self, embeddings: int) -> None:
         super().__init__()
@@ -50,11 +50,11 @@ class EmbeddingCNN(nn.Module):
             nn.GELU(),
             nn.AdaptiveAvgPool1d(POSITIONS),
             nn.Flatten(),
-            nn.LayerNorm(self.data),
+            nn.LayerNorm(self.width),
         )
 
     def forward(self, embeddings: torch.Tensor) -> torch.Tensor:
-        """(B, data) from (B, embeddings, width)."""
+        """(B, 32 POSITIONS) from (B, embeddings, width)."""
         return self.layers(embeddings)
 
 
@@ -127,7 +127,7 @@ class IntermediateFusion(_Attentive):
         super().__init__(inputs, width, queries)
         self.fuse = EmbeddingCNN(len(SEQUENCES) * queries)
         outputs = len(CELLS) // networks * head.n_logits
-        self.networks = nn.ModuleList(_network(self.fuse.data, outputs, dropout) for _ in range(networks))
+        self.networks = nn.ModuleList(_network(self.fuse.width, outputs, dropout) for _ in range(networks))
         self.head = head
 
     def forward(self, sequences: list[SequenceBatch]) -> torch.Tensor:
@@ -166,7 +166,7 @@ def build_fusion(
     architecture: str, head: str, *, inputs: int, width: int, dropout: float, log_prior: torch.Tensor
 ) -> IntermediateFusion | LateFusion:
     """An untrained network of one of the architectures that `model` describes."""
-    last = {"softmax": SoftmaxHead, "cascade": CascadeHead}[head](log_prior)
+    last: Head = SoftmaxHead(log_prior) if head == "softmax" else CascadeHead(log_prior)
     if architecture == "2":
         return LateFusion(inputs=inputs, width=width, dropout=dropout, head=last)
     queries, networks = (1, 1) if architecture == "1.1" else (QUERIES, len(CONDITIONS))

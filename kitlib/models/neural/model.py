@@ -122,7 +122,7 @@ class NetworkModel(Model):
 
 @dataclass
 class SliceAttentionModel(NetworkModel):
-    """A network model whose networks tell where they look, by `attention(sequences)`: each cell's (B, 25, T)."""
+    """A network model whose networks tell where they look: by `attention(sequences)`, (B, 25, T) of each."""
 
     def attention(self, data: BagDataset) -> list[dict[str, np.ndarray]]:
         """For each study and sequence, how each cell's attention is spread over the slices: (25, slices)."""

@@ -53,7 +53,8 @@ def fit_embedder(
 ) -> "StudyEmbedder":
     """The embedder fitted on these training studies; the same one when this process has fitted it before.
 
-    Several classifiers on one fold share it. `pooling` is "average" or "attention"; `width` 0 keeps the backbone's.
+    Several classifiers on one fold share it. `pooling` is "average" or "attention"; `width` 0 keeps the
+    backbone's.
     """
     key = fingerprint(data.fingerprint, labels.tolist(), prior.tolist(), pooling, width, epochs, seed)
     if key not in _embedders:

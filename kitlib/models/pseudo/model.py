@@ -1,8 +1,8 @@
-"""`pseudo`: pseudo-modality learning. An imputer guesses missing sequences, and a classifier reads the result.
+"""`pseudo`: pseudo-modality learning. An imputer guesses missing sequences; a classifier reads the result.
 
 The classifier is the same for every imputer and is told which sequences are real. It learns from every study
-as it is and again with sequences removed; what stands in their place was imputed by an imputer that had not been
-fitted on that study, as it will be for the studies to come.
+as it is and again with sequences removed; what stands in their place was guessed by an imputer that had not
+been fitted on that study, as it will be for the studies to come.
 """
 
 from dataclasses import dataclass

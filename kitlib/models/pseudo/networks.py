@@ -1,7 +1,8 @@
 """Networks that guess the embeddings of hidden sequences from those of the visible ones.
 
 All take Shown, reduced embeddings (B, 3, k) and which are visible (B, 3), and give guesses (B, 3, k) with a
-penalty (a scalar) on how they came about. None reads what is hidden, and all start at the mean: the last layer is zero.
+penalty (a scalar) on how they came about. None reads what is hidden, and all start at the mean: the last
+layer is zero.
 """
 
 import torch
