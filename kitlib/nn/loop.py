@@ -130,6 +130,12 @@ def shuffled(rows: np.ndarray, size: int, rng: torch.Generator) -> list[np.ndarr
     return list(chunks(rows[torch.randperm(len(rows), generator=rng).numpy()], size))
 
 
+def shuffled_evenly(rows: np.ndarray, size: int, rng: torch.Generator) -> list[np.ndarray]:
+    """The rows in random order, `size` or a few more at a time: no batch is a small rest."""
+    order = rows[torch.randperm(len(rows), generator=rng).numpy()]
+    return np.array_split(order, max(1, len(rows) // size))
+
+
 def chunks(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
     """The rows in order, `size` at a time."""
     return (rows[start : start + size] for start in range(0, len(rows), size))

@@ -12,7 +12,7 @@ from timm.utils import ModelEmaV3
 from torch import nn
 
 from kitlib.artefacts import Provenance
-from kitlib.nn.loop import Checkpoint, Schedule, chunks, learned_nothing, shuffled, train
+from kitlib.nn.loop import Checkpoint, Schedule, chunks, learned_nothing, shuffled, shuffled_evenly, train
 
 TARGET = torch.tensor([1.0, -2.0, 3.0])
 
@@ -231,3 +231,10 @@ def test_shuffled_rows_are_all_rows_once_and_chunks_keep_their_order() -> None:
     assert [len(part) for part in parts] == [4, 4, 3]
     assert sorted(np.concatenate(parts)) == rows.tolist()
     np.testing.assert_array_equal(np.concatenate(list(chunks(rows, 4))), rows)
+
+
+@pytest.mark.parametrize(("count", "sizes"), [(3, [3]), (9, [5, 4]), (11, [6, 5]), (12, [4, 4, 4])])
+def test_even_batches_have_no_small_rest(count: int, sizes: list[int]) -> None:
+    parts = shuffled_evenly(np.arange(count), 4, torch.Generator().manual_seed(0))
+    assert [len(part) for part in parts] == sizes
+    assert sorted(np.concatenate(parts)) == list(range(count))

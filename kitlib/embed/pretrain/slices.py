@@ -22,10 +22,10 @@ from kitlib.embed.pretrain.task import (
     drawn_mirror,
     graded_loss,
     graded_truth,
-    in_batches,
 )
 from kitlib.embed.slices import build_slice_network, network_input, normalised
 from kitlib.machine import device
+from kitlib.nn.loop import shuffled_evenly
 from kitlib.phantom.study import PhantomStudy
 from kitlib.terms import EMPTY
 
@@ -76,9 +76,8 @@ class SliceTask(PretrainTask[Slices]):
         """Batches of positions; what is rarer and tells more is seen more often."""
         worst = examples.findings.max(axis=1).clip(EMPTY, 1)
         share = np.array(EPOCH_SHARES)[worst - EMPTY]
-        return in_batches(
-            np.flatnonzero(torch.rand(len(examples), generator=rng).numpy() < share), BATCH, rng
-        )
+        seen = torch.rand(len(examples), generator=rng).numpy() < share
+        return shuffled_evenly(np.flatnonzero(seen), BATCH, rng)
 
     def batch(self, examples: Slices, rng: torch.Generator | None) -> tuple[Tensor, tuple[Truth, Tensor]]:
         """Images, with their findings and places; half of the axial slices are mirrored."""

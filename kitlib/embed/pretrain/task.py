@@ -123,12 +123,6 @@ def drawn_mirror(can_be: np.ndarray, rng: torch.Generator | None) -> Tensor:
     return (torch.rand(len(can_be), generator=rng) < 0.5) & torch.from_numpy(can_be)
 
 
-def in_batches(rows: np.ndarray, size: int, rng: torch.Generator) -> list[np.ndarray]:
-    """The rows in random order, at least `size` at a time where there are as many."""
-    order = rows[torch.randperm(len(rows), generator=rng).numpy()]
-    return np.array_split(order, max(1, len(rows) // size))
-
-
 def augmented(images: Tensor, mirror: Tensor, rng: torch.Generator | None) -> Tensor:
     """Images (B, C, px, px) uint8, as grey values, moved and in other greys; as they are without a generator.
 

@@ -20,11 +20,11 @@ from kitlib.embed.pretrain.task import (
     drawn_mirror,
     graded_loss,
     graded_truth,
-    in_batches,
 )
 from kitlib.embed.volumes import build_volume_network, volume, volume_input
 from kitlib.machine import device
 from kitlib.mri.stack import Stack
+from kitlib.nn.loop import shuffled_evenly
 from kitlib.phantom.study import PhantomStudy
 from kitlib.prepare.volumes import prepare
 from kitlib.terms import CELLS, EMPTY, GROUPS, Cell, mirrored_cells
@@ -86,7 +86,7 @@ class VolumeTask(PretrainTask[Volumes]):
 
     def epoch(self, examples: Volumes, rng: torch.Generator) -> list[np.ndarray]:
         """Batches of positions of the volumes that show a cell."""
-        return in_batches(np.flatnonzero((examples.findings != EMPTY).any(axis=1)), BATCH, rng)
+        return shuffled_evenly(np.flatnonzero((examples.findings != EMPTY).any(axis=1)), BATCH, rng)
 
     def batch(self, examples: Volumes, rng: torch.Generator | None) -> tuple[Tensor, Truth]:
         """Volumes and their findings; half of the patients are mirrored."""

@@ -33,7 +33,7 @@ from kitlib.localise.train.transitional import add_junction
 from kitlib.localise.transitional import NAME, load_junction
 from kitlib.machine import cores, device, half_precision, torch_threads
 from kitlib.nn.augment import Affine
-from kitlib.nn.loop import Checkpoint, Schedule, train
+from kitlib.nn.loop import Checkpoint, Schedule, shuffled_evenly, train
 from kitlib.terms import Kind
 
 HELD_OUT = 0.1
@@ -159,9 +159,8 @@ class PoolBatches:
         self.kind, self.pool, self.randomised = kind, pool, randomised
 
     def epoch(self, rng: torch.Generator) -> list[np.ndarray]:
-        """All slices, at least BATCH at a time where there are as many."""
-        order = torch.randperm(len(self.pool), generator=rng).numpy()
-        return np.array_split(order, max(1, len(self.pool) // BATCH))
+        """All slices."""
+        return shuffled_evenly(np.arange(len(self.pool)), BATCH, rng)
 
     def batch(self, rows: np.ndarray, rng: torch.Generator | None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Images (B, 2, 192, 192), and the places and visibility of their landmarks."""

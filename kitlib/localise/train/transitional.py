@@ -16,7 +16,7 @@ from kitlib.localise.train.transitional_samples import DRAWN_MM, TRANSITIONAL_SH
 from kitlib.localise.transitional import CROP_PX, NAME, SHARE, JunctionNet
 from kitlib.machine import torch_threads
 from kitlib.nn.augment import Moves, moved
-from kitlib.nn.loop import Checkpoint, Schedule, train
+from kitlib.nn.loop import Checkpoint, Schedule, shuffled_evenly, train
 
 HELD_OUT = 0.15
 BATCH, SEEN_SLICES = 16, 4
@@ -81,9 +81,8 @@ class BagBatches:
         self.bags = bags
 
     def epoch(self, rng: torch.Generator) -> list[np.ndarray]:
-        """All bags, at least BATCH at a time where there are as many."""
-        order = torch.randperm(len(self.bags), generator=rng).numpy()
-        return np.array_split(order, max(1, len(self.bags) // BATCH))
+        """All bags."""
+        return shuffled_evenly(np.arange(len(self.bags)), BATCH, rng)
 
     def batch(self, rows: np.ndarray, rng: torch.Generator | None) -> tuple[Tensor, Tensor]:
         """Crops (B, S, 2, 64, 64) and whether they are of transitional vertebrae (B,)."""

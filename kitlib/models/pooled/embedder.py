@@ -17,6 +17,7 @@ import pandas as pd
 import torch
 
 from kitlib.artefacts import Provenance, facts_of, fingerprint, load_tensors, save_tensors
+from kitlib.errors import known_name
 from kitlib.inputs.slices import SliceDataset
 from kitlib.machine import device
 from kitlib.models.base import CURVE_COLUMNS
@@ -24,6 +25,7 @@ from kitlib.models.common.cv import inner_splits
 from kitlib.models.neural.batches import StudyBatches, StudyTensors, fit_reduction
 from kitlib.models.neural.members import AVERAGE_DECAY, validation
 from kitlib.models.pooled.embedding_network import EmbeddingNetwork, WithHeads
+from kitlib.models.pooled.model import POOLINGS
 from kitlib.nn.loop import IDLE, Schedule, learned_nothing, train, with_prefix
 from kitlib.nn.losses import metric_loss
 from kitlib.nn.projection import reduction_of
@@ -53,9 +55,9 @@ def fit_embedder(
 ) -> "StudyEmbedder":
     """The embedder fitted on these training studies; the same one when this process has fitted it before.
 
-    Several classifiers on one fold share it. `pooling` is "average" or "attention"; `width` 0 keeps the
-    backbone's.
+    Several classifiers on one fold share it. `pooling` is one of POOLINGS; `width` 0 keeps the backbone's.
     """
+    known_name(pooling, POOLINGS, "pooling")
     key = fingerprint(data.fingerprint, labels.tolist(), prior.tolist(), pooling, width, epochs, seed)
     if key not in _embedders:
         embedder = StudyEmbedder(pooling=pooling, width=width)
