@@ -143,7 +143,7 @@ def chunks(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
 
 def with_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """The tensors whose names begin so, under the rest of their names."""
-    return {name.removeprefix(prefix): one for name, one in tensors.items() if name.startswith(prefix)}
+    return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 class _Training:
@@ -256,9 +256,12 @@ class _Training:
         self.network.load_state_dict(with_prefix(tensors, "network."))
         self.average.load_state_dict(with_prefix(tensors, "average."))
         self.best = with_prefix(tensors, "best.")
-        for index, weight in enumerate(self.learning):
-            state = with_prefix(tensors, f"optimiser.{index}.")
-            self.optimiser.state[weight] = {name: _like(weight, one) for name, one in state.items()}
+        optimiser = self.optimiser.state_dict()
+        optimiser["state"] = {
+            index: _laid_out_as(weight, with_prefix(tensors, f"optimiser.{index}."))
+            for index, weight in enumerate(self.learning)
+        }
+        self.optimiser.load_state_dict(optimiser)
         self.rng.set_state(tensors["rng"])
         self._global_generator().set_rng_state(tensors["dropout"])
         self.scaler.load_state_dict(facts["scaler"])
@@ -288,7 +291,7 @@ def _prepared(
             waiting.append(pool.submit(batches.batch, rows, rng))
             if len(waiting) > ahead:
                 yield waiting.popleft().result()
-        yield from (one.result() for one in waiting)
+        yield from (batch.result() for batch in waiting)
 
 
 def _set_training(network: nn.Module) -> None:
@@ -308,6 +311,9 @@ def _move(average: nn.Module, network: nn.Module, decay: float) -> None:
             mean.copy_(value)
 
 
-def _like(weight: Tensor, state: Tensor) -> Tensor:
-    """An optimiser's state where and as the weight lies; a number of steps stays as it is."""
-    return torch.empty_like(weight, requires_grad=False).copy_(state) if state.ndim == weight.ndim else state
+def _laid_out_as(weight: Tensor, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """An optimiser's state of a weight in the weight's memory format, which a file does not keep."""
+    return {
+        name: tensor if name == "step" else torch.empty_like(weight.detach()).copy_(tensor)
+        for name, tensor in state.items()
+    }

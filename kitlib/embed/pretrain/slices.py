@@ -63,31 +63,35 @@ class SliceTask(PretrainTask[Slices]):
     learning_rate = 2e-3
     half = True
 
-    def examples(self, study: PhantomStudy, px: int, field_of_view: str, longest_px: int) -> Slices:
+    @staticmethod
+    def examples_of(study: PhantomStudy, px: int, field_of_view: str, longest_px: int) -> Slices:
         """Every slice with its place and findings."""
         return study_slices(study, px, field_of_view, longest_px)
 
-    def network(self, backbone: str, px: int) -> PretrainNet:
+    @staticmethod
+    def network(backbone: str, px: int) -> PretrainNet:
         """The backbone with linear heads."""
         network = SlicePretrainNet(backbone, px)
         return network.to(device(), memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def epoch(self, examples: Slices, rng: torch.Generator) -> list[np.ndarray]:
+    def epoch(self, rng: torch.Generator) -> list[np.ndarray]:
         """Batches of positions; what is rarer and tells more is seen more often."""
-        worst = examples.findings.max(axis=1).clip(EMPTY, 1)
+        worst = self.examples.findings.max(axis=1).clip(EMPTY, 1)
         share = np.array(EPOCH_SHARES)[worst - EMPTY]
-        seen = torch.rand(len(examples), generator=rng).numpy() < share
+        seen = torch.rand(len(worst), generator=rng).numpy() < share
         return shuffled_evenly(np.flatnonzero(seen), BATCH, rng)
 
-    def batch(self, examples: Slices, rng: torch.Generator | None) -> tuple[Tensor, tuple[Truth, Tensor]]:
+    def batch(self, rows: np.ndarray, rng: torch.Generator | None) -> tuple[Tensor, tuple[Truth, Tensor]]:
         """Images, with their findings and places; half of the axial slices are mirrored."""
+        examples = self.examples.take(rows)
         mirror = drawn_mirror(np.isin(examples.places, AXIAL_PLACES), rng)
         images = augmented(torch.from_numpy(examples.images)[:, None], mirror, rng)
         places = torch.from_numpy(examples.places).to(device())
         truth = graded_truth(examples, mirror, mirrored_findings)
         return normalised(images[:, 0].to(device())), (truth, places)
 
-    def loss(self, output: tuple[Tensor, Tensor, Tensor], truth: tuple[Truth, Tensor]) -> Tensor:
+    @staticmethod
+    def loss(output: tuple[Tensor, Tensor, Tensor], truth: tuple[Truth, Tensor]) -> Tensor:
         """Of severities, openings and places."""
         severities, openings, places = output
         findings, true_places = truth
@@ -95,8 +99,9 @@ class SliceTask(PretrainTask[Slices]):
         return graded + PLACE_WEIGHT * F.cross_entropy(places, true_places)
 
     @torch.inference_mode()
-    def metrics(self, network: nn.Module, examples: Slices) -> dict[str, float]:
-        """Balanced accuracy of severities by finding, and accuracy of places."""
+    def metrics(self, network: nn.Module) -> dict[str, float]:
+        """Balanced accuracy of severities by kind of finding, and accuracy of places."""
+        examples = self.examples
         outputs = [network(network_input(examples.images[i : i + 64])) for i in range(0, len(examples), 64)]
         severities = torch.cat([severity.argmax(-1) for severity, _, _ in outputs]).cpu().numpy()
         places = torch.cat([place.argmax(-1) for _, _, place in outputs]).cpu().numpy()

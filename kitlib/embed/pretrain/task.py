@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -48,51 +48,41 @@ class Truth:
 
 
 class PretrainTask(ABC, Generic[Kind]):
-    """One way to learn on phantoms."""
+    """One way to learn on phantoms, with its examples: Batches for `nn.loop.train`."""
 
-    learning_rate: float
-    half: bool
+    learning_rate: ClassVar[float]
+    half: ClassVar[bool]
     """Whether in 16 bits where the device is fast in them."""
 
+    def __init__(self, examples: Kind) -> None:
+        self.examples = examples
+
+    @staticmethod
     @abstractmethod
-    def examples(self, study: PhantomStudy, px: int, field_of_view: str, longest_px: int) -> Kind:
+    def examples_of(study: PhantomStudy, px: int, field_of_view: str, longest_px: int) -> Kind:
         """All examples of a phantom, as embedding sees it."""
 
+    @staticmethod
     @abstractmethod
-    def network(self, backbone: str, px: int) -> PretrainNet:
+    def network(backbone: str, px: int) -> PretrainNet:
         """The network to train."""
 
     @abstractmethod
-    def epoch(self, examples: Kind, rng: torch.Generator) -> list[np.ndarray]:
+    def epoch(self, rng: torch.Generator) -> list[np.ndarray]:
         """Positions of an epoch's examples, batch by batch."""
 
     @abstractmethod
-    def batch(self, examples: Kind, rng: torch.Generator | None) -> tuple[Tensor, Any]:
+    def batch(self, rows: np.ndarray, rng: torch.Generator | None) -> tuple[Tensor, Any]:
         """What the network reads of examples, and the truth; augmented where a generator is given."""
 
+    @staticmethod
     @abstractmethod
-    def loss(self, output: Any, truth: Any) -> Tensor:
+    def loss(output: Any, truth: Any) -> Tensor:
         """Loss of the network's output."""
 
     @abstractmethod
-    def metrics(self, network: nn.Module, examples: Kind) -> dict[str, float]:
-        """What a trained network gets right, by task."""
-
-
-@dataclass(frozen=True)
-class TaskBatches(Generic[Kind]):
-    """A task's examples for `nn.loop.train`."""
-
-    task: PretrainTask[Kind]
-    examples: Kind
-
-    def epoch(self, rng: torch.Generator) -> list[np.ndarray]:
-        """As the task says."""
-        return self.task.epoch(self.examples, rng)
-
-    def batch(self, rows: np.ndarray, rng: torch.Generator | None) -> tuple[Tensor, Any]:
-        """As the task says."""
-        return self.task.batch(self.examples.take(rows), rng)
+    def metrics(self, network: nn.Module) -> dict[str, float]:
+        """What a trained network gets right, by finding."""
 
 
 def graded_truth(examples: Examples, mirror: Tensor, mirrored: list[int]) -> Truth:

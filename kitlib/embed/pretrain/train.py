@@ -14,7 +14,7 @@ from kitlib.embed.backbone import build_network, known_backbone
 from kitlib.embed.field_of_view import FIELDS_OF_VIEW
 from kitlib.embed.names import reads_volumes
 from kitlib.embed.pretrain.slices import SliceTask
-from kitlib.embed.pretrain.task import Examples, PretrainNet, PretrainTask, TaskBatches
+from kitlib.embed.pretrain.task import Examples, PretrainNet, PretrainTask
 from kitlib.embed.pretrain.volumes import VolumeTask
 from kitlib.embed.weights.sources import (
     WeightsSource,
@@ -80,7 +80,7 @@ def pretrain(
     provenance = Provenance(learning | drawing | facts | {"class_balance": CLASS_BALANCE}, inputs, seed)
     asked = facts | {"studies": studies, "epochs": epochs, "seed": seed, "out": Path(out).name}
     facts["command"] = command(backbone, asked | ({"start": Path(start).name} if start else {}))
-    task: PretrainTask[Any] = VolumeTask() if reads_volumes(backbone) else SliceTask()
+    task: type[PretrainTask[Any]] = VolumeTask if reads_volumes(backbone) else SliceTask
     checkpoint = Checkpoint(Path(out).with_name(f"{Path(out).name}.unfinished"), provenance)
     metrics: dict[str, float] = {}
     with torch_threads(cores()), torch.random.fork_rng():
@@ -88,16 +88,16 @@ def pretrain(
         network = beginning(task, backbone, input_px, source)  # what does not fit is known before drawing
         examples = drawn(task, studies, seed, input_px, field_of_view, longest_px, size, workers)
         last = examples.studies >= FIRST_STUDY_ID + studies - max(1, round(HELD_OUT * studies))
-        held_out = examples.take(last)
+        learnt, held_out = task(examples.take(~last)), task(examples.take(last))
 
         def save(epoch: int, average: nn.Module) -> None:
-            metrics.update(task.metrics(average, held_out))
+            metrics.update(held_out.metrics(average))
             trunk = in_half(average.trunk)  # type: ignore[arg-type]
             save_tensors(out, trunk, provenance, epoch=epoch, metrics=metrics, **facts)
 
         train(
             network,
-            TaskBatches(task, examples.take(~last)),
+            learnt,
             task.loss,
             schedule_of(task, epochs),
             seed,
@@ -110,7 +110,7 @@ def pretrain(
     return metrics
 
 
-def schedule_of(task: PretrainTask[Any], epochs: int) -> Schedule:
+def schedule_of(task: type[PretrainTask[Any]], epochs: int) -> Schedule:
     """How long and how hard to train."""
     return Schedule(
         epochs, task.learning_rate, warm_up=WARM_UP, average_decay=AVERAGE_DECAY, fused=True, half=task.half
@@ -126,7 +126,7 @@ def command(backbone: str, asked: Mapping[str, Any]) -> str:
 def in_half(trunk: nn.Module) -> dict[str, Tensor]:
     """A network's tensors as they are kept: numbers in half precision, counts as they are."""
     state = trunk.state_dict()
-    return {name: one.half() if one.is_floating_point() else one for name, one in state.items()}
+    return {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
 
 
 def cached_or_pretrained(
@@ -163,7 +163,7 @@ def cached_or_pretrained(
 
 
 def beginning(
-    task: PretrainTask[Any], backbone: str, input_px: int, source: WeightsSource | None
+    task: type[PretrainTask[Any]], backbone: str, input_px: int, source: WeightsSource | None
 ) -> PretrainNet:
     """The network to train, with the weights of a source that has a file.
 
@@ -182,7 +182,7 @@ def beginning(
 
 
 def drawn(
-    task: PretrainTask[Any],
+    task: type[PretrainTask[Any]],
     studies: int,
     seed: int,
     px: int,
@@ -237,7 +237,7 @@ def _cached_training(found: WeightsSource) -> dict[str, Any]:
 
 
 def _draw(
-    task: PretrainTask[Any],
+    task: type[PretrainTask[Any]],
     study_id: int,
     seed: int,
     px: int,
@@ -246,4 +246,4 @@ def _draw(
     size: str,
 ) -> Examples:
     study = draw_study(study_id, seed=seed, size=size, class_balance=CLASS_BALANCE)
-    return task.examples(study, px, field_of_view, longest_px)
+    return task.examples_of(study, px, field_of_view, longest_px)

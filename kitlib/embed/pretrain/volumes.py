@@ -66,7 +66,8 @@ class VolumeTask(PretrainTask[Volumes]):
     # in half (67 ms a step of eight volumes of 144 px, against 43).
     half = False
 
-    def examples(self, study: PhantomStudy, px: int, field_of_view: str, longest_px: int) -> Volumes:
+    @staticmethod
+    def examples_of(study: PhantomStudy, px: int, field_of_view: str, longest_px: int) -> Volumes:
         """Every stack with the cells that it shows."""
         marks = {Cell(row["condition"], row["level"]): row for row in study.landmarks.to_dict("records")}
         return Volumes.joined(
@@ -77,33 +78,36 @@ class VolumeTask(PretrainTask[Volumes]):
             ]
         )
 
-    def network(self, backbone: str, px: int) -> PretrainNet:
+    @staticmethod
+    def network(backbone: str, px: int) -> PretrainNet:
         """The backbone with attending heads."""
         network = VolumePretrainNet(backbone)
         with torch.no_grad():
             network.eval()(torch.zeros(1, 1, px, px, px))  # gives the heads their width
         return network.to(device())
 
-    def epoch(self, examples: Volumes, rng: torch.Generator) -> list[np.ndarray]:
+    def epoch(self, rng: torch.Generator) -> list[np.ndarray]:
         """Batches of positions of the volumes that show a cell."""
-        return shuffled_evenly(np.flatnonzero((examples.findings != EMPTY).any(axis=1)), BATCH, rng)
+        return shuffled_evenly(np.flatnonzero((self.examples.findings != EMPTY).any(axis=1)), BATCH, rng)
 
-    def batch(self, examples: Volumes, rng: torch.Generator | None) -> tuple[Tensor, Truth]:
+    def batch(self, rows: np.ndarray, rng: torch.Generator | None) -> tuple[Tensor, Truth]:
         """Volumes and their findings; half of the patients are mirrored."""
+        examples = self.examples.take(rows)
         mirror = drawn_mirror(np.ones(len(examples), bool), rng)
         sagittal, volumes = torch.from_numpy(examples.sagittal), torch.from_numpy(examples.images)
         turned = torch.where((mirror & sagittal)[:, None, None, None], volumes.flip(1), volumes)
         images = augmented(turned, mirror & ~sagittal, rng)
         return volume_input(images.to(device())), graded_truth(examples, mirror, mirrored_cells)
 
-    def loss(self, output: tuple[Tensor, Tensor], truth: Truth) -> Tensor:
+    @staticmethod
+    def loss(output: tuple[Tensor, Tensor], truth: Truth) -> Tensor:
         """Of severities and openings."""
         return graded_loss(*output, truth)
 
     @torch.inference_mode()
-    def metrics(self, network: nn.Module, examples: Volumes) -> dict[str, float]:
+    def metrics(self, network: nn.Module) -> dict[str, float]:
         """Balanced accuracy of severities by group."""
-        guesses = []
+        examples, guesses = self.examples, []
         for first in range(0, len(examples), BATCH):
             images = torch.from_numpy(examples.images[first : first + BATCH]).to(device())
             guesses.append(network(volume_input(images))[0].argmax(-1).cpu().numpy())

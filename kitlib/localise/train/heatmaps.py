@@ -110,7 +110,7 @@ def join_networks(out: Path, files: Sequence[Path], **facts: Any) -> None:
     nets = {kind: net for file in files for kind, net in load_networks(file).items()}
     kept = [facts_of(file) for file in files]
     for name in ("metrics", "temperatures"):
-        facts[name] = {kind: value for one in kept for kind, value in one[name].items()}
+        facts[name] = {kind: value for of_file in kept for kind, value in of_file[name].items()}
     save_networks(out, nets, Provenance(inputs={Path(file).name: sha256(file) for file in files}), **facts)
 
 
@@ -213,7 +213,7 @@ def predicted(net: HeatmapNet, kind: Kind, pool: Pool) -> Iterator[tuple[Batch, 
 
 def calibrate(net: HeatmapNet, kind: Kind, pool: Pool) -> None:
     """Set one temperature for each sort of landmark: that of least cross-entropy on slices held out."""
-    places = np.array([one.landmark for one in kind2landmarks[kind]])
+    places = np.array([landmark.landmark for landmark in kind2landmarks[kind]])
     sums = np.zeros((len(TEMPERATURES), len(places)))
     for batch, logits in predicted(net, kind, pool.take(np.arange(len(pool))[:CALIBRATION_SLICES])):
         known = ~batch.visibility.isnan()
@@ -231,8 +231,8 @@ def evaluate(net: HeatmapNet, kind: Kind, pool: Pool) -> Metrics:
     A level is right where no other place of its sort on the slice is nearer to the point.
     """
     parts = [(*peaks(out), batch.places, batch.visibility) for batch, out in predicted(net, kind, pool)]
-    found, chance, true, seen_there = (torch.cat(one).numpy() for one in zip(*parts))
-    sorts = np.array([one.landmark for one in kind2landmarks[kind]])
+    found, chance, true, seen_there = (torch.cat(arrays).numpy() for arrays in zip(*parts))
+    sorts = np.array([landmark.landmark for landmark in kind2landmarks[kind]])
     metrics = {}
     for sort in dict.fromkeys(sorts):
         own, mm = sorts == sort, PX_MM[kind]
@@ -251,7 +251,7 @@ def _measured(
     error = np.diagonal(apart, axis1=1, axis2=2)[visible]
     right = (apart.argmin(axis=2) == np.arange(apart.shape[1]))[visible]
     hits = [((chance >= 0.5) == seen)[known & (visible == seen)] for seen in (True, False)]
-    recalls = [one.mean() for one in hits if one.size]
+    recalls = [hit.mean() for hit in hits if hit.size]
     values = {
         "median_mm": np.median(error) if error.size else np.nan,
         "p95_mm": np.quantile(error, 0.95) if error.size else np.nan,

@@ -67,7 +67,7 @@ def begun(sagittal: HeatmapNet) -> JunctionNet:
 def add_junction(weights: Path, net: JunctionNet, metrics: Mapping[str, float]) -> None:
     """Write the network into a file of weights, whose other tensors and facts stay as they are."""
     facts, others = facts_of(weights), load_tensors(weights)
-    kept = {name: one for name, one in others.items() if not name.startswith(f"{NAME}.")}
+    kept = {name: tensor for name, tensor in others.items() if not name.startswith(f"{NAME}.")}
     facts["widths"] = {**facts["widths"], NAME: list(net.widths)}
     facts["metrics"] = {**facts["metrics"], NAME: dict(metrics)}
     provenance = Provenance(inputs={Path(weights).name: sha256(weights)})
@@ -145,7 +145,7 @@ def calibrate(net: JunctionNet, bags: Bags) -> None:
     """Set the temperature of least cross-entropy on bags held out, and the offset of the true share."""
     labels = torch.from_numpy(bags.kinds > 0).float()
     logits = torch.from_numpy(predicted(net, bags))
-    costs = [F.binary_cross_entropy_with_logits(logits / float(one), labels) for one in TEMPERATURES]
+    costs = [F.binary_cross_entropy_with_logits(logits / float(heat), labels) for heat in TEMPERATURES]
     net.temperature.fill_(float(TEMPERATURES[int(torch.stack(costs).argmin())]))
     net.offset.fill_(float(np.log(SHARE / (1 - SHARE) / TRANSITIONAL_SHARE * (1 - TRANSITIONAL_SHARE))))
 

@@ -141,7 +141,7 @@ class NetworkClassifiers(CellClassifiers):
         for column in labels.T:
             samples.append(sampler.fit_resample(rows[column != EMPTY], column[column != EMPTY]))
             self.said.append(sampler.note_)
-        padded = pad_sequence([torch.from_numpy(one).float() for one, _ in samples], batch_first=True)
+        padded = pad_sequence([torch.from_numpy(rows).float() for rows, _ in samples], batch_first=True)
         codes = [torch.from_numpy(codes.astype(np.int64)) for _, codes in samples]
         severities = pad_sequence(codes, batch_first=True, padding_value=EMPTY)
         return Examples(padded, severities.clamp_min(0), self._weights(severities))

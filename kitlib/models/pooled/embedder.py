@@ -101,7 +101,7 @@ class StudyEmbedder:
     def attention(self, data: SliceDataset) -> list[dict[str, np.ndarray]]:
         """For each study and sequence the weights (slices,) of the pooling: their sum is one."""
         return [
-            {name: one[0].cpu().numpy() for name, one in zip(SEQUENCES, weights)}
+            {name: of_sequence[0].cpu().numpy() for name, of_sequence in zip(SEQUENCES, weights)}
             for _, weights in self._embedded(data)
         ]
 
@@ -153,7 +153,7 @@ class StudyEmbedder:
         return [self.network.embed(tensors.batch([row])) for row in range(len(data))]
 
     def _pooled(self, data: SliceDataset) -> tuple[np.ndarray, np.ndarray]:
-        vectors = [one[0].cpu().numpy() for one, _ in self._embedded(data)]
+        vectors = [of_study[0].cpu().numpy() for of_study, _ in self._embedded(data)]
         present = [[len(tokens) > 0 for tokens in data.tokens[name]] for name in SEQUENCES]
         shape = (len(data), len(SEQUENCES), self.network.width)
         return np.reshape(vectors, shape), np.array(present, dtype=bool).T

@@ -49,14 +49,14 @@ class ImputedClassifier:
 
     def save(self, folder: Path, provenance: Provenance) -> None:
         """Save the coefficients into a folder."""
-        content = {group: one.tolist() for group, one in self.coefficients.items()}
+        content = {group: array.tolist() for group, array in self.coefficients.items()}
         save_json(Path(folder) / CLASSIFIER_FILE, content, provenance)
 
     @classmethod
     def load(cls, folder: Path, prior: np.ndarray) -> Self:
         """Open what `save` wrote."""
         content = load_json(Path(folder) / CLASSIFIER_FILE)
-        return cls(np.log(prior), {group: np.array(one) for group, one in content.items()})
+        return cls(np.log(prior), {group: np.array(values) for group, values in content.items()})
 
 
 def _design(rows: np.ndarray, cells: np.ndarray) -> np.ndarray:

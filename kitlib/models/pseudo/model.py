@@ -76,7 +76,7 @@ class PseudoModel(Model):
         self.note(self.fitted.note)
         kept = self._kept(present, seed)
         imputed = self._cross_imputed(embeddings, present, kept, labels, seed)
-        rows = np.concatenate([self._rows(one, real) for one, real in zip(imputed, kept)])
+        rows = np.concatenate([self._rows(copy, real) for copy, real in zip(imputed, kept)])
         copies = np.tile(labels, (len(kept), 1))
         self.classifier = ImputedClassifier.fit(rows, copies, self.prior, self.penalty * len(kept))
 
@@ -94,7 +94,7 @@ class PseudoModel(Model):
         random = torch.Generator().manual_seed(seed)
         there = torch.from_numpy(present)
         hidden = [draw_hidden(there, random).numpy() for _ in range(self.removed_copies)]
-        return [present, *(present & ~one for one in hidden)]
+        return [present, *(present & ~gone for gone in hidden)]
 
     def _cross_imputed(
         self,
@@ -110,8 +110,8 @@ class PseudoModel(Model):
             imputer = self._imputer().fit(embeddings[train], present[train], seed)
             # A single study cannot be held out: it is imputed by the imputer that knows it.
             rows = held_out if len(held_out) else train
-            for one, real in zip(imputed, kept):
-                one[rows] = imputer.impute(embeddings[rows], real[rows])
+            for copy, real in zip(imputed, kept):
+                copy[rows] = imputer.impute(embeddings[rows], real[rows])
         return imputed
 
     def _rows(self, imputed: np.ndarray, present: np.ndarray) -> np.ndarray:

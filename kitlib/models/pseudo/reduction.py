@@ -34,7 +34,7 @@ class StudyReduction:
             for sequence, real in enumerate(present.T)
         ]
         means, axes = (np.stack(arrays) for arrays in list(zip(*fitted))[:2])
-        scales = np.array([np.sqrt(one.mean()) if len(one) else 1.0 for _, _, one in fitted])
+        scales = np.array([np.sqrt(told.mean()) if len(told) else 1.0 for _, _, told in fitted])
         return cls(means, axes, scales)
 
     @property

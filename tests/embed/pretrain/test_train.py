@@ -16,7 +16,7 @@ from kitlib.embed.pretrain.targets import (
     mirrored_findings,
     study_slices,
 )
-from kitlib.embed.pretrain.task import TaskBatches, augmented
+from kitlib.embed.pretrain.task import augmented
 from kitlib.embed.pretrain.train import FIRST_STUDY_ID, cached_or_pretrained, pretrain, schedule_of
 from kitlib.embed.pretrain.volumes import VolumeTask
 from kitlib.embed.volumes import DEPTH
@@ -87,41 +87,41 @@ def test_only_axial_slices_are_mirrored(slices: Slices, monkeypatch: pytest.Monk
         "augmented",
         lambda images, mirror, rng: asked.append(mirror) or augmented(images, mirror, rng),
     )
-    task = SliceTask()
-    inputs, truth = task.batch(slices, torch.Generator().manual_seed(0))
+    task = SliceTask(slices)
+    inputs, truth = task.batch(np.arange(len(slices)), torch.Generator().manual_seed(0))
     assert task.loss(task.network("test_resnet", PX)(inputs), truth).isfinite()
     assert asked[0].any()
     assert not asked[0][~np.isin(slices.places, AXIAL_PLACES)].any()
 
 
-@pytest.mark.parametrize("task", [SliceTask(), VolumeTask()], ids=["slices", "volumes"])
+@pytest.mark.parametrize("task", [SliceTask, VolumeTask], ids=["slices", "volumes"])
 def test_without_a_generator_examples_are_as_they_are(
-    task: SliceTask | VolumeTask, study: PhantomStudy
+    task: type[SliceTask | VolumeTask], study: PhantomStudy
 ) -> None:
-    examples = task.examples(study, PX, "middle", 128)
-    (inputs, truth), (again, _) = task.batch(examples, None), task.batch(examples, None)
+    examples = task.examples_of(study, PX, "middle", 128)
+    (inputs, truth), (again, _) = (task(examples).batch(np.arange(len(examples)), None) for _ in range(2))
     findings = truth[0] if isinstance(truth, tuple) else truth
     assert torch.equal(inputs, again)
     np.testing.assert_array_equal(findings.severities.cpu(), examples.findings)
 
 
 def test_the_findings_of_a_mirrored_volume_are_those_of_the_other_side(study: PhantomStudy) -> None:
-    task = VolumeTask()
-    examples = task.examples(study, PX, "middle", 128)
-    truth = task.batch(examples, torch.Generator().manual_seed(1))[1].severities.cpu().numpy()
+    examples = VolumeTask.examples_of(study, PX, "middle", 128)
+    _, mirrored = VolumeTask(examples).batch(np.arange(len(examples)), torch.Generator().manual_seed(1))
+    truth = mirrored.severities.cpu().numpy()
     exchanged = (truth == examples.findings[:, mirrored_cells]).all(axis=1)
     assert ((truth == examples.findings).all(axis=1) | exchanged).all()
     assert exchanged.any()
 
 
 def test_an_epoch_shows_every_narrow_slice_once(slices: Slices) -> None:
-    rows = np.concatenate(SliceTask().epoch(slices, torch.Generator().manual_seed(0)))
+    rows = np.concatenate(SliceTask(slices).epoch(torch.Generator().manual_seed(0)))
     assert len(set(rows)) == len(rows)
     assert set(np.flatnonzero(slices.findings.max(axis=1) > 0)) <= set(rows)
 
 
 def test_volumes_show_the_cells_of_their_sequence(study: PhantomStudy) -> None:
-    volumes = VolumeTask().examples(study, PX, "middle", 128)
+    volumes = VolumeTask.examples_of(study, PX, "middle", 128)
     assert volumes.images.shape == (sum(len(one.stacks) for one in study.series), DEPTH, PX, PX)
     sequences = [one.sequence for one in study.series for _ in one.stacks]
     for findings, openings_mm, sequence in zip(volumes.findings, volumes.openings_mm, sequences):
@@ -239,10 +239,9 @@ def test_what_cannot_be_used_later_is_refused_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("epochs", range(1, 12))
 def test_any_number_of_steps_has_a_schedule(slices: Slices, epochs: int) -> None:
-    task = SliceTask()
-    few = TaskBatches(task, slices.take(np.flatnonzero(slices.findings.max(axis=1) > 0)[:2]))
-    network = task.network("test_resnet", PX)
-    curve = train(network, few, task.loss, schedule_of(task, epochs), seed=0)
+    few = SliceTask(slices.take(np.flatnonzero(slices.findings.max(axis=1) > 0)[:2]))
+    network = SliceTask.network("test_resnet", PX)
+    curve = train(network, few, few.loss, schedule_of(SliceTask, epochs), seed=0)
     assert len(curve) == epochs + 1
     assert np.isfinite([row["train_loss"] for row in curve[1:]]).all()
 
