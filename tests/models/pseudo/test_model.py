@@ -5,7 +5,7 @@ import pytest
 from kitlib.competition.metric import score_arrays
 from kitlib.embed.tokens import Tokens
 from kitlib.errors import UsageError
-from kitlib.experiments.scenarios import remove
+from kitlib.experiments.scenarios import ablate
 from kitlib.inputs.slices import SliceDataset
 from kitlib.models.pseudo.imputers import ModalityImputer
 from kitlib.models.pseudo.model import IMPUTERS, PseudoModel
@@ -29,7 +29,7 @@ def test_an_unknown_imputer_is_refused() -> None:
 
 
 def test_zeros_are_not_the_mean() -> None:
-    _, removed = remove(JUDGED, "without_t1", 0)
+    _, removed = ablate(JUDGED, "without_t1", 0)
     errors = [fitted(name).reconstruction(JUDGED, removed) for name in ("zeros", "mean")]
     assert errors[0]["error"].sum() > 1.01 * errors[1]["error"].sum()
     np.testing.assert_allclose(errors[1]["error"], errors[1]["mean_error"])
@@ -65,8 +65,8 @@ def test_judged_studies_teach_nothing(imputer: str) -> None:
     for studies in loud.values():
         studies[0] = Tokens(studies[0].vectors + 1e3, studies[0].positions_mm)
     planted = SliceDataset(JUDGED.study_ids, loud, JUDGED.metadata)
-    plain_holes, removed = remove(JUDGED, "without_axial", 0)
-    planted_holes, _ = remove(planted, "without_axial", 0)
+    plain_holes, removed = ablate(JUDGED, "without_axial", 0)
+    planted_holes, _ = ablate(planted, "without_axial", 0)
     np.testing.assert_array_equal(model.predict(planted_holes)[1:], model.predict(plain_holes)[1:])
     columns = ["study_id", "sequence", "error", "mean_error", "cosine"]
     errors = [model.reconstruction(one, removed)[columns] for one in (JUDGED, planted)]
@@ -108,7 +108,7 @@ def test_fewer_sequences_score_worse_but_no_worse_than_guessing() -> None:
     train, judged = np.arange(80), np.arange(80, 120)
     model = PseudoModel(imputer="mean", components=8).fit(features.take(train), labels[train], seed=0)
     seen = features.take(judged)
-    shown = [seen, *(remove(seen, removal, 0)[0] for removal in ("random_30", "random_80"))]
+    shown = [seen, *(ablate(seen, scenario, 0)[0] for scenario in ("random_30", "random_80"))]
     totals = [score_arrays(labels[judged], model.predict(one)).total for one in shown]
     prior = score_arrays(labels[judged], np.broadcast_to(model.prior, (40, 25, 3))).total
     assert totals[0] < totals[1] < totals[2] < prior + 0.05
