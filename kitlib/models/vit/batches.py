@@ -1,5 +1,6 @@
 """Other patients from the same slices: mirrored; and each slice moved, scaled and in other greys."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -30,7 +31,7 @@ class PixelBatches:
         self.studies, self.slices, self.augment = studies, slices, augment
         self.expected = PlaceAttention().to(device())
 
-    def epoch(self, rng: torch.Generator) -> list[np.ndarray]:
+    def epoch(self, rng: torch.Generator) -> Sequence[np.ndarray]:
         """As that of the studies."""
         return self.studies.epoch(rng)
 
