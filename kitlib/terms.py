@@ -73,8 +73,6 @@ class Cell(NamedTuple):
 CELLS = tuple(Cell(condition, level) for condition in CONDITIONS for level in LEVELS)
 """The 25 cells in the column order of `train.csv`."""
 
-Kind = Literal["sagittal", "axial"]
-"""The plane of slices that landmarks are looked for on."""
 Place = Literal["canal", "foramen", "recess"]
 group2place: dict[Group, Place] = {"spinal": "canal", "foraminal": "foramen", "subarticular": "recess"}
 ABOVE, BELOW = "t12_l1", "s1_s2"
@@ -84,7 +82,7 @@ ABOVE, BELOW = "t12_l1", "s1_s2"
 class Landmark(NamedTuple):
     """What a localiser looks for."""
 
-    landmark: Place
+    place: Place
     level: str
     side: Side | None
 

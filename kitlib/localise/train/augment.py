@@ -9,8 +9,8 @@ from torch import Tensor
 
 from kitlib.localise.network import INPUT_PX, PX_MM, channels, stretched
 from kitlib.localise.train.samples import Pool
+from kitlib.mri.geometry import Plane
 from kitlib.nn.augment import Affine, Greys, Moves, moved
-from kitlib.terms import Kind
 
 MOVES = Moves(turn_deg=5.0, log_scale=0.15, shift=8 / (INPUT_PX / 2))
 GREYS = Greys(inverted_rate=0.1, log_gamma=0.3, log_bias=0.4, noise=0.04)
@@ -27,22 +27,22 @@ class Batch:
     visibility: Tensor  # (B, C), NaN unknown; 0 beyond the network's image
 
 
-def draw_moves(kind: Kind, count: int, rng: torch.Generator) -> Affine:
+def draw_moves(plane: Plane, count: int, rng: torch.Generator) -> Affine:
     """Slices turned, scaled, shifted and, if axial, mirrored at random: left landmarks are seen as right."""
-    mirrored = (torch.rand(count, generator=rng) < MIRRORED_RATE) & (kind == "axial")
+    mirrored = (torch.rand(count, generator=rng) < MIRRORED_RATE) & (plane == "axial")
     return MOVES.draw(count, rng, mirrored)
 
 
-def seen(kind: Kind, pool: Pool, affine: Affine, greys: torch.Generator | None = None) -> Batch:
+def seen(plane: Plane, pool: Pool, affine: Affine, greys: torch.Generator | None = None) -> Batch:
     """A pool's slices on the network's grid, in random greys where a generator is given."""
-    images = _sampled(kind, pool, affine)
+    images = _sampled(plane, pool, affine)
     if greys is not None:
         images = GREYS.change(images, greys)
-    half_mm, side = PX_MM[kind] * INPUT_PX / 2, INPUT_PX - 1
+    half_mm, side = PX_MM[plane] * INPUT_PX / 2, INPUT_PX - 1
     away_mm = (pool.places - _native_centre(pool)) * pool.spacing_mm[:, None, ::-1]
     away = away_mm / half_mm - affine.shifts.numpy()[:, None]
     turned_mm = np.einsum("nij,ncj->nci", np.linalg.inv(affine.matrices.numpy()), away) * half_mm
-    places = turned_mm / PX_MM[kind] + side / 2
+    places = turned_mm / PX_MM[plane] + side / 2
     within = ((places >= 0) & (places <= side)).all(axis=2)
     visibility = np.where(within, pool.visibility, pool.visibility * 0)
     if affine.mirrored.any():  # of two channels, left and right
@@ -52,16 +52,16 @@ def seen(kind: Kind, pool: Pool, affine: Affine, greys: torch.Generator | None =
     return Batch(channels(images), torch.from_numpy(places).float(), torch.from_numpy(visibility).float())
 
 
-def _sampled(kind: Kind, pool: Pool, affine: Affine) -> Tensor:
+def _sampled(plane: Plane, pool: Pool, affine: Affine) -> Tensor:
     """Greys (B, 1, 192, 192) in [0, 1] of slices on the network's grid."""
     images = stretched(torch.from_numpy(pool.images).float())[:, None]
     spacing_mm = torch.from_numpy(pool.spacing_mm).double()
-    coarser = PX_MM[kind] * torch.linalg.det(affine.matrices).abs().sqrt() / spacing_mm.mean(dim=1)
+    coarser = PX_MM[plane] * torch.linalg.det(affine.matrices).abs().sqrt() / spacing_mm.mean(dim=1)
     fine = (coarser > COARSER)[:, None, None, None]
     if fine.any():
         images = torch.where(fine, F.avg_pool2d(F.pad(images, (1, 0, 1, 0)), 2, 1), images)
     sides_mm = spacing_mm.flip(1) * torch.tensor(images.shape[:-3:-1])  # (n, 2) along x and y
-    return moved(images, affine.scaled(PX_MM[kind] * INPUT_PX / sides_mm), size=(INPUT_PX, INPUT_PX))
+    return moved(images, affine.scaled(PX_MM[plane] * INPUT_PX / sides_mm), size=(INPUT_PX, INPUT_PX))
 
 
 def _native_centre(pool: Pool) -> np.ndarray:

@@ -22,9 +22,9 @@ from kitlib.localise.network import (
     STRIDE,
     HeatmapNet,
     build_network,
-    kind2landmarks,
     load_networks,
     peaks,
+    plane2landmarks,
     save_networks,
 )
 from kitlib.localise.train.augment import Batch, draw_moves, seen
@@ -32,9 +32,9 @@ from kitlib.localise.train.samples import Pool
 from kitlib.localise.train.transitional import add_junction
 from kitlib.localise.transitional import NAME, load_junction
 from kitlib.machine import cores, device, half_precision, torch_threads
+from kitlib.mri.geometry import Plane
 from kitlib.nn.augment import Affine
 from kitlib.nn.loop import Checkpoint, Schedule, shuffled_evenly, train
-from kitlib.terms import Kind
 
 HELD_OUT = 0.1
 BATCH = 16
@@ -51,16 +51,16 @@ Metrics = dict[str, dict[str, float]]
 
 def train_localiser(
     out: Path,
-    samples: Mapping[Kind, Pool],
+    samples: Mapping[Plane, Pool],
     *,
     epochs: int,
     seed: int = 2024,
     randomised: bool = True,
-    widths: Mapping[Kind, tuple[int, ...]] | None = None,
+    widths: Mapping[Plane, tuple[int, ...]] | None = None,
     start: Path | None = None,
     threads: int | None = None,
     **facts: Any,
-) -> dict[Kind, Metrics]:
+) -> dict[Plane, Metrics]:
     """Train the network of each plane on its pool; save them to `out` after each epoch, with their metrics.
 
     The last tenth of the persons is held out, measured, and used to set the temperatures. `start` is a file
@@ -68,37 +68,37 @@ def train_localiser(
     slices are turned and scaled but keep their greys.
     `facts`, such as the command, are kept beside the weights. All cores are used unless `threads` says less.
     """
-    nets: dict[Kind, HeatmapNet] = dict(load_networks(start)) if start else {}
-    metrics: dict[Kind, Metrics] = {}
-    sizes = {kind: len(pool) for kind, pool in samples.items()}
+    nets: dict[Plane, HeatmapNet] = dict(load_networks(start)) if start else {}
+    metrics: dict[Plane, Metrics] = {}
+    sizes = {plane: len(pool) for plane, pool in samples.items()}
     parameters = {"epochs": epochs, "slices": sizes, "randomised": randomised}
     provenance = Provenance(parameters, {"start": sha256(start)} if start else {}, seed)
-    checkpoints = {kind: Checkpoint(_unfinished(out, kind), provenance) for kind in samples}
+    checkpoints = {plane: Checkpoint(_unfinished(out, plane), provenance) for plane in samples}
 
-    def save(kind: Kind, held_out: Pool, epoch: int, average: nn.Module) -> None:
-        nets[kind] = copy.deepcopy(average)  # type: ignore[assignment]
+    def save(plane: Plane, held_out: Pool, epoch: int, average: nn.Module) -> None:
+        nets[plane] = copy.deepcopy(average)  # type: ignore[assignment]
         if epoch == epochs:
-            calibrate(nets[kind], kind, held_out)
-        metrics[kind] = evaluate(nets[kind], kind, held_out)
+            calibrate(nets[plane], plane, held_out)
+        metrics[plane] = evaluate(nets[plane], plane, held_out)
         temperatures = {name: net.temperature.tolist() for name, net in nets.items()}
         save_networks(out, nets, provenance, metrics=metrics, temperatures=temperatures, **facts)
 
     with torch_threads(threads or cores()), torch.random.fork_rng():
-        for kind, pool in samples.items():
+        for plane, pool in samples.items():
             torch.manual_seed(seed)
             learnt, held_out = split_persons(pool)
-            net = nets[kind].requires_grad_(True) if kind in nets else _new(kind, widths)
-            rate = LEARNING_RATE * (GENTLER if kind in nets else 1)
+            net = nets[plane].requires_grad_(True) if plane in nets else _new(plane, widths)
+            rate = LEARNING_RATE * (GENTLER if plane in nets else 1)
             train(
                 net.to(device(), memory_format=torch.channels_last),  # type: ignore[call-overload]
-                PoolBatches(kind, learnt, randomised),
+                PoolBatches(plane, learnt, randomised),
                 heatmap_loss,
                 Schedule(epochs, rate, warm_up=0.2, average_decay=AVERAGE_DECAY, half=True),
                 seed,
-                after_epoch=partial(save, kind, held_out),
-                checkpoint=checkpoints[kind],
+                after_epoch=partial(save, plane, held_out),
+                checkpoint=checkpoints[plane],
                 in_thread=device().type != "cpu",
-                title=kind,
+                title=plane,
             )
     for checkpoint in checkpoints.values():
         discard(checkpoint.path)
@@ -107,10 +107,10 @@ def train_localiser(
 
 def join_networks(out: Path, files: Sequence[Path], **facts: Any) -> None:
     """Save networks that were trained apart as one file, with their metrics and `facts`."""
-    nets = {kind: net for file in files for kind, net in load_networks(file).items()}
+    nets = {plane: net for file in files for plane, net in load_networks(file).items()}
     kept = [facts_of(file) for file in files]
     for name in ("metrics", "temperatures"):
-        facts[name] = {kind: value for of_file in kept for kind, value in of_file[name].items()}
+        facts[name] = {plane: value for of_file in kept for plane, value in of_file[name].items()}
     save_networks(out, nets, Provenance(inputs={Path(file).name: sha256(file) for file in files}), **facts)
 
 
@@ -121,22 +121,22 @@ def finetune(
     *,
     epochs: int,
     points: pd.DataFrame | None = None,
-    phantoms: Mapping[Kind, Pool] | None = None,
+    phantoms: Mapping[Plane, Pool] | None = None,
     seed: int = 2024,
     workers: int = 1,
     **facts: Any,
-) -> dict[Kind, Metrics]:
+) -> dict[Plane, Metrics]:
     """Go on training the networks of `weights` on the points of a competition folder, or on mended ones.
 
     Nobody marks T12/L1 and S1/S2: pools of `phantoms` among the slices keep the networks from forgetting.
     Metrics are those of the last tenth of the studies.
     """
-    samples: dict[Kind, Pool] = {}
-    for kind in load_networks(weights):
-        pool = annotated_pool(competition, kind, points=points, seed=seed, workers=workers)
+    samples: dict[Plane, Pool] = {}
+    for plane in load_networks(weights):
+        pool = annotated_pool(competition, plane, points=points, seed=seed, workers=workers)
         # The last tenth is held out, so phantoms, whose numbers count from -1 down, are never among it.
-        extra = [replace(phantoms[kind], persons=-1 - phantoms[kind].persons)] if phantoms else []
-        samples[kind] = Pool.joined([*extra, pool])
+        extra = [replace(phantoms[plane], persons=-1 - phantoms[plane].persons)] if phantoms else []
+        samples[plane] = Pool.joined([*extra, pool])
     metrics = train_localiser(out, samples, epochs=epochs, seed=seed, start=weights, **facts)
     if (junction := load_junction(weights)) is not None:  # no landmark tells what is transitional
         add_junction(out, junction, facts_of(weights)["metrics"][NAME])
@@ -155,8 +155,8 @@ def split_persons(pool: Pool) -> tuple[Pool, Pool]:
 class PoolBatches:
     """The slices of a pool, looked at anew each time; without `randomised` in their own greys."""
 
-    def __init__(self, kind: Kind, pool: Pool, randomised: bool) -> None:
-        self.kind, self.pool, self.randomised = kind, pool, randomised
+    def __init__(self, plane: Plane, pool: Pool, randomised: bool) -> None:
+        self.plane, self.pool, self.randomised = plane, pool, randomised
 
     def epoch(self, rng: torch.Generator) -> list[np.ndarray]:
         """All slices."""
@@ -165,8 +165,8 @@ class PoolBatches:
     def batch(self, rows: np.ndarray, rng: torch.Generator | None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Images (B, 2, 192, 192), and the places and visibility of their landmarks."""
         pool = self.pool.take(rows)
-        affine = draw_moves(self.kind, len(pool), rng) if rng else Affine.identity(len(pool))
-        batch = seen(self.kind, pool, affine, rng if self.randomised else None)
+        affine = draw_moves(self.plane, len(pool), rng) if rng else Affine.identity(len(pool))
+        batch = seen(self.plane, pool, affine, rng if self.randomised else None)
         images = batch.images.to(device(), memory_format=torch.channels_last)
         return images, (batch.places.to(device()), batch.visibility.to(device()))
 
@@ -200,22 +200,22 @@ def mean_distance(logits: Tensor, places: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def predicted(net: HeatmapNet, kind: Kind, pool: Pool) -> Iterator[tuple[Batch, Tensor]]:
+def predicted(net: HeatmapNet, plane: Plane, pool: Pool) -> Iterator[tuple[Batch, Tensor]]:
     """The pool's slices as a scanner shows them, some at a time, with a network's logits on the CPU."""
     half, on = half_precision(), next(net.parameters()).device
     for start in range(0, len(pool), 2 * BATCH):
         part = pool.take(np.arange(start, min(start + 2 * BATCH, len(pool))))
-        batch = seen(kind, part, Affine.identity(len(part)))
+        batch = seen(plane, part, Affine.identity(len(part)))
         with torch.autocast(on.type, dtype=half, enabled=half is not None):
             logits = net(batch.images.to(on))
         yield batch, logits.cpu()
 
 
-def calibrate(net: HeatmapNet, kind: Kind, pool: Pool) -> None:
+def calibrate(net: HeatmapNet, plane: Plane, pool: Pool) -> None:
     """Set one temperature for each sort of landmark: that of least cross-entropy on slices held out."""
-    places = np.array([landmark.landmark for landmark in kind2landmarks[kind]])
+    places = np.array([landmark.place for landmark in plane2landmarks[plane]])
     sums = np.zeros((len(TEMPERATURES), len(places)))
-    for batch, logits in predicted(net, kind, pool.take(np.arange(len(pool))[:CALIBRATION_SLICES])):
+    for batch, logits in predicted(net, plane, pool.take(np.arange(len(pool))[:CALIBRATION_SLICES])):
         known = ~batch.visibility.isnan()
         for row, temperature in enumerate(TEMPERATURES):
             entropy = cross_entropy(logits / temperature, batch.places, batch.visibility.nan_to_num())
@@ -225,17 +225,17 @@ def calibrate(net: HeatmapNet, kind: Kind, pool: Pool) -> None:
         net.temperature[torch.from_numpy(places == place)] *= float(best)
 
 
-def evaluate(net: HeatmapNet, kind: Kind, pool: Pool) -> Metrics:
+def evaluate(net: HeatmapNet, plane: Plane, pool: Pool) -> Metrics:
     """By sort of landmark: errors in mm of visible points, accuracy of their level or side, visibility.
 
     A level is right where no other place of its sort on the slice is nearer to the point.
     """
-    parts = [(*peaks(out), batch.places, batch.visibility) for batch, out in predicted(net, kind, pool)]
+    parts = [(*peaks(out), batch.places, batch.visibility) for batch, out in predicted(net, plane, pool)]
     found, chance, true, seen_there = (torch.cat(arrays).numpy() for arrays in zip(*parts))
-    sorts = np.array([landmark.landmark for landmark in kind2landmarks[kind]])
+    sorts = np.array([landmark.place for landmark in plane2landmarks[plane]])
     metrics = {}
     for sort in dict.fromkeys(sorts):
-        own, mm = sorts == sort, PX_MM[kind]
+        own, mm = sorts == sort, PX_MM[plane]
         metrics[str(sort)] = _measured(
             found[:, own] * mm, true[:, own] * mm, chance[:, own], seen_there[:, own]
         )
@@ -266,9 +266,9 @@ def _cells(places: Tensor) -> Tensor:
     return (places - (STRIDE - 1) / 2) / STRIDE
 
 
-def _new(kind: Kind, widths: Mapping[Kind, tuple[int, ...]] | None) -> HeatmapNet:
-    return build_network(kind, widths.get(kind) if widths else None)
+def _new(plane: Plane, widths: Mapping[Plane, tuple[int, ...]] | None) -> HeatmapNet:
+    return build_network(plane, widths.get(plane) if widths else None)
 
 
-def _unfinished(out: Path, kind: Kind) -> Path:
-    return Path(out).with_name(f"{Path(out).name}.{kind}.unfinished")
+def _unfinished(out: Path, plane: Plane) -> Path:
+    return Path(out).with_name(f"{Path(out).name}.{plane}.unfinished")

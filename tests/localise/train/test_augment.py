@@ -4,9 +4,9 @@ import torch
 
 from kitlib.localise.network import PX_MM, network_inputs
 from kitlib.localise.train.augment import draw_moves, seen
-from kitlib.localise.train.samples import KINDS, POOL_PX, Pool
+from kitlib.localise.train.samples import PLANES, POOL_PX, Pool
+from kitlib.mri.geometry import Plane
 from kitlib.nn.augment import Affine, Moves
-from kitlib.terms import Kind
 
 
 def dotted(count: int, channels: int, spacing_mm: tuple[float, float] = (1.3, 1.1)) -> Pool:
@@ -22,12 +22,12 @@ def dotted(count: int, channels: int, spacing_mm: tuple[float, float] = (1.3, 1.
     return Pool(images, spacing, places.astype(np.float32), visibility, np.arange(count))
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_places_stay_on_what_they_mark(kind: Kind) -> None:
-    pool = dotted(8, 2, (0.7, 0.6) if kind == "axial" else (1.3, 1.1))
-    affine = draw_moves(kind, 8, torch.Generator().manual_seed(1))
-    batch = seen(kind, pool, affine)
-    assert affine.mirrored.any() == (kind == "axial")
+@pytest.mark.parametrize("plane", PLANES)
+def test_places_stay_on_what_they_mark(plane: Plane) -> None:
+    pool = dotted(8, 2, (0.7, 0.6) if plane == "axial" else (1.3, 1.1))
+    affine = draw_moves(plane, 8, torch.Generator().manual_seed(1))
+    batch = seen(plane, pool, affine)
+    assert affine.mirrored.any() == (plane == "axial")
     for image, places, visible in zip(batch.images[:, 0], batch.places, batch.visibility):
         for x, y in places[visible > 0].round().long():
             assert image[y - 1 : y + 2, x - 1 : x + 2].max() > image.median() + 0.3
@@ -36,9 +36,9 @@ def test_places_stay_on_what_they_mark(kind: Kind) -> None:
 def test_a_plain_view_is_what_is_seen_when_searching() -> None:
     pool = dotted(2, 1, (1.8, 1.8))
     batch = seen("sagittal", pool, Affine.identity(2))
-    inputs, frame = network_inputs(torch.from_numpy(pool.images), (1.8, 1.8), PX_MM["sagittal"])
+    inputs, resampling = network_inputs(torch.from_numpy(pool.images), (1.8, 1.8), PX_MM["sagittal"])
     torch.testing.assert_close(batch.images, inputs, atol=0.02, rtol=0)
-    np.testing.assert_allclose(frame.to_native(batch.places.numpy()), pool.places, atol=1e-4)
+    np.testing.assert_allclose(resampling.to_native(batch.places.numpy()), pool.places, atol=1e-4)
 
 
 def test_mirroring_exchanges_left_and_right() -> None:
