@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from kitlib.embed.weights.sources import WeightsSource
-    from kitlib.models.neural.batches import StudyBatches, StudyTensors
+    from kitlib.models.neural.batches import StudyTensors
+    from kitlib.nn.loop import Batches
     from kitlib.nn.projection import TokenScale
 
 
@@ -80,20 +81,12 @@ class ViTModel(SliceAttentionModel):
 
         return TokenScale.grey_values(len(SEQUENCES), data.px**2)
 
-    def batches(self, tensors: "StudyTensors", labels: np.ndarray, rows: np.ndarray) -> "StudyBatches":
+    def batches(self, tensors: "StudyTensors", labels: np.ndarray, rows: np.ndarray) -> "Batches":
         """A few slices of each sequence, augmented if asked."""
         from kitlib.models.vit.batches import PixelBatches
 
-        return PixelBatches(
-            tensors,
-            labels,
-            rows,
-            slices=self.slices,
-            augment=self.augment,
-            size=self.batch,
-            slice_dropout=self.slice_dropout,
-            sequence_dropout=self.view_dropout,
-        )
+        studies = super().batches(tensors, labels, rows)
+        return PixelBatches(studies, slices=self.slices, augment=self.augment)
 
     def _network(self, inputs: int, log_prior: "torch.Tensor") -> "nn.Module":
         from kitlib.embed.weights.sources import load_strictly
