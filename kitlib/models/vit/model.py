@@ -1,6 +1,6 @@
 """`vit`: a vision transformer trained end to end on the pixels of slices.
 
-The second seed trained one on the images of each condition's sequence and did not say how it split. Here it
+The published one was trained on the images of each condition's sequence, and nobody said how it split. Here it
 is a model as every other, judged under whole-study folds.
 """
 
