@@ -1,7 +1,7 @@
 """`vit`: a vision transformer trained end to end on the pixels of slices.
 
-The published one was trained on the images of each condition's sequence, and nobody said how it split. Here it
-is a model as every other, judged under whole-study folds.
+The published one was trained on the images of each condition's sequence, and nobody said how it split. Here
+it is a model as every other, judged under whole-study folds.
 """
 
 import math
