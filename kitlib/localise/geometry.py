@@ -19,7 +19,7 @@ CanalPoints = Mapping[str, np.ndarray]
 
 side2sign: dict[Side, int] = {"left": 1, "right": -1}
 SPINE = (ABOVE, *LEVELS, BELOW)
-LIMIT_MM = 5.0  # from a slice to the level it is given to (facts.md, 3: 3 to 5)
+LIMIT_MM = 5.0  # from a slice to the level it is given to (docs/facts.md, 3: 3 to 5)
 LIMIT_STEPS = 0.6  # in stacks of wide steps, so that a level between two slices is given to one
 BLOCK_MM = 35.0  # a stack no longer than this and near one level only is a block for that level
 BLOCK_LIMIT_MM = 10.0  # within a block: still far from half of the 30 mm between two levels

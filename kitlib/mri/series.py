@@ -29,6 +29,10 @@ def read_series(
 
     Bad data never raises: slices that cannot be used are left out, and each fault is a row of the ledger.
     All cores are used unless `threads` says less.
+
+    >>> stacks = read_series("competition/test_images/11/111", Ledger(), study_id=11, series_id=111)
+    >>> [(stack.plane, len(stack)) for stack in stacks]
+    [('sagittal', 5)]
     """
     with warnings.catch_warnings(), threaded(threads or cores()) as each:
         warnings.simplefilter("ignore")  # what pydicom warns of, and matters, is a fault here

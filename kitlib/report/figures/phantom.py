@@ -14,8 +14,8 @@ from kitlib.errors import DataError
 from kitlib.mri.stack import Stack
 from kitlib.phantom.statistics import GROUP2BOUND
 from kitlib.phantom.study import PhantomStudy
-from kitlib.report.figures.montage import SHOWN_PERCENTILES, show_slice
-from kitlib.report.style import QUIET, SERIES_COLOURS, Picture, look, new_figure
+from kitlib.report.figures.images import SHOWN_PERCENTILES, show_slice
+from kitlib.report.style import LINE_COLOURS, QUIET, Picture, new_figure, styled
 from kitlib.terms import AXIAL_T2, SAGITTAL_T1, SAGITTAL_T2, SEVERITIES, Cell
 
 GRADES = (0.4, 1.5, 2.6)
@@ -30,7 +30,7 @@ RECESS = Cell("left_subarticular_stenosis", "l4_l5")
 
 
 @dataclass(frozen=True)
-class View:
+class CloseUp:
     """A cell as one sequence shows it, cropped to a square around its place."""
 
     title: str
@@ -39,11 +39,11 @@ class View:
     crop_mm: int
 
 
-VIEWS = (
-    View("spinal canal on sagittal T2/STIR", CANAL, SAGITTAL_T2, 76),
-    View("spinal canal on axial T2", CANAL, AXIAL_T2, 84),
-    View("left foramen on sagittal T1", FORAMEN, SAGITTAL_T1, 60),
-    View("left recess on axial T2", RECESS, AXIAL_T2, 60),
+CLOSE_UPS = (
+    CloseUp("spinal canal on sagittal T2/STIR", CANAL, SAGITTAL_T2, 76),
+    CloseUp("spinal canal on axial T2", CANAL, AXIAL_T2, 84),
+    CloseUp("left foramen on sagittal T1", FORAMEN, SAGITTAL_T1, 60),
+    CloseUp("left recess on axial T2", RECESS, AXIAL_T2, 60),
 )
 PLANES = (
     ("mid-sagittal T2/STIR", CANAL, SAGITTAL_T2),
@@ -106,7 +106,7 @@ def slice_at(study: PhantomStudy, sequence: str, place_mm: np.ndarray) -> tuple[
     return stacks[nearest], int(depths[nearest].argmin())
 
 
-@look
+@styled
 def planes(studies: Sequence[PhantomStudy]) -> Picture:
     """Three whole slices of each phantom, a row each."""
     figure = new_figure(WIDTH_IN, len(studies) * (0.2 + WIDTH_IN / len(PLANES)))
@@ -120,9 +120,9 @@ def planes(studies: Sequence[PhantomStudy]) -> Picture:
     return figure
 
 
-@look
-def severities(view: View, people: Sequence[Sequence[PhantomStudy]]) -> Picture:
-    """One place of each person, a row each, as it looks at the three GRADES of the view's cell.
+@styled
+def severities(close_up: CloseUp, people: Sequence[Sequence[PhantomStudy]]) -> Picture:
+    """One place of each person, a row each, as it looks at the three GRADES of its cell.
 
     The window of a row is that of its first square, so that grey values compare.
     """
@@ -130,18 +130,18 @@ def severities(view: View, people: Sequence[Sequence[PhantomStudy]]) -> Picture:
     figure = new_figure(side_in * len(GRADES), (side_in + 0.2) * len(people))
     rows = figure.subplots(len(people), len(GRADES), squeeze=False)
     for row, studies in zip(rows, people):
-        place_mm = place_of(studies[0], view.cell)
+        place_mm = place_of(studies[0], close_up.cell)
         for axes, study, severity, grade in zip(row, studies, SEVERITIES, GRADES):
-            stack, index = slice_at(study, view.sequence, place_mm)
+            stack, index = slice_at(study, close_up.sequence, place_mm)
             show_slice(axes, stack, index)
-            _crop(axes, stack, place_mm, view.crop_mm)
+            _crop(axes, stack, place_mm, close_up.crop_mm)
             axes.images[0].set_clim(*_window(row[0]))
             _finish(axes, stack, bar_mm=20)
             axes.set_title(f"Phantom {study.study_id}, {severity} (grade {grade})")
     return figure
 
 
-@look
+@styled
 def beside_real(sequence: str, real: Sequence[RealSlice], studies: Sequence[PhantomStudy]) -> Picture:
     """Real slices above those of phantoms: one window, REAL_PERCENTILES, and one height for all."""
     figure = new_figure(WIDTH_IN, 0.4 + 2 * WIDTH_IN / len(real))
@@ -162,7 +162,7 @@ def beside_real(sequence: str, real: Sequence[RealSlice], studies: Sequence[Phan
     return figure
 
 
-@look
+@styled
 def drawn_against_real(compared: pd.DataFrame) -> Picture:
     """Each row of `statistics.compare` as a point; the bands are the bounds of prevalence and correlation."""
     panels = {"Shares": ["prevalence", "any severe", "empty"]}
@@ -173,7 +173,7 @@ def drawn_against_real(compared: pd.DataFrame) -> Picture:
         bound = GROUP2BOUND[groups[0]]
         axes.fill_between([0, 1], [-bound, 1 - bound], [bound, 1 + bound], color="#e8edf1", linewidth=0)
         axes.axline((0, 0), slope=1, color=QUIET, linewidth=0.8)
-        for group, colour in zip(groups, SERIES_COLOURS):
+        for group, colour in zip(groups, LINE_COLOURS):
             part = compared[compared["group"] == group]
             axes.plot(part["real"], part["drawn"], "o", ms=5, alpha=0.8, color=colour, label=group)
         axes.set(title=title, xlabel="real", ylabel="drawn", xlim=(0, 1), ylim=(0, 1), aspect="equal")

@@ -22,7 +22,7 @@ from kitlib.phantom.scan.prescription import size_named
 from kitlib.phantom.statistics import compare, largest
 from kitlib.phantom.study import PhantomStudy, draw_study
 from kitlib.report.figures import phantom as phantom_figures
-from kitlib.report.figures.phantom import GRADES, VIEWS, RealSlice, read_real
+from kitlib.report.figures.phantom import CLOSE_UPS, GRADES, RealSlice, read_real
 from kitlib.report.pages import html
 from kitlib.terms import CELLS, Cell
 
@@ -111,7 +111,7 @@ def write_page(
     if seed < 0:
         raise UsageError(f"the seed is {seed}, below zero")
     real_slices, real_labels = _read_real(real)
-    cells = list(dict.fromkeys(view.cell for view in VIEWS))
+    cells = list(dict.fromkeys(close_up.cell for close_up in CLOSE_UPS))
     draws = len(AS_IN_NATURE) + len(RAISED) * (1 + len(cells) * (len(GRADES) - 1))
     with tqdm(total=draws, desc="phantoms", unit="study", mininterval=1, disable=not progress) as bar:
         artist = Artist(seed, size, bar.update)
@@ -157,10 +157,13 @@ def _planes(natural: Sequence[PhantomStudy]) -> list[str]:
 
 
 def _severities(artist: Artist, cells: Iterable[Cell]) -> list[str]:
-    """A figure for each view; views of one cell share their phantoms."""
+    """A figure for each close-up; those of one cell share their phantoms."""
     people = [artist.raised(study_id, cells) for study_id in RAISED]
-    figures = [phantom_figures.severities(view, [person[view.cell] for person in people]) for view in VIEWS]
-    captions = [f"Phantoms: {view.title}, L4/L5, {view.crop_mm} mm wide." for view in VIEWS]
+    figures = [
+        phantom_figures.severities(close_up, [person[close_up.cell] for person in people])
+        for close_up in CLOSE_UPS
+    ]
+    captions = [f"Phantoms: {close_up.title}, L4/L5, {close_up.crop_mm} mm wide." for close_up in CLOSE_UPS]
     return [html.paragraph(SEVERITIES), *map(html.figure, figures, captions)]
 
 
@@ -196,8 +199,8 @@ def _labels(drawn: np.ndarray, real: np.ndarray | None) -> list[str]:
 
 
 def _scores(seed: int) -> list[str]:
-    marks = draw_marks(LABELLED_STUDIES, seed=seed)
-    scores = pd.DataFrame([{"prediction": name, **vars(one)} for name, one in marks.items()])
+    baselines = draw_marks(LABELLED_STUDIES, seed=seed)
+    scores = pd.DataFrame([{"prediction": name, **vars(total)} for name, total in baselines.items()])
     caption = f"Phantoms: labels of {LABELLED_STUDIES} studies drawn without images."
     return [html.paragraph(BEST_SCORE), html.table(scores.round(3), caption)]
 
@@ -217,7 +220,7 @@ def _cost(artist: Artist) -> list[str]:
 
 def _with(grades: np.ndarray, cell: Cell, grade: float) -> np.ndarray:
     """Grades (25,) with that of one cell replaced."""
-    return np.where([one == cell for one in CELLS], grade, grades)
+    return np.where([other == cell for other in CELLS], grade, grades)
 
 
 def _gives_away() -> str:

@@ -76,7 +76,6 @@ def test_it_measures_real_files_with_the_network_as_it_is_and_in_eight_bits(
         ("test_resnet", 0, 1, "0 studies x 1 repeats"),
         ("test_resnet", 1, 0, "1 studies x 0 repeats"),
         ("medicalnet_resnet10", 1, 1, "medicalnet_resnet10 is no network of slices"),
-        ("pixels_64", 1, 1, "pixels_64 is no network of slices"),
     ],
 )
 def test_what_cannot_be_timed_is_refused_before_drawing(

@@ -13,8 +13,9 @@ from kitlib.embed.runtime import quantise as making
 from kitlib.embed.runtime.inference import silent_openvino
 from kitlib.embed.runtime.int8 import GRAPH, holds_eight_bits
 from kitlib.embed.runtime.quantise import agreement_of, phantom_inputs, quantise
-from kitlib.embed.store import EmbeddingSpec
 from kitlib.errors import ArtefactError, ExtraMissingError, UsageError, WeightsError
+from kitlib.inputs.base import Resources
+from kitlib.inputs.slices import SliceInput
 
 pytest.importorskip("nncf", reason="NNCF is not installed (pip install 'kitlib[openvino]')")
 pytestmark = pytest.mark.skipif(silent_openvino() is None, reason="OpenVINO is not installed")
@@ -73,8 +74,10 @@ def test_its_vectors_have_a_folder_of_their_own_and_its_label_says_what_it_is(
     made: tuple[Path, dict[str, float]],
 ) -> None:
     rounded = load_backbone(SMALL, weights=str(made[0]))
-    plain = load_backbone(SMALL, weights="random", input_px=PX, field_of_view="middle")
-    assert EmbeddingSpec.of(rounded).folder_name != EmbeddingSpec.of(plain).folder_name
+    plain = SliceInput(10, SMALL, "random", PX, "middle", "greyscale").encoder(Resources()).spec
+    of_rounded = SliceInput(10, SMALL, str(made[0]), grey="greyscale").encoder(Resources()).spec
+    assert of_rounded.folder_name != plain.folder_name
+    assert of_rounded.fingerprint != plain.fingerprint
     assert rounded.source.sha256 == sha256(made[0])
     assert rounded.source.label == "random, in eight bits"
 
@@ -143,9 +146,8 @@ def test_other_files_are_not_of_this_kind(tmp_path: Path) -> None:
 def test_there_must_be_a_network_to_round_and_a_place_for_it(
     made: tuple[Path, dict[str, float]], tmp_path: Path
 ) -> None:
-    for name, weights in (("pixels_16", "auto"), (SMALL, str(made[0]))):
-        with pytest.raises(UsageError, match="nothing to round"):
-            quantise(tmp_path / "x.safetensors", name, weights=weights)
+    with pytest.raises(UsageError, match="nothing to round"):
+        quantise(tmp_path / "x.safetensors", SMALL, weights=str(made[0]))
     with pytest.raises(UsageError, match="no name for weights"):
         quantise(tmp_path / "x.bin", SMALL, weights="random")
     assert not list(tmp_path.iterdir())

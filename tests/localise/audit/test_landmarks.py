@@ -326,7 +326,7 @@ def test_injected_defects_are_found(
 
 
 def test_counts_of_the_real_tables(real_dir: Path) -> None:
-    """Those of facts.md: 121 axial pairs look swapped, but only one has both of its sides in one series."""
+    """As docs/facts.md says, 121 axial pairs look swapped; only one has both of its sides in one series."""
     folder = real_dir / "tables"
     labels = read_train_labels(folder / "train.csv")
     landmarks = read_landmarks(folder / "train_label_coordinates.csv.gz")
