@@ -111,7 +111,7 @@ def _looks(anatomy: Anatomy, plan: Plan, rng: np.random.Generator) -> Iterator[n
     for _ in range(LOOKS):
         look = draw_look(water, rng)
         # Slices side by side are one image: what disturbs it is then much alike in all of them.
-        images = [textured(one, look, DRAWN_MM, rng) for one in canvas.by_slice()]
-        images = [received(*one, look, DRAWN_MM, rng) for one in zip(images, depth, height)]
+        images = [textured(tissue, look, DRAWN_MM, rng) for tissue in canvas.by_slice()]
+        images = [received(*part, look, DRAWN_MM, rng) for part in zip(images, depth, height)]
         tall = displayed(torch.cat(images), look, rng).view(SLICES, DRAWN_PX, DRAWN_PX)
-        yield (torch.stack([occluded(one, rng) for one in tall]) * 255).round().byte().numpy()
+        yield (torch.stack([occluded(image, rng) for image in tall]) * 255).round().byte().numpy()
