@@ -94,6 +94,16 @@ LANDMARKS = (
 )
 """The 27 landmarks, in the order of all arrays of them."""
 
+
+def mirrored(cell: Cell) -> Cell:
+    """The same condition and level on the other side; the canal's cells stay what they are."""
+    opposite = {"left": "right", "right": "left"}
+    return Cell(cell.condition.replace(cell.side, opposite[cell.side]), cell.level) if cell.side else cell
+
+
+mirrored_cells = [CELLS.index(mirrored(cell)) for cell in CELLS]
+"""The cell that each of the 25 becomes when left and right are exchanged."""
+
 CELL_NAMES = tuple(cell.name for cell in CELLS)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from kitlib.mri.study import Series, SliceAt, Study
-from kitlib.terms import CELLS, CONDITIONS, SAGITTAL_T1, SAGITTAL_T2, Cell, Group, group2sequence
+from kitlib.terms import CELLS, CONDITIONS, SAGITTAL_T1, SAGITTAL_T2, Cell, Group, group2sequence, mirrored
 
 TABLE_COLUMNS = ("study_id", "series_id", "instance_number", "condition", "level", "x", "y")
 """The columns of the competition's landmark table."""
@@ -60,7 +60,7 @@ def annotate(
         marks = _shifted(marks, {sequence for sequence, is_off in shifts.items() if is_off}, step)
     marks = {cell: _scattered(mark, SCATTER_MM[cell.group], rng) for cell, mark in marks.items()}
     if "swapped_sides" in defects and swapped:
-        marks |= {_mirrored(cell): mark for cell, mark in marks.items() if cell.group == "subarticular"}
+        marks |= {mirrored(cell): mark for cell, mark in marks.items() if cell.group == "subarticular"}
     missing = _missing(rng)
     rows = [
         (cell2point[cell].study_id, mark.series.series_id, mark.instance_number, *cell, *mark.xy.tolist())
@@ -125,12 +125,6 @@ def _shifted(marks: Marks, sequences: set[str], step: int) -> Marks:
             before, last = (marks[cell] for cell in cells[-2:])
             shifted[cells[-1]] = replace(last, xy=2 * last.xy - before.xy)
     return shifted
-
-
-def _mirrored(cell: Cell) -> Cell:
-    """The same level on the other side."""
-    here, there = ("left", "right") if cell.side == "left" else ("right", "left")
-    return Cell(cell.condition.replace(here, there, 1), cell.level)
 
 
 def _scattered(mark: SliceAt, scatter_mm: float, rng: np.random.Generator) -> SliceAt:

@@ -64,15 +64,15 @@ def draw_study(
     seed: int,
     size: str = "demo",
     missing_rate: float = MISSING_RATE,
-    evenness: float = 0.0,
+    class_balance: float = 0.0,
     grades: np.ndarray | None = None,
     defects: Collection[str] = (),
     device: torch.device | str = "cpu",
 ) -> PhantomStudy:
     """Draw a study; the same arguments give the same study.
 
-    `evenness` is that of `draw_grades`; `grades` (25,) are taken in place of drawn ones; `defects` of the
-    annotators' points are those of `annotate`. The images are painted on `device`.
+    `class_balance` is that of `draw_grades`; `grades` (25,) are taken in place of drawn ones; `defects` of
+    the annotators' points are those of `annotate`. The images are painted on `device`.
 
     >>> phantom = draw_study(7, seed=1, size="smoke")
     >>> phantom.labels.shape, phantom.study.sequences
@@ -80,7 +80,7 @@ def draw_study(
     """
     dimensions = size_named(size)
     lots, body, readers, planner, machine, annotator = (_lots(seed, study_id, part) for part in range(6))
-    drawn, uncovered = draw_grades(1, lots, evenness=evenness), draw_uncovered(1, lots)
+    drawn, uncovered = draw_grades(1, lots, class_balance=class_balance), draw_uncovered(1, lots)
     if grades is not None:
         drawn = np.asarray(grades, dtype=float)[None]
     anatomy = draw_anatomy(drawn[0], body)

@@ -18,13 +18,13 @@ from kitlib.localise.network import plane2landmarks
 from kitlib.localise.train.shards import drawn_in_shards
 from kitlib.mri.geometry import Plane
 from kitlib.mri.stack import Stack
+from kitlib.nn.rows import Rows
 from kitlib.phantom.body.anatomy import Anatomy, draw_anatomy
 from kitlib.phantom.labels import draw_grades
 from kitlib.phantom.scan.domain_randomised import NEAR_MM, draw_random_slice, landmarks_mm
 from kitlib.phantom.scan.plans import SeriesPlan, plan_study
 from kitlib.phantom.scan.prescription import size_named
 from kitlib.phantom.scan.scanner import acquire, draw_scanner
-from kitlib.prepare.rows import Rows
 from kitlib.prepare.volumes import prepare
 from kitlib.terms import AXIAL_T2, LANDMARKS, Landmark
 
@@ -32,7 +32,7 @@ RECIPE = 1
 """To be raised when drawing changes what it makes, so that shards of before are drawn again."""
 POOL_PX = 192
 SHARD = 10  # anatomies: some five seconds of work
-EVENNESS = 0.2
+CLASS_BALANCE = 0.2
 FADING = (
     0.7,
     1.3,
@@ -83,7 +83,7 @@ def make_pool(
 def draw_samples(plane: Plane, number: int, *, each: int, clinical: float, seed: int) -> Pool:
     """The slices of one anatomy; the same arguments give the same slices."""
     rng = np.random.default_rng((seed, number, PLANES.index(plane)))
-    anatomy = draw_anatomy(draw_grades(1, rng, evenness=EVENNESS)[0], rng)
+    anatomy = draw_anatomy(draw_grades(1, rng, class_balance=CLASS_BALANCE)[0], rng)
     imaged = int(rng.binomial(each, clinical))
     parts = [_randomised(plane, anatomy, number, rng) for _ in range(each - imaged)]
     return Pool.joined([*parts, *(_clinical(plane, anatomy, number, imaged, rng) if imaged else ())])

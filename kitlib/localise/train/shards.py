@@ -10,7 +10,7 @@ from tqdm.auto import tqdm
 
 from kitlib.artefacts import Provenance, facts_of, is_complete, load_tensors, save_tensors
 from kitlib.machine import torch_threads
-from kitlib.prepare.rows import Rows
+from kitlib.nn.rows import Rows
 
 Sample = TypeVar("Sample", bound=Rows)
 
