@@ -35,11 +35,7 @@ TRANSITIONAL_SHARE = 0.4
 CLASS_BALANCE = 0.2
 LOOKS = 2  # of each person beside the clinical series
 TURN_DEG = (6.0, 3.0, 3.0)  # about the axes to the left (in plane), back and head
-<<<<<<< HEAD
-KINDS = ("", LUMBARISED, SACRALISED)
-=======
 TRANSITIONS = ("", LUMBARISED, SACRALISED)
->>>>>>> mri
 L5_S1 = LANDMARKS.index(Landmark("canal", "l5_s1", None))
 
 
@@ -48,11 +44,7 @@ class Bags(Rows):
     """Series of parallel sagittal crops, each around a person's L5/S1 point."""
 
     images: np.ndarray  # (n, 11, 80, 80) uint8, upright, 1.8 mm a pixel, the point in the middle
-<<<<<<< HEAD
-    kinds: np.ndarray  # (n,) int64: what is transitional, of KINDS
-=======
     kinds: np.ndarray  # (n,) int64: what is transitional, of TRANSITIONS
->>>>>>> mri
     persons: np.ndarray  # (n,) int64
 
 
@@ -76,11 +68,7 @@ def draw_bags(number: int, seed: int) -> Bags:
     rng = np.random.default_rng((seed, number, 2))
     anatomy = draw_person_with(rng.random() < TRANSITIONAL_SHARE, rng)
     series = [_clinical(anatomy, _plan(anatomy, rng), rng), *_looks(anatomy, _plan(anatomy, rng), rng)]
-<<<<<<< HEAD
-    kind = KINDS.index(anatomy.spine.transitional)
-=======
     kind = TRANSITIONS.index(anatomy.spine.transitional)
->>>>>>> mri
     return Bags(np.stack(series), np.full(len(series), kind), np.full(len(series), number))
 
 
