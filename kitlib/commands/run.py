@@ -51,8 +51,9 @@ def _render(work: Path, pages: Path) -> None:
     from kitlib.report.pages.chapters import render_chapter
     from kitlib.run import layout
 
-    executed = sorted((work / layout.EXECUTED).glob("[0-9]*.ipynb"))
-    for notebook in (path for path in executed if not path.stem.endswith(".failed")):
+    found = sorted((work / layout.EXECUTED).glob("[0-9]*.ipynb"))
+    executed = [notebook for notebook in found if not notebook.stem.endswith(".failed")]
+    for notebook in executed:
         render_chapter(notebook, pages / f"{notebook.stem}.html")
     print(f"{len(executed)} pages in {pages}")
 
