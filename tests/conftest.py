@@ -21,3 +21,12 @@ def real_dir() -> Path:
             f"no real data: KITLIB_REAL_DIR is not set and {REAL_DIR.name}/ is not beside the project"
         )
     return folder
+
+
+@pytest.fixture(scope="session")
+def seeds_dir(real_dir: Path) -> Path:
+    """The texts of the published systems, beside the real images; tests that need them skip without."""
+    folder = real_dir.parent / "seeds"
+    if not folder.is_dir():
+        pytest.skip(f"no published text: {folder.name}/ is not beside the real data")
+    return folder
