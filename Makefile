@@ -16,7 +16,7 @@ help:
 	@echo 'make test         set up, then every test'
 	@echo 'make lab          set up, then JupyterLab on the notebooks'
 	@echo 'make lint         ruff and mypy'
-	@echo 'make bench        the figures of the README: hours on two cores'
+	@echo 'make bench        the figures of results/: hours on two cores'
 	@echo 'make clean        remove what runs have written; the environment stays'
 
 setup: $(READY)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from kitlib.errors import StepError, UsageError
 
-TITLE = "Every system of the seeds beside what it published"
+TITLE = "Every published system beside what was published of it"
+OLD_FAMILY = "seeds"
 SOME_FAILED = 1
 """The exit code of a run that went to its end although some fits failed."""
 
@@ -19,10 +20,10 @@ if TYPE_CHECKING:
 
 def add_experiments(commands: "Commands") -> None:
     """Add the command `experiments` with its three verbs."""
-    command = commands.add_parser("experiments", help="list, run and tabulate the systems of the seeds")
+    command = commands.add_parser("experiments", help="list, run and tabulate the published systems")
     verbs = command.add_subparsers(required=True, metavar="list|run|table")
     listing = verbs.add_parser("list", help="name the experiments")
-    listing.add_argument("--family", help="first or seeds (default: all)")
+    listing.add_argument("--family", help="a tag, such as first or published (default: all)")
     listing.set_defaults(call=_list)
     running = verbs.add_parser("run", help="fit what is not fitted yet, on phantoms or a competition folder")
     running.add_argument("--data", default="", help="competition folder (default: Kaggle's, else phantoms)")
@@ -36,20 +37,22 @@ def add_experiments(commands: "Commands") -> None:
     table.add_argument("--out", type=Path, help="folder to write into (default: <work>/experiments)")
     table.set_defaults(call=_table)
     for verb in (running, table):
-        verb.add_argument("--family", default="seeds")
+        verb.add_argument("--family", default="published", help="a tag (default: published)")
         verb.add_argument("--profile", default="demo", help="smoke, demo, bench or kaggle (default: demo)")
         verb.add_argument("--work", default="", help="folder of results (default: work/<profile>)")
 
 
 def _list(arguments: argparse.Namespace) -> None:
+    from kitlib.experiments.published import DEMO_TAG
     from kitlib.experiments.registry import experiments
 
     entries = experiments(arguments.family)
     width = max(len(entry.name) for entry in entries)
     for entry in entries:
-        baselines = [name for name, is_so in (("demo", entry.demo), ("LEAKS", entry.leaks)) if is_so]
-        print(f"{entry.name:{width}}  {entry.family:6} {' '.join(baselines):6} {entry.description}")
-    print(f"{len(entries)} experiments, {sum(entry.demo for entry in entries)} of them in the demo subset")
+        words = " ".join([*entry.about.tags, *(["LEAKS"] if entry.leaks else [])])
+        print(f"{entry.name:{width}}  {words:20} {entry.about.text}")
+    demo = sum(DEMO_TAG in entry.about.tags for entry in entries)
+    print(f"{len(entries)} experiments, {demo} of them in the demo subset")
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -74,30 +77,30 @@ def _run(arguments: argparse.Namespace) -> int:
     if outcome.unreadable:
         print(f"{outcome.unreadable} studies have no series that could be read: models saw nothing of them")
     print(
-        f"{outcome.cells} fits are done in {outcome.folder}; {len(outcome.failed)} experiments failed, "
+        f"{outcome.fits} fits are done in {outcome.folder}; {len(outcome.failed)} experiments failed, "
         f"{len(outcome.skipped)} were skipped"
     )
     return SOME_FAILED if outcome.failed else 0
 
 
 def _table(arguments: argparse.Namespace) -> None:
-    from kitlib.experiments.status import RunNote, cases_path
+    from kitlib.experiments.status import RunNote, rows_path
     from kitlib.experiments.table import baseline_table, result_table
-    from kitlib.report.figures.missing import missing_curve
+    from kitlib.report.figures.scores import missing_curve
     from kitlib.report.pages import experiments as page
+    from kitlib.run import layout
     from kitlib.run.data import resolve_work
-    from kitlib.run.grid import FOLDER
     from kitlib.run.profiles import profile_named
     from kitlib.run.select import grid_experiments
 
     profile = profile_named(arguments.profile)
     entries = grid_experiments(profile, arguments.family)
-    folder = resolve_work(profile, arguments.work) / FOLDER
+    folder = resolve_work(profile, arguments.work) / layout.GRID
     hint = f"Run `{_command('run', arguments)}`."
-    if not cases_path(folder, "studies").is_file():
+    if not rows_path(folder, "studies").is_file():
         raise StepError("no experiment has been run here", where=folder, hint=hint)
     note = RunNote.of(folder)
-    if note.origin.settings != profile.results():
+    if note.key.settings != profile.results():
         raise StepError(
             f"the last run here was not with the settings of {profile.name!r}", where=folder, hint=hint
         )

@@ -47,7 +47,7 @@ def _localise(arguments: argparse.Namespace) -> None:
         series, sequences = read_folder(arguments.folder, ledger), _sequences(arguments.folder)
     located = Localiser.shipped().locate_study(series, sequences, ledger)
     if arguments.out:
-        from kitlib.report.figures.overlay import overlay
+        from kitlib.report.figures.levels import overlay
         from kitlib.report.style import save_figure
 
         save_figure(overlay(series, located), arguments.out)

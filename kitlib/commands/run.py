@@ -23,6 +23,8 @@ def add_run(commands: "Commands") -> None:
     command.add_argument("--to", type=int, dest="last", default=6, metavar="N", help="last step")
     command.add_argument("--only", type=int, metavar="N", help="this step alone")
     command.add_argument("--force", action="store_true", help="run steps even if nothing has changed")
+    command.add_argument("--chapters", action="store_true", help="run optional chapters, such as 04a, too")
+    command.add_argument("--pages", type=Path, metavar="DIR", help="render the executed notebooks there")
     command.add_argument("-p", action="append", default=[], metavar="NAME=VALUE", help="override a parameter")
     command.set_defaults(call=_run)
 
@@ -30,15 +32,29 @@ def add_run(commands: "Commands") -> None:
 def _run(arguments: argparse.Namespace) -> None:
     from kitlib.run.runner import run
 
-    run(
+    work = run(
         arguments.profile,
         data_dir=arguments.data,
         work_dir=arguments.work,
         first=arguments.only or arguments.first,
         last=arguments.only or arguments.last,
         force=arguments.force,
+        optional=arguments.chapters,
         overrides=dict(_pair(text) for text in arguments.p),
     )
+    if arguments.pages is not None:
+        _render(work, arguments.pages)
+
+
+def _render(work: Path, pages: Path) -> None:
+    """A page for every executed notebook of a work folder."""
+    from kitlib.report.pages.chapters import render_chapter
+    from kitlib.run import layout
+
+    executed = sorted((work / layout.EXECUTED).glob("[0-9]*.ipynb"))
+    for notebook in (path for path in executed if not path.stem.endswith(".failed")):
+        render_chapter(notebook, pages / f"{notebook.stem}.html")
+    print(f"{len(executed)} pages in {pages}")
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -56,16 +72,24 @@ def add_predict(commands: "Commands") -> None:
     what.add_argument("--study", type=Path, help="folder of one study, which holds one folder a series")
     command.add_argument("--work", type=Path, required=True, help="folder of a finished run, with its models")
     command.add_argument("--out", type=Path, required=True, help="CSV file to write")
+    command.add_argument(
+        "--strict",
+        action=argparse.BooleanOptionalAction,
+        help="end with the traceback of an unexpected exception (default: of one study, yes; of many, no)",
+    )
     command.set_defaults(call=_predict)
 
 
 def _predict(arguments: argparse.Namespace) -> None:
-    from kitlib.predict.stream import predict_data, predict_one_study
+    from kitlib.predict.stream import Handling
+    from kitlib.run.finished import predict_data, predict_one_study
 
+    strict = arguments.study is not None if arguments.strict is None else arguments.strict
+    handling = Handling(strict, arguments.out.with_suffix(".errors.log"))
     if arguments.data:
-        result = predict_data(arguments.data, arguments.work, arguments.out)
+        result = predict_data(arguments.data, arguments.work, arguments.out, handling)
     else:
-        result = predict_one_study(arguments.study, arguments.work, arguments.out)
+        result = predict_one_study(arguments.study, arguments.work, arguments.out, handling)
     rungs = result.predictions["rung"].value_counts()
     print(
         f"{len(result.predictions)} rows in {arguments.out}: "

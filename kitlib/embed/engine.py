@@ -53,7 +53,7 @@ def embed_series(
     batch: int = 64,
 ) -> None:
     """Embed each series (study_id, series_id) that the store lacks or holds of an older volume."""
-    todo = [key for key in keys if not store.is_current(*key, volumes.fingerprint(*key))]
+    todo = store.outdated(volumes, keys)
 
     def load(key: tuple[int, int]) -> Job:
         stacks = volumes.stacks(*key)

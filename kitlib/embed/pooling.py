@@ -1,11 +1,10 @@
 """Pooling: from any number of slices to one vector a study."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from kitlib.embed.tokens import Tokens
-from kitlib.inputs.slices import SliceDataset
 from kitlib.terms import SEQUENCES
 
 
@@ -16,6 +15,6 @@ def average_pool(tokens: Sequence[Tokens]) -> np.ndarray:
     return np.asarray(means, np.float32).reshape(len(tokens), width)
 
 
-def pooled_features(features: SliceDataset) -> np.ndarray:
+def pool_sequences(tokens: Mapping[str, Sequence[Tokens]]) -> np.ndarray:
     """The averages of all sequences side by side, in the order of SEQUENCES: (n, 3 d)."""
-    return np.concatenate([average_pool(features.tokens[sequence]) for sequence in SEQUENCES], axis=1)
+    return np.concatenate([average_pool(tokens[sequence]) for sequence in SEQUENCES], axis=1)

@@ -1,7 +1,7 @@
 """A store of tokens: per series one array on disk, made again when the series' volume changes."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import pandas as pd
 
 from kitlib.artefacts import Provenance, facts_of, is_complete, load_array, save_array, write_text
 from kitlib.embed.tokens import Tokens
+from kitlib.prepare.volumes import VolumeCache
 from kitlib.terms import SEQUENCES
 
 
@@ -28,6 +29,10 @@ class TokenStore:
         """Whether the series is there, made from the prepared volume with this fingerprint."""
         path = self._path(study_id, series_id)
         return is_complete(path) and facts_of(path)["volume"] == volume
+
+    def outdated(self, volumes: VolumeCache, keys: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Of the series (study_id, series_id), those that are not there, or of an older volume."""
+        return [key for key in keys if not self.is_current(*key, volumes.fingerprint(*key))]
 
     def add(self, study_id: int, series_id: int, tokens: Tokens, volume: str) -> None:
         """Store the tokens of a series, of which there may be none."""

@@ -28,20 +28,20 @@ def baselines(labels: pd.DataFrame, prior: pd.DataFrame, root: Path) -> dict[str
 
     The oracle knows the anatomy of the studies of a phantom folder and how readers scatter around it.
     """
-    between = {"prior": prior, "1/3": uniform(labels.index)}
+    rows = {"prior": prior, "1/3": uniform(labels.index)}
     if (root / TRUTHS).is_dir():
-        between["oracle"] = oracle_rows(true_grades(root, labels.index))
-    return between
+        rows["oracle"] = oracle_rows(true_grades(root, labels.index))
+    return rows
 
 
 def uniform(study_ids: Iterable[int]) -> pd.DataFrame:
-    """One third for every severity of every cell: the mark of total ignorance."""
+    """One third for every severity of every cell: total ignorance."""
     study_ids = list(study_ids)
     return to_rows(study_ids, np.full((len(study_ids), len(CELLS), 3), 1 / 3))
 
 
 def prior_out_of_fold(labels: pd.DataFrame, folds: pd.Series) -> pd.DataFrame:
-    """The prior of each fold's studies, fitted on the other folds: the mark of whoever looks at no image."""
+    """The prior of each fold's studies, fitted on the other folds: what one gets without an image."""
     parts = [
         Prior.fit(labels.loc[folds.index[folds != fold]]).predict(folds.index[folds == fold])
         for fold in sorted(folds.unique())

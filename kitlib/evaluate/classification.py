@@ -5,7 +5,7 @@ import pandas as pd
 from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
 from kitlib.competition.metric import aligned
-from kitlib.terms import CELLS, EMPTY, SEVERITIES
+from kitlib.terms import CELL_NAMES, CELLS, EMPTY, PROBABILITIES, SEVERITIES, parse_row_id
 
 
 def per_cell(labels: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
@@ -40,3 +40,38 @@ def _macro_auc(truth: np.ndarray, probabilities: np.ndarray) -> float:
     return float(
         np.mean([roc_auc_score(truth == code, probabilities[:, code]) for code in range(len(SEVERITIES))])
     )
+
+
+def labelled_cells(predictions: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
+    """Group, level, label (code) and normalised probabilities of every cell that is labelled and predicted.
+
+    `predictions` is keyed by row_id in any order, `labels` has the 25 columns of codes; cells of one without
+    the other do not count.
+    """
+    parsed = [parse_row_id(str(row)) for row in predictions.index]
+    codes = labels[list(CELL_NAMES)].to_numpy()
+    study2row = {int(study): row for row, study in enumerate(labels.index)}
+    cell2column = {name: column for column, name in enumerate(CELL_NAMES)}
+    known = [(study2row.get(study, -1), cell2column[cell.name]) for study, cell in parsed]
+    table = predictions[list(PROBABILITIES)].astype(float).reset_index(drop=True)
+    table = table.div(table.sum(axis=1), axis=0)
+    table.insert(0, "group", [cell.group for _, cell in parsed])
+    table.insert(1, "level", [cell.level for _, cell in parsed])
+    table.insert(2, "label", [int(codes[row, column]) if row >= 0 else EMPTY for row, column in known])
+    return table[table["label"] != EMPTY].reset_index(drop=True)
+
+
+def confusion_counts(cells: pd.DataFrame) -> np.ndarray:
+    """How many of these labelled cells have each label (rows) and likeliest severity (columns): (3, 3)."""
+    likeliest = cells[list(PROBABILITIES)].to_numpy().argmax(axis=1)
+    counts = np.zeros((len(SEVERITIES), len(SEVERITIES)), dtype=int)
+    np.add.at(counts, (cells["label"].to_numpy(), likeliest), 1)
+    return counts
+
+
+def binned_rates(said: np.ndarray, came_true: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean prediction and mean outcome in `bins` bins that hold equally many cells."""
+    order = np.argsort(said, kind="stable")
+    parts = [part for part in np.array_split(order, bins) if len(part)]
+    means = [(said[part].mean(), came_true[part].mean()) for part in parts]
+    return np.array([mean for mean, _ in means]), np.array([rate for _, rate in means])

@@ -2,9 +2,9 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -13,10 +13,12 @@ from kitlib.artefacts import Provenance, discard, facts_of, is_complete, save_ta
 from kitlib.competition.submission import to_rows
 from kitlib.errors import ArtefactError
 from kitlib.experiments.experiment import Experiment
-from kitlib.experiments.scenarios import remove
-from kitlib.inputs.slices import SliceDataset
+from kitlib.experiments.leaks import Split
+from kitlib.experiments.scenarios import ablate
+from kitlib.inputs.base import Dataset, InputSpec, load_input
 from kitlib.machine import peak_memory_mb, reset_peak_memory
 from kitlib.models.base import MODEL_FILE, Model
+from kitlib.models.registry import load_model
 
 OOF_FILE, CURVE_FILE, RECONSTRUCTION_FILE = "oof.parquet", "curve.parquet", "reconstruction.parquet"
 
@@ -46,32 +48,41 @@ class FoldTask:
 
 
 @dataclass(frozen=True, eq=False)
-class Sides:
-    """The two sides of a fold: studies to fit on with their codes (n, 25), and those held out."""
+class FoldData:
+    """The two sides of a fold: studies to fit on with their labels (n, 25), and those held out."""
 
-    train: SliceDataset
-    codes: np.ndarray
-    judged: SliceDataset
+    train: Dataset
+    labels: np.ndarray
+    held_out: Dataset
 
     @classmethod
-    def of(
-        cls, features: SliceDataset, codes: np.ndarray, held_out: np.ndarray, experiment: Experiment
-    ) -> "Sides":
+    def of(cls, split: Split, fold: int, experiment: Experiment) -> Self:
         """The sides for an experiment: the same on both where it is judged on its own training studies."""
-        train = np.flatnonzero(~held_out | (experiment.split == "training"))
-        return cls(features.take(train), codes[train], features.take(np.flatnonzero(held_out)))
+        labels, held_out = split.labels.to_numpy(np.int8), (split.folds == fold).to_numpy()
+        train = np.flatnonzero(~held_out | (experiment.protocol.split == "training"))
+        return cls(split.data.take(train), labels[train], split.data.take(np.flatnonzero(held_out)))
 
 
-def removed_file(removal: str) -> str:
+def fold_folder(folder: Path, fold: int) -> Path:
+    """Where an experiment's folder keeps one of its folds."""
+    return Path(folder) / f"fold{fold}"
+
+
+def load_fold(folder: Path) -> tuple[InputSpec, Model]:
+    """What a fold's folder holds: the input, and the fitted model that reads it."""
+    return load_input(folder), load_model(folder)
+
+
+def scenario_file(scenario: str) -> str:
     """The file of predictions under a scenario of missing sequences."""
-    return f"oof_{removal}.parquet"
+    return f"oof_{scenario}.parquet"
 
 
 def result_files(experiment: Experiment) -> list[str]:
     """The tables that a fold of an experiment leaves."""
-    removed = [removed_file(removal) for removal in experiment.removals]
-    fills = bool(removed) and hasattr(experiment.build(), "reconstruction")
-    return [OOF_FILE, CURVE_FILE, *removed, *([RECONSTRUCTION_FILE] if fills else [])]
+    ablated = [scenario_file(scenario) for scenario in experiment.protocol.missing]
+    imputes = bool(ablated) and hasattr(experiment.model, "reconstruction")
+    return [OOF_FILE, CURVE_FILE, *ablated, *([RECONSTRUCTION_FILE] if imputes else [])]
 
 
 def damage(folder: Path, experiment: Experiment) -> str:
@@ -84,39 +95,41 @@ def damage(folder: Path, experiment: Experiment) -> str:
     return ""
 
 
-def run_fold(task: FoldTask, sides: Sides) -> None:
-    """Fit, save the model if it is to be kept, its curve, and last what it says of the studies held out."""
+def run_fold(task: FoldTask, data: FoldData) -> None:
+    """Fit, save the model and its input if they are to be kept, its curve, and last its predictions."""
     discard(task.folder / OOF_FILE)  # or, after a kill, older predictions would vouch for newer files
-    provenance = Provenance(dict(task.experiment.parameters), {"made_from": task.made_from}, task.seed)
+    parameters = asdict(task.experiment.model)
+    provenance = Provenance(parameters, {"made_from": task.made_from}, task.seed)
     measurable = reset_peak_memory()
     started_s = time.perf_counter()
-    model = task.experiment.build().fit(sides.train, sides.codes, seed=task.seed)
+    model = task.experiment.build().fit(data.train, data.labels, seed=task.seed)
     measured = {
         "fit_s": round(time.perf_counter() - started_s, 3),
         "fit_peak_mb": round(peak_memory_mb()) if measurable else None,
     }
     if task.keep_model:
+        task.experiment.input.save(task.folder, provenance)
         model.save(task.folder, provenance)
     save_table(task.folder / CURVE_FILE, model.curve, provenance)
-    _judge_removals(task, model, sides.judged, provenance)
-    oof = _predicted(task, model, sides.judged)
+    _judge_scenarios(task, model, data.held_out, provenance)
+    oof = _predicted(task, model, data.held_out)
     facts = {**task.facts, "made_from": task.made_from, "notes": list(model.notes), **measured}
     save_table(task.folder / OOF_FILE, oof, provenance, **facts)
 
 
-def _predicted(task: FoldTask, model: Model, judged: SliceDataset) -> pd.DataFrame:
-    oof = to_rows(judged.study_ids, model.predict(judged))
+def _predicted(task: FoldTask, model: Model, held_out: Dataset) -> pd.DataFrame:
+    oof = to_rows(held_out.study_ids, model.predict(held_out))
     return oof.assign(model=task.experiment.name, fold=task.fold)
 
 
-def _judge_removals(task: FoldTask, model: Model, judged: SliceDataset, provenance: Provenance) -> None:
-    """Predict the held-out studies without some of their sequences, and say how well those were filled."""
+def _judge_scenarios(task: FoldTask, model: Model, held_out: Dataset, provenance: Provenance) -> None:
+    """Predict the held-out studies without some of their sequences, and say how well those were imputed."""
     reconstructions = []
-    for removal in task.experiment.removals:
-        left, removed = remove(judged, removal, task.seed)
-        save_table(task.folder / removed_file(removal), _predicted(task, model, left), provenance)
+    for scenario in task.experiment.protocol.missing:
+        left, removed = ablate(held_out, scenario, task.seed)
+        save_table(task.folder / scenario_file(scenario), _predicted(task, model, left), provenance)
         if hasattr(model, "reconstruction"):
-            reconstructions.append(model.reconstruction(judged, removed).assign(removal=removal))
+            reconstructions.append(model.reconstruction(held_out, removed).assign(scenario=scenario))
     if reconstructions:
         table = pd.concat(reconstructions, ignore_index=True).assign(fold=task.fold)
         save_table(task.folder / RECONSTRUCTION_FILE, table, provenance)

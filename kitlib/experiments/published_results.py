@@ -1,4 +1,4 @@
-"""What the two seeds published for their systems, as their texts print it."""
+"""What the two projects published for their systems, as their texts print it."""
 
 from collections.abc import Mapping
 

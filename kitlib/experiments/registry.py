@@ -1,12 +1,17 @@
-"""The experiments by name: the kit's first four, and the systems of the seeds."""
+"""The experiments by name: the kit's first four, and the published systems."""
+
+from collections.abc import Collection
 
 from kitlib.errors import UsageError, known_name
-from kitlib.experiments.experiment import Experiment, PublishedResult
+from kitlib.experiments.experiment import About, Experiment
 from kitlib.experiments.published import published_experiments
-
-__all__ = ["EXPERIMENTS", "Experiment", "PublishedResult", "experiment", "experiments", "register"]
+from kitlib.models.boosting import LightGBMModel
+from kitlib.models.cell_attention.model import CellAttentionModel
+from kitlib.models.prior import PriorModel
+from kitlib.models.svc import SVCModel
 
 EXPERIMENTS: dict[str, Experiment] = {}
+FIRST = "first"
 
 
 def register(entry: Experiment) -> Experiment:
@@ -25,27 +30,41 @@ def experiment(name: str) -> Experiment:
     return EXPERIMENTS[name]
 
 
-def experiments(family: str | None = None) -> list[Experiment]:
-    """The experiments of a family, or all of them, in the order of registration; UsageError on no family."""
-    if family is not None:
-        known_name(family, {entry.family: entry for entry in EXPERIMENTS.values()}, "family")
-    return [entry for entry in EXPERIMENTS.values() if family in (None, entry.family)]
+def experiments(tag: str | None = None) -> list[Experiment]:
+    """The experiments with a tag, or all of them, in the order of registration; UsageError on no such tag."""
+    if tag is not None:
+        known_name(tag, all_tags(), "family")
+    return [entry for entry in EXPERIMENTS.values() if tag is None or tag in entry.about.tags]
 
 
-register(Experiment("prior", "first", "prior", description="Weighted frequencies, no image"))
-register(
+def select(names: Collection[str]) -> list[Experiment]:
+    """The experiments of these names, and of these tags, each once; UsageError on what is neither."""
+    chosen: dict[str, Experiment] = {}
+    for name in names:
+        known_name(name, [*EXPERIMENTS, *all_tags()], "experiment")
+        found = [EXPERIMENTS[name]] if name in EXPERIMENTS else experiments(name)
+        chosen |= {entry.name: entry for entry in found}
+    return list(chosen.values())
+
+
+def all_tags() -> list[str]:
+    """Every tag that an experiment has."""
+    return list(dict.fromkeys(tag for entry in EXPERIMENTS.values() for tag in entry.about.tags))
+
+
+for entry in (
+    Experiment("prior", PriorModel(), about=About("Weighted frequencies, no image", (FIRST,))),
     Experiment(
         "cell_attention",
-        "first",
-        "cell_attention",
-        description="Attention from each cell to slices of all sequences",
-    )
-)
-register(
-    Experiment("lightgbm", "first", "lightgbm", description="Boosted trees on pooled embeddings and metadata")
-)
-register(
-    Experiment("svc", "first", "svc", description="Support vector machines on pooled embeddings and metadata")
-)
-for entry in published_experiments():
+        CellAttentionModel(),
+        about=About("Attention from each cell to slices of all sequences", (FIRST,)),
+    ),
+    Experiment(
+        "lightgbm", LightGBMModel(), about=About("Boosted trees on pooled embeddings and metadata", (FIRST,))
+    ),
+    Experiment(
+        "svc", SVCModel(), about=About("Support vector machines on pooled embeddings and metadata", (FIRST,))
+    ),
+    *published_experiments(),
+):
     register(entry)

@@ -1,8 +1,8 @@
 """Cross-validation that resumes: per fold a saved model, its out-of-fold predictions and its learning curve.
 
 A fold's folder is used again when what it was made from is unchanged: the kit's version, all parameters of
-the model, the weights that it starts from, the seed, and the features and labels of every study with its
-fold. Anything else is fitted anew.
+the model, the weights that it starts from, its input, the seed, and the data and labels of every study with
+its fold. Anything else is fitted anew.
 """
 
 from collections.abc import Mapping
@@ -10,27 +10,23 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
 
 from kitlib import __version__
 from kitlib.artefacts import Provenance, fingerprint, load_table, save_table
 from kitlib.errors import ModelError
 from kitlib.experiments.experiment import Experiment
-from kitlib.experiments.fold import CURVE_FILE, OOF_FILE, FoldTask, Sides, run_fold
-from kitlib.inputs.slices import SliceDataset
-from kitlib.machine import cores, torch_threads
+from kitlib.experiments.fold import CURVE_FILE, OOF_FILE, FoldTask, fold_folder
+from kitlib.experiments.leaks import Split
+from kitlib.experiments.parallel import Group, run_groups
+from kitlib.experiments.status import UNFINISHED_FILE, failure
 from kitlib.models.base import CURVE_COLUMNS
-from kitlib.terms import CELL_NAMES
 
 
-def run_experiment(
+def cross_validate(
     experiment: Experiment,
-    features: SliceDataset,
-    labels: pd.DataFrame,
-    folds: pd.Series,
+    split: Split,
     out: Path,
     *,
     seed: int,
@@ -39,78 +35,50 @@ def run_experiment(
 ) -> pd.DataFrame:
     """Out-of-fold predictions of an experiment, whose results are kept under `out`/<its name>/fold<k>.
 
-    `labels` (as Competition.train_labels) and `folds` (study_id to fold) are joined to the features on
-    study_id. The table has the index row_id, the columns PROBABILITIES, `model` (the experiment) and `fold`.
+    The table has the index row_id, the columns PROBABILITIES, `model` (the experiment) and `fold`. ModelError
+    where a fold cannot be fitted: its folder then holds the traceback.
     """
-    codes, fold_of = aligned(features, labels, folds)
-    tasks = fold_tasks(experiment, features.digest(), codes, fold_of, out, seed=seed)
-    todo = [task for task in tasks if not task.is_done]
-    runs = (
-        joblib.delayed(run_fold)(task, Sides.of(features, codes, fold_of == task.fold, experiment))
-        for task in todo
-    )
-    bar = tqdm(
-        total=len(tasks),
-        initial=len(tasks) - len(todo),
-        desc=experiment.name,
-        unit="fold",
-        mininterval=1,
-        disable=not progress,
-    )
-    with bar:
-        for _ in joblib.Parallel(n_jobs=workers, return_as="generator_unordered")(runs):
-            bar.update()
+    tasks = fold_tasks(experiment, split, out, seed=seed)
+    run_groups([Group([task], split) for task in tasks], workers, progress=progress)
+    for task in tasks:
+        if reason := failure(task.folder):
+            raise ModelError(
+                f"fold {task.fold} of {experiment.name} cannot be fitted: {reason}",
+                where=task.folder / UNFINISHED_FILE,
+                hint="The file has the whole traceback.",
+            )
     return joined_oof(tasks)
-
-
-def run_one_fold(
-    experiment: Experiment,
-    features: SliceDataset,
-    labels: pd.DataFrame,
-    folds: pd.Series,
-    out: Path,
-    *,
-    seed: int,
-) -> Path:
-    """Fit the first fold alone, where that is not done, on all cores; its folder, with the fitted model."""
-    codes, fold_of = aligned(features, labels, folds)
-    task = fold_tasks(experiment, features.digest(), codes, fold_of, out, seed=seed)[0]
-    if not task.is_done:
-        with torch_threads(cores()):
-            run_fold(task, Sides.of(features, codes, fold_of == task.fold, experiment))
-    return task.folder
 
 
 def fold_tasks(
     experiment: Experiment,
-    digest: str,
-    codes: np.ndarray,
-    fold_of: np.ndarray,
+    split: Split,
     out: Path,
     *,
     seed: int,
     facts: Mapping[str, Any] | None = None,
     keep_model: bool = True,
 ) -> list[FoldTask]:
-    """A task for each fold; `digest` stands for the features, whose codes are (n, 25) and folds (n,)."""
-    model = experiment.build()
-    begin = model.pretrained_source()
+    """A task for each fold of a split; `facts` are kept beside the predictions, which depend on them."""
+    model = experiment.model
+    source = model.pretrained_source()
     made_from = fingerprint(
         __version__,
-        experiment.model,
+        model.name,
         asdict(model),
-        begin.sha256 if begin else "",
-        experiment.split,
-        experiment.removals,
+        source.sha256 if source else "",
+        experiment.input.fingerprint,
+        asdict(experiment.protocol),
         seed,
-        digest,
-        codes.tolist(),
-        fold_of.tolist(),
+        split.data.fingerprint,
+        split.labels.to_numpy(np.int8).tolist(),
+        split.folds.tolist(),
+        dict(facts or {}),
     )
     folder = Path(out) / experiment.name
     return [
         FoldTask(experiment, fold, fold_folder(folder, fold), made_from, seed, facts or {}, keep_model)
-        for fold in np.unique(fold_of).tolist()
+        for fold in sorted(split.folds.unique().tolist())
     ]
 
 
@@ -118,14 +86,9 @@ def joined_oof(tasks: list[FoldTask]) -> pd.DataFrame:
     """The predictions of all folds of one experiment, which are also saved as its own."""
     oof = pd.concat([load_table(task.folder / OOF_FILE) for task in tasks])
     first = tasks[0]
-    provenance = Provenance(first.experiment.parameters, {"made_from": first.made_from}, first.seed)
+    provenance = Provenance(asdict(first.experiment.model), {"made_from": first.made_from}, first.seed)
     save_table(first.folder.parent / OOF_FILE, oof, provenance)
     return oof
-
-
-def fold_folder(folder: Path, fold: int) -> Path:
-    """Where an experiment's folder keeps one of its folds."""
-    return Path(folder) / f"fold{fold}"
 
 
 def learning_curves(folder: Path) -> pd.DataFrame:
@@ -136,17 +99,3 @@ def learning_curves(folder: Path) -> pd.DataFrame:
     ]
     columns = ["experiment", "fold", *CURVE_COLUMNS]
     return pd.concat(curves)[columns] if curves else pd.DataFrame(columns=columns)
-
-
-def aligned(features: SliceDataset, labels: pd.DataFrame, folds: pd.Series) -> tuple[np.ndarray, np.ndarray]:
-    """Codes (n, 25) and folds (n,) of the features' studies; ModelError if one of them has none."""
-    known = labels.index.intersection(folds.index)
-    unknown = set(features.study_ids.tolist()) - set(known)
-    if unknown or len(features) != len(set(features.study_ids.tolist())):
-        raise ModelError(
-            f"{len(unknown)} of {len(features)} studies have no labels or no fold, or one stands twice",
-            where=f"first: {min(unknown, default='')}",
-            hint="Take the features of the studies in the label table, and make folds of all of them.",
-        )
-    codes = labels.loc[features.study_ids, list(CELL_NAMES)].to_numpy(np.int8)
-    return codes, folds.loc[features.study_ids].to_numpy()

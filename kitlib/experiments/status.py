@@ -1,9 +1,11 @@
-"""What a grid keeps beside predictions: what was dealt to folds, and why a fold or an experiment has none."""
+"""What runs keep beside predictions: from what they were made, and why a fold or an experiment has none."""
 
 import contextlib
-from collections.abc import Iterator
+import traceback
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -14,13 +16,13 @@ from kitlib.artefacts import (
     is_complete,
     load_table,
     load_text,
+    save_table,
     save_text,
     write_text,
 )
 from kitlib.errors import ArtefactError
-from kitlib.experiments.experiment import Split
+from kitlib.experiments.experiment import SplitName
 from kitlib.experiments.fold import FoldTask
-from kitlib.experiments.run_key import Origin
 from kitlib.terms import CELL_NAMES
 
 UNFINISHED_FILE, SKIPPED_FILE = "unfinished.txt", "skipped.txt"
@@ -30,10 +32,41 @@ DIED = "its process was killed twice, the second time with no other beside it: i
 
 
 @dataclass(frozen=True)
+class RunKey:
+    """What all results in one table have in common; whatever a run saves keeps it among its facts."""
+
+    data: str
+    """All studies with their images, labels and folds, in sixteen digits."""
+    settings: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, path: Path) -> "RunKey":
+        """The key of an artefact; ArtefactError where there is none."""
+        facts = facts_of(path)
+        return cls(facts.get("data", ""), facts.get("settings", {}))
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What is kept beside an artefact, for `of`."""
+        return {"data": self.data, "settings": dict(self.settings)}
+
+    def save(self, path: Path, table: pd.DataFrame, **facts: Any) -> None:
+        """Save a table as one of this run."""
+        save_table(path, table, Provenance(self.settings, {"data": self.data}), **self.facts, **facts)
+
+    def mismatch(self, path: Path) -> str:
+        """Why an artefact does not belong beside others of this key, "" where it does."""
+        other = RunKey.of(path)
+        if other.settings != self.settings:
+            return "made with other settings"
+        return "" if other.data == self.data else "made on other data"
+
+
+@dataclass(frozen=True)
 class RunNote:
     """What a grid's folder says of the runs that filled it."""
 
-    origin: Origin
+    key: RunKey
     commands: list[str]
     unreadable: int
     """Studies without a series that could be read."""
@@ -41,45 +74,45 @@ class RunNote:
     @classmethod
     def of(cls, folder: Path) -> "RunNote":
         """The note of the last run; ArtefactError where there was none."""
-        facts = facts_of(path := cases_path(folder, "studies"))
-        return cls(Origin.of(path), facts.get("commands", []), facts.get("unreadable", 0))
+        facts = facts_of(path := rows_path(folder, "studies"))
+        return cls(RunKey.of(path), facts.get("commands", []), facts.get("unreadable", 0))
 
 
-def begin_run(folder: Path, cases: pd.DataFrame, origin: Origin, *, command: str, unreadable: int) -> None:
-    """Save the rows of whole studies with the note of the run; runs of one origin add up."""
-    path = cases_path(folder, "studies")
-    goes_on = is_complete(path) and not origin.objection(path)
+def begin_run(folder: Path, rows: pd.DataFrame, key: RunKey, *, command: str, unreadable: int) -> None:
+    """Save the rows of whole studies with the note of the run; runs of one key add up."""
+    path = rows_path(folder, "studies")
+    goes_on = is_complete(path) and not key.mismatch(path)
     commands = [*(RunNote.of(folder).commands if goes_on else []), command]
-    origin.save(path, cases, commands=list(dict.fromkeys(commands)), unreadable=unreadable)
+    key.save(path, rows, commands=list(dict.fromkeys(commands)), unreadable=unreadable)
 
 
-def load_cases(folder: Path, split: Split) -> tuple[pd.DataFrame, pd.DataFrame]:
+def load_rows(folder: Path, split: SplitName) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Labels (25 codes) of a split's rows, and the columns fold, study and shared."""
-    table = load_table(cases_path(folder, split))
+    table = load_table(rows_path(folder, split))
     return table[list(CELL_NAMES)], table.drop(columns=list(CELL_NAMES))
 
 
-def cases_path(folder: Path, split: Split) -> Path:
+def rows_path(folder: Path, split: SplitName) -> Path:
     """Where a grid's folder keeps the rows of a split."""
-    return Path(folder) / "cases" / f"{split}.parquet"
+    return Path(folder) / "rows" / f"{split}.parquet"
 
 
 @contextlib.contextmanager
-def contained(task: FoldTask) -> Iterator[None]:
-    """Turn a fold's failure into a note in its folder: nothing else ends by it.
+def capture_failure(task: FoldTask) -> Iterator[None]:
+    """Turn a fold's failure into a note in its folder, with its traceback: nothing else ends by it.
 
     A process that dies inside leaves the note that the fold was begun.
     """
-    note(task, BEGUN)
+    record(task, BEGUN)
     try:
         yield
     except Exception as error:
-        note(task, f"{type(error).__name__}: {error}")
+        record(task, f"{type(error).__name__}: {error}\n\n{traceback.format_exc()}")
     else:
-        forget(task.folder)
+        clear(task.folder)
 
 
-def note(task: FoldTask, text: str) -> None:
+def record(task: FoldTask, text: str) -> None:
     """Say in a fold's folder why it has no predictions, with the facts that these would have."""
     save_text(task.folder / UNFINISHED_FILE, text, Provenance(seed=task.seed), **task.facts)
 
@@ -90,16 +123,16 @@ def is_begun(task_folder: Path) -> bool:
 
 
 def failure(task_folder: Path) -> str:
-    """Why a fold failed, "" where it did not."""
-    return "" if is_begun(task_folder) else _noted(task_folder)
+    """Why a fold failed, in a line, "" where it did not; its file has the traceback too."""
+    return "" if is_begun(task_folder) else _noted(task_folder).partition("\n")[0]
 
 
-def forget(task_folder: Path) -> None:
+def clear(task_folder: Path) -> None:
     """Take the note of a fold away, so that it is run again."""
     discard(task_folder / UNFINISHED_FILE)
 
 
-def note_skipped(folder: Path, reason: str) -> None:
+def record_skipped(folder: Path, reason: str) -> None:
     """Say in an experiment's folder why it was not run; an empty reason takes the note away."""
     if reason:
         write_text(folder / SKIPPED_FILE, reason)

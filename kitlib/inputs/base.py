@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
@@ -81,12 +81,22 @@ class Dataset(ABC):
 
 
 @dataclass(frozen=True)
-class Resources:
-    """What encoders may use: where weights are found (see `find_weights`), and how many inputs at once."""
+class Pretraining:
+    """How a backbone without weights is trained on phantoms first."""
 
-    weights: str = ""  # in place of those that a spec names; "" leaves the choice to the spec
+    studies: int = 300
+    epochs: int = 4
+    workers: int = 1
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What encoders may use: where weights may lie (see `find_weights`), and how many inputs at once."""
+
     attached_dir: Path | None = None
     batch: int = 32
+    without_weights: Pretraining | Literal["refuse", "random"] = "refuse"
+    """What becomes of a backbone whose weights are nowhere and whose spec names none."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +130,11 @@ class InputSpec(ABC):
     def encoder(self, resources: Resources) -> "Encoder":
         """What makes this input; WeightsError or ArtefactError where its weights are not to be had."""
 
+    @property
+    @abstractmethod
+    def label(self) -> str:
+        """What it is, in a few words for a table."""
+
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
         return {"kind": self.kind, **dataclasses.asdict(self)}
@@ -133,6 +148,11 @@ class Encoder(ABC):
     """Makes one input of studies; `spec` says all of it, the sha256 of weights included."""
 
     spec: InputSpec
+
+    @property
+    def label(self) -> str:
+        """What the input was made with, in a few words for a table."""
+        return self.spec.label
 
     @abstractmethod
     def encode(self, study: Study, ledger: Ledger) -> Dataset:

@@ -48,6 +48,11 @@ class PixelInput(InputSpec):
         name = f"pixels-{self.px}px-{self.field_of_view}-{self.grey}"
         return f"{name}-{fingerprint(self.identity())[:8]}"
 
+    @property
+    def label(self) -> str:
+        """What it is, in a few words for a table."""
+        return f"pixels, {self.px} x {self.px}, {self.grey}"
+
     def encoder(self, resources: Resources) -> "PixelEncoder":  # noqa: ARG002  # it needs none
         """Needs no weights."""
         return PixelEncoder(self)
@@ -71,10 +76,9 @@ class PixelEncoder(Encoder):
         store = TokenStore(
             Path(cache) / self.spec.folder_name, dataclasses.asdict(self.spec), self.spec.px**2
         )
-        for key in tqdm(studies.keys, desc="pixels", mininterval=1):
-            volume = studies.volumes.fingerprint(*key)
-            if not store.is_current(*key, volume):
-                store.add(*key, self._tokens(studies.volumes.stacks(*key)), volume)
+        for key in tqdm(store.outdated(studies.volumes, studies.keys), desc="pixels", mininterval=1):
+            tokens = self._tokens(studies.volumes.stacks(*key))
+            store.add(*key, tokens, studies.volumes.fingerprint(*key))
         study_ids = np.array(studies.study_ids, np.int64)
         return PixelDataset(study_ids, store.bags(study_ids, studies.series), self.spec.px)
 

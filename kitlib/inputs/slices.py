@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -11,10 +12,11 @@ import numpy as np
 import pandas as pd
 
 from kitlib.artefacts import fingerprint
+from kitlib.embed.store import TokenStore
 from kitlib.embed.tokens import Tokens
 from kitlib.errors import ArtefactError
 from kitlib.inputs.bags import BagDataset
-from kitlib.inputs.base import Encoder, InputSpec, Resources, register_input
+from kitlib.inputs.base import Encoder, InputSpec, Pretraining, Resources, register_input
 from kitlib.mri.ledger import Ledger
 from kitlib.mri.study import Study
 from kitlib.prepare.studies import PreparedStudies
@@ -73,6 +75,12 @@ class SliceInput(InputSpec):
     sha256: str = ""
     width: int = 0
 
+    def completed(self, defaults: Mapping[str, Any]) -> Self:
+        """As InputSpec says; the weights among `defaults` are of the backbone there and of no other."""
+        if self.backbone not in ("", defaults.get("backbone")):
+            defaults = {name: value for name, value in defaults.items() if name != "weights"}
+        return super().completed(defaults)
+
     def identity(self) -> dict[str, Any]:
         """All but where the weights lie: their sha256 says what they are, of random ones their kind."""
         return {**dataclasses.asdict(self), "weights": "" if self.sha256 else self.weights}
@@ -84,46 +92,53 @@ class SliceInput(InputSpec):
         sizes = f"{self.input_px}px-{self.field_of_view}-{self.grey}"
         return f"{name}-{sizes}-{fingerprint(self.identity())[:8]}"
 
-    def encoder(self, resources: Resources) -> "SliceEncoder":
-        """With the weights that are found; ArtefactError where those recorded are others."""
-        from kitlib.embed.backbone import load_backbone  # torch and timm: seconds
+    @property
+    def label(self) -> str:
+        """What it is, in a few words for a table."""
+        return f"{self.backbone}, {self.grey}"
 
-        weights = resources.weights or self.weights or "auto"
-        backbone = load_backbone(
-            self.backbone,
-            weights=weights,
-            attached_dir=resources.attached_dir,
-            input_px=self.input_px or None,
-            field_of_view=self.field_of_view or None,
-        )
-        source = backbone.source
-        if self.width and source.sha256 != self.sha256:
-            raise ArtefactError(
-                f"the weights found, {source}, are not those of the embeddings",
-                where=f"{self.weights}, sha256 {self.sha256[:12]}",
-                hint="Name that file by weights=..., or embed again: run 03_embeddings and what follows.",
-            )
-        return SliceEncoder(
-            dataclasses.replace(
-                self,
-                weights=source.kind if source.kind in RECORDED_KINDS else str(source.file),
-                input_px=backbone.input_px,
-                field_of_view=backbone.field_of_view,
-                sha256=source.sha256,
-                width=backbone.width,
-            ),
-            backbone,
-            resources.batch,
-        )
+    def encoder(self, resources: Resources) -> "SliceEncoder":
+        """With the weights that are found; WeightsError where there are none."""
+        return SliceEncoder(self, resources)
 
 
 class SliceEncoder(Encoder):
-    """Embeds slices with a backbone; many studies through a store on disk."""
+    """Embeds slices with a backbone; many studies through a store on disk.
 
-    spec: SliceInput
+    Where the spec knows its weights already, the backbone is loaded when it is first needed.
+    """
 
-    def __init__(self, spec: SliceInput, backbone: "Backbone", batch: int) -> None:
-        self.spec, self.backbone, self.batch = spec, backbone, batch
+    def __init__(self, spec: SliceInput, resources: Resources) -> None:
+        self.resources = resources
+        self.spec: SliceInput = spec
+        if not spec.width:
+            self.spec = _resolved(spec, self.backbone)
+
+    @cached_property
+    def backbone(self) -> "Backbone":
+        """The backbone with its weights; ArtefactError where those recorded are others."""
+        from kitlib.embed.backbone import load_backbone  # torch and timm: seconds
+
+        spec = self.spec
+        backbone = load_backbone(
+            spec.backbone,
+            weights=self._weights(),
+            attached_dir=self.resources.attached_dir,
+            input_px=spec.input_px or None,
+            field_of_view=spec.field_of_view or None,
+        )
+        if spec.width and backbone.source.sha256 != spec.sha256:
+            raise ArtefactError(
+                f"the weights found, {backbone.source}, are not those of the embeddings",
+                where=f"{spec.weights}, sha256 {spec.sha256[:12]}",
+                hint="Attach those by attached_weights=..., or run 03_embeddings and what follows again.",
+            )
+        return backbone
+
+    @property
+    def label(self) -> str:
+        """The backbone and what its weights are, in a few words for a table."""
+        return f"{self.spec.backbone}: {self.backbone.source.label}"
 
     def encode(self, study: Study, ledger: Ledger) -> SliceDataset:  # noqa: ARG002  # nothing goes wrong here
         """A dataset of one study."""
@@ -136,12 +151,40 @@ class SliceEncoder(Encoder):
 
     def dataset(self, studies: PreparedStudies, cache: Path) -> SliceDataset:
         """The embeddings of many studies, memory-mapped; what is not in the store is embedded."""
-        from kitlib.embed.engine import embed_series
-        from kitlib.embed.store import TokenStore
-
         store = TokenStore(Path(cache) / self.spec.folder_name, self.spec.identity(), self.spec.width)
-        embed_series(
-            store, self.backbone, studies.volumes, studies.keys, grey=self.spec.grey, batch=self.batch
-        )
+        if store.outdated(studies.volumes, studies.keys):
+            from kitlib.embed.engine import embed_series
+
+            grey, batch = self.spec.grey, self.resources.batch
+            embed_series(store, self.backbone, studies.volumes, studies.keys, grey=grey, batch=batch)
         study_ids = np.array(studies.study_ids, np.int64)
         return SliceDataset(study_ids, store.bags(study_ids, studies.series), studies.metadata)
+
+    def _weights(self) -> str:
+        """Where to look for weights: as the spec says, else wherever there are some."""
+        named, attached_dir = self.spec.weights, self.resources.attached_dir
+        if self.spec.width:  # known already: where they lay, or where they may lie in this session
+            return "auto" if attached_dir else named
+        if named or self.resources.without_weights == "refuse":
+            return named or "auto"
+        from kitlib.embed.pretrain.train import cached_or_pretrained
+        from kitlib.embed.weights.sources import look_for_weights
+
+        how = self.resources.without_weights
+        if isinstance(how, Pretraining):
+            cached_or_pretrained(self.spec.backbone, **dataclasses.asdict(how), attached_dir=attached_dir)
+            return "auto"
+        return "auto" if look_for_weights(self.spec.backbone, "auto", attached_dir) else "random"
+
+
+def _resolved(spec: SliceInput, backbone: "Backbone") -> SliceInput:
+    """The spec with what is known once its backbone is loaded."""
+    source = backbone.source
+    return dataclasses.replace(
+        spec,
+        weights=source.kind if source.kind in RECORDED_KINDS else str(source.file),
+        input_px=backbone.input_px,
+        field_of_view=backbone.field_of_view,
+        sha256=source.sha256,
+        width=backbone.width,
+    )

@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import lightgbm
 import numpy as np
 import pandas as pd
 
@@ -18,6 +17,9 @@ from kitlib.models.common.cv import inner_splits
 from kitlib.models.common.sampling import SAMPLERS, Sampler
 from kitlib.models.common.softmax import softmax
 from kitlib.terms import EMPTY, SEVERITIES, SEVERITY_WEIGHTS
+
+if TYPE_CHECKING:
+    import lightgbm
 
 GROUPS_FILE = "boosters.json"
 PRIOR_COLUMNS = slice(-len(SEVERITIES), None)
@@ -87,8 +89,10 @@ class LightGBMModel(Model):
         trees: int,
         seed: int,
         held_out: tuple[np.ndarray, np.ndarray] | None = None,
-    ) -> tuple[lightgbm.Booster, pd.DataFrame]:
+    ) -> "tuple[lightgbm.Booster, pd.DataFrame]":
         """A booster and its curve; rows (n, cells, columns), labels (n, cells) with EMPTY."""
+        import lightgbm
+
         sampler = Sampler(self.sampling, seed)
         train = _dataset(*sampler.fit_resample(*_labelled(rows, labels)))
         self.note(sampler.note_)
@@ -101,7 +105,7 @@ class LightGBMModel(Model):
             self._parameters(seed), train, trees, valid_sets=sets, valid_names=names, callbacks=[record]
         )
         curve = pd.DataFrame({name: losses[name]["multi_logloss"] for name in names})
-        at_prior = {name: _prior_loss(one) for name, one in zip(names, sets)}
+        at_prior = {name: _prior_loss(rated) for name, rated in zip(names, sets)}
         curve = pd.concat([pd.DataFrame([at_prior]), curve], ignore_index=True)
         return booster, curve.rename_axis("epoch").reset_index()
 
@@ -121,6 +125,8 @@ class LightGBMModel(Model):
         save_json(folder / GROUPS_FILE, list(self.boosters), provenance)
 
     def _load(self, folder: Path) -> None:
+        import lightgbm
+
         self.table = CellTable.load(folder, self.prior)
         self.boosters = {
             group: lightgbm.Booster(model_str=load_text(folder / f"{group}.txt"))
@@ -134,8 +140,10 @@ def _labelled(rows: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def _dataset(
-    rows: np.ndarray, severities: np.ndarray, reference: lightgbm.Dataset | None = None
-) -> lightgbm.Dataset:
+    rows: np.ndarray, severities: np.ndarray, reference: "lightgbm.Dataset | None" = None
+) -> "lightgbm.Dataset":
+    import lightgbm
+
     weights = np.take(SEVERITY_WEIGHTS, severities)
     return lightgbm.Dataset(
         rows,
@@ -147,7 +155,7 @@ def _dataset(
     )
 
 
-def _prior_loss(data: lightgbm.Dataset) -> float:
+def _prior_loss(data: "lightgbm.Dataset") -> float:
     """Weighted log loss of a data set before its first tree."""
     severities = np.asarray(data.get_label(), dtype=int)
     log_priors = np.reshape(np.asarray(data.get_init_score()), (len(severities), -1))

@@ -1,7 +1,7 @@
 """Landmarks as annotators set them: beside the true place, on a neighbouring slice, or not at all.
 
-Rates are those of the competition's landmark table (facts.md, 2). Every point belongs to a labelled cell: the
-table's few points without a label have no cell here that they could belong to.
+Rates are those of the competition's landmark table (docs/facts.md, 2). Every point belongs to a labelled
+cell: the table's few points without a label have no cell here that they could belong to.
 """
 
 from collections.abc import Collection, Sequence

@@ -18,7 +18,7 @@ ENCODING_DEFECTS = ("rle", "signed", "monochrome1")
 
 DEFECT_RATE = 0.5  # of series that have an encoding asked for, each for itself
 SIGNED_RATE = 0.4  # of series whose format allows negative values, though they have none
-RESCALE_RATE = 0.18  # of series whose header has a rescale intercept (facts.md, 2)
+RESCALE_RATE = 0.18  # of series whose header has a rescale intercept (docs/facts.md, 2)
 LOWEST = -1024  # stored value of black in a series with values below 0
 HIGHEST = 2**16 - 1
 ABSENT_RATES = {  # of series without a tag that others have; chosen by eye

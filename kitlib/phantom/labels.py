@@ -11,7 +11,7 @@ from scipy.stats.qmc import MultivariateNormalQMC
 
 from kitlib.terms import CELLS, EMPTY, LEVELS
 
-# Normal, moderate and severe counts by level in the competition's training table (facts.md, 2).
+# Normal, moderate and severe counts by level in the competition's training table (docs/facts.md, 2).
 COUNTS = np.array(
     [
         [(1886, 67, 21), (1770, 151, 53), (1622, 230, 122), (1482, 237, 255), (1904, 51, 19)],

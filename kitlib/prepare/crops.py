@@ -21,7 +21,7 @@ SIZES_MM: dict[tuple[str, Place], tuple[float, float]] = {
     ("axial", "canal"): (45, 75),
     ("axial", "recess"): (45, 45),
 }
-"""Height and width that worked (facts.md, 3): axial 45 x 75 around the canal shows both recesses."""
+"""Height and width that worked (docs/facts.md, 3): axial 45 x 75 around the canal shows both recesses."""
 OTHER_SIZE_MM = (45.0, 45.0)
 
 PX_MM = 0.5

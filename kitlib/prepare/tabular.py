@@ -3,7 +3,6 @@
 In these tables a column of numbers is numeric and any other is categorical; NaN and None are unknown.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,12 +11,12 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
-from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
-from kitlib.artefacts import Provenance, facts_of, load_table, save_table
+from kitlib.artefacts import Provenance, facts_of, fingerprint, load_table, save_table
 from kitlib.errors import ModelError
 from kitlib.mri.stack import Stack
 from kitlib.mri.study import Study
+from kitlib.prepare.forest import Forest
 from kitlib.terms import AXIAL_T2, EMPTY, SAGITTAL_T1, SAGITTAL_T2, SEQUENCES
 
 sequence2prefix = {SAGITTAL_T1: "t1", SAGITTAL_T2: "t2", AXIAL_T2: "axial"}
@@ -37,7 +36,7 @@ def study_metadata(studies: Iterable[Study]) -> pd.DataFrame:
 def _study_row(study: Study) -> dict[str, Any]:
     row: dict[str, Any] = {}
     for sequence in SEQUENCES:
-        found = _sequence_facts([one.stacks for one in study.series if one.sequence == sequence])
+        found = _sequence_facts([series.stacks for series in study.series if series.sequence == sequence])
         row |= {f"{sequence2prefix[sequence]}_{name}": value for name, value in found.items()}
     row["axial_series_kind"] = "several" if row["axial_series"] > 1 else str(row["axial_series"])
     row["sequences"] = _acquired([row[f"{prefix}_present"] for prefix in sequence2prefix.values()])
@@ -71,13 +70,13 @@ def _absent_fact(fact: str) -> object:
 
 def _sequence_facts(series_stacks: Sequence[Sequence[Stack]]) -> dict[str, Any]:
     """Facts of one sequence from the stacks of its series; geometry is the largest stack's."""
-    stacks = [stack for one in series_stacks for stack in one]
+    stacks = [stack for of_series in series_stacks for stack in of_series]
     facts: dict[str, Any] = dict.fromkeys(
         ("rows", "columns", "spacing_mm", "step_mm", "view_mm", "covered_mm"), np.nan
     )
     facts |= {
         "present": int(bool(stacks)),
-        "series": sum(bool(one) for one in series_stacks),
+        "series": sum(bool(of_series) for of_series in series_stacks),
         "stacks": len(stacks),
         "slices": sum(len(stack.pixels) for stack in stacks),
         "numbering": None,
@@ -116,10 +115,18 @@ class ForestImputer:
         self.numeric = {name for name in table if is_numeric_dtype(table[name])}
         self.table = self._plain(table)
         self.simple = {name: _commonest(self.table[name]) for name in self.table}
-        self.onehot = OneHot().fit(self.table.fillna(self.simple))
-        self.predictors = self._predictors(self.table)
-        self.forests: dict[str, RandomForestClassifier | RandomForestRegressor | None] = {}
+        closed = self._closed(self.table)
+        self.onehot = OneHot().fit(closed)
+        self.predictors = self.onehot.transform(closed)
+        self.forests: dict[str, Forest | None] = {}
         return self
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when the fillings may."""
+        columns = {name: pd.util.hash_array(column.to_numpy()) for name, column in self.table.items()}
+        hashes = {name: hashed.tobytes().hex() for name, hashed in columns.items()}
+        return fingerprint(list(hashes.items()), sorted(self.numeric), self.seed, self.trees)
 
     def transform(self, table: pd.DataFrame) -> pd.DataFrame:
         """The table (any studies, the columns fitted on) with every hole filled; the input stays as it is."""
@@ -129,11 +136,17 @@ class ForestImputer:
                 f"the table's columns are not those imputed from: {different}", where="ForestImputer"
             )
         table = self._plain(table)
-        filled, predictors = table.fillna(self.simple), self._predictors(table)
-        for name in table.columns[table.isna().any()]:
-            forest, empty = self._forest(name), table[name].isna()
+        holes = table.isna()
+        if not holes.to_numpy().any():
+            return table
+        filled = self._closed(table)
+        predictors = self.onehot.transform(filled)
+        for name in table.columns[holes.any()]:
+            forest, empty = self._forest(name), holes[name].to_numpy()
             if forest is not None:
-                filled.loc[empty, name] = forest.predict(self._others(predictors[empty], name))
+                values = filled[name].to_numpy(copy=True)
+                values[empty] = forest.predict(self._others(predictors[empty], name))
+                filled[name] = values
         return filled
 
     def save(self, path: Path, provenance: Provenance) -> None:
@@ -149,30 +162,28 @@ class ForestImputer:
     def _plain(self, table: pd.DataFrame) -> pd.DataFrame:
         """Floats in what were columns of numbers in `fit`, text elsewhere; NaN and None the only holes."""
         plain = {
-            name: pd.to_numeric(column, errors="coerce").astype(float).replace([np.inf, -np.inf], np.nan)
-            if name in self.numeric
-            else column.astype(str).astype(object).where(column.notna(), None)
+            name: _numbers(column) if name in self.numeric else _words(column)
             for name, column in table.items()
         }
         return pd.DataFrame(plain, index=table.index, columns=table.columns)
 
-    def _predictors(self, table: pd.DataFrame) -> pd.DataFrame:
-        return self.onehot.transform(table.fillna(self.simple))
+    def _closed(self, plain: pd.DataFrame) -> pd.DataFrame:
+        """A plain table with the median or the commonest category in its holes."""
+        holed = plain.columns[plain.isna().any()]
+        return plain.fillna({name: self.simple[name] for name in holed})
 
-    def _others(self, predictors: pd.DataFrame, name: str) -> np.ndarray:
-        return predictors.drop(columns=self.onehot.columns_of(name)).to_numpy()
+    def _others(self, predictors: np.ndarray, name: str) -> np.ndarray:
+        return np.delete(predictors, self.onehot.columns_of(name), axis=1)
 
-    def _forest(self, name: str) -> RandomForestClassifier | RandomForestRegressor | None:
+    def _forest(self, name: str) -> Forest | None:
         """The forest of a column; None where no training row knows it or there is no other column."""
         if name not in self.forests:
-            known = self.table[name].notna()
+            known = self.table[name].notna().to_numpy()
             others = self._others(self.predictors[known], name)
-            forest = None
-            if others.size:
-                kind = RandomForestRegressor if name in self.numeric else RandomForestClassifier
-                forest = kind(self.trees, min_samples_leaf=2, max_features=0.33, random_state=self.seed)
-                forest.fit(others, self.table.loc[known, name].to_numpy())
-            self.forests[name] = forest
+            values = self.table[name].to_numpy()[known]
+            self.forests[name] = (
+                Forest.grow(others, values, trees=self.trees, seed=self.seed) if others.size else None
+            )
         return self.forests[name]
 
 
@@ -184,36 +195,27 @@ class OneHot:
     def fit(self, table: pd.DataFrame) -> Self:
         """Learn the columns and their categories."""
         self.categories = {
-            str(name): None if is_numeric_dtype(table[name]) else sorted(table[name].dropna().unique())
-            for name in table
+            str(name): None if is_numeric_dtype(column) else sorted(column.dropna().unique())
+            for name, column in table.items()
+        }
+        widths = [1 if categories is None else len(categories) for categories in self.categories.values()]
+        ends = np.cumsum(widths).tolist()
+        self._columns = {
+            name: slice(end - width, end) for name, end, width in zip(self.categories, ends, widths)
         }
         return self
 
-    def columns_of(self, name: str) -> list[str]:
-        """The encoded columns of one column of the table."""
-        categories = self.categories[name]
-        return [name] if categories is None else [f"{name}={category}" for category in categories]
+    def columns_of(self, name: str) -> slice:
+        """Where one column of the table is found among the encoded columns."""
+        return self._columns[name]
 
-    def transform(self, table: pd.DataFrame) -> pd.DataFrame:
-        """The table (n, columns) as float64; NaN stays NaN in numeric columns."""
-        encoded: dict[str, pd.Series] = {}
+    def transform(self, table: pd.DataFrame) -> np.ndarray:
+        """The table as float64 (n, encoded columns); NaN stays NaN in numeric columns."""
+        encoded = [np.empty((0, len(table)))]
         for name, categories in self.categories.items():
-            if categories is None:
-                encoded[name] = table[name].astype(float)
-            else:
-                encoded |= {f"{name}={one}": (table[name] == one).astype(float) for one in categories}
-        return pd.DataFrame(encoded, index=table.index)
-
-    def to_json(self) -> str:
-        """The categories as JSON."""
-        return json.dumps(self.categories)
-
-    @classmethod
-    def from_json(cls, text: str) -> "OneHot":
-        """Open what `to_json` wrote."""
-        onehot = cls()
-        onehot.categories = json.loads(text)
-        return onehot
+            values = table[name].to_numpy()[None]
+            encoded.append(values if categories is None else values == np.array(categories, object)[:, None])
+        return np.concatenate(encoded, dtype=np.float64).T
 
 
 def impute_labels(labels: pd.DataFrame, metadata: pd.DataFrame, *, seed: int) -> pd.DataFrame:
@@ -227,6 +229,15 @@ def impute_labels(labels: pd.DataFrame, metadata: pd.DataFrame, *, seed: int) ->
     filled = labels.copy()
     filled[known] = ForestImputer(seed=seed).fit(table).transform(table)[known].astype(labels.dtypes[known])
     return filled
+
+
+def _numbers(column: pd.Series) -> np.ndarray:
+    numbers = pd.to_numeric(column.to_numpy(), errors="coerce").astype(np.float64)
+    return np.where(np.isfinite(numbers), numbers, np.nan)
+
+
+def _words(column: pd.Series) -> np.ndarray:
+    return column.astype(str).astype(object).where(column.notna(), None).to_numpy()
 
 
 def _commonest(column: pd.Series) -> Any:

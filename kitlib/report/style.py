@@ -1,30 +1,50 @@
-"""The common look: a restrained style, colours that colour-blind readers can tell apart, and saving."""
+"""The common style: names and colours that every figure shares, small matrices, empty figures and saving."""
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 
 from kitlib.artefacts import atomic_write
-from kitlib.terms import SEQUENCES, SEVERITIES
+from kitlib.terms import CONDITIONS, LEVELS, SEQUENCES, SEVERITIES, Group, condition2text, level2text
 
 # Blue-grey, amber and crimson differ in lightness as well as in hue, so they also survive a grey printer.
 severity2colour = dict(zip(SEVERITIES, ("#b7cbd9", "#e39b2d", "#9c1f48"), strict=True))
-severity2mark = dict(zip(SEVERITIES, (("o", "#7fd3ff"), ("s", "#ffb000"), ("D", "#ff4d79")), strict=True))
+severity2marker = dict(zip(SEVERITIES, (("o", "#7fd3ff"), ("s", "#ffb000"), ("D", "#ff4d79")), strict=True))
 """Marker and colour on images, for which the colours above are too dark; shape tells where colour fails."""
 sequence2colour = dict(zip(SEQUENCES, ("#0072b2", "#d55e00", "#009e73"), strict=True))
 EMPTY_COLOUR = "#ffffff"
+UNDEFINED_COLOUR = "#dfe3e6"
 INK = "#30363c"
 QUIET = "#8a9299"
-SERIES_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#7f6a00", "#5b5b5b", "#e69f00")
+LINE_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#7f6a00", "#5b5b5b", "#e69f00")
 """For lines that are neither severities nor sequences (after Okabe and Ito)."""
 
+group2title: dict[Group, str] = {
+    "spinal": "Spinal canal",
+    "foraminal": "Neural foramen",
+    "subarticular": "Subarticular",
+}
+condition2title = {
+    condition: text.capitalize().replace(" foraminal", "\nforaminal").replace("lar stenosis", "lar\nstenosis")
+    for condition, text in condition2text.items()
+}
+"""On two lines, so that five of them fit side by side."""
+
+LEVEL_TITLES = [level2text[level] for level in LEVELS]
+CONDITION_TITLES = [condition2title[condition] for condition in CONDITIONS]
+
 DPI = 110
-LOOK = {
+STYLE = {
     "font.size": 9,
     "axes.titlesize": 10,
     "axes.titlelocation": "left",
@@ -32,7 +52,7 @@ LOOK = {
     "axes.edgecolor": QUIET,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.prop_cycle": cycler(color=SERIES_COLOURS),
+    "axes.prop_cycle": cycler(color=LINE_COLOURS),
     "axes.grid": False,
     "grid.color": "#e4e7ea",
     "grid.linewidth": 0.8,
@@ -45,7 +65,7 @@ LOOK = {
     "hatch.linewidth": 0.6,
     "figure.titlesize": 11,
 }
-look = mpl.rc_context(LOOK)
+styled = mpl.rc_context(STYLE)
 """Decorates every function that draws: the style holds inside it and nowhere else."""
 
 
@@ -63,7 +83,7 @@ class Picture(Figure):
 
 
 def new_figure(width_in: float, height_in: float, title: str = "") -> Picture:
-    """An empty figure in the common look, with room kept for every label."""
+    """An empty figure in the common styled, with room kept for every label."""
     figure = Picture(figsize=(width_in, height_in), layout="constrained")
     FigureCanvasAgg(figure)
     if title:
@@ -89,3 +109,41 @@ def save_figure(figure: Picture, path: Path) -> Picture:
     with atomic_write(Path(path)) as draft:
         figure.savefig(draft, format="png", dpi=DPI)
     return figure
+
+
+def matrix(
+    axes: Axes,
+    values: np.ndarray,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    *,
+    texts: np.ndarray | None = None,
+    cmap: str = "Blues",
+    limits: tuple[float, float] = (0, 1),
+    **ticks: Any,
+) -> AxesImage:
+    """Draw values (r, c), NaN in grey, with `texts` (r, c) in them; `ticks` are properties of the names."""
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+    axes.set_facecolor(UNDEFINED_COLOUR)
+    image = axes.imshow(
+        values, cmap=cmap, vmin=limits[0], vmax=limits[1], aspect="auto", interpolation="nearest"
+    )
+    axes.set_xticks(range(len(columns)), columns, **ticks)
+    axes.set_yticks(range(len(rows)), rows, **{**ticks, "rotation": 0})
+    if texts is not None:
+        for (row, column), text in np.ndenumerate(texts):
+            colour = _readable_on(image, values[row, column])
+            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
+    return image
+
+
+def written(values: np.ndarray, form: str) -> np.ndarray:
+    """Each value in the given format, NaN as nothing."""
+    return np.array([["" if np.isnan(v) else format(v, form) for v in row] for row in values], dtype=object)
+
+
+def _readable_on(image: AxesImage, value: float) -> str:
+    norm: Normalize = image.norm
+    red, green, blue, _ = image.get_cmap()(norm(0.0 if np.isnan(value) else value))
+    return "black" if 0.3 * red + 0.59 * green + 0.11 * blue > 0.5 else "white"

@@ -11,6 +11,7 @@ from kitlib.competition.root import Competition, find_root
 from kitlib.errors import DataError, RootError
 from kitlib.machine import on_kaggle, retire_workers
 from kitlib.phantom.truth import VERSION, differences, read_marker
+from kitlib.run import layout
 from kitlib.run.profiles import Profile
 from kitlib.run.steps import STEPS
 
@@ -46,7 +47,7 @@ def resolve_cache(work: Path) -> Path:
 
 def resolve_submission(work: Path) -> Path:
     """The submission: in the last step's folder, on Kaggle where its scorer looks for it."""
-    return KAGGLE_WORKING / "submission.csv" if on_kaggle() else work / STEPS[-1].name / "submission.csv"
+    return KAGGLE_WORKING / "submission.csv" if on_kaggle() else layout.SUBMISSION_CSV.under(work)
 
 
 def attached_results() -> list[Path]:

@@ -35,8 +35,10 @@ class Profile:
     grey: str = "greyscale"
     embed_batch: int = 32
     folds: int = 5
-    family: str = "first"
+    experiments: str = "first"
+    """Names and tags of experiments, with commas between."""
     epochs: int = 120
+    """At most so many epochs, whatever an experiment asks for."""
     workers: int = _how(cores())
     cell_timeout_s: float = _how(HOUR_S)
     budget_s: float = _how(HOUR_S)
@@ -46,6 +48,11 @@ class Profile:
     def attached_dir(self) -> Path | None:
         """The folder of attached weights, None where none is named."""
         return Path(self.attached_weights) if self.attached_weights else None
+
+    @property
+    def input_defaults(self) -> dict[str, Any]:
+        """What an experiment's input takes from the profile where it leaves it open."""
+        return {name: getattr(self, name) for name in ("backbone", "weights", "grey", "longest_px")}
 
     def with_overrides(self, values: Mapping[str, Any]) -> "Profile":
         """A copy with the named fields changed, each brought to its field's type; UsageError on others."""

@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 
 from kitlib.artefacts import atomic_write, fingerprint, load_table
 from kitlib.errors import StepError, UsageError
+from kitlib.run import layout
 from kitlib.run.data import repository, resolve_competition, resolve_submission, resolve_work
 from kitlib.run.execute import execute, read_notebook
 from kitlib.run.kernel import MemoryWatch, own_kernel
@@ -26,6 +27,7 @@ from kitlib.run.steps import (
     notebook_code,
     read_fingerprints,
     read_manifest,
+    steps_between,
     write_manifest,
 )
 
@@ -76,7 +78,7 @@ class Runner:
         with MemoryWatch(bar) as memory:
             execute(
                 source,
-                self.work / "executed" / step.notebook,
+                self.work / layout.EXECUTED / step.notebook,
                 dict(self.parameters),
                 folder=self.home,
                 cell_timeout_s=self.profile.cell_timeout_s,
@@ -106,11 +108,15 @@ def run(
     first: int = 1,
     last: int = len(STEPS),
     force: bool = False,
+    optional: bool = False,
     overrides: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Run steps `first` to `last` and return the work folder; UsageError, RootError or StepError."""
+    """Run steps `first` to `last` and return the work folder; UsageError, RootError or StepError.
+
+    With `optional`, the chapters that nothing else reads are run too.
+    """
     chosen = profile_named(profile).with_overrides(overrides or {}).located()
-    steps = [step for step in STEPS if first <= step.number <= last]
+    steps = steps_between(first, last, optional=optional)
     if not steps:
         raise UsageError(f"no step from {first} to {last}", hint=f"Steps are numbered 1 to {len(STEPS)}.")
     home = repository()
@@ -130,7 +136,7 @@ def run(
 
 def _report(work: Path, submissions: Path | None) -> None:
     """Say how good the submission is and where it is; copy it to `submissions` where that folder exists."""
-    for line in score_lines(load_table(work / "05_ensembling" / "scores.parquet")):
+    for line in score_lines(load_table(layout.SCORES.under(work))):
         tqdm.write(line)
     path = resolve_submission(work)
     if submissions and submissions.is_dir():

@@ -1,65 +1,54 @@
-"""The experiments of a profile: they say what is fitted, the profile how long and on which grey option."""
+"""The experiments of a run: the names and tags that a profile asks for, completed by the profile."""
 
-import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
-from kitlib.errors import UsageError, known_name
-from kitlib.experiments.registry import Experiment, experiments
-from kitlib.models.registry import MODELS
+from kitlib.artefacts import load_json
+from kitlib.errors import StepError
+from kitlib.experiments.experiment import Experiment
+from kitlib.experiments.published import DEMO_TAG
+from kitlib.experiments.registry import experiments, select
+from kitlib.inputs.base import input_from_json
+from kitlib.run import layout
 from kitlib.run.profiles import Profile
+from kitlib.run.settings import Settings
 
 SUBSETS = ("demo", "smoke")
 """Profiles that run the five-minute subset of a family."""
 
 
-def chosen_experiments(profile: Profile) -> list[Experiment]:
-    """The experiments of the profile's family; what they leave open (grey, epochs) it fills in.
+def selected_experiments(profile: Profile) -> list[Experiment]:
+    """The experiments that the profile names, by name or tag; UsageError on an unknown one."""
+    return completed(select(profile.experiments.replace(",", " ").split()), profile)
 
-    UsageError on an experiment of another backbone than the one that the run embeds with.
+
+def recorded_experiments(settings: Settings) -> list[Experiment]:
+    """The experiments of the profile on the inputs that 03_embeddings made, with the weights found there.
+
+    StepError where it was run for others.
     """
-    for entry in experiments(profile.family):
-        if entry.backbone not in ("", profile.backbone):
-            raise UsageError(
-                f"experiment {entry.name!r} is of backbone {entry.backbone!r}, the run of "
-                f"{profile.backbone!r}",
-                hint=f"Run it with -p backbone={entry.backbone}.",
-            )
-    return [_as_profiled(entry, profile) for entry in experiments(profile.family)]
+    recorded = load_json(settings.need(layout.INPUTS))
+    chosen = selected_experiments(settings.profile)
+    if absent := [entry.name for entry in chosen if entry.name not in recorded]:
+        raise StepError(
+            f"03_embeddings has made no input of {', '.join(absent)}",
+            where=settings.need(layout.INPUTS),
+            hint="Run it with the same experiments.",
+        )
+    return [entry.reading(input_from_json(recorded[entry.name])) for entry in chosen]
 
 
 def grid_experiments(profile: Profile, family: str, only: Collection[str] = ()) -> list[Experiment]:
-    """The experiments of a family for the grid, each with its own backbone, or those of them named in `only`.
+    """The experiments of a family for the grid, or those named in `only`; UsageError on unknown names.
 
-    Models keep their own epochs, as far as the profile allows. Without names, the profiles SUBSETS take what
-    belongs to the five-minute subset. UsageError on an unknown family or name.
+    Without names, the profiles SUBSETS take what belongs to the five-minute subset.
     """
-    known_name(family, {entry.family for entry in experiments()}, "family")
-    name2entry = {entry.name: entry for entry in experiments(family)}
-    for name in only:
-        known_name(name, name2entry, "experiment")
-    all_of_them = profile.name not in SUBSETS or not any(entry.demo for entry in name2entry.values())
-    return [
-        _capped(entry, profile)
-        for name, entry in name2entry.items()
-        if (name in only if only else entry.demo or all_of_them)
-    ]
+    entries = experiments(family)
+    if only:
+        return completed(select(only), profile)
+    subset = [entry for entry in entries if DEMO_TAG in entry.about.tags]
+    return completed(subset if subset and profile.name in SUBSETS else entries, profile)
 
 
-def _as_profiled(entry: Experiment, profile: Profile) -> Experiment:
-    parameters = {field.name for field in dataclasses.fields(MODELS[entry.model])}
-    if "epochs" in parameters and "epochs" not in entry.parameters:
-        entry = entry.with_parameters(epochs=profile.epochs)
-    return _placed(entry, profile)
-
-
-def _capped(entry: Experiment, profile: Profile) -> Experiment:
-    """The experiment with its model's own epochs, but no more than the profile's."""
-    epochs = {n: value for n, value in dataclasses.asdict(entry.build()).items() if n.endswith("epochs")}
-    fewer = {name: profile.epochs for name, value in epochs.items() if value > profile.epochs}
-    return _placed(entry.with_parameters(**fewer) if fewer else entry, profile)
-
-
-def _placed(entry: Experiment, profile: Profile) -> Experiment:
-    return dataclasses.replace(
-        entry, grey=entry.grey or profile.grey, backbone=entry.backbone or profile.backbone
-    )
+def completed(entries: Iterable[Experiment], profile: Profile) -> list[Experiment]:
+    """Experiments with what they leave open filled in from the profile."""
+    return [entry.completed(profile.input_defaults, profile.epochs) for entry in entries]

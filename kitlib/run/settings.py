@@ -27,15 +27,16 @@ from kitlib.run.data import (
     resolve_submission,
     resolve_work,
 )
+from kitlib.run.layout import File
 from kitlib.run.profiles import Profile, profile_named
 from kitlib.run.steps import (
-    STEPS,
     Step,
     done,
     manifest_path,
     outputs,
     read_fingerprints,
     step_named,
+    steps_between,
     write_manifest,
 )
 
@@ -58,33 +59,34 @@ class Settings:
     started_s: float
     attached: tuple[Path, ...] = ()
 
-    def folder(self, step: str) -> Path:
-        """The folder of a step's results."""
-        return self.work_dir / step_named(step).name
-
     @property
     def own_folder(self) -> Path:
         """The folder of this step's results."""
-        return self.folder(self.step.name)
+        return self.work_dir / self.step.name
 
     @property
     def submission(self) -> Path:
         """Where the submission goes."""
         return resolve_submission(self.work_dir)
 
-    def cache(self, step: str) -> Path:
-        """The folder of a step's large files that can be made again; on Kaggle outside the working folder."""
-        return resolve_cache(self.work_dir) / step_named(step).name
+    def cache(self, file: File) -> Path:
+        """Where large files that can be made again are kept; on Kaggle outside the working folder."""
+        return file.under(resolve_cache(self.work_dir))
 
-    def need(self, step: str, name: str) -> Path:
+    def need(self, file: File, **parts: str) -> Path:
         """A file that an earlier step wrote, here or in attached results; StepError where it is absent."""
-        step_named(step)
         for root in (self.work_dir, *self.attached):
-            if (root / step / name).exists():
-                return root / step / name
+            if (path := file.under(root, **parts)).exists():
+                return path
         raise StepError(
-            f"{self.step.name} needs {name!r} of {step}", where=self.folder(step), hint=f"Run {step} first."
+            f"{self.step.name} needs {file.name.format(**parts)!r} of {file.step}",
+            where=file.under(self.work_dir, **parts),
+            hint=f"Run {file.step} first.",
         )
+
+    def own(self, file: File, **parts: str) -> Path:
+        """Where this step writes a file that others read."""
+        return file.under(self.work_dir, **parts)
 
     @property
     def is_phantom(self) -> bool:
@@ -172,8 +174,8 @@ def _run_earlier(settings: Settings, overrides: Mapping[str, Any]) -> None:
             where=settings.work_dir,
             hint="Attach the output of those notebooks, or set work_dir to the folder that holds it.",
         )
-    first, last = step_named(missing[0]).number, settings.step.number - 1
-    names = ", ".join(step.name for step in STEPS if first <= step.number <= last)
+    first, last = step_named(missing[0]).number, step_named(settings.step.reads[-1]).number
+    names = ", ".join(step.name for step in steps_between(first, last))
     tqdm.write(f"{settings.step.name} reads what is not there yet; running first: {names}")
     command = [sys.executable, "-u", "-m", "kitlib", "run", "--profile", settings.profile.name]
     command += ["--from", str(first), "--to", str(last)]

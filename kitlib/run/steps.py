@@ -20,6 +20,8 @@ class Step:
     number: int
     name: str
     reads: tuple[str, ...] = ()
+    optional: bool = False
+    """Whether nothing that follows reads it; it is run when asked for."""
 
     @property
     def notebook(self) -> str:
@@ -35,7 +37,23 @@ STEPS = (
     Step(5, "05_ensembling", reads=("04_modelling",)),
     Step(6, "06_submission", reads=("03_embeddings", "04_modelling", "05_ensembling")),
 )
-name2step = {step.name: step for step in STEPS}
+CHAPTERS = (
+    Step(
+        4,
+        "04a_published_systems",
+        reads=("02_preprocessing", "03_embeddings", "04_modelling"),
+        optional=True,
+    ),
+)
+name2step = {step.name: step for step in (*STEPS, *CHAPTERS)}
+
+
+def steps_between(first: int, last: int, *, optional: bool = False) -> list[Step]:
+    """The steps of these numbers in order, the optional chapters among them where asked for."""
+    steps = [*STEPS, *(CHAPTERS if optional else ())]
+    return sorted(
+        (step for step in steps if first <= step.number <= last), key=lambda step: (step.number, step.name)
+    )
 
 
 def step_named(name: str) -> Step:

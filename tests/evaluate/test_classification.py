@@ -7,8 +7,8 @@ from sklearn.metrics import roc_auc_score
 
 from kitlib.competition.submission import to_array, to_rows
 from kitlib.errors import SubmissionError
-from kitlib.evaluate.classification import per_cell
-from kitlib.terms import CELLS, EMPTY
+from kitlib.evaluate.classification import binned_rates, confusion_counts, labelled_cells, per_cell
+from kitlib.terms import CELLS, EMPTY, PROBABILITIES
 from tests.competition.builders import make_labels, make_predictions
 
 
@@ -67,3 +67,44 @@ def test_rows_are_joined_by_row_id_normalised_and_unchanged():
     pd.testing.assert_frame_equal(scaled, before)
     with pytest.raises(SubmissionError, match="have no prediction"):
         per_cell(labels, predictions[50:])
+
+
+def test_only_labelled_and_predicted_cells_are_there_whatever_the_order():
+    labels = make_labels(5)
+    predictions = make_predictions(labels.index)
+    cells = labelled_cells(predictions, labels)
+    assert len(cells) == (labels != EMPTY).to_numpy().sum()
+    shuffled = labelled_cells(predictions.sample(frac=1, random_state=1), labels.iloc[::-1])
+    assert shuffled["label"].value_counts().equals(cells["label"].value_counts())
+    assert len(labelled_cells(predictions, labels.iloc[:2])) == (labels.iloc[:2] != EMPTY).to_numpy().sum()
+
+
+def test_rows_are_normalised_and_inputs_stay():
+    labels = make_labels(2)
+    predictions = make_predictions(labels.index) * 3
+    before = predictions.copy()
+    cells = labelled_cells(predictions, labels)
+    np.testing.assert_allclose(cells[list(PROBABILITIES)].sum(axis=1), 1)
+    assert predictions.equals(before)
+    assert labelled_cells(predictions.iloc[:0], labels).empty
+
+
+def test_confusion_counts_every_labelled_cell_once_in_the_row_of_its_label():
+    labels = make_labels(6)
+    cells = labelled_cells(make_predictions(labels.index), labels)
+    counts = confusion_counts(cells)
+    assert counts.sum(axis=1).tolist() == [(labels == code).to_numpy().sum() for code in range(3)]
+    likeliest = cells[list(PROBABILITIES)].to_numpy().argmax(axis=1)
+    assert counts.sum(axis=0).tolist() == [(likeliest == code).sum() for code in range(3)]
+
+
+def test_bins_hold_equally_many_and_keep_the_means():
+    random = np.random.default_rng(0)
+    said = random.random(1000)
+    came_true = random.random(1000) < said
+    means, rates = binned_rates(said, came_true, 10)
+    assert len(means) == 10
+    assert (np.diff(means) > 0).all()
+    np.testing.assert_allclose(means, rates, atol=0.15)
+    assert means.mean() == pytest.approx(said.mean())
+    assert len(binned_rates(said[:3], came_true[:3], 10)[0]) == 3

@@ -4,13 +4,19 @@ from pathlib import Path
 import pytest
 
 from kitlib.experiments import fold
-from kitlib.experiments.experiment import Experiment
-from kitlib.experiments.fold import FoldTask, Sides, result_files, run_fold
+from kitlib.experiments.experiment import Experiment, Protocol
+from kitlib.experiments.fold import FoldData, FoldTask, load_fold, result_files, run_fold
+from kitlib.inputs.slices import SliceInput
+from kitlib.models.prior import PriorModel
+from kitlib.models.pseudo.model import PseudoModel
 from tests.models.builders import make_features, make_labels
 
 CODES = make_labels(12)
-SIDES = Sides(make_features(CODES).take(range(6)), CODES[:6], make_features(CODES).take(range(6, 12)))
-FILLED = Experiment("filled", "trial", "pseudo", {"filler": "mean"}, removals=("without_t1", "half"))
+FEATURES = make_features(CODES)
+SIDES = FoldData(FEATURES.take(range(6)), CODES[:6], FEATURES.take(range(6, 12)))
+FILLED = Experiment(
+    "filled", PseudoModel(filler="mean"), protocol=Protocol(missing=("without_t1", "half"))
+)
 
 
 def make_task(folder: Path, **changes: object) -> FoldTask:
@@ -21,8 +27,9 @@ def make_task(folder: Path, **changes: object) -> FoldTask:
 def test_a_fold_leaves_the_files_that_it_says() -> None:
     tables = ["oof.parquet", "curve.parquet", "oof_without_t1.parquet", "oof_half.parquet"]
     assert result_files(FILLED) == [*tables, "reconstruction.parquet"]
-    assert result_files(dataclasses.replace(FILLED, removals=())) == tables[:2]
-    assert result_files(Experiment("plain", "trial", "prior", removals=("half",))) == [*tables[:2], tables[3]]
+    assert result_files(Experiment("filled", FILLED.model)) == tables[:2]
+    plain = Experiment("plain", PriorModel(), protocol=Protocol(missing=("half",)))
+    assert result_files(plain) == [*tables[:2], tables[3]]
 
 
 @pytest.mark.parametrize("file", result_files(FILLED))
@@ -54,3 +61,12 @@ def test_after_a_kill_older_predictions_do_not_vouch_for_newer_files(
     with pytest.raises(KeyboardInterrupt):
         run_fold(newer, SIDES)
     assert not older.is_done
+
+
+def test_a_fold_opens_from_its_folder_alone(tmp_path: Path) -> None:
+    entry = Experiment("plain", PriorModel(), SliceInput(320, "resnet10t", "shipped", grey="equalised"))
+    task = make_task(tmp_path, experiment=entry, keep_model=True)
+    run_fold(task, SIDES)
+    spec, model = load_fold(tmp_path)
+    assert spec == entry.input
+    assert (model.predict(SIDES.held_out)[0] == model.prior).all()

@@ -1,4 +1,4 @@
-"""Cells in processes of their own: what dies takes nothing along."""
+"""Fits in processes of their own: what dies takes nothing along."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ import pytest
 
 from kitlib.experiments.experiment import Experiment
 from kitlib.experiments.fold import FoldTask
-from kitlib.experiments.leaks import Dealt
+from kitlib.experiments.leaks import Split
 from kitlib.experiments.parallel import Group, run_group, run_groups
 from kitlib.experiments.status import DIED, failure
 from kitlib.inputs.slices import SliceDataset
@@ -66,19 +66,12 @@ def lines(path: Path) -> int:
 NAME2MODEL = {"innocent": Innocent, "guilty": Guilty, "later": Watched}
 
 
-class Trial(Experiment):
-    """An experiment of one of these models, which no registry knows."""
-
-    def build(self) -> PriorModel:
-        return NAME2MODEL[self.name](diary=self.description)
-
-
 def make_group(folder: Path, *names: str) -> Group:
     labels = pd.DataFrame(CODES, index=FEATURES.study_ids, columns=list(CELL_NAMES))
     folds = pd.Series([0, 1] * 6, index=labels.index)
     tasks = [
         FoldTask(
-            Trial(name, "trial", "prior", description=str(folder / name)),
+            Experiment(name, NAME2MODEL[name](diary=str(folder / name))),
             fold=0,
             folder=folder / f"of_{name}",
             made_from="",
@@ -87,10 +80,10 @@ def make_group(folder: Path, *names: str) -> Group:
         )
         for name in names
     ]
-    return Group(tasks, Dealt(FEATURES, labels, folds, labels.index.to_series()))
+    return Group(tasks, Split(FEATURES, labels, folds, labels.index.to_series()))
 
 
-def test_a_cell_that_kills_its_process_is_noted_and_costs_no_other(tmp_path: Path) -> None:
+def test_a_fit_that_kills_its_process_is_noted_and_costs_no_other(tmp_path: Path) -> None:
     groups = [make_group(tmp_path, "innocent"), make_group(tmp_path, "guilty", "later")]
     run_groups(groups, workers=2)
     assert {name: lines(tmp_path / name) for name in NAME2MODEL} == {"innocent": 2, "guilty": 2, "later": 1}
@@ -98,11 +91,11 @@ def test_a_cell_that_kills_its_process_is_noted_and_costs_no_other(tmp_path: Pat
     assert [task.is_done for group in groups for task in group.tasks] == [True, False, True]
 
 
-def test_a_worker_whose_run_was_killed_begins_no_other_cell(
+def test_a_worker_whose_run_was_killed_begins_no_other_fit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     group = make_group(tmp_path, "later", "innocent")
     parents = iter([100, 100, 1])
     monkeypatch.setattr(os, "getppid", lambda: next(parents))
-    run_group(group.tasks, group.sides())
+    run_group(group.tasks, group.data())
     assert [task.is_done for task in group.tasks] == [True, False]

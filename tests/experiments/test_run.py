@@ -11,22 +11,20 @@ from kitlib.competition.submission import to_array
 from kitlib.embed.tokens import Tokens
 from kitlib.embed.weights.sources import find_weights
 from kitlib.errors import ModelError
-from kitlib.experiments import run as crossval
-from kitlib.experiments.fold import FoldTask, Sides, run_fold
+from kitlib.experiments import parallel
+from kitlib.experiments import run as run_module
+from kitlib.experiments.experiment import Experiment
+from kitlib.experiments.fold import FoldData, FoldTask, fold_folder, load_fold, run_fold
 from kitlib.experiments.folds import make_folds
-from kitlib.experiments.registry import Experiment
-from kitlib.experiments.run import (
-    fold_folder,
-    fold_tasks,
-    learning_curves,
-    run_experiment,
-    run_one_fold,
-)
+from kitlib.experiments.leaks import make_split
+from kitlib.experiments.run import cross_validate, fold_tasks, learning_curves
+from kitlib.experiments.status import UNFINISHED_FILE
 from kitlib.inputs.slices import SliceDataset
 from kitlib.models.base import CURVE_COLUMNS
+from kitlib.models.boosting import LightGBMModel
 from kitlib.models.cell_attention.model import CellAttentionModel
 from kitlib.models.prior import PriorModel
-from kitlib.models.registry import load_model
+from kitlib.models.svc import SVCModel
 from kitlib.terms import CELL_NAMES, PROBABILITIES, row_ids
 from tests.models.builders import make_features, make_labels
 
@@ -35,11 +33,11 @@ FEATURES = make_features(CODES)
 LABELS = pd.DataFrame(CODES, index=pd.Index(FEATURES.study_ids, name="study_id"), columns=list(CELL_NAMES))
 FOLDS = make_folds(LABELS, 3, seed=0)
 EXPERIMENTS = [
-    Experiment("prior", "trial", "prior"),
-    Experiment("boosted", "trial", "lightgbm", {"trees": 4, "components": 3, "inner_parts": 2}),
-    Experiment("sampled", "trial", "svc", {"components": 3, "inner_parts": 2, "sampling": "smote"}),
-    Experiment("neural", "trial", "cell_attention", {"epochs": 2, "members": 2, "width": 8}),
-    Experiment("untrained", "trial", "cell_attention", {"epochs": 0, "members": 1, "width": 2}),
+    Experiment("prior", PriorModel()),
+    Experiment("boosted", LightGBMModel(trees=4, components=3, inner_parts=2)),
+    Experiment("sampled", SVCModel(components=3, inner_parts=2, sampling="smote")),
+    Experiment("neural", CellAttentionModel(epochs=2, members=2, width=8)),
+    Experiment("untrained", CellAttentionModel(epochs=0, members=1, width=2)),
 ]
 
 
@@ -51,7 +49,8 @@ def run(
     **options: int,
 ) -> pd.DataFrame:
     settings = {"seed": 0, "progress": False, **options}
-    return run_experiment(experiment, features, labels, FOLDS, out, **settings)  # type: ignore[arg-type]
+    split = make_split("studies", features, labels, FOLDS)
+    return cross_validate(experiment, split, out, **settings)  # type: ignore[arg-type]
 
 
 def test_every_study_is_predicted_once_by_the_fold_that_held_it_out(tmp_path: Path) -> None:
@@ -86,7 +85,7 @@ def with_planted_labels(study: int) -> SliceDataset:
     tokens = {name: list(studies) for name, studies in FEATURES.tokens.items()}
     for studies in tokens.values():
         loud = studies[study].vectors + 50 * float(CODES[study].sum())
-        studies[study] = Tokens(loud, studies[study].places_mm)
+        studies[study] = Tokens(loud, studies[study].positions_mm)
     metadata = FEATURES.metadata.copy()
     metadata.iloc[study, metadata.columns.get_loc("axial_step_mm")] = 1e6
     return SliceDataset(FEATURES.study_ids, tokens, metadata)
@@ -131,7 +130,7 @@ def test_a_fold_made_from_something_else_is_fitted_again(
             CellAttentionModel, "pretrained_source", lambda _: find_weights("resnet10t", "shipped")
         )
     if change == "version":
-        monkeypatch.setattr(crossval, "__version__", "99")
+        monkeypatch.setattr(run_module, "__version__", "99")
     experiment = EXPERIMENTS[4].with_parameters(epochs=1) if change == "parameters" else EXPERIMENTS[4]
     run(experiment, tmp_path, features, labels, seed=int(change == "seed"))
     assert fitted == [0, 1, 2]
@@ -140,36 +139,32 @@ def test_a_fold_made_from_something_else_is_fitted_again(
 def test_a_model_that_is_to_be_kept_is_fitted_again_where_it_was_not(
     tmp_path: Path,
 ) -> None:
-    how = {
-        "digest": FEATURES.digest(),
-        "codes": CODES,
-        "fold_of": FOLDS.to_numpy(),
-        "out": tmp_path,
-        "seed": 0,
-    }
-    lean, kept = (fold_tasks(EXPERIMENTS[0], keep_model=keep, **how)[0] for keep in (False, True))
-    run_fold(lean, Sides.of(FEATURES, CODES, FOLDS.to_numpy() == 0, EXPERIMENTS[0]))
+    split, (plain, *_) = make_split("studies", FEATURES, LABELS, FOLDS), EXPERIMENTS
+    lean, kept = (fold_tasks(plain, split, tmp_path, seed=0, keep_model=keep)[0] for keep in (False, True))
+    data = FoldData.of(split, 0, plain)
+    run_fold(lean, data)
     assert (lean.is_done, kept.is_done) == (True, False)
-    run_fold(kept, Sides.of(FEATURES, CODES, FOLDS.to_numpy() == 0, EXPERIMENTS[0]))
+    run_fold(kept, data)
     assert (lean.is_done, kept.is_done) == (True, True)
 
 
 def count_fits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     fitted: list[int] = []
-    run_fold = crossval.run_fold
+    run_fold = parallel.run_fold
 
-    def counted(task: FoldTask, sides: Sides) -> None:
+    def counted(task: FoldTask, data: FoldData) -> None:
         fitted.append(task.fold)
-        run_fold(task, sides)
+        run_fold(task, data)
 
-    monkeypatch.setattr(crossval, "run_fold", counted)
+    monkeypatch.setattr(parallel, "run_fold", counted)
     return fitted
 
 
 def test_fold_models_are_saved_and_predict_the_same(tmp_path: Path) -> None:
     oof = run(EXPERIMENTS[1], tmp_path)
     for fold in FOLDS.unique():
-        model = load_model(fold_folder(tmp_path / "boosted", fold))
+        spec, model = load_fold(fold_folder(tmp_path / "boosted", fold))
+        assert spec == EXPERIMENTS[1].input
         judged = np.flatnonzero(FOLDS.to_numpy() == fold)
         expected = to_array(FEATURES.study_ids[judged], oof)
         np.testing.assert_allclose(model.predict(FEATURES.take(judged)), expected, atol=1e-9)
@@ -199,23 +194,15 @@ def test_a_study_without_a_fold_or_labels_is_an_error(tmp_path: Path) -> None:
         run(EXPERIMENTS[0], tmp_path, features=FEATURES.take([0, 0]))
 
 
-def test_the_digest_sees_embeddings_places_and_metadata() -> None:
-    digests = {
-        FEATURES.digest(),
-        with_planted_labels(0).digest(),
-        FEATURES.take([0]).digest(),
-    }
-    assert len(digests) == 3
-    assert make_features(CODES).digest() == FEATURES.digest()
+def test_a_fold_that_cannot_be_fitted_is_an_error_with_its_traceback_at_hand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("too bad")
 
-
-def test_one_fold_alone_is_what_it_is_among_all_and_is_not_fitted_twice(tmp_path: Path) -> None:
-    experiment = EXPERIMENTS[1]
-    folder = run_one_fold(experiment, FEATURES, LABELS, FOLDS, tmp_path / "one", seed=0)
-    assert folder == fold_folder(tmp_path / "one" / "boosted", 0)
-    assert [path.name for path in folder.parent.iterdir()] == ["fold0"]
-    alone, made = pd.read_parquet(folder / "oof.parquet"), (folder / "oof.parquet").stat().st_mtime_ns
-    everything = run(experiment, tmp_path / "all")
-    pd.testing.assert_frame_equal(alone, everything[everything["fold"] == 0], check_like=True)
-    run_one_fold(experiment, FEATURES, LABELS, FOLDS, tmp_path / "one", seed=0)
-    assert (folder / "oof.parquet").stat().st_mtime_ns == made
+    monkeypatch.setattr(PriorModel, "_fit", fail)
+    with pytest.raises(ModelError, match="fold 0 of prior cannot be fitted: ValueError: too bad"):
+        run(EXPERIMENTS[0], tmp_path)
+    traceback = (tmp_path / "prior" / "fold0" / UNFINISHED_FILE).read_text()
+    assert "Traceback" in traceback
+    assert "in fail" in traceback

@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from kitlib.evaluate.attention import AttentionRecord
 from kitlib.mri.stack import Stack
 from kitlib.report.style import Picture
-from kitlib.terms import AXIAL_T2, CELL_NAMES, CELLS, EMPTY, PROBABILITIES, group2sequence, row_ids
+from kitlib.terms import AXIAL_T2, CELL_NAMES, CELLS, EMPTY, PROBABILITIES, SEQUENCES, group2sequence, row_ids
 
 SERIES = {"spinal": 11, "foraminal": 12, "subarticular": 13}
 
@@ -56,6 +57,19 @@ def make_stack(
         instance_numbers=np.arange(slices, 0, -1),
         files=tuple(f"{number}.dcm" for number in range(slices, 0, -1)),
     )
+
+
+def stacks_of(_study_id: int, series_id: int) -> list[Stack]:
+    """The one stack of each of SERIES."""
+    group = next(group for group, known in SERIES.items() if known == series_id)
+    return [make_stack(sequence=group2sequence[group])]
+
+
+def make_record(study_ids: list[int], weight_on: int) -> AttentionRecord:
+    """All attention on one slice of every sequence."""
+    weights = dict.fromkeys(SEQUENCES, np.tile(np.eye(5)[weight_on], (25, 1)))
+    positions_mm = {name: [make_stack(sequence=name).centres_mm] * len(study_ids) for name in SEQUENCES}
+    return AttentionRecord(np.array(study_ids), [weights] * len(study_ids), positions_mm)
 
 
 def drawn(figure: Picture) -> list[str]:

@@ -1,7 +1,17 @@
 import matplotlib as mpl
+import numpy as np
 from matplotlib import image
 
-from kitlib.report.style import LOOK, empty_figure, look, new_figure, save_figure, severity2colour
+from kitlib.report.style import (
+    STYLE,
+    empty_figure,
+    matrix,
+    new_figure,
+    save_figure,
+    severity2colour,
+    styled,
+    written,
+)
 from kitlib.terms import SEVERITIES
 from tests.report.builders import drawn
 
@@ -16,14 +26,14 @@ def test_severities_grow_darker_so_that_colour_is_not_needed_to_tell_them():
     assert normal > moderate + 0.1 > severe + 0.2
 
 
-def test_the_look_holds_inside_a_drawing_function_and_nowhere_else():
+def test_the_style_holds_inside_a_drawing_function_and_nowhere_else():
     before = mpl.rcParams["font.size"]
 
-    @look
+    @styled
     def size_inside():
         return mpl.rcParams["font.size"]
 
-    assert size_inside() == LOOK["font.size"]
+    assert size_inside() == STYLE["font.size"]
     assert mpl.rcParams["font.size"] == before
 
 
@@ -43,3 +53,15 @@ def test_a_saved_figure_is_a_png_comes_back_and_leaves_no_draft(tmp_path):
     assert save_figure(figure, tmp_path / "figures" / "one.png") is figure
     assert image.imread(tmp_path / "figures" / "one.png").shape == (220, 330, 4)
     assert [path.name for path in (tmp_path / "figures").iterdir()] == ["one.png"]
+
+
+def test_a_matrix_writes_its_values_legibly_and_leaves_nan_blank():
+    axes = new_figure(3, 2).add_subplot()
+    values = np.array([[0.0, 1.0], [np.nan, 0.5]])
+    matrix(axes, values, ["a", "b"], ["c", "d"], texts=written(values, ".1f"))
+    assert [(text.get_text(), text.get_color()) for text in axes.texts] == [
+        ("0.0", "black"),
+        ("1.0", "white"),
+        ("", "black"),
+        ("0.5", "black"),
+    ]

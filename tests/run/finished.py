@@ -1,32 +1,36 @@
 """A competition of noise and a tiny finished run over it: real rooms, a random backbone."""
 
-import dataclasses
-
 import numpy as np
 import pandas as pd
 
 from kitlib.artefacts import Provenance, save_json, save_table
 from kitlib.competition.priors import Prior
 from kitlib.competition.root import Competition
-from kitlib.embed.backbone import load_backbone
-from kitlib.embed.engine import embed_series
-from kitlib.embed.store import EmbeddingStore
 from kitlib.ensemble.crossfit import crossfit
-from kitlib.experiments.registry import Experiment
-from kitlib.experiments.run import run_experiment
-from kitlib.predict.predictor import embedding_record, embedding_spec
-from kitlib.prepare.tabular import study_metadata
-from kitlib.prepare.volumes import VolumeCache
+from kitlib.experiments.experiment import Experiment
+from kitlib.experiments.leaks import make_split
+from kitlib.experiments.run import cross_validate
+from kitlib.inputs.base import Resources
+from kitlib.inputs.slices import SliceInput
+from kitlib.models.cell_attention.model import CellAttentionModel
+from kitlib.models.prior import PriorModel
+from kitlib.prepare.studies import PreparedStudies
+from kitlib.run import layout
 from kitlib.run.steps import STEPS, outputs, outputs_fingerprint, step_named, write_manifest
 from kitlib.terms import AXIAL_T2, CELL_NAMES, SAGITTAL_T1, SAGITTAL_T2
 from tests.mri.builders import AXIAL, SAGITTAL, make_series
 
+def random_slices(grey, backbone="resnet10t"):
+    """An input of random weights, at a size for tests."""
+    return SliceInput(10, backbone, "random", 32, "whole", grey)
+
+
 sequence2orientation = {SAGITTAL_T1: SAGITTAL, SAGITTAL_T2: SAGITTAL, AXIAL_T2: AXIAL}
-EXPERIMENTS = [
-    Experiment("attention", "test", "cell_attention", {"epochs": 1}, grey="equalised"),
-    Experiment("plain", "test", "prior", grey="greyscale"),
-]
 LONGEST_PX = 10
+EXPERIMENTS = [
+    Experiment("attention", CellAttentionModel(epochs=1), random_slices("equalised")),
+    Experiment("plain", PriorModel(), random_slices("greyscale")),
+]
 MADE = Provenance()
 
 
@@ -65,29 +69,24 @@ def finish_step(work, step):
     write_manifest(work, step, {"outputs": outputs(work / step), "inputs": inputs})
 
 
-def make_run(work, data):
+def make_run(work, data, experiments=EXPERIMENTS):
     """What steps 2 to 5 leave, from the same calls."""
     series, labels = data.series("train"), data.train_labels()
-    cache = VolumeCache(work / "volumes", longest_px=LONGEST_PX)
-    cache.build(series)
-    metadata = study_metadata(labels.index, series, cache.stacks)
-    backbone = load_backbone("resnet10t", weights="random", input_px=32)
-    record = embedding_record(backbone, longest_px=LONGEST_PX, greys=["greyscale", "equalised"])
-    save_json(work / "03_embeddings" / "embedding.json", record, MADE)
+    studies = PreparedStudies.build(
+        series, work / "volumes", longest_px=LONGEST_PX, study_ids=labels.index.tolist()
+    )
     folds = pd.Series([0, 1] * 3, index=labels.index, name="fold")
-    save_table(work / "04_modelling" / "folds.parquet", folds.to_frame(), MADE)
-    oof = {}
-    for one in EXPERIMENTS:
-        store = EmbeddingStore(work / "store", embedding_spec(record, one.grey))
-        embed_series(store, backbone, cache, series)
-        features = store.features(labels.index, series, metadata)
-        oof[one.name] = run_experiment(
-            one, features, labels, folds, work / "04_modelling", seed=0, progress=False
-        )
-    recipes = {one.name: dataclasses.asdict(one) for one in EXPERIMENTS}
-    save_json(work / "04_modelling" / "experiments.json", recipes, MADE)
-    crossfit(labels, folds, oof).final.save(work / "05_ensembling" / "ensemble.json", MADE)
-    save_json(work / "05_ensembling" / "prior.json", Prior.fit(labels).to_json(), MADE)
+    save_table(layout.FOLDS.under(work), folds.to_frame(), MADE)
+    oof, inputs = {}, {}
+    for entry in experiments:
+        encoder = entry.input.encoder(Resources())
+        split = make_split("studies", encoder.dataset(studies, work / "store"), labels, folds)
+        entry, inputs[entry.name] = entry.reading(encoder.spec), encoder.spec.to_json()
+        oof[entry.name] = cross_validate(entry, split, work / layout.MODELLING, seed=0, progress=False)
+    save_json(layout.INPUTS.under(work), inputs, MADE)
+    save_json(layout.EXPERIMENTS.under(work), {entry.name: entry.to_json() for entry in experiments}, MADE)
+    crossfit(labels, folds, oof).final.save(layout.ENSEMBLE.under(work), MADE)
+    save_json(layout.PRIOR.under(work), Prior.fit(labels).to_json(), MADE)
     for step in STEPS[-1].reads:
         finish_step(work, step)
     return work

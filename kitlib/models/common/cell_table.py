@@ -1,4 +1,4 @@
-"""Cells as rows of a table: what classical models eat.
+"""Cells as rows of a table: what classical models read.
 
 A cell's row holds, for each sequence, the average of the embeddings around the place where the cell is
 expected, reduced by a PCA; its level and side; its study's metadata, imputed and one-hot encoded; and its log
@@ -7,10 +7,10 @@ prior. All that is learned here is learned from the studies of `fit`.
 
 from pathlib import Path
 from typing import Self
+from weakref import WeakValueDictionary
 
 import numpy as np
 import pandas as pd
-from sklearn.decomposition import PCA
 
 from kitlib.artefacts import Provenance, load_array, save_array
 from kitlib.inputs.bags import embedding_width
@@ -24,7 +24,7 @@ from kitlib.models.common.positions import (
     cell2level,
     cell2side,
     expected_log_weights,
-    relative_places,
+    relative_positions,
 )
 from kitlib.prepare.tabular import ForestImputer, OneHot
 from kitlib.terms import CELLS, SEQUENCES
@@ -32,6 +32,8 @@ from kitlib.terms import CELLS, SEQUENCES
 METADATA_FILE = "metadata.parquet"
 REGIONS = 5
 """Pooled regions a sequence: one a condition on sagittal slices, which tell x, one a level on axial ones."""
+
+_tables_in_use: WeakValueDictionary[str, "StudyTable"] = WeakValueDictionary()
 
 
 def cell2region(sequence: str) -> np.ndarray:
@@ -48,10 +50,10 @@ def pooled(data: SliceDataset, sequence: str, width: int) -> np.ndarray:
     columns = (X_MM,) if sequence in SAGITTAL else (Z_FRACTION, Z_MM)
     _, first_cells = np.unique(cell2region(sequence), return_index=True)
     out = np.full((len(data), REGIONS, width), np.nan, dtype=np.float32)
-    for row, places in enumerate(relative_places(data)):
+    for row, positions in enumerate(relative_positions(data)):
         vectors = data.tokens[sequence][row].vectors
         if len(vectors):
-            log_weights = expected_log_weights(places[sequence], columns)[first_cells]
+            log_weights = expected_log_weights(positions[sequence], columns)[first_cells]
             weights = np.exp(log_weights - log_weights.max(axis=1, keepdims=True))
             out[row] = weights / weights.sum(axis=1, keepdims=True) @ vectors
     return out
@@ -67,6 +69,8 @@ class Reduction:
     @classmethod
     def fit(cls, regions: np.ndarray, components: int, seed: int) -> Self:
         """Learn from pooled regions (n, regions, d); where no two studies differ, nothing is left of them."""
+        from sklearn.decomposition import PCA  # half a second
+
         regions = regions[~np.isnan(regions).any(axis=(1, 2))].astype(np.float64)
         centres = regions.mean(axis=0) if len(regions) else np.zeros(regions.shape[1:])
         if np.allclose(regions, centres):
@@ -83,16 +87,26 @@ class Reduction:
 class StudyTable:
     """Metadata without holes: imputed by random forests, one-hot encoded, standardised.
 
-    Its many columns are scaled to weigh as much as a single one: else a kernel would see little else.
+    Its many columns are scaled to weigh as much as a single one: else a kernel would see little else. Models
+    of the same studies and seed, such as those of one fold, share one table and the forests that grow in it.
     """
 
-    def fit(self, metadata: pd.DataFrame, *, seed: int) -> Self:
+    def __init__(self, imputer: ForestImputer) -> None:
+        self.imputer = imputer
+        filled = imputer.transform(imputer.table)
+        self.onehot = OneHot().fit(filled)
+        encoded = self.onehot.transform(filled)
+        deviation = encoded.std(axis=0) * np.sqrt(max(encoded.shape[1], 1))
+        self.mean, self.deviation = encoded.mean(axis=0), np.where(deviation > 0, deviation, 1.0)
+
+    @classmethod
+    def fit(cls, metadata: pd.DataFrame, *, seed: int) -> "StudyTable":
         """Learn from the training studies' metadata."""
-        return self._grow(ForestImputer(seed=seed).fit(metadata), metadata)
+        return cls._shared(ForestImputer(seed=seed).fit(metadata))
 
     def transform(self, metadata: pd.DataFrame) -> np.ndarray:
-        """(n, columns) float64."""
-        encoded = self.onehot.transform(self.imputer.transform(metadata)).to_numpy(np.float64)
+        """(n, columns) float64 without NaN."""
+        encoded = self.onehot.transform(self.imputer.transform(metadata))
         return (encoded - self.mean) / self.deviation
 
     def save(self, path: Path, provenance: Provenance) -> None:
@@ -100,19 +114,17 @@ class StudyTable:
         self.imputer.save(path, provenance)
 
     @classmethod
-    def load(cls, path: Path) -> Self:
+    def load(cls, path: Path) -> "StudyTable":
         """Open what `save` wrote."""
-        imputer = ForestImputer.load(path)
-        return cls()._grow(imputer, imputer.table)
+        return cls._shared(ForestImputer.load(path))
 
-    def _grow(self, imputer: ForestImputer, metadata: pd.DataFrame) -> Self:
-        self.imputer = imputer
-        filled = imputer.transform(metadata)
-        self.onehot = OneHot().fit(filled)
-        encoded = self.onehot.transform(filled).to_numpy(np.float64)
-        deviation = encoded.std(axis=0) * np.sqrt(max(encoded.shape[1], 1))
-        self.mean, self.deviation = encoded.mean(axis=0), np.where(deviation > 0, deviation, 1.0)
-        return self
+    @classmethod
+    def _shared(cls, imputer: ForestImputer) -> "StudyTable":
+        key = imputer.fingerprint
+        table = _tables_in_use.get(key)
+        if table is None:
+            table = _tables_in_use[key] = cls(imputer)
+        return table
 
 
 class CellTable:
@@ -125,7 +137,7 @@ class CellTable:
         self.reductions = {
             name: Reduction.fit(pooled(data, name, self.width), components, seed) for name in SEQUENCES
         }
-        self.study_table = StudyTable().fit(data.metadata, seed=seed)
+        self.study_table = StudyTable.fit(data.metadata, seed=seed)
         return self
 
     def transform(self, data: SliceDataset) -> np.ndarray:
@@ -138,9 +150,9 @@ class CellTable:
             ]
             for name in SEQUENCES
         ]
-        place = np.stack([cell2level / cell2level.max() * 2 - 1, cell2side], axis=1)
+        level_and_side = np.stack([cell2level / cell2level.max() * 2 - 1, cell2side], axis=1)
         study = np.repeat(self.study_table.transform(data.metadata)[:, None], len(CELLS), axis=1)
-        cell = np.tile(np.concatenate([place, self.log_prior], axis=1), (n, 1, 1))
+        cell = np.tile(np.concatenate([level_and_side, self.log_prior], axis=1), (n, 1, 1))
         return np.concatenate([*seen, study, cell], axis=2)
 
     def save(self, folder: Path, provenance: Provenance) -> None:

@@ -15,7 +15,7 @@ def inner_splits(labels: np.ndarray, parts: int, *, seed: int) -> list[tuple[np.
     random = np.random.default_rng(seed)
     disease = labels.clip(min=0).sum(axis=1) + random.random(len(labels))
     part = dealt(np.argsort(disease), parts, random)
-    return [(rows[part != one], rows[part == one]) for one in range(parts)]
+    return [(rows[part != number], rows[part == number]) for number in range(parts)]
 
 
 def dealt(order: np.ndarray, parts: int, random: np.random.Generator) -> np.ndarray:

@@ -15,7 +15,7 @@ from kitlib.terms import AXIAL_T2, CELLS, CONDITIONS, GROUPS, LEVELS, SAGITTAL_T
 
 SAGITTAL = (SAGITTAL_T1, SAGITTAL_T2)
 X_MM, Z_FRACTION, Z_MM = range(3)
-"""Columns of a relative place: x from the midline, share of the axial coverage, z from the study's centre."""
+"""Columns of a position: x from the midline, share of the axial coverage, z from the study's centre."""
 
 cell2condition = np.array([CONDITIONS.index(cell.condition) for cell in CELLS])
 cell2group = np.array([GROUPS.index(cell.group) for cell in CELLS])
@@ -34,13 +34,13 @@ LEVEL_MM = 34.0 * (len(LEVELS) // 2 - np.arange(len(LEVELS)))
 LEVEL_SD_MM = 20.0
 
 
-def relative_places(data: BagDataset) -> list[dict[str, np.ndarray]]:
-    """For each study and sequence the places (n, 3) of its slices; see X_MM, Z_FRACTION, Z_MM."""
+def relative_positions(data: BagDataset) -> list[dict[str, np.ndarray]]:
+    """For each study and sequence the relative positions (n, 3) of its slices; see X_MM, Z_FRACTION, Z_MM."""
     studies = [{name: data.tokens[name][row] for name in SEQUENCES} for row in range(len(data))]
-    return [_places_of_study(tokens) for tokens in studies]
+    return [_positions_of_study(tokens) for tokens in studies]
 
 
-def _places_of_study(tokens: dict[str, Tokens]) -> dict[str, np.ndarray]:
+def _positions_of_study(tokens: dict[str, Tokens]) -> dict[str, np.ndarray]:
     positions_mm = {name: tokens[name].positions_mm.reshape(-1, 3) for name in SEQUENCES}
     sagittal = np.concatenate([positions_mm[name] for name in SAGITTAL])
     frame = sagittal if len(sagittal) else positions_mm[AXIAL_T2]
@@ -58,17 +58,19 @@ def _places_of_study(tokens: dict[str, Tokens]) -> dict[str, np.ndarray]:
     return {name: relative(at_mm) for name, at_mm in positions_mm.items()}
 
 
-def expected_log_weights(places: np.ndarray, columns: Sequence[int] = (X_MM, Z_FRACTION, Z_MM)) -> np.ndarray:
-    """Log weights (25, n), up to a constant, of slices at relative places (n, 3) for each cell.
+def expected_log_weights(
+    positions: np.ndarray, columns: Sequence[int] = (X_MM, Z_FRACTION, Z_MM)
+) -> np.ndarray:
+    """Log weights (25, n), up to a constant, of slices at relative positions (n, 3) for each cell.
 
-    Only these columns of the places are looked at.
+    Only these columns of the positions are looked at.
     """
     lateral_mm = np.array([LATERAL_MM[group] for group in GROUPS])[cell2group] * cell2side
     offsets = np.stack(
         [
-            (places[:, X_MM] - lateral_mm[:, None]) / LATERAL_SD_MM,
-            (places[:, Z_FRACTION] - LEVEL_FRACTION[cell2level, None]) / LEVEL_FRACTION_SD,
-            (places[:, Z_MM] - LEVEL_MM[cell2level, None]) / LEVEL_SD_MM,
+            (positions[:, X_MM] - lateral_mm[:, None]) / LATERAL_SD_MM,
+            (positions[:, Z_FRACTION] - LEVEL_FRACTION[cell2level, None]) / LEVEL_FRACTION_SD,
+            (positions[:, Z_MM] - LEVEL_MM[cell2level, None]) / LEVEL_SD_MM,
         ]
     )
     return -0.5 * (offsets[list(columns)] ** 2).sum(axis=0)
@@ -79,7 +81,7 @@ def expected_attention(data: BagDataset) -> list[dict[str, np.ndarray]]:
     return [
         {
             name: softmax(expected_log_weights(at)) if len(at) else np.zeros((len(CELLS), 0))
-            for name, at in one.items()
+            for name, at in study.items()
         }
-        for one in relative_places(data)
+        for study in relative_positions(data)
     ]

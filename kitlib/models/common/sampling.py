@@ -1,12 +1,8 @@
 """Sampling against imbalance, of training rows only; with fewer neighbours where a class is small."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from imblearn.over_sampling import SMOTE, SVMSMOTE
-from imblearn.under_sampling import RandomUnderSampler
-from sklearn.base import BaseEstimator
 
 from kitlib.errors import known_name
 
@@ -14,17 +10,6 @@ NEIGHBOURS = 5
 UNDERSAMPLED_SHARE = 0.33
 """What under-sampling leaves of the commonest class."""
 
-STEPS: dict[str, Callable[[np.ndarray, int], Any]] = {
-    "smote": lambda counts, seed: SMOTE(k_neighbors=_neighbours(counts), random_state=seed),
-    "svm_smote": lambda counts, seed: SVMSMOTE(
-        k_neighbors=_neighbours(counts),
-        m_neighbors=int(min(2 * NEIGHBOURS, counts.sum() - 1)),
-        random_state=seed,
-    ),
-    "undersample": lambda counts, seed: RandomUnderSampler(
-        sampling_strategy={int(counts.argmax()): _kept(counts)}, random_state=seed
-    ),
-}
 SAMPLERS: dict[str, tuple[str, ...]] = {
     "none": (),
     "smote": ("smote",),
@@ -36,8 +21,8 @@ SAMPLERS: dict[str, tuple[str, ...]] = {
 """The steps of each way of sampling."""
 
 
-class Sampler(BaseEstimator):
-    """A step of an imbalanced-learn pipeline, which samples where the pipeline is fitted and nowhere else.
+class Sampler:
+    """Samples the rows of a training set by one of SAMPLERS.
 
     Over-sampling interpolates between neighbours: severities with one example are left as they are.
     """
@@ -60,7 +45,7 @@ class Sampler(BaseEstimator):
     def _step(self, step: str, rows: np.ndarray, severities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         counts = np.bincount(severities)
         try:
-            return STEPS[step](counts, self.seed).fit_resample(rows, severities)
+            return _library_sampler(step, counts, self.seed).fit_resample(rows, severities)
         except ValueError:
             if step != "svm_smote":
                 raise
@@ -69,8 +54,19 @@ class Sampler(BaseEstimator):
             return self._step("smote", rows, severities)
 
 
-def _neighbours(counts: np.ndarray) -> int:
-    return int(min(NEIGHBOURS, counts[counts > 0].min() - 1))
+def _library_sampler(step: str, counts: np.ndarray, seed: int) -> Any:
+    """Imbalanced-learn's sampler of a step, for a training set of `counts` rows a class."""
+    from imblearn.over_sampling import SMOTE, SVMSMOTE  # more than a second
+    from imblearn.under_sampling import RandomUnderSampler
+
+    if step == "undersample":
+        kept = {int(counts.argmax()): _kept(counts)}
+        return RandomUnderSampler(sampling_strategy=kept, random_state=seed)
+    neighbours = int(min(NEIGHBOURS, counts[counts > 0].min() - 1))
+    if step == "smote":
+        return SMOTE(k_neighbors=neighbours, random_state=seed)
+    around = int(min(2 * NEIGHBOURS, counts.sum() - 1))
+    return SVMSMOTE(k_neighbors=neighbours, m_neighbors=around, random_state=seed)
 
 
 def _kept(counts: np.ndarray) -> int:

@@ -1,7 +1,6 @@
 """Multinomial regression on top of given logits: it starts at them and is pulled back to them."""
 
 import numpy as np
-from scipy.optimize import minimize
 
 from kitlib.terms import SEVERITY_WEIGHTS
 
@@ -19,6 +18,8 @@ def fit_softmax(
 
     They minimise the log loss weighted 1/2/4, as a mean, plus `penalty` / (2 n) times their squared sum.
     """
+    from scipy.optimize import minimize  # half a second
+
     design = np.hstack([rows, np.ones((len(rows), 1))])
     weights = np.take(SEVERITY_WEIGHTS, severities) / np.take(SEVERITY_WEIGHTS, severities).sum()
     truth = np.eye(offsets.shape[1])[severities]

@@ -6,9 +6,7 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-import torch
 from scipy.spatial.distance import cdist
-from sklearn.svm import SVC
 
 from kitlib.artefacts import Provenance, facts_of, load_tensors, save_tensors
 from kitlib.competition.metric import group2cells
@@ -47,6 +45,8 @@ class RBFSVM:
 
         Where `balanced`, a row counts as much more as its class is rarer than the other, times its weight.
         """
+        from sklearn.svm import SVC  # half a second
+
         if positive.all() or not positive.any():
             return cls.silent(rows.shape[1])
         gamma = 1 / (rows.shape[1] * max(float(rows.var()), 1e-12))
@@ -63,7 +63,7 @@ class RBFSVM:
 class Calibration:
     """From decisions to probabilities: per condition group a softmax regression on top of the log prior.
 
-    Fit it on decisions about rows that the deciders have not been fitted on: those on their own rows lie.
+    Fit it on decisions about rows that the machines have not been fitted on: those on their own rows lie.
     """
 
     log_prior: np.ndarray  # (25, 3)
@@ -88,28 +88,33 @@ class Calibration:
     def probabilities(self, decisions: np.ndarray) -> np.ndarray:
         """(n, 25, 3) of decisions (n, 25, 2); the prior where nothing was known to calibrate on."""
         logits = np.tile(self.log_prior, (len(decisions), 1, 1))
-        for group, one in self.coefficients.items():
-            logits[:, group2cells[group]] += decisions[:, group2cells[group]] @ one[:-1] + one[-1]
+        for group, coefficients in self.coefficients.items():
+            cells = group2cells[group]
+            logits[:, cells] += decisions[:, cells] @ coefficients[:-1] + coefficients[-1]
         return softmax(logits)
 
     def to_json(self) -> dict[str, list[list[float]]]:
         """The coefficients as plain values."""
-        return {group: one.tolist() for group, one in self.coefficients.items()}
+        return {group: coefficients.tolist() for group, coefficients in self.coefficients.items()}
 
     @classmethod
     def from_json(cls, values: dict[str, list[list[float]]], prior: np.ndarray) -> Self:
         """The calibration that `to_json` described, on top of a prior (25, 3)."""
-        return cls(np.log(prior), {group: np.array(one) for group, one in values.items()})
+        return cls(np.log(prior), {group: np.array(coefficients) for group, coefficients in values.items()})
 
 
 def save_machines(path: Path, machines: Mapping[str, Sequence[RBFSVM]], provenance: Provenance) -> None:
     """Save machines by name, as many for each name as there are THRESHOLDS."""
+    import torch
+
     tensors: dict[str, torch.Tensor] = {}
     for name, ours in machines.items():
         for threshold, machine in zip(THRESHOLDS, ours):
             scalars = np.array([machine.gamma, machine.intercept])
             parts = {"support": machine.support, "dual": machine.dual, "scalars": scalars}
-            tensors |= {f"{name}.{threshold}.{part}": torch.from_numpy(one) for part, one in parts.items()}
+            tensors |= {
+                f"{name}.{threshold}.{part}": torch.from_numpy(values) for part, values in parts.items()
+            }
     save_tensors(path, tensors, provenance, names=list(machines))
 
 

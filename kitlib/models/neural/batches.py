@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 from kitlib.embed.tokens import Tokens
 from kitlib.inputs.bags import BagDataset, embedding_width
 from kitlib.machine import device
-from kitlib.models.common.positions import relative_places
+from kitlib.models.common.positions import relative_positions
 from kitlib.terms import SEQUENCES
 
 SLICES_OF_PCA = 20_000
@@ -142,7 +142,7 @@ class StudyTensors:
 
     def __init__(self, data: BagDataset, reduction: TokenReduction | TokenScale) -> None:
         embedding_width(data, reduction.means.shape[1])
-        places = relative_places(data)
+        places = relative_positions(data)
         self.reduction = reduction
         self.tokens = [data.tokens[name] for name in SEQUENCES]
         self.reduced: list[list[torch.Tensor]] = []  # empty where the reduction does not shrink

@@ -138,10 +138,10 @@ class NetworkClassifiers(CellClassifiers):
         """Each cell's own sample of its labelled rows, padded with rows of no weight to the longest."""
         if not SAMPLERS[self.sampling]:
             return self._shared(rows, labels)
-        sampler, self.said, samples = Sampler(self.sampling, seed), [], []
+        sampler, self.sampler_notes, samples = Sampler(self.sampling, seed), [], []
         for column in labels.T:
             samples.append(sampler.fit_resample(rows[column != EMPTY], column[column != EMPTY]))
-            self.said.append(sampler.note_)
+            self.sampler_notes.append(sampler.note_)
         padded = pad_sequence([torch.from_numpy(one).float() for one, _ in samples], batch_first=True)
         codes = [torch.from_numpy(codes.astype(np.int64)) for _, codes in samples]
         severities = pad_sequence(codes, batch_first=True, padding_value=EMPTY)

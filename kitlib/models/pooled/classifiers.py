@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from imblearn.pipeline import Pipeline
 
 from kitlib.artefacts import Provenance, load_array, load_json, save_array, save_json
 from kitlib.models.common.sampling import Sampler
@@ -37,12 +36,12 @@ class CellClassifiers(ABC):
     trees: int = 20  # of one booster
     bags: int = 6  # of bagged boosters
     curve: list[dict[str, Any]] = field(default_factory=list)  # of classifiers that have one
-    said: list[str] = field(default_factory=list)  # by the sampler of each cell
+    sampler_notes: list[str] = field(default_factory=list)  # one a cell
 
     @property
     def notes(self) -> list[str]:
         """What a user should know of the fit."""
-        counts = Counter(note for note in self.said if note)
+        counts = Counter(note for note in self.sampler_notes if note)
         return [f"{note} ({count} of {len(CELL_NAMES)} cells)" for note, count in counts.items()]
 
     @abstractmethod
@@ -66,12 +65,12 @@ class CellClassifiers(ABC):
 
 @dataclass
 class CalibratedClassifiers(CellClassifiers):
-    """A pipeline of sampler and decider a cell, calibrated on what a first fit says of rows it did not see.
+    """A classifier a cell on sampled rows, calibrated on what a first fit says of rows it did not see.
 
     Decisions are centred on the training rows, so that the average study keeps about its prior.
     """
 
-    decider: ClassVar[type[ThresholdClassifier]]
+    classifier: ClassVar[type[ThresholdClassifier]]
 
     def fit(
         self, rows: np.ndarray, labels: np.ndarray, held_out: np.ndarray, prior: np.ndarray, *, seed: int
@@ -79,69 +78,68 @@ class CalibratedClassifiers(CellClassifiers):
         """As the base says: one fit without the positions held out, and then one on all."""
         rows = self._fit_rows(rows)
         first = np.delete(np.arange(len(rows)), held_out)
-        deciders, centres = self._fit_cells(rows[first], labels[first], seed)
-        decisions = _decide(deciders, rows[held_out]) - centres
+        classifiers, centres = self._fit_cells(rows[first], labels[first], seed)
+        decisions = _decisions(classifiers, rows[held_out]) - centres
         self.calibration = Calibration.fit(decisions, labels[held_out], prior, penalty=PENALTY)
-        self.deciders, self.centres = self._fit_cells(rows, labels, seed)
+        self.classifiers, self.centres = self._fit_cells(rows, labels, seed)
         self.prior = prior
         return self
 
     def predict(self, rows: np.ndarray) -> np.ndarray:
         """As the base says."""
         probabilities = self.calibration.probabilities(
-            _decide(self.deciders, self._rows(rows)) - self.centres
+            _decisions(self.classifiers, self._rows(rows)) - self.centres
         )
-        silent = [name not in self.deciders for name in CELL_NAMES]
+        silent = [name not in self.classifiers for name in CELL_NAMES]
         probabilities[:, silent] = self.prior[silent]
         return probabilities
 
     def save(self, folder: Path, provenance: Provenance) -> None:
         """As the base says."""
-        self.decider.save_all(self.deciders, folder, provenance)
+        self.classifier.save_all(self.classifiers, folder, provenance)
         save_array(folder / CENTRES_FILE, self.centres, provenance)
         save_json(folder / CALIBRATION_FILE, self.calibration.to_json(), provenance)
 
     def load(self, folder: Path, prior: np.ndarray) -> Self:
         """As the base says."""
         self.prior = prior
-        self.deciders = self.decider.load_all(folder)
+        self.classifiers = self.classifier.load_all(folder)
         self.centres = load_array(folder / CENTRES_FILE)
         self.calibration = Calibration.from_json(load_json(folder / CALIBRATION_FILE), prior)
         return self
 
     def _fit_rows(self, rows: np.ndarray) -> np.ndarray:
-        """What deciders eat of the training rows."""
+        """What classifiers read of the training rows."""
         return rows
 
     def _rows(self, rows: np.ndarray) -> np.ndarray:
-        """What deciders eat of any rows."""
+        """What classifiers read of any rows."""
         return rows
 
     def _fit_cells(
         self, rows: np.ndarray, labels: np.ndarray, seed: int
     ) -> tuple[dict[str, ThresholdClassifier], np.ndarray]:
-        """Deciders of the cells with two severities or more, and their mean decisions (25, 2)."""
-        deciders: dict[str, ThresholdClassifier] = {}
-        self.said = []
+        """Classifiers of the cells with two severities or more, and their mean decisions (25, 2)."""
+        classifiers: dict[str, ThresholdClassifier] = {}
+        self.sampler_notes = []
         for cell, name in enumerate(CELL_NAMES):
             labelled = labels[:, cell] != EMPTY
             if len(np.unique(labels[labelled, cell])) < 2:
                 continue
             sampler = Sampler(self.sampling, seed)
-            decider = self.decider(
+            sampled, severities = sampler.fit_resample(rows[labelled], labels[labelled, cell])
+            classifiers[name] = self.classifier(
                 weighted=self.weighted, balanced=self.balanced, trees=self.trees, bags=self.bags, seed=seed
-            )
-            pipeline = Pipeline([("sample", sampler), ("decide", decider)])
-            deciders[name] = pipeline.fit(rows[labelled], labels[labelled, cell])["decide"]
-            self.said.append(sampler.note_)
-        return deciders, _decide(deciders, rows).mean(axis=0)
+            ).fit(sampled, severities)
+            self.sampler_notes.append(sampler.note_)
+        return classifiers, _decisions(classifiers, rows).mean(axis=0)
 
 
 @dataclass
 class SVCClassifiers(CalibratedClassifiers):
     """Support vector machines. Their kernel sees distances only, so rows are turned into what spans them."""
 
-    decider: ClassVar[type[ThresholdClassifier]] = SVCThresholdClassifier
+    classifier: ClassVar[type[ThresholdClassifier]] = SVCThresholdClassifier
     SPAN_FILE: ClassVar[str] = "span.npy"
 
     def save(self, folder: Path, provenance: Provenance) -> None:
@@ -176,27 +174,27 @@ class SVCClassifiers(CalibratedClassifiers):
 class LightGBMClassifiers(CalibratedClassifiers):
     """LightGBM."""
 
-    decider: ClassVar[type[ThresholdClassifier]] = LightGBMThresholdClassifier
+    classifier: ClassVar[type[ThresholdClassifier]] = LightGBMThresholdClassifier
 
 
 @dataclass
 class XGBoostClassifiers(CalibratedClassifiers):
     """XGBoost."""
 
-    decider: ClassVar[type[ThresholdClassifier]] = XGBoostThresholdClassifier
+    classifier: ClassVar[type[ThresholdClassifier]] = XGBoostThresholdClassifier
 
 
 @dataclass
 class BaggingClassifiers(CalibratedClassifiers):
     """Bagged XGBoost."""
 
-    decider: ClassVar[type[ThresholdClassifier]] = BaggingThresholdClassifier
+    classifier: ClassVar[type[ThresholdClassifier]] = BaggingThresholdClassifier
 
 
-def _decide(deciders: Mapping[str, ThresholdClassifier], rows: np.ndarray) -> np.ndarray:
-    """Decisions (n, 25, 2) about rows, 0 for a cell without a decider."""
+def _decisions(classifiers: Mapping[str, ThresholdClassifier], rows: np.ndarray) -> np.ndarray:
+    """Decisions (n, 25, 2) about rows, 0 for a cell without a classifier."""
     decisions = np.zeros((len(rows), len(CELL_NAMES), len(THRESHOLDS)))
     for cell, name in enumerate(CELL_NAMES):
-        if name in deciders and len(rows):
-            decisions[:, cell] = deciders[name].decision_function(rows)
+        if name in classifiers and len(rows):
+            decisions[:, cell] = classifiers[name].decision_function(rows)
     return decisions

@@ -68,7 +68,7 @@ class PooledModel(Model):
             epochs=self.embedder_epochs,
             seed=seed,
         )
-        self.table = StudyTable().fit(data.metadata, seed=seed)
+        self.table = StudyTable.fit(data.metadata, seed=seed)
         self.classifiers = self._classifiers()
         _, held_out = stopping_split(labels, seed=seed)
         self.classifiers.fit(self._rows(data), labels, held_out, self.prior, seed=seed)

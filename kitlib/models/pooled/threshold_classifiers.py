@@ -1,22 +1,22 @@
-"""The last steps of a cell's pipeline: each decides if a row is Moderate or worse, and if it is Severe.
+"""Classifiers of one cell, one decision a threshold: is a row Moderate or worse, is it Severe?
 
-Decisions are signed, 0 where a decider has nothing to go by. They are no probabilities yet: sampling and
-overfitting have moved them, and `machines.Calibration` brings them back.
+Decisions are signed, 0 where a classifier has nothing to go by. They are no probabilities yet: sampling and
+overfitting have moved them, and `svm.Calibration` brings them back.
 """
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-import lightgbm
 import numpy as np
-import xgboost
-from sklearn.base import BaseEstimator
 
 from kitlib.artefacts import Provenance, load_json, save_json
 from kitlib.models.common.svm import RBFSVM, THRESHOLDS, load_machines, save_machines
 from kitlib.terms import SEVERITIES, SEVERITY_WEIGHTS
+
+if TYPE_CHECKING:
+    import xgboost
 
 MACHINES_FILE = "machines.safetensors"
 BOOSTERS_FILE = "boosters.json"
@@ -24,7 +24,7 @@ BINS = 15
 LEAST_CHANCE = 1e-3
 
 
-class ThresholdClassifier(BaseEstimator):
+class ThresholdClassifier(ABC):
     """A classifier of one cell. `weighted` counts a training row 1, 2 or 4 times, by its severity.
 
     `balanced` is for support vectors: there the two sides of a threshold count alike, however many rows.
@@ -46,8 +46,8 @@ class ThresholdClassifier(BaseEstimator):
 
     @classmethod
     @abstractmethod
-    def save_all(cls, deciders: Mapping[str, Any], folder: Path, provenance: Provenance) -> None:
-        """Save the deciders of several cells as one file."""
+    def save_all(cls, classifiers: Mapping[str, Any], folder: Path, provenance: Provenance) -> None:
+        """Save the classifiers of several cells as one file."""
 
     @classmethod
     @abstractmethod
@@ -78,20 +78,20 @@ class SVCThresholdClassifier(ThresholdClassifier):
 
     @classmethod
     def save_all(
-        cls, deciders: Mapping[str, "SVCThresholdClassifier"], folder: Path, provenance: Provenance
+        cls, classifiers: Mapping[str, "SVCThresholdClassifier"], folder: Path, provenance: Provenance
     ) -> None:
         """Save the machines of all cells."""
-        machines = {name: one.machines for name, one in deciders.items()}
+        machines = {name: classifier.machines for name, classifier in classifiers.items()}
         save_machines(folder / MACHINES_FILE, machines, provenance)
 
     @classmethod
     def load_all(cls, folder: Path) -> dict[str, "SVCThresholdClassifier"]:
         """Open what `save_all` wrote."""
-        deciders = {}
+        classifiers = {}
         for name, machines in load_machines(folder / MACHINES_FILE).items():
-            deciders[name] = cls()
-            deciders[name].machines = machines
-        return deciders
+            classifiers[name] = cls()
+            classifiers[name].machines = machines
+        return classifiers
 
 
 class TreeThresholdClassifier(ThresholdClassifier):
@@ -118,24 +118,27 @@ class TreeThresholdClassifier(ThresholdClassifier):
 
     @classmethod
     def save_all(
-        cls, deciders: Mapping[str, "TreeThresholdClassifier"], folder: Path, provenance: Provenance
+        cls, classifiers: Mapping[str, "TreeThresholdClassifier"], folder: Path, provenance: Provenance
     ) -> None:
         """Save the boosters of all cells, as the text of their library."""
         content = {
-            name: {"severities": one.severities.tolist(), "boosters": [one.text(b) for b in one.boosters]}
-            for name, one in deciders.items()
+            name: {
+                "severities": classifier.severities.tolist(),
+                "boosters": [cls.text(booster) for booster in classifier.boosters],
+            }
+            for name, classifier in classifiers.items()
         }
         save_json(folder / BOOSTERS_FILE, content, provenance)
 
     @classmethod
     def load_all(cls, folder: Path) -> dict[str, "TreeThresholdClassifier"]:
         """Open what `save_all` wrote."""
-        deciders = {}
+        classifiers = {}
         for name, content in load_json(folder / BOOSTERS_FILE).items():
-            deciders[name] = cls()
-            deciders[name].severities = np.array(content["severities"])
-            deciders[name].boosters = [cls.booster(text) for text in content["boosters"]]
-        return deciders
+            classifiers[name] = cls()
+            classifiers[name].severities = np.array(content["severities"])
+            classifiers[name].boosters = [cls.booster(text) for text in content["boosters"]]
+        return classifiers
 
     @abstractmethod
     def _grow(self, rows: np.ndarray, codes: np.ndarray, weights: np.ndarray) -> list[Any]: ...
@@ -159,6 +162,8 @@ class LightGBMThresholdClassifier(TreeThresholdClassifier):
     """LightGBM."""
 
     def _grow(self, rows: np.ndarray, codes: np.ndarray, weights: np.ndarray) -> list[Any]:
+        import lightgbm
+
         parameters = {
             "objective": "multiclass", "num_class": len(self.severities), "num_leaves": 4, "max_bin": BINS,
             "learning_rate": 0.1, "feature_fraction": 0.1, "min_data_in_leaf": 5, "lambda_l2": 5.0,
@@ -179,6 +184,8 @@ class LightGBMThresholdClassifier(TreeThresholdClassifier):
     @staticmethod
     def booster(text: str) -> Any:
         """The booster of a text."""
+        import lightgbm
+
         return lightgbm.Booster(model_str=text)
 
 
@@ -186,10 +193,14 @@ class XGBoostThresholdClassifier(TreeThresholdClassifier):
     """XGBoost."""
 
     def _grow(self, rows: np.ndarray, codes: np.ndarray, weights: np.ndarray) -> list[Any]:
+        import xgboost
+
         data = xgboost.QuantileDMatrix(rows, codes, weight=weights, max_bin=BINS, nthread=1)
         return [self._boost(data, self.seed)]
 
-    def _boost(self, data: xgboost.DMatrix, seed: int) -> xgboost.Booster:
+    def _boost(self, data: "xgboost.DMatrix", seed: int) -> "xgboost.Booster":
+        import xgboost
+
         parameters = {
             "objective": "multi:softprob", "num_class": len(self.severities), "max_depth": 2,
             "max_bin": BINS, "eta": 0.1, "colsample_bytree": 0.1, "lambda": 5.0, "tree_method": "hist",
@@ -208,6 +219,8 @@ class XGBoostThresholdClassifier(TreeThresholdClassifier):
     @staticmethod
     def booster(text: str) -> Any:
         """The booster of a JSON text."""
+        import xgboost
+
         booster = xgboost.Booster({"nthread": 1})
         booster.load_model(bytearray(text, "utf-8"))
         return booster
@@ -220,6 +233,8 @@ class BaggingThresholdClassifier(XGBoostThresholdClassifier):
     """
 
     def _grow(self, rows: np.ndarray, codes: np.ndarray, weights: np.ndarray) -> list[Any]:
+        import xgboost
+
         random = np.random.default_rng(self.seed)
         data = xgboost.QuantileDMatrix(rows, codes, weight=weights, max_bin=BINS, nthread=1)
         boosters = []

@@ -1,6 +1,6 @@
 """Which series a study has, and of which stacks each is made.
 
-Rates are those of the competition's tables (facts.md, 2); what has no figure there is typical of lumbar
+Rates are those of the competition's tables (docs/facts.md, 2); what has no figure there is typical of lumbar
 protocols and chosen by eye.
 """
 

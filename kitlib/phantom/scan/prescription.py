@@ -1,6 +1,6 @@
 """Where the slices of one stack lie: along the spine, across one disc, or across all of them.
 
-Ranges are those of the competition's series (facts.md, 2); what has no figure there is typical of lumbar
+Ranges are those of the competition's series (docs/facts.md, 2); what has no figure there is typical of lumbar
 protocols and chosen by eye.
 """
 

@@ -1,66 +1,33 @@
-"""Where a model looks: attention over slices, beside the slices that the annotators marked."""
+"""Where a model attends: attention over slices and over patches, beside the annotated landmarks."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Protocol, cast
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 
+from kitlib.embed.field_of_view import FIELDS_OF_VIEW, square_of
+from kitlib.evaluate.attention import AttentionRecord, StacksOf, along_axis, annotated_mm
+from kitlib.inputs.pixels import PixelDataset
 from kitlib.mri.stack import Stack
-from kitlib.report.style import Picture, empty_figure, look, new_figure, note, sequence2colour
+from kitlib.mri.study import Study
+from kitlib.report.figures.images import OUTLINE
+from kitlib.report.style import Picture, empty_figure, new_figure, note, sequence2colour, styled
 from kitlib.terms import AXIAL_T2, CELLS, SAGITTAL_T1, SAGITTAL_T2, Cell, group2sequence
 
-NEAR_MM = 5.0
-"""About one slice step: annotators mark one slice where the next one would do as well."""
-
-POINT_KEYS = ["study_id", "series_id", "condition", "level"]
-
-sequence2coordinate = {SAGITTAL_T1: 0, SAGITTAL_T2: 0, AXIAL_T2: 2}
-"""The patient coordinate (x, y, z) along which the slices of a sequence follow one another."""
 sequence2axis = {
     SAGITTAL_T1: "right to left, x (mm)",
     SAGITTAL_T2: "right to left, x (mm)",
     AXIAL_T2: "foot to head, z (mm)",
 }
-
-StacksOf = Callable[[int, int], Sequence[Stack]]
-"""From a study's and a series' id to its stacks."""
-
-
-@dataclass(frozen=True, eq=False)
-class AttentionRecord:
-    """What a model with attention looked at in some studies."""
-
-    study_ids: np.ndarray  # (n,)
-    weights: Sequence[Mapping[str, np.ndarray]]  # n times, per sequence: (25, slices), rows sum to one
-    positions_mm: Mapping[
-        str, Sequence[np.ndarray]
-    ]  # per sequence, n times: (slices, 3), the slices' centres
+POINT_COLOUR = "#7fd3ff"
+ATTENTION_COLOURS = "inferno"
 
 
-def along(sequence: str, positions_mm: np.ndarray) -> np.ndarray:
-    """Positions (n,) of slice centres (n, 3) along the axis on which their slices follow one another."""
-    return positions_mm[:, sequence2coordinate[sequence]]
-
-
-def annotated_mm(points: pd.DataFrame, stacks: Sequence[Stack], sequence: str) -> list[float]:
-    """Positions of the slices that hold the given landmarks of one series; unknown instances are left out."""
-    numbers = np.unique(points["instance_number"].to_numpy())
-    marked = [stack.centres_mm[np.isin(stack.instance_numbers, numbers)] for stack in stacks]
-    return along(sequence, np.concatenate([*marked, np.empty((0, 3))])).tolist()
-
-
-def share_near(positions_mm: np.ndarray, weights: np.ndarray, points_mm: Sequence[float]) -> float:
-    """Share of the weight on slices within NEAR_MM of an annotated one; NaN where none is."""
-    if not len(points_mm) or not len(weights):
-        return float("nan")
-    distances = np.abs(positions_mm[:, None] - np.asarray(points_mm)[None]).min(axis=1)
-    return float(weights[distances <= NEAR_MM].sum() / weights.sum())
-
-
-@look
-def attention(
+@styled
+def plot_weights(
     weights: Mapping[str, tuple[np.ndarray, np.ndarray]],
     annotated_mm: Mapping[str, Sequence[float]],
     title: str,
@@ -79,48 +46,136 @@ def attention(
             note(axes, "not in this study")
             continue
         axes.vlines(positions_mm, 0, values, color=sequence2colour[sequence], linewidth=3)
-        for place_mm in annotated_mm.get(sequence, []):
-            axes.axvline(place_mm, color="black", linewidth=0.8, linestyle=":")
+        for position_mm in annotated_mm.get(sequence, []):
+            axes.axvline(position_mm, color="black", linewidth=0.8, linestyle=":")
         axes.set(xlabel=sequence2axis[sequence], ylim=(0, None))
     figure.axes[0].set_ylabel("attention weight")
     return figure
 
 
 def plot_attention(
-    looked: AttentionRecord, study_id: int, cell: Cell, points: pd.DataFrame, stacks_of: StacksOf
+    record: AttentionRecord, study_id: int, cell: Cell, landmarks: pd.DataFrame, stacks_of: StacksOf
 ) -> Picture:
-    """Where one cell's attention went in one study, and the slice on which that cell was annotated."""
-    row = looked.study_ids.tolist().index(study_id)
+    """One cell's attention in one study, and the slices on which that cell was annotated."""
+    row = record.study_ids.tolist().index(study_id)
     weights = {
-        sequence: (along(sequence, positions_mm[row]), looked.weights[row][sequence][CELLS.index(cell)])
-        for sequence, positions_mm in looked.positions_mm.items()
+        sequence: (along_axis(sequence, positions_mm[row]), record.weights[row][sequence][CELLS.index(cell)])
+        for sequence, positions_mm in record.positions_mm.items()
     }
     sequence = group2sequence[cell.group]
-    is_cell = (points["condition"] == cell.condition) & (points["level"] == cell.level)
-    marked_mm: list[float] = []
-    for series_id, point in points[is_cell & (points["study_id"] == study_id)].groupby("series_id"):
-        marked_mm += annotated_mm(point, stacks_of(study_id, cast(int, series_id)), sequence)
-    title = f"Study {study_id}, {cell.name.replace('_', ' ')}: where the model looks (dotted: annotated)"
-    return attention(weights, {sequence: marked_mm}, title)
+    points_mm: list[float] = []
+    for series_id, points in landmarks_of(landmarks, study_id, cell).groupby("series_id"):
+        points_mm += annotated_mm(points, stacks_of(study_id, cast(int, series_id)), sequence)
+    title = f"Study {study_id}, {cell.name.replace('_', ' ')}: attention over slices (dotted: annotated)"
+    return plot_weights(weights, {sequence: points_mm}, title)
 
 
-def share_near_landmarks(
-    looked: AttentionRecord, landmarks: pd.DataFrame, stacks_of: StacksOf
-) -> pd.DataFrame:
-    """For each landmark the share of its cell's attention near its slice, beside that of an even attention.
+def landmarks_of(landmarks: pd.DataFrame, study_id: int, cell: Cell) -> pd.DataFrame:
+    """The annotated points of one cell of one study."""
+    here = (landmarks["study_id"] == study_id) & (landmarks["condition"] == cell.condition)
+    return landmarks[here & (landmarks["level"] == cell.level)]
 
-    Columns: study_id, group, attention, even; both shares count slices within NEAR_MM of the annotated one.
+
+@dataclass(frozen=True, eq=False)
+class PatchAttention:
+    """The slice that a cell's attention is on most, as the model reads it, and the attention over it."""
+
+    title: str
+    pixels: np.ndarray  # (px, px)
+    shares: np.ndarray  # (grid, grid), of the cell's attention over all slices of the study
+    landmark_px: tuple[float, float] | None = None  # x and y of the annotated point on these pixels
+    slices_away: int = 0  # from this slice to the annotated one
+
+
+@styled
+def plot_patches(slices: Sequence[PatchAttention]) -> Picture:
+    """Each slice, above the same slice under its attention; a cross is the annotated point.
+
+    A faint cross was put on another slice of the series. Each map has a colour scale of its own: the share of
+    the attention that lies in a patch.
     """
-    study2row = {int(study_id): row for row, study_id in enumerate(looked.study_ids)}
-    points = landmarks[landmarks["study_id"].isin(study2row)]
-    rows = []
-    for key, point in points.groupby(POINT_KEYS):
-        study_id, series_id, condition, level = cast(tuple[int, int, str, str], key)
-        cell, row = Cell(condition, level), study2row[study_id]
-        sequence = group2sequence[cell.group]
-        weights = looked.weights[row][sequence][CELLS.index(cell)]
-        positions_mm = along(sequence, looked.positions_mm[sequence][row])
-        marked_mm = annotated_mm(point, stacks_of(study_id, series_id), sequence)
-        even = share_near(positions_mm, np.ones_like(weights), marked_mm)
-        rows.append((study_id, cell.group, share_near(positions_mm, weights, marked_mm), even))
-    return pd.DataFrame(rows, columns=["study_id", "group", "attention", "even"]).dropna()
+    if not slices:
+        return empty_figure("this model has no attention over patches to show")
+    figure = new_figure(3.3 * len(slices), 6.4, "Attention over the patches of the slice with most of it")
+    axes = figure.subplots(2, len(slices), squeeze=False)
+    for (above, below), shown in zip(axes.T, slices):
+        px = len(shown.pixels)
+        extent = (-0.5, px - 0.5, px - 0.5, -0.5)
+        for panel in (above, below):
+            panel.imshow(shown.pixels, extent=extent)
+            panel.set_axis_off()
+        image = below.imshow(shown.shares, extent=extent, cmap=ATTENTION_COLOURS, alpha=0.55, vmin=0)
+        figure.colorbar(image, ax=below, shrink=0.8, label="share of attention")
+        above.set_title(shown.title, fontsize=8)
+        below.set_title(f"{shown.shares.sum():.0%} of the attention is on this slice", fontsize=8)
+        _cross(above, shown)
+        _cross(below, shown)
+    return figure
+
+
+def _cross(axes: Axes, shown: PatchAttention) -> None:
+    if shown.landmark_px is not None:
+        alpha = 0.5 if shown.slices_away else 1.0
+        axes.plot(*shown.landmark_px, "x", ms=9, mew=2, color=POINT_COLOUR, alpha=alpha, path_effects=OUTLINE)
+
+
+class HasAttentionMap(Protocol):
+    """What `models.vit` is."""
+
+    def attention_map(self, data: PixelDataset, cell: Cell) -> tuple[int, np.ndarray]:
+        """The slice of one study that a cell's attention is on most, and its attention there (grid, grid)."""
+
+
+def patch_attention(
+    model: HasAttentionMap,
+    data: PixelDataset,
+    cell: Cell,
+    landmarks: pd.DataFrame,
+    study: Study,
+    *,
+    field_of_view: str,
+) -> PatchAttention:
+    """The attention of a model for a cell of one study, whose tokens are pixels of this field of view.
+
+    `study` is the same study as it was read, not prepared: landmarks count its pixels.
+    """
+    index, shares = model.attention_map(data, cell)
+    bag = data.tokens[group2sequence[cell.group]][0]
+    pixels = bag.vectors[index].reshape(data.px, data.px)
+    title = f"Study {study.study_id}\n{cell.name.replace('_', ' ')}"
+    found = _landmark_near(study, landmarks_of(landmarks, study.study_id, cell), bag.positions_mm[index])
+    if found is None:
+        return PatchAttention(title, pixels, shares)
+    stack, xy, slices_away = found
+    return PatchAttention(title, pixels, shares, on_square(xy, stack, data.px, field_of_view), slices_away)
+
+
+def _landmark_near(
+    study: Study, points: pd.DataFrame, centre_mm: np.ndarray
+) -> tuple[Stack, tuple[float, float], int] | None:
+    """Of the stacks with a point the one nearest to a slice's centre (3,), its point, and slices between."""
+    series2point = points.drop_duplicates("series_id").set_index("series_id")
+    stacks = [
+        (series.series_id, stack)
+        for series in study.series
+        if series.series_id in series2point.index
+        for stack in series.stacks
+    ]
+    if not stacks:
+        return None
+    away_mm = [np.linalg.norm(stack.centres_mm - centre_mm, axis=1) for _, stack in stacks]
+    nearest = int(np.argmin([distances.min() for distances in away_mm]))
+    series_id, stack = stacks[nearest]
+    point = series2point.loc[series_id].to_dict()
+    annotated = np.flatnonzero(stack.instance_numbers == point["instance_number"])
+    if not len(annotated):
+        return None
+    slices_away = abs(int(annotated[0]) - int(away_mm[nearest].argmin()))
+    return stack, (float(point["x"]), float(point["y"])), slices_away
+
+
+def on_square(xy: tuple[float, float], stack: Stack, px: int, field_of_view: str) -> tuple[float, float]:
+    """A pixel (x, y) of a stack's slices on the square that `embed.field_of_view` makes of them."""
+    side, first = square_of(stack.pixels.shape[1:], FIELDS_OF_VIEW[field_of_view].get(stack.plane, 1.0))
+    x, y = ((at - start + 0.5) * px / side - 0.5 for at, start in zip(xy, first[::-1]))
+    return float(x), float(y)

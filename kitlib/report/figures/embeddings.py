@@ -1,173 +1,29 @@
-"""Maps of embeddings: what lies near what, in two dimensions and in all of them."""
+"""Maps of embeddings in two dimensions, coloured by what is known of each slice or study."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol, cast
+from collections.abc import Mapping
+from typing import cast
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from sklearn.decomposition import PCA
 
-from kitlib.report.figures.attention import StacksOf, along
-from kitlib.report.names import group2title
-from kitlib.report.style import Picture, empty_figure, look, new_figure, sequence2colour, severity2colour
-from kitlib.terms import EMPTY, SEVERITIES, Cell, Group, group2sequence
-
-SAME_PLACE_MM = 0.1
-"""Centres are kept in double precision: what lies further away is another slice."""
+from kitlib.evaluate.embeddings import SliceTable, principal_map
+from kitlib.report.style import (
+    Picture,
+    empty_figure,
+    group2title,
+    new_figure,
+    sequence2colour,
+    severity2colour,
+    styled,
+)
+from kitlib.terms import Group
 
 name2colour = {**severity2colour, **sequence2colour}
 
 
-@dataclass(frozen=True, eq=False)
-class SliceTable:
-    """All slices of all studies in one table."""
-
-    vectors: np.ndarray  # (n, d) float32
-    facts: pd.DataFrame  # n rows: what is known of each slice; position_mm counts from its stack's middle
-
-
-class Placed(Protocol):
-    """Slices of one sequence of one study: what `embed.features.Tokens` is."""
-
-    @property
-    def vectors(self) -> np.ndarray:
-        """(n, d)."""
-
-    @property
-    def positions_mm(self) -> np.ndarray:
-        """(n, 3): patient positions of the slices' centres."""
-
-
-def slice_table(study_ids: np.ndarray, tokens: Mapping[str, Sequence[Placed]]) -> SliceTable:
-    """The slices of all studies; `tokens` has, per sequence, those of each study."""
-    vectors, facts = [], []
-    for sequence, studies in tokens.items():
-        for study_id, slices in zip(study_ids, studies):
-            vectors.append(slices.vectors)
-            position_mm = along(sequence, slices.positions_mm)
-            middle_mm = (position_mm.min() + position_mm.max()) / 2 if len(position_mm) else 0
-            columns = {"study_id": study_id, "sequence": sequence, "position_mm": position_mm - middle_mm}
-            facts.append(pd.DataFrame(columns))
-    return SliceTable(np.concatenate(vectors), pd.concat(facts, ignore_index=True))
-
-
-def annotated_slices(
-    study_ids: np.ndarray,
-    tokens: Mapping[str, Sequence[Placed]],
-    landmarks: pd.DataFrame,
-    labels: pd.DataFrame,
-    stacks_of: StacksOf,
-) -> SliceTable:
-    """The slices that hold a landmark on the sequence of its condition, with the severity of its cell.
-
-    Facts: study_id, group, level, severity; a slice stands once for each of its landmarks. Landmarks without
-    a label, or on a slice that was not embedded, are left out.
-    """
-    study2row = {int(study_id): row for row, study_id in enumerate(study_ids)}
-    vectors, facts = [], []
-    for key, points in landmarks[landmarks["study_id"].isin(study2row)].groupby(["study_id", "series_id"]):
-        study_id, series_id = cast(tuple[int, int], key)
-        number2place = {
-            int(number): place
-            for stack in stacks_of(study_id, series_id)
-            for number, place in zip(stack.instance_numbers, stack.centres_mm)
-        }
-        for point in points.itertuples():
-            cell = Cell(str(point.condition), str(point.level))
-            slices = tokens[group2sequence[cell.group]][study2row[study_id]]
-            index = _slice_at(slices, number2place.get(int(cast(int, point.instance_number))))
-            code = int(cast(int, labels.at[study_id, cell.name]))
-            if index is None or code == EMPTY:
-                continue
-            vectors.append(slices.vectors[index])
-            facts.append((study_id, cell.group, cell.level, SEVERITIES[code]))
-    table = pd.DataFrame(facts, columns=["study_id", "group", "level", "severity"])
-    return SliceTable(np.stack(vectors) if vectors else np.zeros((0, 2), np.float32), table)
-
-
-def _slice_at(slices: Placed, place_mm: np.ndarray | None) -> int | None:
-    """The slice whose centre is at a place, None where there is none."""
-    if place_mm is None or not len(slices.positions_mm):
-        return None
-    away_mm = np.linalg.norm(slices.positions_mm - place_mm, axis=1)
-    return int(away_mm.argmin()) if away_mm.min() < SAME_PLACE_MM else None
-
-
-def principal_map(vectors: np.ndarray, *, seed: int = 0) -> np.ndarray:
-    """The first two principal components (n, 2) of vectors (n, d); zeros where fewer than three differ."""
-    if len(vectors) < 3 or not np.ptp(vectors, axis=0).any():
-        return np.zeros((len(vectors), 2))
-    return PCA(2, random_state=seed).fit_transform(np.asarray(vectors, dtype=np.float64))
-
-
-def neighbour_check(slices: SliceTable, *, seed: int = 0, most: int = 2000) -> pd.DataFrame:
-    """How alike each slice's nearest neighbour in another study is, beside a slice drawn by chance.
-
-    Rows `nearest` and `by chance`; columns `same sequence` (share) and, of these, `median distance (mm)`
-    along the stack. At most `most` slices are asked, drawn with the seed.
-    """
-    rng = np.random.default_rng(seed)
-    asked = np.sort(rng.permutation(len(slices.facts))[:most])
-    facts = slices.facts.iloc[asked].reset_index(drop=True)
-    studies = facts["study_id"].to_numpy()
-    partners = {
-        "nearest": nearest_elsewhere(slices.vectors[asked], studies),
-        "by chance": np.array([_drawn_elsewhere(studies, row, rng) for row in range(len(facts))], dtype=int),
-    }
-    return pd.DataFrame({name: _alike(facts, partner) for name, partner in partners.items()}).T
-
-
-def _alike(facts: pd.DataFrame, partner: np.ndarray) -> dict[str, float]:
-    paired = partner >= 0
-    own, other = facts[paired].reset_index(drop=True), facts.iloc[partner[paired]].reset_index(drop=True)
-    same = own["sequence"] == other["sequence"]
-    apart_mm = (own["position_mm"] - other["position_mm"]).abs()[same]
-    return {"same sequence": float(same.mean()), "median distance (mm)": float(apart_mm.median())}
-
-
-def _drawn_elsewhere(studies: np.ndarray, row: int, rng: np.random.Generator) -> int:
-    others = np.flatnonzero(studies != studies[row])
-    return int(rng.choice(others)) if len(others) else -1
-
-
-def nearest_elsewhere(vectors: np.ndarray, study_ids: np.ndarray) -> np.ndarray:
-    """For each vector the index of the most similar one (cosine) of another study; -1 where there is none.
-
-    Neighbours of the same study would only say that a study resembles itself.
-    """
-    if not len(vectors):
-        return np.empty(0, dtype=int)
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit = np.asarray(vectors, dtype=np.float32) / np.maximum(lengths, 1e-12)
-    likeness = np.where(study_ids[:, None] == study_ids[None], -np.inf, unit @ unit.T)
-    return np.where(np.isfinite(likeness.max(axis=1)), likeness.argmax(axis=1), -1)
-
-
-def severity_neighbours(slices: SliceTable) -> pd.DataFrame:
-    """How often the nearest annotated slice of another study is narrow too, by condition group.
-
-    Columns: slices, narrow (share with Moderate or Severe: what chance would find) and, of the narrow ones
-    and of the others, the share whose nearest neighbour is narrow.
-    """
-    rows = {}
-    for group, facts in slices.facts.groupby("group", sort=False):
-        narrow = facts["severity"].ne(SEVERITIES[0]).to_numpy()
-        nearest = nearest_elsewhere(slices.vectors[facts.index], facts["study_id"].to_numpy())
-        paired = nearest >= 0
-        beside = narrow[nearest]
-        rows[group] = {
-            "slices": len(facts),
-            "narrow": narrow.mean(),
-            "beside a narrow one": beside[paired & narrow].mean() if (paired & narrow).any() else np.nan,
-            "beside another": beside[paired & ~narrow].mean() if (paired & ~narrow).any() else np.nan,
-        }
-    return pd.DataFrame.from_dict(rows, orient="index")
-
-
-@look
+@styled
 def projection(
     points: np.ndarray, colours: Mapping[str, pd.Series], title: str, *, axis: str = "component"
 ) -> Picture:
@@ -176,12 +32,12 @@ def projection(
         return empty_figure("no embedding to draw")
     figure = new_figure(4.2 * len(colours), 4, title)
     for axes, (name, values) in zip(figure.subplots(1, len(colours), squeeze=False)[0], colours.items()):
-        _scattered(axes, points, values, name, axis)
+        _scatter(axes, points, values, name, axis)
         axes.set_title(f"coloured by {name}")
     return figure
 
 
-@look
+@styled
 def severity_maps(slices: SliceTable, *, seed: int = 0) -> Picture:
     """A map of the annotated slices of each condition group, coloured by the severity of their cell."""
     if slices.facts.empty:
@@ -190,12 +46,12 @@ def severity_maps(slices: SliceTable, *, seed: int = 0) -> Picture:
     figure = new_figure(4.2 * len(groups), 4, "Annotated slices: principal components, by severity")
     for axes, (group, facts) in zip(figure.subplots(1, len(groups), squeeze=False)[0], groups):
         points = principal_map(slices.vectors[facts.index], seed=seed)
-        _scattered(axes, points, facts["severity"], "severity", "component")
+        _scatter(axes, points, facts["severity"], "severity", "component")
         axes.set_title(group2title[cast(Group, group)])
     return figure
 
 
-def _scattered(axes: Axes, points: np.ndarray, values: pd.Series, name: str, axis: str) -> None:
+def _scatter(axes: Axes, points: np.ndarray, values: pd.Series, name: str, axis: str) -> None:
     size = 7 if len(points) > 500 else 25
     first, second = points.T
     if pd.api.types.is_numeric_dtype(values):

@@ -5,16 +5,16 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from kitlib.report.cells import labelled_cells
-from kitlib.report.figures.grid import matrix
-from kitlib.report.names import group2title
+from kitlib.evaluate.classification import binned_rates, confusion_counts, labelled_cells
 from kitlib.report.style import (
+    LINE_COLOURS,
     QUIET,
-    SERIES_COLOURS,
     Picture,
     empty_figure,
-    look,
+    group2title,
+    matrix,
     new_figure,
+    styled,
 )
 from kitlib.terms import GROUPS, PROBABILITIES, SEVERITIES
 
@@ -22,7 +22,7 @@ SHORT_SEVERITIES = [name.replace("/", "/\n") for name in SEVERITIES]
 PANELS_A_ROW = 3
 
 
-@look
+@styled
 def learning_curves(curves: pd.DataFrame) -> Picture:
     """Training and validation loss by epoch, one panel an experiment, one thin line a fold and member.
 
@@ -34,20 +34,23 @@ def learning_curves(curves: pd.DataFrame) -> Picture:
     columns = min(len(names), PANELS_A_ROW)
     rows = -(-len(names) // columns)
     figure = new_figure(max(3.7 * columns, 5), 2.7 * rows + 0.4, "Learning curves: a line for each fit")
-    for axes, name in zip(figure.subplots(rows, columns, squeeze=False, sharey=True).flat, names):
+    panels = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
+    for axes in panels[len(names) :]:
+        axes.set_axis_off()
+    for axes, name in zip(panels, names):
         for _, run in curves[curves["experiment"] == name].groupby(["fold", "part"]):
             axes.plot(run["epoch"], run["train_loss"], color=QUIET, linewidth=0.7, alpha=0.7)
-            axes.plot(run["epoch"], run["valid_loss"], color=SERIES_COLOURS[0], linewidth=0.7, alpha=0.7)
+            axes.plot(run["epoch"], run["valid_loss"], color=LINE_COLOURS[0], linewidth=0.7, alpha=0.7)
         axes.set(title=name, xlabel="epoch, or boosting round")
         axes.grid(axis="y")
     figure.axes[0].set_ylabel("weighted log loss (nats)")
-    for name, colour in (("trained on", QUIET), ("held out", SERIES_COLOURS[0])):
+    for name, colour in (("trained on", QUIET), ("held out", LINE_COLOURS[0])):
         figure.axes[0].plot([], [], color=colour, label=name)
     figure.axes[0].legend()
     return figure
 
 
-@look
+@styled
 def confusion(predictions: pd.DataFrame, labels: pd.DataFrame) -> Picture:
     """Confusion matrix of the likeliest severity per condition group: row shares and counts."""
     cells = labelled_cells(predictions, labels)
@@ -55,10 +58,7 @@ def confusion(predictions: pd.DataFrame, labels: pd.DataFrame) -> Picture:
         return empty_figure("no labelled cell was predicted")
     figure = new_figure(11, 3.6, "Likeliest severity against the label (each row sums to 100 %)")
     for axes, group in zip(figure.subplots(1, len(GROUPS)), GROUPS):
-        here = cells[cells["group"] == group]
-        likeliest = here[list(PROBABILITIES)].to_numpy().argmax(axis=1)
-        counts = np.zeros((3, 3), dtype=int)
-        np.add.at(counts, (here["label"].to_numpy(), likeliest), 1)
+        counts = confusion_counts(cells[cells["group"] == group])
         shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
         texts = np.array([f"{share:.0%}\n{n:,}" for share, n in zip(shares.flat, counts.flat)], dtype=object)
         matrix(axes, shares, SHORT_SEVERITIES, SHORT_SEVERITIES, texts=texts.reshape(3, 3))
@@ -67,7 +67,7 @@ def confusion(predictions: pd.DataFrame, labels: pd.DataFrame) -> Picture:
     return figure
 
 
-@look
+@styled
 def reliability(predictions: Mapping[str, pd.DataFrame], labels: pd.DataFrame, bins: int = 8) -> Picture:
     """Reliability curves per severity: how often it came true, in bins of equally many cells."""
     name2cells = {name: labelled_cells(table, labels) for name, table in predictions.items()}
@@ -84,11 +84,3 @@ def reliability(predictions: Mapping[str, pd.DataFrame], labels: pd.DataFrame, b
     figure.axes[0].set_ylabel("share of cells with that label")
     figure.axes[0].legend()
     return figure
-
-
-def binned_rates(said: np.ndarray, came_true: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mean prediction and mean outcome in `bins` bins that hold equally many cells."""
-    order = np.argsort(said, kind="stable")
-    parts = [part for part in np.array_split(order, bins) if len(part)]
-    means = [(said[part].mean(), came_true[part].mean()) for part in parts]
-    return np.array([mean for mean, _ in means]), np.array([rate for _, rate in means])

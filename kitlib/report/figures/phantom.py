@@ -14,8 +14,8 @@ from kitlib.errors import DataError
 from kitlib.mri.stack import Stack
 from kitlib.phantom.statistics import GROUP2BOUND
 from kitlib.phantom.study import PhantomStudy
-from kitlib.report.figures.montage import SHOWN_PERCENTILES, show_slice
-from kitlib.report.style import QUIET, SERIES_COLOURS, Picture, look, new_figure
+from kitlib.report.figures.images import SHOWN_PERCENTILES, show_slice
+from kitlib.report.style import LINE_COLOURS, QUIET, Picture, new_figure, styled
 from kitlib.terms import AXIAL_T2, SAGITTAL_T1, SAGITTAL_T2, SEVERITIES, Cell
 
 GRADES = (0.4, 1.5, 2.6)
@@ -106,7 +106,7 @@ def slice_at(study: PhantomStudy, sequence: str, place_mm: np.ndarray) -> tuple[
     return stacks[nearest], int(depths[nearest].argmin())
 
 
-@look
+@styled
 def planes(studies: Sequence[PhantomStudy]) -> Picture:
     """Three whole slices of each phantom, a row each."""
     figure = new_figure(WIDTH_IN, len(studies) * (0.2 + WIDTH_IN / len(PLANES)))
@@ -120,7 +120,7 @@ def planes(studies: Sequence[PhantomStudy]) -> Picture:
     return figure
 
 
-@look
+@styled
 def severities(view: View, people: Sequence[Sequence[PhantomStudy]]) -> Picture:
     """One place of each person, a row each, as it looks at the three GRADES of the view's cell.
 
@@ -141,7 +141,7 @@ def severities(view: View, people: Sequence[Sequence[PhantomStudy]]) -> Picture:
     return figure
 
 
-@look
+@styled
 def beside_real(sequence: str, real: Sequence[RealSlice], studies: Sequence[PhantomStudy]) -> Picture:
     """Real slices above those of phantoms: one window, REAL_PERCENTILES, and one height for all."""
     figure = new_figure(WIDTH_IN, 0.4 + 2 * WIDTH_IN / len(real))
@@ -162,7 +162,7 @@ def beside_real(sequence: str, real: Sequence[RealSlice], studies: Sequence[Phan
     return figure
 
 
-@look
+@styled
 def drawn_against_real(compared: pd.DataFrame) -> Picture:
     """Each row of `statistics.compare` as a point; the bands are the bounds of prevalence and correlation."""
     panels = {"Shares": ["prevalence", "any severe", "empty"]}
@@ -173,7 +173,7 @@ def drawn_against_real(compared: pd.DataFrame) -> Picture:
         bound = GROUP2BOUND[groups[0]]
         axes.fill_between([0, 1], [-bound, 1 - bound], [bound, 1 + bound], color="#e8edf1", linewidth=0)
         axes.axline((0, 0), slope=1, color=QUIET, linewidth=0.8)
-        for group, colour in zip(groups, SERIES_COLOURS):
+        for group, colour in zip(groups, LINE_COLOURS):
             part = compared[compared["group"] == group]
             axes.plot(part["real"], part["drawn"], "o", ms=5, alpha=0.8, color=colour, label=group)
         axes.set(title=title, xlabel="real", ylabel="drawn", xlim=(0, 1), ylim=(0, 1), aspect="equal")

@@ -9,21 +9,25 @@ from typing import Any, TypeAlias
 import pandas as pd
 
 from kitlib.artefacts import write_text
+from kitlib.evaluate.missing import missing_table
 from kitlib.experiments.experiment import Experiment
-from kitlib.experiments.status import load_cases
-from kitlib.experiments.table import NORMAL, removal_results
-from kitlib.report.figures.leaks import column2title, leaks
-from kitlib.report.figures.missing import missing_table
+from kitlib.experiments.status import load_rows
+from kitlib.experiments.table import NORMAL, scenario_results
+from kitlib.report.figures.scores import leaks, measure2title
 from kitlib.report.pages import html
 from kitlib.report.style import Picture
 
 HONEST, LEAKING, MISSING, ABSENT = (
     "Whole-study folds",
-    "The splits of the seeds, which leak",
+    "The published splits, which leak",
     "Missing sequences",
     "Not in the table",
 )
-column2claim = {"accuracy": "published_accuracy", "macro_f1": "published_f1", "macro_auc": "published_auc"}
+measure2published = {
+    "accuracy": "published_accuracy",
+    "macro_f1": "published_f1",
+    "macro_auc": "published_auc",
+}
 NBSP, WIDTH_REM = "\u00a0", 98
 ABSENCES = {
     "not run": "have not been run",
@@ -32,12 +36,12 @@ ABSENCES = {
 BLIND = ("prior", "random")
 """Models that look at no image, whatever backbone stands beside them."""
 LEAD = (
-    "Every system of the seeds under one protocol: no study stands on both sides of a fold. Score: the "
+    "Every published system under one protocol: no study stands on both sides of a fold. Score: the "
     "competition's metric, lower is better, with its 95 % interval over studies; the difference to the prior "
     "is taken on the same studies. Accuracy, macro-F1 and macro AUC-ROC are means over the 25 cells, in per "
     "cent; the AUC takes all folds together, whose priors differ, so that what sees nothing gets about 44. "
     "Classifiers on one trained embedder train it once, and its seconds stand with one of them. The "
-    "last column repeats what the seed published for that system, on a split of its own."
+    "last column repeats what was published for that system, on a split of its own."
 )
 LEAKING_LEAD = (
     "NOT comparable with the table above: here rows of one study stand on both sides of the split, or a "
@@ -63,7 +67,7 @@ def honest_table(results: pd.DataFrame, baselines: pd.DataFrame) -> pd.DataFrame
     done = results[(results["state"] == "done") & ~results["leaks"].astype(bool)]
     known = (done["model"] == "prior").any()
     shown = baselines[baselines["experiment"] != "prior"] if known else baselines
-    rows = pd.concat([done, shown.assign(description="(a mark)")], ignore_index=True).sort_values("score")
+    rows = pd.concat([done, shown.assign(description="(a baseline)")], ignore_index=True).sort_values("score")
     return pd.DataFrame([_honest_row(row) for row in rows.to_dict("records")])
 
 
@@ -75,7 +79,7 @@ def leaking_table(results: pd.DataFrame) -> pd.DataFrame:
     twins = {row["experiment"]: row for row in results.to_dict("records")}
     rows = []
     for row in leaking.sort_values(["split", "score"]).to_dict("records"):
-        twin = twins.get(row["experiment"].removesuffix(f"_leaking_{row['split']}"), {})
+        twin = twins.get(row["twin_of"], {})
         rows.append(
             {
                 "experiment": row["experiment"],
@@ -88,32 +92,34 @@ def leaking_table(results: pd.DataFrame) -> pd.DataFrame:
                 "score": number(row["score"]),
                 "whole studies: acc / F1 / AUC": triple(twin, "accuracy", "macro_f1", "macro_auc"),
                 "score there": number(twin.get("score", math.nan)),
-                "seed: acc / F1 / AUC": triple(row, "published_accuracy", "published_f1", "published_auc"),
+                "published: acc / F1 / AUC": triple(
+                    row, "published_accuracy", "published_f1", "published_auc"
+                ),
             }
         )
     return pd.DataFrame(rows)
 
 
 def leak_picture(results: pd.DataFrame, baselines: pd.DataFrame) -> Picture:
-    """Every leaking twin beside the same system under whole-study folds and what its seed published."""
+    """Every leaking twin beside the same system under whole-study folds and what was published."""
     done = results[results["state"] == "done"].to_dict("records")
     name2row: dict[str, Row] = {row["experiment"]: row for row in done}
     rows = []
-    for row in (one for one in done if one["leaks"]):
-        system = row["experiment"].removesuffix(f"_leaking_{row['split']}")
-        published = {column: row[one] for column, one in column2claim.items()}
+    for row in (row for row in done if row["leaks"]):
+        system = row["twin_of"]
+        published = {column: row[name] for column, name in measure2published.items()}
         kinds: dict[str, Row] = {"honest": name2row.get(system, {}), "leaking": row, "published": published}
         for kind, values in kinds.items():
-            measures = {column: values.get(column, math.nan) for column in column2title}
+            measures = {column: values.get(column, math.nan) for column in measure2title}
             rows.append({"system": f"{system} ({row['split']})", "kind": kind, **measures})
     normal = baselines.loc[baselines["experiment"] == NORMAL, "accuracy"].iloc[0]
-    return leaks(pd.DataFrame(rows, columns=["system", "kind", *column2title]), float(normal))
+    return leaks(pd.DataFrame(rows, columns=["system", "kind", *measure2title]), float(normal))
 
 
 def missing_rows(folder: Path, entries: Iterable[Experiment]) -> pd.DataFrame:
     """How well missing sequences were filled and predicted without, empty where nothing was judged so."""
-    predictions, reconstructions = removal_results(folder, entries)
-    labels, _ = load_cases(folder, "studies")
+    predictions, reconstructions = scenario_results(folder, entries)
+    labels, _ = load_rows(folder, "studies")
     return missing_table(labels, predictions, reconstructions) if predictions else pd.DataFrame()
 
 
@@ -166,7 +172,7 @@ def markdown(frame: pd.DataFrame) -> str:
         ["---"] * len(frame.columns),
         *frame.astype(object).where(frame.notna(), "-").astype(str).to_numpy().tolist(),
     ]
-    return "\n".join("| " + " | ".join(one.replace("|", "\\|") for one in line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(text.replace("|", "\\|") for text in line) + " |" for line in lines)
 
 
 def percent(share: float) -> str:
@@ -179,7 +185,7 @@ def number(value: float, decimals: int = 3, sign: str = "") -> str:
     return "-" if math.isnan(value) else f"{value:{sign}.{decimals}f}"
 
 
-def between(row: Row, name: str, low: str, high: str, sign: str = "") -> str:
+def with_interval(row: Row, name: str, low: str, high: str, sign: str = "") -> str:
     """An estimate with its interval."""
     ends = f" ({number(row[low], sign=sign)}{NBSP}to{NBSP}{number(row[high], sign=sign)})"
     return number(row[name], sign=sign) + ("" if math.isnan(row[low]) else ends)
@@ -207,8 +213,8 @@ def write_tables(
 
 
 def _honest_row(row: Row) -> dict[str, str]:
-    is_mark = not isinstance(row.get("weights"), str)
-    blind = is_mark or row["model"] in BLIND
+    is_baseline = not isinstance(row.get("weights"), str)
+    blind = is_baseline or row["model"] in BLIND
     return {
         "experiment": str(row["experiment"]),
         "what it is": str(row["description"]),
@@ -216,9 +222,9 @@ def _honest_row(row: Row) -> dict[str, str]:
         "accuracy": percent(row["accuracy"]),
         "macro-F1": percent(row["macro_f1"]),
         "macro AUC": percent(row["macro_auc"]),
-        "score": between(row, "score", "low", "high"),
-        "less the prior": between(row, "difference", "difference_low", "difference_high", sign="+"),
-        "fit s": "" if is_mark else number(row["fit_s"], 1),
-        "peak MB": "" if is_mark else number(row["fit_peak_mb"], 0),
-        "seed: acc / F1 / AUC": triple(row, "published_accuracy", "published_f1", "published_auc"),
+        "score": with_interval(row, "score", "low", "high"),
+        "less the prior": with_interval(row, "difference", "difference_low", "difference_high", sign="+"),
+        "fit s": "" if is_baseline else number(row["fit_s"], 1),
+        "peak MB": "" if is_baseline else number(row["fit_peak_mb"], 0),
+        "published: acc / F1 / AUC": triple(row, "published_accuracy", "published_f1", "published_auc"),
     }

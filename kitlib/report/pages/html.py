@@ -7,7 +7,7 @@ import pandas as pd
 
 from kitlib.report.style import INK, Picture
 
-STYLE = f"""
+CSS = f"""
 body {{ margin: 0 auto; padding: 2.5rem 1.5rem 4rem; background: #fff; color: {INK};
        font: 16px/1.55 system-ui, "Segoe UI", "Helvetica Neue", Arial, sans-serif; }}
 h1 {{ font-size: 1.9rem; line-height: 1.2; margin: 0 0 .8rem; }}
@@ -16,7 +16,7 @@ p {{ max-width: 46rem; margin: .6rem 0; }}
 nav {{ margin: 1.2rem 0; }}
 nav a {{ margin-right: 1.1rem; white-space: nowrap; color: #0072b2; text-decoration: none; }}
 figure {{ margin: 1.4rem 0 2rem; }}
-figure img {{ max-width: 100%; height: auto; display: block; }}
+img {{ max-width: 100%; height: auto; display: block; }}
 figcaption, caption {{ color: #555e66; font-size: .9rem; max-width: 46rem; text-align: left; }}
 figcaption {{ margin-top: .4rem; }}
 caption {{ caption-side: top; padding-bottom: .4rem; white-space: nowrap; }}
@@ -25,6 +25,8 @@ table {{ border-collapse: collapse; margin: 1.2rem 0; font-size: .92rem;
 th, td {{ padding: .25rem .9rem .25rem 0; text-align: left; border-bottom: 1px solid #e8ebee; }}
 thead th {{ border-bottom: 2px solid #b9c2c9; }}
 summary {{ cursor: pointer; color: #0072b2; }}
+pre {{ margin: .6rem 0; padding: .6rem .9rem; overflow-x: auto; font-size: .82rem; line-height: 1.45; }}
+pre.code {{ background: #f4f6f7; border-left: 3px solid #b7cbd9; }}
 """
 
 
@@ -39,7 +41,7 @@ def page(title: str, lead: str, sections: dict[str, list[str]], *, width_rem: in
         '<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n"
-        f"<style>{STYLE}body {{ max-width: {width_rem}rem; }}</style></head>\n"
+        f"<style>{CSS}body {{ max-width: {width_rem}rem; }}</style></head>\n"
         f"<body>\n<h1>{escape(title)}</h1>\n{paragraph(lead)}<nav>{links}</nav>\n{body}</body>\n</html>\n"
     )
 
@@ -52,9 +54,23 @@ def paragraph(text: str) -> str:
 def figure(picture: Picture, caption: str) -> str:
     """A figure, as PNG within the page, and its caption, which also says it to those who cannot see it."""
     png = base64.b64encode(picture._repr_png_()).decode("ascii")
-    text = escape(caption.strip())
-    image = f'<img alt="{text}" src="data:image/png;base64,{png}">'
-    return f"<figure>{image}\n<figcaption>{text}</figcaption></figure>\n"
+    text = caption.strip()
+    return f"<figure>{image(png, text)}\n<figcaption>{escape(text)}</figcaption></figure>\n"
+
+
+def image(png: str, text: str) -> str:
+    """A PNG, given in base64, within the page; the text is for those who cannot see it."""
+    return f'<img alt="{escape(text)}" src="data:image/png;base64,{png}">'
+
+
+def code(source: str) -> str:
+    """Source as it was written."""
+    return f'<pre class="code">{escape(source)}</pre>\n'
+
+
+def printed(text: str) -> str:
+    """What a program printed."""
+    return f"<pre>{escape(text)}</pre>\n"
 
 
 def table(frame: pd.DataFrame, caption: str) -> str:

@@ -196,8 +196,8 @@ def _labels(drawn: np.ndarray, real: np.ndarray | None) -> list[str]:
 
 
 def _scores(seed: int) -> list[str]:
-    marks = draw_marks(LABELLED_STUDIES, seed=seed)
-    scores = pd.DataFrame([{"prediction": name, **vars(one)} for name, one in marks.items()])
+    baselines = draw_marks(LABELLED_STUDIES, seed=seed)
+    scores = pd.DataFrame([{"prediction": name, **vars(total)} for name, total in baselines.items()])
     caption = f"Phantoms: labels of {LABELLED_STUDIES} studies drawn without images."
     return [html.paragraph(BEST_SCORE), html.table(scores.round(3), caption)]
 
@@ -217,7 +217,7 @@ def _cost(artist: Artist) -> list[str]:
 
 def _with(grades: np.ndarray, cell: Cell, grade: float) -> np.ndarray:
     """Grades (25,) with that of one cell replaced."""
-    return np.where([one == cell for one in CELLS], grade, grades)
+    return np.where([other == cell for other in CELLS], grade, grades)
 
 
 def _gives_away() -> str:

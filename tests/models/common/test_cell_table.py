@@ -1,3 +1,5 @@
+import gc
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -80,5 +82,19 @@ def test_a_table_without_metadata_is_no_error() -> None:
 
 
 def test_metadata_as_a_whole_weigh_no_more_than_one_column() -> None:
-    encoded = StudyTable().fit(FEATURES.metadata, seed=0).transform(FEATURES.metadata)
+    encoded = StudyTable.fit(FEATURES.metadata, seed=0).transform(FEATURES.metadata)
     assert encoded.var(axis=0).sum() <= 1 + 1e-9
+
+
+def test_models_of_the_same_studies_and_seed_share_one_table(tmp_path: Path) -> None:
+    fitted = StudyTable.fit(FEATURES.metadata, seed=0)
+    fitted.save(tmp_path / "metadata.parquet", Provenance())
+    assert StudyTable.load(tmp_path / "metadata.parquet") is fitted
+    assert StudyTable.fit(FEATURES.metadata, seed=1) is not fitted
+    assert StudyTable.fit(FEATURES.metadata.iloc[1:], seed=0) is not fitted
+
+
+def test_a_table_that_nobody_uses_is_forgotten() -> None:
+    table = weakref.ref(StudyTable.fit(FEATURES.metadata, seed=3))
+    gc.collect()
+    assert table() is None

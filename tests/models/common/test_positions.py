@@ -9,7 +9,7 @@ from kitlib.models.common.positions import (
     cell2side,
     expected_attention,
     expected_log_weights,
-    relative_places,
+    relative_positions,
 )
 from kitlib.terms import AXIAL_T2, CELLS, SAGITTAL_T1, SAGITTAL_T2, SEQUENCES
 from tests.models.builders import make_features
@@ -17,25 +17,25 @@ from tests.models.builders import make_features
 HEALTHY = np.zeros((3, 25), np.int8)
 
 
-def test_places_do_not_depend_on_where_the_scanner_had_its_zero() -> None:
+def test_positions_do_not_depend_on_where_the_scanner_had_its_zero() -> None:
     """The builder shifts every study by its own random offset."""
-    first, second, _ = relative_places(make_features(HEALTHY))
+    first, second, _ = relative_positions(make_features(HEALTHY))
     for sequence in SEQUENCES:
         np.testing.assert_allclose(first[sequence], second[sequence], atol=1e-9)
 
 
-def test_places_tell_side_and_level() -> None:
-    places = relative_places(make_features(HEALTHY))[0]
-    assert places[SAGITTAL_T1][0, X_MM] == pytest.approx(-20)  # patient right comes first
-    assert places[AXIAL_T2][[0, -1], Z_FRACTION].tolist() == pytest.approx([0, 1])  # foot comes first
-    assert places[AXIAL_T2][[0, -1], Z_MM].tolist() == pytest.approx([-80, 80])
+def test_positions_tell_side_and_level() -> None:
+    positions = relative_positions(make_features(HEALTHY))[0]
+    assert positions[SAGITTAL_T1][0, X_MM] == pytest.approx(-20)  # patient right comes first
+    assert positions[AXIAL_T2][[0, -1], Z_FRACTION].tolist() == pytest.approx([0, 1])  # foot comes first
+    assert positions[AXIAL_T2][[0, -1], Z_MM].tolist() == pytest.approx([-80, 80])
 
 
 def test_without_sagittal_slices_the_axial_ones_are_the_frame() -> None:
     missing = {SAGITTAL_T1: [0], SAGITTAL_T2: [0]}
-    places = relative_places(make_features(HEALTHY, missing=missing))[0]
-    assert places[AXIAL_T2][[0, -1], Z_MM].tolist() == pytest.approx([-80, 80])
-    assert places[SAGITTAL_T1].shape == (0, 3)
+    positions = relative_positions(make_features(HEALTHY, missing=missing))[0]
+    assert positions[AXIAL_T2][[0, -1], Z_MM].tolist() == pytest.approx([-80, 80])
+    assert positions[SAGITTAL_T1].shape == (0, 3)
 
 
 def test_a_single_axial_slice_covers_nothing() -> None:
@@ -43,17 +43,17 @@ def test_a_single_axial_slice_covers_nothing() -> None:
     axial = features.tokens[AXIAL_T2][0]
     one = type(axial)(axial.vectors[:1], axial.positions_mm[:1])
     tokens = {**features.tokens, AXIAL_T2: [one]}
-    places = relative_places(SliceDataset(features.study_ids, tokens, features.metadata))[0]
-    assert places[AXIAL_T2][0, Z_FRACTION] == 0.5
-    assert np.isfinite(places[AXIAL_T2]).all()
+    positions = relative_positions(SliceDataset(features.study_ids, tokens, features.metadata))[0]
+    assert positions[AXIAL_T2][0, Z_FRACTION] == 0.5
+    assert np.isfinite(positions[AXIAL_T2]).all()
 
 
 def test_a_cell_is_expected_on_its_side_and_at_its_level() -> None:
-    places = relative_places(make_features(HEALTHY))[0]
+    positions = relative_positions(make_features(HEALTHY))[0]
     foraminal = [cell.group == "foraminal" for cell in CELLS]
-    nearest = places[SAGITTAL_T1][expected_log_weights(places[SAGITTAL_T1]).argmax(axis=1), X_MM]
+    nearest = positions[SAGITTAL_T1][expected_log_weights(positions[SAGITTAL_T1]).argmax(axis=1), X_MM]
     np.testing.assert_array_equal(np.sign(nearest)[foraminal], cell2side[foraminal])
-    heights = places[AXIAL_T2][expected_log_weights(places[AXIAL_T2]).argmax(axis=1), Z_MM]
+    heights = positions[AXIAL_T2][expected_log_weights(positions[AXIAL_T2]).argmax(axis=1), Z_MM]
     assert (np.diff(heights.reshape(5, 5), axis=1) < 0).all()  # L1/L2 to L5/S1 go down
 
 

@@ -72,9 +72,7 @@ def test_weights_that_are_nowhere_are_known_before_a_fit(
 
 def test_it_starts_from_the_weights_that_come_with_the_kit() -> None:
     transformer = load_backbone(SPINE_VIT, weights="shipped")
-    tokens = {
-        name: [Tokens(np.zeros((2, 128 * 128), np.uint8), np.zeros((2, 3)))] * 2 for name in SEQUENCES
-    }
+    tokens = {name: [Tokens(np.zeros((2, 128 * 128), np.uint8), np.zeros((2, 3)))] * 2 for name in SEQUENCES}
     features = PixelDataset(np.array([1, 2]), tokens, 128)
     model = ViTModel(start="shipped", epochs=0, inner_parts=1).fit(features, LABELS[:2], seed=0)
     assert "phantoms" in model.notes[0]

@@ -1,65 +1,96 @@
+import dataclasses
+
 import numpy as np
+import pandas as pd
 import pytest
 
+from kitlib.embed.field_of_view import FIELDS_OF_VIEW, stack_images
+from kitlib.embed.tokens import Tokens
+from kitlib.inputs.pixels import PixelDataset
+from kitlib.mri.study import Series, Study
 from kitlib.report.figures import attention
-from kitlib.terms import AXIAL_T2, CELLS, SEQUENCES, group2sequence
-from tests.report.builders import SERIES, drawn, make_labels, make_landmarks, make_stack
+from kitlib.report.figures.attention import PatchAttention, on_square, patch_attention, plot_patches
+from kitlib.terms import AXIAL_T2, CELLS, LEVELS, SAGITTAL_T2, SEQUENCES, Cell
+from tests.report.builders import drawn, make_labels, make_landmarks, make_record, make_stack, stacks_of
 
-series2sequence = {SERIES[group]: sequence for group, sequence in group2sequence.items()}
-
-
-def stacks_of(_, series_id):
-    return [make_stack(sequence=series2sequence[series_id])]
-
-
-def make_looked(study_ids, weight_on):
-    """All attention on one slice of every sequence."""
-    weights = np.tile(np.eye(5)[weight_on], (25, 1))
-    positions_mm = {
-        sequence: [make_stack(sequence=sequence).centres_mm] * len(study_ids) for sequence in SEQUENCES
-    }
-    return attention.AttentionRecord(
-        np.array(study_ids), [dict.fromkeys(SEQUENCES, weights)] * len(study_ids), positions_mm
-    )
-
-
-def test_an_annotated_slice_is_found_by_its_instance_number():
-    points = make_landmarks(make_labels(1, empty=0))
-    canal = points[points["condition"] == "spinal_canal_stenosis"]  # all on instance 2, the fourth slice
-    assert attention.annotated_mm(canal, [make_stack()], group2sequence["spinal"]) == [2.0]
-    assert attention.annotated_mm(canal.assign(instance_number=99), [make_stack()], AXIAL_T2) == []
-    assert attention.annotated_mm(canal, [], AXIAL_T2) == []
-
-
-def test_attention_on_the_annotated_slice_is_all_near_and_far_off_none():
-    labels = make_labels(2, empty=0)
-    points = make_landmarks(labels)
-    canal = points[points["condition"] == "spinal_canal_stenosis"]
-    there = attention.share_near_landmarks(make_looked([100, 101], 3), canal, stacks_of)
-    away = attention.share_near_landmarks(make_looked([100, 101], 0), canal, stacks_of)
-    assert len(there) == len(away) == 10
-    assert (there["attention"] == 1).all()
-    assert (away["attention"] == 0).all()
-    assert there["even"].unique() == pytest.approx(
-        3 / 5
-    )  # the slice itself and one on either side, 4 mm apart
-
-
-def test_other_studies_points_do_not_count():
-    points = make_landmarks(make_labels(2, empty=0))
-    near = attention.share_near_landmarks(make_looked([100], 3), points, stacks_of)
-    assert near["study_id"].unique() == [100]
-    assert set(near["group"]) == set(SERIES)
+CELL = Cell("spinal_canal_stenosis", LEVELS[3])
+STACK = make_stack()
+STUDY = Study(100, (Series(11, SAGITTAL_T2, (STACK,)),))
+SHARES = np.full((4, 4), 1 / 32)
+SLICES = np.arange(5 * 64, dtype=np.uint8).reshape(5, 64)
+DATA = PixelDataset(np.array([100]), {name: [Tokens(SLICES, STACK.centres_mm)] for name in SEQUENCES}, 8)
 
 
 def test_one_cell_is_drawn_with_units_and_without_a_landmark():
     points = make_landmarks(make_labels(1, empty=0))
-    texts = drawn(attention.plot_attention(make_looked([100], 3), 100, CELLS[3], points, stacks_of))
+    texts = drawn(attention.plot_attention(make_record([100], 3), 100, CELLS[3], points, stacks_of))
     assert {"attention weight", "right to left, x (mm)", "foot to head, z (mm)"} <= set(texts)
-    assert drawn(attention.plot_attention(make_looked([100], 3), 100, CELLS[3], points.iloc[:0], stacks_of))
+    assert drawn(attention.plot_attention(make_record([100], 3), 100, CELLS[3], points.iloc[:0], stacks_of))
 
 
 def test_missing_sequences_and_models_without_attention_say_so():
     nothing = (np.empty(0), np.empty(0))
-    assert "not in this study" in drawn(attention.attention({AXIAL_T2: nothing}, {}, "A study"))
-    assert drawn(attention.attention({}, {}, "")) == ["this model has no attention to show"]
+    assert "not in this study" in drawn(attention.plot_weights({AXIAL_T2: nothing}, {}, "A study"))
+    assert drawn(attention.plot_weights({}, {}, "")) == ["this model has no attention to show"]
+
+
+class Model:
+    """All its attention that is on one slice is on this one."""
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+
+    def attention_map(self, data: PixelDataset, cell: Cell) -> tuple[int, np.ndarray]:
+        assert (len(data), cell) == (1, CELL)
+        return self.index, SHARES
+
+
+def make_points(instance_number: int = 4, level: str = CELL.level) -> pd.DataFrame:
+    row = (100, 11, instance_number, CELL.condition, level, 6.0, 4.0)
+    columns = ["study_id", "series_id", "instance_number", "condition", "level", "x", "y"]
+    return pd.DataFrame([row], columns=columns)
+
+
+def attend(points: pd.DataFrame, index: int = 1) -> PatchAttention:
+    return patch_attention(Model(index), DATA, CELL, points, STUDY, field_of_view="whole")
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_patches_say_how_much_of_the_attention_is_on_the_slice(count: int) -> None:
+    several = [attend(make_points()), attend(make_points(1)), attend(make_points()[:0])][:count]
+    texts = drawn(plot_patches(several))
+    assert {"50% of the attention is on this slice", "share of attention", several[0].title} <= set(texts)
+
+
+def test_no_patches_say_so() -> None:
+    assert drawn(plot_patches([])) == ["this model has no attention over patches to show"]
+
+
+def test_the_slice_is_the_one_that_the_model_names_and_its_title_names_the_cell() -> None:
+    shown = attend(make_points(), index=2)
+    np.testing.assert_array_equal(shown.pixels.ravel(), SLICES[2])
+    assert shown.title == f"Study 100\n{CELLS[3].name.replace('_', ' ')}"
+
+
+def test_an_annotated_point_has_its_distance_in_slices() -> None:
+    assert attend(make_points(4)).slices_away == 0  # instance numbers run against the stack
+    assert attend(make_points(1)).slices_away == 3
+    assert attend(make_points(4), index=3).slices_away == 2
+
+
+def test_only_a_point_of_the_cell_itself_is_drawn() -> None:
+    for points in (make_points()[:0], make_points(level=LEVELS[0]), make_points(99)):
+        assert attend(points).landmark_px is None
+    assert attend(make_points()).landmark_px is not None
+
+
+@pytest.mark.parametrize("field_of_view", list(FIELDS_OF_VIEW))
+def test_a_point_on_the_square_is_where_its_pixel_went(field_of_view: str) -> None:
+    pixels = np.zeros((1, 60, 80), np.uint8)
+    pixels[0, 28:32, 44:48] = 255  # centred on x 45.5, y 29.5
+    stack = dataclasses.replace(make_stack(1), pixels=pixels)
+    image = stack_images(stack, 40, field_of_view=field_of_view)[0].astype(float)
+    rows, columns = np.indices(image.shape)
+    x, y = on_square((45.5, 29.5), stack, 40, field_of_view)
+    assert x == pytest.approx((image * columns).sum() / image.sum(), abs=0.1)
+    assert y == pytest.approx((image * rows).sum() / image.sum(), abs=0.1)

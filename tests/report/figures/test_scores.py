@@ -4,6 +4,7 @@ import pytest
 
 from kitlib.competition.metric import loss_by_level
 from kitlib.evaluate.classification import per_cell
+from kitlib.experiments.scenarios import NOTHING
 from kitlib.report.figures import scores as figures
 from tests.report.builders import drawn, make_labels, make_predictions
 
@@ -13,7 +14,7 @@ def table(*names):
 
 
 @pytest.mark.parametrize("names", [(), ("prior",), ("a",), ("a", "b", "prior", "1/3")])
-def test_scores_draw_with_and_without_marks(names):
+def test_scores_draw_with_and_without_baselines(names):
     texts = drawn(figures.scores(table(*names)))
     assert ("mean weighted log loss (nats)" in texts) == bool(names)
     assert ("prior 0.500" in texts) == ("prior" in names)
@@ -30,3 +31,47 @@ def test_empty_tables_say_so():
     assert drawn(figures.loss_by_level({})) == ["no loss to draw"]
     assert drawn(figures.measures(pd.DataFrame())) == ["nothing was measured"]
     assert drawn(figures.scores(pd.DataFrame())) == ["no score"]
+
+
+def judged_table(systems: int = 2) -> pd.DataFrame:
+    rows = [
+        {
+            "system": f"system {k}",
+            "kind": kind,
+            "accuracy": 0.7 + k / 20,
+            "macro_f1": 0.4,
+            "macro_auc": np.nan,
+        }
+        for k in range(systems)
+        for kind in ("honest", "leaking", "published")
+    ]
+    return pd.DataFrame(rows, columns=["system", "kind", "accuracy", "macro_f1", "macro_auc"])
+
+
+def test_every_system_and_every_kind_of_judging_is_named() -> None:
+    texts = drawn(figures.leaks(judged_table(), normal_accuracy=0.78))
+    assert {"system 0", "system 1", "honest", "leaking", "published", "Accuracy"} <= set(texts)
+    assert figures.NORMAL_EVERYWHERE in texts
+    assert figures.NORMAL_EVERYWHERE not in drawn(figures.leaks(judged_table()))
+
+
+def test_nothing_judged_twice_says_so() -> None:
+    assert drawn(figures.leaks(judged_table(0))) == ["no system was judged twice"]
+
+
+def test_the_curve_of_missing_sequences_has_a_line_for_each_imputer_and_the_prior() -> None:
+    removals = [NOTHING, "random_30", "without_t1"]
+    rows = [(name, removal, 0.6) for name in ("pseudo_mean", "pseudo_dae") for removal in removals]
+    table = pd.DataFrame(rows, columns=["experiment", "removal", "score"])
+    figure = figures.missing_curve(table, 0.79)
+    assert {"pseudo_mean", "pseudo_dae", "prior, 0.790"} <= set(drawn(figure))
+    shares = [line.get_xdata() for line in figure.axes[0].lines if line.get_label() in table.values]
+    assert [share.tolist() for share in shares] == [[0, 30]] * 2
+    assert drawn(figures.missing_curve(table[:0], 0.79)) == ["no sequences were removed at random"]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_the_true_severity_stands_in_brackets_where_it_is_known(known):
+    probabilities = np.full((25, 3), 1 / 3)
+    truth = make_labels(1, empty=0).to_numpy()[0] if known else None
+    assert ("[0.33]" in drawn(figures.study_rows(probabilities, "A study", truth))) == known

@@ -1,0 +1,116 @@
+"""Missing sequences: how well an imputer guesses them, what that is worth, and whether it beats the mean."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kitlib.competition.metric import score
+from kitlib.evaluate.compare import RESAMPLES, difference_interval
+
+BASELINE = "pseudo_mean"
+RECONSTRUCTION = ("r2", "mean_r2", "cosine", "mean_cosine")
+TABLE_COLUMNS = (
+    *("experiment", "scenario", "guesses", *RECONSTRUCTION),
+    *("score", "difference", "low", "high", "verdict"),
+)
+
+
+def missing_table(
+    labels: pd.DataFrame,
+    predictions: Mapping[str, Mapping[str, pd.DataFrame]],
+    reconstructions: Mapping[str, pd.DataFrame],
+    *,
+    baseline: str = BASELINE,
+    resamples: int = RESAMPLES,
+) -> pd.DataFrame:
+    """A row for each experiment and scenario: TABLE_COLUMNS, numbers with three places.
+
+    `predictions` hold each experiment's out-of-fold rows by scenario, `reconstructions` what
+    `PseudoModel.reconstruction` gave, with a column `scenario`. The score's difference to the baseline, on
+    the same studies with the same holes, has a 95 % interval; below zero the imputer is better. The verdict
+    takes a thing for better or worse only where the whole interval is, and guesses for better only with an
+    R2 above zero. Each interval stands for itself: of twenty comparisons one is expected to be wrong.
+    """
+    rows = []
+    for experiment, by_scenario in predictions.items():
+        errors = reconstructions.get(experiment, pd.DataFrame(columns=["scenario"]))
+        for scenario, rows_of in by_scenario.items():
+            mean_rows = predictions.get(baseline, {}).get(scenario)
+            guessed = _guessed(errors[errors["scenario"] == scenario], resamples)
+            scored = _scored(labels, rows_of, mean_rows, resamples)
+            verdict = _verdict(guessed.pop("guesses_are"), scored.pop("predictions_are"))
+            known = {"experiment": experiment, "scenario": scenario, **guessed, **scored}
+            rows.append({**known, "verdict": "the mean itself" if experiment == baseline else verdict})
+    return pd.DataFrame(rows, columns=list(TABLE_COLUMNS)).round(3)
+
+
+def _guessed(errors: pd.DataFrame, resamples: int) -> dict[str, Any]:
+    """Reconstruction scores over all sequences, and how the guesses are beside the mean."""
+    if errors.empty:
+        return {"guesses": 0, **dict.fromkeys(RECONSTRUCTION, np.nan), "guesses_are": ""}
+    scores = reconstruction_scores(errors, by=["scenario"]).iloc[0]
+    sums = errors.groupby("study_id")[["error", "mean_error"]].sum().to_numpy()
+    shares = np.full(len(sums), 1 / len(sums))
+    drawn = np.random.default_rng(0).multinomial(len(sums), shares, size=resamples) @ sums
+    low, high = np.quantile(drawn[:, 0] - drawn[:, 1], [0.025, 0.975])
+    how = _compare(low, high)
+    return {
+        "guesses": int(scores["guesses"]),
+        **{name: float(scores[name]) for name in RECONSTRUCTION},
+        # An R2 of zero or less explains nothing, even where the training studies' mean is further off.
+        "guesses_are": "no better" if how == "better" and scores["r2"] <= 0 else how,
+    }
+
+
+def _scored(
+    labels: pd.DataFrame, rows: pd.DataFrame, mean_rows: pd.DataFrame | None, resamples: int
+) -> dict[str, Any]:
+    """The metric, its difference to the mean's, and how the predictions are beside the mean's."""
+    total = score(labels, rows).total
+    if mean_rows is None:
+        return {
+            "score": total,
+            **dict.fromkeys(("difference", "low", "high"), np.nan),
+            "predictions_are": "",
+        }
+    interval = difference_interval(labels, rows, mean_rows, resamples=resamples)
+    return {
+        "score": total,
+        "difference": interval.estimate,
+        "low": interval.low,
+        "high": interval.high,
+        "predictions_are": _compare(interval.low, interval.high),
+    }
+
+
+def _compare(low: float, high: float) -> str:
+    """How something is whose loss differs from the mean's by no less than `low` and no more than `high`."""
+    return "better" if high < 0 else "worse" if low > 0 else "no better"
+
+
+def _verdict(guesses_are: str, predictions_are: str) -> str:
+    """One sentence; without a part where that was not compared."""
+    parts = {"guesses": guesses_are, "predicts": predictions_are}
+    said = {verb: how for verb, how in parts.items() if how}
+    if not said:
+        return "not compared with the mean"
+    better = sum(how == "better" for how in said.values())
+    heads = {0: "does not beat the mean", len(said): "beats the mean"}
+    details = ", ".join(f"{verb} {how}" for verb, how in said.items())
+    return f"{heads.get(better, 'beats the mean in part')} ({details})"
+
+
+def reconstruction_scores(errors: pd.DataFrame, by: Sequence[str] = ("sequence",)) -> pd.DataFrame:
+    """r2, mean_r2, cosine, mean_cosine and the number of guesses, for each group of rows of ERROR_COLUMNS.
+
+    The mean's R2 is about zero, and below it: it is the training studies', not the judged ones'. R2 is NaN
+    where the judged studies do not vary.
+    """
+    grouped = errors.groupby(list(by), sort=False, observed=True)
+    sums = grouped[["error", "mean_error", "variation"]].sum()
+    variation = sums["variation"].where(sums["variation"] > 0)
+    scores = {"r2": 1 - sums["error"] / variation, "mean_r2": 1 - sums["mean_error"] / variation}
+    cosines = grouped[["cosine", "mean_cosine"]].mean()
+    return pd.DataFrame(scores).join(cosines).assign(guesses=grouped.size()).reset_index()

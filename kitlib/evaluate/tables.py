@@ -1,0 +1,146 @@
+"""Counts and correlations of the competition's tables, faults, and how well holes in a table are filled."""
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kitlib.phantom import statistics
+from kitlib.terms import (
+    CELL_NAMES,
+    CELLS,
+    CONDITIONS,
+    EMPTY,
+    LEVELS,
+    SEQUENCES,
+    SEVERITIES,
+    Group,
+    condition2text,
+    level2text,
+)
+
+SIDES = ("left", "right")
+
+
+def severity_shares(labels: pd.DataFrame) -> pd.DataFrame:
+    """Share of studies per severity and empty: rows (condition, level), columns SEVERITIES and `empty`."""
+    codes = labels[list(CELL_NAMES)].to_numpy()
+    columns = dict(zip((*SEVERITIES, "empty"), (0, 1, 2, EMPTY), strict=True))
+    studies = max(len(codes), 1)
+    shares = {name: (codes == code).sum(axis=0) / studies for name, code in columns.items()}
+    return pd.DataFrame(shares, index=pd.MultiIndex.from_tuples(CELLS, names=["condition", "level"]))
+
+
+def any_severe_rate(labels: pd.DataFrame) -> float:
+    """Share of studies with a Severe spinal canal at some level, of those with a label there; NaN without."""
+    return statistics.any_severe_rate(labels[list(CELL_NAMES)].to_numpy())
+
+
+def severity_correlation(labels: pd.DataFrame) -> pd.DataFrame:
+    """Spearman's rank correlation of the 25 cells over the studies that have both labels; NaN if constant."""
+    return statistics.correlations(labels[list(CELL_NAMES)].to_numpy())
+
+
+def side_correlation(correlation: pd.DataFrame) -> pd.DataFrame:
+    """Left against right of the same condition and level; rows are condition groups, columns levels."""
+    rows = {}
+    for right in (condition for condition in CONDITIONS if condition.startswith("right_")):
+        left = right.replace("right_", "left_")
+        rows[condition2text[right][6:]] = [correlation.at[f"{left}_{lv}", f"{right}_{lv}"] for lv in LEVELS]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=[level2text[level] for level in LEVELS])
+
+
+def side_level_correlation(correlation: pd.DataFrame, group: Group) -> pd.DataFrame:
+    """The left side's levels (rows) against the right side's (columns) of a condition group with sides."""
+    left, right = (
+        [cell.name for cell in CELLS if (cell.group, cell.side) == (group, side)] for side in SIDES
+    )
+    texts = [level2text[level] for level in LEVELS]
+    return pd.DataFrame(correlation.loc[left, right].to_numpy(), texts, texts)
+
+
+def level_correlation(correlation: pd.DataFrame) -> pd.DataFrame:
+    """A level against the next one below: rows are conditions, columns pairs of levels."""
+    pairs = list(itertools.pairwise(LEVELS))
+    rows = {
+        condition2text[condition]: [
+            correlation.at[f"{condition}_{upper}", f"{condition}_{lower}"] for upper, lower in pairs
+        ]
+        for condition in CONDITIONS
+    }
+    columns = [f"{level2text[upper]}\n{level2text[lower]}" for upper, lower in pairs]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+
+
+def series_patterns(series: pd.DataFrame) -> pd.DataFrame:
+    """How many studies have how many series of each sequence, the commonest pattern first."""
+    counts = pd.crosstab(series["study_id"], series["sequence"]).reindex(
+        columns=list(SEQUENCES), fill_value=0
+    )
+    return counts.value_counts().rename("studies").reset_index()
+
+
+def landmark_gaps(labels: pd.DataFrame, landmarks: pd.DataFrame) -> pd.DataFrame:
+    """Labels without a point and points without a label, counted per condition and level."""
+    cells = landmarks["condition"] + "_" + landmarks["level"]
+    points = pd.crosstab(landmarks["study_id"], cells).reindex(index=labels.index, columns=list(CELL_NAMES))
+    has_point = points.to_numpy() > 0
+    has_label = labels[list(CELL_NAMES)].to_numpy() != EMPTY
+    return pd.DataFrame(
+        {
+            "points": has_point.sum(axis=0),
+            "labels": has_label.sum(axis=0),
+            "label_without_point": (has_label & ~has_point).sum(axis=0),
+            "point_without_label": (has_point & ~has_label).sum(axis=0),
+        },
+        index=pd.MultiIndex.from_tuples(CELLS, names=["condition", "level"]),
+    )
+
+
+def side_offsets(landmarks: pd.DataFrame, group: str) -> pd.DataFrame:
+    """Left minus right point of the same series and level: `x` and `y` in pixels, `instance` in slices."""
+    keys = ["study_id", "series_id", "level"]
+    values = landmarks.set_index(keys)[["x", "y", "instance_number"]]
+    sides = [
+        values[(landmarks["condition"] == cell.condition).to_numpy()].groupby(level=keys).first()
+        for cell in CELLS
+        if cell.group == group and cell.level == LEVELS[0]
+    ]
+    left, right = sides
+    return (left - right).dropna().rename(columns={"instance_number": "instance"})
+
+
+def points_per_instance(landmarks: pd.DataFrame, condition: str) -> pd.Series:
+    """Number of instances over which the points of one condition are spread, per series."""
+    points = landmarks[landmarks["condition"] == condition]
+    return points.groupby(["study_id", "series_id"])["instance_number"].nunique().rename("instances")
+
+
+def fault_counts(faults: pd.DataFrame) -> pd.DataFrame:
+    """The ledger in short: how often each fault occurred, in how many studies, and what was done."""
+    grouped = faults.groupby(["code", "action"], dropna=False)
+    counts = grouped.agg(times=("code", "size"), studies=("study_id", "nunique"))
+    return counts.sort_values("times", ascending=False).reset_index()
+
+
+def imputation_errors(true: pd.Series, imputed: pd.Series, mean: float) -> pd.Series:
+    """Mean absolute error of imputed values beside that of filling in the mean of the training studies."""
+    truth = true.to_numpy(float)
+    return pd.Series(
+        {
+            "forest": float(np.abs(imputed.to_numpy(float) - truth).mean()),
+            "mean": float(np.abs(truth - mean).mean()),
+        },
+        name="mean absolute error",
+    )
+
+
+def with_holes(
+    table: pd.DataFrame, *, share: float, seed: int, hole: Any = None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """A copy with a share of the known values hidden, and where they were; `hole` is what a hole holds."""
+    known = table.notna() if hole is None else table.ne(hole)
+    drawn = np.random.default_rng(seed).random(table.shape) < share
+    hidden = known & drawn
+    return table.mask(hidden, np.nan if hole is None else hole), hidden

@@ -1,0 +1,151 @@
+"""Pictures of what the localiser found: named points on the three planes, and the crops around them."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from kitlib.localise.points import Located, Point
+from kitlib.mri.stack import Stack
+from kitlib.prepare.crops import Crop
+from kitlib.report.figures.images import OUTLINE, height_per_width, show_slice
+from kitlib.report.style import Picture, empty_figure, new_figure, note, styled
+from kitlib.terms import LANDMARKS, LEVELS, Landmark, level2text
+
+place2marker = {"canal": ("o", "#7fd3ff"), "foramen": ("s", "#ffb000"), "recess": ("D", "#ff4d79")}
+"""Marker and colour of each kind of landmark on images."""
+
+MOST_PANELS = 4  # a row
+GUESS_CONFIDENCE = 0.5  # points below it have it written beside them
+PANEL_IN = 1.5
+MENTIONED = 0.01  # a padded share below it is not seen
+
+
+@styled
+def overlay(series: Mapping[int, Sequence[Stack]], located: Located, title: str = "") -> Picture:
+    """The slices of a series or study that hold points: canal, foramina of each side, recesses of each level.
+
+    Where nothing was found the middle slice of each series is shown, under the reason.
+    """
+    panels = list(_panels(series, located.points)) or list(_middles(series))
+    if not panels:
+        return empty_figure(located.reason or "no image can be shown")
+    columns = min(MOST_PANELS, len(panels))
+    rows = -(-len(panels) // columns)
+    heading = "; ".join(filter(None, [title, f"ABSTAINED: {located.reason}" if located.abstained else ""]))
+    tallest = max(height_per_width(stack) for _, stack, _, _ in panels)
+    figure = new_figure(2.9 * columns, rows * (2.9 * min(tallest, 1.6) + 0.4) + 0.6, heading)
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for panel in axes[len(panels) :]:
+        panel.set_axis_off()
+    for panel, (name, stack, index, points) in zip(axes, panels):
+        show_slice(panel, stack, index)
+        panel.set_title(f"{name}, slice {index + 1} of {len(stack)}", fontsize=8)
+        for point in points:
+            _draw_point(panel, point, stack)
+    places = {point.landmark.landmark for point in located.points}
+    shown = {place: marker for place, marker in place2marker.items() if place in places}
+    handles = [
+        axes[0].plot([], [], marker, mfc="none", mec=colour, mew=1.5, path_effects=OUTLINE)[0]
+        for marker, colour in shown.values()
+    ]
+    if handles:
+        figure.legend(handles, list(shown), loc="outside lower center", ncols=len(handles))
+    return figure
+
+
+Panel = tuple[str, Stack, int, list[Point]]
+"""Name, stack, slice and the points to draw there."""
+
+
+def _panels(series: Mapping[int, Sequence[Stack]], points: Sequence[Point]) -> Iterable[Panel]:
+    """A panel for the canal, for each side's foramina, and for each level's recesses; none where no point is.
+
+    A panel shows the slice that holds most of its points, and those of its points within a slice of it.
+    """
+    groups: dict[str, list[Point]] = {}
+    for point in sorted(points, key=lambda point: LANDMARKS.index(point.landmark)):
+        place, level, side = point.landmark
+        if place == "recess":
+            name = f"recesses {level2text[level]}"
+        else:
+            name = place if side is None else f"{side} foramina"
+        groups.setdefault(name, []).append(point)
+    for name, group in groups.items():
+        placed = [(point, *found) for point in group if (found := _slice_of(series, point))]
+        if placed:
+            keys = [(point.series_id, point.instance_number) for point, _, _ in placed]
+            _, stack, index = placed[keys.index(max(keys, key=keys.count))]
+            near = [point for point, other, at in placed if other is stack and abs(at - index) <= 1]
+            yield name, stack, index, near
+
+
+def _middles(series: Mapping[int, Sequence[Stack]]) -> Iterable[Panel]:
+    for series_id, stacks in series.items():
+        if stacks:
+            stack = max(stacks, key=len)
+            yield f"series {series_id}, {stack.plane}", stack, len(stack) // 2, []
+
+
+def _slice_of(series: Mapping[int, Sequence[Stack]], point: Point) -> tuple[Stack, int] | None:
+    """The stack and slice of a point; of equal instance numbers, the slice nearest to it."""
+    found = [
+        (abs(float(stack.positions_mm[index] - point.patient_mm @ stack.normal)), order, int(index))
+        for order, stack in enumerate(series.get(point.series_id, ()))
+        for index in np.flatnonzero(stack.instance_numbers == point.instance_number)
+    ]
+    if not found:
+        return None
+    _, order, index = min(found)
+    return series[point.series_id][order], index
+
+
+def _draw_point(axes: Axes, point: Point, stack: Stack) -> None:
+    place, level, side = point.landmark
+    marker, colour = place2marker[place]
+    axes.plot(point.x, point.y, marker, markersize=6, mfc="none", mec=colour, mew=1.5, path_effects=OUTLINE)
+    text = (side or "") if place == "recess" else level.upper().replace("_", "/")
+    if point.confidence < GUESS_CONFIDENCE:
+        text += f" ({point.confidence:.0%})"
+    outwards = -1 if stack.plane == "axial" and side == "right" else 1
+    name = axes.annotate(text, (point.x, point.y), (8 * outwards, 0), textcoords="offset points")
+    ha = "left" if outwards > 0 else "right"
+    name.set(color=colour, fontsize=7, va="center", ha=ha, path_effects=OUTLINE)
+
+
+@styled
+def crop_grid(crops: Sequence[Crop], title: str = "", guessed: Collection[Landmark] = ()) -> Picture:
+    """The middle slice of each crop of a study: a row for each place and side, a column for each level.
+
+    What lies beyond the image is black, and said above the crop. `guessed` are landmarks that nobody found,
+    cropped where they usually are.
+    """
+    found = {crop.landmark: crop for crop in crops}
+    graded = [landmark for landmark in LANDMARKS if landmark in found and landmark.level in LEVELS]
+    kinds = dict.fromkeys(landmark[::2] for landmark in graded)
+    if not kinds:
+        return empty_figure("no crop to show")
+    firsts = [next(crop for crop in crops if crop.landmark[::2] == kind) for kind in kinds]
+    heights = [height_per_width(crop.stack) for crop in firsts]
+    figure = new_figure(PANEL_IN * len(LEVELS) + 0.9, sum(heights) * PANEL_IN + 0.2 * len(kinds) + 0.5, title)
+    grid = figure.subplots(len(kinds), len(LEVELS), squeeze=False, height_ratios=heights)
+    for panels, (place, side), first in zip(grid, kinds, firsts):
+        for axes, level in zip(panels, LEVELS):
+            landmark = Landmark(place, level, side)
+            if landmark in found:
+                show_slice(axes, found[landmark].stack, len(found[landmark].stack) // 2)
+            else:
+                note(axes, "no crop")
+            axes.set_title(_heading(landmark, found.get(landmark), landmark in guessed), fontsize=7, pad=2)
+        _, height, width = first.stack.pixels.shape
+        size = f"{height * first.stack.spacing_mm[0]:.0f} x {width * first.stack.spacing_mm[1]:.0f} mm"
+        name = f"{side or ''} {place}\n{first.stack.plane}\n{size}".strip()
+        panels[0].text(-0.08, 0.5, name, transform=panels[0].transAxes, ha="right", va="center", fontsize=8)
+    return figure
+
+
+def _heading(landmark: Landmark, crop: Crop | None, is_guessed: bool) -> str:
+    """The level, and what is to be known of its crop."""
+    padded = crop.padded_share if crop else 0.0
+    words = [f"{padded:.0%} padded" if padded > MENTIONED else "", "guessed" if is_guessed else ""]
+    return ", ".join([level2text[landmark.level], *filter(None, words)])

@@ -1,0 +1,41 @@
+"""Every file that one step writes and another reads, named once."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+
+class File(NamedTuple):
+    """A file, or folder, of a step's results; `name` may have a placeholder for an experiment."""
+
+    step: str
+    name: str
+
+    def under(self, root: Path, **parts: str) -> Path:
+        """Where it lies under a work folder."""
+        return Path(root) / self.step / self.name.format(**parts)
+
+
+PREPROCESSING, EMBEDDINGS, MODELLING = "02_preprocessing", "03_embeddings", "04_modelling"
+ENSEMBLING, SUBMISSION = "05_ensembling", "06_submission"
+
+SERIES = File(PREPROCESSING, "series.parquet")  # as Competition.series, with stacks and slices
+METADATA = File(PREPROCESSING, "metadata.parquet")
+INPUTS = File(EMBEDDINGS, "inputs.json")  # by experiment what its model reads, weights included
+FOLDS = File(MODELLING, "folds.parquet")  # study_id, fold
+EXPERIMENTS = File(MODELLING, "experiments.json")  # by name, as Experiment.to_json
+EXPERIMENT = File(MODELLING, "{experiment}")  # the folder of an experiment's folds
+OOF = File(MODELLING, "{experiment}/oof.parquet")
+ENSEMBLE = File(ENSEMBLING, "ensemble.json")
+PRIOR = File(ENSEMBLING, "prior.json")
+SCORES = File(ENSEMBLING, "scores.parquet")
+SUBMISSION_CSV = File(SUBMISSION, "submission.csv")
+PREDICTIONS = File(SUBMISSION, "predictions.parquet")
+
+VOLUMES = File(PREPROCESSING, "volumes")
+CROPS = File(PREPROCESSING, "crops")
+STORE = File(EMBEDDINGS, "store")
+"""Caches, under the folder of what can be made again."""
+EXECUTED = "executed"
+"""The folder of executed notebooks in a work folder."""
+GRID = "experiments"
+"""The folder of `python -m kitlib experiments` in a work folder."""

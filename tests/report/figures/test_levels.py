@@ -1,0 +1,120 @@
+"""Pictures of levels: every point and every cell has its place, and what is missing or guessed is said."""
+
+import numpy as np
+import pytest
+
+from kitlib.localise.localiser import Localiser
+from kitlib.localise.points import Located
+from kitlib.mri.stack import Stack
+from kitlib.prepare.crops import Crop
+from kitlib.report.figures.levels import crop_grid, overlay
+from kitlib.terms import AXIAL_T2, LANDMARKS, LEVELS, SAGITTAL_T1, SAGITTAL_T2, Landmark
+from tests.localise.fakes import NETWORKS, fake_reader, make_axial, make_canal, make_places, make_sagittal
+
+CANAL = make_canal()
+STUDY = {1: [make_sagittal()], 2: [make_sagittal(count=13)], 3: [make_axial(CANAL)]}
+SEQUENCES = {1: SAGITTAL_T1, 2: SAGITTAL_T2, 3: AXIAL_T2}
+
+
+@pytest.fixture(scope="module")
+def located() -> Located:
+    return Localiser(NETWORKS, read=fake_reader(make_places(CANAL))).locate_study(STUDY, SEQUENCES)
+
+
+def titles_of(picture):
+    return [axes.get_title(loc="left").split(",")[0] for axes in picture.axes if axes.get_title(loc="left")]
+
+
+def test_three_planes_and_each_point_named(located):
+    picture = overlay(STUDY, located, "a study")
+    recesses = [f"recesses L{k}/{below}" for k, below in zip(range(1, 6), ("L2", "L3", "L4", "L5", "S1"))]
+    assert titles_of(picture) == ["canal", "left foramina", "right foramina", *recesses]
+    names = [text.get_text() for text in picture.axes[0].texts]
+    assert names == ["T12/L1", "L1/L2", "L2/L3", "L3/L4", "L4/L5", "L5/S1", "S1/S2"]
+    assert {text.get_text() for text in picture.axes[-1].texts} <= {"left", "right"}
+    assert picture._repr_png_().startswith(b"\x89PNG")
+
+
+def test_an_abstention_is_told_and_its_guess_marked_as_one(located):
+    unsure = tuple(
+        type(point)(**{**vars(point), "confidence": 0.3 * point.confidence}) for point in located.points
+    )
+    picture = overlay(STUDY, Located(unsure, True, "the count is ambiguous"))
+    assert "ABSTAINED: the count is ambiguous" in picture.get_suptitle()
+    assert picture.axes[0].texts[0].get_text().startswith("T12/L1 (")
+
+
+def test_nothing_found_shows_the_middle_slices():
+    picture = overlay(STUDY, Located((), True, "no canal"))
+    assert titles_of(picture) == ["series 1", "series 2", "series 3"]
+    assert "no canal" in picture.get_suptitle()
+
+
+def test_without_images_there_is_the_reason_alone():
+    for series, reason in (({}, "no image can be read"), ({1: []}, None)):
+        (text,) = overlay(series, Located((), True, reason)).axes[0].texts
+        assert text.get_text() == (reason or "no image can be shown")
+
+
+def test_points_of_series_that_are_not_given_are_left_out(located):
+    picture = overlay({2: STUDY[2]}, located)
+    assert titles_of(picture) == ["canal"]
+    np.testing.assert_equal(len(picture.axes), 1)
+
+
+SHAPES = {"canal": (5, 72, 90), "foramen": (5, 72, 90), "recess": (5, 90, 90)}
+GRADED = [landmark for landmark in LANDMARKS if landmark.level in LEVELS]
+
+
+def make_crop(landmark: Landmark, padded_share: float = 0.0) -> Crop:
+    shape = SHAPES[landmark.landmark]
+    axial = landmark.landmark == "recess"
+    across, down = ((1, 0, 0), (0, 1, 0)) if axial else ((0, 1, 0), (0, 0, -1))
+    step = np.array([0, 0, 4.0] if axial else [4.0, 0, 0])
+    stack = Stack(
+        pixels=np.random.default_rng(0).integers(0, 255, shape).astype(np.uint8),
+        origins_mm=np.arange(shape[0])[:, None] * step,
+        row_direction=np.array(across, float),
+        column_direction=np.array(down, float),
+        spacing_mm=(0.5, 0.5),
+        instance_numbers=np.arange(1, shape[0] + 1),
+        files=("",) * shape[0],
+    )
+    return Crop(landmark, stack, padded_share)
+
+
+def headings(picture) -> list[str]:
+    return [axes.get_title(loc="left") for axes in picture.axes]
+
+
+def test_a_row_for_each_place_and_side_and_a_column_for_each_level():
+    picture = crop_grid([make_crop(landmark) for landmark in GRADED], "a study")
+    assert len(picture.axes) == 5 * len(LEVELS)
+    assert headings(picture)[: len(LEVELS)] == ["L1/L2", "L2/L3", "L3/L4", "L4/L5", "L5/S1"]
+    names = [axes.texts[0].get_text() for axes in picture.axes[:: len(LEVELS)]]
+    assert names[0] == "canal\nsagittal\n36 x 45 mm"
+    assert [name.split("\n")[0] for name in names[1:]] == [
+        "left foramen",
+        "right foramen",
+        "left recess",
+        "right recess",
+    ]
+    assert picture._repr_png_().startswith(b"\x89PNG")
+
+
+def test_the_middle_slice_is_shown():
+    crop = make_crop(GRADED[0])
+    shown = crop_grid([crop]).axes[0].images[0].get_array()
+    np.testing.assert_array_equal(shown, crop.stack.pixels[2])
+
+
+def test_what_is_padded_guessed_or_missing_is_said():
+    first, second = GRADED[:2]
+    picture = crop_grid([make_crop(first, 0.25), make_crop(second)], guessed=[second])
+    assert headings(picture)[:3] == ["L1/L2, 25% padded", "L2/L3, guessed", "L3/L4"]
+    assert not picture.axes[2].images
+
+
+@pytest.mark.parametrize("crops", [[], [make_crop(LANDMARKS[0])]], ids=["none", "beyond the graded levels"])
+def test_nothing_to_show(crops):
+    assert crop_grid(crops).axes[0].texts[0].get_text() == "no crop to show"
