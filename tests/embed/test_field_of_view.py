@@ -34,7 +34,7 @@ def test_each_plane_has_its_own_middle() -> None:
         assert np.array_equal(stack_images(stack, 80), stack.pixels)
 
 
-@pytest.mark.parametrize("options", [{"view": "top"}, {"grey": "gray"}])
+@pytest.mark.parametrize("options", [{"field_of_view": "top"}, {"grey": "gray"}])
 def test_unknown_options_are_errors(options: dict[str, str]) -> None:
     (stack,) = prepare([make_stack()], 40)
     with pytest.raises(UsageError, match=r"unknown (view|grey)"):

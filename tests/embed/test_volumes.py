@@ -4,7 +4,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -12,7 +11,7 @@ from safetensors.torch import save_file
 from kitlib.embed.backbone import build_network, load_backbone
 from kitlib.embed.base import Backbone
 from kitlib.embed.engine import embed_series, study_tokens
-from kitlib.embed.store import EmbeddingSpec, EmbeddingStore
+from kitlib.embed.store import TokenStore
 from kitlib.embed.volumes import DEPTH, volume, volume_input
 from kitlib.embed.weights.checkpoint import convert
 from kitlib.embed.weights.sources import load_strictly
@@ -45,11 +44,12 @@ def test_tokens_are_the_cells_of_the_feature_map(backbone: Backbone) -> None:
     assert np.array_equal(tokens.vectors[:4], tokens.vectors[4:])
 
 
-@pytest.mark.parametrize("view", ["whole", "middle"])
+@pytest.mark.parametrize("field_of_view", ["whole", "middle"])
 @pytest.mark.parametrize("plane", ["sagittal", "axial"])
-def test_cells_lie_evenly_round_the_middle_of_what_is_seen(field_of_view: str, plane: str) -> None:
-    pytest.importorskip("monai")
-    backbone = load_backbone(NAME, weights="random", input_px=PX, field_of_view=field_of_view)
+def test_cells_lie_evenly_round_the_middle_of_what_is_seen(
+    backbone: Backbone, field_of_view: str, plane: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backbone, "field_of_view", field_of_view)
     stack = make_stack(plane, (6, 40, 40))
     positions_mm = backbone.positions_mm(stack)
     assert positions_mm.mean(axis=0) == pytest.approx(stack.to_patient(19.5, 19.5, 2.5))
@@ -106,8 +106,8 @@ def test_stored_tokens_are_those_of_streaming(
         12: [make_stack("axial"), make_stack("axial", (2, 30, 30))],
     }  # 11 is unreadable
     cache = make_cache(tmp_path / "volumes", series, stacks, monkeypatch)
-    store = EmbeddingStore(tmp_path / "store", EmbeddingSpec.of(backbone))
-    embed_series(store, backbone, cache, series, batch=2)
+    store = TokenStore(tmp_path / "store", {"backbone": NAME}, backbone.width)
+    embed_series(store, backbone, cache, [(1, 10), (1, 11), (1, 12)], batch=2)
     for series_id, count in ((10, 4), (11, 0), (12, 8)):
         stored, streamed = (
             store.series_tokens(1, series_id),
@@ -116,8 +116,8 @@ def test_stored_tokens_are_those_of_streaming(
         assert len(stored) == len(streamed) == count
         assert np.array_equal(stored.positions_mm, streamed.positions_mm)
         assert np.allclose(stored.vectors, streamed.vectors, atol=0.02)
-    features = store.features([1, 2], series, pd.DataFrame({"x": [1.0]}, index=[1]))
-    assert [[len(one) for one in tokens] for tokens in features.tokens.values()] == [[4, 0], [0, 0], [8, 0]]
+    bags = store.bags([1, 2], series)
+    assert [[len(tokens) for tokens in studies] for studies in bags.values()] == [[4, 0], [0, 0], [8, 0]]
 
 
 @pytest.mark.parametrize("legacy", [False, True])

@@ -10,6 +10,7 @@ from kitlib.embed.runtime import benchmark as module
 from kitlib.embed.runtime import quantise
 from kitlib.embed.runtime.benchmark import benchmark, summary, variants
 from kitlib.errors import ExtraMissingError, KitError, UsageError, WeightsError
+from tests.embed.builders import needs_nncf
 
 
 def test_rates_are_medians_over_repeats() -> None:
@@ -32,12 +33,11 @@ def test_rates_are_medians_over_repeats() -> None:
     assert table.loc["a", "ratio"] == 1
 
 
+@needs_nncf
 @pytest.mark.filterwarnings("ignore::UserWarning:joblib")
 def test_it_measures_real_files_with_the_network_as_it_is_and_in_eight_bits(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    pytest.importorskip("nncf")
-    pytest.importorskip("openvino")
     monkeypatch.setattr(quantise, "SCALED_ON", range(1))
     monkeypatch.setattr(quantise, "JUDGED_ON", range(1, 2))
     table = benchmark(["test_resnet"], studies=1, repeats=1, size="smoke")
@@ -58,7 +58,6 @@ def test_it_measures_real_files_with_the_network_as_it_is_and_in_eight_bits(
         ("test_resnet", 0, 1, "0 studies x 1 repeats"),
         ("test_resnet", 1, 0, "1 studies x 0 repeats"),
         ("medicalnet_resnet10", 1, 1, "medicalnet_resnet10 is no network of slices"),
-        ("pixels_64", 1, 1, "pixels_64 is no network of slices"),
     ],
 )
 def test_what_cannot_be_timed_is_refused_before_drawing(
