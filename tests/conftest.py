@@ -2,10 +2,15 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from kitlib.machine import limit_threads
+
+if TYPE_CHECKING:
+    from kitlib.competition.root import Competition
+    from kitlib.predict.predictor import Predictor
 
 limit_threads()
 
@@ -30,3 +35,27 @@ def seeds_dir(real_dir: Path) -> Path:
     if not folder.is_dir():
         pytest.skip(f"no published text: {folder.name}/ is not beside the real data")
     return folder
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> "Competition":
+    """A competition of noise."""
+    from tests.run.finished import make_data
+
+    return make_data(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="session")
+def work(tmp_path_factory: pytest.TempPathFactory, data: "Competition") -> Path:
+    """The work folder of a finished run on it; to be copied before anything in it is changed."""
+    from tests.run.finished import make_run
+
+    return make_run(tmp_path_factory.mktemp("work"), data)
+
+
+@pytest.fixture(scope="session")
+def predictor(work: Path) -> "Predictor":
+    """The predictor of that run."""
+    from kitlib.run.finished import finished_predictor
+
+    return finished_predictor(work)

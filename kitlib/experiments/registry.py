@@ -5,9 +5,11 @@ from collections.abc import Collection
 from kitlib.errors import UsageError, known_name
 from kitlib.experiments.experiment import About, Experiment
 from kitlib.experiments.published import published_experiments
+from kitlib.inputs.base import register_input
 from kitlib.models.boosting import LightGBMModel
 from kitlib.models.cell_attention.model import CellAttentionModel
 from kitlib.models.prior import PriorModel
+from kitlib.models.registry import register_model
 from kitlib.models.svc import SVCModel
 
 EXPERIMENTS: dict[str, Experiment] = {}
@@ -15,11 +17,16 @@ FIRST = "first"
 
 
 def register(entry: Experiment) -> Experiment:
-    """Add an experiment; UsageError if its name is taken."""
+    """Add an experiment, so that runs find it by name and open what they have saved of its model and input.
+
+    UsageError if its name is taken.
+    """
     if entry.name in EXPERIMENTS:
         raise UsageError(
             f"experiment {entry.name!r} is registered already", hint="Give it a name of its own."
         )
+    register_model(type(entry.model))
+    register_input(type(entry.input))
     EXPERIMENTS[entry.name] = entry
     return entry
 

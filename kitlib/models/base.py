@@ -6,7 +6,7 @@ underscored methods and is registered under its name; the checks here and the co
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -15,7 +15,7 @@ import pandas as pd
 
 from kitlib.artefacts import Provenance, load_json, save_json
 from kitlib.competition.priors import Prior
-from kitlib.errors import ModelError
+from kitlib.errors import ModelError, UsageError
 from kitlib.inputs.base import Dataset
 from kitlib.inputs.slices import SliceDataset
 from kitlib.terms import CELL_NAMES, CELLS, EMPTY, SEVERITIES
@@ -36,6 +36,9 @@ class Model(ABC):
     reads: ClassVar[type[Dataset]] = SliceDataset
 
     def __post_init__(self) -> None:
+        """Refuse, with a UsageError, a parameter of another type than its default."""
+        for entry in fields(self):
+            _check_type(f"{self.name}.{entry.name}", getattr(self, entry.name), entry.default)
         self.prior = np.full((len(CELLS), len(SEVERITIES)), np.nan)  # NaN until fitted
         self.curve = pd.DataFrame(columns=list(CURVE_COLUMNS))
         self.notes: list[str] = []  # what a user should know of the fit: where it did not go as asked
@@ -132,3 +135,11 @@ class Model(ABC):
 
     @abstractmethod
     def _load(self, folder: Path) -> None: ...
+
+
+def _check_type(place: str, value: Any, default: Any) -> None:
+    """A whole number may stand for a float; nothing else may stand for something else."""
+    kind = type(default)
+    fits = default is MISSING or type(value) is kind or (kind is float and type(value) is int)
+    if not fits:
+        raise UsageError(f"{value!r} is not of type {kind.__name__}", where=place)

@@ -14,9 +14,7 @@ from tests.models.builders import make_features, make_labels
 CODES = make_labels(12)
 FEATURES = make_features(CODES)
 SIDES = FoldData(FEATURES.take(range(6)), CODES[:6], FEATURES.take(range(6, 12)))
-FILLED = Experiment(
-    "filled", PseudoModel(filler="mean"), protocol=Protocol(missing=("without_t1", "half"))
-)
+FILLED = Experiment("filled", PseudoModel(filler="mean"), protocol=Protocol(missing=("without_t1", "half")))
 
 
 def make_task(folder: Path, **changes: object) -> FoldTask:
@@ -69,4 +67,4 @@ def test_a_fold_opens_from_its_folder_alone(tmp_path: Path) -> None:
     run_fold(task, SIDES)
     spec, model = load_fold(tmp_path)
     assert spec == entry.input
-    assert (model.predict(SIDES.held_out)[0] == model.prior).all()
+    assert model.predict(SIDES.held_out)[0] == pytest.approx(model.prior)

@@ -2,9 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kitlib.experiments.experiment import SPLITS, Split
+from kitlib.errors import ModelError
+from kitlib.experiments.experiment import SPLITS, SplitName
 from kitlib.experiments.folds import make_folds
-from kitlib.experiments.leaks import SLICE_PARTS, Dealt, deal, split2text
+from kitlib.experiments.leaks import SLICE_PARTS, Split, make_split, split2text
 from kitlib.terms import CELL_NAMES, SEQUENCES
 from tests.models.builders import make_features, make_labels
 
@@ -15,65 +16,74 @@ FOLDS = make_folds(LABELS, 5, seed=0)
 COUNTS = pd.Series([3, 4] * 10, index=LABELS.index)
 
 
-def dealt(split: Split, seed: int = 0) -> Dealt:
-    return deal(split, FEATURES, LABELS, FOLDS, series_counts=COUNTS, seed=seed)
+def split_by(name: SplitName, seed: int = 0) -> Split:
+    return make_split(name, FEATURES, LABELS, FOLDS, series_counts=COUNTS, seed=seed)
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_rows_features_labels_folds_and_studies_belong_together(split: Split) -> None:
-    one = dealt(split)
-    assert len(set(one.features.study_ids.tolist())) == len(one.features)
-    for table in (one.labels, one.folds, one.study_of, one.features.metadata):
-        assert table.index.tolist() == one.features.study_ids.tolist()
+def test_rows_data_labels_folds_and_studies_belong_together(split: SplitName) -> None:
+    rows = split_by(split)
+    assert len(set(rows.data.study_ids.tolist())) == len(rows.data)
+    for table in (rows.labels, rows.folds, rows.study_of, rows.data.metadata):
+        assert table.index.tolist() == rows.data.study_ids.tolist()
     pd.testing.assert_frame_equal(
-        one.labels.reset_index(drop=True), LABELS.loc[one.study_of].reset_index(drop=True), check_names=False
+        rows.labels.reset_index(drop=True),
+        LABELS.loc[rows.study_of].reset_index(drop=True),
+        check_names=False,
     )
     assert split2text[split]
 
 
 def test_whole_studies_share_nothing_and_keep_their_folds() -> None:
-    one = dealt("studies")
-    assert one.features is FEATURES
-    pd.testing.assert_series_equal(one.folds, FOLDS)
-    assert not one.cases["shared"].any()
+    rows = split_by("studies")
+    assert rows.data is FEATURES
+    pd.testing.assert_series_equal(rows.folds, FOLDS)
+    assert not rows.rows["shared"].any()
 
 
 def test_a_study_of_three_series_makes_three_rows_with_one_embedding() -> None:
-    one = dealt("series")
-    assert one.study_of.value_counts().to_dict() == COUNTS.to_dict()
-    rows = np.flatnonzero(one.study_of.to_numpy() == FEATURES.study_ids[0])
-    assert len({id(one.features.tokens[SEQUENCES[0]][row]) for row in rows}) == 1
+    rows = split_by("series")
+    assert rows.study_of.value_counts().to_dict() == COUNTS.to_dict()
+    own = np.flatnonzero(rows.study_of.to_numpy() == FEATURES.study_ids[0])
+    assert len({id(rows.data.tokens[SEQUENCES[0]][row]) for row in own}) == 1
 
 
 def test_a_studys_slices_are_dealt_without_loss_and_without_repetition() -> None:
-    one = dealt("slices")
+    rows = split_by("slices")
     for sequence in SEQUENCES:
         whole = FEATURES.tokens[sequence][3]
-        rows = np.flatnonzero(one.study_of.to_numpy() == FEATURES.study_ids[3])
-        parts = [one.features.tokens[sequence][row] for row in rows]
+        own = np.flatnonzero(rows.study_of.to_numpy() == FEATURES.study_ids[3])
+        parts = [rows.data.tokens[sequence][row] for row in own]
         assert len(parts) == SLICE_PARTS
         assert max(map(len, parts)) - min(map(len, parts)) <= 1
-        places = np.concatenate([part.places_mm for part in parts])
-        assert sorted(map(tuple, places)) == sorted(map(tuple, whole.places_mm))
+        positions = np.concatenate([part.positions_mm for part in parts])
+        assert sorted(map(tuple, positions)) == sorted(map(tuple, whole.positions_mm))
 
 
 @pytest.mark.parametrize("split", ["series", "slices"])
-def test_rows_are_dealt_evenly_and_most_have_their_study_on_the_other_side(split: Split) -> None:
-    one = dealt(split)
-    sizes = one.folds.value_counts()
+def test_rows_are_dealt_evenly_and_most_have_their_study_on_the_other_side(split: SplitName) -> None:
+    rows = split_by(split)
+    sizes = rows.folds.value_counts()
     assert len(sizes) == 5
     assert sizes.max() - sizes.min() <= 1
-    assert one.cases["shared"].mean() > 0.8
-    pd.testing.assert_series_equal(dealt(split).folds, one.folds)
-    assert not dealt(split, seed=1).folds.equals(one.folds)
+    assert rows.rows["shared"].mean() > 0.8
+    pd.testing.assert_series_equal(split_by(split).folds, rows.folds)
+    assert not split_by(split, seed=1).folds.equals(rows.folds)
 
 
 def test_shared_means_another_row_of_the_study_in_another_fold() -> None:
-    one = dealt("series")
+    rows = split_by("series")
     for row in (0, 7, 30):
-        own = one.study_of == one.study_of[row]
-        assert one.cases.loc[row, "shared"] == (own & (one.folds != one.folds[row])).any()
+        own = rows.study_of == rows.study_of[row]
+        assert rows.rows.loc[row, "shared"] == (own & (rows.folds != rows.folds[row])).any()
 
 
 def test_judging_on_the_training_studies_has_one_fold() -> None:
-    assert set(dealt("training").folds) == {0}
+    assert set(split_by("training").folds) == {0}
+
+
+def test_a_study_without_a_fold_or_labels_or_twice_is_an_error() -> None:
+    with pytest.raises(ModelError, match="1 of 20 studies have no labels"):
+        make_split("studies", FEATURES, LABELS.iloc[1:], FOLDS)
+    with pytest.raises(ModelError, match="stands twice"):
+        make_split("studies", FEATURES.take([0, 0]), LABELS, FOLDS)

@@ -4,7 +4,13 @@ import pytest
 
 from kitlib.errors import UsageError
 from kitlib.experiments import registry
-from kitlib.experiments.registry import Experiment, experiment, experiments, register
+from kitlib.experiments.experiment import About, Experiment, Protocol
+from kitlib.experiments.registry import experiment, experiments, register, select
+from kitlib.inputs.pixels import PixelInput
+from kitlib.inputs.slices import SliceInput
+from kitlib.models.boosting import LightGBMModel
+from kitlib.models.cell_attention.model import CellAttentionModel
+from kitlib.models.prior import PriorModel
 
 
 @pytest.fixture(autouse=True)
@@ -12,8 +18,8 @@ def untouched_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "EXPERIMENTS", dict(registry.EXPERIMENTS))
 
 
-def test_a_registered_experiment_is_found_by_name_and_family() -> None:
-    entry = register(Experiment("mine", "trial", "lightgbm", {"trees": 3}))
+def test_a_registered_experiment_is_found_by_name_and_tag() -> None:
+    entry = register(Experiment("mine", LightGBMModel(trees=3), about=About(tags=("trial",))))
     assert experiment("mine") is entry
     assert experiments("trial") == [entry]
     assert entry in experiments()
@@ -21,7 +27,9 @@ def test_a_registered_experiment_is_found_by_name_and_family() -> None:
 
 def test_every_registered_experiment_can_be_built() -> None:
     for entry in experiments():
-        assert entry.build().name == entry.model
+        model = entry.build()
+        assert model == entry.model
+        assert model is not entry.model
 
 
 def test_the_prior_is_in_the_family_of_every_run() -> None:
@@ -30,34 +38,53 @@ def test_the_prior_is_in_the_family_of_every_run() -> None:
 
 def test_a_name_is_registered_once() -> None:
     with pytest.raises(UsageError, match="registered already"):
-        register(Experiment("prior", "trial", "prior"))
+        register(Experiment("prior", PriorModel()))
 
 
 @pytest.mark.parametrize("name", ["", "../up", "a/b", "Upper", ".hidden"])
 def test_a_name_that_cannot_be_a_folder_is_refused(name: str) -> None:
     with pytest.raises(UsageError, match="cannot name a folder"):
-        Experiment(name, "trial", "prior")
+        Experiment(name, PriorModel())
 
 
 def test_unknown_names_are_refused_before_anything_runs() -> None:
-    with pytest.raises(UsageError, match="unknown model"):
-        Experiment("x", "trial", "lightgmb")
-    with pytest.raises(UsageError, match="unknown parameter"):
-        Experiment("x", "trial", "lightgbm", {"tree": 3})
     with pytest.raises(UsageError, match="not of type int"):
-        Experiment("x", "trial", "lightgbm", {"trees": "3"})
+        LightGBMModel(trees="3")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="unknown sampling"):
-        Experiment("x", "trial", "lightgbm", {"sampling": "smoat"})
+        LightGBMModel(sampling="smoat")
+    with pytest.raises(UsageError, match="unknown split"):
+        Experiment("x", PriorModel(), protocol=Protocol("patients"))  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="unknown experiment"):
         experiment("nothing")
     with pytest.raises(UsageError, match="unknown family"):
         experiments("nothing")
+    with pytest.raises(UsageError, match="Did you mean 'prior'"):
+        select(["priot"])
+
+
+def test_experiments_are_selected_by_name_and_by_tag_each_once() -> None:
+    entry = register(Experiment("mine", PriorModel(), about=About(tags=("trial",))))
+    chosen = select(["mine", "first", "trial", "prior"])
+    assert chosen == [entry, *experiments("first")]
 
 
 def test_parameters_are_changed_in_a_copy() -> None:
-    entry = Experiment("x", "trial", "lightgbm", {"trees": 3})
+    entry = Experiment("x", LightGBMModel(trees=3))
     changed = entry.with_parameters(leaves=4)
-    assert dict(changed.parameters) == {"trees": 3, "leaves": 4}
-    assert dict(entry.parameters) == {"trees": 3}
+    assert changed.model == LightGBMModel(trees=3, leaves=4)
+    assert entry.model == LightGBMModel(trees=3)
     with pytest.raises(dataclasses.FrozenInstanceError):
         entry.name = "y"  # type: ignore[misc]
+
+
+def test_the_profile_fills_what_is_open_and_caps_epochs() -> None:
+    defaults = {"backbone": "resnet10t", "weights": "shipped", "grey": "greyscale", "longest_px": 256}
+    own = SliceInput(grey="equalised")
+    entry = Experiment("x", CellAttentionModel(epochs=7), own).completed(defaults, most_epochs=5)
+    assert entry.input == SliceInput(256, "resnet10t", "shipped", grey="equalised")
+    assert entry.model == CellAttentionModel(epochs=5)
+    other = Experiment("x", CellAttentionModel(epochs=7), SliceInput(backbone="resnet50"))
+    assert other.completed(defaults, 9).input == SliceInput(256, "resnet50", "", grey="greyscale")
+    assert other.completed(defaults, 9).model == other.model
+    pixels = Experiment("x", PriorModel(), PixelInput(px=64)).completed(defaults, 9)
+    assert pixels.input == PixelInput(256, 64, grey="greyscale")

@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from kitlib.experiments.status import RunKey
 
 from kitlib.artefacts import Provenance, facts_of, save_table
 from kitlib.errors import ArtefactError
+from kitlib.experiments.status import RunKey
 
 HERE = RunKey("these", {"folds": 2, "grey": "greyscale", "cell_timeout_s": 0.1})
 TABLE = pd.DataFrame({"a": [1]})

@@ -4,7 +4,7 @@ One model, or one setting of it, alone: `pytest tests/models/test_contract.py -k
 """
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,9 @@ from kitlib.inputs.base import Dataset
 from kitlib.inputs.pixels import PixelDataset
 from kitlib.inputs.slices import SliceDataset
 from kitlib.models.base import CURVE_COLUMNS, Model
+from kitlib.models.prior import PriorModel
 from kitlib.models.pseudo.model import FILLERS
-from kitlib.models.registry import MODELS, build_model, load_model
+from kitlib.models.registry import MODELS, load_model
 from kitlib.terms import AXIAL_T2, EMPTY, SAGITTAL_T1, SAGITTAL_T2, SEQUENCES
 from tests.models.builders import as_pixels, make_features, make_labels
 
@@ -90,7 +91,7 @@ def fitted(
     case: Case, features: SliceDataset = FEATURES, labels: np.ndarray = LABELS, seed: int = 0
 ) -> Model:
     parameters = {**QUICK.get(case.name, {}), **case.setting}
-    model = build_model(case.name, **parameters)
+    model = MODELS[case.name](**parameters)
     return model.fit(read_by(model, features), labels, seed=seed)
 
 
@@ -285,7 +286,7 @@ def test_labels_of_other_studies_are_refused(case: Case) -> None:
 
 def test_an_unfitted_model_does_not_predict(case: Case) -> None:
     with pytest.raises(ModelError, match="not fitted"):
-        predict(build_model(case.name), JUDGED)
+        predict(MODELS[case.name](), JUDGED)
 
 
 def test_another_backbones_embeddings_are_refused(case: Case, model: Model) -> None:
@@ -296,9 +297,10 @@ def test_another_backbones_embeddings_are_refused(case: Case, model: Model) -> N
         predict(model, SliceDataset(JUDGED.study_ids[:1], tokens, JUDGED.metadata.iloc[:1]))
 
 
-def test_unknown_parameters_are_refused(case: Case) -> None:
-    with pytest.raises(UsageError, match="unknown parameter 'epoch'"):
-        build_model(case.name, epoch=3)
+def test_parameters_of_another_type_are_refused(case: Case) -> None:
+    for entry in fields(MODELS[case.name]):
+        with pytest.raises(UsageError, match="not of type"):
+            MODELS[case.name](**{entry.name: None})
 
 
 def test_curves_have_the_columns_that_are_plotted(model: Model) -> None:
@@ -315,9 +317,9 @@ def test_a_planted_signal_is_found(case: Case) -> None:
     features = make_features(labels, seed=6)
     quick = {**QUICK.get(case.name, {}), **SIGNAL.get(case.name, {}), **case.setting}
     train, judged = np.arange(36), np.arange(36, 50)
-    model = build_model(case.name, **quick)
+    model = MODELS[case.name](**quick)
     model.fit(read_by(model, features.take(train)), labels[train], seed=0)
-    prior = build_model("prior").fit(features.take(train), labels[train], seed=0)
+    prior = PriorModel().fit(features.take(train), labels[train], seed=0)
     scores = [
         score_arrays(labels[judged], predict(one, features.take(judged))).total for one in (model, prior)
     ]

@@ -20,6 +20,7 @@ from kitlib.run.steps import STEPS, outputs, outputs_fingerprint, step_named, wr
 from kitlib.terms import AXIAL_T2, CELL_NAMES, SAGITTAL_T1, SAGITTAL_T2
 from tests.mri.builders import AXIAL, SAGITTAL, make_series
 
+
 def random_slices(grey, backbone="resnet10t"):
     """An input of random weights, at a size for tests."""
     return SliceInput(10, backbone, "random", 32, "whole", grey)

@@ -4,32 +4,30 @@ import pandas as pd
 import pytest
 
 from kitlib.artefacts import facts_of, load_table
-from kitlib.embed.backbone import load_backbone
 from kitlib.embed.weights.sources import find_weights
-from kitlib.errors import RootError, StepError, UsageError, WeightsError
-from kitlib.experiments import parallel as cells
-from kitlib.experiments import registry as experiments
+from kitlib.errors import RootError, StepError, UsageError
+from kitlib.experiments import parallel, registry
+from kitlib.experiments.experiment import About, Experiment, Protocol
 from kitlib.experiments.fold import run_fold
-from kitlib.experiments.registry import Experiment
-from kitlib.experiments.run_key import Origin
-from kitlib.experiments.status import RunNote, failure, is_begun, skipped
+from kitlib.experiments.status import RunKey, RunNote, failure, is_begun, skipped
+from kitlib.inputs.slices import SliceInput
 from kitlib.models.prior import PriorModel
 from kitlib.models.svc import SVCModel
-from kitlib.run import grid
-from kitlib.run.features import Described, TrainingStudies
-from kitlib.run.grid import run_grid, shared_stage, weights_label
+from kitlib.prepare.studies import PreparedStudies
+from kitlib.run.grid import run_grid, weights_label
 from kitlib.run.lock import sole_run
 from kitlib.run.profiles import profile_named
-from tests.run.finished import LONGEST_PX, make_data
+from tests.run.finished import LONGEST_PX, make_data, random_slices
 
 PROFILE = dataclasses.replace(
     profile_named("smoke"), weights="random", longest_px=LONGEST_PX, workers=1, folds=2
 )
-PRIOR = Experiment("plain", "trial", "prior", grey="greyscale")
-LEAKING = dataclasses.replace(PRIOR, name="plain_leaking", split="series")
-TRAINING = dataclasses.replace(PRIOR, name="plain_training", split="training")
-BAD = Experiment("bad", "trial", "svc", {"components": 2}, grey="greyscale")
-ELSEWHERE = Experiment("elsewhere", "trial", "prior", backbone="resnet18", weights="hub")
+TRIAL = About(tags=("trial",))
+PRIOR = Experiment("plain", PriorModel(), random_slices("greyscale"), about=TRIAL)
+LEAKING = dataclasses.replace(PRIOR, name="plain_leaking", protocol=Protocol("series"))
+TRAINING = dataclasses.replace(PRIOR, name="plain_training", protocol=Protocol("training"))
+BAD = Experiment("bad", SVCModel(components=2), random_slices("greyscale"), about=TRIAL)
+ELSEWHERE = Experiment("elsewhere", PriorModel(), SliceInput(backbone="resnet18", weights="hub"), about=TRIAL)
 
 
 @pytest.fixture(scope="module")
@@ -37,23 +35,12 @@ def data(tmp_path_factory):
     return make_data(tmp_path_factory.mktemp("data"))
 
 
-@pytest.fixture(scope="module")
-def backbone():
-    return load_backbone(PROFILE.backbone, weights="random", input_px=32)
-
-
 @pytest.fixture(autouse=True)
-def small_world(monkeypatch, backbone):
-    """Four experiments, a backbone of 32 pixels, and weights that only the first backbone has."""
-
-    def loaded(name, **_):
-        if name != PROFILE.backbone:
-            raise WeightsError(f"no weights for {name!r}")
-        return backbone
-
+def small_world(monkeypatch):
+    """Five experiments, on slices of 32 pixels or on weights that nobody has."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     entries = (PRIOR, LEAKING, TRAINING, BAD, ELSEWHERE)
-    monkeypatch.setattr(experiments, "EXPERIMENTS", {entry.name: entry for entry in entries})
-    monkeypatch.setattr(grid, "load_backbone", loaded)
+    monkeypatch.setattr(registry, "EXPERIMENTS", {entry.name: entry for entry in entries})
 
 
 @pytest.fixture
@@ -69,35 +56,35 @@ def fitted(monkeypatch):
     """The names and folds that are fitted from here on."""
     names = []
 
-    def remember(task, sides):
+    def remember(task, data):
         names.append((task.experiment.name, task.fold))
-        run_fold(task, sides)
+        run_fold(task, data)
 
-    monkeypatch.setattr(cells, "run_fold", remember)
+    monkeypatch.setattr(parallel, "run_fold", remember)
     return names
 
 
-def test_cells_that_are_done_are_not_fitted_again(run, fitted, tmp_path):
-    assert run("plain").cells == 2
-    assert run("plain").cells == 2
+def test_fits_that_are_done_are_not_fitted_again(run, fitted, tmp_path):
+    assert run("plain").fits == 2
+    assert run("plain").fits == 2
     assert fitted == [("plain", 0), ("plain", 1)]
     (tmp_path / "experiments" / "plain" / "fold1" / "oof.parquet.json").unlink()  # as after a kill
     run("plain")
     assert fitted[2:] == [("plain", 1)]
 
 
-def test_a_failing_cell_is_noted_loses_nothing_else_and_is_tried_again(run, fitted, monkeypatch):
+def test_a_failing_fit_is_noted_loses_nothing_else_and_is_tried_again(run, fitted, monkeypatch):
     def fail(*_):
         raise ValueError("too bad")
 
     with monkeypatch.context() as patch:
         patch.setattr(SVCModel, "_fit", fail)
         outcome = run("bad", "plain")
-    assert outcome.cells == 2
+    assert outcome.fits == 2
     assert outcome.failed == {"bad": "ValueError: too bad"}
     assert failure(outcome.folder / "bad" / "fold0") == "ValueError: too bad"
     again = run("bad", "plain")
-    assert (again.cells, again.failed) == (4, {})
+    assert (again.fits, again.failed) == (4, {})
     assert [name for name, _ in fitted].count("plain") == 2
 
 
@@ -105,27 +92,27 @@ def test_missing_weights_skip_an_experiment_and_say_why(run):
     outcome = run("elsewhere", "plain")
     assert list(outcome.skipped) == ["elsewhere"]
     assert "no weights for 'resnet18'" in skipped(outcome.folder / "elsewhere")
-    assert outcome.cells == 2
+    assert outcome.fits == 2
 
 
 def test_a_whole_study_stands_on_one_side_and_rows_of_a_leaking_split_do_not(run, monkeypatch):
-    sides_seen = {}
+    seen = {}
 
-    def remember(task, sides):
-        sides_seen[task.experiment.name, task.fold] = sides
-        run_fold(task, sides)
+    def remember(task, data):
+        seen[task.experiment.name, task.fold] = data
+        run_fold(task, data)
 
-    monkeypatch.setattr(cells, "run_fold", remember)
+    monkeypatch.setattr(parallel, "run_fold", remember)
     outcome = run("plain", "plain_leaking", "plain_training")
     for fold in (0, 1):
-        sides = sides_seen["plain", fold]
-        assert not set(sides.train.study_ids) & set(sides.judged.study_ids)
-    training = sides_seen["plain_training", 0]
-    assert training.train.study_ids.tolist() == training.judged.study_ids.tolist()
-    cases = load_table(outcome.folder / "cases" / "series.parquet")
-    assert len(cases) == 18  # six studies of three series
-    assert cases["shared"].any()
-    assert not load_table(outcome.folder / "cases" / "studies.parquet")["shared"].any()
+        sides = seen["plain", fold]
+        assert not set(sides.train.study_ids) & set(sides.held_out.study_ids)
+    training = seen["plain_training", 0]
+    assert training.train.study_ids.tolist() == training.held_out.study_ids.tolist()
+    rows = load_table(outcome.folder / "rows" / "series.parquet")
+    assert len(rows) == 18  # six studies of three series
+    assert rows["shared"].any()
+    assert not load_table(outcome.folder / "rows" / "studies.parquet")["shared"].any()
 
 
 def test_results_know_their_weights_their_cost_and_their_studies(run):
@@ -145,8 +132,8 @@ def test_an_interrupt_ends_the_grid_and_is_no_failure(run, monkeypatch, tmp_path
     monkeypatch.setattr(PriorModel, "_fit", interrupt)
     with pytest.raises(KeyboardInterrupt):
         run("plain")
-    cell = tmp_path / "experiments" / "plain" / "fold0"
-    assert (is_begun(cell), failure(cell)) == (True, "")
+    fold = tmp_path / "experiments" / "plain" / "fold0"
+    assert (is_begun(fold), failure(fold)) == (True, "")
 
 
 def test_two_runs_in_one_folder_are_refused(run, fitted, tmp_path):
@@ -162,18 +149,6 @@ def test_unknown_names_are_refused_before_anything_is_read(run):
         run_grid(PROFILE, "trail", data_dir="nowhere")
 
 
-def test_classifiers_on_one_embedder_go_to_one_process():
-    def pooled(**parameters):
-        entry = dataclasses.replace(PRIOR)
-        object.__setattr__(entry, "model", "pooled")
-        object.__setattr__(entry, "parameters", {"pooling": "attention", "width": 512, **parameters})
-        return entry
-
-    assert shared_stage(pooled(classifier="svc")) == shared_stage(pooled(classifier="xgboost"))
-    assert shared_stage(pooled(width=0)) != shared_stage(pooled())
-    assert shared_stage(PRIOR) != shared_stage(TRAINING)
-
-
 def test_a_folder_without_images_is_refused(data, tmp_path):
     for table in data.root.glob("train*.csv"):
         (tmp_path / "data").mkdir(exist_ok=True)
@@ -182,17 +157,14 @@ def test_a_folder_without_images_is_refused(data, tmp_path):
         run_grid(PROFILE, "trial", data_dir=str(tmp_path / "data"), work_dir=str(tmp_path / "work"))
 
 
-def test_studies_that_could_not_be_read_are_counted(run, data, tmp_path, monkeypatch):
+def test_studies_that_could_not_be_read_are_told_of(run, monkeypatch):
     assert run("plain").unreadable == 0
-    studies = TrainingStudies.prepared(data, PROFILE, tmp_path)
-    first = studies.labels.index[0]
-    monkeypatch.setattr(studies.volumes, "stacks", lambda study_id, _: [] if study_id == first else [1])
-    assert studies.unreadable == 1
-    monkeypatch.setattr(TrainingStudies, "unreadable", 3)
+    monkeypatch.setattr(PreparedStudies, "unreadable", 3)
+    assert run("plain").unreadable == 3
     assert RunNote.of(run("plain").folder).unreadable == 3
 
 
-def test_cells_made_with_other_settings_are_fitted_again(run, fitted, data, tmp_path):
+def test_fits_made_with_other_settings_are_fitted_again(run, fitted, data, tmp_path):
     """Or the table, which shows none of other settings, would wait for them for ever."""
     run("plain")
     other = dataclasses.replace(PROFILE, phantom_test_studies=1)
@@ -203,19 +175,18 @@ def test_cells_made_with_other_settings_are_fitted_again(run, fitted, data, tmp_
 
 def test_all_that_a_run_leaves_knows_its_data_and_settings(run, monkeypatch):
     folder = run("plain", "plain_leaking").folder
-    origin = RunNote.of(folder).origin
-    assert origin.settings == PROFILE.results()
-    for name in ("cases/series", "plain/fold0/oof", "plain_leaking/fold1/oof"):
-        assert Origin.of(folder / f"{name}.parquet") == origin
-    monkeypatch.setattr(TrainingStudies, "images", "others")
+    key = RunNote.of(folder).key
+    assert key.settings == PROFILE.results()
+    for name in ("rows/series", "plain/fold0/oof", "plain_leaking/fold1/oof"):
+        assert RunKey.of(folder / f"{name}.parquet") == key
+    monkeypatch.setattr(PreparedStudies, "fingerprint", "others")
     run("plain")
-    assert RunNote.of(folder).origin.objection(folder / "cases" / "series.parquet") == "made on other data"
+    assert RunNote.of(folder).key.mismatch(folder / "rows" / "series.parquet") == "made on other data"
 
 
 def test_weights_that_a_model_starts_from_stand_in_its_row(monkeypatch):
-    described = Described(features=None, digest="", weights="pixels_128: no weights")
-    assert weights_label(PRIOR, described) == "pixels_128: no weights"
+    assert weights_label(PRIOR, "pixels") == "pixels"
     monkeypatch.setattr(PriorModel, "pretrained_source", lambda _: find_weights("spine_vit", "shipped"))
-    assert weights_label(PRIOR, described) == (
-        "pixels_128: no weights; starts from spine_vit: phantoms, 400 studies x 40 epochs"
+    assert weights_label(PRIOR, "pixels") == (
+        "pixels; starts from spine_vit: phantoms, 400 studies x 40 epochs"
     )

@@ -2,57 +2,76 @@ import dataclasses
 
 import pytest
 
-from kitlib.errors import UsageError
-from kitlib.experiments import registry as experiments
-from kitlib.experiments.registry import Experiment
+from kitlib.artefacts import save_json
+from kitlib.errors import StepError, UsageError
+from kitlib.experiments import registry
+from kitlib.experiments.experiment import About, Experiment
+from kitlib.inputs.slices import SliceInput
+from kitlib.models.cell_attention.model import CellAttentionModel
+from kitlib.models.prior import PriorModel
+from kitlib.run import layout
 from kitlib.run.profiles import profile_named
-from kitlib.run.select import chosen_experiments, grid_experiments
+from kitlib.run.select import grid_experiments, recorded_experiments, selected_experiments
+from kitlib.run.settings import Settings
+from kitlib.run.steps import STEPS
+from tests.run.finished import MADE
 
 SMOKE = profile_named("smoke")
+MINE = About(tags=("mine",))
 
 
 @pytest.fixture
 def registered(monkeypatch):
-    own = Experiment("own", "mine", "cell_attention", {"epochs": 7}, grey="greyscale")
-    plain = Experiment("plain", "mine", "cell_attention")
-    monkeypatch.setattr(experiments, "EXPERIMENTS", {"own": own, "plain": plain})
+    own = Experiment("own", CellAttentionModel(epochs=7), SliceInput(grey="greyscale"), about=MINE)
+    plain = Experiment("plain", CellAttentionModel(), about=MINE)
+    monkeypatch.setattr(registry, "EXPERIMENTS", {"own": own, "plain": plain})
     return plain
 
 
 def test_the_profile_fills_what_an_experiment_leaves_open(registered):
-    profile = dataclasses.replace(SMOKE, family="mine", epochs=2, grey="equalised")
-    own, plain = chosen_experiments(profile)
-    assert (own.parameters["epochs"], own.grey) == (7, "greyscale")
-    assert (plain.parameters["epochs"], plain.grey) == (2, "equalised")
-    assert "epochs" not in registered.parameters
+    profile = dataclasses.replace(SMOKE, experiments="mine", epochs=2, grey="equalised")
+    own, plain = selected_experiments(profile)
+    assert (own.model.epochs, own.input.grey, own.input.backbone) == (2, "greyscale", SMOKE.backbone)
+    assert (plain.model.epochs, plain.input.grey, plain.input.weights) == (2, "equalised", "shipped")
+    assert registered.model.epochs > 2
 
 
-def test_models_without_epochs_are_given_none():
-    chosen = chosen_experiments(SMOKE)
-    assert {entry.family for entry in chosen} == {SMOKE.family}
-    assert all("epochs" not in entry.parameters for entry in chosen if entry.model in ("prior", "svc"))
+@pytest.mark.usefixtures("registered")
+def test_experiments_are_named_or_tagged_in_any_mixture():
+    for text, names in (
+        ("plain", ["plain"]),
+        ("plain,own", ["plain", "own"]),
+        ("own, mine", ["own", "plain"]),
+    ):
+        chosen = selected_experiments(dataclasses.replace(SMOKE, experiments=text))
+        assert [entry.name for entry in chosen] == names
+    with pytest.raises(UsageError, match="Did you mean 'plain'"):
+        selected_experiments(dataclasses.replace(SMOKE, experiments="plane"))
 
 
-def test_an_experiment_of_another_backbone_is_refused(monkeypatch):
-    other = Experiment("other", SMOKE.family, "svc", backbone="resnet50")
-    monkeypatch.setattr(experiments, "EXPERIMENTS", {"other": other})
-    with pytest.raises(UsageError, match="resnet50"):
-        chosen_experiments(SMOKE)
-    assert chosen_experiments(dataclasses.replace(SMOKE, backbone="resnet50"))[0].backbone == "resnet50"
-
-
-def test_the_grid_keeps_backbones_and_a_models_own_epochs_up_to_the_profiles(monkeypatch):
-    long = Experiment("long", "mine", "cell_attention", {"epochs": 7}, backbone="resnet50", grey="equalised")
-    monkeypatch.setattr(experiments, "EXPERIMENTS", {"long": long})
-    (short,) = grid_experiments(dataclasses.replace(SMOKE, epochs=2), "mine")
-    assert (short.parameters["epochs"], short.backbone, short.grey) == (2, "resnet50", "equalised")
-    (whole,) = grid_experiments(dataclasses.replace(SMOKE, epochs=120), "mine")
-    assert whole.parameters["epochs"] == 7
+def test_experiments_of_different_backbones_may_stand_in_one_run():
+    profile = dataclasses.replace(SMOKE, experiments="svc,fusion_2,vit")
+    svc, fusion, vit = selected_experiments(profile)
+    assert (svc.input.backbone, svc.input.weights) == (SMOKE.backbone, "shipped")
+    assert (fusion.input.backbone, fusion.input.weights) == ("resnet50", "")
+    assert vit.input.kind == "pixels"
+    assert {entry.input.longest_px for entry in (svc, fusion, vit)} == {SMOKE.longest_px}
 
 
 def test_short_profiles_take_the_demo_subset_and_names_take_precedence():
     demo, bench = profile_named("demo"), profile_named("bench")
-    assert all(entry.demo for entry in grid_experiments(demo, "seeds"))
-    assert len(grid_experiments(bench, "seeds")) == len(experiments.experiments("seeds"))
-    assert [entry.name for entry in grid_experiments(demo, "seeds", ["pseudo_knn"])] == ["pseudo_knn"]
+    assert all("demo" in entry.about.tags for entry in grid_experiments(demo, "published"))
+    assert len(grid_experiments(bench, "published")) == len(registry.experiments("published"))
+    assert [entry.name for entry in grid_experiments(demo, "published", ["pseudo_knn"])] == ["pseudo_knn"]
     assert len(grid_experiments(demo, "first")) == 4  # a family without a subset is run whole
+
+
+def test_experiments_are_recorded_with_the_inputs_that_were_found(tmp_path):
+    settings = Settings(STEPS[3], dataclasses.replace(SMOKE, experiments="prior"), None, tmp_path, 0.0)
+    found = SliceInput(128, "resnet10t", "shipped", 160, "middle", "greyscale", "0f", 512)
+    save_json(layout.INPUTS.under(tmp_path), {"prior": found.to_json()}, MADE)
+    (entry,) = recorded_experiments(settings)
+    assert (entry.model, entry.input) == (PriorModel(), found)
+    other = dataclasses.replace(settings, profile=dataclasses.replace(SMOKE, experiments="svc"))
+    with pytest.raises(StepError, match="03_embeddings has made no input of svc"):
+        recorded_experiments(other)

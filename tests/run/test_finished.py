@@ -1,0 +1,100 @@
+"""The models of a finished run, found and refused."""
+
+import shutil
+
+import pandas as pd
+import pytest
+
+from kitlib.artefacts import load_json, save_json
+from kitlib.errors import ArtefactError, RootError, StepError
+from kitlib.predict.stream import Handling
+from kitlib.run import layout
+from kitlib.run.finished import finished_predictor, predict_data, predict_one_study
+from kitlib.run.steps import manifest_path
+from kitlib.terms import AXIAL_T2
+from tests.run.finished import MADE, finish_step
+
+LENIENT = Handling()
+
+
+def test_one_study_gets_the_rows_it_gets_among_all(data, work, tmp_path):
+    alone = predict_one_study(
+        data.root / "test_images" / "12", work, tmp_path / "one.csv", LENIENT
+    ).predictions
+    among = predict_data(data.root, work, tmp_path / "all.csv", LENIENT).predictions
+    pd.testing.assert_frame_equal(alone, among.loc[alone.index], check_exact=False, atol=1e-6)
+
+
+def test_series_in_no_table_are_used_as_far_as_their_plane_tells(data, work, tmp_path):
+    (tmp_path / "31").mkdir()
+    for source, name in zip(sorted((data.root / "test_images" / "11").iterdir()), "abc"):
+        (tmp_path / "31" / name).symlink_to(source)
+    result = predict_one_study(tmp_path / "31", work, tmp_path / "out.csv", LENIENT)
+    undescribed = [fault.action for fault in result.ledger if fault.code == "series.undescribed"]
+    assert undescribed == ["left out", "left out", f"taken as {AXIAL_T2}"]
+    assert set(result.predictions["rung"]) == {"fewer views"}
+
+
+def test_a_folder_that_is_no_study_is_an_error(work, tmp_path):
+    with pytest.raises(RootError, match="one study"):
+        predict_one_study(tmp_path, work, tmp_path / "out.csv", LENIENT)
+
+
+@pytest.mark.parametrize("step", ["03_embeddings", "04_modelling", "05_ensembling"])
+def test_a_run_is_finished_only_when_its_steps_are_done(data, work, tmp_path, step):
+    again = shutil.copytree(work, tmp_path / "work")
+    manifest_path(again, step).unlink()  # as a step does that begins: its files of before are there
+    with pytest.raises(StepError, match=f"{step} is not done .*Run the notebooks to the end"):
+        predict_data(data.root, again, tmp_path / "out.csv", LENIENT)
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_models_of_embeddings_of_before_are_not_used(data, work, tmp_path):
+    again = shutil.copytree(work, tmp_path / "work")
+    recorded = load_json(layout.INPUTS.under(again))
+    save_json(layout.INPUTS.under(again), {**recorded, "other": {}}, MADE)
+    finish_step(again, "03_embeddings")
+    with pytest.raises(StepError, match="04_modelling is not done again since 03_embeddings was"):
+        predict_data(data.root, again, tmp_path / "out.csv", LENIENT)
+
+
+def rewrite_inputs(work, **changes):
+    """Change what the fold models of the run say that they read."""
+    for path in (work / layout.MODELLING).glob("*/fold*/input.json"):
+        save_json(path, {**load_json(path), **changes}, MADE)
+    finish_step(work, "04_modelling")
+    finish_step(work, "05_ensembling")
+
+
+def test_other_weights_than_those_of_the_embeddings_are_refused(data, work, tmp_path):
+    again = shutil.copytree(work, tmp_path / "work")
+    rewrite_inputs(again, weights="shipped", sha256="0" * 64)
+    with pytest.raises(ArtefactError, match="are not those of the embeddings"):
+        predict_data(data.root, again, tmp_path / "out.csv", Handling(strict=True))
+
+
+def test_volumes_of_two_sizes_are_refused(work, tmp_path):
+    again = shutil.copytree(work, tmp_path / "work")
+    for path in (again / layout.MODELLING / "plain").glob("fold*/input.json"):
+        save_json(path, {**load_json(path), "longest_px": 99}, MADE)
+    finish_step(again, "04_modelling")
+    finish_step(again, "05_ensembling")
+    with pytest.raises(ArtefactError, match="volumes of different sizes"):
+        finished_predictor(again)
+
+
+def test_a_run_of_before_whose_models_say_no_input_is_refused_in_a_line(work, tmp_path):
+    again = shutil.copytree(work, tmp_path / "work")
+    for path in (again / layout.MODELLING).glob("*/fold*/input.json*"):
+        path.unlink()
+    finish_step(again, "04_modelling")
+    finish_step(again, "05_ensembling")
+    with pytest.raises(ArtefactError, match=r"input\.json"):
+        finished_predictor(again)
+
+
+def test_folds_of_an_older_run_are_left_alone(work, predictor, tmp_path):
+    assert {len(member.models) for member in predictor.members.values()} == {2}
+    again = shutil.copytree(work, tmp_path / "work")
+    (again / layout.MODELLING / "plain" / "fold7").mkdir()
+    assert {len(member.models) for member in finished_predictor(again).members.values()} == {2}

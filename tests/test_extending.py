@@ -1,0 +1,165 @@
+"""Inputs and models of one's own, through folds, blend and streaming, without a line of the kit knowing them."""
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kitlib.artefacts import Provenance, fingerprint, load_array, save_array
+from kitlib.competition.root import Competition
+from kitlib.competition.submission import validate_submission
+from kitlib.ensemble.calibrate import VectorScaling
+from kitlib.ensemble.crossfit import Ensemble
+from kitlib.experiments import registry
+from kitlib.experiments.experiment import Experiment
+from kitlib.inputs import base as inputs
+from kitlib.inputs.base import Dataset, Encoder, InputSpec, Resources
+from kitlib.models import registry as models
+from kitlib.models.base import Model
+from kitlib.models.boosting import LightGBMModel
+from kitlib.mri.ledger import Ledger
+from kitlib.mri.study import Study
+from kitlib.predict.stream import Handling, Result
+from kitlib.prepare.studies import PreparedStudies
+from kitlib.run import layout
+from kitlib.run.finished import finished_predictor, predict_data
+from kitlib.terms import SEQUENCES
+from tests.run.finished import LONGEST_PX, finish_step, make_run, random_slices
+
+README = Path(__file__).parents[1] / "README.md"
+STRICT = Handling(strict=True)
+
+
+@dataclass(frozen=True, eq=False)
+class Counts(Dataset):
+    """How many slices each study has of each sequence."""
+
+    study_ids: np.ndarray
+    slices: np.ndarray  # (n, 3)
+
+    @property
+    def present(self) -> np.ndarray:
+        return self.slices > 0
+
+    def take(self, index: Any) -> Self:
+        return replace(self, study_ids=self.study_ids[index], slices=self.slices[index])
+
+    def without(self, removed: np.ndarray) -> Self:
+        return replace(self, slices=np.where(removed, 0, self.slices))
+
+    def renumbered(self, study_ids: np.ndarray) -> Self:
+        return replace(self, study_ids=study_ids)
+
+    def _digest(self) -> str:
+        return fingerprint(self.study_ids.tolist(), self.slices.tolist())
+
+    def _check(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class CountInput(InputSpec):
+    kind: ClassVar[str] = "counts"
+
+    @property
+    def label(self) -> str:
+        return "counts of slices"
+
+    def encoder(self, resources: Resources) -> "CountEncoder":
+        return CountEncoder(self)
+
+
+class CountEncoder(Encoder):
+    def __init__(self, spec: CountInput) -> None:
+        self.spec = spec
+
+    def encode(self, study: Study, ledger: Ledger) -> Counts:
+        slices = [sum(map(len, study.stacks(name))) for name in SEQUENCES]
+        return Counts(np.array([study.study_id]), np.array([slices]))
+
+    def dataset(self, studies: PreparedStudies, cache: Path) -> Counts:
+        rows = [self.encode(studies.study(study_id), Ledger()) for study_id in studies.study_ids]
+        return Counts(np.array(studies.study_ids), np.concatenate([row.slices for row in rows]))
+
+
+@dataclass
+class CountModel(Model):
+    """The prior, and a little more of it where there are slices."""
+
+    name: ClassVar[str] = "counts"
+    reads = Counts
+
+    strength: float = 0.01
+
+    def _fit(self, data: Counts, labels: np.ndarray, seed: int) -> None:
+        self.mean = data.slices.mean(axis=0)
+
+    def _predict(self, data: Counts) -> np.ndarray:
+        severe = 1 + self.strength * (data.slices - self.mean).sum(axis=1)
+        return self.prior * np.stack([np.ones_like(severe), severe, severe], axis=1)[:, None]
+
+    def _save(self, folder: Path, provenance: Provenance) -> None:
+        save_array(folder / "mean.npy", self.mean, provenance)
+
+    def _load(self, folder: Path) -> None:
+        self.mean = load_array(folder / "mean.npy")
+
+
+@pytest.fixture(autouse=True)
+def untouched_registries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "EXPERIMENTS", dict(registry.EXPERIMENTS))
+    monkeypatch.setattr(models, "MODELS", dict(models.MODELS))
+    monkeypatch.setattr(inputs, "_registered", dict(inputs._registered))
+
+
+def submitted(data: Competition, work: Path, experiments: list[Experiment]) -> Result:
+    """The test set, predicted by an even blend of experiments that are fitted on two folds."""
+    make_run(work, data, experiments)
+    even = {entry.name: 1 / len(experiments) for entry in experiments}
+    Ensemble(even, VectorScaling({})).save(layout.ENSEMBLE.under(work), Provenance())
+    finish_step(work, layout.ENSEMBLING)
+    result = predict_data(data.root, work, work / "submission.csv", STRICT)
+    validate_submission(work / "submission.csv", data.test_study_ids())
+    return result
+
+
+def test_an_input_and_a_model_of_ones_own_go_all_the_way(data: Competition, tmp_path: Path) -> None:
+    mine = registry.register(Experiment("mine", CountModel(), CountInput(LONGEST_PX)))
+    alone = submitted(data, tmp_path / "alone", [mine])
+    assert set(alone.predictions["rung"]) == {"full model"}
+    boosted = Experiment("boosted", LightGBMModel(trees=3), random_slices("greyscale"))
+    blended = submitted(data, tmp_path / "blended", [mine, boosted])
+    member = finished_predictor(tmp_path / "blended").members["mine"]
+    assert member.input == mine.input
+    assert member.models[0].mean.tolist() == [5.0, 5.0, 5.0]  # type: ignore[attr-defined]
+    assert not blended.predictions["severe"].equals(alone.predictions["severe"])
+
+
+def test_experiments_on_different_backbones_are_blended_and_submitted(
+    data: Competition, tmp_path: Path
+) -> None:
+    entries = [
+        Experiment(name, LightGBMModel(trees=3, components=2), random_slices(grey, backbone))
+        for name, grey, backbone in (("a", "greyscale", "resnet10t"), ("b", "equalised", "test_resnet"))
+    ]
+    blended = submitted(data, tmp_path / "both", entries)
+    alone = [submitted(data, tmp_path / entry.name, [entry]) for entry in entries]
+    probabilities = ["normal_mild", "moderate", "severe"]
+    mean = sum(result.predictions[probabilities] for result in alone) / 2
+    pd.testing.assert_frame_equal(blended.predictions[probabilities], mean, atol=1e-6, check_exact=False)
+    widths = {member.input.width for member in finished_predictor(tmp_path / "both").members.values()}  # type: ignore[attr-defined]
+    assert len(widths) == 2
+
+
+def test_the_model_of_the_readme_runs(data: Competition, tmp_path: Path) -> None:
+    """What stands between its markers is fitted, blended and submitted as it stands there."""
+    (code,) = re.findall(r"<!-- own-model -->\s*```python\n(.*?)```", README.read_text(), re.DOTALL)
+    assert len(code.strip().splitlines()) <= 15 + 4  # imports come on top
+    before = set(registry.EXPERIMENTS)
+    exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
+    (name,) = set(registry.EXPERIMENTS) - before
+    entry = registry.experiment(name)
+    submitted(data, tmp_path, [entry.reading(random_slices("greyscale"))])
