@@ -1,3 +1,68 @@
-"""kitlib: from a folder of lumbar MRI to a valid, scored `submission.csv` (RSNA 2024)."""
+"""kitlib: from a folder of lumbar MRI to a valid, scored submission.csv (RSNA 2024).
 
-__version__ = "0.1.0"
+The nouns below are the public surface; each is imported from its room when it is first asked for.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kitlib.competition.metric import score as score
+    from kitlib.competition.priors import Prior as Prior
+    from kitlib.competition.root import Competition as Competition
+    from kitlib.competition.root import find_root as find_root
+    from kitlib.competition.submission import validate_submission as validate_submission
+    from kitlib.errors import KitError as KitError
+    from kitlib.experiments.experiment import Experiment as Experiment
+    from kitlib.experiments.folds import make_folds as make_folds
+    from kitlib.experiments.registry import register as register
+    from kitlib.experiments.run import cross_validate as cross_validate
+    from kitlib.inputs.slices import SliceInput as SliceInput
+    from kitlib.localise.localiser import Localiser as Localiser
+    from kitlib.models.base import Model as Model
+    from kitlib.mri.ledger import Ledger as Ledger
+    from kitlib.mri.series import read_series as read_series
+    from kitlib.mri.stack import Stack as Stack
+    from kitlib.mri.study import Study as Study
+    from kitlib.mri.study import read_study as read_study
+    from kitlib.phantom.study import draw_study as draw_study
+    from kitlib.predict.predictor import Predictor as Predictor
+
+__version__ = "0.2.0"
+
+_name2module = {
+    "Competition": "competition.root",
+    "Experiment": "experiments.experiment",
+    "KitError": "errors",
+    "Ledger": "mri.ledger",
+    "Localiser": "localise.localiser",
+    "Model": "models.base",
+    "Predictor": "predict.predictor",
+    "Prior": "competition.priors",
+    "SliceInput": "inputs.slices",
+    "Stack": "mri.stack",
+    "Study": "mri.study",
+    "cross_validate": "experiments.run",
+    "draw_study": "phantom.study",
+    "find_root": "competition.root",
+    "make_folds": "experiments.folds",
+    "read_series": "mri.series",
+    "read_study": "mri.study",
+    "register": "experiments.registry",
+    "score": "competition.metric",
+    "validate_submission": "competition.submission",
+}
+
+__all__ = sorted(_name2module)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _name2module:
+        raise AttributeError(f"module 'kitlib' has no attribute {name!r}")
+    value = getattr(import_module(f"kitlib.{_name2module[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

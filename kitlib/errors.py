@@ -20,7 +20,14 @@ from typing import Any
 
 
 class KitError(Exception):
-    """An error with three facts: what, where, and what to do next."""
+    """An error with three facts: what, where, and what to do next.
+
+    >>> try:
+    ...     find_root("nowhere")
+    ... except KitError as error:
+    ...     print(error.code, "|", error.what)
+    data.root | the folder does not exist
+    """
 
     code = "kit"
 

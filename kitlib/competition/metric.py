@@ -42,6 +42,11 @@ def score(labels: pd.DataFrame, predictions: pd.DataFrame) -> Score:
     """Score predictions (index row_id in any order) on labels (as `Competition.train_labels`).
 
     SubmissionError where a labelled cell has no row, or one that is not a probability.
+
+    >>> labels = find_root("competition").train_labels()
+    >>> predictions = Prior.fit(labels).predict(labels.index)
+    >>> 0.5 < score(labels, predictions).total < 1.2
+    True
     """
     return score_arrays(*aligned(labels, predictions))
 

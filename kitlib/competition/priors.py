@@ -14,7 +14,12 @@ from kitlib.terms import CELL_NAMES, CELLS, GROUPS, LEVELS, SEVERITY_WEIGHTS
 
 @dataclass(frozen=True, eq=False)
 class Prior:
-    """Weighted frequencies of the severities (each label counts 1/2/4), per condition group and level."""
+    """Weighted frequencies of the severities (each label counts 1/2/4), per condition group and level.
+
+    >>> prior = Prior.fit(find_root("competition").train_labels())
+    >>> prior.predict([4003253]).shape  # the same 25 rows for every study
+    (25, 3)
+    """
 
     probabilities: np.ndarray  # (25, 3), in the order of CELLS
 

@@ -38,7 +38,14 @@ ASK = (
 
 @dataclass(frozen=True)
 class Competition:
-    """A folder in the competition's layout; a table that is asked for and absent is a RootError."""
+    """A folder in the competition's layout; a table that is asked for and absent is a RootError.
+
+    >>> competition = Competition(Path("competition"))
+    >>> competition.train_labels().shape  # studies, cells
+    (6, 25)
+    >>> competition.series("test").columns.tolist()
+    ['study_id', 'series_id', 'sequence', 'folder', 'on_disk']
+    """
 
     root: Path
 
@@ -118,6 +125,9 @@ def find_root(data_dir: Path | str | None = None) -> Competition:
     """The competition's folder: `data_dir`, or one that stands in it; without it, among Kaggle's mounts.
 
     Of several, the one named as the competition on Kaggle is taken; several others are a RootError.
+
+    >>> find_root("competition").test_study_ids()
+    [11, 12, 13]
     """
     folder = Path(data_dir or KAGGLE_INPUT).absolute()
     if not folder.is_dir():

@@ -48,7 +48,12 @@ def write_submission(path: Path, predictions: pd.DataFrame) -> None:
 
 
 def validate_submission(path: Path, study_ids: Iterable[int]) -> None:
-    """Refuse, by a SubmissionError, a file that is not the complete submission for these studies."""
+    """Refuse, by a SubmissionError, a file that is not the complete submission for these studies.
+
+    >>> validate_submission("competition/train.csv", [4003253])
+    Traceback (most recent call last):
+    kitlib.errors.SubmissionError: [data.submission] ...
+    """
     try:
         text = read_text(path)
     except TableError as error:

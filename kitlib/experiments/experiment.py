@@ -56,8 +56,8 @@ class Experiment:
 
     >>> from kitlib.models.svc import SVCModel
     >>> experiment = Experiment("my_svc", SVCModel(components=8), SliceInput(grey="equalised"))
-    >>> experiment.leaks
-    False
+    >>> experiment.with_parameters(components=16).model.components
+    16
     """
 
     name: str

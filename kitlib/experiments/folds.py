@@ -16,6 +16,10 @@ def make_folds(labels: pd.DataFrame, n_folds: int, seed: int) -> pd.Series:
 
     Studies are ordered by any severe canal stenosis and then by the sum of their severities (ties by chance),
     and every n_folds neighbours are dealt to the folds in random order.
+
+    >>> labels = find_root("competition").train_labels()
+    >>> make_folds(labels, 3, seed=0).value_counts().tolist()
+    [2, 2, 2]
     """
     if n_folds < 2 or len(labels) < n_folds:
         raise ModelError(

@@ -20,6 +20,10 @@ def register(entry: Experiment) -> Experiment:
     """Add an experiment, so that runs find it by name and open what they have saved of its model and input.
 
     UsageError if its name is taken.
+
+    >>> from kitlib.models.svc import SVCModel
+    >>> register(Experiment("svc_of_eight", SVCModel(components=8))).name
+    'svc_of_eight'
     """
     if entry.name in EXPERIMENTS:
         raise UsageError(

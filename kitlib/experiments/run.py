@@ -37,6 +37,18 @@ def cross_validate(
 
     The table has the index row_id, the columns PROBABILITIES, `model` (the experiment) and `fold`. ModelError
     where a fold cannot be fitted: its folder then holds the traceback.
+
+    >>> from kitlib.experiments.leaks import make_split
+    >>> from kitlib.inputs.base import Resources
+    >>> from kitlib.models.prior import PriorModel
+    >>> from kitlib.prepare.studies import PreparedStudies
+    >>> competition, spec = find_root("competition"), SliceInput(64, "resnet10t", "shipped", grey="greyscale")
+    >>> studies = PreparedStudies.build(competition.series("train"), Path("volumes"), longest_px=64)
+    >>> data, labels = spec.encoder(Resources()).dataset(studies, Path("store")), competition.train_labels()
+    >>> split = make_split("studies", data, labels, make_folds(labels, 2, seed=0))
+    >>> oof = cross_validate(Experiment("prior", PriorModel()), split, Path("fits"), seed=0, progress=False)
+    >>> oof.groupby("fold").size().tolist()  # three studies of 25 cells each
+    [75, 75]
     """
     tasks = fold_tasks(experiment, split, out, seed=seed)
     run_groups([Group([task], split) for task in tasks], workers, progress=progress)

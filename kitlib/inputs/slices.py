@@ -58,7 +58,13 @@ class SliceDataset(BagDataset):
 @register_input
 @dataclass(frozen=True)
 class SliceInput(InputSpec):
-    """How a slice becomes a vector. `sha256` and `width` are known once the weights have been loaded."""
+    """How a slice becomes a vector. `sha256` and `width` are known once the weights have been loaded.
+
+    >>> from kitlib.inputs.base import Resources
+    >>> spec = SliceInput(longest_px=64, backbone="resnet10t", weights="shipped", grey="greyscale")
+    >>> spec.encoder(Resources()).spec.width
+    512
+    """
 
     kind: ClassVar[str] = "slices"
 

@@ -1,7 +1,8 @@
 """What a model is: fitted on a dataset and its labels, asked for probabilities, saved and opened as data.
 
-A new model is a dataclass whose fields are its parameters. It derives from Model, implements the four
-underscored methods and is registered under its name; the checks here and the contract tests are then its own.
+A new model is a dataclass whose fields are its parameters. It derives from Model and implements `_fit` and
+`_predict`; arrays that it keeps in `state` are saved and opened for it, for other things it has a `_save` and
+a `_load` of its own. Registered under its name, it has the checks here and the contract tests for its own.
 """
 
 from abc import ABC, abstractmethod
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 import pandas as pd
 
-from kitlib.artefacts import Provenance, load_json, save_json
+from kitlib.artefacts import Provenance, load_array, load_json, save_array, save_json
 from kitlib.competition.priors import Prior
 from kitlib.errors import ModelError, UsageError
 from kitlib.inputs.base import Dataset
@@ -30,7 +31,19 @@ CURVE_COLUMNS = ("part", "epoch", "train_loss", "valid_loss")
 
 @dataclass
 class Model(ABC):
-    """One way from a dataset, of the kind that it `reads`, to an (n, 25, 3) array of probabilities."""
+    """One way from a dataset, of the kind that it `reads`, to an (n, 25, 3) array of probabilities.
+
+    >>> from dataclasses import dataclass
+    >>> @dataclass
+    ... class Optimist(Model):
+    ...     name = "optimist"
+    ...     chance: float = 0.9
+    ...     def _fit(self, data, labels, seed): ...
+    ...     def _predict(self, data):
+    ...         return np.full((len(data), 25, 3), [self.chance, 0.05, 0.05])
+    >>> Optimist(chance=0.8)
+    Optimist(chance=0.8)
+    """
 
     name: ClassVar[str]
     reads: ClassVar[type[Dataset]] = SliceDataset
@@ -41,6 +54,7 @@ class Model(ABC):
             _check_type(f"{self.name}.{entry.name}", getattr(self, entry.name), entry.default)
         self.prior = np.full((len(CELLS), len(SEVERITIES)), np.nan)  # NaN until fitted
         self.curve = pd.DataFrame(columns=list(CURVE_COLUMNS))
+        self.state: dict[str, np.ndarray] = {}  # what a fit has learned, as far as arrays say it
         self.notes: list[str] = []  # what a user should know of the fit: where it did not go as asked
 
     def fit(self, data: Dataset, labels: np.ndarray, *, seed: int) -> Self:
@@ -83,7 +97,7 @@ class Model(ABC):
         """Save the model into a folder; `model.json`, which names and completes it, is written last."""
         self._save(Path(folder), provenance)
         content = {"model": self.name, "parameters": asdict(self), "prior": self.prior.tolist()}
-        content["notes"] = self.notes
+        content |= {"notes": self.notes, "state": list(self.state)}
         save_json(Path(folder) / MODEL_FILE, content, provenance)
 
     @classmethod
@@ -99,6 +113,7 @@ class Model(ABC):
         model = cls(**content["parameters"])
         model.prior = np.array(content["prior"])
         model.notes = content.get("notes", [])  # absent in models of version 0.1
+        model.state = dict.fromkeys(content.get("state", []), np.empty(0))  # absent before version 0.2
         model._load(Path(folder))
         return model
 
@@ -130,11 +145,14 @@ class Model(ABC):
     @abstractmethod
     def _predict(self, data: Any) -> np.ndarray: ...
 
-    @abstractmethod
-    def _save(self, folder: Path, provenance: Provenance) -> None: ...
+    def _save(self, folder: Path, provenance: Provenance) -> None:
+        """Save what was learned beside `model.json`: the arrays of `state`, unless there is more."""
+        for name, array in self.state.items():
+            save_array(folder / f"{name}.npy", array, provenance)
 
-    @abstractmethod
-    def _load(self, folder: Path) -> None: ...
+    def _load(self, folder: Path) -> None:
+        """Open what `_save` wrote; `state` has the names of its arrays already."""
+        self.state = {name: load_array(folder / f"{name}.npy") for name in self.state}
 
 
 def _check_type(place: str, value: Any, default: Any) -> None:

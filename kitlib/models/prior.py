@@ -1,12 +1,10 @@
 """The model that looks at no image: the mark that every other model has to beat."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
-from kitlib.artefacts import Provenance
 from kitlib.inputs.base import Dataset
 from kitlib.models.base import Model
 
@@ -23,9 +21,3 @@ class PriorModel(Model):
 
     def _predict(self, data: Dataset) -> np.ndarray:
         return np.tile(self.prior, (len(data), 1, 1))
-
-    def _save(self, folder: Path, provenance: Provenance) -> None:
-        """Nothing beyond `model.json`."""
-
-    def _load(self, folder: Path) -> None:
-        """Nothing beyond `model.json`."""

@@ -1,17 +1,13 @@
 """`random`: random predictions, the row of the seed's table that every other must leave behind."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
-from kitlib.artefacts import Provenance, load_json, save_json
 from kitlib.inputs.base import Dataset
 from kitlib.models.base import Model
 from kitlib.terms import CELLS, SEVERITIES
-
-SEED_FILE = "seed.json"
 
 
 @dataclass
@@ -24,16 +20,10 @@ class RandomModel(Model):
     def _fit(self, data: Dataset, labels: np.ndarray, seed: int) -> None:
         """Look at nothing, keep the seed."""
         del data, labels
-        self.seed = seed
+        self.state = {"seed": np.array(seed)}
 
     def _predict(self, data: Dataset) -> np.ndarray:
-        return np.stack([draw(self.seed, int(study_id)) for study_id in data.study_ids])
-
-    def _save(self, folder: Path, provenance: Provenance) -> None:
-        save_json(folder / SEED_FILE, self.seed, provenance)
-
-    def _load(self, folder: Path) -> None:
-        self.seed = load_json(folder / SEED_FILE)
+        return np.stack([draw(int(self.state["seed"]), int(study_id)) for study_id in data.study_ids])
 
 
 def draw(seed: int, study_id: int) -> np.ndarray:

@@ -24,7 +24,14 @@ ID_COLUMNS = ("study_id", "series_id")
 
 
 class Ledger:
-    """Faults in the order they were found; an equal fault is kept once."""
+    """Faults in the order they were found; an equal fault is kept once.
+
+    >>> ledger = Ledger()
+    >>> read_series("nowhere", ledger, study_id=7, series_id=70)
+    []
+    >>> ledger.table()[["code", "action", "series_id"]].values.tolist()
+    [['series.missing', 'series skipped', 70]]
+    """
 
     def __init__(self, faults: Iterable[Fault] = ()) -> None:
         self._faults = dict.fromkeys(faults)

@@ -23,6 +23,10 @@ def read_series(
     """The stacks of a folder's .dcm files, those of most slices first; [] where nothing is readable.
 
     Bad data never raises: slices that cannot be used are left out, and each fault is a row of the ledger.
+
+    >>> stacks = read_series("competition/test_images/11/111", Ledger(), study_id=11, series_id=111)
+    >>> [(stack.plane, len(stack)) for stack in stacks]
+    [('sagittal', 5)]
     """
     stacks, faults = _read(Path(folder), limits)
     ledger.extend(replace(fault, study_id=study_id, series_id=series_id) for fault in faults)

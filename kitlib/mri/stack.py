@@ -22,6 +22,11 @@ class Stack:
 
     Sagittal stacks run from the patient's right to left, axial ones from foot to head, coronal ones from
     front to back. Pixel (0, 0) is the centre of the first pixel; fractions are welcome everywhere.
+
+    >>> (stack,) = read_series("competition/test_images/11/111", Ledger())
+    >>> point_mm = stack.to_patient(col=2.5, row=1, slice=3)
+    >>> stack.to_pixel(point_mm).round(6).tolist()
+    [2.5, 1.0, 3.0]
     """
 
     pixels: np.ndarray  # (N, H, W); float32 as read, uint8 once prepared

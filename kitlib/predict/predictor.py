@@ -57,7 +57,15 @@ class Member:
 
 @dataclass(frozen=True)
 class Predictor:
-    """Everything that was fitted, in the order in which a study passes it."""
+    """Everything that was fitted, in the order in which a study passes it.
+
+    >>> from kitlib.run.finished import finished_predictor
+    >>> predictor, rows = finished_predictor(Path("work")), find_root("competition").series("test")
+    >>> study = predictor.read(11, rows[rows["study_id"] == 11], Ledger())
+    >>> prediction = predictor.predict(study)
+    >>> prediction.probabilities.shape, set(prediction.rungs)
+    ((25, 3), {'full model'})
+    """
 
     members: Mapping[str, Member]
     encoders: Mapping[str, Encoder]  # by the fingerprint of their input

@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+from kitlib.experiments.run_key import Origin
 
 from kitlib.cli import main
 from kitlib.experiments import registry as experiments
@@ -14,7 +15,6 @@ from kitlib.experiments.folds import make_folds
 from kitlib.experiments.leaks import case_table, deal
 from kitlib.experiments.registry import Experiment
 from kitlib.experiments.run import fold_tasks
-from kitlib.experiments.run_key import Origin
 from kitlib.experiments.status import ORACLE_FILE, begin_run, cases_path, contained, note_skipped
 from kitlib.run.profiles import profile_named
 from kitlib.terms import CELL_NAMES

@@ -9,7 +9,7 @@ from tests.report.builders import make_labels, make_predictions
 
 LABELS = make_labels(40)
 MEAN = make_predictions(LABELS)
-REMOVAL = "random_30"
+SCENARIO = "random_30"
 
 
 def towards_truth(share: float) -> pd.DataFrame:
@@ -25,7 +25,7 @@ def errors_of(share: float) -> pd.DataFrame:
     mean_error = np.random.default_rng(0).uniform(1, 2, len(LABELS))
     columns = dict(zip(ERROR_COLUMNS, (LABELS.index, SAGITTAL_T1, share * mean_error, mean_error)))
     return pd.DataFrame(columns).assign(
-        variation=mean_error, cosine=0.9, mean_cosine=0.8, removal=REMOVAL, fold=0
+        variation=mean_error, cosine=0.9, mean_cosine=0.8, scenario=SCENARIO, fold=0
     )
 
 
@@ -33,7 +33,7 @@ def test_guesses_with_an_r2_of_zero_or_less_do_not_beat_the_mean() -> None:
     """They may still be nearer than the training studies' mean, which is not the judged ones'."""
     errors = errors_of(0.9).assign(variation=lambda table: table["error"])
     table = missing_table(
-        LABELS, {"pseudo_dae": {REMOVAL: MEAN}}, {"pseudo_dae": errors}, baseline="", resamples=50
+        LABELS, {"pseudo_dae": {SCENARIO: MEAN}}, {"pseudo_dae": errors}, baseline="", resamples=50
     )
     assert table["r2"].item() == 0
     assert table["verdict"].item() == "does not beat the mean (guesses no better)"
@@ -42,7 +42,7 @@ def test_guesses_with_an_r2_of_zero_or_less_do_not_beat_the_mean() -> None:
 def table_of(predicted: float, guessed: float) -> pd.DataFrame:
     return missing_table(
         LABELS,
-        {"pseudo_mean": {REMOVAL: MEAN}, "pseudo_dae": {REMOVAL: towards_truth(predicted)}},
+        {"pseudo_mean": {SCENARIO: MEAN}, "pseudo_dae": {SCENARIO: towards_truth(predicted)}},
         {"pseudo_mean": errors_of(1.0), "pseudo_dae": errors_of(guessed)},
         resamples=200,
     )
@@ -74,7 +74,7 @@ def test_the_difference_is_that_of_the_scores() -> None:
 
 
 def test_without_the_mean_or_reconstructions_nothing_is_claimed() -> None:
-    table = missing_table(LABELS, {"fusion": {REMOVAL: MEAN}}, {}, resamples=50)
+    table = missing_table(LABELS, {"fusion": {SCENARIO: MEAN}}, {}, resamples=50)
     assert table["verdict"].tolist() == ["not compared with the mean"]
     assert table[["difference", "r2"]].isna().all(axis=None)
     assert tuple(missing_table(LABELS, {}, {}).columns) == TABLE_COLUMNS

@@ -30,7 +30,7 @@ RECESS = Cell("left_subarticular_stenosis", "l4_l5")
 
 
 @dataclass(frozen=True)
-class View:
+class CloseUp:
     """A cell as one sequence shows it, cropped to a square around its place."""
 
     title: str
@@ -39,11 +39,11 @@ class View:
     crop_mm: int
 
 
-VIEWS = (
-    View("spinal canal on sagittal T2/STIR", CANAL, SAGITTAL_T2, 76),
-    View("spinal canal on axial T2", CANAL, AXIAL_T2, 84),
-    View("left foramen on sagittal T1", FORAMEN, SAGITTAL_T1, 60),
-    View("left recess on axial T2", RECESS, AXIAL_T2, 60),
+CLOSE_UPS = (
+    CloseUp("spinal canal on sagittal T2/STIR", CANAL, SAGITTAL_T2, 76),
+    CloseUp("spinal canal on axial T2", CANAL, AXIAL_T2, 84),
+    CloseUp("left foramen on sagittal T1", FORAMEN, SAGITTAL_T1, 60),
+    CloseUp("left recess on axial T2", RECESS, AXIAL_T2, 60),
 )
 PLANES = (
     ("mid-sagittal T2/STIR", CANAL, SAGITTAL_T2),
@@ -121,8 +121,8 @@ def planes(studies: Sequence[PhantomStudy]) -> Picture:
 
 
 @styled
-def severities(view: View, people: Sequence[Sequence[PhantomStudy]]) -> Picture:
-    """One place of each person, a row each, as it looks at the three GRADES of the view's cell.
+def severities(close_up: CloseUp, people: Sequence[Sequence[PhantomStudy]]) -> Picture:
+    """One place of each person, a row each, as it looks at the three GRADES of its cell.
 
     The window of a row is that of its first square, so that grey values compare.
     """
@@ -130,11 +130,11 @@ def severities(view: View, people: Sequence[Sequence[PhantomStudy]]) -> Picture:
     figure = new_figure(side_in * len(GRADES), (side_in + 0.2) * len(people))
     rows = figure.subplots(len(people), len(GRADES), squeeze=False)
     for row, studies in zip(rows, people):
-        place_mm = place_of(studies[0], view.cell)
+        place_mm = place_of(studies[0], close_up.cell)
         for axes, study, severity, grade in zip(row, studies, SEVERITIES, GRADES):
-            stack, index = slice_at(study, view.sequence, place_mm)
+            stack, index = slice_at(study, close_up.sequence, place_mm)
             show_slice(axes, stack, index)
-            _crop(axes, stack, place_mm, view.crop_mm)
+            _crop(axes, stack, place_mm, close_up.crop_mm)
             axes.images[0].set_clim(*_window(row[0]))
             _finish(axes, stack, bar_mm=20)
             axes.set_title(f"Phantom {study.study_id}, {severity} (grade {grade})")

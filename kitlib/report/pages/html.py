@@ -58,9 +58,9 @@ def figure(picture: Picture, caption: str) -> str:
     return f"<figure>{image(png, text)}\n<figcaption>{escape(text)}</figcaption></figure>\n"
 
 
-def image(png: str, text: str) -> str:
-    """A PNG, given in base64, within the page; the text is for those who cannot see it."""
-    return f'<img alt="{escape(text)}" src="data:image/png;base64,{png}">'
+def image(content: str, text: str, kind: str = "png") -> str:
+    """An image, given in base64, within the page; the text is for those who cannot see it."""
+    return f'<img alt="{escape(text)}" src="data:image/{kind};base64,{content}">'
 
 
 def code(source: str) -> str:

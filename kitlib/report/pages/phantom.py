@@ -22,7 +22,7 @@ from kitlib.phantom.scan.prescription import size_named
 from kitlib.phantom.statistics import compare, largest
 from kitlib.phantom.study import PhantomStudy, draw_study
 from kitlib.report.figures import phantom as phantom_figures
-from kitlib.report.figures.phantom import GRADES, VIEWS, RealSlice, read_real
+from kitlib.report.figures.phantom import CLOSE_UPS, GRADES, RealSlice, read_real
 from kitlib.report.pages import html
 from kitlib.terms import CELLS, Cell
 
@@ -111,7 +111,7 @@ def write_page(
     if seed < 0:
         raise UsageError(f"the seed is {seed}, below zero")
     real_slices, real_labels = _read_real(real)
-    cells = list(dict.fromkeys(view.cell for view in VIEWS))
+    cells = list(dict.fromkeys(close_up.cell for close_up in CLOSE_UPS))
     draws = len(AS_IN_NATURE) + len(RAISED) * (1 + len(cells) * (len(GRADES) - 1))
     with tqdm(total=draws, desc="phantoms", unit="study", mininterval=1, disable=not progress) as bar:
         artist = Artist(seed, size, bar.update)
@@ -157,10 +157,13 @@ def _planes(natural: Sequence[PhantomStudy]) -> list[str]:
 
 
 def _severities(artist: Artist, cells: Iterable[Cell]) -> list[str]:
-    """A figure for each view; views of one cell share their phantoms."""
+    """A figure for each close-up; those of one cell share their phantoms."""
     people = [artist.raised(study_id, cells) for study_id in RAISED]
-    figures = [phantom_figures.severities(view, [person[view.cell] for person in people]) for view in VIEWS]
-    captions = [f"Phantoms: {view.title}, L4/L5, {view.crop_mm} mm wide." for view in VIEWS]
+    figures = [
+        phantom_figures.severities(close_up, [person[close_up.cell] for person in people])
+        for close_up in CLOSE_UPS
+    ]
+    captions = [f"Phantoms: {close_up.title}, L4/L5, {close_up.crop_mm} mm wide." for close_up in CLOSE_UPS]
     return [html.paragraph(SEVERITIES), *map(html.figure, figures, captions)]
 
 

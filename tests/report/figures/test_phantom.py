@@ -8,7 +8,7 @@ import pytest
 from kitlib.errors import DataError
 from kitlib.phantom.statistics import compare
 from kitlib.report.figures import phantom as phantom_figures
-from kitlib.report.figures.phantom import CANAL, GRADES, PLANES, VIEWS, sequence2real
+from kitlib.report.figures.phantom import CANAL, CLOSE_UPS, GRADES, PLANES, sequence2real
 from kitlib.terms import CELLS, SEQUENCES
 from tests.report.builders import drawn, make_labels, make_stack
 
@@ -50,18 +50,18 @@ def test_a_bar_is_as_long_as_it_says_in_pixels_of_the_slice():
     assert np.ptp(bar.get_xdata()) * 0.6 == pytest.approx(50)  # 0.6 mm between columns
 
 
-@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.title)
-def test_crops_are_squares_around_the_place(view):
+@pytest.mark.parametrize("close_up", CLOSE_UPS, ids=lambda close_up: close_up.title)
+def test_crops_are_squares_around_the_place(close_up):
     study = make_study()
-    figure = phantom_figures.severities(view, [[study] * len(GRADES)])
-    stack, _ = phantom_figures.slice_at(study, view.sequence, np.array(PLACE_MM))
+    figure = phantom_figures.severities(close_up, [[study] * len(GRADES)])
+    stack, _ = phantom_figures.slice_at(study, close_up.sequence, np.array(PLACE_MM))
     col, row, _ = stack.to_pixel(PLACE_MM)
     rows_mm, columns_mm = stack.spacing_mm
     assert len(figure.axes) == len(GRADES)
     for axes in figure.axes:
         (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
-        assert (right - left) * columns_mm == pytest.approx(view.crop_mm)
-        assert (bottom - top) * rows_mm == pytest.approx(view.crop_mm)
+        assert (right - left) * columns_mm == pytest.approx(close_up.crop_mm)
+        assert (bottom - top) * rows_mm == pytest.approx(close_up.crop_mm)
         assert ((left + right) / 2, (bottom + top) / 2) == pytest.approx((col, row))
     assert "Phantom 7, Severe (grade 2.6)" in drawn(figure)
 
@@ -70,8 +70,8 @@ def test_a_row_of_severities_has_one_window():
     studies = [make_study() for _ in GRADES]
     for study, gain in zip(studies, (1, 2, 4)):
         study.series[1].stacks[0].pixels[:] *= gain
-    view = next(view for view in VIEWS if view.sequence == SEQUENCES[1])
-    windows = [axes.images[0].get_clim() for axes in phantom_figures.severities(view, [studies]).axes]
+    close_up = next(close_up for close_up in CLOSE_UPS if close_up.sequence == SEQUENCES[1])
+    windows = [axes.images[0].get_clim() for axes in phantom_figures.severities(close_up, [studies]).axes]
     pixels = studies[0].series[1].stacks[0].pixels
     assert len(set(windows)) == 1
     assert pixels.min() <= windows[0][0] < windows[0][1] <= pixels.max()

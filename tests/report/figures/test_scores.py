@@ -60,9 +60,9 @@ def test_nothing_judged_twice_says_so() -> None:
 
 
 def test_the_curve_of_missing_sequences_has_a_line_for_each_imputer_and_the_prior() -> None:
-    removals = [NOTHING, "random_30", "without_t1"]
-    rows = [(name, removal, 0.6) for name in ("pseudo_mean", "pseudo_dae") for removal in removals]
-    table = pd.DataFrame(rows, columns=["experiment", "removal", "score"])
+    scenarios = [NOTHING, "random_30", "without_t1"]
+    rows = [(name, scenario, 0.6) for name in ("pseudo_mean", "pseudo_dae") for scenario in scenarios]
+    table = pd.DataFrame(rows, columns=["experiment", "scenario", "score"])
     figure = figures.missing_curve(table, 0.79)
     assert {"pseudo_mean", "pseudo_dae", "prior, 0.790"} <= set(drawn(figure))
     shares = [line.get_xdata() for line in figure.axes[0].lines if line.get_label() in table.values]

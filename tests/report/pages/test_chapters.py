@@ -2,14 +2,17 @@ import base64
 import re
 from pathlib import Path
 
+import cv2
 import nbformat
+import numpy as np
 import pytest
 from nbformat import v4
 
 from kitlib.errors import DataError
 from kitlib.report.pages.chapters import origin, render_chapter
 
-PNG = base64.b64encode(b"\x89PNG and so on").decode()
+PIXELS = np.full((20, 30, 3), (40, 160, 250), np.uint8)
+PNG = base64.b64encode(cv2.imencode(".png", PIXELS)[1].tobytes()).decode()
 HOME = "/home/somebody/data"
 
 
@@ -50,7 +53,7 @@ def test_prose_code_outputs_and_headings_stand_in_their_order(page):
         "True &lt;really&gt;",
         "More.",
     ]
-    words += [">7.1 Tables</h2>", "<code>table</code>", "<td>one</td>", ">7.2 Pictures</h2>", PNG]
+    words += [">7.1 Tables</h2>", "<code>table</code>", "<td>one</td>", ">7.2 Pictures</h2>", "<img"]
     places = [page.index(word) for word in words]
     assert places == sorted(places)
     assert re.findall(r'href="#(.*?)"', page) == re.findall(r'<section id="(.*?)"', page)
@@ -64,7 +67,9 @@ def test_the_page_needs_no_network_and_says_nothing_of_the_machine(page):
 
 
 def test_a_picture_is_within_the_page_and_progress_bars_and_plain_twins_are_not(page):
-    assert f'<img alt="7.2 Pictures" src="data:image/png;base64,{PNG}">' in page
+    (data,) = re.findall(r'<img alt="7.2 Pictures" src="data:image/webp;base64,(.*?)">', page)
+    shown = cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR)
+    np.testing.assert_allclose(shown, PIXELS, atol=6)
     for text in ("50%", "Picture&gt;"):
         assert text not in page
 
@@ -78,6 +83,14 @@ def test_what_is_no_chapter_is_refused(tmp_path):
     with pytest.raises(DataError, match="no title"):
         render_chapter(path, tmp_path / "out.html")
     assert not (tmp_path / "out.html").exists()
+
+
+def test_a_broken_picture_is_refused(tmp_path):
+    broken = show(image_png=base64.b64encode(b"no picture").decode())
+    cells = [v4.new_markdown_cell("# 7"), v4.new_code_cell("figure", outputs=[broken])]
+    nbformat.write(v4.new_notebook(cells=cells), tmp_path / "executed.ipynb")
+    with pytest.raises(DataError, match="picture cannot be read"):
+        render_chapter(tmp_path / "executed.ipynb", tmp_path / "out.html")
 
 
 def test_phantoms_are_named_as_such_and_no_path_is_given_away():

@@ -11,7 +11,7 @@ from kitlib.errors import DataError, UsageError
 from kitlib.phantom.labels import draw_labels
 from kitlib.phantom.oracle import draw_marks
 from kitlib.phantom.study import draw_study
-from kitlib.report.figures.phantom import GRADES, VIEWS, sequence2real
+from kitlib.report.figures.phantom import CLOSE_UPS, GRADES, sequence2real
 from kitlib.report.pages import phantom as phantom_page
 from kitlib.terms import CELL_NAMES, CELLS, SEVERITIES
 
@@ -19,7 +19,7 @@ SECTIONS = (
     "Three planes", "Three severities", "Beside real slices", "Labels", "The best possible score",
     "Time and memory", "What still gives a phantom away",
 )  # fmt: skip
-SOME_VIEWS = VIEWS[:3]  # of two cells
+SOME_CLOSE_UPS = CLOSE_UPS[:3]  # of two cells
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def few():
         patch.setattr(phantom_page, "draw_study", draw)
         patch.setattr(phantom_page, "AS_IN_NATURE", (1,))
         patch.setattr(phantom_page, "RAISED", (11,))
-        patch.setattr(phantom_page, "VIEWS", SOME_VIEWS)
+        patch.setattr(phantom_page, "CLOSE_UPS", SOME_CLOSE_UPS)
         yield phantom_page
 
 
@@ -76,7 +76,7 @@ def test_the_page_needs_nothing_but_itself(page):
     assert not re.search(r"https?:|<script|<link|@import|url\(", page)
     sources = re.findall(r'src="([^"]{22})', page)
     assert set(sources) == {"data:image/png;base64,"}
-    assert len(sources) == page.count("<img") == 1 + len(SOME_VIEWS) + len(sequence2real) + 1
+    assert len(sources) == page.count("<img") == 1 + len(SOME_CLOSE_UPS) + len(sequence2real) + 1
 
 
 def test_every_section_has_its_heading_and_link(page):
@@ -163,10 +163,10 @@ def test_a_bad_request_is_refused(tmp_path, change, match):
 def test_one_cell_of_a_person_is_raised_and_the_cost_counted(few):
     steps = []
     artist = few.Artist(3, "smoke", lambda: steps.append(1))
-    people = artist.raised(11, [view.cell for view in SOME_VIEWS[1:]])
+    people = artist.raised(11, [close_up.cell for close_up in SOME_CLOSE_UPS[1:]])
     assert len(artist.seconds) == len(artist.peaks_mb) - 1 == len(steps) == 5
     assert artist.peaks_mb == sorted(artist.peaks_mb)
-    assert list(people) == [view.cell for view in SOME_VIEWS[1:]]
+    assert list(people) == [close_up.cell for close_up in SOME_CLOSE_UPS[1:]]
     for cell, studies in people.items():
         normal, *others = (study.grades for study in studies)
         for grades, grade in zip(others, GRADES[1:], strict=True):

@@ -1,0 +1,88 @@
+import numpy as np
+import pandas as pd
+
+from kitlib.experiments.table import NORMAL
+from kitlib.report.pages import experiments as page
+from tests.report.builders import drawn
+
+NONE = dict.fromkeys(["published_accuracy", "published_f1", "published_auc"], np.nan)
+MEASURES = {"accuracy": 0.8, "macro_f1": 0.5, "macro_auc": np.nan}
+INTERVALS = {"score": 0.55, "low": 0.5, "high": 0.6, "difference": -0.25, "difference_low": -0.3}
+COSTS = {"difference_high": -0.2, "fit_s": 1.25, "fit_peak_mb": 300.0, "reason": "", "notes": ""}
+HONEST = {
+    "experiment": "svc", "description": "A | B", "model": "svc", "weights": "shipped", "state": "done",
+    "leaks": False, "split": "studies", "twin_of": "", "rows": 240, "shared": 0.0,
+    **MEASURES, **INTERVALS, **COSTS, **NONE, "published_accuracy": 0.91, "published_f1": 0.6,
+}  # fmt: skip
+LEAKING = {**HONEST, "experiment": "svc_leaking_series", "leaks": True, "split": "series", "twin_of": "svc"}
+LEAKING |= {
+    "rows": 754,
+    "shared": 0.95,
+    "accuracy": 0.93,
+    "low": np.nan,
+    "high": np.nan,
+    "notes": "it learns",
+}
+ABSENT = {**HONEST, **NONE, "experiment": "vit", "state": "not run", "reason": "no weights"}
+RESULTS = pd.DataFrame([HONEST, LEAKING, ABSENT])
+BASELINE = {"low": 0.7, "high": 0.9, "difference": 0.0, "difference_low": 0.0, "difference_high": 0.0}
+BASELINES = pd.DataFrame(
+    {"experiment": name, **MEASURES, **NONE, "score": score, **BASELINE, "rows": 240}
+    for name, score in (("prior", 0.8), (NORMAL, 15.0))
+)
+
+
+def test_whole_study_rows_stand_by_score_among_the_baselines_and_leaking_ones_do_not():
+    table = page.honest_table(RESULTS, BASELINES)
+    assert table["experiment"].tolist() == ["svc", "prior", NORMAL]
+    assert table["score"][0] == f"0.550 (0.500{page.NBSP}to{page.NBSP}0.600)"
+    assert table["less the prior"][0].startswith("-0.250 (-0.300")
+    assert table["macro AUC"][0] == "-"
+    assert table["weights"].tolist() == ["shipped", "", ""]
+
+
+def test_a_prior_that_was_run_replaces_the_baseline_of_that_name():
+    prior = {**HONEST, "experiment": "prior_alone", "model": "prior", "score": 0.8}
+    table = page.honest_table(pd.DataFrame([prior]), BASELINES)
+    assert table["experiment"].tolist() == ["prior_alone", NORMAL]
+
+
+def test_a_leaking_row_stands_beside_its_twin_and_what_was_published():
+    (row,) = page.leaking_table(RESULTS).to_dict("records")
+    assert row["accuracy"] == "93.0"
+    assert row["whole studies: acc / F1 / AUC"].replace(page.NBSP, " ") == "80.0 / 50.0 / -"
+    assert row["score there"] == "0.550"
+    assert page.leaking_table(RESULTS.iloc[:1]).empty
+
+
+def test_the_picture_of_leaks_has_the_accuracy_of_normal_everywhere():
+    texts = drawn(page.leak_picture(RESULTS, BASELINES))
+    assert {"svc (series)", "honest", "leaking", "published"} <= set(texts)
+    assert any("Normal/Mild" in text for text in texts)
+
+
+def test_what_is_absent_has_its_reason_and_notes_their_experiment():
+    assert page.absent_table(RESULTS).to_dict("records") == [
+        {"experiment": "vit", "state": "not run", "reason": "no weights"}
+    ]
+    lines = page.footnotes(RESULTS)
+    assert lines == ["svc_leaking_series: it learns.", "1 of 3 experiments have not been run."]
+
+
+def test_markdown_escapes_bars_and_pages_show_tables_that_have_rows(tmp_path):
+    assert page.markdown(pd.DataFrame({"what": ["A | B", None]})) == "| what |\n| --- |\n| A \\| B |\n| - |"
+    tables = {page.HONEST: page.honest_table(RESULTS, BASELINES), page.MISSING: pd.DataFrame()}
+    about = page.Page("A title", "Made on a day.", ["A note."])
+    page.write_tables(tmp_path, tables, {"results": RESULTS}, about, {})
+    assert pd.read_csv(tmp_path / "results.csv")["experiment"].tolist() == RESULTS["experiment"].tolist()
+    for name in ("table.md", "table.html"):
+        text = (tmp_path / name).read_text(encoding="utf-8")
+        assert "A title" in text
+        assert page.HONEST in text
+        assert "A note." in text
+        assert page.MISSING not in text
+
+
+def test_numbers_that_are_not_there_are_dashes():
+    assert page.percent(np.nan) == page.number(np.nan) == page.triple({}, "a", "b", "c") == "-"
+    assert page.number(0.1234, sign="+") == "+0.123"
