@@ -1,4 +1,7 @@
-"""Imports only point down: a room imports from the floors below it and from itself, never upwards."""
+"""Imports only point down: a room imports from the floors below it and from itself, never upwards.
+
+And tests mirror the tree: `kitlib/a/b.py` is tested by `tests/a/test_b.py`.
+"""
 
 import ast
 from pathlib import Path
@@ -12,6 +15,21 @@ ROOM2FLOOR = {
     "experiments": 7, "predict": 8, "run": 9, "report": 9, "commands": 10, "cli": 11,
 }  # fmt: skip
 FILES = sorted(KITLIB.rglob("*.py"))
+TESTS = Path(__file__).parent
+MODULES = [path.relative_to(KITLIB).as_posix() for path in FILES if not path.stem.startswith("__")]
+WHOLE = {
+    "test_extending.py": "an input and a model of one's own, through all rooms",
+    "test_floors.py": "all modules",
+    "test_light_imports.py": "what importing each room loads",
+    "test_notebooks.py": "the notebooks",
+    "models/test_contract.py": "every registered model",
+}
+"""Test files that are about more than one module; beside them each room may have a `test_real.py`."""
+
+TESTED_IN = {
+@@@
+}
+"""Modules without a test file of their own, and the one that tests what they do: parts of one noun."""
 
 
 def room_of(path: Path) -> str:
@@ -40,3 +58,23 @@ def test_imports_point_down(path: Path) -> None:
 
 def test_every_room_has_a_floor() -> None:
     assert {room_of(path) for path in FILES} - {"__init__", "__main__"} <= set(ROOM2FLOOR)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_module_has_its_test_file(module: str) -> None:
+    own = mirror_of(module)
+    assert (TESTS / own).is_file() != (module in TESTED_IN), f"{own} is missing, or no exception any more"
+    assert (TESTS / TESTED_IN.get(module, own)).is_file()
+
+
+def test_every_test_file_is_about_something_that_exists() -> None:
+    found = {path.relative_to(TESTS).as_posix() for path in TESTS.rglob("test_*.py")}
+    others = {path for path in found if not path.endswith("/test_real.py")} - set(WHOLE)
+    assert others <= {mirror_of(module) for module in MODULES}
+    assert set(TESTED_IN) <= set(MODULES)
+    assert set(WHOLE) <= found
+
+
+def mirror_of(module: str) -> str:
+    room, _, name = module.rpartition("/")
+    return f"{room}/test_{name}".removeprefix("/")
