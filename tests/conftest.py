@@ -1,6 +1,8 @@
 """Fixtures for all tests."""
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +17,16 @@ if TYPE_CHECKING:
 limit_threads()
 
 REAL_DIR = Path(__file__).parents[2] / "shared" / "real"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick() -> Iterator[None]:
+    """Networks run without being compiled first, outside tests/embed, and no file waits for its disk."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        if "kitlib.embed.runtime.inference" in sys.modules:
+            patch.setattr("kitlib.embed.runtime.inference.silent_openvino", lambda: None)
+        yield
 
 
 @pytest.fixture(scope="session")
