@@ -4,14 +4,17 @@ import contextlib
 import os
 import resource
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
 
+Map = Callable[..., Iterator[Any]]
+"""The built-in `map`, or one that runs its calls elsewhere."""
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 # torch 2.10 has no kernels for Pascal: a P100 reports CUDA as available and dies at the first operation.
 OLDEST_CUDA_CAPABILITY = (7, 0)
@@ -53,6 +56,16 @@ def half_precision() -> "torch.dtype | None":
         # is_bf16_supported() is also true where bfloat16 is emulated, as on a T4.
         return torch.bfloat16 if torch.cuda.get_device_capability() >= (8, 0) else torch.float16
     return torch.bfloat16 if _cpu_has_bfloat16() else None
+
+
+@contextlib.contextmanager
+def threaded(threads: int) -> Iterator[Map]:
+    """A `map` whose calls run in `threads` threads inside the block; its results keep their order."""
+    if threads == 1:
+        yield map
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        yield pool.map
 
 
 @contextlib.contextmanager

@@ -73,8 +73,6 @@ class Cell(NamedTuple):
 CELLS = tuple(Cell(condition, level) for condition in CONDITIONS for level in LEVELS)
 """The 25 cells in the column order of `train.csv`."""
 
-Kind = Literal["sagittal", "axial"]
-"""The plane of slices that landmarks are looked for on."""
 Place = Literal["canal", "foramen", "recess"]
 group2place: dict[Group, Place] = {"spinal": "canal", "foraminal": "foramen", "subarticular": "recess"}
 ABOVE, BELOW = "t12_l1", "s1_s2"
@@ -84,7 +82,7 @@ ABOVE, BELOW = "t12_l1", "s1_s2"
 class Landmark(NamedTuple):
     """What a localiser looks for."""
 
-    landmark: Place
+    place: Place
     level: str
     side: Side | None
 
@@ -95,6 +93,16 @@ LANDMARKS = (
     *(Landmark("recess", level, side) for side in ("left", "right") for level in LEVELS),
 )
 """The 27 landmarks, in the order of all arrays of them."""
+
+
+def mirrored(cell: Cell) -> Cell:
+    """The same condition and level on the other side; the canal's cells stay what they are."""
+    opposite = {"left": "right", "right": "left"}
+    return Cell(cell.condition.replace(cell.side, opposite[cell.side]), cell.level) if cell.side else cell
+
+
+mirrored_cells = [CELLS.index(mirrored(cell)) for cell in CELLS]
+"""The cell that each of the 25 becomes when left and right are exchanged."""
 
 CELL_NAMES = tuple(cell.name for cell in CELLS)
 

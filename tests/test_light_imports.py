@@ -8,9 +8,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 LIGHT = (
     "artefacts.py", "competition/*.py", "embed/field_of_view.py", "embed/names.py", "embed/store.py",
-    "embed/tokens.py", "inputs/*.py", "models/base.py", "models/boosting.py", "models/common/*.py",
-    "models/pooled/classifiers.py", "models/pooled/threshold_classifiers.py", "models/svc.py", "mri/**/*.py",
-    "prepare/*.py",
+    "embed/tokens.py", "inputs/*.py", "models/*.py", "models/*/model.py", "models/common/*.py",
+    "models/pooled/classifiers.py", "models/pooled/threshold_classifiers.py", "mri/**/*.py", "prepare/*.py",
 )  # fmt: skip
 HEAVY = ("imblearn", "lightgbm", "openvino", "sklearn", "timm", "torch", "xgboost")
 IMPORT_EACH = """

@@ -6,7 +6,17 @@ import sys
 import pytest
 
 from kitlib import terms
-from kitlib.terms import CELL_NAMES, CELLS, CONDITIONS, LEVELS, Cell, parse_row_id, row_id, row_ids
+from kitlib.terms import (
+    CELL_NAMES,
+    CELLS,
+    CONDITIONS,
+    LEVELS,
+    Cell,
+    mirrored_cells,
+    parse_row_id,
+    row_id,
+    row_ids,
+)
 
 
 def test_the_cells_are_the_columns_of_the_competition_in_order():
@@ -67,3 +77,11 @@ def test_the_low_floors_load_without_torch():
     rooms = "kitlib.terms, kitlib.errors, kitlib.artefacts, kitlib.machine, kitlib.competition.root"
     code = f"import sys, {rooms}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_mirrored_cells_have_the_other_side_and_all_else_the_same():
+    assert [mirrored_cells[index] for index in mirrored_cells] == list(range(25))
+    for cell, index in zip(CELLS, mirrored_cells, strict=True):
+        other = CELLS[index]
+        assert (other.level, other.group) == (cell.level, cell.group)
+        assert {cell.side, other.side} in ({None}, {"left", "right"})

@@ -3,13 +3,13 @@
 import argparse
 import datetime
 import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kitlib.errors import StepError, UsageError
 
 TITLE = "Every published system beside what was published of it"
-OLD_FAMILY = "seeds"
 SOME_FAILED = 1
 """The exit code of a run that went to its end although some fits failed."""
 
@@ -23,7 +23,7 @@ def add_experiments(commands: "Commands") -> None:
     command = commands.add_parser("experiments", help="list, run and tabulate the published systems")
     verbs = command.add_subparsers(required=True, metavar="list|run|table")
     listing = verbs.add_parser("list", help="name the experiments")
-    listing.add_argument("--family", help="a tag, such as first or published (default: all)")
+    listing.add_argument("--family", type=_family, help="a tag, such as first or published (default: all)")
     listing.set_defaults(call=_list)
     running = verbs.add_parser("run", help="fit what is not fitted yet, on phantoms or a competition folder")
     running.add_argument("--data", default="", help="competition folder (default: Kaggle's, else phantoms)")
@@ -37,9 +37,17 @@ def add_experiments(commands: "Commands") -> None:
     table.add_argument("--out", type=Path, help="folder to write into (default: <work>/experiments)")
     table.set_defaults(call=_table)
     for verb in (running, table):
-        verb.add_argument("--family", default="published", help="a tag (default: published)")
+        verb.add_argument("--family", default="published", type=_family, help="a tag (default: published)")
         verb.add_argument("--profile", default="demo", help="smoke, demo, bench or kaggle (default: demo)")
         verb.add_argument("--work", default="", help="folder of results (default: work/<profile>)")
+
+
+def _family(tag: str) -> str:
+    """The tag; a word where it is spelt as it was in version 0.1."""
+    if tag != "seeds":
+        return tag
+    print("--family seeds is called --family published now", file=sys.stderr)
+    return "published"
 
 
 def _list(arguments: argparse.Namespace) -> None:

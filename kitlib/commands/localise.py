@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from kitlib.commands.parsing import Commands
     from kitlib.competition.root import Competition
     from kitlib.localise.points import Located
+    from kitlib.mri.geometry import Plane
     from kitlib.mri.ledger import Ledger
-    from kitlib.terms import Kind
 
 
 def add_localise(commands: "Commands") -> None:
@@ -31,9 +31,8 @@ def add_localise(commands: "Commands") -> None:
 
 
 def _localise(arguments: argparse.Namespace) -> None:
-    from kitlib.localise.heatmaps import array_stack
     from kitlib.localise.localiser import Localiser
-    from kitlib.localise.sources import read_array, read_folder
+    from kitlib.localise.sources import array_study, read_array, read_folder
     from kitlib.mri.ledger import Ledger
 
     if (arguments.folder is None) == (arguments.npy is None):
@@ -42,15 +41,15 @@ def _localise(arguments: argparse.Namespace) -> None:
         raise UsageError("an array has no spacing", hint="Give --spacing-mm, the size of a pixel.")
     ledger = Ledger()
     if arguments.npy:
-        series, sequences = {0: [array_stack(read_array(arguments.npy), arguments.spacing_mm)]}, None
+        study = array_study(read_array(arguments.npy), arguments.spacing_mm)
     else:
-        series, sequences = read_folder(arguments.folder, ledger), _sequences(arguments.folder)
-    located = Localiser.shipped().locate_study(series, sequences, ledger)
+        study = read_folder(arguments.folder, ledger, _sequences(arguments.folder))
+    located = Localiser.shipped().locate_study(study, ledger)
     if arguments.out:
         from kitlib.report.figures.levels import overlay
         from kitlib.report.style import save_figure
 
-        save_figure(overlay(series, located), arguments.out)
+        save_figure(overlay(study, located), arguments.out)
     if arguments.json:
         print(json.dumps(located.to_json()))
     else:
@@ -110,14 +109,14 @@ def _train(arguments: argparse.Namespace) -> None:
     from kitlib.localise.train.transitional import train_junction
     from kitlib.localise.train.transitional_samples import make_bags
 
-    asked: dict[Kind, int] = {"sagittal": arguments.sagittal, "axial": arguments.axial}
+    asked: dict[Plane, int] = {"sagittal": arguments.sagittal, "axial": arguments.axial}
     numbers = (arguments.junction, arguments.epochs, arguments.junction_epochs, arguments.workers)
     if min(*asked.values(), *numbers) < 1 or arguments.seed < 0:
         raise UsageError("persons, epochs and workers are one or more, the seed not below zero")
     seed, workers = arguments.seed, arguments.workers
     pools = {
-        kind: make_pool(arguments.pool, kind, anatomies=count, seed=seed, workers=workers)
-        for kind, count in asked.items()
+        plane: make_pool(arguments.pool, plane, anatomies=count, seed=seed, workers=workers)
+        for plane, count in asked.items()
     }
     names = (*asked, "epochs", "seed", "junction", "junction-epochs")
     options = " ".join(f"--{name} {getattr(arguments, name.replace('-', '_'))}" for name in names)
@@ -147,11 +146,11 @@ def _train(arguments: argparse.Namespace) -> None:
 def _mended_points(competition: "Competition", workers: int) -> "pd.DataFrame":
     """The landmarks of a folder without what an audit would drop, and with what it can mend put right."""
     from kitlib.localise.audit.folder import audit_competition
-    from kitlib.localise.audit.mend import counts, mend
+    from kitlib.localise.audit.landmarks import mend, mend_counts
 
     landmarks = competition.landmarks()
     found = audit_competition(competition, workers=workers)
-    print(f"audit: {counts(landmarks, found.findings)}; {found}")
+    print(f"audit: {mend_counts(landmarks, found.findings)}; {found}")
     return mend(landmarks, found.findings)
 
 

@@ -11,6 +11,9 @@ from kitlib.embed.runtime.inference import Inference, Prepare
 from kitlib.embed.weights.sources import WeightsSource
 from kitlib.mri.stack import Stack
 
+Compiler = Callable[[Prepare, tuple[int, ...]], Inference]
+"""A network with its weights, before it is known what prepares its inputs and of what shape they are."""
+
 
 class Backbone(ABC):
     """Turns a stack into inputs, and each input into one or more tokens of length `width`.
@@ -19,15 +22,23 @@ class Backbone(ABC):
     """
 
     width: int
-    engine: str = "numpy"  # what runs it; networks say their own
 
-    def __init__(self, name: str, source: WeightsSource, input_px: int, field_of_view: str) -> None:
+    def __init__(
+        self, compiler: Compiler, name: str, source: WeightsSource, input_px: int, field_of_view: str
+    ) -> None:
         self.name, self.source, self.input_px, self.field_of_view = name, source, input_px, field_of_view
+        self.infer = compiler(self.prepare, self.input_shape)
+        self.engine = self.infer.engine  # the name of what runs the network
 
     @property
     def input_shape(self) -> tuple[int, ...]:
         """The shape of one input, whatever the stack: a slice unless said otherwise."""
         return (self.input_px, self.input_px)
+
+    @staticmethod
+    @abstractmethod
+    def prepare(inputs: Tensor, /) -> Tensor:
+        """Inputs (B, ...) uint8 as the network reads them."""
 
     def inputs(self, stack: Stack, grey: str = "greyscale") -> np.ndarray:
         """What this backbone reads of a prepared stack: (n, *input_shape) uint8; its slices, here."""
@@ -40,23 +51,3 @@ class Backbone(ABC):
     @abstractmethod
     def embed(self, inputs: np.ndarray) -> np.ndarray:
         """Tokens (B * tokens of an input, width) float32 of inputs (B, ...) uint8; none of none."""
-
-
-Compiler = Callable[[Prepare, tuple[int, ...]], Inference]
-"""A network with its weights, before it is known what prepares its inputs and of what shape they are."""
-
-
-class NetworkBackbone(Backbone):
-    """A backbone whose network one of the engines runs."""
-
-    def __init__(
-        self, compiler: Compiler, name: str, source: WeightsSource, input_px: int, field_of_view: str
-    ) -> None:
-        super().__init__(name, source, input_px, field_of_view)
-        self.infer = compiler(self.prepare, self.input_shape)
-        self.engine = self.infer.engine
-
-    @staticmethod
-    @abstractmethod
-    def prepare(inputs: Tensor, /) -> Tensor:
-        """Inputs (B, ...) uint8 as the network reads them."""

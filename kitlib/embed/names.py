@@ -5,6 +5,9 @@ RESNET_DEPTHS = (10, 18, 34, 50, 101, 152, 200)
 VOLUME_NETWORKS = tuple(f"{MEDICALNET}{depth}" for depth in RESNET_DEPTHS)
 WEIGHTS = ("auto", "hub", "cached", "shipped", "random")
 """What `weights` may be; anything else is the path of a file."""
+SPINE_VIT, SPINE_VIT_PX = "spine_vit", 128
+SPINE_VIT_SHAPE = {"grid": 8, "width": 192, "depth": 6, "heads": 3}
+"""Of the kit's own transformer: what the weights that come with the kit fit."""
 
 
 def reads_volumes(name: str) -> bool:

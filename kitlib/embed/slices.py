@@ -9,7 +9,7 @@ import torchvision
 from torch import Tensor, nn
 
 import kitlib.embed.vit  # noqa: F401  # timm knows SPINE_VIT from then on
-from kitlib.embed.base import Compiler, NetworkBackbone
+from kitlib.embed.base import Backbone, Compiler
 from kitlib.embed.field_of_view import square
 from kitlib.embed.weights.sources import WeightsSource
 from kitlib.machine import device
@@ -30,7 +30,7 @@ def normalised(slices: Tensor) -> Tensor:
     return ((grey / 255 - mean) / std).permute(0, 3, 1, 2)
 
 
-class SliceBackbone(NetworkBackbone):
+class SliceBackbone(Backbone):
     """A network in evaluation mode that embeds slices one by one."""
 
     prepare = staticmethod(normalised)

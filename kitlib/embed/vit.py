@@ -10,10 +10,7 @@ from timm.models import register_model
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
-SPINE_VIT = "spine_vit"
-SPINE_VIT_PX = 128
-SPINE_VIT_SHAPE = {"grid": 8, "width": 192, "depth": 6, "heads": 3}
-"""What the weights that come with the kit fit."""
+from kitlib.embed.names import SPINE_VIT_PX, SPINE_VIT_SHAPE
 
 
 def build_vit(*, px: int, grid: int, width: int, depth: int, heads: int, dropout: float = 0.0) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kitlib.embed.base import Compiler, NetworkBackbone
+from kitlib.embed.base import Backbone, Compiler
 from kitlib.embed.field_of_view import FIELDS_OF_VIEW, square_of, stack_images
 from kitlib.embed.names import MEDICALNET
 from kitlib.embed.weights.sources import WeightsSource
@@ -44,7 +44,7 @@ def volume_input(volumes: Tensor) -> Tensor:
     return (centred / deviation.clamp(min=1e-3))[:, None]
 
 
-class VolumeBackbone(NetworkBackbone):
+class VolumeBackbone(Backbone):
     """A 3D network in evaluation mode: one volume a stack, one token a cell of its last feature map."""
 
     prepare = staticmethod(volume_input)

@@ -230,7 +230,7 @@ def pseudo() -> Iterator[Experiment]:
     for imputer, text in imputer2text.items():
         yield named(
             f"pseudo_{imputer}",
-            PseudoModel(filler=imputer),
+            PseudoModel(imputer=imputer),
             f"Missing sequences imputed by {text}",
             input=dataclasses.replace(backbone2input[SHIPPED], grey="greyscale"),
             protocol=Protocol(missing=SCENARIOS),

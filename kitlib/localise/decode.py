@@ -1,22 +1,22 @@
 """From heatmaps to one chain of canal points: peaks, then a joint search with priors on their geometry.
 
 A network that takes L4 for L5 does so at all levels together, and where it wavers it mixes two counts. The
-search puts each place on one level only and weighs the whole chain against the same chain one level away.
+search puts each peak on one level only and weighs the whole chain against the same chain one level away.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from kitlib.localise.agreement import GAP_SHARES, TURNS_DEG
+from kitlib.localise.geometry import GAP_SHARES, SPINE, TURNS_DEG
 
-COUNT = 7  # canal levels, T12/L1 to S1/S2
-WINDOW = 2  # cells around a peak, that belong to it
-APART = 3  # cells between two peaks at least, along one axis: discs of small persons are 5 cells apart
+COUNT = len(SPINE)
+WINDOW = 2  # pixels of the heatmap around a peak, that belong to it
+APART = 3  # pixels between two peaks at least, along one axis: discs of small persons are 5 pixels apart
 MOST_PEAKS = 16
 LEAST_PEAK = 0.03  # mass of a peak over all channels
 FLOOR = 1e-3  # no channel is surer than this of anything: networks are wrong in ways of their own
-# What a level without a point costs, beside what its map says: a doubtful place with its low chance tells
+# What a level without a point costs, beside what its map says: a doubtful peak with its low chance tells
 # more than none, so the last one is left out only where its map is twelve times surer that it is not visible.
 UNSEEN = 2.5
 SKIPPED = 2.0  # what it costs besides, between two that have one
@@ -36,7 +36,7 @@ ODD = 0.01  # chance that a way is unlike any other: steep sacra, slips and frac
 class Chain:
     """Canal points of one image, T12/L1 to S1/S2, and how sure the count is."""
 
-    cells: np.ndarray  # (7, 2) fractional column and row of the heatmap; NaN where nothing was seen
+    pixels: np.ndarray  # (7, 2) fractional column and row of the heatmap; NaN where nothing was seen
     mass: np.ndarray  # (7,) chance that some canal point lies there, whichever; 0 where nothing was seen
     log_odds: float  # of this chain against the best one that counts one level off
 
@@ -46,31 +46,31 @@ class Chain:
         return self.mass > 0
 
 
-def find_chain(maps: np.ndarray, cell_mm: float) -> Chain | None:
+def find_chain(maps: np.ndarray, px_mm: float) -> Chain | None:
     """The most likely chain in the maps (7, n, n) of the canal channels; None where there is no peak.
 
-    A map holds the chance of each cell; what it lacks to 1 is the chance that the level is not visible.
+    A map holds the chance of each pixel; what it lacks to 1 is the chance that the level is not visible.
     """
     total = maps.sum(axis=0)
     peaks = find_peaks(total)
     if not len(peaks):
         return None
-    places = np.array([soft_peak(total, peak) for peak in peaks])
-    own = np.array([[window_mass(one, peak) for peak in peaks] for one in maps])  # (7, N)
+    pixels = np.array([soft_peak(total, peak) for peak in peaks])
+    own = np.array([[window_mass(chances, peak) for peak in peaks] for chances in maps])  # (7, N)
     hidden = 1 - maps.sum(axis=(1, 2))
-    search = _Search(places * cell_mm, _log(own), _log(hidden))
+    search = _Search(pixels * px_mm, _log(own), _log(hidden))
     best, path = search.run(np.ones((COUNT, len(peaks) + 1), bool))
     if not (path >= 0).any():
         return None
     others = [search.run(_shifted(path, step, len(peaks)))[0] for step in (-1, 1)]
     found = path >= 0
-    cells = np.where(found[:, None], places[path], np.nan)
+    chosen = np.where(found[:, None], pixels[path], np.nan)
     mass = np.where(found, own.sum(axis=0)[path].clip(1e-6, 1), 0.0)
-    return Chain(cells, mass, best - max(others))
+    return Chain(chosen, mass, best - max(others))
 
 
 def find_peaks(chances: np.ndarray) -> np.ndarray:
-    """Cells (N, 2), column and row, next to which a map (n, n) has most mass, the largest first."""
+    """Pixels (N, 2), column and row, next to which a map (n, n) has most mass, the largest first."""
     summed = _sums_of_nine(chances)
     peaks: list[tuple[int, int]] = []
     while len(peaks) < MOST_PEAKS:
@@ -83,22 +83,22 @@ def find_peaks(chances: np.ndarray) -> np.ndarray:
     return np.array(peaks, dtype=np.int64).reshape(-1, 2)
 
 
-def soft_peak(chances: np.ndarray, cell: np.ndarray) -> np.ndarray:
-    """The mean place (2,) of the mass around a cell: the peak at a fraction of a cell."""
-    rows, cols = _window(chances, cell)
+def soft_peak(chances: np.ndarray, pixel: np.ndarray) -> np.ndarray:
+    """The mean position (2,) of the mass around a pixel: the peak at a fraction of a pixel."""
+    rows, cols = _window(chances, pixel)
     around = chances[rows, cols]
     row, col = np.mgrid[rows, cols]
     weight = max(float(around.sum()), 1e-12)
     return np.array([(around * col).sum(), (around * row).sum()]) / weight
 
 
-def window_mass(chances: np.ndarray, cell: np.ndarray) -> float:
-    """The mass around a cell (column, row)."""
-    return float(chances[_window(chances, cell)].sum())
+def window_mass(chances: np.ndarray, pixel: np.ndarray) -> float:
+    """The mass around a pixel (column, row)."""
+    return float(chances[_window(chances, pixel)].sum())
 
 
-def _window(chances: np.ndarray, cell: np.ndarray) -> tuple[slice, slice]:
-    col, row = (round(float(value)) for value in cell)
+def _window(chances: np.ndarray, pixel: np.ndarray) -> tuple[slice, slice]:
+    col, row = (round(float(value)) for value in pixel)
     height, width = chances.shape
     rows = slice(min(max(0, row - WINDOW), height), max(0, row + WINDOW + 1))
     cols = slice(min(max(0, col - WINDOW), width), max(0, col + WINDOW + 1))
@@ -114,9 +114,9 @@ def _log(chances: np.ndarray) -> np.ndarray:
     return np.log((1 - FLOOR) * np.clip(chances, 0, 1) + FLOOR)
 
 
-def _shifted(path: np.ndarray, step: int, places: int) -> np.ndarray:
-    """What each level may be, (7, N + 1), in a chain whose places all lie one level lower or higher."""
-    allowed = np.ones((COUNT, places + 1), bool)
+def _shifted(path: np.ndarray, step: int, peaks: int) -> np.ndarray:
+    """What each level may be, (7, N + 1), in a chain whose peaks all lie one level lower or higher."""
+    allowed = np.ones((COUNT, peaks + 1), bool)
     for level in range(COUNT):
         before = path[level - step] if 0 <= level - step < COUNT else -1
         if before >= 0:
@@ -131,13 +131,13 @@ def _shifted(path: np.ndarray, step: int, places: int) -> np.ndarray:
 class _Search:
     """A beam search over levels from above; the last choice of each level, column N, is "not seen"."""
 
-    def __init__(self, places_mm: np.ndarray, own: np.ndarray, hidden: np.ndarray) -> None:
-        self.places_mm = places_mm  # (N, 2)
+    def __init__(self, peaks_mm: np.ndarray, own: np.ndarray, hidden: np.ndarray) -> None:
+        self.peaks_mm = peaks_mm  # (N, 2)
         self.data = np.column_stack([own, hidden - UNSEEN])  # (7, N + 1)
 
     def run(self, allowed: np.ndarray) -> tuple[float, np.ndarray]:
-        """The best score, and the place (7,) of each level, -1 where it is not seen."""
-        count = len(self.places_mm)
+        """The best score, and the peak (7,) of each level, -1 where it is not seen."""
+        count = len(self.peaks_mm)
         paths = np.full((1, COUNT), -1)
         scores = np.zeros(1)
         for level in range(COUNT):
@@ -168,12 +168,12 @@ class _Search:
             cost += ((slope - own_slope[last]) / TURN_SPREAD_DEG) ** 2
         gains[:-1] += np.log((1 - ODD) * np.exp(-cost / 2) + ODD)
         gains[:-1] -= SKIPPED * (level - above[-1] - 1)
-        gains[:-1][np.abs(slope) > STEEPEST_DEG] = -np.inf  # a place above the last one is no next one
+        gains[:-1][np.abs(slope) > STEEPEST_DEG] = -np.inf  # a peak above the last one is no next one
         return gains
 
     def _link(self, path: np.ndarray, above: int, level: int) -> tuple[np.ndarray, np.ndarray]:
-        """How much longer (log) and steeper (degrees) than usual the way from a level to each place is."""
-        ways = self.places_mm - self.places_mm[path[above]]
+        """How much longer (log) and steeper (degrees) than usual the way from a level to each peak is."""
+        ways = self.peaks_mm - self.peaks_mm[path[above]]
         lengths = np.linalg.norm(ways, axis=1).clip(1e-3)
         slopes = np.degrees(np.arctan2(ways[:, 0], ways[:, 1]))
         usual = SPACING_MM[above:level].sum(), BACKWARD_DEG[above:level].mean()

@@ -8,17 +8,23 @@ import torch
 from numpy.typing import ArrayLike
 from torch import nn
 
-from kitlib.errors import DataError, UsageError
-from kitlib.localise.network import PX_MM, STRIDE, Frame, cell_to_px, heatmaps, network_inputs, px_to_cell
+from kitlib.localise.network import (
+    PX_MM,
+    STRIDE,
+    Resampling,
+    heatmap_to_network,
+    heatmaps,
+    network_inputs,
+    network_to_heatmap,
+)
 from kitlib.machine import cores, device, half_precision, torch_threads
+from kitlib.mri.geometry import Plane
 from kitlib.mri.stack import Stack
-from kitlib.terms import Kind
 
 LEFT, BACK, FEET = np.array([1.0, 0, 0]), np.array([0, 1.0, 0]), np.array([0, 0, -1.0])
-kind2axes: dict[Kind, tuple[np.ndarray, np.ndarray]] = {"sagittal": (BACK, FEET), "axial": (LEFT, BACK)}
+plane2axes: dict[Plane, tuple[np.ndarray, np.ndarray]] = {"sagittal": (BACK, FEET), "axial": (LEFT, BACK)}
 """Where columns and rows grow in the images that networks learn on."""
 
-ARRAY_STEP_MM = 4.5  # between slices of an array, where nothing else is said
 FIELD_MM = (20.0, 1000.0)  # sides of an image; a wrong spacing would make the network's input huge
 
 
@@ -28,13 +34,13 @@ class Maps:
 
     stack: Stack  # upright
     indices: np.ndarray  # (S,) the slices that were read
-    shares: np.ndarray  # (S, C, n, n) float32: chance of each cell, in sum the visibility
-    frame: Frame
-    cell_mm: float
+    shares: np.ndarray  # (S, C, n, n) float32: chance of each pixel, in sum the visibility
+    resampling: Resampling
+    px_mm: float  # of the heatmaps
 
     @property
     def positions_mm(self) -> np.ndarray:
-        """Place (S,) of the slices along the stack's normal."""
+        """Position (S,) of the slices along the stack's normal."""
         return self.stack.positions_mm[self.indices]
 
     @property
@@ -42,27 +48,27 @@ class Maps:
         """Chance (S, C) that a landmark is visible on a slice."""
         return self.shares.sum(axis=(2, 3))
 
-    def to_patient(self, cells: np.ndarray, position_mm: ArrayLike) -> np.ndarray:
-        """Patient positions (..., 3) of cells (..., 2) at places along the normal (...)."""
-        col, row = np.moveaxis(self.frame.to_native(cell_to_px(cells)), -1, 0)
+    def to_patient(self, pixels: np.ndarray, position_mm: ArrayLike) -> np.ndarray:
+        """Patient points (..., 3) of heatmap pixels (..., 2) at positions along the normal (...)."""
+        col, row = np.moveaxis(self.resampling.to_native(heatmap_to_network(pixels)), -1, 0)
         index = np.interp(
             np.asarray(position_mm, dtype=np.float64), self.stack.positions_mm, np.arange(len(self.stack))
         )
         return self.stack.to_patient(col, row, index)
 
-    def to_cells(self, places_mm: np.ndarray) -> np.ndarray:
-        """Fractional cells (..., 2) of patient positions (..., 3), as projected along the normal."""
-        return px_to_cell(self.frame.to_network(self.stack.to_pixel(places_mm)[..., :2]))
+    def to_pixels(self, points_mm: np.ndarray) -> np.ndarray:
+        """Fractional heatmap pixels (..., 2) of patient points (..., 3), projected along the normal."""
+        return network_to_heatmap(self.resampling.to_network(self.stack.to_pixel(points_mm)[..., :2]))
 
 
-Reader = Callable[[nn.Module, Stack, np.ndarray, Kind], Maps]
+Reader = Callable[[nn.Module, Stack, np.ndarray, Plane], Maps]
 
 
 def read_maps(
-    network: nn.Module, stack: Stack, indices: np.ndarray, kind: Kind, *, threads: int | None = None
+    network: nn.Module, stack: Stack, indices: np.ndarray, plane: Plane, *, threads: int | None = None
 ) -> Maps:
     """Maps of slices of a stack, all in one batch; on all cores unless `threads` says less."""
-    found = upright(stack, kind)
+    found = upright(stack, plane)
     images = torch.from_numpy(np.nan_to_num(found.pixels[indices].astype(np.float32)))
     half = half_precision()
     with (
@@ -70,15 +76,15 @@ def read_maps(
         torch.inference_mode(),
         torch.autocast(device().type, dtype=half, enabled=half is not None),
     ):
-        inputs, frame = network_inputs(images, found.spacing_mm, PX_MM[kind])
+        inputs, resampling = network_inputs(images, found.spacing_mm, PX_MM[plane])
         inputs = inputs.to(device(), memory_format=torch.channels_last)
         shares, _ = heatmaps(network.to(device())(inputs))
-    return Maps(found, np.asarray(indices), shares.cpu().numpy(), frame, STRIDE * PX_MM[kind])
+    return Maps(found, np.asarray(indices), shares.cpu().numpy(), resampling, STRIDE * PX_MM[plane])
 
 
-def upright(stack: Stack, kind: Kind) -> Stack:
-    """The same stack with columns and rows that grow as in `kind2axes`; patient positions do not change."""
-    across, down = kind2axes[kind]
+def upright(stack: Stack, plane: Plane) -> Stack:
+    """The same stack with columns and rows that grow as in `plane2axes`; patient positions do not change."""
+    across, down = plane2axes[plane]
     if abs(stack.row_direction @ across) < abs(stack.column_direction @ across):
         stack = replace(
             stack,
@@ -108,36 +114,12 @@ def spread(stack: Stack, least_step_mm: float, most: int) -> np.ndarray:
     return indices[skip : skip + most]
 
 
-def of_plane(stacks: Sequence[Stack], kind: Kind) -> list[Stack]:
+def of_plane(stacks: Sequence[Stack], plane: Plane) -> list[Stack]:
     """The stacks of a plane whose field of view could be that of a patient, those of most slices first."""
-    found = [stack for stack in stacks if stack.plane == kind and _is_plausible(stack)]
+    found = [stack for stack in stacks if stack.plane == plane and _is_plausible(stack)]
     return sorted(found, key=len, reverse=True)
 
 
 def _is_plausible(stack: Stack) -> bool:
     sides_mm = np.multiply(stack.pixels.shape[1:], stack.spacing_mm)
     return bool(FIELD_MM[0] <= sides_mm.min() and sides_mm.max() <= FIELD_MM[1])
-
-
-def array_stack(
-    images: np.ndarray, spacing_mm: float | tuple[float, float], step_mm: float = ARRAY_STEP_MM
-) -> Stack:
-    """The stack of sagittal slices (n, H, W) or (H, W) that have no place in a patient."""
-    images = np.asarray(images)
-    images = images[None] if images.ndim == 2 else images
-    if images.ndim != 3 or images.dtype.kind not in "buif" or not images.size:
-        shape = f"{images.shape} of {images.dtype}"
-        raise DataError("these are no grey slices", where=shape, hint="Give numbers (n, rows, columns).")
-    spacing = (spacing_mm, spacing_mm) if isinstance(spacing_mm, (int, float)) else tuple(spacing_mm)
-    if not (min(*spacing, step_mm) > 0 and np.isfinite([*spacing, step_mm]).all()):
-        raise UsageError(f"spacing {spacing_mm}, step {step_mm} mm", hint="Both are millimetres above 0.")
-    count = len(images)
-    return Stack(
-        pixels=images.astype(np.float32, copy=False),
-        origins_mm=np.arange(count)[:, None] * np.array([step_mm, 0.0, 0.0]),
-        row_direction=np.array([0.0, 1.0, 0.0]),
-        column_direction=np.array([0.0, 0.0, -1.0]),
-        spacing_mm=(float(spacing[0]), float(spacing[1])),
-        instance_numbers=np.arange(1, count + 1),
-        files=("",) * count,
-    )

@@ -1,6 +1,6 @@
-"""The localiser: from a series or a study to landmarks on its instances, or a reason why there are none."""
+"""The localiser: from a study to landmarks on its instances, or a reason why there are none."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache, partial
 
@@ -8,20 +8,27 @@ import numpy as np
 from torch import nn
 
 from kitlib.errors import UsageError
-from kitlib.localise.geometry import (
-    axial_levels,
-    recess_points,
-)
-from kitlib.localise.heatmaps import ARRAY_STEP_MM, Reader, array_stack, of_plane, read_maps, spread
+from kitlib.localise.geometry import axial_levels, recess_points
+from kitlib.localise.heatmaps import Reader, of_plane, read_maps, spread
 from kitlib.localise.network import load_networks
 from kitlib.localise.points import Located, Point
 from kitlib.localise.prior import prior_points
+from kitlib.localise.sagittal import (
+    SURE,
+    SagittalSeries,
+    canal_points,
+    counted,
+    foramen_points,
+    preferred,
+    recess_point,
+)
+from kitlib.localise.sources import ARRAY_STEP_MM, array_study
 from kitlib.localise.spine import Spine, find_spine
 from kitlib.localise.transitional import JunctionNet, load_junction, transitional_chance
-from kitlib.localise.views import SURE, View, canal_points, counted, foramen_points, preferred, recess_point
+from kitlib.mri.geometry import Plane
 from kitlib.mri.ledger import Fault, Ledger
-from kitlib.mri.stack import Stack
-from kitlib.terms import AXIAL_T2, BELOW, LEVELS, SAGITTAL_T1, Kind
+from kitlib.mri.study import Series, Study
+from kitlib.terms import AXIAL_T2, BELOW, LEVELS, SAGITTAL_T1
 
 SAGITTAL_STEP_MM, MOST_SAGITTAL = 3.0, 24  # nearer slices show the same
 GUESSED = 0.5  # confidence in a recess at the mean offset, of that in its level
@@ -41,11 +48,15 @@ class Localiser:
     """Finds landmarks with one network a plane; `read` is how a network is asked, for tests to replace.
 
     A network of the `junction`, where there is one, tells transitional spines, whose count is in doubt.
+
+    >>> located = Localiser.shipped().locate_array(np.zeros((5, 256, 256)), spacing_mm=1.0)
+    >>> located.to_json()
+    {'points': [], 'abstained': True, 'reason': 'no spinal canal is visible'}
     """
 
     def __init__(
         self,
-        networks: Mapping[Kind, nn.Module],
+        networks: Mapping[Plane, nn.Module],
         read: Reader = read_maps,
         junction: JunctionNet | None = None,
     ) -> None:
@@ -58,40 +69,31 @@ class Localiser:
         """With the weights that come with the kit."""
         return cls(load_networks(), junction=load_junction())
 
-    def locate_study(
-        self,
-        series: Mapping[int, Sequence[Stack]],
-        sequences: Mapping[int, str] | None = None,
-        ledger: Ledger | None = None,
-        *,
-        study_id: int | None = None,
-        fill: bool = False,
-    ) -> Located:
-        """The landmarks of a study's stacks by series; `sequences` are names of kitlib.terms, where known.
+    def locate_study(self, study: Study, ledger: Ledger | None = None, *, fill: bool = False) -> Located:
+        """The landmarks of a study.
 
         Canal points lie on T2, foramina on T1, as far as there are both. Where the count is in doubt the
-        points are the best guess and not to be trusted. With `fill`, a place that was not found is where it
-        usually is, with confidence 0 and a fault: something to crop, no more.
+        points are the best guess and not to be trusted. With `fill`, a landmark that was not found is where
+        it usually is, with confidence 0 and a fault: something to crop, no more.
+
+        >>> from kitlib.phantom.study import draw_study
+        >>> located = Localiser.shipped().locate_study(draw_study(7, seed=1, size="smoke").study)
+        >>> located.abstained, len(located.points)
+        (False, 27)
         """
-        ledger, sequences = Ledger() if ledger is None else ledger, sequences or {}
-        views = [view for one, stacks in series.items() if (view := self._view(one, stacks))]
-        views.sort(key=lambda view: -view.mass)
-        points, reason = self._points(series, views, sequences)
-        if not any(series.values()):
+        ledger = Ledger() if ledger is None else ledger
+        sagittal = [read for series in study.series if (read := self._read_sagittal(series))]
+        sagittal.sort(key=lambda series: -series.mass)
+        points, reason = self._points(study, sagittal)
+        if not any(series.stacks for series in study.series):
             reason = UNREADABLE
         if reason:
-            ledger.add(Fault("landmarks.abstained", "no landmark to trust", study_id, detail=reason))
-        if fill and (filled := prior_points(series, sequences, points)):
+            ledger.add(Fault("landmarks.abstained", "no landmark to trust", study.study_id, detail=reason))
+        if fill and (filled := prior_points(study, points)):
             detail = f"{len(filled)} places not found"
-            ledger.add(Fault("landmarks.prior", "set where they usually are", study_id, detail=detail))
+            ledger.add(Fault("landmarks.prior", "set where they usually are", study.study_id, detail=detail))
             points += filled
         return Located(tuple(points), reason is not None, reason)
-
-    def locate_series(
-        self, stacks: Sequence[Stack], series_id: int = 0, ledger: Ledger | None = None
-    ) -> Located:
-        """The landmarks of one series."""
-        return self.locate_study({series_id: stacks}, ledger=ledger)
 
     def locate_array(
         self,
@@ -105,62 +107,53 @@ class Localiser:
         Slices are taken to run from the patient's right to left, instances are counted from 1 and
         `patient_mm` is relative to the first pixel of the first slice.
         """
-        return self.locate_series([array_stack(images, spacing_mm, step_mm)], ledger=ledger)
+        return self.locate_study(array_study(images, spacing_mm, step_mm), ledger)
 
-    def spine_of(self, stacks: Sequence[Stack]) -> Spine | None:
+    def spine_of(self, series: Series) -> Spine | None:
         """The canal's points on one sagittal series alone; None where none shows."""
-        view = self._view(0, stacks)
-        return view.spine if view else None
+        read = self._read_sagittal(series)
+        return read.spine if read else None
 
-    def _view(self, series_id: int, stacks: Sequence[Stack]) -> View | None:
-        sagittal = of_plane(stacks, "sagittal")
-        if not sagittal:
+    def _read_sagittal(self, series: Series) -> SagittalSeries | None:
+        stacks = of_plane(series.stacks, "sagittal")
+        if not stacks:
             return None
-        stack = sagittal[0]
-        indices = spread(stack, SAGITTAL_STEP_MM, MOST_SAGITTAL)
-        maps = self.read(self.networks["sagittal"], stack, indices, "sagittal")
-        return View(series_id, stack, maps, find_spine(maps))
+        indices = spread(stacks[0], SAGITTAL_STEP_MM, MOST_SAGITTAL)
+        maps = self.read(self.networks["sagittal"], stacks[0], indices, "sagittal")
+        return SagittalSeries(replace(series, stacks=(stacks[0],)), maps, find_spine(maps))
 
-    def _points(
-        self, series: Mapping[int, Sequence[Stack]], views: list[View], sequences: Mapping[int, str]
-    ) -> tuple[list[Point], str | None]:
+    def _points(self, study: Study, sagittal: list[SagittalSeries]) -> tuple[list[Point], str | None]:
         """Points, and why they are not to be trusted."""
-        if not views:
+        if not sagittal:
             return [], NO_SAGITTAL
-        shown = [view for view in views if view.mass >= LEAST_MASS]
+        shown = [series for series in sagittal if series.mass >= LEAST_MASS]
         if not shown:
             return [], NO_CANAL
-        lead, spine, reason = counted(shown, sequences)
+        lead, spine, reason = counted(shown)
         if len(spine.canal_mm.keys() & set(LEVELS)) < LEAST_LEVELS:
             return [], FEW_LEVELS
         spine = replace(spine, transitional=self._transitional(shown, spine))
         if reason is None and spine.confidence < SURE:
             reason = TRANSITIONAL if spine.counted >= SURE else AMBIGUOUS
-        first = preferred(views, sequences, SAGITTAL_T1)
-        beside = [first, *(view for view in views if view is not first)]
-        points = [
-            *canal_points(lead, spine),
-            *foramen_points(beside, spine),
-            *self._recesses(series, spine, sequences),
-        ]
+        first = preferred(sagittal, SAGITTAL_T1)
+        beside = [first, *(series for series in sagittal if series is not first)]
+        points = [*canal_points(lead, spine), *foramen_points(beside, spine), *self._recesses(study, spine)]
         return points, reason
 
-    def _transitional(self, shown: list[View], spine: Spine) -> float:
+    def _transitional(self, shown: list[SagittalSeries], spine: Spine) -> float:
         """Chance of a transitional vertebra; 0 where nobody looks, or the lower points are not seen."""
         if self.junction is None or not spine.canal_mm.keys() >= JUNCTION:
             return 0.0
-        place = spine.canal_mm[LEVELS[-1]]
-        return transitional_chance(self.junction, [view.maps for view in shown], place) or 0.0
+        maps = [series.maps for series in shown]
+        return transitional_chance(self.junction, maps, spine.canal_mm[LEVELS[-1]]) or 0.0
 
-    def _recesses(
-        self, series: Mapping[int, Sequence[Stack]], spine: Spine, sequences: Mapping[int, str]
-    ) -> list[Point]:
+    def _recesses(self, study: Study, spine: Spine) -> list[Point]:
         """Recesses on the slice that lies best on each disc, at the mean offset where none is seen."""
         stacks = [
-            (series_id, stack)
-            for series_id, found in series.items()
-            for stack in of_plane(found, "axial")
-            if sequences.get(series_id, AXIAL_T2) == AXIAL_T2
+            (series, stack)
+            for series in study.series
+            for stack in of_plane(series.stacks, "axial")
+            if series.sequence in (AXIAL_T2, None)
         ]
         sure = dict.fromkeys(LEVELS, GUESSED * spine.confidence)
         guesses = recess_points(stacks, spine.canal_mm, sure)

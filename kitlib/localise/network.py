@@ -1,7 +1,7 @@
 """The networks that place landmarks on one slice: what they take, what they give, and where they are kept.
 
-A network answers for each landmark with one distribution over a grid of cells of 2 x 2 network pixels and
-over "not visible here", so that place and visibility compete in one softmax.
+A network answers for each landmark with one distribution over a heatmap, whose pixels are 2 x 2 network
+pixels, and over "not visible here", so that position and visibility compete in one softmax.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from kitlib.artefacts import Provenance, facts_of, load_tensors, save_tensors
 from kitlib.errors import WeightsError
-from kitlib.terms import ABOVE, BELOW, LEVELS, Kind, Landmark
+from kitlib.mri.geometry import Plane
+from kitlib.terms import ABOVE, BELOW, LEVELS, Landmark
 
 INPUT_PX = 192
 STRIDE = 2
@@ -32,12 +33,12 @@ SAGITTAL_LANDMARKS = (
 AXIAL_LANDMARKS = (Landmark("recess", "", "left"), Landmark("recess", "", "right"))
 """The 2 channels of the axial network, whatever the level."""
 
-PX_MM: dict[Kind, float] = {"sagittal": 1.8, "axial": 0.8}
-kind2landmarks: dict[Kind, tuple[Landmark, ...]] = {
+PX_MM: dict[Plane, float] = {"sagittal": 1.8, "axial": 0.8}
+plane2landmarks: dict[Plane, tuple[Landmark, ...]] = {
     "sagittal": SAGITTAL_LANDMARKS,
     "axial": AXIAL_LANDMARKS,
 }
-kind2widths: dict[Kind, tuple[int, ...]] = {
+plane2widths: dict[Plane, tuple[int, ...]] = {
     "sagittal": (24, 48, 72, 104, 144),
     "axial": (16, 32, 48, 72, 96),
 }
@@ -46,28 +47,30 @@ CONTRAST_PX = 15  # neighbourhood of the local contrast: 27 mm sagittal, 12 mm a
 DARKEST, BRIGHTEST = 0.01, 0.99  # quantiles that become 0 and 1
 QUANTILE_PX = 96  # quantiles are taken of about this many pixels a side: they are the slow step
 LEAST_CONTRAST = 0.05
-PEAK_CELLS = 2  # about the likeliest cell, of which a place is the mean
+PEAK_PX = 2  # about the likeliest heatmap pixel, of which a position is the mean
 
 
 Net = TypeVar("Net", bound=nn.Module)
 
 
-class Frame(NamedTuple):
+class Resampling(NamedTuple):
     """The way between network pixels and native pixels (x, y) of the images that were resampled together."""
 
     scale: np.ndarray  # (2,) native pixels a network pixel, along x and y
     offset: np.ndarray  # (2,) native pixel at network pixel (0, 0)
 
-    def to_native(self, places: np.ndarray) -> np.ndarray:
+    def to_native(self, network_px: np.ndarray) -> np.ndarray:
         """Native pixels (..., 2) of network pixels (..., 2)."""
-        return places * self.scale + self.offset
+        return network_px * self.scale + self.offset
 
-    def to_network(self, places: np.ndarray) -> np.ndarray:
+    def to_network(self, native_px: np.ndarray) -> np.ndarray:
         """Network pixels (..., 2) of native pixels (..., 2)."""
-        return (places - self.offset) / self.scale
+        return (native_px - self.offset) / self.scale
 
 
-def network_inputs(images: Tensor, spacing_mm: tuple[float, float], px_mm: float) -> tuple[Tensor, Frame]:
+def network_inputs(
+    images: Tensor, spacing_mm: tuple[float, float], px_mm: float
+) -> tuple[Tensor, Resampling]:
     """Input (B, 2, 192, 192) of images (B, H, W) of any grey scale, about their centre, and the way back.
 
     `spacing_mm` is between rows and columns, `px_mm` one of PX_MM. Beyond the images the input is 0.
@@ -84,7 +87,7 @@ def network_inputs(images: Tensor, spacing_mm: tuple[float, float], px_mm: float
     top, left = ((INPUT_PX - n) // 2 for n in size)
     padding = (left, INPUT_PX - size[1] - left, top, INPUT_PX - size[0] - top)
     scale = np.array([width / size[1], height / size[0]])
-    return channels(F.pad(resampled, padding)), Frame(scale, (0.5 - np.array([left, top])) * scale - 0.5)
+    return channels(F.pad(resampled, padding)), Resampling(scale, (0.5 - np.array([left, top])) * scale - 0.5)
 
 
 def channels(images: Tensor) -> Tensor:
@@ -95,32 +98,32 @@ def channels(images: Tensor) -> Tensor:
     return torch.cat([root - 0.5, (root - mean) / (spread + LEAST_CONTRAST) / 2], dim=1)
 
 
-def cell_to_px(cells: np.ndarray) -> np.ndarray:
-    """Network pixels at (fractional) cells of the heatmap grid: cell 0 covers pixels 0 and 1."""
-    return cells * STRIDE + (STRIDE - 1) / 2
+def heatmap_to_network(pixels: np.ndarray) -> np.ndarray:
+    """Network pixels at (fractional) heatmap pixels: heatmap pixel 0 covers network pixels 0 and 1."""
+    return pixels * STRIDE + (STRIDE - 1) / 2
 
 
-def px_to_cell(places: np.ndarray) -> np.ndarray:
-    """Fractional cells of the heatmap grid at network pixels."""
-    return (places - (STRIDE - 1) / 2) / STRIDE
+def network_to_heatmap(pixels: np.ndarray) -> np.ndarray:
+    """Fractional heatmap pixels at network pixels."""
+    return (pixels - (STRIDE - 1) / 2) / STRIDE
 
 
 def heatmaps(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Probabilities (B, C, 96, 96) of the cells, whose sum is the visibility, and that sum (B, C)."""
+    """Probabilities (B, C, 96, 96) of the heatmap, whose sum is the visibility, and that sum (B, C)."""
     shares = logits.float().softmax(dim=-1)
     return shares[..., :-1].unflatten(-1, (GRID, GRID)), 1 - shares[..., -1]
 
 
 def peaks(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Network pixels (B, C, 2), the mean about each landmark's likeliest cell, and visibilities (B, C)."""
+    """Network pixels (B, C, 2), the mean about each landmark's likeliest one, and visibilities (B, C)."""
     shares, visible = heatmaps(logits)
-    best, cells = shares.flatten(2).argmax(dim=-1), torch.arange(GRID, device=logits.device)
+    best, index = shares.flatten(2).argmax(dim=-1), torch.arange(GRID, device=logits.device)
     near_rows, near_cols = (
-        ((cells - at[..., None]).abs() <= PEAK_CELLS).float() for at in (best // GRID, best % GRID)
+        ((index - at[..., None]).abs() <= PEAK_PX).float() for at in (best // GRID, best % GRID)
     )
     by_col = torch.einsum("bcij,bci->bcj", shares, near_rows) * near_cols
     by_row = torch.einsum("bcij,bcj->bci", shares, near_cols) * near_rows
-    means = [(by * cells).sum(-1) / by.sum(-1).clamp(min=1e-20) for by in (by_col, by_row)]
+    means = [(by * index).sum(-1) / by.sum(-1).clamp(min=1e-20) for by in (by_col, by_row)]
     return torch.stack(means, dim=-1) * STRIDE + (STRIDE - 1) / 2, visible
 
 
@@ -190,25 +193,27 @@ class Merge(nn.Module):
         return self.blend(F.interpolate(self.narrow(deep), scale_factor=2.0) + skip)
 
 
-def build_network(kind: Kind, widths: tuple[int, ...] | None = None) -> HeatmapNet:
+def build_network(plane: Plane, widths: tuple[int, ...] | None = None) -> HeatmapNet:
     """An untrained network for a plane."""
-    return HeatmapNet(len(kind2landmarks[kind]), widths or kind2widths[kind])
+    return HeatmapNet(len(plane2landmarks[plane]), widths or plane2widths[plane])
 
 
-def save_networks(path: Path, nets: Mapping[Kind, HeatmapNet], provenance: Provenance, **facts: Any) -> None:
+def save_networks(path: Path, nets: Mapping[Plane, HeatmapNet], provenance: Provenance, **facts: Any) -> None:
     """Save networks in half precision as one safetensors file; `facts` stand in its sidecar."""
-    tensors = {name: one for kind, net in nets.items() for name, one in named_tensors(kind, net).items()}
-    widths = {kind: list(net.widths) for kind, net in nets.items()}
+    tensors = {
+        key: tensor for plane, net in nets.items() for key, tensor in named_tensors(plane, net).items()
+    }
+    widths = {plane: list(net.widths) for plane, net in nets.items()}
     save_tensors(path, tensors, provenance, widths=widths, **facts)
 
 
 def named_tensors(name: str, net: nn.Module) -> dict[str, Tensor]:
     """What a file keeps of a network: its tensors in half precision, `name` before theirs."""
     state = net.state_dict().items()
-    return {f"{name}.{part}": one.half() if one.is_floating_point() else one for part, one in state}
+    return {f"{name}.{part}": _cast(tensor, torch.float16) for part, tensor in state}
 
 
-def load_networks(path: Path | None = None) -> dict[Kind, HeatmapNet]:
+def load_networks(path: Path | None = None) -> dict[Plane, HeatmapNet]:
     """The networks of a file, by default the shipped one, in evaluation mode on the CPU.
 
     WeightsError where they do not fit, ArtefactError where the file is missing or altered.
@@ -216,21 +221,26 @@ def load_networks(path: Path | None = None) -> dict[Kind, HeatmapNet]:
     path = Path(path or SHIPPED)
     tensors, widths = load_tensors(path), facts_of(path).get("widths", {})
     return {
-        kind: restored(kind, build_network(kind, tuple(widths[kind])), tensors, path)
-        for kind in kind2landmarks
-        if kind in widths
+        plane: restored(plane, build_network(plane, tuple(widths[plane])), tensors, path)
+        for plane in plane2landmarks
+        if plane in widths
     }
 
 
 def restored(name: str, net: Net, tensors: Mapping[str, Tensor], path: Path) -> Net:
     """A network with its tensors of a file, in evaluation mode; WeightsError where they do not fit."""
-    own = {part.removeprefix(f"{name}."): one for part, one in tensors.items() if part.startswith(f"{name}.")}
+    own = {part: tensor for part, tensor in tensors.items() if part.startswith(f"{name}.")}
+    state = {part.removeprefix(f"{name}."): _cast(tensor, torch.float32) for part, tensor in own.items()}
     try:
-        net.load_state_dict({n: one.float() if one.is_floating_point() else one for n, one in own.items()})
+        net.load_state_dict(state)
     except RuntimeError as error:
         last = str(error).splitlines()[-1].strip()
         raise WeightsError(f"the {name} network does not fit: {last}", where=path) from None
     return net.eval().requires_grad_(False)
+
+
+def _cast(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    return tensor.to(dtype) if tensor.is_floating_point() else tensor
 
 
 def stretched(images: Tensor) -> Tensor:

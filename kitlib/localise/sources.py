@@ -1,19 +1,26 @@
-"""Where a localiser's slices come from: a folder of DICOM or an array."""
+"""Where a localiser's images come from: a folder of DICOM or an array."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from kitlib.errors import DataError
+from kitlib.errors import DataError, UsageError
 from kitlib.mri.ledger import Ledger
 from kitlib.mri.series import read_series
 from kitlib.mri.stack import Stack
+from kitlib.mri.study import Series, Study
+from kitlib.terms import SEQUENCES
+
+NO_ID = 0  # of a study or series that has no number
+ARRAY_STEP_MM = 4.5  # between slices of an array, where nothing else is said
 
 
-def read_folder(folder: Path, ledger: Ledger) -> dict[int, list[Stack]]:
-    """The stacks of a series' or study's folder, by series.
+def read_folder(folder: Path, ledger: Ledger, sequences: Mapping[int, str] | None = None) -> Study:
+    """The study in the folder of one series, or of several; `sequences` by series id, where known.
 
     Series that are named by a number keep it as their id; others are counted from 1, in order of name.
+    DataError where there is no such folder.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -21,10 +28,53 @@ def read_folder(folder: Path, ledger: Ledger) -> dict[int, list[Stack]]:
     below = sorted(path for path in folder.iterdir() if path.is_dir())
     is_series = any(path.suffix.lower() == ".dcm" for path in folder.iterdir()) or not below
     folders = [folder] if is_series else below
-    ids = [int(path.name) if path.name.isascii() and path.name.isdigit() else 0 for path in folders]
-    if 0 in ids or len(set(ids)) < len(ids):
+    ids = [_number(path.name) for path in folders]
+    if NO_ID in ids or len(set(ids)) < len(ids):
         ids = list(range(1, len(folders) + 1))
-    return {one: read_series(path, ledger, series_id=one) for one, path in zip(ids, folders)}
+    named = {series_id: name for series_id, name in (sequences or {}).items() if name in SEQUENCES}
+    series = (
+        Series(series_id, named.get(series_id), tuple(read_series(path, ledger, series_id=series_id)))
+        for series_id, path in zip(ids, folders)
+    )
+    return Study(NO_ID if is_series else _number(folder.name), tuple(series))
+
+
+def _number(name: str) -> int:
+    return int(name) if name.isascii() and name.isdigit() else NO_ID
+
+
+def array_study(
+    images: np.ndarray, spacing_mm: float | tuple[float, float], step_mm: float = ARRAY_STEP_MM
+) -> Study:
+    """The study of one series of sagittal slices (n, H, W) or (H, W) that have no place in a patient.
+
+    DataError where these are no slices, UsageError where a size is no length.
+    """
+    return Study(NO_ID, (Series(NO_ID, None, (array_stack(images, spacing_mm, step_mm),)),))
+
+
+def array_stack(
+    images: np.ndarray, spacing_mm: float | tuple[float, float], step_mm: float = ARRAY_STEP_MM
+) -> Stack:
+    """The stack of `array_study`: head up, face to the left, from the patient's right to left."""
+    images = np.asarray(images)
+    images = images[None] if images.ndim == 2 else images
+    if images.ndim != 3 or images.dtype.kind not in "buif" or not images.size:
+        shape = f"{images.shape} of {images.dtype}"
+        raise DataError("these are no grey slices", where=shape, hint="Give numbers (n, rows, columns).")
+    spacing = (spacing_mm, spacing_mm) if isinstance(spacing_mm, (int, float)) else tuple(spacing_mm)
+    if not (min(*spacing, step_mm) > 0 and np.isfinite([*spacing, step_mm]).all()):
+        raise UsageError(f"spacing {spacing_mm}, step {step_mm} mm", hint="Both are millimetres above 0.")
+    count = len(images)
+    return Stack(
+        pixels=images.astype(np.float32, copy=False),
+        origins_mm=np.arange(count)[:, None] * np.array([step_mm, 0.0, 0.0]),
+        row_direction=np.array([0.0, 1.0, 0.0]),
+        column_direction=np.array([0.0, 0.0, -1.0]),
+        spacing_mm=(float(spacing[0]), float(spacing[1])),
+        instance_numbers=np.arange(1, count + 1),
+        files=("",) * count,
+    )
 
 
 def read_array(file: Path) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""From heatmaps to places in the patient: the canal's, then foramina and recesses beside them.
+"""From heatmaps to points in the patient: the canal's, then foramina and recesses beside them.
 
 The count of levels comes from the canal alone; foramina and recesses are looked for where its points say.
 """
@@ -10,13 +10,11 @@ from functools import cached_property
 import numpy as np
 
 from kitlib.localise.decode import WINDOW, find_chain, soft_peak
-from kitlib.localise.geometry import SPINE, CanalPoints, predict_places
+from kitlib.localise.geometry import SPINE, CanalPoints, predict_points, side2sign
 from kitlib.localise.heatmaps import Maps
-from kitlib.localise.points import Landmark
-from kitlib.terms import Side
+from kitlib.terms import Landmark, Side
 
 COUNT = len(SPINE)
-side2sign: dict[Side, float] = {"left": 1.0, "right": -1.0}
 
 CENTRE_SPREAD_MM = 5.0  # of the slices whose maps are averaged, around a plane
 LEVEL_NEAR_MM = 16.0  # a level lies at most so far beside the canal's plane: a scoliotic spine bends
@@ -28,7 +26,7 @@ ODDS_CENTRE, ODDS_SCALE = 0.0, 4.0
 # right even so; patients differ: a trial network was right in 23 % of their levels, whatever its odds.
 WITHOUT_SACRUM = 0.25
 FORAMEN_BESIDE_MM = (4.0, 32.0)  # where its slice is looked for
-FORAMEN_SPREAD_MM = 6.0  # around the place expected, in each direction
+FORAMEN_SPREAD_MM = 6.0  # around the point expected, in each direction
 RECESS_SPREAD_MM = 5.0
 LEAST_SEEN = 0.15  # visibility below which a foramen or recess was not seen
 
@@ -37,7 +35,7 @@ LEAST_SEEN = 0.15  # visibility below which a foramen or recess was not seen
 class Spine:
     """Canal points in the patient, T12/L1 to S1/S2, and how sure their count is."""
 
-    places_mm: np.ndarray  # (7, 3), NaN where not seen
+    points_mm: np.ndarray  # (7, 3), NaN where not seen
     mass: np.ndarray  # (7,) chance that a canal point lies there, 0 where not seen
     log_odds: float  # of the count against one level off
     transitional: float = 0.0  # chance of a transitional vertebra, as far as the junction was looked at
@@ -56,7 +54,7 @@ class Spine:
     @cached_property
     def canal_mm(self) -> CanalPoints:
         """The points (3,) that were seen, by level."""
-        return {level: place for level, place, mass in zip(SPINE, self.places_mm, self.mass) if mass > 0}
+        return {level: point for level, point, mass in zip(SPINE, self.points_mm, self.mass) if mass > 0}
 
     def with_evidence(self, log_odds: float) -> "Spine":
         """The same points with what another series says for (or against) their count."""
@@ -65,9 +63,9 @@ class Spine:
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """A place in the patient and how clearly it was seen."""
+    """A point in the patient and how clearly it was seen."""
 
-    place_mm: np.ndarray  # (3,)
+    point_mm: np.ndarray  # (3,)
     mass: float
 
 
@@ -83,31 +81,31 @@ def find_spine(maps: Maps) -> Spine | None:
     weights = _bell(positions - centre_mm, CENTRE_SPREAD_MM) * (seen > seen.max() / 4)
     if not weights.any():
         return None
-    chain = find_chain(np.tensordot(weights / weights.sum(), shares, axes=1), maps.cell_mm)
+    chain = find_chain(np.tensordot(weights / weights.sum(), shares, axes=1), maps.px_mm)
     if chain is None:
         return None
     offsets = positions - centre_mm
     near = _bell(offsets, LEVEL_NEAR_MM / 2) * (np.abs(offsets) < LEVEL_NEAR_MM)
     any_level = shares.sum(axis=1)
-    places = np.full((COUNT, 3), np.nan)
+    points_mm = np.full((COUNT, 3), np.nan)
     for level in np.flatnonzero(chain.mass):
-        places[level] = _canal_place(maps, any_level, near, chain.cells[level])
-    return Spine(places, chain.mass, chain.log_odds)
+        points_mm[level] = _canal_point(maps, any_level, near, chain.pixels[level])
+    return Spine(points_mm, chain.mass, chain.log_odds)
 
 
-def _canal_place(maps: Maps, shares: np.ndarray, near: np.ndarray, cell: np.ndarray) -> np.ndarray:
-    """The place of a canal point: midway between the slices that show it, where these show it."""
-    clear = _masses(shares, cell) * near
+def _canal_point(maps: Maps, shares: np.ndarray, near: np.ndarray, pixel: np.ndarray) -> np.ndarray:
+    """The canal's point at a level: midway between the slices that show it, where these show it."""
+    clear = _masses(shares, pixel) * near
     position = _middle(maps.positions_mm, clear)
     weights = clear * _bell(maps.positions_mm - position, CENTRE_SPREAD_MM)
-    return maps.to_patient(soft_peak(np.tensordot(weights, shares, axes=1), cell), position)
+    return maps.to_patient(soft_peak(np.tensordot(weights, shares, axes=1), pixel), position)
 
 
 def find_foramina(maps: Maps, canal_mm: CanalPoints) -> dict[Landmark, Seen]:
     """The foramina that the slices of a sagittal stack show beside the canal's points."""
     shares = maps.shares[:, COUNT:].sum(axis=1)  # the canal's points say which level it is
     found = {}
-    for landmark, expected in predict_places(canal_mm, "foramen").items():
+    for landmark, expected in predict_points(canal_mm, "foramen").items():
         seen = _foramen(maps, shares, expected, canal_mm[landmark.level], landmark.side or "left")
         if seen is not None and seen.mass >= LEAST_SEEN:
             found[landmark] = seen
@@ -120,16 +118,16 @@ def _foramen(
     positions, normal = maps.positions_mm, maps.stack.normal  # which points to the left
     offsets = (positions - canal @ normal) * side2sign[side]
     aside = (offsets > FORAMEN_BESIDE_MM[0]) & (offsets < FORAMEN_BESIDE_MM[1])
-    local = shares * _bell_at(maps.to_cells(expected), FORAMEN_SPREAD_MM / maps.cell_mm, shares.shape[1:])
+    local = shares * _bell_at(maps.to_pixels(expected), FORAMEN_SPREAD_MM / maps.px_mm, shares.shape[1:])
     clear = local.sum(axis=(1, 2)) * aside
     if not clear.any():
         return None
     position = _middle(positions, clear * _bell(positions - expected @ normal, FORAMEN_SPREAD_MM))
     weights = clear * _bell(positions - position, CENTRE_SPREAD_MM)
     peak = _peak(np.tensordot(weights, local, axes=1))
-    cell = soft_peak(np.tensordot(weights, shares, axes=1), peak)
+    pixel = soft_peak(np.tensordot(weights, shares, axes=1), peak)
     mass = float((_masses(shares, peak) * aside).max())
-    return Seen(maps.to_patient(cell, position), min(1.0, mass))
+    return Seen(maps.to_patient(pixel, position), min(1.0, mass))
 
 
 def find_recess(maps: Maps, expected: np.ndarray, side: Side) -> Seen:
@@ -137,11 +135,11 @@ def find_recess(maps: Maps, expected: np.ndarray, side: Side) -> Seen:
     shares = maps.shares[:, 0 if side == "left" else 1]
     off_mm = np.abs(maps.positions_mm - expected @ maps.stack.normal)
     weights = _bell(off_mm, max(2.0, float(off_mm.min())))
-    local = shares * _bell_at(maps.to_cells(expected), RECESS_SPREAD_MM / maps.cell_mm, shares.shape[1:])
+    local = shares * _bell_at(maps.to_pixels(expected), RECESS_SPREAD_MM / maps.px_mm, shares.shape[1:])
     peak = _peak(np.tensordot(weights, local, axes=1))
-    cell = soft_peak(np.tensordot(weights, shares, axes=1), peak)
+    pixel = soft_peak(np.tensordot(weights, shares, axes=1), peak)
     mass = float((_masses(shares, peak) * weights).sum() / weights.sum())
-    return Seen(maps.to_patient(cell, float(expected @ maps.stack.normal)), min(1.0, mass))
+    return Seen(maps.to_patient(pixel, float(expected @ maps.stack.normal)), min(1.0, mass))
 
 
 def _busiest(positions: np.ndarray, seen: np.ndarray, spread_mm: float) -> float:
@@ -157,9 +155,9 @@ def _middle(positions: np.ndarray, weights: np.ndarray) -> float:
     return float((positions * weights).sum() / weights.sum())
 
 
-def _masses(shares: np.ndarray, cell: np.ndarray) -> np.ndarray:
-    """The mass (S,) around a cell in each map (S, n, n)."""
-    col, row = (int(np.clip(round(float(value)), 0, shares.shape[-1] - 1)) for value in cell)
+def _masses(shares: np.ndarray, pixel: np.ndarray) -> np.ndarray:
+    """The mass (S,) around a pixel in each map (S, n, n)."""
+    col, row = (int(np.clip(round(float(value)), 0, shares.shape[-1] - 1)) for value in pixel)
     rows = slice(max(0, row - WINDOW), row + WINDOW + 1)
     return shares[:, rows, max(0, col - WINDOW) : col + WINDOW + 1].sum(axis=(1, 2))
 
@@ -168,9 +166,9 @@ def _bell(offsets: np.ndarray, spread: float) -> np.ndarray:
     return np.exp(-0.5 * (offsets / spread) ** 2)
 
 
-def _bell_at(cell: np.ndarray, spread: float, shape: Sequence[int]) -> np.ndarray:
+def _bell_at(pixel: np.ndarray, spread: float, shape: Sequence[int]) -> np.ndarray:
     rows, cols = (np.arange(n) for n in shape)
-    return _bell(rows - cell[1], spread)[:, None] * _bell(cols - cell[0], spread)
+    return _bell(rows - pixel[1], spread)[:, None] * _bell(cols - pixel[0], spread)
 
 
 def _peak(heat: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """The lumbosacral junction: how likely a transitional vertebra makes the count of levels ambiguous.
 
 A lumbarised S1 or a sacralised L5 can be counted in two ways, and the heatmaps, which learn one name for each
-place, know nothing of that. So a small network of its own looks at sagittal crops about L5/S1.
+point, know nothing of that. So a small network of its own looks at sagittal crops about L5/S1.
 """
 
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ from kitlib.localise.network import (
     STRIDE,
     HeatmapNet,
     channels,
-    kind2widths,
+    plane2widths,
     restored,
     stretched,
 )
@@ -44,14 +44,14 @@ class JunctionNet(nn.Module):
     temperature: Tensor
     offset: Tensor
 
-    def __init__(self, widths: tuple[int, ...] = kind2widths["sagittal"]) -> None:
+    def __init__(self, widths: tuple[int, ...] = plane2widths["sagittal"]) -> None:
         super().__init__()
         self.widths = tuple(widths)
         whole = HeatmapNet(1, widths)
         self.stem, self.down = whole.stem, whole.down
         self.dropout = nn.Dropout(0.3)
-        cells = (CROP_PX // STRIDE >> len(self.down)) ** 2
-        self.answer = nn.Linear(cells * widths[-1], 1)
+        pixels = (CROP_PX // STRIDE >> len(self.down)) ** 2
+        self.answer = nn.Linear(pixels * widths[-1], 1)
         self.register_buffer("temperature", torch.ones(()))
         self.register_buffer("offset", torch.zeros(()))
 
@@ -75,27 +75,27 @@ def load_junction(path: Path | None = None) -> JunctionNet | None:
 
 
 @torch.inference_mode()
-def transitional_chance(net: JunctionNet, series: Iterable[Maps], place_mm: np.ndarray) -> float | None:
-    """Chance of a transitional vertebra, as the series that were read show the place (3,) of L5/S1.
+def transitional_chance(net: JunctionNet, series: Iterable[Maps], point_mm: np.ndarray) -> float | None:
+    """Chance of a transitional vertebra, as the series that were read show the point (3,) of L5/S1.
 
     The mean logit of the series that show it; None where they have fewer than LEAST_SLICES slices together.
     """
-    crops = [found for maps in series if (found := junction_crops(maps, place_mm)) is not None]
+    crops = [found for maps in series if (found := junction_crops(maps, point_mm)) is not None]
     if sum(map(len, crops)) < LEAST_SLICES:
         return None
     with torch_threads(1):
-        logits = torch.stack([net(one[None])[0] for one in crops])
+        logits = torch.stack([net(crop[None])[0] for crop in crops])
     return float(logits.mean().sigmoid())
 
 
-def junction_crops(maps: Maps, place_mm: np.ndarray) -> Tensor | None:
-    """Crops (S, 2, 64, 64) about a place of the slices that were read near it; None where there is none.
+def junction_crops(maps: Maps, point_mm: np.ndarray) -> Tensor | None:
+    """Crops (S, 2, 64, 64) about a point of the slices that were read near it; None where there is none.
 
     What lies beyond the image is black.
     """
-    near = np.abs(maps.positions_mm - place_mm @ maps.stack.normal) <= REACH_MM
+    near = np.abs(maps.positions_mm - point_mm @ maps.stack.normal) <= REACH_MM
     height, width = maps.stack.pixels.shape[1:]
-    col, row, _ = maps.stack.to_pixel(place_mm)
+    col, row, _ = maps.stack.to_pixel(point_mm)
     if not near.any() or not (0 <= col < width and 0 <= row < height):
         return None
     images = torch.from_numpy(maps.stack.pixels[maps.indices[near]].astype(np.float32)).nan_to_num()

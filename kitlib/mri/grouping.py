@@ -13,6 +13,7 @@ import numpy as np
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import cdist
 
+from kitlib.machine import Map
 from kitlib.mri.dicom.slices import Slice
 from kitlib.mri.geometry import normal_of, orthonormal
 from kitlib.mri.ledger import Fault
@@ -29,20 +30,23 @@ def group_slices(slices: Sequence[Slice]) -> list[list[Slice]]:
     """Slices that belong together, by size, spacing, orientation and field of view; order means nothing."""
     return [
         side_by_side
-        for alike in _linked(slices, np.array([_likeness(piece) for piece in slices]))
+        for alike in _linked(slices, _likeness(slices))
         for side_by_side in _linked(alike, _in_plane_mm(alike) / SIDE_BY_SIDE_MM)
     ]
 
 
-def build_stack(group: Sequence[Slice]) -> tuple[Stack, list[Fault]]:
-    """The stack of slices that belong together, and what was odd about their positions."""
+def build_stack(group: Sequence[Slice], each: Map = map) -> tuple[Stack, list[Fault]]:
+    """The stack of slices that belong together, and what was odd about their positions.
+
+    `each` maps, as the built-in does, the slices that are rescaled.
+    """
     directions = _directions(group)
     normal = normal_of(*directions)
     ordered = sorted(group, key=lambda piece: float(piece.frame.origin_mm @ normal))
     kept, repeated = _one_per_position(ordered, normal)
     pixels = np.empty((len(kept), *kept[0].stored.shape), dtype=np.float32)
-    for piece, image in zip(kept, pixels, strict=True):
-        piece.rescale_into(image)
+    for _ in each(Slice.rescale_into, kept, pixels):
+        pass  # each writes its own part of the pixels
     stack = Stack(
         pixels=pixels,
         origins_mm=np.array([piece.frame.origin_mm for piece in kept]),
@@ -55,15 +59,12 @@ def build_stack(group: Sequence[Slice]) -> tuple[Stack, list[Fault]]:
     return stack, [*_repeats(repeated), *_gaps(stack)]
 
 
-def _likeness(piece: Slice) -> np.ndarray:
-    """A point (10,) within 1 of another, by its largest coordinate, where two slices may share a stack."""
-    return np.concatenate(
-        [
-            piece.frame.directions.ravel() / COSINE_TOLERANCE,
-            np.log(piece.frame.spacing_mm) / SPACING_TOLERANCE,
-            np.multiply(piece.stored.shape, 2.0),
-        ]
-    )
+def _likeness(slices: Sequence[Slice]) -> np.ndarray:
+    """Points (n, 10), two of them within 1 by their largest coordinate where slices may share a stack."""
+    directions = np.array([piece.frame.directions.ravel() for piece in slices])
+    spacings_mm = np.array([piece.frame.spacing_mm for piece in slices])
+    sizes = np.array([piece.stored.shape for piece in slices])
+    return np.hstack([directions / COSINE_TOLERANCE, np.log(spacings_mm) / SPACING_TOLERANCE, sizes * 2.0])
 
 
 def _in_plane_mm(group: Sequence[Slice]) -> np.ndarray:
@@ -78,6 +79,9 @@ def _directions(group: Sequence[Slice]) -> np.ndarray:
 
 def _linked(slices: Sequence[Slice], points: np.ndarray) -> Iterator[list[Slice]]:
     """Groups of slices linked by chains of points less than 1 apart: no order, no cell boundaries."""
+    if np.abs(points - points[0]).max() < 1:  # as in most series
+        yield list(slices)
+        return
     distinct, which = np.unique(points, axis=0, return_inverse=True)
     count, labels = connected_components(cdist(distinct, distinct, "chebyshev") < 1, directed=False)
     for label in range(count):

@@ -1,15 +1,19 @@
 """A series: all DICOM files of a folder, as stacks."""
 
+import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from kitlib.machine import Map, cores, threaded
 from kitlib.mri.dicom.limits import LIMITS, Limits
-from kitlib.mri.dicom.slices import Slice, read_file
+from kitlib.mri.dicom.slices import Slice, read_files
 from kitlib.mri.grouping import build_stack, group_slices
 from kitlib.mri.ledger import Fault, Ledger
 from kitlib.mri.stack import Stack
 
 SKIPPED = "series skipped"
+AT_ONCE, AT_ONCE_MB = 16, 32.0  # files in memory at once, and how large these may be together
 
 
 def read_series(
@@ -19,51 +23,75 @@ def read_series(
     study_id: int | None = None,
     series_id: int | None = None,
     limits: Limits = LIMITS,
+    threads: int | None = None,
 ) -> list[Stack]:
     """The stacks of a folder's .dcm files, those of most slices first; [] where nothing is readable.
 
     Bad data never raises: slices that cannot be used are left out, and each fault is a row of the ledger.
+    All cores are used unless `threads` says less.
 
     >>> stacks = read_series("competition/test_images/11/111", Ledger(), study_id=11, series_id=111)
     >>> [(stack.plane, len(stack)) for stack in stacks]
     [('sagittal', 5)]
     """
-    stacks, faults = _read(Path(folder), limits)
+    with warnings.catch_warnings(), threaded(threads or cores()) as each:
+        warnings.simplefilter("ignore")  # what pydicom warns of, and matters, is a fault here
+        stacks, faults = _read(Path(folder), limits, each)
     ledger.extend(replace(fault, study_id=study_id, series_id=series_id) for fault in faults)
     return stacks
 
 
-def _read(folder: Path, limits: Limits) -> tuple[list[Stack], list[Fault]]:
+def _read(folder: Path, limits: Limits, each: Map) -> tuple[list[Stack], list[Fault]]:
     try:
         paths = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".dcm")
     except OSError as error:
         return [], [Fault("series.missing", SKIPPED, detail=f"no folder to read: {type(error).__name__}")]
     if not paths:
         return [], [Fault("series.empty", SKIPPED, detail="the folder holds no .dcm file")]
-    slices: list[Slice] = []
-    faults: list[Fault] = []
-    values = 0
-    for path in paths:
-        found, odd = read_file(path, limits)
-        slices += found
-        faults += odd
-        values += sum(piece.stored.size for piece in found)
-        if values > limits.series_values:
-            faults.append(Fault("series.too_large", "the files after it not read", file=path.name))
-            break
+    slices, faults = _read_files(paths, limits, each)
     if not slices:
         faults.append(Fault("series.unreadable", SKIPPED, detail=f"none of {len(paths)} files can be used"))
         return [], faults
-    return _stacks(slices, faults), faults
+    return _stacks(slices, faults, each), faults
 
 
-def _stacks(slices: list[Slice], faults: list[Fault]) -> list[Stack]:
+def _read_files(paths: Sequence[Path], limits: Limits, each: Map) -> tuple[list[Slice], list[Fault]]:
+    """The slices of files, as far as the series does not grow too large, and their faults."""
+    slices: list[Slice] = []
+    faults: list[Fault] = []
+    values = 0
+    for some in _batches(paths):
+        for path, (found, odd) in zip(some, read_files(some, limits, each)):
+            slices += found
+            faults += odd
+            values += sum(piece.stored.size for piece in found)
+            if values > limits.series_values:
+                faults.append(Fault("series.too_large", "the files after it not read", file=path.name))
+                return slices, faults
+    return slices, faults
+
+
+def _batches(paths: Sequence[Path]) -> Iterator[list[Path]]:
+    """Files that are in memory at once: some of usual size, or a single large one."""
+    batch: list[Path] = []
+    size_mb = 0.0
+    for path in paths:
+        own_mb = path.stat().st_size / 1e6 if path.is_file() else 0.0
+        if batch and (len(batch) == AT_ONCE or size_mb + own_mb > AT_ONCE_MB):
+            yield batch
+            batch, size_mb = [], 0.0
+        batch.append(path)
+        size_mb += own_mb
+    yield batch
+
+
+def _stacks(slices: list[Slice], faults: list[Fault], each: Map) -> list[Stack]:
     sizes = sorted({piece.stored.shape for piece in slices})
     if len(sizes) > 1:
         faults.append(Fault("series.mixed_sizes", "a stack for each size", detail=f"rows, columns {sizes}"))
     stacks = []
     for group in group_slices(slices):
-        stack, odd = build_stack(group)
+        stack, odd = build_stack(group, each)
         stacks.append(stack)
         faults += odd
     return sorted(stacks, key=_largest_first)

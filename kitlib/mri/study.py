@@ -28,20 +28,42 @@ class Series:
     sequence: str | None
     stacks: tuple[Stack, ...]  # those of most slices first; () where nothing could be read
 
+    def slice_at(self, point_mm: np.ndarray) -> "SliceAt | None":
+        """The slice nearest to a patient position (3,), of the stacks that hold it; None where none does.
+
+        Of slices acquired again at the same position, the first by instance number.
+        """
+        found = (_slice_at(self, stack, point_mm) for stack in self.stacks)
+        return min(filter(None, found), key=lambda shown: shown.rank, default=None)
+
+    def instance(self, number: float) -> tuple[Stack, int] | None:
+        """The stack that holds an instance and the slice's index there; None where the series lacks it."""
+        for stack in self.stacks:
+            (indices,) = np.nonzero(stack.instance_numbers == number)
+            if len(indices):
+                return stack, int(indices[0])
+        return None
+
 
 @dataclass(frozen=True, eq=False)
 class SliceAt:
-    """The slice of a study that shows a place."""
+    """The slice of a study that shows a position."""
 
     series: Series
     stack: Stack
     index: int  # of the slice in its stack
-    xy: np.ndarray  # (2,) column and row of the place, in pixels
+    xy: np.ndarray  # (2,) column and row of the position, in pixels
+    away_mm: float = 0.0  # from the slice to the position, along the normal
 
     @property
     def instance_number(self) -> int:
         """The slice's instance number, -1 where it is unknown."""
         return int(self.stack.instance_numbers[self.index])
+
+    @property
+    def rank(self) -> tuple[float, int]:
+        """The least of several slices shows the position best."""
+        return round(self.away_mm, 6), self.instance_number
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,8 +72,14 @@ class Study:
 
     >>> from kitlib.phantom.study import draw_study
     >>> study = draw_study(7, seed=1, size="smoke").study
-    >>> [stack.plane for stack in study.stacks("Axial T2")]
-    ['axial']
+    >>> study.sequences
+    ('Sagittal T1', 'Sagittal T2/STIR', 'Axial T2')
+    >>> (stack,) = study.stacks("Sagittal T2/STIR")
+    >>> stack.plane, study.without(["Axial T2"]).of_plane("axial")
+    ('sagittal', [])
+    >>> shown = study.without(["Sagittal T1"]).slice_at(stack.to_patient(10, 20, 3))
+    >>> shown.series.sequence, shown.index, shown.xy.round(1).tolist()
+    ('Sagittal T2/STIR', 3, [10.0, 20.0])
     """
 
     study_id: int
@@ -60,37 +88,31 @@ class Study:
     @property
     def sequences(self) -> tuple[str, ...]:
         """The sequences of which there is an image, in the order of SEQUENCES."""
-        there = {one.sequence for one in self.series if one.stacks}
-        return tuple(sequence for sequence in SEQUENCES if sequence in there)
+        shown = {series.sequence for series in self.series if series.stacks}
+        return tuple(sequence for sequence in SEQUENCES if sequence in shown)
 
     def stacks(self, sequence: str) -> list[Stack]:
         """The stacks of a sequence, its series end to end."""
-        return [stack for one in self.series if one.sequence == sequence for stack in one.stacks]
+        return [stack for series in self.series if series.sequence == sequence for stack in series.stacks]
 
     def of_plane(self, plane: Plane) -> list[tuple[Series, Stack]]:
         """The stacks of a plane with their series, in the order of the series."""
-        return [(one, stack) for one in self.series for stack in one.stacks if stack.plane == plane]
+        return [(series, stack) for series in self.series for stack in series.stacks if stack.plane == plane]
 
     def without(self, sequences: Collection[str]) -> "Study":
         """The study as if some sequences had not been acquired."""
-        return replace(self, series=tuple(one for one in self.series if one.sequence not in sequences))
+        kept = tuple(series for series in self.series if series.sequence not in sequences)
+        return replace(self, series=kept)
 
     def slice_at(self, point_mm: np.ndarray) -> SliceAt | None:
-        """The slice nearest to a patient position (3,), of the stacks that hold it; None where none does.
+        """The slice of any series nearest to a patient position (3,); see `Series.slice_at`."""
+        found = (series.slice_at(point_mm) for series in self.series)
+        return min(filter(None, found), key=lambda shown: shown.rank, default=None)
 
-        Of slices acquired again at the same position, the first by instance number.
-        """
-        found = []
-        for one in self.series:
-            for stack in one.stacks:
-                col, row, depth = stack.to_pixel(point_mm)
-                count, height, width = stack.pixels.shape
-                if 0 <= col <= width - 1 and 0 <= row <= height - 1 and -0.5 <= depth <= count - 0.5:
-                    away_mm = np.abs(stack.positions_mm - point_mm @ stack.normal)
-                    index = int(away_mm.argmin())
-                    rank = round(float(away_mm[index]), 6), int(stack.instance_numbers[index])
-                    found.append((rank, SliceAt(one, stack, index, np.array([col, row]))))
-        return min(found, key=lambda ranked: ranked[0])[1] if found else None
+    def instance(self, series_id: int, number: float) -> tuple[Stack, int] | None:
+        """The stack and the index of a series' instance; None where the study lacks it."""
+        found = (series.instance(number) for series in self.series if series.series_id == series_id)
+        return next(filter(None, found), None)
 
 
 def read_study(
@@ -105,6 +127,13 @@ def read_study(
 
     A `sequence` that is none of SEQUENCES is told from the plane, where that leaves one choice. `prepare` is
     applied to each series before the next is read: a study of reduced stacks never lies whole in memory.
+
+    >>> rows = pd.DataFrame({"series_id": [4], "sequence": ["Axial T2"], "folder": ["no/such/folder"]})
+    >>> ledger = Ledger()
+    >>> read_study(7, rows, ledger).sequences
+    ()
+    >>> ledger.table()["detail"].tolist()[:2]
+    ['no folder to read: FileNotFoundError', 'no Sagittal T1']
     """
     series = []
     for series_id, sequence, folder in rows[["series_id", "sequence", "folder"]].itertuples(index=False):
@@ -125,13 +154,26 @@ def note_missing_sequences(study_id: int, readable: Iterable[str], ledger: Ledge
         ledger.add(Fault("study.sequence", "study read without it", study_id, detail=detail, row_ids=rows))
 
 
+def _slice_at(series: Series, stack: Stack, point_mm: np.ndarray) -> SliceAt | None:
+    col, row, depth = stack.to_pixel(point_mm)
+    count, height, width = stack.pixels.shape
+    if not (0 <= col <= width - 1 and 0 <= row <= height - 1 and -0.5 <= depth <= count - 0.5):
+        return None
+    away_mm = np.abs(stack.positions_mm - point_mm @ stack.normal)
+    index = int(away_mm.argmin())
+    return SliceAt(series, stack, index, np.array([col, row]), float(away_mm[index]))
+
+
 def _named(study: Study, ledger: Ledger) -> Study:
     """The study whose undescribed series have the one sequence of their plane that it lacks, if any."""
-    described = {one.sequence for one in study.series}
-    return replace(study, series=tuple(_told(one, described, study.study_id, ledger) for one in study.series))
+    described = {series.sequence for series in study.series}
+    named = (_with_sequence(series, described, study.study_id, ledger) for series in study.series)
+    return replace(study, series=tuple(named))
 
 
-def _told(series: Series, described: Collection[str | None], study_id: int, ledger: Ledger) -> Series:
+def _with_sequence(
+    series: Series, described: Collection[str | None], study_id: int, ledger: Ledger
+) -> Series:
     if series.sequence is not None or not series.stacks:
         return series
     lacking = _lacking(series.stacks, described)

@@ -4,16 +4,16 @@ Rates are those of the competition's landmark table (docs/facts.md, 2). Every po
 cell: the table's few points without a label have no cell here that they could belong to.
 """
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from kitlib.mri.stack import Stack
-from kitlib.terms import CELLS, CONDITIONS, SAGITTAL_T1, SAGITTAL_T2, Cell, Group, group2sequence
+from kitlib.mri.study import Series, SliceAt, Study
+from kitlib.terms import CELLS, CONDITIONS, SAGITTAL_T1, SAGITTAL_T2, Cell, Group, group2sequence, mirrored
 
 TABLE_COLUMNS = ("study_id", "series_id", "instance_number", "condition", "level", "x", "y")
 """The columns of the competition's landmark table."""
@@ -34,33 +34,24 @@ SWAPPED_RATE = 121 / 9606  # of axial pairs; a study has all of its pairs swappe
 OFF_BY_ONE_RATES = {SAGITTAL_T1: 83 / 1975, SAGITTAL_T2: 108 / 1975}
 
 
-@dataclass(frozen=True, eq=False)
-class _Mark:
-    """A point on a slice."""
-
-    series_id: int
-    stack: Stack
-    index: int  # of the slice
-    xy: np.ndarray  # (2,) column and row in pixels
-
-
-Marks = dict[Cell, _Mark]
+Marks = dict[Cell, SliceAt]
+"""Where each cell's point lies."""
 
 
 def annotate(
     landmarks: pd.DataFrame,
-    stacks: dict[int, tuple[Stack, ...]],
+    study: Study,
     rng: np.random.Generator,
     *,
     defects: Collection[str] = (),
 ) -> pd.DataFrame:
     """One study's table (TABLE_COLUMNS) from its true landmarks, which have their millimetres beside them.
 
-    `stacks` are those of every series by its id; `defects` are some of LANDMARK_DEFECTS.
+    `study` has the images; `defects` are some of LANDMARK_DEFECTS.
     """
     cell2point = {Cell(str(point.condition), str(point.level)): point for point in landmarks.itertuples()}
-    marks = {cell: _true_mark(point, stacks) for cell, point in cell2point.items()}
-    marks |= _on_several_series(cell2point, stacks, rng)
+    marks = {cell: _true_mark(point, study) for cell, point in cell2point.items()}
+    marks |= _on_several_series(cell2point, study, rng)
     marks = _strayed(marks, rng)
     swapped = rng.random() < SWAPPED_RATE
     shifts = {sequence: rng.random() < rate for sequence, rate in OFF_BY_ONE_RATES.items()}
@@ -69,57 +60,39 @@ def annotate(
         marks = _shifted(marks, {sequence for sequence, is_off in shifts.items() if is_off}, step)
     marks = {cell: _scattered(mark, SCATTER_MM[cell.group], rng) for cell, mark in marks.items()}
     if "swapped_sides" in defects and swapped:
-        marks |= {_mirrored(cell): mark for cell, mark in marks.items() if cell.group == "subarticular"}
+        marks |= {mirrored(cell): mark for cell, mark in marks.items() if cell.group == "subarticular"}
     missing = _missing(rng)
     rows = [
-        (cell2point[cell].study_id, mark.series_id, _instance(mark), *cell, *mark.xy.tolist())
+        (cell2point[cell].study_id, mark.series.series_id, mark.instance_number, *cell, *mark.xy.tolist())
         for cell, mark in marks.items()
         if cell in cell2point and cell not in missing
     ]
     return pd.DataFrame(rows, columns=TABLE_COLUMNS)
 
 
-def find_slice(stacks: Sequence[Stack], place_mm: np.ndarray) -> tuple[Stack, int, np.ndarray] | None:
-    """Of the stacks that hold a place, the one with the nearest slice, its index there and (column, row).
-
-    Of slices acquired again at the same position, the first by instance number.
-    """
-    found = []
-    for stack in stacks:
-        col, row, depth = stack.to_pixel(place_mm)
-        count, height, width = stack.pixels.shape
-        if 0 <= col <= width - 1 and 0 <= row <= height - 1 and -0.5 <= depth <= count - 0.5:
-            away = np.abs(stack.positions_mm - place_mm @ stack.normal)
-            index = int(away.argmin())
-            rank = round(float(away[index]), 6), int(stack.instance_numbers[index])
-            found.append((rank, stack, index, np.array([col, row])))
-    return min(found, key=lambda one: one[0])[1:] if found else None
-
-
-def _true_mark(point: Any, stacks: dict[int, tuple[Stack, ...]]) -> _Mark:
+def _true_mark(point: Any, study: Study) -> SliceAt:
     """The mark of a row of the true landmarks."""
-    for stack in stacks[point.series_id]:
-        (index,) = np.nonzero(stack.instance_numbers == point.instance_number)
-        if len(index):
-            return _Mark(point.series_id, stack, int(index[0]), np.array([point.x, point.y]))
+    for series in study.series:
+        if series.series_id == point.series_id and (found := series.instance(point.instance_number)):
+            return SliceAt(series, *found, np.array([point.x, point.y]))
     raise ValueError(f"series {point.series_id} has no instance {point.instance_number}")
 
 
-def _on_several_series(
-    cell2point: dict[Cell, Any], stacks: dict[int, tuple[Stack, ...]], rng: np.random.Generator
-) -> Marks:
+def _on_several_series(cell2point: dict[Cell, Any], study: Study, rng: np.random.Generator) -> Marks:
     """Recesses that several axial series hold: the left ones in one series, the right ones in another."""
-    axial = [series_id for series_id in stacks if stacks[series_id][0].plane == "axial"]
+    axial = [series for series in study.series if series.stacks[0].plane == "axial"]
     order = [axial[index] for index in rng.permutation(len(axial))]
-    marks: Marks = {}
-    for cell, point in cell2point.items():
-        if cell.group == "subarticular" and len(order) > 1:
-            place = np.array([point.x_mm, point.y_mm, point.z_mm])
-            for series_id in order if cell.side == "left" else order[::-1]:
-                if found := find_slice(stacks[series_id], place):
-                    marks[cell] = _Mark(series_id, *found)
-                    break
-    return marks
+    recesses = [cell for cell in cell2point if cell.group == "subarticular" and len(axial) > 1]
+    found = {
+        cell: _first_that_shows(order if cell.side == "left" else order[::-1], cell2point[cell])
+        for cell in recesses
+    }
+    return {cell: mark for cell, mark in found.items() if mark}
+
+
+def _first_that_shows(order: list[Series], point: Any) -> SliceAt | None:
+    point_mm = np.array([point.x_mm, point.y_mm, point.z_mm])
+    return next(filter(None, (series.slice_at(point_mm) for series in order)), None)
 
 
 def _strayed(marks: Marks, rng: np.random.Generator) -> Marks:
@@ -154,13 +127,7 @@ def _shifted(marks: Marks, sequences: set[str], step: int) -> Marks:
     return shifted
 
 
-def _mirrored(cell: Cell) -> Cell:
-    """The same level on the other side."""
-    here, there = ("left", "right") if cell.side == "left" else ("right", "left")
-    return Cell(cell.condition.replace(here, there, 1), cell.level)
-
-
-def _scattered(mark: _Mark, scatter_mm: float, rng: np.random.Generator) -> _Mark:
+def _scattered(mark: SliceAt, scatter_mm: float, rng: np.random.Generator) -> SliceAt:
     """The point as far beside its place as annotators are, within the image."""
     spacing = np.array(mark.stack.spacing_mm[::-1])
     _, height, width = mark.stack.pixels.shape
@@ -175,7 +142,3 @@ def _missing(rng: np.random.Generator) -> set[Cell]:
         canals = [cell for cell in CELLS if cell.group == "spinal"]
         missing |= {canals[index] for index in rng.choice(len(canals), rng.integers(1, 3), replace=False)}
     return missing
-
-
-def _instance(mark: _Mark) -> int:
-    return int(mark.stack.instance_numbers[mark.index])

@@ -63,17 +63,17 @@ def correlation() -> np.ndarray:
     return matrix
 
 
-def draw_grades(studies: int, rng: np.random.Generator, *, evenness: float = 0.0) -> np.ndarray:
+def draw_grades(studies: int, rng: np.random.Generator, *, class_balance: float = 0.0) -> np.ndarray:
     """True severities (n, 25), continuous in [0, 3): the whole part is the class, the rest how far it goes.
 
-    `evenness` is the share of cells that are drawn evenly from [0, 3) instead, each for itself: a network
-    that is to learn what a narrowing looks like needs more of them than nature has.
+    `class_balance` is the share of cells that are drawn evenly from [0, 3) instead, each for itself: a
+    network that is to learn what a narrowing looks like needs more of them than nature has.
     """
     true = correlation() - READER_NOISE**2 * np.eye(len(CELLS))
     grades = _grades(rng.standard_normal((studies, len(CELLS))) @ np.linalg.cholesky(true).T)
-    if not evenness:
+    if not class_balance:
         return grades
-    return np.where(rng.random(grades.shape) < evenness, rng.uniform(0, 3, grades.shape), grades)
+    return np.where(rng.random(grades.shape) < class_balance, rng.uniform(0, 3, grades.shape), grades)
 
 
 def draw_uncovered(studies: int, rng: np.random.Generator) -> np.ndarray:

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from kitlib.mri.stack import Stack
-from kitlib.phantom.annotators import TABLE_COLUMNS, annotate, find_slice
+from kitlib.mri.study import Series, Study
+from kitlib.phantom.annotators import TABLE_COLUMNS, annotate
 from kitlib.phantom.body.anatomy import Anatomy, draw_anatomy
 from kitlib.phantom.labels import draw_grades, draw_readings, draw_uncovered, severities
 from kitlib.phantom.scan.plans import SeriesPlan, plan_study
@@ -26,12 +26,10 @@ MISSING_RATE = 0.0015  # of studies that lack a series, as in the competition's 
 
 
 @dataclass(frozen=True, eq=False)
-class PhantomSeries:
-    """A series in memory; pixels hold whole numbers, as stored in the file."""
+class PhantomSeries(Series):
+    """A series and how it was acquired; pixels hold whole numbers, as stored in the file."""
 
-    series_id: int
     sequence: str
-    stacks: tuple[Stack, ...]
     timing: Sequence
     field_t: float
     motion_mm: np.ndarray  # (3,) how far the patient has moved since the first series
@@ -39,7 +37,7 @@ class PhantomSeries:
 
 @dataclass(frozen=True, eq=False)
 class PhantomStudy:
-    """A study in memory, with its truth."""
+    """A study and its truth."""
 
     study_id: int
     series: tuple[PhantomSeries, ...]
@@ -48,6 +46,11 @@ class PhantomStudy:
     landmarks: pd.DataFrame  # LANDMARK_COLUMNS: where the graded places truly are
     points: pd.DataFrame  # TABLE_COLUMNS: where annotators put them
     facts: dict[str, Any]  # the person and what else the spine has
+
+    @property
+    def study(self) -> Study:
+        """What a reader of its files sees."""
+        return Study(self.study_id, self.series)
 
     @property
     def severities(self) -> np.ndarray:
@@ -61,19 +64,19 @@ def draw_study(
     seed: int,
     size: str = "demo",
     missing_rate: float = MISSING_RATE,
-    evenness: float = 0.0,
+    class_balance: float = 0.0,
     grades: np.ndarray | None = None,
     defects: Collection[str] = (),
     device: torch.device | str = "cpu",
 ) -> PhantomStudy:
     """Draw a study; the same arguments give the same study.
 
-    `evenness` is that of `draw_grades`; `grades` (25,) are taken in place of drawn ones; `defects` of the
-    annotators' points are those of `annotate`. The images are painted on `device`.
+    `class_balance` is that of `draw_grades`; `grades` (25,) are taken in place of drawn ones; `defects` of
+    the annotators' points are those of `annotate`. The images are painted on `device`.
     """
     dimensions = size_named(size)
     lots, body, readers, planner, machine, annotator = (_lots(seed, study_id, part) for part in range(6))
-    drawn, uncovered = draw_grades(1, lots, evenness=evenness), draw_uncovered(1, lots)
+    drawn, uncovered = draw_grades(1, lots, class_balance=class_balance), draw_uncovered(1, lots)
     if grades is not None:
         drawn = np.asarray(grades, dtype=float)[None]
     anatomy = draw_anatomy(drawn[0], body)
@@ -86,7 +89,7 @@ def draw_study(
     )
     labels = draw_readings(drawn, uncovered, readers)[0]
     landmarks = _landmarks(study_id, series, labels, anatomy)
-    points = annotate(landmarks, {one.series_id: one.stacks for one in series}, annotator, defects=defects)
+    points = annotate(landmarks, Study(study_id, series), annotator, defects=defects)
     facts = {"person": asdict(anatomy.person), "field_t": scanner.field_t, **anatomy.spine.facts()}
     return PhantomStudy(study_id, series, drawn[0], labels, landmarks, points, facts)
 
@@ -119,11 +122,10 @@ def _landmarks(
     labelled = [cell for cell, label in zip(CELLS, labels) if label != EMPTY]
     for cell in labelled:
         still, opening = anatomy.place_mm(cell), anatomy.opening_mm(cell)
-        for one in (one for one in series if one.sequence == group2sequence[cell.group]):
-            place = still + one.motion_mm
-            if found := find_slice(one.stacks, place):
-                stack, index, (x, y) = found
-                instance = int(stack.instance_numbers[index])
-                rows.append((study_id, one.series_id, instance, *cell, float(x), float(y), *place, opening))
+        for image in (image for image in series if image.sequence == group2sequence[cell.group]):
+            point_mm = still + image.motion_mm
+            if found := image.slice_at(point_mm):
+                key = study_id, image.series_id, found.instance_number, *cell
+                rows.append((*key, *found.xy.tolist(), *point_mm, opening))
                 break
     return pd.DataFrame(rows, columns=LANDMARK_COLUMNS)

@@ -74,7 +74,7 @@ def crop_around(
         return None
     stack, nearest = found
     plane = "sagittal" if stack.plane == "sagittal" else "axial"  # as blocks are, however steep
-    height_mm, width_mm = size_mm or SIZES_MM.get((plane, landmark.landmark), OTHER_SIZE_MM)
+    height_mm, width_mm = size_mm or SIZES_MM.get((plane, landmark.place), OTHER_SIZE_MM)
     shape = max(1, round(height_mm / px_mm)), max(1, round(width_mm / px_mm))
     shown = np.zeros(slices)
     numbers = nearest + np.arange(slices) - slices // 2
@@ -90,20 +90,19 @@ def crop_landmarks(
     stacks: Sequence[Stack],
     ledger: Ledger,
     *,
-    frames: Mapping[str, np.ndarray] | None = None,
+    axes: Mapping[str, np.ndarray] | None = None,
     study_id: int | None = None,
     slices: int = SLICES[0],
     px_mm: float = PX_MM,
 ) -> list[Crop]:
     """A crop for each landmark that the stacks of one sequence show; the others become one row of the ledger.
 
-    `frames` are each level's axes (3, 3), rows left, back, up, by which crops are turned; a level without is
-    not.
+    `axes` (3, 3) are each level's own, rows left, back, up; crops of a level without are not turned.
     """
     crops, missing = [], []
     for landmark, place in places_mm.items():
-        axes = (frames or {}).get(landmark.level)
-        up = None if axes is None or not stacks else axes[2] if stacks[0].plane == "sagittal" else -axes[1]
+        own = (axes or {}).get(landmark.level)
+        up = None if own is None or not stacks else own[2] if stacks[0].plane == "sagittal" else -own[1]
         crop = crop_around(stacks, landmark, place, slices=slices, px_mm=px_mm, up=up)
         if crop is None:
             missing.append("-".join(part for part in landmark if part))

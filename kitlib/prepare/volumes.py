@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from kitlib.artefacts import (
     load_array,
     save_array,
 )
+from kitlib.machine import cores
 from kitlib.mri.ledger import Fault, Ledger
 from kitlib.mri.series import read_series
 from kitlib.mri.stack import Stack
@@ -29,7 +31,7 @@ RECIPE = 1
 """To be raised when `prepare` changes what it makes, so that caches of before are made again."""
 
 
-def prepare(stacks: list[Stack], longest_px: int) -> list[Stack]:
+def prepare(stacks: Sequence[Stack], longest_px: int) -> list[Stack]:
     """Greyscale uint8 stacks with sides of at most `longest_px`: what caches hold and what streaming sees."""
     return [dataclasses.replace(stack, pixels=greyscale(stack.pixels)).fitted(longest_px) for stack in stacks]
 
@@ -50,9 +52,10 @@ class VolumeCache:
         rows = list(series[columns].itertuples(index=False, name=None))
         states = {row: self._state(Path(row[2])) for row in rows}
         todo = [row for row in rows if not self._is_current(row[0], row[1], states[row])]
+        threads = max(1, cores() // workers)
         with tqdm(total=len(rows), initial=len(rows) - len(todo), desc="volumes", mininterval=1) as bar:
             made = Parallel(n_jobs=workers, return_as="generator_unordered")(
-                delayed(self._make)(row[0], row[1], Path(row[2]), states[row]) for row in todo
+                delayed(self._make)(row[0], row[1], Path(row[2]), states[row], threads) for row in todo
             )
             for _ in made:
                 bar.update()
@@ -78,10 +81,10 @@ class VolumeCache:
         """The sha256 of a prepared series."""
         return fingerprint_of(self._path(study_id, series_id))
 
-    def _make(self, study_id: int, series_id: int, folder: Path, state: str) -> None:
+    def _make(self, study_id: int, series_id: int, folder: Path, state: str, threads: int) -> None:
         ledger = Ledger()
         provenance = Provenance({"longest_px": self.longest_px}, {"files": state})
-        read = read_series(folder, ledger, study_id=study_id, series_id=series_id)
+        read = read_series(folder, ledger, study_id=study_id, series_id=series_id, threads=threads)
         stacks = prepare(read, self.longest_px)
         pixels = [np.asarray(stack.pixels).reshape(-1) for stack in stacks]
         facts: dict[str, Any] = {

@@ -5,17 +5,25 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from kitlib.experiments.run_key import Origin
 
 from kitlib.cli import main
 from kitlib.experiments import registry as experiments
-from kitlib.experiments.experiment import PublishedResult
-from kitlib.experiments.fold import FoldTask, Sides, run_fold
+from kitlib.experiments.experiment import About, Experiment, Protocol, PublishedResult
+from kitlib.experiments.fold import FoldData, FoldTask, run_fold
 from kitlib.experiments.folds import make_folds
-from kitlib.experiments.leaks import case_table, deal
-from kitlib.experiments.registry import Experiment
+from kitlib.experiments.leaks import make_split, row_table
 from kitlib.experiments.run import fold_tasks
-from kitlib.experiments.status import ORACLE_FILE, begin_run, cases_path, contained, note_skipped
+from kitlib.experiments.status import (
+    ORACLE_FILE,
+    RunKey,
+    begin_run,
+    capture_failure,
+    record_skipped,
+    rows_path,
+)
+from kitlib.models.boosting import LightGBMModel
+from kitlib.models.prior import PriorModel
+from kitlib.models.pseudo.model import PseudoModel
 from kitlib.run.profiles import profile_named
 from kitlib.terms import CELL_NAMES
 from tests.models.builders import make_features, make_labels
@@ -24,40 +32,48 @@ CODES = make_labels(12)
 FEATURES = make_features(CODES)
 LABELS = pd.DataFrame(CODES, index=pd.Index(FEATURES.study_ids, name="study_id"), columns=list(CELL_NAMES))
 FOLDS = make_folds(LABELS, 2, seed=0)
+TRIAL = About(tags=("trial",))
 GOOD = Experiment(
-    "good", "trial", "lightgbm", {"trees": 3, "components": 2}, published=PublishedResult(0.91, 0.6)
+    "good",
+    LightGBMModel(trees=3, components=2),
+    about=dataclasses.replace(TRIAL, published=PublishedResult(0.91, 0.6)),
 )
-LEAKING = dataclasses.replace(GOOD, name="good_leaking_series", split="series")
-REMOVED = ("without_t1", "random_50")
-FILLED = Experiment("pseudo_mean", "trial", "pseudo", {"filler": "mean"}, removals=REMOVED)
-BAD = Experiment("bad", "trial", "prior", description="fails")
-GONE = Experiment("gone", "trial", "prior", description="has no weights")
-LATER = Experiment("later", "trial", "prior")
+LEAKING = Experiment(
+    "good_leaking_series",
+    GOOD.model,
+    protocol=Protocol("series"),
+    about=dataclasses.replace(GOOD.about, twin_of="good"),
+)
+SCENARIOS = ("without_t1", "random_50")
+FILLED = Experiment(
+    "pseudo_mean", PseudoModel(filler="mean"), protocol=Protocol(missing=SCENARIOS), about=TRIAL
+)
+BAD, GONE, LATER = (Experiment(name, PriorModel(), about=TRIAL) for name in ("bad", "gone", "later"))
 ENTRIES = (GOOD, LEAKING, FILLED, BAD, GONE, LATER)
-HERE = Origin("these", profile_named("bench").results())
+HERE = RunKey("these", profile_named("bench").results())
 ELSEWHERE = dataclasses.replace(HERE, data="others")
 OTHERWISE = dataclasses.replace(HERE, settings={**HERE.settings, "longest_px": 1})
 
 
-def begin(folder, origin, command="the run", unreadable=0):
-    cases = case_table(LABELS, FOLDS, LABELS.index.to_series())
-    begin_run(folder, cases, origin, command=command, unreadable=unreadable)
+def begin(folder, key, command="the run", unreadable=0):
+    rows = row_table(LABELS, FOLDS, LABELS.index.to_series())
+    begin_run(folder, rows, key, command=command, unreadable=unreadable)
 
 
-def run(folder, origin, entries):
+def run(folder, key, entries):
     """What a grid does with experiments, one of which fails."""
-    begin(folder, origin)
+    begin(folder, key)
     for entry in entries:
-        dealt = deal(entry.split, FEATURES, LABELS, FOLDS, series_counts=FOLDS * 0 + 3, seed=0)
+        name = entry.protocol.split
+        split = make_split(name, FEATURES, LABELS, FOLDS, series_counts=FOLDS * 0 + 3, seed=0)
         if entry.leaks:
-            origin.save(cases_path(folder, entry.split), dealt.cases)
-        facts = {"weights": "resnet50: random", **origin.facts}
-        codes, fold_of = dealt.labels.to_numpy(np.int8), dealt.folds.to_numpy()
-        for task in fold_tasks(entry, "", codes, fold_of, folder, seed=0, facts=facts, keep_model=False):
-            with contained(task):
+            key.save(rows_path(folder, name), split.rows)
+        facts = {"weights": "resnet50: random", **key.facts}
+        for task in fold_tasks(entry, split, folder, seed=0, facts=facts, keep_model=False):
+            with capture_failure(task):
                 if entry is BAD:
                     raise ValueError("out of luck")
-                run_fold(task, Sides.of(dealt.features, codes, fold_of == task.fold, entry))
+                run_fold(task, FoldData.of(split, task.fold, entry))
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +82,7 @@ def finished(tmp_path_factory):
     work = tmp_path_factory.mktemp("work")
     folder = work / "experiments"
     run(folder, HERE, (GOOD, LEAKING, FILLED, BAD))
-    note_skipped(folder / "gone", "no weights for it")
+    record_skipped(folder / "gone", "no weights for it")
     assert not (folder / ORACLE_FILE).exists()
     return work
 
@@ -152,7 +168,7 @@ def test_the_last_line_says_how_many_are_done(work, tmp_path, capsys):
 
 
 def test_what_was_made_on_other_data_is_not_shown(work, tmp_path):
-    """Cells, failures and the cases of leaking splits that are left of other data, with its oracle."""
+    """Fits, failures and the rows of leaking splits that are left of other data, with its oracle."""
     folder = work / "experiments"
     HERE.save(folder / ORACLE_FILE, pd.DataFrame({"of": ["other data"]}))
     run(folder, ELSEWHERE, [FILLED])
@@ -188,9 +204,9 @@ def test_a_damaged_file_costs_its_own_experiment_alone(work, tmp_path, file, har
     assert "1 of 6 experiments have not ended" in (tmp_path / "table.md").read_text()
 
 
-def test_a_cell_that_is_under_way_has_not_failed(work, tmp_path):
+def test_a_fit_that_is_under_way_has_not_failed(work, tmp_path):
     folder = work / "experiments" / "later" / "fold0"
-    with contained(FoldTask(LATER, 0, folder, "", 0, HERE.facts)):
+    with capture_failure(FoldTask(LATER, 0, folder, "", 0, HERE.facts)):
         results = tabulate(work, tmp_path)
     assert results.loc["later", "state"] == "not ended"
     assert "have not ended: a run is under way" in (tmp_path / "table.md").read_text()
@@ -265,3 +281,15 @@ def test_a_run_in_which_nothing_failed_ends_well(monkeypatch, tmp_path):
     monkeypatch.setattr(grid, "run_grid", lambda *_, **options: asked.update(options) or outcome)
     assert main(["experiments", "run", "--family", "trial", "--only", "good", "--only", "bad", "gone"]) == 0
     assert asked["only"] == ["good", "bad", "gone"]
+
+
+def test_the_old_name_of_the_published_family_is_understood_with_a_word(monkeypatch, capsys, tmp_path):
+    from kitlib.run import grid
+
+    asked = []
+    monkeypatch.setattr(
+        grid, "run_grid", lambda _, family, **__: asked.append(family) or grid.Outcome(tmp_path, 0)
+    )
+    assert main(["experiments", "run", "--family", "seeds"]) == 0
+    assert asked == ["published"]
+    assert "--family seeds is called --family published now" in capsys.readouterr().err

@@ -36,11 +36,10 @@ def test_pretrain_writes_into_the_cache_unless_told_otherwise(
     assert main([*arguments, "--out", str(tmp_path / "x.safetensors"), "--view", "whole"]) == 0
     assert [out for out, _ in asked] == [cache_dir() / "resnet50.safetensors", tmp_path / "x.safetensors"]
     assert asked[0][1] == {
-        "studies": 3, "epochs": 2, "seed": 2024, "backbone": "resnet50", "input_px": 144, "view": "middle",
-        "workers": None,
-        "start": "",
+        "studies": 3, "epochs": 2, "seed": 2024, "backbone": "resnet50", "input_px": 144,
+        "field_of_view": "middle", "workers": None, "start": "",
     }  # fmt: skip
-    assert asked[1][1]["view"] == "whole"
+    assert asked[1][1]["field_of_view"] == "whole"
 
 
 def test_quantise_says_how_well_the_vectors_agree(
@@ -53,5 +52,5 @@ def test_quantise_says_how_well_the_vectors_agree(
     )
     out = tmp_path / "small.safetensors"
     assert main(["quantise", str(out), "--backbone", "resnet50", "--input-px", "224", "--view", "whole"]) == 0
-    assert asked == [(out, "resnet50", {"weights": "auto", "input_px": 224, "view": "whole"})]
+    assert asked == [(out, "resnet50", {"weights": "auto", "input_px": 224, "field_of_view": "whole"})]
     assert "keep 99.68% of their variance, smallest cosine 0.9975" in capsys.readouterr().out

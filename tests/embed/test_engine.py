@@ -12,6 +12,7 @@ from kitlib.embed.engine import embed_series, prefetched, study_tokens
 from kitlib.embed.store import TokenStore
 from kitlib.errors import ArtefactError
 from kitlib.prepare.volumes import VolumeCache
+from kitlib.terms import AXIAL_T2, SAGITTAL_T1, SAGITTAL_T2
 from tests.embed.builders import make_cache
 from tests.prepare.builders import make_series, make_stack
 
@@ -35,26 +36,25 @@ def series() -> pd.DataFrame:
 
 
 @pytest.fixture
-def keys(series: pd.DataFrame) -> list[tuple[int, int]]:
-    return list(series[["study_id", "series_id"]].itertuples(index=False, name=None))
-
-
-@pytest.fixture
 def cache(tmp_path: Path, series: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> VolumeCache:
     return make_cache(tmp_path / "volumes", series, SERIES2STACKS, monkeypatch)
 
 
 @pytest.fixture
 def store(tmp_path: Path, backbone: Backbone) -> TokenStore:
-    return TokenStore(tmp_path / "store", {"backbone": backbone.name}, backbone.width)
+    return TokenStore(tmp_path / "store", {}, backbone.width)
+
+
+def keys_of(series: pd.DataFrame) -> list[tuple[int, int]]:
+    return list(series[["study_id", "series_id"]].itertuples(index=False, name=None))
 
 
 @pytest.mark.parametrize("batch", [1, 4, 500])
 def test_stored_embeddings_are_those_of_streaming(
-    store: TokenStore, backbone: Backbone, cache: VolumeCache, keys: list[tuple[int, int]], batch: int
+    store: TokenStore, backbone: Backbone, cache: VolumeCache, series: pd.DataFrame, batch: int
 ) -> None:
-    embed_series(store, backbone, cache, keys, batch=batch)
-    for study_id, series_id in keys:
+    embed_series(store, backbone, cache, keys_of(series), batch=batch)
+    for study_id, series_id in series[["study_id", "series_id"]].itertuples(index=False):
         stored = store.series_tokens(study_id, series_id)
         streamed = study_tokens(backbone, cache.stacks(study_id, series_id))
         assert np.array_equal(stored.positions_mm, streamed.positions_mm)
@@ -66,15 +66,15 @@ def test_an_embedded_series_is_not_embedded_again(
     store: TokenStore,
     backbone: Backbone,
     cache: VolumeCache,
-    keys: list[tuple[int, int]],
+    series: pd.DataFrame,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    embed_series(store, backbone, cache, keys[:3])
+    embed_series(store, backbone, cache, keys_of(series)[:3])
     seen: list[int] = []
     monkeypatch.setattr(
         cache, "stacks", lambda study, one: seen.append(one) or VolumeCache.stacks(cache, study, one)
     )
-    embed_series(store, backbone, cache, keys)
+    embed_series(store, backbone, cache, keys_of(series))
     assert seen == [20, 21, 22]
 
 
@@ -83,13 +83,12 @@ def test_a_series_that_was_prepared_anew_is_embedded_anew(
     backbone: Backbone,
     cache: VolumeCache,
     series: pd.DataFrame,
-    keys: list[tuple[int, int]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    embed_series(store, backbone, cache, keys)
+    embed_series(store, backbone, cache, keys_of(series))
     before = store.series_tokens(1, 10).vectors.copy()
     cache = make_cache(cache.folder / "new", series, {10: [make_stack(seed=9)]}, monkeypatch)
-    embed_series(store, backbone, cache, keys)
+    embed_series(store, backbone, cache, keys_of(series))
     assert not np.allclose(store.series_tokens(1, 10).vectors, before, atol=1e-3)
 
 
@@ -97,7 +96,7 @@ def test_an_interrupted_run_keeps_what_it_has_and_goes_on(
     store: TokenStore,
     backbone: Backbone,
     cache: VolumeCache,
-    keys: list[tuple[int, int]],
+    series: pd.DataFrame,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with monkeypatch.context() as patch:
@@ -105,12 +104,24 @@ def test_an_interrupted_run_keeps_what_it_has_and_goes_on(
             cache, "stacks", lambda study, one: 1 / 0 if one == 21 else VolumeCache.stacks(cache, study, one)
         )
         with pytest.raises(ZeroDivisionError):
-            embed_series(store, backbone, cache, keys, batch=1)
+            embed_series(store, backbone, cache, keys_of(series), batch=1)
     assert len(store.series_tokens(1, 10)) == 5
     with pytest.raises(ArtefactError):
         store.series_tokens(2, 21)
-    embed_series(store, backbone, cache, keys)
+    embed_series(store, backbone, cache, keys_of(series))
     assert len(store.series_tokens(2, 21)) == 5
+
+
+def test_bags_join_series_by_sequence_and_leave_the_missing_empty(
+    store: TokenStore, backbone: Backbone, cache: VolumeCache, series: pd.DataFrame
+) -> None:
+    embed_series(store, backbone, cache, keys_of(series))
+    series.loc[series["series_id"] == 21, "sequence"] = SAGITTAL_T1
+    bags = store.bags([2, 1, 7], series)
+    assert [len(tokens) for tokens in bags[SAGITTAL_T1]] == [12, 5, 0]
+    assert [len(tokens) for tokens in bags[SAGITTAL_T2]] == [0, 3, 0]
+    assert [len(tokens) for tokens in bags[AXIAL_T2]] == [0, 7, 0]
+    assert bags[AXIAL_T2][2].vectors.shape == (0, backbone.width)
 
 
 def test_loading_runs_a_bounded_way_ahead_and_in_order() -> None:

@@ -106,8 +106,9 @@ def test_stored_tokens_are_those_of_streaming(
         12: [make_stack("axial"), make_stack("axial", (2, 30, 30))],
     }  # 11 is unreadable
     cache = make_cache(tmp_path / "volumes", series, stacks, monkeypatch)
-    store = TokenStore(tmp_path / "store", {"backbone": NAME}, backbone.width)
-    embed_series(store, backbone, cache, [(1, 10), (1, 11), (1, 12)], batch=2)
+    store = TokenStore(tmp_path / "store", {}, backbone.width)
+    keys = list(series[["study_id", "series_id"]].itertuples(index=False, name=None))
+    embed_series(store, backbone, cache, keys, batch=2)
     for series_id, count in ((10, 4), (11, 0), (12, 8)):
         stored, streamed = (
             store.series_tokens(1, series_id),
@@ -117,7 +118,7 @@ def test_stored_tokens_are_those_of_streaming(
         assert np.array_equal(stored.positions_mm, streamed.positions_mm)
         assert np.allclose(stored.vectors, streamed.vectors, atol=0.02)
     bags = store.bags([1, 2], series)
-    assert [[len(tokens) for tokens in studies] for studies in bags.values()] == [[4, 0], [0, 0], [8, 0]]
+    assert [[len(bag) for bag in of_sequence] for of_sequence in bags.values()] == [[4, 0], [0, 0], [8, 0]]
 
 
 @pytest.mark.parametrize("legacy", [False, True])

@@ -14,7 +14,7 @@ from tests.models.builders import make_features, make_labels
 CODES = make_labels(12)
 FEATURES = make_features(CODES)
 SIDES = FoldData(FEATURES.take(range(6)), CODES[:6], FEATURES.take(range(6, 12)))
-FILLED = Experiment("filled", PseudoModel(filler="mean"), protocol=Protocol(missing=("without_t1", "half")))
+FILLED = Experiment("filled", PseudoModel(imputer="mean"), protocol=Protocol(missing=("without_t1", "half")))
 
 
 def make_task(folder: Path, **changes: object) -> FoldTask:

@@ -1,23 +1,23 @@
 """A spine of known places, stacks through it, and a reader that sees it without a network."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import nn
 
-from kitlib.localise.agreement import GAP_SHARES, TURNS_DEG
-from kitlib.localise.geometry import SPINE, predict_places
+from kitlib.localise.geometry import GAP_SHARES, SPINE, TURNS_DEG, predict_points
 from kitlib.localise.heatmaps import Maps, Reader, upright
-from kitlib.localise.network import GRID, PX_MM, STRIDE, kind2landmarks, network_inputs
-from kitlib.localise.points import Landmark
+from kitlib.localise.network import GRID, PX_MM, STRIDE, network_inputs, plane2landmarks
+from kitlib.mri.geometry import Plane
 from kitlib.mri.stack import Stack
-from kitlib.terms import Kind
+from kitlib.mri.study import Series, Study
+from kitlib.terms import Landmark
 
 NEAR_MM = 9.0  # beside a slice, within which a place shows on it
-SPREAD_CELLS = 0.8
+SPREAD_PX = 0.8
 NO_NETWORK = nn.Identity()
-NETWORKS: dict[Kind, nn.Module] = {"sagittal": NO_NETWORK, "axial": NO_NETWORK}
+NETWORKS: dict[Plane, nn.Module] = {"sagittal": NO_NETWORK, "axial": NO_NETWORK}
 
 
 def make_canal(middle=(3.0, 20.0, 10.0), spacing_mm=33.0, bend_mm=0.0) -> dict[str, np.ndarray]:
@@ -33,7 +33,7 @@ def make_canal(middle=(3.0, 20.0, 10.0), spacing_mm=33.0, bend_mm=0.0) -> dict[s
 def make_places(canal: Mapping[str, np.ndarray]) -> dict[Landmark, np.ndarray]:
     """All 27 landmarks of a spine."""
     places = {Landmark("canal", level, None): place for level, place in canal.items()}
-    return places | predict_places(canal, "foramen") | predict_places(canal, "recess")
+    return places | predict_points(canal, "foramen") | predict_points(canal, "recess")
 
 
 def make_sagittal(count=15, step_mm=4.5, px=(256, 240), spacing_mm=1.1, middle=(3.0, 0.0, 10.0)) -> Stack:
@@ -68,24 +68,33 @@ def make_axial(canal: Mapping[str, np.ndarray], step_mm=4.0, px=200, spacing_mm=
     )
 
 
+def make_study(
+    stacks: Mapping[int, Sequence[Stack]], sequences: Mapping[int, str] | None = None, study_id: int = 0
+) -> Study:
+    """A study of stacks by series id."""
+    named = sequences or {}
+    return Study(study_id, tuple(Series(key, named.get(key), tuple(own)) for key, own in stacks.items()))
+
+
 def fake_reader(places: Mapping[Landmark, np.ndarray], *, mixed=0.0, step=0) -> Reader:
     """A reader that shows places as a network would: a share `mixed` of each one level lower.
 
     With a `step` all levels are named one too low (1) or too high (-1).
     """
 
-    def read(_network: nn.Module, stack: Stack, indices: np.ndarray, kind: Kind) -> Maps:
-        found = upright(stack, kind)
-        _, frame = network_inputs(torch.zeros(1, *found.pixels.shape[1:]), found.spacing_mm, PX_MM[kind])
-        channels = kind2landmarks[kind]
+    def read(_network: nn.Module, stack: Stack, indices: np.ndarray, plane: Plane) -> Maps:
+        found = upright(stack, plane)
+        image = torch.zeros(1, *found.pixels.shape[1:])
+        _, resampling = network_inputs(image, found.spacing_mm, PX_MM[plane])
+        channels = plane2landmarks[plane]
         shares = np.zeros((len(indices), len(channels), GRID, GRID), np.float32)
-        maps = Maps(found, np.asarray(indices), shares, frame, STRIDE * PX_MM[kind])
+        maps = Maps(found, np.asarray(indices), shares, resampling, STRIDE * PX_MM[plane])
         for landmark, place in places.items():
             for name, share in ((landmark, 1 - mixed), (_lower(landmark, 1), mixed)):
-                channel = _channel(_lower(name, step), kind)
+                channel = _channel(_lower(name, step), plane)
                 if channel is not None and share:
                     shown = np.abs(maps.positions_mm - place @ found.normal) < NEAR_MM
-                    shares[shown, channel] += share * _blob(maps.to_cells(place))
+                    shares[shown, channel] += share * _blob(maps.to_pixels(place))
         np.clip(shares, 0, 1, out=shares)
         return maps
 
@@ -97,14 +106,14 @@ def _lower(landmark: Landmark, step: int) -> Landmark:
     return landmark._replace(level=SPINE[index] if 0 <= index < len(SPINE) else "")
 
 
-def _channel(landmark: Landmark, kind: Kind) -> int | None:
-    if kind == "axial":
-        return ("left", "right").index(landmark.side) if landmark.landmark == "recess" else None
-    name = landmark if landmark.landmark == "canal" else landmark._replace(side=None)
-    return kind2landmarks[kind].index(name) if name in kind2landmarks[kind] else None
+def _channel(landmark: Landmark, plane: Plane) -> int | None:
+    if plane == "axial":
+        return ("left", "right").index(landmark.side) if landmark.place == "recess" else None
+    name = landmark if landmark.place == "canal" else landmark._replace(side=None)
+    return plane2landmarks[plane].index(name) if name in plane2landmarks[plane] else None
 
 
-def _blob(cell: np.ndarray) -> np.ndarray:
+def _blob(pixel: np.ndarray) -> np.ndarray:
     rows, cols = np.mgrid[:GRID, :GRID]
-    blob = np.exp(-0.5 * ((cols - cell[0]) ** 2 + (rows - cell[1]) ** 2) / SPREAD_CELLS**2)
+    blob = np.exp(-0.5 * ((cols - pixel[0]) ** 2 + (rows - pixel[1]) ** 2) / SPREAD_PX**2)
     return blob / max(blob.sum(), 1e-6) * 0.97

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from kitlib.mri.stack import Stack
+from kitlib.mri.study import Series, Study
 from kitlib.terms import CELL_NAMES, CELLS, LEVELS, group2sequence
 
 LEVEL_Z_MM = dict(zip(LEVELS, (70.0, 36.0, 0.0, -35.0, -65.0)))
@@ -27,8 +28,9 @@ class Tables:
     series: pd.DataFrame
     stacks: dict[tuple[int, int], list[Stack]]
 
-    def stacks_of(self, study_id: int, series_id: int) -> list[Stack]:
-        return self.stacks.get((study_id, series_id), [])
+    def study_of(self, study_id: int) -> Study:
+        own = {key[1]: stacks for key, stacks in self.stacks.items() if key[0] == study_id}
+        return Study(study_id, tuple(Series(key, None, tuple(stacks)) for key, stacks in own.items()))
 
 
 def make_tables(study_id: int = 7) -> Tables:

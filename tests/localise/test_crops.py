@@ -11,30 +11,37 @@ from kitlib.localise.crops import CropCache, study_crops
 from kitlib.localise.localiser import Localiser
 from kitlib.mri.ledger import Ledger
 from kitlib.phantom.archive import write_competition
-from kitlib.prepare.volumes import VolumeCache
+from kitlib.prepare.studies import PreparedStudies
 from kitlib.terms import AXIAL_T2, LANDMARKS, LEVELS, SAGITTAL_T1, SAGITTAL_T2
-from tests.localise.fakes import NETWORKS, fake_reader, make_axial, make_canal, make_places, make_sagittal
+from tests.localise.fakes import (
+    NETWORKS,
+    fake_reader,
+    make_axial,
+    make_canal,
+    make_places,
+    make_sagittal,
+    make_study,
+)
 
 CANAL = make_canal()
-STUDY = {1: [make_sagittal()], 2: [make_sagittal(count=13)], 3: [make_axial(CANAL)]}
+STACKS = {1: [make_sagittal()], 2: [make_sagittal(count=13)], 3: [make_axial(CANAL)]}
 SEQUENCES = {1: SAGITTAL_T1, 2: SAGITTAL_T2, 3: AXIAL_T2}
+STUDY = make_study(STACKS, SEQUENCES, study_id=5)
 GRADED = {one for one in LANDMARKS if one.level in LEVELS}
 
 
-def located(series=STUDY, **options):
-    return Localiser(NETWORKS, read=fake_reader(make_places(CANAL))).locate_study(
-        series, SEQUENCES, **options
-    )
+def located(**options):
+    return Localiser(NETWORKS, read=fake_reader(make_places(CANAL))).locate_study(STUDY, **options)
 
 
 def test_every_graded_place_is_cut_from_the_sequence_it_is_graded_on():
-    study = {
-        key: [dataclasses.replace(stacks[0], pixels=np.full(stacks[0].pixels.shape, key, np.uint8))]
-        for key, stacks in STUDY.items()
+    grey = {
+        key: [dataclasses.replace(stack, pixels=np.full(stack.pixels.shape, key, np.uint8))]
+        for key, (stack,) in STACKS.items()
     }
-    crops = study_crops(study, SEQUENCES, located(), Ledger())
+    crops = study_crops(make_study(grey, SEQUENCES), located(), Ledger())
     assert {crop.landmark for crop in crops} == GRADED
-    shown = {(crop.landmark.landmark, int(crop.pixels.max())) for crop in crops}
+    shown = {(crop.landmark.place, int(crop.pixels.max())) for crop in crops}
     assert shown == {("foramen", 1), ("canal", 2), ("recess", 3)}
     assert all(len(crop.stack) == 5 for crop in crops)
 
@@ -42,22 +49,22 @@ def test_every_graded_place_is_cut_from_the_sequence_it_is_graded_on():
 def test_crops_hold_their_place_and_are_turned_with_the_level():
     found = located()
     places = {point.landmark: point.patient_mm for point in found.points}
-    crops = study_crops(STUDY, SEQUENCES, found, Ledger(), slices=7)
+    crops = study_crops(STUDY, found, Ledger(), slices=7)
     for crop in crops:
         col, row, _ = crop.stack.to_pixel(places[crop.landmark])
         _, height, width = crop.stack.pixels.shape
         assert (col, row) == pytest.approx(((width - 1) / 2, (height - 1) / 2), abs=1e-6)
-    canal = {crop.landmark.level: crop for crop in crops if crop.landmark.landmark == "canal"}
+    canal = {crop.landmark.level: crop for crop in crops if crop.landmark.place == "canal"}
     ways = {tuple(crop.stack.column_direction.round(3)) for crop in canal.values()}
     assert len(ways) > 1
 
 
 def test_a_missing_sequence_is_replaced_by_its_plane_and_a_missing_plane_is_told():
-    without = {2: STUDY[2]}
+    without = STUDY.without([SAGITTAL_T1, AXIAL_T2])
     ledger = Ledger()
     found = located(fill=True)
-    crops = study_crops(without, SEQUENCES, found, ledger, study_id=5)
-    assert {crop.landmark for crop in crops} == {one for one in GRADED if one.landmark != "recess"}
+    crops = study_crops(without, found, ledger)
+    assert {crop.landmark for crop in crops} == {one for one in GRADED if one.place != "recess"}
     (fault,) = ledger
     assert (fault.code, fault.study_id) == ("crop.missing", 5)
 
@@ -66,25 +73,21 @@ def test_a_missing_sequence_is_replaced_by_its_plane_and_a_missing_plane_is_told
 def phantoms(tmp_path_factory):
     folder = tmp_path_factory.mktemp("crops")
     root = write_competition(folder / "set", studies=1, seed=6, size="smoke", missing_rate=0)
-    series = find_root(root).series("train")
-    volumes = VolumeCache(folder / "volumes", longest_px=128)
-    volumes.build(series)
-    return series, volumes
+    return PreparedStudies.build(find_root(root).series("train"), folder / "volumes", longest_px=128)
 
 
 def test_a_cache_is_made_once_and_remade_for_another_size(phantoms, tmp_path):
-    series, volumes = phantoms
-    study_id = int(series["study_id"].iloc[0])
-    cache = CropCache(tmp_path, volumes)
+    (study_id,) = phantoms.study_ids
+    cache = CropCache(tmp_path, phantoms)
     with pytest.raises(ArtefactError):
         cache.crops(study_id)
-    first = cache.build(series).table()
+    first = cache.build().table()
     made = (tmp_path / f"{study_id}.npy").stat().st_mtime_ns
-    again = cache.build(series).table()
+    again = cache.build().table()
     assert (tmp_path / f"{study_id}.npy").stat().st_mtime_ns == made
     assert again.equals(first)
     assert {crop.landmark for crop in cache.crops(study_id)} <= GRADED
     assert set(cache.guessed(study_id)) <= GRADED
     assert bool(cache.guessed(study_id)) == ("landmarks.prior" in set(first["code"]))
-    CropCache(tmp_path, volumes, slices=7).build(series)
+    CropCache(tmp_path, phantoms, slices=7).build()
     assert {len(crop.stack) for crop in cache.crops(study_id)} == {7}

@@ -5,18 +5,17 @@ import pytest
 import torch
 from torch import nn
 
-from kitlib.errors import DataError, UsageError
-from kitlib.localise.heatmaps import array_stack, of_plane, read_maps, spread, upright
+from kitlib.localise.heatmaps import of_plane, read_maps, spread, upright
 from kitlib.localise.network import GRID, INPUT_PX, build_network
 from tests.localise.fakes import make_canal, make_sagittal
 
 
 class Brightest(nn.Module):
-    """A network that points all channels at the brightest cell."""
+    """A network that points all channels at the brightest pixel."""
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        cells = nn.functional.avg_pool2d(images[:, :1].float(), INPUT_PX // GRID).flatten(2)
-        logits = 100 * torch.cat([cells, torch.full_like(cells[..., :1], -0.5)], dim=2)
+        pixels = nn.functional.avg_pool2d(images[:, :1].float(), INPUT_PX // GRID).flatten(2)
+        logits = 100 * torch.cat([pixels, torch.full_like(pixels[..., :1], -0.5)], dim=2)
         return logits.expand(-1, 12, -1)
 
 
@@ -35,10 +34,10 @@ def test_a_spot_is_found_where_it_is(px, spacing_mm):
     stack = lit(make_sagittal(count=3, px=px, spacing_mm=spacing_mm), place)
     maps = read_maps(Brightest(), stack, np.array([0, 2]), "sagittal")
     rows, cols = np.mgrid[:GRID, :GRID]  # the spot's middle is saturated: its mean place counts
-    cell = np.array([np.average(one, weights=maps.shares[0, 0]) for one in (cols, rows)])
-    found = maps.to_patient(cell, maps.positions_mm[0])
+    pixel = np.array([np.average(one, weights=maps.shares[0, 0]) for one in (cols, rows)])
+    found = maps.to_patient(pixel, maps.positions_mm[0])
     np.testing.assert_allclose(found[1:], place[1:], atol=0.3)
-    np.testing.assert_allclose(maps.to_cells(found), cell, atol=1e-9)
+    np.testing.assert_allclose(maps.to_pixels(found), pixel, atol=1e-9)
 
 
 @pytest.mark.parametrize("turn", ["rows", "columns", "both", "transposed"])
@@ -92,15 +91,3 @@ def test_thin_slices_are_skipped():
 def test_an_absurd_field_of_view_is_not_read():
     assert of_plane([make_sagittal(spacing_mm=50)], "sagittal") == []
     assert of_plane([make_sagittal(count=3), make_sagittal(count=5)], "axial") == []
-
-
-@pytest.mark.parametrize("shape", [(0, 5, 5), (4,), (2, 3, 4, 5)])
-def test_arrays_that_are_no_slices(shape):
-    with pytest.raises(DataError, match="no grey slices"):
-        array_stack(np.zeros(shape), 1.0, 4.5)
-
-
-@pytest.mark.parametrize("spacing_mm", [0, -1, float("nan"), (1, 0)])
-def test_spacing_must_be_millimetres(spacing_mm):
-    with pytest.raises(UsageError, match="above 0"):
-        array_stack(np.zeros((5, 5)), spacing_mm, 4.5)

@@ -11,12 +11,13 @@ from kitlib.localise.network import (
     PX_MM,
     build_network,
     heatmaps,
-    kind2landmarks,
     load_networks,
     network_inputs,
     peaks,
+    plane2landmarks,
     save_networks,
 )
+from kitlib.mri.geometry import Plane
 
 WIDTHS = (4, 6, 8)
 
@@ -29,41 +30,41 @@ def dotted(shape: tuple[int, int], x: int, y: int) -> torch.Tensor:
 
 
 def logits_at(places: list[tuple[float, float]], absent: float = 0.0) -> torch.Tensor:
-    """Logits (1, C, cells + 1) with a narrow bell at each place (x, y) in cells."""
-    cells = torch.arange(GRID)
-    maps = [-((cells[:, None] - y) ** 2 + (cells - x) ** 2).flatten() for x, y in places]
+    """Logits (1, C, pixels + 1) with a narrow bell at each place (x, y) in pixels."""
+    pixels = torch.arange(GRID)
+    maps = [-((pixels[:, None] - y) ** 2 + (pixels - x) ** 2).flatten() for x, y in places]
     return torch.stack([torch.cat([one, torch.tensor([absent])]) for one in maps])[None].float()
 
 
 def test_sagittal_and_axial_channels_are_those_of_the_twins() -> None:
-    assert len(kind2landmarks["sagittal"]) == 12
-    assert [one.side for one in kind2landmarks["axial"]] == ["left", "right"]
+    assert len(plane2landmarks["sagittal"]) == 12
+    assert [one.side for one in plane2landmarks["axial"]] == ["left", "right"]
 
 
-@pytest.mark.parametrize("kind", kind2landmarks)
-def test_a_batch_of_one_equals_a_batch_of_many(kind: network.Kind) -> None:
-    net = build_network(kind, WIDTHS).eval()
+@pytest.mark.parametrize("plane", plane2landmarks)
+def test_a_batch_of_one_equals_a_batch_of_many(plane: Plane) -> None:
+    net = build_network(plane, WIDTHS).eval()
     images = torch.rand(3, 2, INPUT_PX, INPUT_PX)
     with torch.inference_mode():
         many, one = net(images), net(images[1:2])
-    assert many.shape == (3, len(kind2landmarks[kind]), GRID * GRID + 1)
+    assert many.shape == (3, len(plane2landmarks[plane]), GRID * GRID + 1)
     torch.testing.assert_close(many[1:2], one, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("shape", [(400, 300), (150, 420), (90, 90)])
 def test_a_bright_dot_comes_back_to_where_it_was(shape: tuple[int, int]) -> None:
     x, y = shape[1] // 2 + 20, shape[0] // 2 - 30
-    inputs, frame = network_inputs(dotted(shape, x, y), (0.9, 1.1), PX_MM["sagittal"])
+    inputs, resampling = network_inputs(dotted(shape, x, y), (0.9, 1.1), PX_MM["sagittal"])
     seen = inputs[0, 0] - inputs[0, 0].min()
     at = np.indices(seen.shape).reshape(2, -1)[::-1] @ (seen**4).numpy().ravel() / float((seen**4).sum())
     assert inputs.shape == (1, 2, INPUT_PX, INPUT_PX)
-    np.testing.assert_allclose(frame.to_native(at), [x, y], atol=0.5)
+    np.testing.assert_allclose(resampling.to_native(at), [x, y], atol=0.5)
 
 
 def test_network_and_native_pixels_are_inverse() -> None:
-    _, frame = network_inputs(torch.rand(1, 333, 210), (0.61, 0.72), 0.8)
+    _, resampling = network_inputs(torch.rand(1, 333, 210), (0.61, 0.72), 0.8)
     places = np.random.default_rng(0).uniform(0, 190, (7, 2))
-    np.testing.assert_allclose(frame.to_network(frame.to_native(places)), places)
+    np.testing.assert_allclose(resampling.to_network(resampling.to_native(places)), places)
 
 
 def test_grey_scale_and_inputs_do_not_matter_and_stay_as_they_are() -> None:
@@ -96,16 +97,16 @@ def test_peaks_are_means_between_cells_in_network_pixels() -> None:
 
 
 def test_networks_come_back_with_their_temperatures(tmp_path) -> None:
-    nets = {kind: build_network(kind, WIDTHS).eval() for kind in kind2landmarks}
+    nets = {plane: build_network(plane, WIDTHS).eval() for plane in plane2landmarks}
     nets["axial"].temperature[:] = 1.5
     save_networks(tmp_path / "nets.safetensors", nets, Provenance(), command="train")
     loaded = load_networks(tmp_path / "nets.safetensors")
     images = torch.rand(1, 2, INPUT_PX, INPUT_PX)
     assert list(loaded) == list(nets)
-    for kind, net in nets.items():
-        assert not loaded[kind].training
+    for plane, net in nets.items():
+        assert not loaded[plane].training
         with torch.inference_mode():
-            torch.testing.assert_close(loaded[kind](images), net(images), atol=0.05, rtol=0.05)
+            torch.testing.assert_close(loaded[plane](images), net(images), atol=0.05, rtol=0.05)
 
 
 def test_a_network_of_other_widths_does_not_fit(tmp_path, monkeypatch) -> None:

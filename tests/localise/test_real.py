@@ -47,7 +47,7 @@ def test_a_volume_without_sacrum_is_abstained_from_with_a_guess_disc_by_disc(rea
     """Nothing says how levels count; four points are 2.6 to 3.8 mm off, one on the lower border 6.3 mm."""
     located = localiser.locate_array(volume(real_dir / "nifti"), 1.0, 1.0)
     assert located.abstained
-    canal = [point for point in located.points if point.landmark.landmark == "canal"]
+    canal = [point for point in located.points if point.landmark.place == "canal"]
     assert not any(point.confidence >= 0.5 for point in canal)
     places = np.array([[point.x, point.y] for point in canal])
     away = np.linalg.norm(places[:, None] - np.array(VOLUME_DISCS), axis=2)

@@ -8,8 +8,8 @@ CANAL = make_canal(bend_mm=7.0)
 PLACES = make_places(CANAL)
 
 
-def maps_of(stack, kind, **how):
-    return fake_reader(PLACES, **how)(None, stack, np.arange(len(stack)), kind)
+def maps_of(stack, plane, **how):
+    return fake_reader(PLACES, **how)(None, stack, np.arange(len(stack)), plane)
 
 
 @pytest.mark.parametrize("step_mm", [2.0, 4.5, 6.0])
@@ -41,8 +41,8 @@ def test_foramina_lie_on_their_sides_within_a_slice():
     found = find_foramina(maps_of(stack, "sagittal"), CANAL)
     assert len(found) == 10
     for landmark, seen in found.items():
-        assert np.linalg.norm((seen.place_mm - PLACES[landmark])[1:]) < 0.6
-        assert abs(seen.place_mm[0] - PLACES[landmark][0]) < stack.step_mm / 2
+        assert np.linalg.norm((seen.point_mm - PLACES[landmark])[1:]) < 0.6
+        assert abs(seen.point_mm[0] - PLACES[landmark][0]) < stack.step_mm / 2
         assert seen.mass > 0.9
 
 
@@ -57,10 +57,10 @@ def test_a_foramen_that_no_slice_shows_is_not_found():
 def test_a_recess_is_taken_near_its_place():
     maps = maps_of(make_axial(CANAL), "axial")
     for landmark, place in PLACES.items():
-        if landmark.landmark == "recess":
+        if landmark.place == "recess":
             seen = find_recess(maps, place + np.array([2.0, 2.0, 0]), landmark.side)
-            np.testing.assert_allclose(seen.place_mm[:2], place[:2], atol=0.3)
-            assert seen.place_mm[2] == pytest.approx(place[2], abs=1e-6)
+            np.testing.assert_allclose(seen.point_mm[:2], place[:2], atol=0.3)
+            assert seen.point_mm[2] == pytest.approx(place[2], abs=1e-6)
 
 
 def test_dark_maps_hold_no_spine():

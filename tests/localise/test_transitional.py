@@ -11,7 +11,14 @@ from kitlib.artefacts import Provenance, facts_of, load_tensors, save_tensors
 from kitlib.errors import ArtefactError, WeightsError
 from kitlib.localise import transitional as junction
 from kitlib.localise.localiser import AMBIGUOUS, TRANSITIONAL, Localiser
-from kitlib.localise.network import build_network, kind2landmarks, load_networks, named_tensors, save_networks
+from kitlib.localise.network import (
+    build_network,
+    load_networks,
+    named_tensors,
+    plane2landmarks,
+    save_networks,
+)
+from kitlib.localise.sagittal import SURE
 from kitlib.localise.train.transitional import calibrate, evaluate, seen, split_persons, train_junction
 from kitlib.localise.train.transitional_samples import (
     DRAWN_PX,
@@ -34,15 +41,15 @@ from kitlib.localise.transitional import (
     load_junction,
     transitional_chance,
 )
-from kitlib.localise.views import SURE
 from kitlib.terms import SAGITTAL_T1, SAGITTAL_T2
-from tests.localise.fakes import NETWORKS, fake_reader, make_canal, make_places, make_sagittal
+from tests.localise.fakes import NETWORKS, fake_reader, make_canal, make_places, make_sagittal, make_study
 
 WIDTHS = (4, 6)
 PLACES = make_places(make_canal())
 L5_S1 = make_canal()["l5_s1"]
-STUDY = {11: [make_sagittal()], 12: [make_sagittal(count=13, step_mm=5.0)]}
-SEQUENCES = {11: SAGITTAL_T1, 12: SAGITTAL_T2}
+STUDY = make_study(
+    {11: [make_sagittal()], 12: [make_sagittal(count=13, step_mm=5.0)]}, {11: SAGITTAL_T1, 12: SAGITTAL_T2}
+)
 
 
 def make_maps(stack, **how):
@@ -111,7 +118,7 @@ def test_a_place_that_no_slice_shows_has_no_crops_and_no_answer(way_mm) -> None:
 
 
 def test_the_chance_is_that_of_the_mean_logit_of_the_series() -> None:
-    maps = [make_maps(stacks[0]) for stacks in STUDY.values()]
+    maps = [make_maps(series.stacks[0]) for series in STUDY.series]
     assert transitional_chance(certain(0.3), maps, L5_S1) == pytest.approx(0.3, abs=1e-5)
     assert transitional_chance(certain(0.3), maps[:1], L5_S1) == pytest.approx(0.3, abs=1e-5)
     few = make_maps(make_sagittal(count=LEAST_SLICES - 1))
@@ -120,9 +127,9 @@ def test_the_chance_is_that_of_the_mean_logit_of_the_series() -> None:
 
 @pytest.mark.parametrize("chance", [0.02, 0.6])
 def test_a_likely_transitional_spine_is_abstained_from_and_says_so(chance) -> None:
-    plain = Localiser(NETWORKS, read=fake_reader(PLACES)).locate_study(STUDY, SEQUENCES)
+    plain = Localiser(NETWORKS, read=fake_reader(PLACES)).locate_study(STUDY)
     looked = Localiser(NETWORKS, read=fake_reader(PLACES), junction=certain(chance))
-    located = looked.locate_study(STUDY, SEQUENCES)
+    located = looked.locate_study(STUDY)
     assert not plain.abstained
     assert located.reason == (TRANSITIONAL if 1 - chance / 2 < SURE else None)
     assert located.abstained == (located.reason is not None)
@@ -135,7 +142,7 @@ def test_where_the_lower_points_are_not_seen_nobody_asks_the_junction() -> None:
     for hidden, reason in ((("s1_s2",), None), (("l5_s1", "s1_s2"), AMBIGUOUS)):
         seen_ones = {one: place for one, place in PLACES.items() if one.level not in hidden}
         looked = Localiser(NETWORKS, read=fake_reader(seen_ones), junction=certain(0.9))
-        assert looked.locate_study(STUDY, SEQUENCES).reason == reason
+        assert looked.locate_study(STUDY).reason == reason
 
 
 def test_a_person_is_drawn_as_asked_and_the_same_again() -> None:
@@ -151,7 +158,7 @@ def test_a_person_is_drawn_as_asked_and_the_same_again() -> None:
 def test_what_is_seen_at_random_is_what_is_seen_a_little_moved() -> None:
     images = np.zeros((64, 2, DRAWN_PX, DRAWN_PX), np.uint8)
     images[:, :, 36:44, 36:44] = 255
-    plain, moved = seen(images[:1]), seen(images, np.random.default_rng(0))
+    plain, moved = seen(images[:1]), seen(images, torch.Generator().manual_seed(0))
     assert plain.shape[1:] == moved.shape[1:] == (2, 2, CROP_PX, CROP_PX)
     mean = moved[:, :, 0].mean(dim=(0, 1))
     row, col = np.unravel_index(int(mean.argmax()), mean.shape)
@@ -161,7 +168,7 @@ def test_what_is_seen_at_random_is_what_is_seen_a_little_moved() -> None:
 
 def test_the_junction_is_learnt_and_added_to_weights_that_stay_as_they_are(tmp_path: Path) -> None:
     file = tmp_path / "nets.safetensors"
-    nets = {kind: build_network(kind, (4, 6, 8)) for kind in kind2landmarks}
+    nets = {plane: build_network(plane, (4, 6, 8)) for plane in plane2landmarks}
     save_networks(file, nets, Provenance(), metrics={"axial": {}}, command="x")
     before = load_tensors(file)
     assert load_junction(file) is None

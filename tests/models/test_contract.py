@@ -20,7 +20,7 @@ from kitlib.inputs.pixels import PixelDataset
 from kitlib.inputs.slices import SliceDataset
 from kitlib.models.base import CURVE_COLUMNS, Model
 from kitlib.models.prior import PriorModel
-from kitlib.models.pseudo.model import FILLERS
+from kitlib.models.pseudo.model import IMPUTERS
 from kitlib.models.registry import MODELS, load_model
 from kitlib.terms import AXIAL_T2, EMPTY, SAGITTAL_T1, SAGITTAL_T2, SEQUENCES
 from tests.models.builders import as_pixels, make_features, make_labels
@@ -29,7 +29,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "cell_attention": {"members": 2, "epochs": 3, "width": 8},
     "fusion": {"members": 1, "inner_parts": 1, "epochs": 2, "width": 16},  # nothing held out: it moves
     "lightgbm": {"trees": 5, "components": 4, "inner_parts": 2},
-    "pseudo": {"components": 4, "hidden": 8, "filler_epochs": 2, "inner_parts": 2, "removed_copies": 1},
+    "pseudo": {"components": 4, "hidden": 8, "imputer_epochs": 2, "inner_parts": 2, "removed_copies": 1},
     "pooled": {"embedder_epochs": 2, "width": 8, "trees": 2, "bags": 2},
     "svc": {"components": 4, "inner_parts": 2},
     "vit": {"epochs": 2, "width": 8, "depth": 1, "heads": 1, "grid": 2, "slices": 3},
@@ -37,7 +37,7 @@ QUICK: dict[str, dict[str, Any]] = {
 """Parameters that make a model fast enough to be fitted in every test."""
 
 SIGNAL: dict[str, dict[str, Any]] = {
-    "pseudo": {"components": 12, "filler_epochs": 30},
+    "pseudo": {"components": 12, "imputer_epochs": 30},
     "cell_attention": {"epochs": 40, "width": 16, "batch": 8, "learning_rate": 4e-3},
     "fusion": {"inner_parts": 5, "epochs": 25, "batch": 8, "learning_rate": 4e-3},
     "lightgbm": {"trees": 60, "components": 12},
@@ -55,7 +55,7 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
         {"classifier": "bagging"},
         {"classifier": "networks", "weighted": True},
     ],
-    "pseudo": [{"filler": filler} for filler in FILLERS],
+    "pseudo": [{"imputer": imputer} for imputer in IMPUTERS],
     "fusion": [
         {"architecture": architecture, "head": head}
         for architecture in ("1.1", "1.2", "2")

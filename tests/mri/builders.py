@@ -11,6 +11,10 @@ from pydicom import Dataset, dcmwrite
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
+from kitlib.mri.dicom.limits import LIMITS, Limits
+from kitlib.mri.dicom.slices import Slice, read_files
+from kitlib.mri.ledger import Fault
+
 SAGITTAL = (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 CORONAL = (1.0, 0.0, 0.0, 0.0, 0.0, -1.0)
@@ -25,7 +29,7 @@ def tilted_axial(degrees: float) -> tuple[float, ...]:
 
 @contextlib.contextmanager
 def spoiling() -> Iterator[None]:
-    """Let pydicom write what it would warn of."""
+    """Let pydicom write and read what it would warn of."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -83,6 +87,13 @@ def write(path: Path, dataset: Dataset) -> Path:
     with spoiling():
         dcmwrite(path, dataset, enforce_file_format=True)
     return path
+
+
+def read_file(path: Path, limits: Limits = LIMITS) -> tuple[list[Slice], list[Fault]]:
+    """The slices and the faults of one file."""
+    with spoiling():
+        (found,) = read_files([path], limits)
+    return found
 
 
 def make_series(

@@ -1,8 +1,10 @@
+import warnings
+
 import numpy as np
 import pytest
 
+from kitlib.mri import series
 from kitlib.mri.dicom.limits import Limits
-from kitlib.mri.dicom.slices import read_file
 from kitlib.mri.ledger import Ledger
 from kitlib.mri.series import read_series
 from tests.mri.builders import (
@@ -14,6 +16,7 @@ from tests.mri.builders import (
     make_image,
     make_series,
     make_slice_dataset,
+    read_file,
     tilted_axial,
     write,
 )
@@ -236,6 +239,32 @@ def test_folders_without_slices(tmp_path):
 def test_a_series_beyond_the_limit_is_read_in_part(tmp_path):
     stacks, ledger = read(make_series(tmp_path, count=5), limits=Limits(series_values=250))
     assert (len(stacks[0]), codes(ledger)) == (3, ["series.too_large"])
+
+
+@pytest.mark.parametrize("at_once", [(1, 32.0), (3, 32.0), (16, 1e-4)])
+def test_threads_and_batches_change_nothing(tmp_path, monkeypatch, at_once):
+    make_series(tmp_path, count=7)
+    write(tmp_path / "0.dcm", make_slice_dataset(missing="PixelSpacing"))
+    (tmp_path / "5.dcm").write_bytes(b"junk")
+    (tmp_path / "6.dcm").unlink()
+    (tmp_path / "6.dcm").symlink_to(tmp_path / "absent")
+    ours, our_ledger = read(tmp_path)
+    for name, value in zip(("AT_ONCE", "AT_ONCE_MB"), at_once):
+        monkeypatch.setattr(series, name, value)
+    theirs, their_ledger = read(tmp_path, threads=1)
+    assert_same_stacks(ours, theirs)
+    assert list(our_ledger) == list(their_ledger)
+    assert codes(our_ledger) == ["slice.spacing", "slice.not_dicom", "slice.unreadable", "stack.gap"]
+
+
+def test_warnings_of_pydicom_stay_inside(tmp_path):
+    folder = make_series(tmp_path, count=4, SpecificCharacterSet="ISO_IR 999")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        (stack,), ledger = read(folder)
+        assert (len(stack), len(ledger)) == (4, 0)
+        with pytest.raises(UserWarning):
+            warnings.warn("heard again", stacklevel=1)
 
 
 def test_rescaling_may_differ_from_slice_to_slice(tmp_path):

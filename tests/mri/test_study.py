@@ -1,9 +1,221 @@
+"""A study: its sequences, the slice that shows a point, and what is read and noted of each series."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
 from kitlib.mri.ledger import Ledger
-from kitlib.mri.study import note_missing_sequences
+from kitlib.mri.series import read_series
+from kitlib.mri.stack import Stack
+from kitlib.mri.study import Series, Study, note_missing_sequences, read_study
 from kitlib.terms import AXIAL_T2, SAGITTAL_T1, SAGITTAL_T2, SEQUENCES
+from tests.mri.builders import AXIAL, make_series
 
 
-def test_a_lacking_sequence_names_the_rows_it_leaves_bare():
+def make_stack(plane: str, *, count: int = 9, step_mm: float = 4.0, first_number: int = 1) -> Stack:
+    """Slices about the origin, oblique by 5 degrees."""
+    turn = np.radians(5)
+    axes = {
+        "sagittal": ([0, 1, 0], [0, 0, -1]),
+        "axial": ([1, 0, 0], [0, np.cos(turn), np.sin(turn)]),
+    }[plane]
+    row, column = (np.array(axis, dtype=float) for axis in axes)
+    normal = np.cross(row, column)
+    normal *= np.sign(normal[np.abs(normal).argmax()])
+    steps = (np.arange(count) - (count - 1) / 2)[:, None] * step_mm * normal
+    return Stack(
+        pixels=np.zeros((count, 80, 100), np.uint8),
+        origins_mm=steps - 39.5 * column - 49.5 * row,
+        row_direction=row,
+        column_direction=column,
+        spacing_mm=(1.0, 1.0),
+        instance_numbers=np.arange(first_number, first_number + count),
+        files=("",) * count,
+    )
+
+
+T1 = Series(11, SAGITTAL_T1, (make_stack("sagittal"),))
+T2 = Series(12, SAGITTAL_T2, (make_stack("sagittal", count=7, step_mm=5.0),))
+BLOCKS = Series(13, AXIAL_T2, (make_stack("axial"), make_stack("axial", count=3, first_number=50)))
+OTHER = Series(14, None, (make_stack("axial", count=5),))
+EMPTY = Series(15, AXIAL_T2, ())
+STUDY = Study(7, (BLOCKS, EMPTY, T2, OTHER, T1))
+
+
+def test_stacks_are_found_by_sequence_and_by_plane() -> None:
+    assert STUDY.sequences == SEQUENCES
+    assert STUDY.stacks(AXIAL_T2) == list(BLOCKS.stacks)
+    assert [series.series_id for series, _ in STUDY.of_plane("axial")] == [13, 13, 14]
+    assert STUDY.of_plane("coronal") == []
+
+
+def test_a_sequence_without_an_image_is_none_of_the_study() -> None:
+    assert Study(7, (EMPTY, T1)).sequences == (SAGITTAL_T1,)
+    assert Study(7, (EMPTY,)).stacks(AXIAL_T2) == []
+
+
+def test_without_leaves_the_others_and_the_study_as_they_are() -> None:
+    rest = STUDY.without([AXIAL_T2, SAGITTAL_T1])
+    assert (rest.study_id, rest.sequences) == (7, (SAGITTAL_T2,))
+    assert rest.series == (T2, OTHER)
+    assert len(STUDY.series) == 5
+    assert STUDY.without([]).series == STUDY.series
+
+
+def test_the_slice_at_a_point_is_the_nearest_that_shows_it() -> None:
+    random = np.random.default_rng(0)
+    for point_mm in random.uniform(-60, 60, (300, 3)):
+        shown = STUDY.slice_at(point_mm)
+        held = {}
+        for series in STUDY.series:
+            for order, stack in enumerate(series.stacks):
+                col, row, depth = stack.to_pixel(point_mm)
+                if 0 <= col <= 99 and 0 <= row <= 79 and -0.5 <= depth <= len(stack) - 0.5:
+                    away_mm = np.abs(stack.positions_mm - point_mm @ stack.normal).min()
+                    held[series.series_id, order] = (away_mm, stack, np.array([col, row]))
+        assert (shown is None) == (not held)
+        if shown is not None:
+            order = [stack is shown.stack for stack in shown.series.stacks].index(True)
+            away_mm, stack, xy = held[shown.series.series_id, order]
+            np.testing.assert_array_equal(shown.xy, xy)
+            assert shown.index == round(float(np.clip(stack.to_pixel(point_mm)[2], 0, len(stack) - 1)))
+            assert shown.away_mm == away_mm
+            assert away_mm <= min(other for other, *_ in held.values()) + 1e-6
+            assert shown.instance_number == stack.instance_numbers[shown.index]
+
+
+def test_a_series_shows_a_point_as_a_study_of_it_does() -> None:
+    point_mm = BLOCKS.stacks[1].to_patient(30, 20, 2)
+    for series in STUDY.series:
+        alone, own = Study(7, (series,)).slice_at(point_mm), series.slice_at(point_mm)
+        assert (alone is None) == (own is None)
+        if own is not None:
+            assert (alone.series, alone.stack, alone.index) == (own.series, own.stack, own.index)
+
+
+def test_beyond_the_images_and_half_a_slice_off_the_last_nothing_is_shown() -> None:
+    (stack,) = T1.stacks
+    middle = (50.0, 40.0)
+    assert T1.slice_at(stack.to_patient(*middle, 8.49)).index == 8
+    assert T1.slice_at(stack.to_patient(*middle, 8.51)) is None
+    assert T1.slice_at(stack.to_patient(99.1, 40, 3)) is None
+    assert T1.slice_at(stack.to_patient(50, -0.1, 3)) is None
+
+
+def test_of_slices_acquired_twice_the_first_by_number_is_shown() -> None:
+    (stack,) = T1.stacks
+    again = replace(stack, instance_numbers=stack.instance_numbers + 20)
+    for both in ((stack, again), (again, stack)):
+        shown = Series(1, SAGITTAL_T1, both).slice_at(np.array([0.3, 0, 0]))
+        assert (shown.stack, shown.instance_number) == (stack, 5)
+
+
+def test_an_instance_is_found_in_its_own_series_alone() -> None:
+    assert STUDY.instance(13, 51) == (BLOCKS.stacks[1], 1)
+    assert BLOCKS.instance(9) == (BLOCKS.stacks[0], 8)
+    assert STUDY.instance(12, 51) is None
+    assert STUDY.instance(99, 1) is None
+
+
+@pytest.fixture
+def rows(tmp_path) -> pd.DataFrame:
+    """Two sagittal series and two axial ones on disk, all described."""
+    for name, options in {"1": {}, "2": {}, "3": {"orientation": AXIAL}, "4": {"orientation": AXIAL}}.items():
+        make_series(tmp_path / name, count=3, **options)
+    return pd.DataFrame(
+        {
+            "series_id": [1, 2, 3, 4],
+            "sequence": [SAGITTAL_T1, SAGITTAL_T2, AXIAL_T2, AXIAL_T2],
+            "folder": [str(tmp_path / name) for name in "1234"],
+        }
+    )
+
+
+def names(study: Study) -> dict[int, str | None]:
+    return {series.series_id: series.sequence for series in study.series}
+
+
+def codes(ledger: Ledger) -> list[str]:
+    return [fault.code for fault in ledger]
+
+
+def test_a_study_that_is_described_is_read_as_its_series_are(rows: pd.DataFrame) -> None:
+    ledger = Ledger()
+    study = read_study(7, rows, ledger)
+    assert len(ledger) == 0
+    assert names(study) == dict(zip(rows["series_id"], rows["sequence"]))
+    for series, folder in zip(study.series, rows["folder"]):
+        for ours, theirs in zip(series.stacks, read_series(folder, Ledger()), strict=True):
+            np.testing.assert_array_equal(ours.pixels, theirs.pixels)
+            assert ours.geometry() == theirs.geometry()
+
+
+@pytest.mark.parametrize(("unnamed", "told"), [(0, SAGITTAL_T1), (1, SAGITTAL_T2)])
+def test_an_undescribed_series_has_the_sequence_that_its_plane_lacks(rows, unnamed, told) -> None:
+    ledger = Ledger()
+    rows.loc[unnamed, "sequence"] = "not described"
+    study = read_study(7, rows, ledger)
+    assert study.series[unnamed].sequence == told
+    (fault,) = ledger
+    assert (fault.code, fault.action) == ("series.undescribed", f"taken as {told}")
+    assert (fault.study_id, fault.series_id) == (7, unnamed + 1)
+
+
+def test_where_the_plane_leaves_a_choice_or_none_a_series_stays_unnamed(rows) -> None:
+    ledger = Ledger()
+    study = read_study(7, rows.assign(sequence=[None, None, AXIAL_T2, "not described"]), ledger)
+    assert names(study) == {1: None, 2: None, 3: AXIAL_T2, 4: None}
+    assert codes(ledger) == ["series.undescribed"] * 3 + ["study.sequence"] * 2
+    assert [fault.action for fault in ledger][:3] == ["left out"] * 3
+
+
+def test_the_order_of_rows_is_the_order_of_series_and_nothing_else(rows) -> None:
+    rows.loc[1, "sequence"] = "not described"
+    rows = pd.concat([rows, pd.DataFrame([{"series_id": 5, "sequence": AXIAL_T2, "folder": "absent"}])])
+    ledgers = [Ledger(), Ledger()]
+    ours = read_study(7, rows, ledgers[0])
+    theirs = read_study(7, rows.sample(frac=1, random_state=3), ledgers[1])
+    assert names(ours) == names(theirs)
+    assert set(ledgers[0]) == set(ledgers[1])
+    for series in ours.series:
+        (same,) = (other for other in theirs.series if other.series_id == series.series_id)
+        assert [stack.geometry() for stack in series.stacks] == [stack.geometry() for stack in same.stacks]
+
+
+def test_what_cannot_be_read_is_an_empty_series_and_faults_name_it(rows) -> None:
+    ledger = Ledger()
+    rows.loc[0, "folder"] = "absent"
+    study = read_study(7, rows, ledger)
+    assert study.series[0].stacks == ()
+    assert study.sequences == (SAGITTAL_T2, AXIAL_T2)
+    missing, lacking = ledger
+    assert (missing.code, missing.study_id, missing.series_id) == ("series.missing", 7, 1)
+    assert (lacking.code, len(lacking.row_ids)) == ("study.sequence", 10)
+
+
+def test_no_rows_are_a_study_of_nothing(rows) -> None:
+    ledger = Ledger()
+    assert read_study(7, rows.iloc[:0], ledger).series == ()
+    assert codes(ledger) == ["study.sequence"] * 3
+
+
+def test_each_series_is_prepared_before_the_next_is_read(rows) -> None:
+    seen: list[int] = []
+
+    def first_only(stacks: list[Stack]) -> list[Stack]:
+        seen.append(len(stacks))
+        return stacks[:0]
+
+    ledger = Ledger()
+    study = read_study(7, rows, ledger, prepare=first_only)
+    assert seen == [1, 1, 1, 1]
+    assert study.sequences == ()
+    assert codes(ledger) == ["study.sequence"] * 3
+
+
+def test_a_lacking_sequence_names_the_rows_it_leaves_bare() -> None:
     ledger = Ledger()
     note_missing_sequences(7, {SAGITTAL_T2}, ledger)
     sequence2rows = {fault.detail: fault.row_ids for fault in ledger if fault.code == "study.sequence"}
@@ -13,7 +225,7 @@ def test_a_lacking_sequence_names_the_rows_it_leaves_bare():
     assert all("subarticular" in row for row in sequence2rows[f"no {AXIAL_T2}"])
 
 
-def test_a_study_without_series_leaves_all_rows_bare_and_a_whole_one_none():
+def test_a_study_without_series_leaves_all_rows_bare_and_a_whole_one_none() -> None:
     ledger = Ledger()
     note_missing_sequences(5, SEQUENCES, ledger)
     assert not len(ledger)

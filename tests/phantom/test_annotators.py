@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 
 from kitlib.mri.stack import Stack
+from kitlib.mri.study import Series, Study
 from kitlib.phantom import annotators
-from kitlib.phantom.annotators import LANDMARK_DEFECTS, SCATTER_MM, TABLE_COLUMNS, annotate, find_slice
+from kitlib.phantom.annotators import LANDMARK_DEFECTS, SCATTER_MM, TABLE_COLUMNS, annotate
 from kitlib.terms import CELLS, LEVELS, Cell, group2sequence
 
 SEQUENCE2ID = {"Sagittal T1": 1, "Sagittal T2/STIR": 2, "Axial T2": 3}
@@ -23,14 +24,12 @@ def stack(origin_mm: tuple[float, ...], step_mm: float, count: int, *directions:
 
 
 @pytest.fixture(scope="module")
-def stacks() -> dict[int, tuple[Stack, ...]]:
+def study() -> Study:
     """A straight spine in two sagittal series and an axial one."""
     sagittal = stack((-32.0, -120, 120), 4.0, 17, (0, 1, 0), (0, 0, -1))
-    return {
-        1: (sagittal,),
-        2: (sagittal,),
-        AXIAL: (stack((-120.0, -120, -100), 4.0, 51, (1, 0, 0), (0, 1, 0)),),
-    }
+    axial = stack((-120.0, -120, -100), 4.0, 51, (1, 0, 0), (0, 1, 0))
+    id2stack = {1: sagittal, 2: sagittal, AXIAL: axial}
+    return Study(9, tuple(Series(own, name, (id2stack[own],)) for name, own in SEQUENCE2ID.items()))
 
 
 def place_of(cell: Cell) -> np.ndarray:
@@ -39,12 +38,12 @@ def place_of(cell: Cell) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def landmarks(stacks: dict[int, tuple[Stack, ...]]) -> pd.DataFrame:
+def landmarks(study: Study) -> pd.DataFrame:
     rows = []
     for cell in CELLS:
         series_id, place = SEQUENCE2ID[group2sequence[cell.group]], place_of(cell)
-        found, index, (x, y) = find_slice(stacks[series_id], place)
-        rows.append((9, series_id, int(found.instance_numbers[index]), *cell, x, y, *place, 5.0))
+        found = next(series for series in study.series if series.series_id == series_id).slice_at(place)
+        rows.append((9, series_id, found.instance_number, *cell, *found.xy, *place, 5.0))
     return pd.DataFrame(rows, columns=[*TABLE_COLUMNS, "x_mm", "y_mm", "z_mm", "opening_mm"])
 
 
@@ -58,10 +57,10 @@ def exact(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(annotators, rate, 0.0)
 
 
-def tables(landmarks: pd.DataFrame, stacks: dict[int, tuple[Stack, ...]], count: int) -> pd.DataFrame:
+def tables(landmarks: pd.DataFrame, study: Study, count: int) -> pd.DataFrame:
     """Many annotations of one study, with the true pixels beside them."""
     rng = np.random.default_rng(1)
-    drawn = [annotate(landmarks, stacks, rng).assign(study_id=order) for order in range(count)]
+    drawn = [annotate(landmarks, study, rng).assign(study_id=order) for order in range(count)]
     truth = landmarks[["condition", "level", "x", "y", "instance_number"]]
     return pd.concat(drawn).merge(truth, on=["condition", "level"], suffixes=("", "_true"))
 
@@ -72,17 +71,13 @@ def by_cell(table: pd.DataFrame, columns: list[str]) -> dict[Cell, np.ndarray]:
 
 
 @pytest.mark.usefixtures("exact")
-def test_points_of_exact_annotators_are_the_true_ones(
-    landmarks: pd.DataFrame, stacks: dict[int, tuple[Stack, ...]]
-) -> None:
-    table = annotate(landmarks, stacks, np.random.default_rng(0))
+def test_points_of_exact_annotators_are_the_true_ones(landmarks: pd.DataFrame, study: Study) -> None:
+    table = annotate(landmarks, study, np.random.default_rng(0))
     pd.testing.assert_frame_equal(table, landmarks[list(TABLE_COLUMNS)])
 
 
-def test_a_spread_in_mm_and_mostly_one_slice_for_the_canal(
-    landmarks: pd.DataFrame, stacks: dict[int, tuple[Stack, ...]]
-) -> None:
-    table = tables(landmarks, stacks, 400)
+def test_a_spread_in_mm_and_mostly_one_slice_for_the_canal(landmarks: pd.DataFrame, study: Study) -> None:
+    table = tables(landmarks, study, 400)
     for group, condition in (
         ("spinal", "canal"),
         ("foraminal", "foraminal"),
@@ -105,21 +100,20 @@ def test_a_spread_in_mm_and_mostly_one_slice_for_the_canal(
 
 
 def test_points_stay_in_the_image(
-    monkeypatch: pytest.MonkeyPatch, landmarks: pd.DataFrame, stacks: dict[int, tuple[Stack, ...]]
+    monkeypatch: pytest.MonkeyPatch, landmarks: pd.DataFrame, study: Study
 ) -> None:
     monkeypatch.setattr(annotators, "SCATTER_MM", dict.fromkeys(SCATTER_MM, 200.0))
-    table = annotate(landmarks, stacks, np.random.default_rng(0))
+    table = annotate(landmarks, study, np.random.default_rng(0))
     assert table["x"].between(0, 299).all()
     assert table["y"].between(0, 299).all()
     assert (table[["x", "y"]] == 0).any(axis=None)
 
 
 @pytest.mark.usefixtures("exact")
-def test_sides_may_lie_in_two_axial_series(
-    landmarks: pd.DataFrame, stacks: dict[int, tuple[Stack, ...]]
-) -> None:
+def test_sides_may_lie_in_two_axial_series(landmarks: pd.DataFrame, study: Study) -> None:
     half = stack((-120.0, -120, -10), 5.0, 25, (1, 0, 0), (0, 1, 0))  # L1/L2 to L3/L4
-    table = annotate(landmarks, {**stacks, UPPER_AXIAL: (half,)}, np.random.default_rng(0))
+    both = replace(study, series=(*study.series, Series(UPPER_AXIAL, "Axial T2", (half,))))
+    table = annotate(landmarks, both, np.random.default_rng(0))
     axial = table[table["condition"].str.contains("subarticular")]
     per_level = axial.groupby("level")["series_id"].agg(set)
     assert all(per_level[level] == {AXIAL, UPPER_AXIAL} for level in LEVELS[:3])
@@ -133,11 +127,11 @@ def test_sides_may_lie_in_two_axial_series(
 def test_swapped_sides_only_on_request(
     monkeypatch: pytest.MonkeyPatch,
     landmarks: pd.DataFrame,
-    stacks: dict[int, tuple[Stack, ...]],
+    study: Study,
 ) -> None:
     monkeypatch.setattr(annotators, "SWAPPED_RATE", 1.0)
     plain, swapped = (
-        by_cell(annotate(landmarks, stacks, np.random.default_rng(0), defects=defects), ["x", "y"])
+        by_cell(annotate(landmarks, study, np.random.default_rng(0), defects=defects), ["x", "y"])
         for defects in ([], ["swapped_sides"])
     )
     for cell, xy in plain.items():
@@ -152,13 +146,13 @@ def test_swapped_sides_only_on_request(
 def test_one_level_off_only_on_request(
     monkeypatch: pytest.MonkeyPatch,
     landmarks: pd.DataFrame,
-    stacks: dict[int, tuple[Stack, ...]],
+    study: Study,
 ) -> None:
     monkeypatch.setattr(annotators, "OFF_BY_ONE_RATES", dict.fromkeys(annotators.OFF_BY_ONE_RATES, 1.0))
     seen = set()
     for seed in range(8):
         plain, off = (
-            by_cell(annotate(landmarks, stacks, np.random.default_rng(seed), defects=defects), ["y"])
+            by_cell(annotate(landmarks, study, np.random.default_rng(seed), defects=defects), ["y"])
             for defects in ([], ["off_by_one"])
         )
         moved_mm = {cell: 0.8 * (off[cell] - plain[cell]).item() for cell in plain}
@@ -170,45 +164,27 @@ def test_one_level_off_only_on_request(
 
 
 def test_defects_leave_the_other_points_alone(
-    monkeypatch: pytest.MonkeyPatch, landmarks: pd.DataFrame, stacks: dict[int, tuple[Stack, ...]]
+    monkeypatch: pytest.MonkeyPatch, landmarks: pd.DataFrame, study: Study
 ) -> None:
     monkeypatch.setattr(annotators, "OFF_BY_ONE_RATES", {"Sagittal T1": 1.0, "Sagittal T2/STIR": 0.0})
     plain, off = (
-        annotate(landmarks, stacks, np.random.default_rng(2), defects=defects)
+        annotate(landmarks, study, np.random.default_rng(2), defects=defects)
         for defects in ([], ["off_by_one"])
     )
     is_same = (plain == off).all(axis=1)
     assert is_same.equals(~plain["condition"].str.contains("foraminal"))
 
 
-def test_only_labelled_cells_get_points_and_the_truth_stays(
-    landmarks: pd.DataFrame, stacks: dict[int, tuple[Stack, ...]]
-) -> None:
+def test_only_labelled_cells_get_points_and_the_truth_stays(landmarks: pd.DataFrame, study: Study) -> None:
     some, before = landmarks.iloc[3:18], landmarks.copy()
     for seed in range(20):
-        table = annotate(some, stacks, np.random.default_rng(seed), defects=LANDMARK_DEFECTS)
+        table = annotate(some, study, np.random.default_rng(seed), defects=LANDMARK_DEFECTS)
         assert list(table) == list(TABLE_COLUMNS)
         assert set(zip(table["condition"], table["level"])) <= set(zip(some["condition"], some["level"]))
     pd.testing.assert_frame_equal(landmarks, before)
-    assert list(annotate(landmarks.iloc[:0], stacks, np.random.default_rng(0))) == list(TABLE_COLUMNS)
+    assert list(annotate(landmarks.iloc[:0], study, np.random.default_rng(0))) == list(TABLE_COLUMNS)
 
 
-def test_the_same_draws_give_the_same_table(
-    landmarks: pd.DataFrame, stacks: dict[int, tuple[Stack, ...]]
-) -> None:
-    one, other = (annotate(landmarks, stacks, np.random.default_rng(5)) for _ in range(2))
+def test_the_same_draws_give_the_same_table(landmarks: pd.DataFrame, study: Study) -> None:
+    one, other = (annotate(landmarks, study, np.random.default_rng(5)) for _ in range(2))
     pd.testing.assert_frame_equal(one, other)
-
-
-def test_a_place_beyond_the_slices_has_none(stacks: dict[int, tuple[Stack, ...]]) -> None:
-    assert find_slice(stacks[AXIAL], np.array([0, 0, 101.9])) is not None
-    assert find_slice(stacks[AXIAL], np.array([0, 0, 102.1])) is None
-    assert find_slice(stacks[AXIAL], np.array([0, 130.0, 0])) is None
-
-
-def test_of_slices_acquired_twice_the_first_is_annotated(stacks: dict[int, tuple[Stack, ...]]) -> None:
-    (whole,) = stacks[AXIAL]
-    again = replace(whole, instance_numbers=whole.instance_numbers + 51)
-    for both in ((whole, again), (again, whole)):
-        found, index, _ = find_slice(both, place_of(CELLS[0]))
-        assert found.instance_numbers[index] <= 51

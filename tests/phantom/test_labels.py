@@ -119,7 +119,7 @@ def test_the_real_table_has_these_correlations(real_dir, labels: np.ndarray) -> 
 
 def test_even_grades_are_as_often_severe_as_normal_and_leave_the_rest_as_it_was() -> None:
     plain = draw_grades(2000, np.random.default_rng(1))
-    even = draw_grades(2000, np.random.default_rng(1), evenness=0.5)
+    even = draw_grades(2000, np.random.default_rng(1), class_balance=0.5)
     changed = plain != even
     assert abs(changed.mean() - 0.5) < 0.01
     assert np.abs(np.bincount(even[changed].astype(int), minlength=3) / changed.sum() - 1 / 3).max() < 0.01

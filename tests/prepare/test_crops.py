@@ -130,7 +130,7 @@ def test_flipped_stacks_give_the_same_crop() -> None:
 def test_sizes_are_those_of_the_plane_and_the_place() -> None:
     axial, sagittal = make_stack(ramp, "axial"), make_stack(ramp)
     shapes = {
-        (plane, mark.landmark): crop_around([stack], mark, PLACE, px_mm=1.0).pixels.shape[1:]
+        (plane, mark.place): crop_around([stack], mark, PLACE, px_mm=1.0).pixels.shape[1:]
         for plane, stack in (("axial", axial), ("sagittal", sagittal))
         for mark in (CANAL, RECESS)
     }
@@ -192,11 +192,11 @@ def test_what_no_slice_shows_is_told_and_not_invented() -> None:
     assert crop_around([], CANAL, PLACE) is None
 
 
-def test_crops_are_turned_by_the_frame_of_their_level() -> None:
-    frame = Rotation.from_euler("x", 25, degrees=True).as_matrix().T  # rows left, back, up
-    for plane, upright in (("sagittal", frame[2]), ("axial", -frame[1])):
+def test_crops_are_turned_by_the_axes_of_their_level() -> None:
+    axes = Rotation.from_euler("x", 25, degrees=True).as_matrix().T  # rows left, back, up
+    for plane, upright in (("sagittal", axes[2]), ("axial", -axes[1])):
         stack = make_stack(ramp, plane)
-        (crop,) = crop_landmarks({CANAL: PLACE}, [stack], Ledger(), frames={"l4_l5": frame})
+        (crop,) = crop_landmarks({CANAL: PLACE}, [stack], Ledger(), axes={"l4_l5": axes})
         assert crop.stack.row_direction @ upright == pytest.approx(0, abs=1e-9)
         assert crop.stack.column_direction @ upright < -0.9
 

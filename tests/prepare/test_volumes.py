@@ -73,11 +73,11 @@ def test_a_killed_build_goes_on_and_tells_the_same_faults(
     cache = VolumeCache(tmp_path / "cache", longest_px=PX)
     made: list[int] = []
 
-    def read(folder: Path, ledger: Ledger, *, study_id: int, series_id: int) -> list[Stack]:
+    def read(folder: Path, ledger: Ledger, *, series_id: int, **options) -> list[Stack]:
         if len(made) == 4:
             raise KeyboardInterrupt
         made.append(series_id)
-        return read_series(folder, ledger, study_id=study_id, series_id=series_id)
+        return read_series(folder, ledger, series_id=series_id, **options)
 
     monkeypatch.setattr(volumes, "read_series", read)
     with pytest.raises(KeyboardInterrupt):

@@ -6,7 +6,8 @@ import numpy as np
 import SimpleITK
 
 from kitlib.competition.submission import validate_submission
-from kitlib.predict.stream import predict_data
+from kitlib.predict.stream import Handling
+from kitlib.run.finished import predict_data
 from kitlib.terms import AXIAL_T2, SAGITTAL_T1, SAGITTAL_T2, row_ids
 from tests.mri.builders import AXIAL, SAGITTAL, make_slice_dataset, write
 from tests.run.finished import write_tables
@@ -46,7 +47,7 @@ def test_a_real_volume_becomes_rows_with_the_missing_sequence_in_the_ledger(
     slice_volume(real_dir / "nifti" / "t2_lumbar.nii.gz", data / "test_images" / str(STUDY))
     write_tables(data, "test", [(STUDY, SAGITTAL_SERIES, SAGITTAL_T2), (STUDY, AXIAL_SERIES, AXIAL_T2)])
 
-    result = predict_data(data, work, tmp_path / "submission.csv")
+    result = predict_data(data, work, tmp_path / "submission.csv", Handling(strict=True))
 
     validate_submission(tmp_path / "submission.csv", [STUDY])
     assert set(result.predictions["rung"]) == {"fewer views"}

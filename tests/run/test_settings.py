@@ -4,7 +4,9 @@ import types
 import pytest
 
 from kitlib.errors import RootError, StepError, UsageError
+from kitlib.run import layout
 from kitlib.run import settings as module
+from kitlib.run.layout import File
 from kitlib.run.settings import begin, finish
 from kitlib.run.steps import manifest_path, outputs_fingerprint, read_manifest, write_manifest
 from tests.run.builders import make_competition, make_notebook, make_repository, runs, write_notebook
@@ -43,8 +45,8 @@ def test_settings_know_profile_data_and_folders(names, tmp_path):
     assert settings.own_folder == tmp_path / "work" / "01_eda"
     assert settings.own_folder.is_dir()
     assert not settings.is_phantom
-    with pytest.raises(UsageError, match="02_preprocessing"):
-        settings.folder("02_preprocesing")
+    with pytest.raises(UsageError, match="01_eda"):
+        begin("01_ada", names)
 
 
 def test_parameters_override_the_profile_by_name(names):
@@ -78,12 +80,14 @@ def test_the_competition_profile_asks_for_the_competition(names):
 
 def test_an_earlier_file_is_found_or_named(names):
     settings = begin("01_eda", names)
-    with pytest.raises(StepError, match=r"'labels.csv' of 02_preprocessing.*Run 02_preprocessing first"):
-        settings.need("02_preprocessing", "labels.csv")
-    path = settings.folder("02_preprocessing") / "labels.csv"
+    with pytest.raises(StepError, match=r"'series.parquet' of 02_preprocessing.*Run 02_preprocessing first"):
+        settings.need(layout.SERIES)
+    path = layout.SERIES.under(settings.work_dir)
     path.parent.mkdir()
     path.touch()
-    assert settings.need("02_preprocessing", "labels.csv") == path
+    assert settings.need(layout.SERIES) == settings.own(layout.SERIES) == path
+    with pytest.raises(StepError, match=r"'svc/oof.parquet' of 04_modelling"):
+        settings.need(layout.OOF, experiment="svc")
 
 
 def test_finish_writes_what_was_made(names, tmp_path):
@@ -122,7 +126,7 @@ def test_earlier_steps_are_run_first_where_their_notebooks_are(names, tmp_path, 
     told = capsys.readouterr().out
     assert "running first: 02_preprocessing" in told
     assert "02_preprocessing took" in told
-    assert settings.need("02_preprocessing", "result.txt").read_text() == "done"
+    assert settings.need(File("02_preprocessing", "result.txt")).read_text() == "done"
     finish(settings)
     manifest = read_manifest(tmp_path / "work", "03_embeddings")
     assert manifest["inputs"] == {
@@ -152,15 +156,15 @@ def test_on_kaggle_results_of_attached_kernels_count_and_caches_stay_outside(nam
     monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Batch")
     monkeypatch.setattr("kitlib.run.data.KAGGLE_INPUT", tmp_path / "input")
     settings = begin("03_embeddings", names)
-    assert settings.need("02_preprocessing", "series.parquet").parents[1] == attached
+    assert settings.need(layout.SERIES).parents[1] == attached
     finish(settings)
     inputs = read_manifest(settings.work_dir, "03_embeddings")["inputs"]
     assert inputs == {"02_preprocessing": outputs_fingerprint(attached, "02_preprocessing")}
-    assert settings.work_dir not in settings.cache("02_preprocessing").parents
+    assert settings.work_dir not in settings.cache(layout.VOLUMES).parents
 
 
 def test_the_submission_lies_in_its_step_and_on_kaggle_where_the_scorer_looks(names, monkeypatch):
     settings = begin("01_eda", names)
-    assert settings.submission == settings.folder("06_submission") / "submission.csv"
+    assert settings.submission == layout.SUBMISSION_CSV.under(settings.work_dir)
     monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Batch")
     assert str(settings.submission) == "/kaggle/working/submission.csv"

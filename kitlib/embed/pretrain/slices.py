@@ -16,13 +16,16 @@ from kitlib.embed.pretrain.targets import (
 from kitlib.embed.pretrain.task import (
     PretrainNet,
     PretrainTask,
+    Truth,
     augmented,
     balanced_accuracy,
+    drawn_mirror,
     graded_loss,
-    in_half_precision,
+    graded_truth,
 )
-from kitlib.embed.slices import build_slice_network, network_input
+from kitlib.embed.slices import build_slice_network, network_input, normalised
 from kitlib.machine import device
+from kitlib.nn.loop import shuffled_evenly
 from kitlib.phantom.study import PhantomStudy
 from kitlib.terms import EMPTY
 
@@ -30,7 +33,12 @@ from kitlib.terms import EMPTY
 EPOCH_SHARES = (0.15, 0.6, 1.0)
 BATCH = 32
 PLACE_WEIGHT = 0.5
-tasks = {"canal": range(5), "foramen": range(5, 10), "axial canal": range(10, 11), "recess": range(11, 13)}
+finding2columns = {
+    "canal": range(5),
+    "foramen": range(5, 10),
+    "axial canal": range(10, 11),
+    "recess": range(11, 13),
+}
 
 
 class SlicePretrainNet(PretrainNet):
@@ -50,47 +58,55 @@ class SlicePretrainNet(PretrainNet):
 
 
 class SliceTask(PretrainTask[Slices]):
-    """The course for networks of slices."""
+    """The task of networks of slices."""
 
     learning_rate = 2e-3
+    half = True
 
-    def examples(self, study: PhantomStudy, px: int, field_of_view: str, longest_px: int) -> Slices:
+    @staticmethod
+    def examples_of(study: PhantomStudy, px: int, field_of_view: str, longest_px: int) -> Slices:
         """Every slice with its place and findings."""
         return study_slices(study, px, field_of_view, longest_px)
 
-    def learner(self, backbone: str, px: int) -> PretrainNet:
+    @staticmethod
+    def network(backbone: str, px: int) -> PretrainNet:
         """The backbone with linear heads."""
-        learner = SlicePretrainNet(backbone, px)
-        return learner.to(device(), memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = SlicePretrainNet(backbone, px)
+        return network.to(device(), memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def batches(self, examples: Slices, rng: np.random.Generator) -> list[np.ndarray]:
+    def epoch(self, rng: torch.Generator) -> list[np.ndarray]:
         """Batches of positions; what is rarer and tells more is seen more often."""
-        worst = examples.findings.max(axis=1).clip(EMPTY, 1)
+        worst = self.examples.findings.max(axis=1).clip(EMPTY, 1)
         share = np.array(EPOCH_SHARES)[worst - EMPTY]
-        rows = rng.permutation(np.flatnonzero(rng.random(len(examples)) < share))
-        return np.array_split(rows, max(1, len(rows) // BATCH))
+        seen = torch.rand(len(worst), generator=rng).numpy() < share
+        return shuffled_evenly(np.flatnonzero(seen), BATCH, rng)
 
-    def loss(self, learner: nn.Module, examples: Slices, rng: np.random.Generator) -> Tensor:
-        """Severities, openings and places; half of the axial slices are mirrored."""
-        mirror = np.isin(examples.places, AXIAL_PLACES) & (rng.random(len(examples)) < 0.5)
-        images = augmented(examples.images[:, None], mirror, rng)
-        with in_half_precision():
-            severities, openings, places = learner(network_input(images[:, 0].byte().numpy()))
-        findings, openings_mm = (
-            np.where(mirror[:, None], values[:, mirrored_findings], values)
-            for values in (examples.findings, examples.openings_mm)
-        )
-        place = F.cross_entropy(places, torch.from_numpy(examples.places).to(device()))
-        return graded_loss(severities, openings, findings, openings_mm) + PLACE_WEIGHT * place
+    def batch(self, rows: np.ndarray, rng: torch.Generator | None) -> tuple[Tensor, tuple[Truth, Tensor]]:
+        """Images, with their findings and places; half of the axial slices are mirrored."""
+        examples = self.examples.take(rows)
+        mirror = drawn_mirror(np.isin(examples.places, AXIAL_PLACES), rng)
+        images = augmented(torch.from_numpy(examples.images)[:, None], mirror, rng)
+        places = torch.from_numpy(examples.places).to(device())
+        truth = graded_truth(examples, mirror, mirrored_findings)
+        return normalised(images[:, 0].to(device())), (truth, places)
+
+    @staticmethod
+    def loss(output: tuple[Tensor, Tensor, Tensor], truth: tuple[Truth, Tensor]) -> Tensor:
+        """Of severities, openings and places."""
+        severities, openings, places = output
+        findings, true_places = truth
+        graded = graded_loss(severities, openings, findings)
+        return graded + PLACE_WEIGHT * F.cross_entropy(places, true_places)
 
     @torch.inference_mode()
-    def metrics(self, learner: nn.Module, examples: Slices) -> dict[str, float]:
-        """Balanced accuracy of severities by task, and accuracy of places."""
-        outputs = [learner(network_input(examples.images[i : i + 64])) for i in range(0, len(examples), 64)]
+    def metrics(self, network: nn.Module) -> dict[str, float]:
+        """Balanced accuracy of severities by kind of finding, and accuracy of places."""
+        examples = self.examples
+        outputs = [network(network_input(examples.images[i : i + 64])) for i in range(0, len(examples), 64)]
         severities = torch.cat([severity.argmax(-1) for severity, _, _ in outputs]).cpu().numpy()
         places = torch.cat([place.argmax(-1) for _, _, place in outputs]).cpu().numpy()
         right = round(float((places == examples.places).mean()), 4)
         return {"place accuracy": right} | {
-            task: balanced_accuracy(examples.findings[:, columns], severities[:, columns])
-            for task, columns in tasks.items()
+            finding: balanced_accuracy(examples.findings[:, columns], severities[:, columns])
+            for finding, columns in finding2columns.items()
         }

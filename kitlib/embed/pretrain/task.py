@@ -2,19 +2,22 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kitlib.machine import device, half_precision
+from kitlib.machine import device
+from kitlib.nn.augment import Greys, Moves, moved
+from kitlib.nn.rows import Rows
 from kitlib.phantom.study import PhantomStudy
-from kitlib.prepare.rows import Rows
 from kitlib.terms import EMPTY, SEVERITIES, SEVERITY_WEIGHTS
 
 OPENING_UNIT_MM = 5.0
+MOVES = Moves(turn_deg=5.0, log_scale=0.14, shift=0.05)
+GREYS = Greys(log_gamma=0.25, log_gain=0.1, noise=0.02)
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,50 +39,88 @@ class PretrainNet(nn.Module):
     trunk: nn.Module
 
 
+@dataclass(frozen=True)
+class Truth:
+    """What the findings (B, f) of images are, where they show them: severities, and openings in mm."""
+
+    severities: Tensor  # int64, EMPTY where the image does not show it
+    openings_mm: Tensor  # NaN where the image does not show it
+
+
 class PretrainTask(ABC, Generic[Kind]):
-    """One way to learn on phantoms."""
+    """One way to learn on phantoms, with its examples: Batches for `nn.loop.train`."""
 
-    learning_rate: float
+    learning_rate: ClassVar[float]
+    half: ClassVar[bool]
+    """Whether in 16 bits where the device is fast in them."""
 
+    def __init__(self, examples: Kind) -> None:
+        self.examples = examples
+
+    @staticmethod
     @abstractmethod
-    def examples(self, study: PhantomStudy, px: int, field_of_view: str, longest_px: int) -> Kind:
+    def examples_of(study: PhantomStudy, px: int, field_of_view: str, longest_px: int) -> Kind:
         """All examples of a phantom, as embedding sees it."""
 
+    @staticmethod
     @abstractmethod
-    def learner(self, backbone: str, px: int) -> PretrainNet:
+    def network(backbone: str, px: int) -> PretrainNet:
         """The network to train."""
 
     @abstractmethod
-    def batches(self, examples: Kind, rng: np.random.Generator) -> list[np.ndarray]:
+    def epoch(self, rng: torch.Generator) -> list[np.ndarray]:
         """Positions of an epoch's examples, batch by batch."""
 
     @abstractmethod
-    def loss(self, learner: nn.Module, examples: Kind, rng: np.random.Generator) -> Tensor:
-        """Loss on augmented examples."""
+    def batch(self, rows: np.ndarray, rng: torch.Generator | None) -> tuple[Tensor, Any]:
+        """What the network reads of examples, and the truth; augmented where a generator is given."""
+
+    @staticmethod
+    @abstractmethod
+    def loss(output: Any, truth: Any) -> Tensor:
+        """Loss of the network's output."""
 
     @abstractmethod
-    def metrics(self, learner: nn.Module, examples: Kind) -> dict[str, float]:
-        """What a trained network gets right, by task."""
+    def metrics(self, network: nn.Module) -> dict[str, float]:
+        """What a trained network gets right, by finding."""
 
 
-def graded_loss(
-    severities: Tensor, openings: Tensor, findings: np.ndarray, openings_mm: np.ndarray
-) -> Tensor:
-    """Loss a finding shown of logits (B, f, 3), weighted as in the competition, and openings (B, f)."""
-    grades, widths_mm = (torch.from_numpy(values).to(device()) for values in (findings, openings_mm))
-    weight = torch.tensor(SEVERITY_WEIGHTS, dtype=torch.float32, device=device())
-    graded = F.cross_entropy(
-        severities.flatten(0, 1), grades.flatten(), weight, ignore_index=EMPTY, reduction="sum"
+def graded_truth(examples: Examples, mirror: Tensor, mirrored: list[int]) -> Truth:
+    """The findings of examples; those of images that `mirror` (B,) names are exchanged."""
+    severities, openings_mm = (
+        torch.where(mirror[:, None], values[:, mirrored], values).to(device())
+        for values in (torch.from_numpy(examples.findings), torch.from_numpy(examples.openings_mm))
     )
-    measured = ~widths_mm.isnan()
-    opening = F.smooth_l1_loss(openings[measured], widths_mm[measured] / OPENING_UNIT_MM, reduction="sum")
+    return Truth(severities, openings_mm)
+
+
+def graded_loss(severities: Tensor, openings: Tensor, truth: Truth) -> Tensor:
+    """Loss a finding shown of logits (B, f, 3), weighted as in the competition, and openings (B, f)."""
+    weight = torch.tensor(SEVERITY_WEIGHTS, dtype=torch.float32, device=severities.device)
+    graded = F.cross_entropy(
+        severities.flatten(0, 1), truth.severities.flatten(), weight, ignore_index=EMPTY, reduction="sum"
+    )
+    measured = ~truth.openings_mm.isnan()
+    expected = truth.openings_mm[measured] / OPENING_UNIT_MM
+    opening = F.smooth_l1_loss(openings[measured], expected, reduction="sum")
     return (graded + opening) / measured.sum().clamp(min=1)
 
 
-def in_half_precision() -> torch.autocast:
-    """Sixteen bits where the device is fast in them."""
-    half = half_precision()
-    return torch.autocast(device().type, dtype=half, enabled=half is not None)
+def drawn_mirror(can_be: np.ndarray, rng: torch.Generator | None) -> Tensor:
+    """Half of those that can be mirrored (B,); none without a generator."""
+    if rng is None:
+        return torch.zeros(len(can_be), dtype=torch.bool)
+    return (torch.rand(len(can_be), generator=rng) < 0.5) & torch.from_numpy(can_be)
+
+
+def augmented(images: Tensor, mirror: Tensor, rng: torch.Generator | None) -> Tensor:
+    """Images (B, C, px, px) uint8, as grey values, moved and in other greys; as they are without a generator.
+
+    The columns of those that `mirror` (B,) names are turned round.
+    """
+    if rng is None:
+        return images.float()
+    return 255 * GREYS.change(moved(images.float() / 255, MOVES.draw(len(images), rng, mirror)), rng)
 
 
 def balanced_accuracy(truth: np.ndarray, guess: np.ndarray) -> float:
@@ -87,25 +128,3 @@ def balanced_accuracy(truth: np.ndarray, guess: np.ndarray) -> float:
     codes = [code for code in range(len(SEVERITIES)) if (truth == code).any()]
     recalls = [float((guess[truth == code] == code).mean()) for code in codes]
     return round(sum(recalls) / len(recalls), 4) if recalls else float("nan")
-
-
-def augmented(images: np.ndarray, mirror: np.ndarray, rng: np.random.Generator) -> Tensor:
-    """Images (B, C, px, px) uint8, as grey values, turned, scaled, shifted, regreyed and noised in plane.
-
-    The columns of those that `mirror` (B,) names are turned round.
-    """
-    count = len(images)
-    angle, zoom = np.radians(rng.normal(0, 5, count)), np.exp(rng.normal(0, 0.08, count))
-    shift, flip = rng.normal(0, 0.05, (count, 2)), np.where(mirror, -1, 1)
-    cos, sin = np.cos(angle) * zoom, np.sin(angle) * zoom
-    affine = np.stack([cos * flip, -sin, shift[:, 0], sin * flip, cos, shift[:, 1]], axis=1)
-    grey = torch.from_numpy(images).float() / 255
-    turns = torch.from_numpy(affine.reshape(-1, 2, 3)).float()
-    grey = F.grid_sample(
-        grey, F.affine_grid(turns, list(grey.shape), align_corners=False), align_corners=False
-    )
-    gamma, gain = (
-        torch.from_numpy(np.exp(rng.normal(0, spread, (count, 1, 1, 1)))).float() for spread in (0.25, 0.1)
-    )
-    grey = grey.clamp(min=0) ** gamma * gain + rng.uniform(0, 0.04) * torch.randn(grey.shape)
-    return (grey * 255).clip(0, 255)

@@ -1,17 +1,15 @@
 """Training backbones on phantoms, where no weights of elsewhere can be had."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from joblib import Parallel, delayed
-from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from kitlib.artefacts import Provenance, parameters_of, save_tensors
+from kitlib.artefacts import Provenance, discard, parameters_of, save_tensors
 from kitlib.embed.backbone import build_network, known_backbone
 from kitlib.embed.field_of_view import FIELDS_OF_VIEW
 from kitlib.embed.names import reads_volumes
@@ -28,7 +26,8 @@ from kitlib.embed.weights.sources import (
     look_for_weights,
 )
 from kitlib.errors import UsageError, known_name
-from kitlib.machine import cores, torch_threads
+from kitlib.machine import cores, device, torch_threads
+from kitlib.nn.loop import Checkpoint, Schedule, train
 from kitlib.phantom.archive import STUDY_IDS
 from kitlib.phantom.study import draw_study
 
@@ -39,9 +38,10 @@ SLICE_PX, VOLUME_PX = 144, 80
 LEAST = {"studies": 2, "epochs": 1, "seed": 0, "input_px": 1, "workers": 1}
 """What can be asked for: of two studies one is held out."""
 HELD_OUT = 0.1
-WARMING = 0.2
+WARM_UP = 0.2
 """Share of the steps in which the learning rate grows."""
-EVENNESS = 0.5
+AVERAGE_DECAY = 0.998
+CLASS_BALANCE = 0.5
 """Share of cells drawn evenly over the severities: by prevalence, a canal is severe in one of twenty."""
 
 
@@ -61,15 +61,15 @@ def pretrain(
 ) -> dict[str, float]:
     """Train a backbone on phantoms; save it, headless and in half precision, to `out` after each epoch.
 
-    `start` names the weights to go on from, as `find_weights` takes them; without it they begin at random.
+    `start` names the weights to begin with, as `find_weights` takes them; without it they begin at random. A
+    training that was killed goes on where it stopped, on the same phantoms, which are drawn again.
     Returns balanced accuracies by task on the held-out tenth of the studies, which stand in the sidecar too.
     """
     workers = cores() if workers is None else workers
     counts = {"studies": studies, "epochs": epochs, "seed": seed, "input_px": input_px, "workers": workers}
     _refuse_useless(out, backbone, field_of_view, counts)
-    Path(out).parent.mkdir(
-        parents=True, exist_ok=True
-    )  # what cannot be written is known before an hour's work
+    # What cannot be written is known before an hour's work.
+    Path(out).parent.mkdir(parents=True, exist_ok=True)
     facts = {"input_px": input_px, "view": field_of_view}
     drawing = {"studies": studies, "size": size, "longest_px": longest_px}
     learning = {"backbone": known_backbone(backbone), "epochs": epochs}
@@ -77,21 +77,44 @@ def pretrain(
     inputs = {}
     if source:
         learning["start"], inputs["start"] = source.label, source.sha256
-    provenance = Provenance(learning | drawing | facts | {"evenness": EVENNESS}, inputs, seed)
+    provenance = Provenance(learning | drawing | facts | {"class_balance": CLASS_BALANCE}, inputs, seed)
     asked = facts | {"studies": studies, "epochs": epochs, "seed": seed, "out": Path(out).name}
     facts["command"] = command(backbone, asked | ({"start": Path(start).name} if start else {}))
-    course: PretrainTask[Any] = VolumeTask() if reads_volumes(backbone) else SliceTask()
+    task: type[PretrainTask[Any]] = VolumeTask if reads_volumes(backbone) else SliceTask
+    checkpoint = Checkpoint(Path(out).with_name(f"{Path(out).name}.unfinished"), provenance)
+    metrics: dict[str, float] = {}
     with torch_threads(cores()), torch.random.fork_rng():
         torch.manual_seed(seed)
-        learner = beginning(course, backbone, input_px, source)  # what does not fit is known before drawing
-        examples = drawn(course, studies, seed, input_px, field_of_view, longest_px, size, workers)
+        network = beginning(task, backbone, input_px, source)  # what does not fit is known before drawing
+        examples = drawn(task, studies, seed, input_px, field_of_view, longest_px, size, workers)
         last = examples.studies >= FIRST_STUDY_ID + studies - max(1, round(HELD_OUT * studies))
-        learners = trained(course, learner, examples.take(~last), epochs, seed)
-        for epoch, learner in enumerate(learners, start=1):
-            metrics = course.metrics(learner, examples.take(last))
-            tensors = in_half(learner.trunk)
-            save_tensors(out, tensors, provenance, epoch=epoch, metrics=metrics, **facts)
+        learnt, held_out = task(examples.take(~last)), task(examples.take(last))
+
+        def save(epoch: int, average: nn.Module) -> None:
+            metrics.update(held_out.metrics(average))
+            trunk = in_half(average.trunk)  # type: ignore[arg-type]
+            save_tensors(out, trunk, provenance, epoch=epoch, metrics=metrics, **facts)
+
+        train(
+            network,
+            learnt,
+            task.loss,
+            schedule_of(task, epochs),
+            seed,
+            after_epoch=save,
+            checkpoint=checkpoint,
+            in_thread=device().type != "cpu",
+            title=backbone,
+        )
+    discard(checkpoint.path)
     return metrics
+
+
+def schedule_of(task: type[PretrainTask[Any]], epochs: int) -> Schedule:
+    """How long and how hard to train."""
+    return Schedule(
+        epochs, task.learning_rate, warm_up=WARM_UP, average_decay=AVERAGE_DECAY, fused=True, half=task.half
+    )
 
 
 def command(backbone: str, asked: Mapping[str, Any]) -> str:
@@ -103,7 +126,7 @@ def command(backbone: str, asked: Mapping[str, Any]) -> str:
 def in_half(trunk: nn.Module) -> dict[str, Tensor]:
     """A network's tensors as they are kept: numbers in half precision, counts as they are."""
     state = trunk.state_dict()
-    return {name: one.half() if one.is_floating_point() else one for name, one in state.items()}
+    return {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
 
 
 def cached_or_pretrained(
@@ -117,7 +140,7 @@ def cached_or_pretrained(
 ) -> WeightsSource:
     """The weights that `find_weights` finds; where there are none, those of a training on phantoms, kept.
 
-    One that was interrupted is done again; a shorter one than asked for is used, and a line says so.
+    One that was interrupted is finished; a shorter one than asked for is used, and a line says so.
     """
     found = look_for_weights(known_backbone(backbone), attached_dir=attached_dir)
     if found and not _interrupted(found):
@@ -140,26 +163,26 @@ def cached_or_pretrained(
 
 
 def beginning(
-    course: PretrainTask[Any], backbone: str, input_px: int, source: WeightsSource | None
+    task: type[PretrainTask[Any]], backbone: str, input_px: int, source: WeightsSource | None
 ) -> PretrainNet:
     """The network to train, with the weights of a source that has a file.
 
     WeightsError where they do not fit, UsageError where the network reads no inputs of this size.
     """
     try:
-        learner = course.learner(backbone, input_px)
+        network = task.network(backbone, input_px)
     except (AssertionError, RuntimeError) as error:  # timm's and torch's
         reason = str(error).partition("\n")[0]
         raise UsageError(
             f"{backbone} cannot read {input_px} pixels: {reason}", hint="Give another input_px."
         ) from error
     if source and source.file:
-        load_strictly(learner.trunk, source.file, build_network(backbone)[1])
-    return learner
+        load_strictly(network.trunk, source.file, build_network(backbone)[1])
+    return network
 
 
 def drawn(
-    course: PretrainTask[Any],
+    task: type[PretrainTask[Any]],
     studies: int,
     seed: int,
     px: int,
@@ -170,38 +193,11 @@ def drawn(
 ) -> Examples:
     """The examples of phantoms of this seed, drawn in `workers` processes."""
     parts = Parallel(n_jobs=workers, return_as="generator")(
-        delayed(_draw)(course, FIRST_STUDY_ID + number, seed, px, field_of_view, longest_px, size)
+        delayed(_draw)(task, FIRST_STUDY_ID + number, seed, px, field_of_view, longest_px, size)
         for number in range(studies)
     )
     parts = list(tqdm(parts, total=studies, desc="phantoms", mininterval=1))
     return type(parts[0]).joined(parts)
-
-
-def trained(
-    course: PretrainTask[Any], learner: PretrainNet, examples: Examples, epochs: int, seed: int
-) -> Iterator[PretrainNet]:
-    """The running average of the learner's weights after each epoch."""
-    rng = np.random.default_rng(seed)
-    average = ModelEmaV3(learner, decay=0.998, use_warmup=True)
-    plan = [course.batches(examples, rng) for _ in range(epochs)]
-    optimiser = torch.optim.AdamW(
-        learner.parameters(), lr=course.learning_rate, weight_decay=0.05, fused=True
-    )
-    total = sum(len(batches) for batches in plan)
-    warming = WARMING if WARMING * total != 1 else 2 * WARMING  # torch divides by this many steps less one
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, course.learning_rate, total, pct_start=warming)
-    for epoch, batches in enumerate(plan):
-        learner.train()
-        with tqdm(batches, desc=f"epoch {epoch + 1}/{epochs}", mininterval=1) as bar:
-            for rows in bar:
-                loss = course.loss(learner, examples.take(rows), rng)
-                optimiser.zero_grad()
-                loss.backward()
-                optimiser.step()
-                schedule.step()
-                average.update(learner, step=schedule.last_epoch)  # the step lets the average warm up
-                bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
-        yield average.module.eval()
 
 
 def _refuse_useless(out: Path, backbone: str, field_of_view: str, counts: Mapping[str, int]) -> None:
@@ -241,7 +237,7 @@ def _cached_training(found: WeightsSource) -> dict[str, Any]:
 
 
 def _draw(
-    course: PretrainTask[Any],
+    task: type[PretrainTask[Any]],
     study_id: int,
     seed: int,
     px: int,
@@ -249,5 +245,5 @@ def _draw(
     longest_px: int,
     size: str,
 ) -> Examples:
-    study = draw_study(study_id, seed=seed, size=size, evenness=EVENNESS)
-    return course.examples(study, px, field_of_view, longest_px)
+    study = draw_study(study_id, seed=seed, size=size, class_balance=CLASS_BALANCE)
+    return task.examples_of(study, px, field_of_view, longest_px)

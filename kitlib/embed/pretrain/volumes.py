@@ -14,20 +14,22 @@ from kitlib.embed.pretrain.task import (
     Examples,
     PretrainNet,
     PretrainTask,
+    Truth,
     augmented,
     balanced_accuracy,
+    drawn_mirror,
     graded_loss,
+    graded_truth,
 )
 from kitlib.embed.volumes import build_volume_network, volume, volume_input
 from kitlib.machine import device
 from kitlib.mri.stack import Stack
+from kitlib.nn.loop import shuffled_evenly
 from kitlib.phantom.study import PhantomStudy
 from kitlib.prepare.volumes import prepare
-from kitlib.terms import CELLS, CONDITIONS, EMPTY, GROUPS, LEVELS, Cell
+from kitlib.terms import CELLS, EMPTY, GROUPS, Cell, mirrored_cells
 
 BATCH = 8
-mirrored_cells = np.arange(len(CELLS)).reshape(len(CONDITIONS), len(LEVELS))[[0, 2, 1, 4, 3]].ravel()
-"""The cells of a patient whose left and right were exchanged."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,11 +59,15 @@ class VolumePretrainNet(PretrainNet):
 
 
 class VolumeTask(PretrainTask[Volumes]):
-    """The course for networks of volumes."""
+    """The task of networks of volumes."""
 
     learning_rate = 1e-3
+    # oneDNN's bfloat16 gradients of small 3D convolutions are NaN now and then, and an H100 was slower
+    # in half (67 ms a step of eight volumes of 144 px, against 43).
+    half = False
 
-    def examples(self, study: PhantomStudy, px: int, field_of_view: str, longest_px: int) -> Volumes:
+    @staticmethod
+    def examples_of(study: PhantomStudy, px: int, field_of_view: str, longest_px: int) -> Volumes:
         """Every stack with the cells that it shows."""
         marks = {Cell(row["condition"], row["level"]): row for row in study.landmarks.to_dict("records")}
         return Volumes.joined(
@@ -72,40 +78,39 @@ class VolumeTask(PretrainTask[Volumes]):
             ]
         )
 
-    def learner(self, backbone: str, px: int) -> PretrainNet:
+    @staticmethod
+    def network(backbone: str, px: int) -> PretrainNet:
         """The backbone with attending heads."""
-        learner = VolumePretrainNet(backbone)
+        network = VolumePretrainNet(backbone)
         with torch.no_grad():
-            learner.eval()(torch.zeros(1, 1, px, px, px))  # gives the heads their width
-        return learner.to(device())
+            network.eval()(torch.zeros(1, 1, px, px, px))  # gives the heads their width
+        return network.to(device())
 
-    def batches(self, examples: Volumes, rng: np.random.Generator) -> list[np.ndarray]:
+    def epoch(self, rng: torch.Generator) -> list[np.ndarray]:
         """Batches of positions of the volumes that show a cell."""
-        rows = rng.permutation(np.flatnonzero((examples.findings != EMPTY).any(axis=1)))
-        return np.array_split(rows, max(1, len(rows) // BATCH))
+        return shuffled_evenly(np.flatnonzero((self.examples.findings != EMPTY).any(axis=1)), BATCH, rng)
 
-    def loss(self, learner: nn.Module, examples: Volumes, rng: np.random.Generator) -> Tensor:
-        """Severities and openings; half of the patients are mirrored."""
-        mirror = rng.random(len(examples)) < 0.5
-        turned = (mirror & examples.sagittal)[:, None, None, None]
-        volumes = np.where(turned, examples.images[:, ::-1], examples.images)
-        images = augmented(volumes, mirror & ~examples.sagittal, rng).to(device())
-        # In full precision: oneDNN's bfloat16 gradients of small 3D convolutions are NaN now and then, and an
-        # H100 was slower in half (67 ms a step of eight volumes of 144 px, against 43).
-        severities, openings = learner(volume_input(images))
-        findings, openings_mm = (
-            np.where(mirror[:, None], values[:, mirrored_cells], values)
-            for values in (examples.findings, examples.openings_mm)
-        )
-        return graded_loss(severities, openings, findings, openings_mm)
+    def batch(self, rows: np.ndarray, rng: torch.Generator | None) -> tuple[Tensor, Truth]:
+        """Volumes and their findings; half of the patients are mirrored."""
+        examples = self.examples.take(rows)
+        mirror = drawn_mirror(np.ones(len(examples), bool), rng)
+        sagittal, volumes = torch.from_numpy(examples.sagittal), torch.from_numpy(examples.images)
+        turned = torch.where((mirror & sagittal)[:, None, None, None], volumes.flip(1), volumes)
+        images = augmented(turned, mirror & ~sagittal, rng)
+        return volume_input(images.to(device())), graded_truth(examples, mirror, mirrored_cells)
+
+    @staticmethod
+    def loss(output: tuple[Tensor, Tensor], truth: Truth) -> Tensor:
+        """Of severities and openings."""
+        return graded_loss(*output, truth)
 
     @torch.inference_mode()
-    def metrics(self, learner: nn.Module, examples: Volumes) -> dict[str, float]:
+    def metrics(self, network: nn.Module) -> dict[str, float]:
         """Balanced accuracy of severities by group."""
-        guesses = []
+        examples, guesses = self.examples, []
         for first in range(0, len(examples), BATCH):
             images = torch.from_numpy(examples.images[first : first + BATCH]).to(device())
-            guesses.append(learner(volume_input(images))[0].argmax(-1).cpu().numpy())
+            guesses.append(network(volume_input(images))[0].argmax(-1).cpu().numpy())
         guess = np.concatenate(guesses)
         columns = {group: [cell.group == group for cell in CELLS] for group in GROUPS}
         return {

@@ -11,7 +11,7 @@ from tqdm.auto import tqdm
 
 from kitlib.artefacts import Provenance, save_tensors
 from kitlib.embed.backbone import load_backbone, weighted_network
-from kitlib.embed.base import NetworkBackbone
+from kitlib.embed.base import Backbone
 from kitlib.embed.runtime.inference import converted, silent_openvino
 from kitlib.embed.runtime.int8 import EightBitInference, holds_eight_bits, serialised
 from kitlib.errors import ExtraMissingError, UsageError, WeightsError
@@ -53,7 +53,7 @@ def quantise(
     backbone = load_backbone(
         name, weights=weights, attached_dir=attached_dir, input_px=input_px, field_of_view=field_of_view
     )
-    if not isinstance(backbone, NetworkBackbone) or holds_eight_bits(backbone.source.file):
+    if holds_eight_bits(backbone.source.file):
         raise UsageError(f"there is nothing to round in {backbone.source}", hint="Name a network's weights.")
     facts = {"backbone": name, "input_px": backbone.input_px, "view": backbone.field_of_view}
     parameters = facts | {"of": backbone.source.label, "most_inputs": MOST_INPUTS, "size": size}
@@ -76,7 +76,7 @@ def quantise(
     return agreement
 
 
-def phantom_inputs(backbone: NetworkBackbone, numbers: range, size: str) -> Iterator[np.ndarray]:
+def phantom_inputs(backbone: Backbone, numbers: range, size: str) -> Iterator[np.ndarray]:
     """What the backbone reads of phantoms that no data set holds, in every grey option, stack by stack."""
     studies = Parallel(n_jobs=cores(), return_as="generator")(
         delayed(draw_study)(STUDY_IDS.stop + number, seed=SEED, size=size) for number in numbers

@@ -3,12 +3,10 @@
 Where a study's series do not settle how its levels are named, the localiser counts them in the images.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 from tqdm.auto import tqdm
@@ -17,14 +15,13 @@ from kitlib.competition.root import Competition
 from kitlib.localise.audit.findings import described
 from kitlib.localise.audit.geometry import placed
 from kitlib.localise.audit.landmarks import audit_points
+from kitlib.localise.geometry import CanalPoints
 from kitlib.localise.localiser import worker_localiser
+from kitlib.localise.sources import NO_ID
 from kitlib.machine import retire_workers
 from kitlib.mri.ledger import Ledger
-from kitlib.mri.series import read_series
+from kitlib.mri.study import read_study
 from kitlib.terms import LEVELS, SAGITTAL_T1, SAGITTAL_T2
-
-Places = dict[str, np.ndarray]
-"""Level to the canal's place (3,) in mm."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,15 +45,17 @@ def audit_competition(competition: Competition, *, localiser: bool = True, worke
     each.
     """
     series = competition.series("train")
-    points, folders = described(competition.landmarks(), series), _folders(series)
-    studies = [(rows, folders.get(rows["study_id"].iloc[0], {})) for _, rows in points.groupby("study_id")]
-    if folders and studies:
+    points, images = described(competition.landmarks(), series), series[series["on_disk"]]
+    study2rows = dict(iter(images.groupby("study_id")))
+    if study2rows and len(points):
+        studies = [
+            (rows, study2rows.get(study_id, images[:0])) for study_id, rows in points.groupby("study_id")
+        ]
         points = pd.concat(_in_workers(place_study, studies, "audit", workers)).sort_values("row")
-    asked: dict[int, Places] = {}
+    asked: dict[int, CanalPoints] = {}
 
-    def locate(doubted: Sequence[int]) -> dict[int, Places]:
-        sagittal = _folders(series[series["sequence"].isin([SAGITTAL_T1, SAGITTAL_T2])])
-        todo = [(sagittal.get(study_id, {}),) for study_id in doubted]
+    def locate(doubted: Sequence[int]) -> dict[int, CanalPoints]:
+        todo = [(study2rows.get(study_id, images[:0]),) for study_id in doubted]
         retire_workers()
         asked.update(zip(doubted, _in_workers(count_levels, todo, "doubted studies", workers), strict=True))
         return asked
@@ -65,32 +64,23 @@ def audit_competition(competition: Competition, *, localiser: bool = True, worke
     return FolderAudit(findings, len(asked), sum(map(bool, asked.values())))
 
 
-def place_study(points: pd.DataFrame, folders: Mapping[int, Path]) -> pd.DataFrame:
-    """The described points of one study, placed in the patient; `folders` are its series'."""
-
-    def stacks_of(_: int, series_id: int) -> list[Any]:
-        return read_series(folders[series_id], Ledger()) if series_id in folders else []
-
-    return placed(points, stacks_of)
+def place_study(points: pd.DataFrame, series: pd.DataFrame) -> pd.DataFrame:
+    """The described points of one study, placed in the patient; `series` are its rows of the table."""
+    pointed = series[series["series_id"].isin(points["series_id"])]
+    return placed(points, lambda study_id: read_study(study_id, pointed, Ledger()))
 
 
-def count_levels(folders: Mapping[int, Path]) -> Places:
-    """The canal's places as the localiser counts the levels of a study's series; {} where it is not sure."""
-    stacks = {series_id: read_series(folder, Ledger()) for series_id, folder in folders.items()}
-    located = worker_localiser().locate_study(stacks)
+def count_levels(series: pd.DataFrame) -> CanalPoints:
+    """The canal's points as the localiser counts the levels of a study's series; {} where it is not sure.
+
+    No sequence is told: what the tables say of the study is what is doubted.
+    """
+    sagittal = series[series["sequence"].isin([SAGITTAL_T1, SAGITTAL_T2])].assign(sequence=None)
+    located = worker_localiser().locate_study(read_study(NO_ID, sagittal, Ledger()))
     if located.abstained:
         return {}
-    canal = (one for one in located.points if one.landmark.landmark == "canal")
-    return {one.landmark.level: one.patient_mm for one in canal if one.landmark.level in LEVELS}
-
-
-def _folders(series: pd.DataFrame) -> dict[int, dict[int, Path]]:
-    """By study, then by series, the folders that are there."""
-    found: dict[int, dict[int, Path]] = {}
-    here = series[series["on_disk"]]
-    for study_id, series_id, folder in zip(*(here[name] for name in ("study_id", "series_id", "folder"))):
-        found.setdefault(int(study_id), {})[int(series_id)] = Path(folder)
-    return found
+    canal = (point for point in located.points if point.landmark.place == "canal")
+    return {point.landmark.level: point.patient_mm for point in canal if point.landmark.level in LEVELS}
 
 
 def _in_workers(work: Callable[..., Any], tasks: Sequence[tuple], name: str, workers: int) -> list[Any]:

@@ -19,13 +19,13 @@ from kitlib.localise.audit.tables import (
     swapped,
 )
 from kitlib.localise.geometry import CanalPoints
-from kitlib.mri.stack import Stack
+from kitlib.mri.study import Series, Study
 from kitlib.terms import LEVELS
 
-StacksOf = Callable[[int, int], Sequence[Stack]]
-"""The stacks of a series by (study_id, series_id), in native pixels."""
+StudyOf = Callable[[int], Study]
+"""A study by its id, in native pixels."""
 Locate = Callable[[Sequence[int]], Mapping[int, CanalPoints]]
-"""From studies to places (3,) in mm of the canal by level, as a localiser counts; {} where it is not sure."""
+"""From studies to points (3,) in mm of the canal by level, as a localiser counts; {} where it is not sure."""
 
 MM_COLUMNS = ["x_mm", "y_mm", "z_mm"]
 ABOVE_CANAL = {"canal": 0.0, "foramen": FORAMEN_ABOVE, "recess": 0.0}
@@ -46,21 +46,20 @@ class _Source:
     rows: pd.DataFrame
     place: str
     rank: np.ndarray  # (L,) ascending, each once
-    places_mm: np.ndarray  # (L, 2) back and head; sides are averaged, and left of right does not matter
+    points_mm: np.ndarray  # (L, 2) back and head; sides are averaged, and left of right does not matter
 
 
-def placed(points: pd.DataFrame, stacks_of: StacksOf) -> pd.DataFrame:
+def placed(points: pd.DataFrame, study_of: StudyOf) -> pd.DataFrame:
     """The points with x_mm, y_mm, z_mm, height and width of their image, and `absent`: no such instance."""
     result = points.assign(**dict.fromkeys(MM_COLUMNS, np.nan), absent=False)
-    for _, rows in points.groupby(["study_id", "series_id"]):
-        stacks = stacks_of(int(rows["study_id"].iloc[0]), int(rows["series_id"].iloc[0]))
-        if stacks:
-            columns = [*MM_COLUMNS, "height", "width"]
-            values = np.array(
-                [_place(row, stacks) for row in rows[["instance_number", "x", "y"]].to_numpy(float)]
-            )
-            result.loc[rows.index, columns] = values
-            result.loc[rows.index, "absent"] = np.isnan(values).any(axis=1)
+    for study_id, rows in _by_study(points):
+        for series in study_of(study_id).series:
+            own = rows[rows["series_id"] == series.series_id]
+            if series.stacks and len(own):
+                marks = own[["instance_number", "x", "y"]].to_numpy(float)
+                values = np.array([_in_patient(series, *mark) for mark in marks])
+                result.loc[own.index, [*MM_COLUMNS, "height", "width"]] = values
+                result.loc[own.index, "absent"] = np.isnan(values).any(axis=1)
     return result
 
 
@@ -84,7 +83,7 @@ def in_patient(points: pd.DataFrame, locate: Locate | None) -> list[pd.DataFrame
     sources = {study_id: _sources(rows) for study_id, rows in _by_study(points)}
     doubted = [study_id for study_id, own in sources.items() if _is_doubted(own)]
     located = locate(doubted) if locate and doubted else {}
-    named = [one for key, own in sources.items() for one in _misnamed(own, located.get(key, {}))]
+    named = [odd for key, own in sources.items() for odd in _misnamed(own, located.get(key, {}))]
     elsewhere = [_elsewhere(rows) for _, rows in _by_study(without(points, named))]
     return [*sides, *odd, *named, *elsewhere]
 
@@ -93,14 +92,13 @@ def _by_study(points: pd.DataFrame) -> list[tuple[int, pd.DataFrame]]:
     return [(int(rows["study_id"].iloc[0]), rows) for _, rows in points.groupby("study_id")]
 
 
-def _place(point: np.ndarray, stacks: Sequence[Stack]) -> list[float]:
-    """x, y, z in mm of (instance, x, y), then rows and columns; NaN where no stack has the instance."""
-    instance, x, y = point
-    for stack in stacks:
-        (index,) = np.nonzero(stack.instance_numbers == instance)
-        if len(index):
-            return [*stack.to_patient(x, y, index[0]), *stack.pixels.shape[1:]]
-    return [np.nan] * 5
+def _in_patient(series: Series, number: float, x: float, y: float) -> list[float]:
+    """x, y, z in mm of a point, then rows and columns; NaN where the series lacks the instance."""
+    found = series.instance(number)
+    if found is None:
+        return [np.nan] * 5
+    stack, index = found
+    return [*stack.to_patient(x, y, index), *stack.pixels.shape[1:]]
 
 
 def _swapped_sides(points: pd.DataFrame, place: str) -> list[pd.DataFrame]:
@@ -134,8 +132,8 @@ def _misnamed(sources: list[_Source], located: CanalPoints) -> list[pd.DataFrame
     """Sources of a study that name its levels otherwise than most do, or all if there is no majority."""
     ranks = [rank for rank, level in enumerate(LEVELS) if level in located]
     if ranks:
-        places = np.array([located[LEVELS[rank]] for rank in ranks])[:, 1:]
-        counted = _Source(sources[0].rows[:0], "canal", np.array(ranks), places)
+        points_mm = np.array([located[LEVELS[rank]] for rank in ranks])[:, 1:]
+        counted = _Source(sources[0].rows[:0], "canal", np.array(ranks), points_mm)
         sources = [*sources, *[counted] * LOCALISER_VOICES]
     shifts = _shifts(sources)
     usual = _majority(shifts, shifts[-1] if ranks else None) if shifts else None
@@ -151,7 +149,7 @@ def _misnamed(sources: list[_Source], located: CanalPoints) -> list[pd.DataFrame
 
 def _shifts(sources: list[_Source]) -> list[int]:
     """By how many levels each source lies lower than the fullest one; [] where that is not full enough."""
-    reference = max(sources, key=lambda one: (len(one.rank), one.place == "canal"), default=None)
+    reference = max(sources, key=lambda source: (len(source.rank), source.place == "canal"), default=None)
     if reference is None or len(reference.rank) < REFERENCE_LEVELS:
         return []
     return [_shift(source, reference) for source in sources]
@@ -166,17 +164,17 @@ def _shift(source: _Source, reference: _Source) -> int:
     """How many levels lower a source's points lie than the reference's points of the same name."""
     fine = np.arange(-BEYOND, len(LEVELS) - 1 + BEYOND + FINE, FINE)
     curve = _along(reference, fine)
-    away = np.linalg.norm(curve[:, None] - source.places_mm, axis=2)
+    away = np.linalg.norm(curve[:, None] - source.points_mm, axis=2)
     lower = fine[away.argmin(axis=0)] - source.rank
     return round(float(np.median(lower)) + ABOVE_CANAL[source.place] - ABOVE_CANAL[reference.place])
 
 
 def _along(source: _Source, rank: np.ndarray) -> np.ndarray:
-    """Places (N, 2) at fractional levels: lines between the points, and on beyond the ends."""
+    """Points (N, 2) at fractional levels: lines between the points, and on beyond the ends."""
     start = np.clip(np.searchsorted(source.rank, rank) - 1, 0, len(source.rank) - 2)
     before, after = source.rank[start], source.rank[start + 1]
     share = ((rank - before) / (after - before))[:, None]
-    return source.places_mm[start] * (1 - share) + source.places_mm[start + 1] * share
+    return source.points_mm[start] * (1 - share) + source.points_mm[start + 1] * share
 
 
 def _majority(shifts: Sequence[int], decisive: int | None) -> int | None:
@@ -200,22 +198,22 @@ def _renamed(points: pd.DataFrame, lower: int) -> pd.DataFrame:
 def _elsewhere(points: pd.DataFrame) -> pd.DataFrame:
     """Findings for points that most other conditions of the study place at another level."""
     names = points["condition"].unique().tolist()
-    places, rows = np.full((len(names), len(LEVELS), 2), np.nan), np.full((len(names), len(LEVELS)), -1)
+    points_mm, rows = np.full((len(names), len(LEVELS), 2), np.nan), np.full((len(names), len(LEVELS)), -1)
     at = points["condition"].map(names.index).to_numpy(), points["rank"].to_numpy()
-    places[at], rows[at] = points[["y_mm", "z_mm"]].to_numpy(), points["row"].to_numpy()
+    points_mm[at], rows[at] = points[["y_mm", "z_mm"]].to_numpy(), points["row"].to_numpy()
     against, voters = np.zeros(rows.shape), np.zeros(rows.shape)
-    for one, other in permutations(range(len(names)), 2):
-        shared = np.flatnonzero((rows[[one, other]] >= 0).all(axis=0))
+    for name, other in permutations(range(len(names)), 2):
+        shared = np.flatnonzero((rows[[name, other]] >= 0).all(axis=0))
         if len(shared) >= REFERENCE_LEVELS:
-            against[one, shared] += _moved(places[one, shared], places[other, shared])
-            voters[one, shared] += 1
+            against[name, shared] += _moved(points_mm[name, shared], points_mm[other, shared])
+            voters[name, shared] += 1
     odd = rows[(against >= TELLING_VOTES) & (against > voters / 2)]
     detail = "most other conditions place it at another level"
     return found(points[points["row"].isin(odd)], "level.misplaced", detail, "drop")
 
 
-def _moved(places_mm: np.ndarray, others_mm: np.ndarray) -> np.ndarray:
-    """Which of a condition's places (L, 2) are clearly nearer to another of the other condition's levels."""
-    away = (places_mm - np.median(places_mm - others_mm, axis=0))[:, None] - others_mm
+def _moved(points_mm: np.ndarray, others_mm: np.ndarray) -> np.ndarray:
+    """Which of a condition's points (L, 2) are clearly nearer to another of the other condition's levels."""
+    away = (points_mm - np.median(points_mm - others_mm, axis=0))[:, None] - others_mm
     away_mm = np.linalg.norm(away, axis=2)
     return np.diagonal(away_mm) > CLEARLY * away_mm.min(axis=1)

@@ -11,11 +11,12 @@ from typing import Any
 import pandas as pd
 
 from kitlib.artefacts import Provenance, save_json
-from kitlib.errors import UsageError
+from kitlib.competition.tables import LANDMARK_COLUMNS
+from kitlib.errors import DataError, UsageError
 from kitlib.localise.audit import geometry as audit_geometry
 from kitlib.localise.audit import tables as audit_tables
 from kitlib.localise.audit.findings import CODES, REPORT_COLUMNS, described, joined, without
-from kitlib.localise.audit.geometry import Locate, StacksOf
+from kitlib.localise.audit.geometry import Locate, StudyOf
 
 SIZE_COLUMNS = ("study_id", "series_id", "instance_number", "height", "width")
 
@@ -26,21 +27,21 @@ def audit(
     series: pd.DataFrame,
     *,
     sizes: pd.DataFrame | None = None,
-    stacks_of: StacksOf | None = None,
+    study_of: StudyOf | None = None,
     locate: Locate | None = None,
 ) -> pd.DataFrame:
     """One row a point at fault (REPORT_COLUMNS), sorted by study; the tables are as `Competition` reads them.
 
-    `sizes` (SIZE_COLUMNS) are the images' own. `stacks_of(study_id, series_id)` gives a series' stacks as
-    read, not resampled, for x and y are native pixels; [] where there are none. `locate` asks a localiser
+    `sizes` (SIZE_COLUMNS) are the images' own. `study_of(study_id)` gives a study as read, not resampled,
+    for x and y are native pixels; without the series that are not there. `locate` asks a localiser
     about studies whose series do not settle how the levels are named; its voice counts twice, and decides
     between equals.
     """
     points = described(landmarks, series)
     if sizes is not None:
         points = _with_sizes(points, sizes)
-    if stacks_of is not None:
-        points = audit_geometry.placed(points, stacks_of)
+    if study_of is not None:
+        points = audit_geometry.placed(points, study_of)
     return audit_points(points, labels, series, locate=locate)
 
 
@@ -80,6 +81,33 @@ def save_report(path: Path, report: pd.DataFrame, provenance: Provenance, **fact
     plain = report[list(REPORT_COLUMNS)].astype(object).where(report.notna(), None)
     counts = {code: row.to_dict() for code, row in summary(report).iterrows()}
     save_json(path, {"summary": counts, "findings": plain.to_dict(orient="records"), **facts}, provenance)
+
+
+def mend(landmarks: pd.DataFrame, report: pd.DataFrame) -> pd.DataFrame:
+    """The audited table with sides and levels renamed and what cannot be mended left out.
+
+    Findings to look at change nothing. A renamed level is where the point lies; whether the reader's grade
+    was meant for that level or for the name is not known. DataError if the report is of another table.
+    """
+    table = landmarks.reset_index(drop=True)
+    findings = report[report["row"].notna()]
+    rows = findings["row"].astype("int64").to_numpy()
+    keys = list(LANDMARK_COLUMNS[:5])
+    in_range = bool((rows < len(table)).all())
+    if not in_range or (table.loc[rows, keys].to_numpy() != findings[keys].to_numpy()).any():
+        raise DataError("the report is not of this landmark table", hint="Audit this table first.")
+    for name in ("condition", "level"):
+        renamed = findings[(findings["action"] == "mend") & (findings[name] != findings[f"mended_{name}"])]
+        table.loc[renamed["row"].astype("int64"), name] = renamed[f"mended_{name}"].to_numpy()
+    gone = rows[(findings["action"] == "drop").to_numpy()]
+    return table[~table.index.isin(gone)].reset_index(drop=True)
+
+
+def mend_counts(landmarks: pd.DataFrame, report: pd.DataFrame) -> str:
+    """What `mend` does to a table, in words: "12 of 950 points dropped, 8 mended"."""
+    gone = set(report.loc[report["action"] == "drop", "row"].dropna())
+    renamed = set(report.loc[report["action"] == "mend", "row"].dropna()) - gone
+    return f"{len(gone)} of {len(landmarks)} points dropped, {len(renamed)} mended"
 
 
 def _with_sizes(points: pd.DataFrame, sizes: pd.DataFrame) -> pd.DataFrame:

@@ -9,28 +9,13 @@ from torch import Tensor
 
 from kitlib.localise.network import INPUT_PX, PX_MM, channels, stretched
 from kitlib.localise.train.samples import Pool
-from kitlib.terms import Kind
+from kitlib.mri.geometry import Plane
+from kitlib.nn.augment import Affine, Greys, Moves, moved
 
-JITTER = 0.15  # of the scale, at most
-TURN_DEG = 5.0  # standard deviations
-SHIFT_PX = 8.0
-MIRRORED_RATE = 0.5  # of axial slices: sides follow from the place in the image alone
+MOVES = Moves(turn_deg=5.0, log_scale=0.15, shift=8 / (INPUT_PX / 2))
+GREYS = Greys(inverted_rate=0.1, log_gamma=0.3, log_bias=0.4, noise=0.04)
+MIRRORED_RATE = 0.5  # of axial slices: sides follow from the position in the image alone
 COARSER = 1.4  # network pixels so much larger than the slice's are averaged over
-INVERTED_RATE = 0.1
-BIAS_NODES = 4
-BIAS, GAMMA, NOISE = 0.4, 0.3, 0.04  # largest and standard deviation of logarithms, mean noise
-
-
-@dataclass(frozen=True)
-class Views:
-    """How n slices are looked at.
-
-    A place d mm from a slice's centre is seen `inverse(matrix) d - shift` from the network image's centre.
-    """
-
-    matrices: np.ndarray  # (n, 2, 2)
-    shifts_mm: np.ndarray  # (n, 2) along x and y
-    mirrored: np.ndarray  # (n,) bool: left landmarks are seen as right ones
 
 
 @dataclass(frozen=True)
@@ -42,71 +27,41 @@ class Batch:
     visibility: Tensor  # (B, C), NaN unknown; 0 beyond the network's image
 
 
-def plain_views(count: int) -> Views:
-    """Slices as they are."""
-    return Views(np.tile(np.eye(2), (count, 1, 1)), np.zeros((count, 2)), np.zeros(count, bool))
+def draw_moves(plane: Plane, count: int, rng: torch.Generator) -> Affine:
+    """Slices turned, scaled, shifted and, if axial, mirrored at random: left landmarks are seen as right."""
+    mirrored = (torch.rand(count, generator=rng) < MIRRORED_RATE) & (plane == "axial")
+    return MOVES.draw(count, rng, mirrored)
 
 
-def draw_views(kind: Kind, count: int, rng: np.random.Generator) -> Views:
-    """Slices turned, scaled, shifted and, if axial, mirrored at random."""
-    mirrored = (rng.random(count) < MIRRORED_RATE) & (kind == "axial")
-    angle, scale = np.radians(rng.normal(0, TURN_DEG, count)), np.exp(rng.uniform(-JITTER, JITTER, count))
-    flip = np.where(mirrored, -1, 1)
-    cos, sin = np.cos(angle) * scale, np.sin(angle) * scale
-    matrices = np.stack([cos * flip, -sin, sin * flip, cos], axis=1).reshape(-1, 2, 2)
-    return Views(matrices, rng.normal(0, SHIFT_PX * PX_MM[kind], (count, 2)), mirrored)
-
-
-def seen(kind: Kind, pool: Pool, views: Views, greys: np.random.Generator | None = None) -> Batch:
-    """A pool's slices on the network's grid, regreyed at random where a generator is given."""
-    images = _sampled(kind, pool, views)
+def seen(plane: Plane, pool: Pool, affine: Affine, greys: torch.Generator | None = None) -> Batch:
+    """A pool's slices on the network's grid, in random greys where a generator is given."""
+    images = _sampled(plane, pool, affine)
     if greys is not None:
-        images = regreyed(images, greys)
-    centre, side = _native_centre(pool), INPUT_PX - 1
-    away_mm = (pool.places - centre) * pool.spacing_mm[:, None, ::-1]
-    turned_mm = np.einsum("nij,ncj->nci", np.linalg.inv(views.matrices), away_mm) - views.shifts_mm[:, None]
-    places = turned_mm / PX_MM[kind] + side / 2
+        images = GREYS.change(images, greys)
+    half_mm, side = PX_MM[plane] * INPUT_PX / 2, INPUT_PX - 1
+    away_mm = (pool.places - _native_centre(pool)) * pool.spacing_mm[:, None, ::-1]
+    away = away_mm / half_mm - affine.shifts.numpy()[:, None]
+    turned_mm = np.einsum("nij,ncj->nci", np.linalg.inv(affine.matrices.numpy()), away) * half_mm
+    places = turned_mm / PX_MM[plane] + side / 2
     within = ((places >= 0) & (places <= side)).all(axis=2)
     visibility = np.where(within, pool.visibility, pool.visibility * 0)
-    if views.mirrored.any():  # of two channels, left and right
-        flip = views.mirrored[:, None]
+    if affine.mirrored.any():  # of two channels, left and right
+        flip = affine.mirrored.numpy()[:, None]
         places = np.where(flip[..., None], places[:, ::-1], places)
         visibility = np.where(flip, visibility[:, ::-1], visibility)
     return Batch(channels(images), torch.from_numpy(places).float(), torch.from_numpy(visibility).float())
 
 
-def regreyed(images: Tensor, rng: np.random.Generator) -> Tensor:
-    """Images (B, 1, H, W) in [0, 1] with other gamma, bias field, noise, and now and then inverted."""
-    count = len(images)
-
-    def drawn(values: np.ndarray) -> Tensor:
-        return torch.from_numpy(values).float().reshape(count, 1, *values.shape[1:] or (1, 1))
-
-    inverted = drawn(rng.random(count) < INVERTED_RATE) > 0
-    images = torch.where(inverted & (images > 0), 1 - images, images)
-    strength = rng.uniform(0, BIAS, (count, 1, 1))
-    bias = drawn(strength * rng.standard_normal((count, BIAS_NODES, BIAS_NODES)))
-    smooth = F.interpolate(bias, size=images.shape[-2:], mode="bicubic", align_corners=True).exp()
-    images = (images ** drawn(np.exp(rng.normal(0, GAMMA, count))) * smooth).clamp(0, 1)
-    noise = torch.from_numpy(rng.standard_normal(images.shape, dtype=np.float32))
-    return (images + drawn(rng.gamma(2, NOISE / 2, count)) * noise * (images > 0)).clamp(0, 1)
-
-
-def _sampled(kind: Kind, pool: Pool, views: Views) -> Tensor:
+def _sampled(plane: Plane, pool: Pool, affine: Affine) -> Tensor:
     """Greys (B, 1, 192, 192) in [0, 1] of slices on the network's grid."""
     images = stretched(torch.from_numpy(pool.images).float())[:, None]
-    coarser = PX_MM[kind] * np.sqrt(np.abs(np.linalg.det(views.matrices))) / pool.spacing_mm.mean(axis=1)
-    fine = torch.from_numpy(coarser > COARSER)[:, None, None, None]
-    images = (
-        torch.where(fine, F.avg_pool2d(F.pad(images, (1, 0, 1, 0)), 2, 1), images) if fine.any() else images
-    )
-    # As fractions of half an image, from its centre: what affine_grid and grid_sample count in.
-    fractions_mm = 2 / (np.array(images.shape[:-3:-1]) * pool.spacing_mm[:, ::-1])[..., None]
-    moved = np.einsum("nij,nj->ni", views.matrices, views.shifts_mm)[..., None]
-    affine = np.concatenate([views.matrices * PX_MM[kind] * INPUT_PX / 2, moved], axis=2) * fractions_mm
-    size = [len(pool), 1, INPUT_PX, INPUT_PX]
-    grid = F.affine_grid(torch.from_numpy(affine).float(), size, align_corners=False)
-    return F.grid_sample(images, grid, align_corners=False)
+    spacing_mm = torch.from_numpy(pool.spacing_mm).double()
+    coarser = PX_MM[plane] * torch.linalg.det(affine.matrices).abs().sqrt() / spacing_mm.mean(dim=1)
+    fine = (coarser > COARSER)[:, None, None, None]
+    if fine.any():
+        images = torch.where(fine, F.avg_pool2d(F.pad(images, (1, 0, 1, 0)), 2, 1), images)
+    sides_mm = spacing_mm.flip(1) * torch.tensor(images.shape[:-3:-1])  # (n, 2) along x and y
+    return moved(images, affine.scaled(PX_MM[plane] * INPUT_PX / sides_mm), size=(INPUT_PX, INPUT_PX))
 
 
 def _native_centre(pool: Pool) -> np.ndarray:

@@ -10,26 +10,24 @@ from tqdm.auto import tqdm
 from kitlib.localise.localiser import Localiser
 from kitlib.localise.points import Located, Point
 from kitlib.localise.train.perturb import STRENGTHS, Case, perturbed
-from kitlib.mri.stack import Stack
-from kitlib.phantom.study import PhantomStudy, draw_study
+from kitlib.phantom.study import PhantomSeries, PhantomStudy, draw_study
 from kitlib.terms import SAGITTAL_T2, Cell, Landmark, group2place
 
 ERROR_COLUMNS = (
     "study_id", "transitional", "landmark", "level", "side", "found", "kept", "confidence",
     "error_mm", "error_3d_mm", "slices_off", "level_right",
 )  # fmt: skip
-LOST_MM = 15.0  # a point further from its place than half a level is at no level
+LOST_MM = 15.0  # a point further from the true one than half a level is at no level
 
 
 def phantom_errors(
     localiser: Localiser, study_ids: Iterable[int], *, seed: int, size: str = "demo"
 ) -> pd.DataFrame:
     """One row (ERROR_COLUMNS) for each true landmark of phantoms; see `study_errors`."""
-    tables = []
-    for study in _drawn(study_ids, seed, size, "phantoms located"):
-        series = {one.series_id: one.stacks for one in study.series}
-        located = localiser.locate_study(series, {one.series_id: one.sequence for one in study.series})
-        tables.append(study_errors(study, located))
+    tables = [
+        study_errors(study, localiser.locate_study(study.study))
+        for study in _drawn(study_ids, seed, size, "phantoms located")
+    ]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(ERROR_COLUMNS))
 
 
@@ -42,13 +40,12 @@ def _drawn(study_ids: Iterable[int], seed: int, size: str, doing: str) -> Iterat
 def study_errors(study: PhantomStudy, located: Located) -> pd.DataFrame:
     """Errors at each true landmark of a phantom: in the slice's plane, in space, in slices and of the level.
 
-    The patient moves between series: the truth is moved along. A level is right where the nearest true place
+    The patient moves between series: the truth is moved along. A level is right where the nearest true point
     of the same kind and side is the point's own, and no further than LOST_MM.
     """
-    moved = {one.series_id: one.motion_mm for one in study.series}
-    stacks = {one.series_id: one.stacks for one in study.series}
+    id2series = {series.series_id: series for series in study.series}
     points = {point.landmark: point for point in located.points}
-    truth = _still(study, moved)
+    truth = _still(study)
     rows = []
     for landmark, still in truth.items():
         point = points.get(landmark)
@@ -60,35 +57,33 @@ def study_errors(study: PhantomStudy, located: Located) -> pd.DataFrame:
             "kept": point is not None and not located.abstained,
         }
         if point is not None:
-            alike = {one[1]: place for one, place in truth.items() if one[::2] == landmark[::2]}
-            row |= _errors(point, still, alike, moved[point.series_id], stacks[point.series_id])
+            alike = {other.level: mm for other, mm in truth.items() if other[::2] == landmark[::2]}
+            row |= _errors(point, still, alike, id2series[point.series_id])
         rows.append(row)
     return pd.DataFrame(rows, columns=list(ERROR_COLUMNS))
 
 
-def _still(study: PhantomStudy, moved: Mapping[int, np.ndarray]) -> dict[Landmark, np.ndarray]:
-    """True places (3,) of a study's landmarks before the patient moved."""
+def _still(study: PhantomStudy) -> dict[Landmark, np.ndarray]:
+    """True points (3,) of a study's landmarks before the patient moved."""
+    moved = {series.series_id: series.motion_mm for series in study.series}
     columns = ["condition", "level", "series_id", "x_mm", "y_mm", "z_mm"]
     found = {}
-    for condition, level, series_id, *place in study.landmarks[columns].itertuples(index=False, name=None):
+    for condition, level, series_id, *point_mm in study.landmarks[columns].itertuples(index=False, name=None):
         cell = Cell(condition, level)
-        found[Landmark(group2place[cell.group], level, cell.side)] = np.array(place) - moved[series_id]
+        found[Landmark(group2place[cell.group], level, cell.side)] = np.array(point_mm) - moved[series_id]
     return found
 
 
 def _errors(
-    point: Point,
-    still: np.ndarray,
-    alike: Mapping[str, np.ndarray],
-    motion_mm: np.ndarray,
-    stacks: Sequence[Stack],
+    point: Point, still: np.ndarray, alike: Mapping[str, np.ndarray], series: PhantomSeries
 ) -> dict[str, float | bool]:
-    stack = next(one for one in stacks if point.instance_number in one.instance_numbers)
-    index = int(np.flatnonzero(stack.instance_numbers == point.instance_number)[0])
+    found = series.instance(point.instance_number)
+    assert found is not None, "points lie on instances"
+    (stack, index), motion_mm = found, series.motion_mm
     way = point.patient_mm - still - motion_mm
     in_plane = way - (way @ stack.normal) * stack.normal
     aside = np.abs(stack.positions_mm - (still + motion_mm) @ stack.normal)
-    far = {level: float(np.linalg.norm(point.patient_mm - one - motion_mm)) for level, one in alike.items()}
+    far = {level: float(np.linalg.norm(point.patient_mm - mm - motion_mm)) for level, mm in alike.items()}
     return {
         "confidence": point.confidence,
         "error_mm": float(np.linalg.norm(in_plane)),
@@ -135,7 +130,7 @@ def reliability(errors: pd.DataFrame, bins: int = 5) -> pd.DataFrame:
     return groups.agg(
         count=("confidence", "size"),
         confidence=("confidence", "mean"),
-        level_right=("level_right", lambda one: one.eq(True).mean()),
+        level_right=("level_right", lambda right: right.eq(True).mean()),
     )
 
 
@@ -145,19 +140,19 @@ def phantom_counts(
     """One row for each sagittal series of phantoms: log odds of its count, and whether it is right."""
     rows = []
     for study in _drawn(study_ids, seed, size, "phantoms counted"):
-        still = _still(study, {one.series_id: one.motion_mm for one in study.series})
-        for one in study.series:
-            spine = localiser.spine_of(one.stacks)
+        still = _still(study)
+        for series in study.series:
+            spine = localiser.spine_of(series)
             if spine is None:
                 continue
             far = [
-                float(np.linalg.norm(place - still[landmark] - one.motion_mm))
-                for level, place in spine.canal_mm.items()
+                float(np.linalg.norm(point_mm - still[landmark] - series.motion_mm))
+                for level, point_mm in spine.canal_mm.items()
                 if (landmark := Landmark("canal", level, None)) in still
             ]
             right = bool(far) and float(np.median(far)) < LOST_MM
             transitional = study.facts["transitional"]
-            row = (study.study_id, one.series_id, one.sequence, transitional, spine.log_odds, right)
+            row = (study.study_id, series.series_id, series.sequence, transitional, spine.log_odds, right)
             rows.append(row)
     columns = ["study_id", "series_id", "sequence", "transitional", "log_odds", "right"]
     return pd.DataFrame(rows, columns=columns)
@@ -179,10 +174,9 @@ def fit_odds(counts: pd.DataFrame) -> tuple[float, float]:
 def phantom_case(study: PhantomStudy) -> Case:
     """The T2 slice of a phantom that lies best in the canal, with its canal points."""
     canal = [row for row in study.landmarks.itertuples() if row.condition == "spinal_canal_stenosis"]
-    one = next(one for one in study.series if one.sequence == SAGITTAL_T2)
-    stack = one.stacks[0]
-    places = np.array([[row.x_mm, row.y_mm, row.z_mm] for row in canal])
-    col_row_slice = stack.to_pixel(places)
+    stack = study.study.stacks(SAGITTAL_T2)[0]
+    points_mm = np.array([[row.x_mm, row.y_mm, row.z_mm] for row in canal])
+    col_row_slice = stack.to_pixel(points_mm)
     index = int(np.clip(np.round(np.median(col_row_slice[:, 2])), 0, len(stack) - 1))
     level2xy = {str(row.level): at[:2] for row, at in zip(canal, col_row_slice)}
     return Case(f"phantom {study.study_id}", stack.pixels[index], stack.spacing_mm, level2xy)
@@ -191,7 +185,7 @@ def phantom_case(study: PhantomStudy) -> Case:
 def case_errors(localiser: Localiser, case: Case) -> pd.DataFrame:
     """One row for each canal point of an image: level, found, kept, error_mm and level_right."""
     located = localiser.locate_array(case.image, case.spacing_mm)
-    found = {point.landmark.level: point for point in located.points if point.landmark.landmark == "canal"}
+    found = {point.landmark.level: point for point in located.points if point.landmark.place == "canal"}
     scale = np.array(case.spacing_mm[::-1])
     rows = []
     for level in case.level2xy:

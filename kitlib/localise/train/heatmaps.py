@@ -3,17 +3,16 @@
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from timm.utils import ModelEmaV3
-from torch import Tensor
-from tqdm.auto import tqdm
+from torch import Tensor, nn
 
-from kitlib.artefacts import Provenance, facts_of, sha256
+from kitlib.artefacts import Provenance, discard, facts_of, sha256
 from kitlib.competition.root import Competition
 from kitlib.errors import ModelError
 from kitlib.localise.audit.annotated import annotated_pool
@@ -23,21 +22,24 @@ from kitlib.localise.network import (
     STRIDE,
     HeatmapNet,
     build_network,
-    kind2landmarks,
     load_networks,
     peaks,
+    plane2landmarks,
     save_networks,
 )
-from kitlib.localise.train.augment import Batch, draw_views, plain_views, seen
+from kitlib.localise.train.augment import Batch, draw_moves, seen
 from kitlib.localise.train.samples import Pool
 from kitlib.localise.train.transitional import add_junction
 from kitlib.localise.transitional import NAME, load_junction
 from kitlib.machine import cores, device, half_precision, torch_threads
-from kitlib.terms import Kind
+from kitlib.mri.geometry import Plane
+from kitlib.nn.augment import Affine
+from kitlib.nn.loop import Checkpoint, Schedule, shuffled_evenly, train
 
 HELD_OUT = 0.1
 BATCH = 16
 LEARNING_RATE = 2e-3
+AVERAGE_DECAY = 0.998
 GENTLER = 0.2  # of the learning rate, for networks that have learnt before
 SPREAD_CELLS = 0.8  # of the heatmap to be learnt: 2.9 mm sagittal, 1.3 mm axial
 DISTANCE_WEIGHT = 0.02
@@ -49,48 +51,66 @@ Metrics = dict[str, dict[str, float]]
 
 def train_localiser(
     out: Path,
-    samples: Mapping[Kind, Pool],
+    samples: Mapping[Plane, Pool],
     *,
     epochs: int,
     seed: int = 2024,
     randomised: bool = True,
-    widths: Mapping[Kind, tuple[int, ...]] | None = None,
+    widths: Mapping[Plane, tuple[int, ...]] | None = None,
     start: Path | None = None,
     threads: int | None = None,
     **facts: Any,
-) -> dict[Kind, Metrics]:
+) -> dict[Plane, Metrics]:
     """Train the network of each plane on its pool; save them to `out` after each epoch, with their metrics.
 
     The last tenth of the persons is held out, measured, and used to set the temperatures. `start` is a file
-    of networks to go on from. Without `randomised`, slices are turned and scaled but keep their greys.
+    of networks to begin with. A training that was killed goes on where it stopped. Without `randomised`,
+    slices are turned and scaled but keep their greys.
     `facts`, such as the command, are kept beside the weights. All cores are used unless `threads` says less.
     """
-    nets: dict[Kind, HeatmapNet] = dict(load_networks(start)) if start else {}
-    metrics: dict[Kind, Metrics] = {}
-    sizes = {kind: len(pool) for kind, pool in samples.items()}
+    nets: dict[Plane, HeatmapNet] = dict(load_networks(start)) if start else {}
+    metrics: dict[Plane, Metrics] = {}
+    sizes = {plane: len(pool) for plane, pool in samples.items()}
     parameters = {"epochs": epochs, "slices": sizes, "randomised": randomised}
     provenance = Provenance(parameters, {"start": sha256(start)} if start else {}, seed)
+    checkpoints = {plane: Checkpoint(_unfinished(out, plane), provenance) for plane in samples}
+
+    def save(plane: Plane, held_out: Pool, epoch: int, average: nn.Module) -> None:
+        nets[plane] = copy.deepcopy(average)  # type: ignore[assignment]
+        if epoch == epochs:
+            calibrate(nets[plane], plane, held_out)
+        metrics[plane] = evaluate(nets[plane], plane, held_out)
+        temperatures = {name: net.temperature.tolist() for name, net in nets.items()}
+        save_networks(out, nets, provenance, metrics=metrics, temperatures=temperatures, **facts)
+
     with torch_threads(threads or cores()), torch.random.fork_rng():
-        for kind, pool in samples.items():
+        for plane, pool in samples.items():
             torch.manual_seed(seed)
             learnt, held_out = split_persons(pool)
-            net = nets[kind].requires_grad_(True) if kind in nets else _new(kind, widths)
-            rate = LEARNING_RATE * (GENTLER if kind in nets else 1)
-            for epoch, average in enumerate(trained(net, kind, learnt, epochs, seed, randomised, rate), 1):
-                if epoch == epochs:
-                    calibrate(average, kind, held_out)
-                nets[kind], metrics[kind] = average, evaluate(average, kind, held_out)
-                temperatures = {one: net.temperature.tolist() for one, net in nets.items()}
-                save_networks(out, nets, provenance, metrics=metrics, temperatures=temperatures, **facts)
+            net = nets[plane].requires_grad_(True) if plane in nets else _new(plane, widths)
+            rate = LEARNING_RATE * (GENTLER if plane in nets else 1)
+            train(
+                net.to(device(), memory_format=torch.channels_last),  # type: ignore[call-overload]
+                PoolBatches(plane, learnt, randomised),
+                heatmap_loss,
+                Schedule(epochs, rate, warm_up=0.2, average_decay=AVERAGE_DECAY, half=True),
+                seed,
+                after_epoch=partial(save, plane, held_out),
+                checkpoint=checkpoints[plane],
+                in_thread=device().type != "cpu",
+                title=plane,
+            )
+    for checkpoint in checkpoints.values():
+        discard(checkpoint.path)
     return metrics
 
 
 def join_networks(out: Path, files: Sequence[Path], **facts: Any) -> None:
     """Save networks that were trained apart as one file, with their metrics and `facts`."""
-    nets = {kind: net for file in files for kind, net in load_networks(file).items()}
+    nets = {plane: net for file in files for plane, net in load_networks(file).items()}
     kept = [facts_of(file) for file in files]
     for name in ("metrics", "temperatures"):
-        facts[name] = {kind: value for one in kept for kind, value in one[name].items()}
+        facts[name] = {plane: value for of_file in kept for plane, value in of_file[name].items()}
     save_networks(out, nets, Provenance(inputs={Path(file).name: sha256(file) for file in files}), **facts)
 
 
@@ -101,22 +121,22 @@ def finetune(
     *,
     epochs: int,
     points: pd.DataFrame | None = None,
-    phantoms: Mapping[Kind, Pool] | None = None,
+    phantoms: Mapping[Plane, Pool] | None = None,
     seed: int = 2024,
     workers: int = 1,
     **facts: Any,
-) -> dict[Kind, Metrics]:
+) -> dict[Plane, Metrics]:
     """Go on training the networks of `weights` on the points of a competition folder, or on mended ones.
 
     Nobody marks T12/L1 and S1/S2: pools of `phantoms` among the slices keep the networks from forgetting.
     Metrics are those of the last tenth of the studies.
     """
-    samples: dict[Kind, Pool] = {}
-    for kind in load_networks(weights):
-        pool = annotated_pool(competition, kind, points=points, seed=seed, workers=workers)
+    samples: dict[Plane, Pool] = {}
+    for plane in load_networks(weights):
+        pool = annotated_pool(competition, plane, points=points, seed=seed, workers=workers)
         # The last tenth is held out, so phantoms, whose numbers count from -1 down, are never among it.
-        extra = [replace(phantoms[kind], persons=-1 - phantoms[kind].persons)] if phantoms else []
-        samples[kind] = Pool.joined([*extra, pool])
+        extra = [replace(phantoms[plane], persons=-1 - phantoms[plane].persons)] if phantoms else []
+        samples[plane] = Pool.joined([*extra, pool])
     metrics = train_localiser(out, samples, epochs=epochs, seed=seed, start=weights, **facts)
     if (junction := load_junction(weights)) is not None:  # no landmark tells what is transitional
         add_junction(out, junction, facts_of(weights)["metrics"][NAME])
@@ -132,45 +152,28 @@ def split_persons(pool: Pool) -> tuple[Pool, Pool]:
     return pool.take(~held_out), pool.take(held_out)
 
 
-def trained(
-    net: HeatmapNet, kind: Kind, pool: Pool, epochs: int, seed: int, randomised: bool, rate: float
-) -> Iterator[HeatmapNet]:
-    """The running average of the network's weights after each epoch."""
-    rng = np.random.default_rng(seed)
-    net.to(device(), memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = ModelEmaV3(net, decay=0.998, use_warmup=True)
-    optimiser = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=0.05)
-    steps = max(1, len(pool) // BATCH)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, epochs * steps + 1, pct_start=0.2)
-    scaler = torch.amp.GradScaler(device().type, enabled=half_precision() is torch.float16)
-    for epoch in range(epochs):
-        net.train()
-        plan = np.array_split(rng.permutation(len(pool)), steps)
-        with tqdm(plan, desc=f"{kind} epoch {epoch + 1}/{epochs}", mininterval=1) as bar:
-            for rows in bar:
-                loss = batch_loss(net, batch_of(kind, pool.take(rows), rng, randomised))
-                optimiser.zero_grad()
-                scaler.scale(loss).backward()
-                scaler.step(optimiser)
-                scaler.update()
-                schedule.step()
-                average.update(net, step=schedule.last_epoch)  # the step lets the average warm up
-                bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
-        yield copy.deepcopy(average.module).eval()
+class PoolBatches:
+    """The slices of a pool, looked at anew each time; without `randomised` in their own greys."""
+
+    def __init__(self, plane: Plane, pool: Pool, randomised: bool) -> None:
+        self.plane, self.pool, self.randomised = plane, pool, randomised
+
+    def epoch(self, rng: torch.Generator) -> list[np.ndarray]:
+        """All slices."""
+        return shuffled_evenly(np.arange(len(self.pool)), BATCH, rng)
+
+    def batch(self, rows: np.ndarray, rng: torch.Generator | None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Images (B, 2, 192, 192), and the places and visibility of their landmarks."""
+        pool = self.pool.take(rows)
+        affine = draw_moves(self.plane, len(pool), rng) if rng else Affine.identity(len(pool))
+        batch = seen(self.plane, pool, affine, rng if self.randomised else None)
+        images = batch.images.to(device(), memory_format=torch.channels_last)
+        return images, (batch.places.to(device()), batch.visibility.to(device()))
 
 
-def batch_of(kind: Kind, pool: Pool, rng: np.random.Generator, randomised: bool) -> Batch:
-    """A pool's slices as they are seen this time."""
-    return seen(kind, pool, draw_views(kind, len(pool), rng), rng if randomised else None)
-
-
-def batch_loss(net: HeatmapNet, batch: Batch) -> Tensor:
+def heatmap_loss(logits: Tensor, truth: tuple[Tensor, Tensor]) -> Tensor:
     """Cross-entropy of places and visibility, and a small distance (L1) of the mean from the place."""
-    half = half_precision()
-    images = batch.images.to(device(), memory_format=torch.channels_last)
-    with torch.autocast(device().type, dtype=half, enabled=half is not None):
-        logits = net(images)
-    places, visibility = batch.places.to(logits), batch.visibility.to(logits)
+    places, visibility = (tensor.to(logits) for tensor in truth)
     shown = visibility.nan_to_num()
     known = ~visibility.isnan()
     entropy = (cross_entropy(logits, places, shown) * known).sum() / known.sum().clamp(min=1)
@@ -197,22 +200,22 @@ def mean_distance(logits: Tensor, places: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def predicted(net: HeatmapNet, kind: Kind, pool: Pool) -> Iterator[tuple[Batch, Tensor]]:
+def predicted(net: HeatmapNet, plane: Plane, pool: Pool) -> Iterator[tuple[Batch, Tensor]]:
     """The pool's slices as a scanner shows them, some at a time, with a network's logits on the CPU."""
     half, on = half_precision(), next(net.parameters()).device
     for start in range(0, len(pool), 2 * BATCH):
         part = pool.take(np.arange(start, min(start + 2 * BATCH, len(pool))))
-        batch = seen(kind, part, plain_views(len(part)))
+        batch = seen(plane, part, Affine.identity(len(part)))
         with torch.autocast(on.type, dtype=half, enabled=half is not None):
             logits = net(batch.images.to(on))
         yield batch, logits.cpu()
 
 
-def calibrate(net: HeatmapNet, kind: Kind, pool: Pool) -> None:
+def calibrate(net: HeatmapNet, plane: Plane, pool: Pool) -> None:
     """Set one temperature for each sort of landmark: that of least cross-entropy on slices held out."""
-    places = np.array([one.landmark for one in kind2landmarks[kind]])
+    places = np.array([landmark.place for landmark in plane2landmarks[plane]])
     sums = np.zeros((len(TEMPERATURES), len(places)))
-    for batch, logits in predicted(net, kind, pool.take(np.arange(len(pool))[:CALIBRATION_SLICES])):
+    for batch, logits in predicted(net, plane, pool.take(np.arange(len(pool))[:CALIBRATION_SLICES])):
         known = ~batch.visibility.isnan()
         for row, temperature in enumerate(TEMPERATURES):
             entropy = cross_entropy(logits / temperature, batch.places, batch.visibility.nan_to_num())
@@ -222,17 +225,17 @@ def calibrate(net: HeatmapNet, kind: Kind, pool: Pool) -> None:
         net.temperature[torch.from_numpy(places == place)] *= float(best)
 
 
-def evaluate(net: HeatmapNet, kind: Kind, pool: Pool) -> Metrics:
+def evaluate(net: HeatmapNet, plane: Plane, pool: Pool) -> Metrics:
     """By sort of landmark: errors in mm of visible points, accuracy of their level or side, visibility.
 
     A level is right where no other place of its sort on the slice is nearer to the point.
     """
-    parts = [(*peaks(out), batch.places, batch.visibility) for batch, out in predicted(net, kind, pool)]
-    found, chance, true, seen_there = (torch.cat(one).numpy() for one in zip(*parts))
-    sorts = np.array([one.landmark for one in kind2landmarks[kind]])
+    parts = [(*peaks(out), batch.places, batch.visibility) for batch, out in predicted(net, plane, pool)]
+    found, chance, true, seen_there = (torch.cat(arrays).numpy() for arrays in zip(*parts))
+    sorts = np.array([landmark.place for landmark in plane2landmarks[plane]])
     metrics = {}
     for sort in dict.fromkeys(sorts):
-        own, mm = sorts == sort, PX_MM[kind]
+        own, mm = sorts == sort, PX_MM[plane]
         metrics[str(sort)] = _measured(
             found[:, own] * mm, true[:, own] * mm, chance[:, own], seen_there[:, own]
         )
@@ -248,7 +251,7 @@ def _measured(
     error = np.diagonal(apart, axis1=1, axis2=2)[visible]
     right = (apart.argmin(axis=2) == np.arange(apart.shape[1]))[visible]
     hits = [((chance >= 0.5) == seen)[known & (visible == seen)] for seen in (True, False)]
-    recalls = [one.mean() for one in hits if one.size]
+    recalls = [hit.mean() for hit in hits if hit.size]
     values = {
         "median_mm": np.median(error) if error.size else np.nan,
         "p95_mm": np.quantile(error, 0.95) if error.size else np.nan,
@@ -263,5 +266,9 @@ def _cells(places: Tensor) -> Tensor:
     return (places - (STRIDE - 1) / 2) / STRIDE
 
 
-def _new(kind: Kind, widths: Mapping[Kind, tuple[int, ...]] | None) -> HeatmapNet:
-    return build_network(kind, widths.get(kind) if widths else None)
+def _new(plane: Plane, widths: Mapping[Plane, tuple[int, ...]] | None) -> HeatmapNet:
+    return build_network(plane, widths.get(plane) if widths else None)
+
+
+def _unfinished(out: Path, plane: Plane) -> Path:
+    return Path(out).with_name(f"{Path(out).name}.{plane}.unfinished")

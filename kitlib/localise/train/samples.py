@@ -14,29 +14,30 @@ from typing import Any
 import numpy as np
 
 from kitlib.artefacts import Provenance, fingerprint
-from kitlib.localise.network import kind2landmarks
+from kitlib.localise.network import plane2landmarks
 from kitlib.localise.train.shards import drawn_in_shards
+from kitlib.mri.geometry import Plane
 from kitlib.mri.stack import Stack
+from kitlib.nn.rows import Rows
 from kitlib.phantom.body.anatomy import Anatomy, draw_anatomy
 from kitlib.phantom.labels import draw_grades
+from kitlib.phantom.scan.domain_randomised import NEAR_MM, draw_random_slice, landmarks_mm
 from kitlib.phantom.scan.plans import SeriesPlan, plan_study
 from kitlib.phantom.scan.prescription import size_named
 from kitlib.phantom.scan.scanner import acquire, draw_scanner
-from kitlib.phantom.scan.twin import NEAR_MM, draw_twin, landmarks_mm
-from kitlib.prepare.rows import Rows
 from kitlib.prepare.volumes import prepare
-from kitlib.terms import AXIAL_T2, LANDMARKS, Kind, Landmark
+from kitlib.terms import AXIAL_T2, LANDMARKS, Landmark
 
 RECIPE = 1
 """To be raised when drawing changes what it makes, so that shards of before are drawn again."""
 POOL_PX = 192
 SHARD = 10  # anatomies: some five seconds of work
-EVENNESS = 0.2
+CLASS_BALANCE = 0.2
 FADING = (
     0.7,
     1.3,
 )  # off the plane, in NEAR_MM and half a slice, from where a landmark fades to where it is gone
-KINDS: tuple[Kind, ...] = ("sagittal", "axial")
+PLANES: tuple[Plane, ...] = ("sagittal", "axial")
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +53,7 @@ class Pool(Rows):
 
 def make_pool(
     folder: Path,
-    kind: Kind,
+    plane: Plane,
     *,
     anatomies: int,
     each: int = 8,
@@ -60,36 +61,36 @@ def make_pool(
     seed: int = 2024,
     workers: int = 1,
 ) -> Pool:
-    """`each` slices of every anatomy; a share `clinical` of them as `draw_study` images them, others twins.
+    """`each` slices of every anatomy: a share `clinical` of them as `draw_study` images them, others random.
 
     Shards that lie in the folder already, of the same arguments, are not drawn again.
     """
     options: dict[str, Any] = {"each": each, "clinical": clinical}
-    recipe = {"kind": kind, **options, "seed": seed, "recipe": RECIPE}
+    recipe = {"plane": plane, **options, "seed": seed, "recipe": RECIPE}
     return drawn_in_shards(
         Pool,
-        partial(draw_samples, kind, seed=seed, **options),
+        partial(draw_samples, plane, seed=seed, **options),
         folder,
-        f"{kind}_{fingerprint(recipe)}",
+        f"{plane}_{fingerprint(recipe)}",
         count=anatomies,
         shard=SHARD,
         unit="anatomies",
-        provenance=Provenance({"kind": kind, **options}, seed=seed),
+        provenance=Provenance({"plane": plane, **options}, seed=seed),
         workers=workers,
     )
 
 
-def draw_samples(kind: Kind, number: int, *, each: int, clinical: float, seed: int) -> Pool:
+def draw_samples(plane: Plane, number: int, *, each: int, clinical: float, seed: int) -> Pool:
     """The slices of one anatomy; the same arguments give the same slices."""
-    rng = np.random.default_rng((seed, number, KINDS.index(kind)))
-    anatomy = draw_anatomy(draw_grades(1, rng, evenness=EVENNESS)[0], rng)
+    rng = np.random.default_rng((seed, number, PLANES.index(plane)))
+    anatomy = draw_anatomy(draw_grades(1, rng, class_balance=CLASS_BALANCE)[0], rng)
     imaged = int(rng.binomial(each, clinical))
-    parts = [_twin(kind, anatomy, number, rng) for _ in range(each - imaged)]
-    return Pool.joined([*parts, *(_clinical(kind, anatomy, number, imaged, rng) if imaged else ())])
+    parts = [_randomised(plane, anatomy, number, rng) for _ in range(each - imaged)]
+    return Pool.joined([*parts, *(_clinical(plane, anatomy, number, imaged, rng) if imaged else ())])
 
 
 def channel_targets(
-    kind: Kind, points: np.ndarray, within: np.ndarray, thickness_mm: float
+    plane: Plane, points: np.ndarray, within: np.ndarray, thickness_mm: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Places (C, 2) and visibility (C,) for a plane's network of LANDMARKS as (27, 3) x, y, off_plane_mm.
 
@@ -97,8 +98,8 @@ def channel_targets(
     Unknown landmarks are NaN, and so is the visibility of a channel that might be about one of them.
     """
     places, visibility = [], []
-    for channel in kind2landmarks[kind]:
-        rows = [row for row, one in enumerate(LANDMARKS) if answers(channel, one)]
+    for channel in plane2landmarks[plane]:
+        rows = [row for row, landmark in enumerate(LANDMARKS) if answers(channel, landmark)]
         known = [row for row in rows if not np.isnan(points[row, 2])]
         nearest = min(known, key=lambda row: abs(points[row, 2]), default=rows[0])
         seen = visibility_at(points[nearest, 2], channel, thickness_mm) * within[nearest]
@@ -107,18 +108,18 @@ def channel_targets(
     return np.array(places, np.float32), np.array(visibility, np.float32)
 
 
-def answers(channel: Landmark, one: Landmark) -> bool:
+def answers(channel: Landmark, landmark: Landmark) -> bool:
     """Whether a network's channel is about a landmark: what it leaves open may be anything."""
     return (
-        channel.landmark == one.landmark
-        and channel.level in ("", one.level)
-        and channel.side in (None, one.side)
+        channel.place == landmark.place
+        and channel.level in ("", landmark.level)
+        and channel.side in (None, landmark.side)
     )
 
 
 def visibility_at(off_plane_mm: float, landmark: Landmark, thickness_mm: float) -> float:
     """How far a landmark is to be seen on a slice: 1 close to its plane, fading to 0 over FADING."""
-    near_mm = NEAR_MM[landmark.landmark] + thickness_mm / 2
+    near_mm = NEAR_MM[landmark.place] + thickness_mm / 2
     start, end = FADING
     return float(np.clip((end - abs(off_plane_mm) / near_mm) / (end - start), 0, 1))
 
@@ -140,24 +141,24 @@ def one_sample(
     return Pool(padded[None], spacing[None], moved[None], visibility[None], np.array([person], np.int64))
 
 
-def _twin(kind: Kind, anatomy: Anatomy, number: int, rng: np.random.Generator) -> Pool:
-    twin = draw_twin(anatomy, rng, plane=kind, px=POOL_PX)
-    rows, cols = twin.shown
-    x, y, _ = twin.points.T
+def _randomised(plane: Plane, anatomy: Anatomy, number: int, rng: np.random.Generator) -> Pool:
+    drawn = draw_random_slice(anatomy, rng, plane=plane, px=POOL_PX)
+    rows, cols = drawn.shown
+    x, y, _ = drawn.points.T
     within = (x >= cols.start) & (x <= cols.stop - 1) & (y >= rows.start) & (y <= rows.stop - 1)
-    image = (twin.image * 255).round().byte().numpy()
-    targets = channel_targets(kind, twin.points, within, twin.view.thickness_mm)
-    return one_sample(image, twin.view.spacing_mm, targets, number)
+    image = (drawn.image * 255).round().byte().numpy()
+    targets = channel_targets(plane, drawn.points, within, drawn.geometry.thickness_mm)
+    return one_sample(image, drawn.geometry.spacing_mm, targets, number)
 
 
 def _clinical(
-    kind: Kind, anatomy: Anatomy, number: int, count: int, rng: np.random.Generator
+    plane: Plane, anatomy: Anatomy, number: int, count: int, rng: np.random.Generator
 ) -> Iterator[Pool]:
     """At most `count` slices of one series of the plane, as a scanner images it."""
     plans = [
         plan
         for plan in plan_study(anatomy, size_named("demo"), 0, 0.0, rng)
-        if (plan.sequence == AXIAL_T2) == (kind == "axial")
+        if (plan.sequence == AXIAL_T2) == (plane == "axial")
     ]
     plan = _thinned(plans[rng.integers(len(plans))], count, rng)
     places_mm = landmarks_mm(anatomy) + plan.motion_mm
@@ -165,7 +166,7 @@ def _clinical(
     for stack in prepare(list(stacks), POOL_PX):
         for index in range(len(stack)):
             points, within = slice_points(stack, index, places_mm)
-            targets = channel_targets(kind, points, within, plan.plans[0].thickness_mm)
+            targets = channel_targets(plane, points, within, plan.plans[0].thickness_mm)
             yield one_sample(stack.pixels[index], stack.spacing_mm, targets, number)
 
 

@@ -10,14 +10,14 @@ from tqdm.auto import tqdm
 
 from kitlib.artefacts import Provenance, facts_of, is_complete, load_tensors, save_tensors
 from kitlib.machine import torch_threads
-from kitlib.prepare.rows import Rows
+from kitlib.nn.rows import Rows
 
-Kind = TypeVar("Kind", bound=Rows)
+Sample = TypeVar("Sample", bound=Rows)
 
 
 def drawn_in_shards(
-    kind: type[Kind],
-    draw: Callable[[int], Kind],
+    sample: type[Sample],
+    draw: Callable[[int], Sample],
     folder: Path,
     name: str,
     *,
@@ -26,7 +26,7 @@ def drawn_in_shards(
     unit: str,
     provenance: Provenance,
     workers: int = 1,
-) -> Kind:
+) -> Sample:
     """What `draw` gives for the numbers below `count`, `shard` of them a file of the folder.
 
     Files whose sidecar lists the same numbers under `unit` (anatomies, persons) are not drawn again; `name`
@@ -40,13 +40,15 @@ def drawn_in_shards(
     title = f"{name.partition('_')[0]} {unit}"
     with tqdm(total=len(plan), initial=len(plan) - len(todo), desc=title, mininterval=1) as bar:
         made = Parallel(n_jobs=workers, return_as="generator_unordered")(
-            delayed(_write)(kind, draw, path, numbers, provenance, {unit: list(numbers)})
+            delayed(_write)(sample, draw, path, numbers, provenance, {unit: list(numbers)})
             for path, numbers in todo.items()
         )
         for _ in made:
             bar.update()
     shards = (load_tensors(path) for path in plan)
-    return kind.joined([kind(**{name: one.numpy() for name, one in shard.items()}) for shard in shards])
+    return sample.joined(
+        [sample(**{name: tensor.numpy() for name, tensor in shard.items()}) for shard in shards]
+    )
 
 
 def _holds(path: Path, unit: str, numbers: range) -> bool:
@@ -54,14 +56,14 @@ def _holds(path: Path, unit: str, numbers: range) -> bool:
 
 
 def _write(
-    kind: type[Kind],
-    draw: Callable[[int], Kind],
+    sample: type[Sample],
+    draw: Callable[[int], Sample],
     path: Path,
     numbers: range,
     provenance: Provenance,
     facts: dict[str, Any],
 ) -> None:
     with torch_threads(1):
-        drawn = kind.joined([draw(one) for one in numbers])
+        drawn = sample.joined([draw(number) for number in numbers])
     tensors = {name: torch.from_numpy(array) for name, array in drawn.arrays().items()}
     save_tensors(path, tensors, provenance, **facts)

@@ -1,6 +1,6 @@
 """Crops of the lumbosacral junction of phantoms, transitional ones among them far more often than they are.
 
-The crop alone is painted: all sagittal slices of a person at once cost hardly more than one twin.
+The crop alone is painted: all sagittal slices of a person at once cost hardly more than one slice.
 """
 
 from collections.abc import Iterator
@@ -14,16 +14,16 @@ from scipy.spatial.transform import Rotation
 
 from kitlib.artefacts import Provenance, fingerprint
 from kitlib.localise.train.shards import drawn_in_shards
+from kitlib.nn.rows import Rows
 from kitlib.phantom.body.anatomy import Anatomy, draw_anatomy
 from kitlib.phantom.body.grid import PATIENT, Canvas
 from kitlib.phantom.body.pathology import LUMBARISED, SACRALISED
 from kitlib.phantom.labels import draw_grades
 from kitlib.phantom.scan.contrast import displayed, draw_look, occluded, received, textured
+from kitlib.phantom.scan.domain_randomised import BACK_MM, landmarks_mm
 from kitlib.phantom.scan.plans import SeriesPlan
 from kitlib.phantom.scan.prescription import Plan
 from kitlib.phantom.scan.scanner import acquire, draw_scanner
-from kitlib.phantom.scan.twin import BACK_MM, landmarks_mm
-from kitlib.prepare.rows import Rows
 from kitlib.terms import LANDMARKS, SAGITTAL_T1, SAGITTAL_T2, Landmark
 
 RECIPE = 1
@@ -32,10 +32,10 @@ SHARD = 20  # persons
 SLICES, DRAWN_PX, DRAWN_MM = 11, 80, 1.8
 STEP_MM = (4.0, 6.0)
 TRANSITIONAL_SHARE = 0.4
-EVENNESS = 0.2
+CLASS_BALANCE = 0.2
 LOOKS = 2  # of each person beside the clinical series
 TURN_DEG = (6.0, 3.0, 3.0)  # about the axes to the left (in plane), back and head
-KINDS = ("", LUMBARISED, SACRALISED)
+PLANES = ("", LUMBARISED, SACRALISED)
 L5_S1 = LANDMARKS.index(Landmark("canal", "l5_s1", None))
 
 
@@ -44,7 +44,7 @@ class Bags(Rows):
     """Series of parallel sagittal crops, each around a person's L5/S1 point."""
 
     images: np.ndarray  # (n, 11, 80, 80) uint8, upright, 1.8 mm a pixel, the point in the middle
-    kinds: np.ndarray  # (n,) int64: what is transitional, of KINDS
+    kinds: np.ndarray  # (n,) int64: what is transitional, of PLANES
     persons: np.ndarray  # (n,) int64
 
 
@@ -68,14 +68,14 @@ def draw_bags(number: int, seed: int) -> Bags:
     rng = np.random.default_rng((seed, number, 2))
     anatomy = draw_person_with(rng.random() < TRANSITIONAL_SHARE, rng)
     series = [_clinical(anatomy, _plan(anatomy, rng), rng), *_looks(anatomy, _plan(anatomy, rng), rng)]
-    kind = KINDS.index(anatomy.spine.transitional)
+    kind = PLANES.index(anatomy.spine.transitional)
     return Bags(np.stack(series), np.full(len(series), kind), np.full(len(series), number))
 
 
 def draw_person_with(transitional: bool, rng: np.random.Generator) -> Anatomy:
     """An anatomy that is transitional or is not; drawn until it is, so that nothing else differs."""
     while True:
-        anatomy = draw_anatomy(draw_grades(1, rng, evenness=EVENNESS)[0], rng)
+        anatomy = draw_anatomy(draw_grades(1, rng, class_balance=CLASS_BALANCE)[0], rng)
         if bool(anatomy.spine.transitional) == transitional:
             return anatomy
 
@@ -100,7 +100,7 @@ def _clinical(anatomy: Anatomy, plan: Plan, rng: np.random.Generator) -> np.ndar
 
 
 def _looks(anatomy: Anatomy, plan: Plan, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """The same slices in random contrasts, as `draw_twin` has them."""
+    """The same slices in random contrasts, as `draw_random_slice` has them."""
     down, right = DRAWN_MM * plan.column_direction, DRAWN_MM * plan.row_direction
     canvas = Canvas.over(plan.origins_mm, down, right, plan.shape, plan.thickness_mm, plan.samples)
     anatomy.paint(canvas)

@@ -1,12 +1,14 @@
 """`cell_attention`: attention from each of the 25 cells to the slices of all three sequences."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-
-from kitlib.models.cell_attention.network import CellNetwork
 from kitlib.models.neural.model import SliceAttentionModel
+
+if TYPE_CHECKING:
+    import torch
+
+    from kitlib.models.cell_attention.network import CellNetwork
 
 
 @dataclass
@@ -15,5 +17,7 @@ class CellAttentionModel(SliceAttentionModel):
 
     name: ClassVar[str] = "cell_attention"
 
-    def _network(self, inputs: int, log_prior: torch.Tensor) -> CellNetwork:
+    def _network(self, inputs: int, log_prior: "torch.Tensor") -> "CellNetwork":
+        from kitlib.models.cell_attention.network import CellNetwork
+
         return CellNetwork(inputs=inputs, width=self.width, dropout=self.dropout, log_prior=log_prior)

@@ -23,7 +23,7 @@ from kitlib.models.common.positions import (
     cell2level,
     cell2side,
 )
-from kitlib.models.neural.batches import View
+from kitlib.models.neural.batches import SequenceBatch
 from kitlib.terms import CONDITIONS, GROUPS, LEVELS, SEQUENCES, SEVERITIES
 
 INPUT_DROPOUT = 0.1
@@ -40,9 +40,9 @@ class PlaceAttention(nn.Module):
         self.level_mm = nn.Parameter(torch.tensor(LEVEL_MM / LEVEL_SD_MM).float())
         self.log_sharpness = nn.Parameter(torch.zeros(3))
 
-    def forward(self, view: View, sequence: int) -> torch.Tensor:
+    def forward(self, batch: SequenceBatch, sequence: int) -> torch.Tensor:
         """(B, 25, T) for one sequence."""
-        side = torch.as_tensor(cell2side, device=view.places.device)
+        side = torch.as_tensor(cell2side, device=batch.positions.device)
         centres = torch.stack(
             [
                 self.lateral_mm[cell2group, sequence] * side,
@@ -50,14 +50,14 @@ class PlaceAttention(nn.Module):
                 self.level_mm[cell2level],
             ]
         )
-        units = view.places.new_tensor([LATERAL_SD_MM, LEVEL_FRACTION_SD, LEVEL_SD_MM])
-        places = (view.places / units)[..., [X_MM, Z_FRACTION, Z_MM]]
-        offsets = places[:, None] - centres.T[None, :, None]  # (B, 25, T, 3)
+        units = batch.positions.new_tensor([LATERAL_SD_MM, LEVEL_FRACTION_SD, LEVEL_SD_MM])
+        positions = (batch.positions / units)[..., [X_MM, Z_FRACTION, Z_MM]]
+        offsets = positions[:, None] - centres.T[None, :, None]  # (B, 25, T, 3)
         return -0.5 * (offsets * self.log_sharpness.exp()).square().sum(-1)
 
 
 class CellNetwork(nn.Module):
-    """Logits (B, 25, 3) of a batch's views."""
+    """Logits (B, 25, 3) of a batch's sequences."""
 
     def __init__(self, *, inputs: int, width: int, dropout: float, log_prior: torch.Tensor) -> None:
         super().__init__()
@@ -76,30 +76,32 @@ class CellNetwork(nn.Module):
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
 
-    def forward(self, views: list[View]) -> torch.Tensor:
+    def forward(self, sequences: list[SequenceBatch]) -> torch.Tensor:
         """Logits (B, 25, 3)."""
         query = self.query()
-        contexts = [self.attend(sequence, view, query)[0] for sequence, view in enumerate(views)]
+        contexts = [self.attend(index, batch, query)[0] for index, batch in enumerate(sequences)]
         seen = torch.cat(contexts, dim=-1) * (1 + self.gate(query))
         hidden = nn.functional.gelu(self.hidden(seen) + query)
         return self.log_prior + self.last(self.drop(hidden))
 
-    def attention(self, views: list[View]) -> list[torch.Tensor]:
+    def attention(self, sequences: list[SequenceBatch]) -> list[torch.Tensor]:
         """For each sequence each cell's weights over slices (B, 25, T)."""
-        return [self.attend(sequence, view, self.query())[1] for sequence, view in enumerate(views)]
+        return [self.attend(index, batch, self.query())[1] for index, batch in enumerate(sequences)]
 
     def query(self) -> torch.Tensor:
         """The 25 questions (25, width): a condition at a level."""
         return self.condition.weight[cell2condition] + self.level.weight[cell2level]
 
-    def attend(self, sequence: int, view: View, query: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def attend(
+        self, sequence: int, batch: SequenceBatch, query: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """What each cell sees of one sequence (B, 25, width), and its weights over slices (B, 25, T)."""
-        slices = self.project[sequence](self.drop_input(view.vectors))
+        slices = self.project[sequence](self.drop_input(batch.vectors))
         what = torch.einsum("cw,btw->bct", query, self.key(slices)) / query.shape[-1] ** 0.5
-        scores = self.where(view, sequence) + what
-        scores = scores.masked_fill(~view.present[:, None], -torch.inf)
-        # A view without slices has only -inf, whose softmax is NaN: its weights are zero.
+        scores = self.where(batch, sequence) + what
+        scores = scores.masked_fill(~batch.present[:, None], -torch.inf)
+        # A sequence without slices has only -inf, whose softmax is NaN: its weights are zero.
         weights = torch.nan_to_num(scores.softmax(-1)) if scores.shape[-1] else scores
         context = torch.einsum("bct,btw->bcw", weights, slices)
-        absent = ~view.present.any(-1)[:, None, None]
+        absent = ~batch.present.any(-1)[:, None, None]
         return torch.where(absent, self.absent[sequence], context), weights

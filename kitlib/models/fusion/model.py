@@ -12,25 +12,15 @@ is trained with everything else, and a missing sequence has a learned token or n
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
-
-import torch
+from typing import TYPE_CHECKING, ClassVar
 
 from kitlib.errors import known_name
-from kitlib.models.fusion.network import (
-    Answer,
-    CascadeAnswer,
-    IntermediateFusion,
-    LateFusion,
-    SoftmaxAnswer,
-)
 from kitlib.models.neural.model import SliceAttentionModel
-from kitlib.terms import CONDITIONS
 
-QUERIES = 4
-"""Learned queries of architecture 1.2, for each sequence."""
+if TYPE_CHECKING:
+    import torch
 
-HEADS: dict[str, type[Answer]] = {"softmax": SoftmaxAnswer, "cascade": CascadeAnswer}
+    from kitlib.models.fusion.network import IntermediateFusion, LateFusion
 
 
 @dataclass
@@ -52,18 +42,16 @@ class FusionModel(SliceAttentionModel):
     def __post_init__(self) -> None:
         super().__post_init__()
         known_name(self.architecture, ("1.1", "1.2", "2"), f"{self.name}.architecture")
-        known_name(self.head, HEADS, f"{self.name}.head")
+        known_name(self.head, ("softmax", "cascade"), f"{self.name}.head")
 
-    def _network(self, inputs: int, log_prior: torch.Tensor) -> IntermediateFusion | LateFusion:
-        answer = HEADS[self.head](log_prior)
-        if self.architecture == "2":
-            return LateFusion(inputs=inputs, width=self.width, dropout=self.dropout, answer=answer)
-        queries, networks = (1, 1) if self.architecture == "1.1" else (QUERIES, len(CONDITIONS))
-        return IntermediateFusion(
+    def _network(self, inputs: int, log_prior: "torch.Tensor") -> "IntermediateFusion | LateFusion":
+        from kitlib.models.fusion.network import build_fusion
+
+        return build_fusion(
+            self.architecture,
+            self.head,
             inputs=inputs,
             width=self.width,
-            queries=queries,
-            networks=networks,
             dropout=self.dropout,
-            answer=answer,
+            log_prior=log_prior,
         )

@@ -7,10 +7,12 @@ pass through the wide projection instead of sixty-five. Last layers start at zer
 import torch
 from torch import nn
 
-from kitlib.models.neural.batches import View
-from kitlib.models.neural.gated_attention import GatedWeights
-from kitlib.terms import CELLS, SEQUENCES, SEVERITIES
+from kitlib.models.neural.batches import SequenceBatch
+from kitlib.nn.attention import GatedWeights
+from kitlib.terms import CELLS, CONDITIONS, SEQUENCES, SEVERITIES
 
+QUERIES = 4
+"""Learned queries of architecture 1.2, for each sequence."""
 GATE_WIDTH = 64
 HIDDEN = 64
 POSITIONS = 16
@@ -26,17 +28,17 @@ class SequenceEmbedding(nn.Module):
         self.project = nn.Linear(inputs, width)
         self.absent = nn.Parameter(torch.randn(queries, width) * 0.1)
 
-    def forward(self, view: View) -> torch.Tensor:
+    def forward(self, batch: SequenceBatch) -> torch.Tensor:
         """(B, queries, width)."""
-        pooled = self.weigh(view.vectors, view.present) @ view.vectors
-        absent = ~view.present.any(-1)[:, None, None]
+        pooled = self.weigh(batch.vectors, batch.present) @ batch.vectors
+        absent = ~batch.present.any(-1)[:, None, None]
         return torch.where(absent, self.absent, self.project(pooled))
 
 
 class EmbeddingCNN(nn.Module):
     """Embeddings of all sequences as one vector: convolutions over the embedding axis, then pooling."""
 
-    data = 32 * POSITIONS
+    width = 32 * POSITIONS
 
     def __init__(self, embeddings: int) -> None:
         super().__init__()
@@ -48,18 +50,18 @@ class EmbeddingCNN(nn.Module):
             nn.GELU(),
             nn.AdaptiveAvgPool1d(POSITIONS),
             nn.Flatten(),
-            nn.LayerNorm(self.data),
+            nn.LayerNorm(self.width),
         )
 
     def forward(self, embeddings: torch.Tensor) -> torch.Tensor:
-        """(B, data) from (B, embeddings, width)."""
+        """(B, 32 POSITIONS) from (B, embeddings, width)."""
         return self.layers(embeddings)
 
 
-class SoftmaxAnswer(nn.Module):
+class SoftmaxHead(nn.Module):
     """Three logits a cell."""
 
-    questions = len(SEVERITIES)
+    n_logits = len(SEVERITIES)
 
     def __init__(self, log_prior: torch.Tensor) -> None:
         super().__init__()
@@ -70,14 +72,14 @@ class SoftmaxAnswer(nn.Module):
         return self.start + changes
 
 
-class CascadeAnswer(nn.Module):
-    """Two questions a cell: is it degenerated (moderate or severe), and if it is, is it severe.
+class CascadeHead(nn.Module):
+    """Two logits a cell: is it degenerated (moderate or severe), and if it is, is it severe.
 
-    The log loss of the three probabilities is that of the first question plus, where there is degeneration,
-    that of the second: any loss weighted 1/2/4 trains both questions with these weights.
+    The log loss of the three probabilities is that of the first plus, where there is degeneration,
+    that of the second: any loss weighted 1/2/4 trains both with these weights.
     """
 
-    questions = 2
+    n_logits = 2
 
     def __init__(self, log_prior: torch.Tensor) -> None:
         super().__init__()
@@ -92,7 +94,7 @@ class CascadeAnswer(nn.Module):
         return torch.stack([no[..., 0], yes[..., 0] + no[..., 1], yes.sum(-1)], dim=-1)
 
 
-Answer = SoftmaxAnswer | CascadeAnswer
+Head = SoftmaxHead | CascadeHead
 
 
 class _Attentive(nn.Module):
@@ -102,17 +104,17 @@ class _Attentive(nn.Module):
         super().__init__()
         self.sequences = nn.ModuleList(SequenceEmbedding(inputs, width, queries) for _ in SEQUENCES)
 
-    def embed(self, views: list[View]) -> torch.Tensor:
+    def embed(self, sequences: list[SequenceBatch]) -> torch.Tensor:
         """(B, sequences, queries, width)."""
-        return torch.stack([embed(view) for embed, view in zip(self.sequences, views)], dim=1)
+        return torch.stack([embed(batch) for embed, batch in zip(self.sequences, sequences)], dim=1)
 
-    def attention(self, views: list[View]) -> list[torch.Tensor]:
+    def attention(self, sequences: list[SequenceBatch]) -> list[torch.Tensor]:
         """For each sequence the queries' mean weights over slices (B, 25, T): the same for every cell."""
         return [
-            embed.weigh(view.vectors, view.present)  # type: ignore[operator]
+            embed.weigh(batch.vectors, batch.present)  # type: ignore[operator]
             .mean(1, keepdim=True)
             .expand(-1, len(CELLS), -1)
-            for embed, view in zip(self.sequences, views)
+            for embed, batch in zip(self.sequences, sequences)
         ]
 
 
@@ -120,19 +122,19 @@ class IntermediateFusion(_Attentive):
     """Fuse the sequences into one vector, from which one network, or several side by side, answer."""
 
     def __init__(
-        self, *, inputs: int, width: int, queries: int, networks: int, dropout: float, answer: Answer
+        self, *, inputs: int, width: int, queries: int, networks: int, dropout: float, head: Head
     ) -> None:
         super().__init__(inputs, width, queries)
         self.fuse = EmbeddingCNN(len(SEQUENCES) * queries)
-        outputs = len(CELLS) // networks * answer.questions
-        self.heads = nn.ModuleList(_head(self.fuse.data, outputs, dropout) for _ in range(networks))
-        self.answer = answer
+        outputs = len(CELLS) // networks * head.n_logits
+        self.networks = nn.ModuleList(_network(self.fuse.width, outputs, dropout) for _ in range(networks))
+        self.head = head
 
-    def forward(self, views: list[View]) -> torch.Tensor:
+    def forward(self, sequences: list[SequenceBatch]) -> torch.Tensor:
         """Logits (B, 25, 3)."""
-        fused = self.fuse(self.embed(views).flatten(1, 2))
-        changes = torch.cat([head(fused) for head in self.heads], dim=1)
-        return self.answer(changes.unflatten(1, (len(CELLS), -1)))
+        fused = self.fuse(self.embed(sequences).flatten(1, 2))
+        changes = torch.cat([network(fused) for network in self.networks], dim=1)
+        return self.head(changes.unflatten(1, (len(CELLS), -1)))
 
 
 class LateFusion(_Attentive):
@@ -141,24 +143,39 @@ class LateFusion(_Attentive):
     How much a sequence counts is learned for each cell; a missing one counts nothing.
     """
 
-    def __init__(self, *, inputs: int, width: int, dropout: float, answer: Answer) -> None:
+    def __init__(self, *, inputs: int, width: int, dropout: float, head: Head) -> None:
         super().__init__(inputs, width, queries=1)
-        outputs = len(CELLS) * answer.questions
-        self.heads = nn.ModuleList(_head(width, outputs, dropout) for _ in SEQUENCES)
+        outputs = len(CELLS) * head.n_logits
+        self.networks = nn.ModuleList(_network(width, outputs, dropout) for _ in SEQUENCES)
         self.trust = nn.Parameter(torch.zeros(len(SEQUENCES), len(CELLS)))
-        self.answer = answer
+        self.head = head
 
-    def forward(self, views: list[View]) -> torch.Tensor:
+    def forward(self, sequences: list[SequenceBatch]) -> torch.Tensor:
         """Logits (B, 25, 3)."""
-        embeddings = self.embed(views)[:, :, 0].unbind(1)
-        changes = torch.stack([head(one) for head, one in zip(self.heads, embeddings)], dim=1)
-        present = torch.stack([view.present.any(-1) for view in views], dim=1)[..., None]  # (B, sequences, 1)
+        embeddings = self.embed(sequences)[:, :, 0].unbind(1)
+        changes = torch.stack([network(vector) for network, vector in zip(self.networks, embeddings)], dim=1)
+        present = torch.stack([batch.present.any(-1) for batch in sequences], dim=1)[
+            ..., None
+        ]  # (B, sequences, 1)
         trust = self.trust.masked_fill(~present, torch.finfo(changes.dtype).min).softmax(1) * present
         joined = (changes.unflatten(2, (len(CELLS), -1)) * trust[..., None]).sum(1)
-        return self.answer(joined)
+        return self.head(joined)
 
 
-def _head(inputs: int, outputs: int, dropout: float) -> nn.Sequential:
+def build_fusion(
+    architecture: str, head: str, *, inputs: int, width: int, dropout: float, log_prior: torch.Tensor
+) -> IntermediateFusion | LateFusion:
+    """An untrained network of one of the architectures that `model` describes."""
+    last: Head = SoftmaxHead(log_prior) if head == "softmax" else CascadeHead(log_prior)
+    if architecture == "2":
+        return LateFusion(inputs=inputs, width=width, dropout=dropout, head=last)
+    queries, networks = (1, 1) if architecture == "1.1" else (QUERIES, len(CONDITIONS))
+    return IntermediateFusion(
+        inputs=inputs, width=width, queries=queries, networks=networks, dropout=dropout, head=last
+    )
+
+
+def _network(inputs: int, outputs: int, dropout: float) -> nn.Sequential:
     last = nn.Linear(HIDDEN, outputs)
     nn.init.zeros_(last.weight)
     nn.init.zeros_(last.bias)

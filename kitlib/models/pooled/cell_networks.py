@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 from kitlib.artefacts import Provenance, facts_of, load_tensors, save_tensors
 from kitlib.models.common.sampling import SAMPLERS, Sampler
 from kitlib.models.pooled.classifiers import CellClassifiers
+from kitlib.nn.loop import Curve, Schedule, train
 from kitlib.terms import EMPTY, SEVERITIES, SEVERITY_WEIGHTS
 
 NETWORKS_FILE = "networks.safetensors"
@@ -43,16 +44,29 @@ class NetworkBlock(nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """What the networks are trained on."""
+    """What the networks are trained on: one batch."""
 
     rows: torch.Tensor  # (25, n, columns), or (1, n, columns) where all share them
     severities: torch.Tensor  # (25, n) int64
     weights: torch.Tensor  # (25, n), 0 where a cell has no label
 
-    def loss(self, block: NetworkBlock) -> torch.Tensor:
-        """Binary cross-entropy of each cell's severities, averaged over its rows and over the cells."""
+    def epoch(self, rng: torch.Generator) -> list[np.ndarray]:  # noqa: ARG002  # one batch has one order
+        """All rows as one batch."""
+        return [np.arange(self.rows.shape[1])]
+
+    def batch(self, rows: np.ndarray, rng: torch.Generator | None) -> tuple[torch.Tensor, None]:  # noqa: ARG002
+        """All rows; what they should give is known to the loss."""
+        return self.rows, None
+
+    @torch.inference_mode()
+    def judge(self, block: nn.Module) -> float:
+        """The loss of networks on these rows."""
+        return float(self.loss(block(self.rows)))
+
+    def loss(self, logits: torch.Tensor, _: None = None) -> torch.Tensor:
+        """Binary cross-entropy of logits (25, n, 3), averaged over each cell's rows and over the cells."""
         truth = nn.functional.one_hot(self.severities, len(SEVERITIES)).float()
-        losses = nn.functional.binary_cross_entropy_with_logits(block(self.rows), truth, reduction="none")
+        losses = nn.functional.binary_cross_entropy_with_logits(logits, truth, reduction="none")
         total = (losses.sum(-1) * self.weights).sum(1)
         known = self.weights.sum(1)
         return (total / known.clamp_min(1e-9))[known > 0].mean()
@@ -112,27 +126,12 @@ class NetworkClassifiers(CellClassifiers):
         chances = chances / chances.sum(axis=1, keepdims=True)
         self.block = NetworkBlock(columns, torch.from_numpy(chances).float()).eval()
 
-    def _train(self, examples: Examples, epochs: int, judged: Examples | None = None) -> list[dict[str, Any]]:
+    def _train(self, examples: Examples, epochs: int, judged: Examples | None = None) -> Curve:
         """Train on whole batches; the curve, a row an epoch, with epoch 0 as it was started."""
-        optimiser = torch.optim.AdamW(self.block.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-        curve: list[dict[str, Any]] = []
-        for epoch in range(epochs + 1):
-            trained = np.nan
-            if epoch:
-                loss = examples.loss(self.block.train())
-                optimiser.zero_grad()
-                loss.backward()
-                optimiser.step()
-                trained = float(loss.detach())
-            curve.append({"epoch": epoch, "train_loss": trained, "valid_loss": self._judge(judged)})
-            if epoch - best_epoch(curve) >= PATIENCE:
-                break
-        self.block.eval()
-        return curve
-
-    @torch.inference_mode()
-    def _judge(self, judged: Examples | None) -> float:
-        return float(judged.loss(self.block.eval())) if judged else float("nan")
+        schedule = Schedule(epochs, LEARNING_RATE, weight_decay=WEIGHT_DECAY, patience=PATIENCE)
+        return train(
+            self.block, examples, examples.loss, schedule, 0, validate=judged.judge if judged else None
+        )
 
     def _examples(self, rows: np.ndarray, labels: np.ndarray, seed: int) -> Examples:
         """Each cell's own sample of its labelled rows, padded with rows of no weight to the longest."""
@@ -142,7 +141,7 @@ class NetworkClassifiers(CellClassifiers):
         for column in labels.T:
             samples.append(sampler.fit_resample(rows[column != EMPTY], column[column != EMPTY]))
             self.sampler_notes.append(sampler.note_)
-        padded = pad_sequence([torch.from_numpy(one).float() for one, _ in samples], batch_first=True)
+        padded = pad_sequence([torch.from_numpy(rows).float() for rows, _ in samples], batch_first=True)
         codes = [torch.from_numpy(codes.astype(np.int64)) for _, codes in samples]
         severities = pad_sequence(codes, batch_first=True, padding_value=EMPTY)
         return Examples(padded, severities.clamp_min(0), self._weights(severities))
@@ -157,7 +156,7 @@ class NetworkClassifiers(CellClassifiers):
         return counted[severities.clamp_min(0)] * (severities != EMPTY)
 
 
-def best_epoch(curve: list[dict[str, Any]]) -> int:
+def best_epoch(curve: Curve) -> int:
     """The epoch of the lowest validation loss, the last one where there is none."""
     losses = np.array([row["valid_loss"] for row in curve])
     return len(curve) - 1 if np.isnan(losses).any() else int(losses.argmin())

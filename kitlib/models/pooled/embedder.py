@@ -22,9 +22,13 @@ from kitlib.inputs.slices import SliceDataset
 from kitlib.machine import device
 from kitlib.models.base import CURVE_COLUMNS
 from kitlib.models.common.cv import inner_splits
-from kitlib.models.neural.batches import StudyTensors, TokenScale
-from kitlib.models.neural.loop import IDLE, Schedule, learned_nothing, train
-from kitlib.models.pooled.embedding_network import POOLINGS, EmbeddingNetwork, WithHeads
+from kitlib.models.neural.batches import StudyBatches, StudyTensors, fit_reduction
+from kitlib.models.neural.members import AVERAGE_DECAY, validation
+from kitlib.models.pooled.embedding_network import EmbeddingNetwork, WithHeads
+from kitlib.models.pooled.model import POOLINGS
+from kitlib.nn.loop import IDLE, Schedule, learned_nothing, train, with_prefix
+from kitlib.nn.losses import metric_loss
+from kitlib.nn.projection import reduction_of
 from kitlib.terms import SEQUENCES
 
 EMBEDDER_FILE = "embedder.safetensors"
@@ -76,7 +80,7 @@ class StudyEmbedder:
         self, data: SliceDataset, labels: np.ndarray, prior: np.ndarray, *, epochs: int, seed: int
     ) -> "StudyEmbedder":
         """Learn from training studies with labels (n, 25) and their prior (25, 3)."""
-        self.scale = TokenScale.fit(data, seed=seed)
+        self.scale = fit_reduction(data, 0, seed=seed)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             self.network = self._network()
@@ -97,7 +101,7 @@ class StudyEmbedder:
     def attention(self, data: SliceDataset) -> list[dict[str, np.ndarray]]:
         """For each study and sequence the weights (slices,) of the pooling: their sum is one."""
         return [
-            {name: one[0].cpu().numpy() for name, one in zip(SEQUENCES, weights)}
+            {name: of_sequence[0].cpu().numpy() for name, of_sequence in zip(SEQUENCES, weights)}
             for _, weights in self._embedded(data)
         ]
 
@@ -120,12 +124,10 @@ class StudyEmbedder:
         tensors, facts = load_tensors(folder / EMBEDDER_FILE), facts_of(folder / EMBEDDER_FILE)
         embedder = cls(pooling=facts["pooling"], width=facts["width"])
         embedder.mean, embedder.deviation = tensors["mean"].numpy(), tensors["deviation"].numpy()
-        embedder.scale = TokenScale(tensors["scale.means"], tensors["scale.scales"])
+        embedder.scale = reduction_of(with_prefix(tensors, "scale."))
         with torch.random.fork_rng():
             embedder.network = embedder._network()
-        prefix = "network."
-        state = {name.removeprefix(prefix): one for name, one in tensors.items() if name.startswith(prefix)}
-        embedder.network.load_state_dict(state)
+        embedder.network.load_state_dict(with_prefix(tensors, "network."))
         return embedder
 
     def _network(self) -> EmbeddingNetwork:
@@ -136,16 +138,11 @@ class StudyEmbedder:
     ) -> None:
         network = WithHeads(self.network, torch.from_numpy(np.log(prior)).float()).to(device())
         rows, held_out = stopping_split(labels, seed=seed)
-        schedule = Schedule(
-            epochs=epochs,
-            batch=16,
-            learning_rate=3e-4,
-            weight_decay=0.1,
-            slice_dropout=0.5,
-            view_dropout=0.1,
-            patience=4,
-        )
-        curve = train(network, StudyTensors(data, self.scale), labels, rows, held_out, schedule, seed)
+        tensors = StudyTensors(data, self.scale)
+        batches = StudyBatches(tensors, labels, rows, size=16, slice_dropout=0.5, sequence_dropout=0.1)
+        schedule = Schedule(epochs, 3e-4, weight_decay=0.1, average_decay=AVERAGE_DECAY, patience=4)
+        judge = validation(tensors, labels, held_out)
+        curve = train(network, batches, metric_loss, schedule, seed, validate=judge)
         self.note = f"the embedder is as it began: {IDLE}" if learned_nothing(curve) else ""
         self.curve = pd.DataFrame(curve).assign(part="embedder")[list(CURVE_COLUMNS)]
 
@@ -156,7 +153,7 @@ class StudyEmbedder:
         return [self.network.embed(tensors.batch([row])) for row in range(len(data))]
 
     def _pooled(self, data: SliceDataset) -> tuple[np.ndarray, np.ndarray]:
-        vectors = [one[0].cpu().numpy() for one, _ in self._embedded(data)]
+        vectors = [of_study[0].cpu().numpy() for of_study, _ in self._embedded(data)]
         present = [[len(tokens) > 0 for tokens in data.tokens[name]] for name in SEQUENCES]
         shape = (len(data), len(SEQUENCES), self.network.width)
         return np.reshape(vectors, shape), np.array(present, dtype=bool).T

@@ -3,11 +3,10 @@
 import torch
 from torch import nn
 
-from kitlib.models.neural.batches import View
-from kitlib.models.neural.gated_attention import GatedAttention
+from kitlib.models.neural.batches import SequenceBatch
+from kitlib.nn.attention import GatedAttention
 from kitlib.terms import CELLS, SEQUENCES, SEVERITIES
 
-POOLINGS = ("average", "attention")
 ATTENTION_HIDDEN = 64
 DROPOUT = 0.3
 
@@ -42,9 +41,9 @@ class EmbeddingNetwork(nn.Module):
             if isinstance(layer, nn.Linear):
                 nn.init.orthogonal_(layer.weight)
 
-    def embed(self, views: list[View]) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    def embed(self, sequences: list[SequenceBatch]) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """Vectors (B, 3, width), zeros for a missing sequence; per sequence its slices' weights (B, T)."""
-        pooled = [pool(view.vectors, view.present) for pool, view in zip(self.pool, views)]
+        pooled = [pool(batch.vectors, batch.present) for pool, batch in zip(self.pool, sequences)]
         vectors = [project(vector) for project, (vector, _) in zip(self.project, pooled)]
         return torch.stack(vectors, 1), [weights for _, weights in pooled]
 
@@ -61,7 +60,7 @@ class WithHeads(nn.Module):
         nn.init.zeros_(self.heads.weight)
         nn.init.zeros_(self.heads.bias)
 
-    def forward(self, views: list[View]) -> torch.Tensor:
+    def forward(self, sequences: list[SequenceBatch]) -> torch.Tensor:
         """Logits (B, 25, 3)."""
-        vectors, _ = self.network.embed(views)
+        vectors, _ = self.network.embed(sequences)
         return self.log_prior + self.heads(self.drop(vectors.flatten(1))).unflatten(1, self.log_prior.shape)

@@ -1,8 +1,10 @@
 """`pooled`, the first seed's pipeline: a pooled vector a sequence, metadata, a classifier a cell."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -13,24 +15,19 @@ from kitlib.inputs.slices import SliceDataset
 from kitlib.models.base import CURVE_COLUMNS, Model
 from kitlib.models.common.cell_table import METADATA_FILE, StudyTable
 from kitlib.models.common.sampling import SAMPLERS
-from kitlib.models.pooled.cell_networks import NetworkClassifiers
-from kitlib.models.pooled.classifiers import (
-    BaggingClassifiers,
-    CellClassifiers,
-    LightGBMClassifiers,
-    SVCClassifiers,
-    XGBoostClassifiers,
-)
-from kitlib.models.pooled.embedder import StudyEmbedder, fit_embedder, stopping_split
-from kitlib.models.pooled.embedding_network import POOLINGS
 
-CLASSIFIERS: dict[str, type[CellClassifiers]] = {
-    "svc": SVCClassifiers,
-    "lightgbm": LightGBMClassifiers,
-    "xgboost": XGBoostClassifiers,
-    "bagging": BaggingClassifiers,
-    "networks": NetworkClassifiers,
+if TYPE_CHECKING:
+    from kitlib.models.pooled.classifiers import CellClassifiers
+
+CLASSIFIERS = {
+    "svc": "kitlib.models.pooled.classifiers:SVCClassifiers",
+    "lightgbm": "kitlib.models.pooled.classifiers:LightGBMClassifiers",
+    "xgboost": "kitlib.models.pooled.classifiers:XGBoostClassifiers",
+    "bagging": "kitlib.models.pooled.classifiers:BaggingClassifiers",
+    "networks": "kitlib.models.pooled.cell_networks:NetworkClassifiers",
 }
+"""Where they are: they need torch, LightGBM or XGBoost, which listing models must not."""
+POOLINGS = ("average", "attention")
 
 
 @dataclass
@@ -58,7 +55,13 @@ class PooledModel(Model):
         known_name(self.classifier, CLASSIFIERS, f"{self.name}.classifier")
         known_name(self.sampling, SAMPLERS, "sampling")
 
+    def shared_stage(self) -> Hashable:
+        """The embedder, which all classifiers of one pooling, width and number of epochs share."""
+        return self.pooling, self.width, self.embedder_epochs
+
     def _fit(self, data: SliceDataset, labels: np.ndarray, seed: int) -> None:
+        from kitlib.models.pooled.embedder import fit_embedder, stopping_split
+
         self.embedder = fit_embedder(
             data,
             labels,
@@ -75,7 +78,7 @@ class PooledModel(Model):
         for note in (*self.classifiers.notes, self.embedder.note):
             self.note(note)
         own = pd.DataFrame(self.classifiers.curve, columns=list(CURVE_COLUMNS)).assign(part=self.classifier)
-        curves = [one for one in (self.embedder.curve, own) if len(one)]
+        curves = [curve for curve in (self.embedder.curve, own) if len(curve)]
         self.curve = pd.concat(curves) if curves else own
 
     def _predict(self, data: SliceDataset) -> np.ndarray:
@@ -86,10 +89,10 @@ class PooledModel(Model):
         vectors, present = self.embedder.transform(data)
         return np.hstack([vectors.reshape(len(vectors), -1), present, self.table.transform(data.metadata)])
 
-    def _classifiers(self) -> CellClassifiers:
-        return CLASSIFIERS[self.classifier](
-            self.sampling, self.weighted, self.balanced, self.trees, self.bags
-        )
+    def _classifiers(self) -> "CellClassifiers":
+        module, _, name = CLASSIFIERS[self.classifier].partition(":")
+        classifiers = getattr(import_module(module), name)
+        return classifiers(self.sampling, self.weighted, self.balanced, self.trees, self.bags)
 
     def _save(self, folder: Path, provenance: Provenance) -> None:
         self.embedder.save(folder, provenance)
@@ -97,6 +100,8 @@ class PooledModel(Model):
         self.classifiers.save(folder, provenance)
 
     def _load(self, folder: Path) -> None:
+        from kitlib.models.pooled.embedder import StudyEmbedder
+
         self.embedder = StudyEmbedder.load(folder)
         self.table = StudyTable.load(folder / METADATA_FILE)
         self.classifiers = self._classifiers().load(folder, self.prior)

@@ -1,4 +1,4 @@
-"""The classifier that judges fillers: one and the same softmax regression, which is told what is real."""
+"""The classifier that judges imputers: one and the same softmax regression, which is told what is real."""
 
 from pathlib import Path
 from typing import Self
@@ -16,7 +16,7 @@ CELL_CODES = np.column_stack([np.ones(len(CELLS)), np.eye(len(LEVELS))[cell2leve
 """Whom a coefficient is for: all cells of a condition group, those of one level, left against right."""
 
 
-class FilledClassifier:
+class ImputedClassifier:
     """One softmax regression a condition group on top of the log prior; it learns in seconds, and exactly."""
 
     def __init__(self, log_prior: np.ndarray, coefficients: dict[str, np.ndarray]) -> None:
@@ -49,14 +49,14 @@ class FilledClassifier:
 
     def save(self, folder: Path, provenance: Provenance) -> None:
         """Save the coefficients into a folder."""
-        content = {group: one.tolist() for group, one in self.coefficients.items()}
+        content = {group: array.tolist() for group, array in self.coefficients.items()}
         save_json(Path(folder) / CLASSIFIER_FILE, content, provenance)
 
     @classmethod
     def load(cls, folder: Path, prior: np.ndarray) -> Self:
         """Open what `save` wrote."""
         content = load_json(Path(folder) / CLASSIFIER_FILE)
-        return cls(np.log(prior), {group: np.array(one) for group, one in content.items()})
+        return cls(np.log(prior), {group: np.array(values) for group, values in content.items()})
 
 
 def _design(rows: np.ndarray, cells: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Fillers of missing sequences: a study's embedding of one sequence from those of the sequences it has."""
+"""Imputers of missing sequences: a study's embedding of one sequence from those of the sequences it has."""
 
 import warnings
 from abc import ABC, abstractmethod
@@ -14,15 +14,15 @@ from kitlib.artefacts import Provenance, load_array, save_array
 from kitlib.models.pseudo.reduction import StudyReduction
 from kitlib.terms import SEQUENCES
 
-TABLE_FILE = "filler_table.npy"
+TABLE_FILE = "imputer_table.npy"
 NEIGHBOURS = 5
 ITERATIVE_COMPONENTS = 12
 """Of a sequence: with 32 its regressions took 20 times as long, on 40 studies, and guessed worse."""
 ROUNDS = 5
 
 
-class Filler(ABC):
-    """Fitted on training studies; fills what is missing in any and leaves what is real as it is."""
+class ModalityImputer(ABC):
+    """Fitted on training studies; imputes what is missing in any and leaves what is real as it is."""
 
     def __init__(self, components: int) -> None:
         self.components = components
@@ -35,11 +35,11 @@ class Filler(ABC):
         self._fit(self.reduction.transform(embeddings, present), present, seed)
         return self
 
-    def fill(self, embeddings: np.ndarray, present: np.ndarray) -> np.ndarray:
+    def impute(self, embeddings: np.ndarray, present: np.ndarray) -> np.ndarray:
         """(n, 3, width): the real embeddings, and guesses in the place of all others."""
         if not len(embeddings):
             return np.array(embeddings)
-        guesses = self._fill(self.reduction.transform(embeddings, present), present)
+        guesses = self._impute(self.reduction.transform(embeddings, present), present)
         return np.where(present[..., None], embeddings, self.reduction.inverse(guesses))
 
     def save(self, folder: Path, provenance: Provenance) -> None:
@@ -48,7 +48,7 @@ class Filler(ABC):
         self._save(Path(folder), provenance)
 
     def load(self, folder: Path) -> Self:
-        """Become what was saved by a filler built with the same parameters."""
+        """Become what was saved by an imputer built with the same parameters."""
         self.reduction = StudyReduction.load(folder)
         self._load(Path(folder))
         return self
@@ -58,7 +58,7 @@ class Filler(ABC):
         """Learn from reduced embeddings (n, 3, k), zeros where missing."""
 
     @abstractmethod
-    def _fill(self, reduced: np.ndarray, present: np.ndarray) -> np.ndarray:
+    def _impute(self, reduced: np.ndarray, present: np.ndarray) -> np.ndarray:
         """Reduced guesses (n, 3, k); what they are where a sequence is present does not matter."""
 
     @abstractmethod
@@ -68,13 +68,13 @@ class Filler(ABC):
     def _load(self, folder: Path) -> None: ...
 
 
-class MeanFiller(Filler):
-    """The training studies' mean embedding of the sequence: what every other filler has to beat."""
+class MeanImputer(ModalityImputer):
+    """The training studies' mean embedding of the sequence: what every other imputer has to beat."""
 
     def _fit(self, reduced: np.ndarray, present: np.ndarray, seed: int) -> None:
         """The mean is known to the reduction, whose zero it is."""
 
-    def _fill(self, reduced: np.ndarray, present: np.ndarray) -> np.ndarray:
+    def _impute(self, reduced: np.ndarray, present: np.ndarray) -> np.ndarray:
         return np.where(present[..., None], reduced, 0.0)
 
     def _save(self, folder: Path, provenance: Provenance) -> None: ...
@@ -82,16 +82,16 @@ class MeanFiller(Filler):
     def _load(self, folder: Path) -> None: ...
 
 
-class ZerosFiller(MeanFiller):
+class ZerosImputer(MeanImputer):
     """Zeros; that they mean nothing, the mask tells whoever reads them."""
 
-    def fill(self, embeddings: np.ndarray, present: np.ndarray) -> np.ndarray:
+    def impute(self, embeddings: np.ndarray, present: np.ndarray) -> np.ndarray:
         """(n, 3, width): the real embeddings, and zeros."""
         self.reduction.check(embeddings)
         return np.where(present[..., None], embeddings, 0.0)
 
 
-class TableFiller(Filler):
+class TableImputer(ModalityImputer):
     """An imputer of scikit-learn on a table of components; kept as its training table, and fitted again."""
 
     leading: int | None = None
@@ -111,16 +111,16 @@ class TableFiller(Filler):
                 warnings.simplefilter("ignore", ConvergenceWarning)
                 self.imputer.fit(table[:, self.known])
 
-    def _fill(self, reduced: np.ndarray, present: np.ndarray) -> np.ndarray:
+    def _impute(self, reduced: np.ndarray, present: np.ndarray) -> np.ndarray:
         table = _with_holes(reduced[..., : self.leading], present)
         # A study with nothing to go by keeps the mean: the iterative imputer treats it otherwise when alone.
         some = ~np.isnan(table[:, self.known]).all(axis=1)
         guessed = np.zeros_like(table)
         if some.any():
             guessed[np.ix_(some, self.known)] = self.imputer.transform(table[np.ix_(some, self.known)])
-        filled = np.zeros_like(reduced)
-        filled[..., : self.leading] = guessed.reshape(len(reduced), len(SEQUENCES), -1)
-        return filled
+        imputed = np.zeros_like(reduced)
+        imputed[..., : self.leading] = guessed.reshape(len(reduced), len(SEQUENCES), -1)
+        return imputed
 
     @abstractmethod
     def _imputer(self) -> Any:
@@ -133,14 +133,14 @@ class TableFiller(Filler):
         self._learn(load_array(folder / TABLE_FILE))
 
 
-class NeighboursFiller(TableFiller):
+class NeighboursImputer(TableImputer):
     """The average of the nearest training studies, near in the sequences that both have."""
 
     def _imputer(self) -> KNNImputer:
         return KNNImputer(n_neighbors=NEIGHBOURS, weights="distance")
 
 
-class IterativeFiller(TableFiller):
+class RegressionImputer(TableImputer):
     """Bayesian ridge regressions of each component on all others, asked in turn, several rounds.
 
     Within a sequence other components are guesses as well; only rounds bring them to where they agree, so
@@ -153,11 +153,11 @@ class IterativeFiller(TableFiller):
         return IterativeImputer(max_iter=ROUNDS, tol=0.0, random_state=0)
 
 
-PLAIN_FILLERS: dict[str, type[Filler]] = {
-    "zeros": ZerosFiller,
-    "mean": MeanFiller,
-    "knn": NeighboursFiller,
-    "iterative": IterativeFiller,
+PLAIN_IMPUTERS: dict[str, type[ModalityImputer]] = {
+    "zeros": ZerosImputer,
+    "mean": MeanImputer,
+    "knn": NeighboursImputer,
+    "iterative": RegressionImputer,
 }
 
 

@@ -1,7 +1,7 @@
-"""Fillers that are networks: trained by hiding sequences that are there, stopped by studies kept aside."""
+"""Imputers that are networks: trained by hiding sequences that are there, stopped by studies kept aside."""
 
-import copy
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,20 +9,25 @@ import torch
 from torch import nn
 
 from kitlib.artefacts import Provenance, load_tensors, save_tensors
-from kitlib.models.neural.loop import IDLE, chunks
-from kitlib.models.pseudo.imputers import Filler
+from kitlib.models.pseudo.imputers import ModalityImputer
+from kitlib.models.pseudo.networks import Guess, Shown
+from kitlib.nn.loop import IDLE, Schedule, learned_nothing, shuffled, train
+from kitlib.terms import SEQUENCES
 
-NETWORK_FILE = "filler_network.safetensors"
+NETWORK_FILE = "imputer_network.safetensors"
 HELD_OUT_SHARE = 0.2
 BATCH = 16
 LEARNING_RATE = 2e-3
 WEIGHT_DECAY = 0.05
 PATIENCE = 30
 SEEN_WEIGHT = 0.2
-"""Of giving back what was visible, beside 1 for what was hidden: the latter is what a filler is for."""
+"""Of giving back what was visible, beside 1 for what was hidden: the latter is what an imputer is for."""
+
+Truth = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+"""Embeddings (B, 3, k), which are there and which of these are hidden (B, 3)."""
 
 
-class NetworkFiller(Filler):
+class NetworkImputer(ModalityImputer):
     """A small network that stays at the mean where nothing better was found on studies kept aside.
 
     All but those studies train it: a fold has a few hundred at most, and `hidden` has to be small as well.
@@ -39,21 +44,31 @@ class NetworkFiller(Filler):
         embeddings, there = torch.from_numpy(reduced).float(), torch.from_numpy(present)
         # A study with one sequence cannot hide it and still show something.
         order = np.random.default_rng(seed).permutation(np.flatnonzero(present.sum(axis=1) > 1))
-        held_out = order[: round(HELD_OUT_SHARE * len(order))]
+        count = round(HELD_OUT_SHARE * len(order))
+        held_out, rows = order[:count], order[count:]
+        schedule = Schedule(
+            self.epochs if count else 0, LEARNING_RATE, WEIGHT_DECAY, patience=PATIENCE, fused=True
+        )
         # Initial weights and dropout draw from torch's global generator: fork it, and leave no trace.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = self._network()
-            is_better = len(held_out) > 0 and _train(
-                network, embeddings, there, order[len(held_out) :], held_out, self.epochs, seed
+            curve = train(
+                network,
+                HidingBatches(embeddings, there, rows),
+                hiding_loss,
+                schedule,
+                seed,
+                validate=partial(_held_out_error, embeddings=embeddings[held_out], there=there[held_out]),
             )
-        self.note = "" if is_better else f"the filler is as it began, at the mean: {IDLE}"
+        is_better = len(curve) > 1 and not learned_nothing(curve)
+        self.note = "" if is_better else f"the imputer is as it began, at the mean: {IDLE}"
         # In double precision a study's guess is the same alone and among others.
         self.network = network.double().eval()
 
     @torch.inference_mode()
-    def _fill(self, reduced: np.ndarray, present: np.ndarray) -> np.ndarray:
-        return self.network(torch.from_numpy(reduced), torch.from_numpy(present))[0].numpy()
+    def _impute(self, reduced: np.ndarray, present: np.ndarray) -> np.ndarray:
+        return self.network((torch.from_numpy(reduced), torch.from_numpy(present)))[0].numpy()
 
     def _save(self, folder: Path, provenance: Provenance) -> None:
         save_tensors(folder / NETWORK_FILE, self.network.state_dict(), provenance)
@@ -65,62 +80,43 @@ class NetworkFiller(Filler):
         self.network = network.eval()
 
 
-def _train(
-    network: nn.Module,
-    embeddings: torch.Tensor,
-    there: torch.Tensor,
-    rows: np.ndarray,
-    held_out: np.ndarray,
-    epochs: int,
-    seed: int,
-) -> bool:
-    """Leave the network as it guessed best on `held_out`, each of whose sequences is hidden in turn.
+class HidingBatches:
+    """Embeddings (n, 3, k) of studies, of which some that are there (n, 3) are hidden."""
 
-    False where that is as it was given.
-    """
-    random = torch.Generator().manual_seed(seed)
-    optimiser = torch.optim.AdamW(
-        network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True
-    )
-    best, best_loss, best_epoch = copy.deepcopy(network.state_dict()), np.inf, 0
-    for epoch in range(epochs + 1):
-        if epoch:
-            network.train()
-            for part in chunks(rows[torch.randperm(len(rows), generator=random).numpy()], BATCH):
-                hidden = draw_hidden(there[part], random)
-                error, penalty = _error(network, embeddings[part], there[part], hidden, SEEN_WEIGHT)
-                optimiser.zero_grad()
-                (error + penalty).backward()
-                optimiser.step()
-        loss = _held_out_error(network, embeddings[held_out], there[held_out])
-        if loss < best_loss:
-            best, best_loss, best_epoch = copy.deepcopy(network.state_dict()), loss, epoch
-        elif epoch - best_epoch >= PATIENCE:
-            break
-    network.load_state_dict(best)
-    return best_epoch > 0
+    def __init__(self, embeddings: torch.Tensor, there: torch.Tensor, rows: np.ndarray) -> None:
+        self.embeddings, self.there, self.rows = embeddings, there, rows
+
+    def epoch(self, rng: torch.Generator) -> list[np.ndarray]:
+        """All studies."""
+        return shuffled(self.rows, BATCH, rng)
+
+    def batch(self, rows: np.ndarray, rng: torch.Generator | None) -> tuple[Shown, Truth]:
+        """What is shown of some studies, and the truth."""
+        embeddings, there = self.embeddings[rows], self.there[rows]
+        hidden = torch.zeros_like(there) if rng is None else draw_hidden(there, rng)
+        return (embeddings, there & ~hidden), (embeddings, there, hidden)
 
 
-def _error(
-    network: nn.Module,
-    embeddings: torch.Tensor,
-    there: torch.Tensor,
-    hidden: torch.Tensor,
-    seen_weight: float,
-) -> tuple[torch.Tensor, torch.Tensor]:
+def hiding_loss(output: Guess, truth: Truth) -> torch.Tensor:
     """Mean squared error of what was hidden, with some of what was seen, and the network's own penalty."""
-    guesses, penalty = network(embeddings, there & ~hidden)
+    guesses, penalty = output
+    return _error(guesses, truth, SEEN_WEIGHT) + penalty
+
+
+def _error(guesses: torch.Tensor, truth: Truth, seen_weight: float) -> torch.Tensor:
+    embeddings, there, hidden = truth
     weights = there * torch.where(hidden, 1.0, seen_weight)
-    errors = (guesses - embeddings).square().mean(-1)
-    return (errors * weights).sum() / weights.sum(), penalty
+    return ((guesses - embeddings).square().mean(-1) * weights).sum() / weights.sum()
 
 
 @torch.inference_mode()
 def _held_out_error(network: nn.Module, embeddings: torch.Tensor, there: torch.Tensor) -> float:
-    network.eval()
-    one_each = list(_hidden_in_turn(there))
-    everything = torch.cat([embeddings] * len(one_each)), torch.cat([there] * len(one_each))
-    return float(_error(network, *everything, torch.cat(one_each), 0.0)[0])
+    """Mean squared error of studies each of whose sequences is hidden in turn; NaN where there is none."""
+    in_turn = torch.cat(list(_hidden_in_turn(there)))
+    copies = len(SEQUENCES)
+    embeddings, there = embeddings.repeat(copies, 1, 1), there.repeat(copies, 1)
+    guesses, _ = network((embeddings, there & ~in_turn))
+    return float(_error(guesses, (embeddings, there, in_turn), 0.0))
 
 
 def _hidden_in_turn(there: torch.Tensor) -> Iterator[torch.Tensor]:

@@ -1,17 +1,16 @@
-"""`pseudo`: pseudo-modality learning. A filler guesses missing sequences, and a classifier reads the result.
+"""`pseudo`: pseudo-modality learning. An imputer guesses missing sequences; a classifier reads the result.
 
-The classifier is the same for every filler and is told which sequences are real. It learns from every study
-as it is and again with sequences removed; what stands in their place was filled by a filler that had not been
-fitted on that study, as it will be for the studies to come.
+The classifier is the same for every imputer and is told which sequences are real. It learns from every study
+as it is and again with sequences removed; what stands in their place was guessed by an imputer that had not
+been fitted on that study, as it will be for the studies to come.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pandas as pd
-import torch
 
 from kitlib.artefacts import Provenance
 from kitlib.embed.tokens import Tokens
@@ -19,62 +18,67 @@ from kitlib.errors import known_name
 from kitlib.inputs.slices import SliceDataset
 from kitlib.models.base import Model
 from kitlib.models.common.cv import inner_splits
-from kitlib.models.pooled.embedder import StudyEmbedder, fit_embedder
-from kitlib.models.pseudo.classifier import FilledClassifier
-from kitlib.models.pseudo.imputers import PLAIN_FILLERS, Filler
-from kitlib.models.pseudo.learned import NetworkFiller, draw_hidden
-from kitlib.models.pseudo.networks import NETWORKS
+from kitlib.models.pseudo.classifier import ImputedClassifier
 from kitlib.models.pseudo.scores import reconstruction_errors
 from kitlib.terms import SEQUENCES
 
-FILLERS = (*PLAIN_FILLERS, *NETWORKS)
+if TYPE_CHECKING:
+    from kitlib.models.pooled.embedder import StudyEmbedder
+    from kitlib.models.pseudo.imputers import ModalityImputer
+
+NETWORKS = ("dae", "vae", "attention_vae", "masked")
+IMPUTERS = ("zeros", "mean", "knn", "iterative", *NETWORKS)
 
 
-def build_filler(name: str, *, components: int, hidden: int, epochs: int) -> Filler:
-    """An unfitted filler, one of FILLERS; `hidden` and `epochs` are for those that are networks."""
-    if name in NETWORKS:
-        return NetworkFiller(NETWORKS[name], components, hidden=hidden, epochs=epochs)
-    return PLAIN_FILLERS[name](components)
+def build_imputer(name: str, *, components: int, hidden: int, epochs: int) -> "ModalityImputer":
+    """An unfitted imputer, one of IMPUTERS; `hidden` and `epochs` are for those that are networks."""
+    from kitlib.models.pseudo import imputers, learned, networks
+
+    if name not in NETWORKS:
+        return imputers.PLAIN_IMPUTERS[name](components)
+    return learned.NetworkImputer(networks.NETWORKS[name], components, hidden=hidden, epochs=epochs)
 
 
 @dataclass
 class PseudoModel(Model):
-    """Slices averaged per sequence, a filler of missing averages, and a softmax regression on the result.
+    """Slices averaged per sequence, an imputer of missing averages, and a softmax regression on the result.
 
     The average is not learned: an embedding fitted to a study's labels would be another thing to guess.
     """
 
     name: ClassVar[str] = "pseudo"
 
-    filler: str = "masked"
+    imputer: str = "masked"
     components: int = 32
     hidden: int = 128
-    filler_epochs: int = 200
+    imputer_epochs: int = 200
     removed_copies: int = 2
     inner_parts: int = 3
     penalty: float = 30.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        known_name(self.filler, FILLERS, f"{self.name}.filler")
+        known_name(self.imputer, IMPUTERS, f"{self.name}.imputer")
 
-    def _filler(self) -> Filler:
-        return build_filler(
-            self.filler, components=self.components, hidden=self.hidden, epochs=self.filler_epochs
+    def _imputer(self) -> "ModalityImputer":
+        return build_imputer(
+            self.imputer, components=self.components, hidden=self.hidden, epochs=self.imputer_epochs
         )
 
     def _fit(self, data: SliceDataset, labels: np.ndarray, seed: int) -> None:
+        from kitlib.models.pooled.embedder import fit_embedder
+
         self.embedder = fit_embedder(
             data, labels, self.prior, pooling="average", width=0, epochs=0, seed=seed
         )
         embeddings, present = self._embeddings(data)
-        self.fitted = self._filler().fit(embeddings, present, seed)
+        self.fitted = self._imputer().fit(embeddings, present, seed)
         self.note(self.fitted.note)
         kept = self._kept(present, seed)
-        filled = self._cross_filled(embeddings, present, kept, labels, seed)
-        rows = np.concatenate([self._rows(one, real) for one, real in zip(filled, kept)])
+        imputed = self._cross_imputed(embeddings, present, kept, labels, seed)
+        rows = np.concatenate([self._rows(copy, real) for copy, real in zip(imputed, kept)])
         copies = np.tile(labels, (len(kept), 1))
-        self.classifier = FilledClassifier.fit(rows, copies, self.prior, self.penalty * len(kept))
+        self.classifier = ImputedClassifier.fit(rows, copies, self.prior, self.penalty * len(kept))
 
     def _embeddings(self, data: SliceDataset) -> tuple[np.ndarray, np.ndarray]:
         """Embeddings (n, 3, width), seen from the backbone's own zero, and which are present (n, 3)."""
@@ -83,12 +87,16 @@ class PseudoModel(Model):
 
     def _kept(self, present: np.ndarray, seed: int) -> list[np.ndarray]:
         """What each copy of the training studies keeps: first everything, then what chance leaves."""
+        import torch
+
+        from kitlib.models.pseudo.learned import draw_hidden
+
         random = torch.Generator().manual_seed(seed)
         there = torch.from_numpy(present)
         hidden = [draw_hidden(there, random).numpy() for _ in range(self.removed_copies)]
-        return [present, *(present & ~one for one in hidden)]
+        return [present, *(present & ~gone for gone in hidden)]
 
-    def _cross_filled(
+    def _cross_imputed(
         self,
         embeddings: np.ndarray,
         present: np.ndarray,
@@ -96,25 +104,25 @@ class PseudoModel(Model):
         labels: np.ndarray,
         seed: int,
     ) -> list[np.ndarray]:
-        """Each copy (n, 3, width), filled part by part by fillers of the other parts."""
-        filled = [embeddings.astype(np.float64) for _ in kept]
+        """Each copy (n, 3, width), imputed part by part by imputers of the other parts."""
+        imputed = [embeddings.astype(np.float64) for _ in kept]
         for train, held_out in inner_splits(labels, self.inner_parts, seed=seed):
-            filler = self._filler().fit(embeddings[train], present[train], seed)
-            # A single study cannot be held out: it is filled by the filler that knows it.
+            imputer = self._imputer().fit(embeddings[train], present[train], seed)
+            # A single study cannot be held out: it is imputed by the imputer that knows it.
             rows = held_out if len(held_out) else train
-            for one, real in zip(filled, kept):
-                one[rows] = filler.fill(embeddings[rows], real[rows])
-        return filled
+            for copy, real in zip(imputed, kept):
+                copy[rows] = imputer.impute(embeddings[rows], real[rows])
+        return imputed
 
-    def _rows(self, filled: np.ndarray, present: np.ndarray) -> np.ndarray:
+    def _rows(self, imputed: np.ndarray, present: np.ndarray) -> np.ndarray:
         """What the classifier reads: (n, 3 components + 3), the last columns telling what is real."""
         everything = np.ones_like(present)
-        reduced = self.fitted.reduction.transform(filled, everything).reshape(len(filled), -1)
+        reduced = self.fitted.reduction.transform(imputed, everything).reshape(len(imputed), -1)
         return np.concatenate([reduced, present], axis=1)
 
     def _predict(self, data: SliceDataset) -> np.ndarray:
         embeddings, present = self._embeddings(data)
-        return self.classifier.predict(self._rows(self.fitted.fill(embeddings, present), present))
+        return self.classifier.predict(self._rows(self.fitted.impute(embeddings, present), present))
 
     def reconstruction(self, data: SliceDataset, removed: np.ndarray) -> pd.DataFrame:
         """How well `removed` (n, 3) sequences are guessed from the others of complete `data`.
@@ -122,7 +130,7 @@ class PseudoModel(Model):
         One row for each removed sequence that a study has; see pseudo_scores for the columns.
         """
         embeddings, present = self._embeddings(data)
-        guesses = self.fitted.fill(embeddings, present & ~removed)
+        guesses = self.fitted.impute(embeddings, present & ~removed)
         means = self.fitted.reduction.means
         return reconstruction_errors(data.study_ids, embeddings, guesses, means, present, removed)
 
@@ -132,12 +140,14 @@ class PseudoModel(Model):
         self.classifier.save(folder, provenance)
 
     def _load(self, folder: Path) -> None:
+        from kitlib.models.pooled.embedder import StudyEmbedder
+
         self.embedder = StudyEmbedder.load(folder)
-        self.fitted = self._filler().load(folder)
-        self.classifier = FilledClassifier.load(folder, self.prior)
+        self.fitted = self._imputer().load(folder)
+        self.classifier = ImputedClassifier.load(folder, self.prior)
 
 
-def _origin(embedder: StudyEmbedder) -> np.ndarray:
+def _origin(embedder: "StudyEmbedder") -> np.ndarray:
     """Where slices of zeros lie (3, width); the embedder's own zero is the mean, which zeros must not be."""
     slices = Tokens(np.zeros((1, embedder.scale.width), np.float32), np.zeros((1, 3)))
     blank = SliceDataset(

@@ -1,13 +1,14 @@
 """Networks that guess the embeddings of hidden sequences from those of the visible ones.
 
-All take reduced embeddings (B, 3, k) with `visible` (B, 3) and give guesses (B, 3, k) with a penalty (a
-scalar) on how they came about. None reads what is hidden, and all start at the mean: the last layer is zero.
+All take Shown, reduced embeddings (B, 3, k) and which are visible (B, 3), and give guesses (B, 3, k) with a
+penalty (a scalar) on how they came about. None reads what is hidden, and all start at the mean: the last
+layer is zero.
 """
 
 import torch
 from torch import nn
 
-from kitlib.models.neural.gated_attention import GatedAttention
+from kitlib.nn.attention import GatedAttention
 from kitlib.terms import SEQUENCES
 
 DROPOUT = 0.1
@@ -16,6 +17,7 @@ LAYERS = 1
 DIVERGENCE_WEIGHT = 0.1
 """At its full weight the divergence empties the latents before a few hundred studies have filled them."""
 SEQUENCE_COUNT = len(SEQUENCES)
+Shown = tuple[torch.Tensor, torch.Tensor]
 Guess = tuple[torch.Tensor, torch.Tensor]
 
 
@@ -33,9 +35,9 @@ class DenoisingAutoencoder(nn.Module):
             _from_the_mean(hidden, SEQUENCE_COUNT * components),
         )
 
-    def forward(self, embeddings: torch.Tensor, visible: torch.Tensor) -> Guess:
+    def forward(self, shown: Shown) -> Guess:
         """Guesses (B, 3, k); nothing is penalised."""
-        guesses = self.layers(_seen(embeddings, visible)).reshape(embeddings.shape)
+        guesses = self.layers(_with_mask(shown)).reshape(shown[0].shape)
         return guesses, guesses.new_zeros(())
 
 
@@ -68,10 +70,10 @@ class VariationalAutoencoder(nn.Module):
         super().__init__()
         self.core = VariationalCore(SEQUENCE_COUNT * (components + 1), components, hidden)
 
-    def forward(self, embeddings: torch.Tensor, visible: torch.Tensor) -> Guess:
+    def forward(self, shown: Shown) -> Guess:
         """Guesses (B, 3, k) and the divergence."""
-        guesses, divergence = self.core(_seen(embeddings, visible))
-        return guesses.reshape(embeddings.shape), divergence
+        guesses, divergence = self.core(_with_mask(shown))
+        return guesses.reshape(shown[0].shape), divergence
 
 
 class AttentionAutoencoder(nn.Module):
@@ -83,8 +85,9 @@ class AttentionAutoencoder(nn.Module):
         self.fuse = GatedAttention(hidden, hidden)
         self.core = VariationalCore(hidden + SEQUENCE_COUNT, components, hidden)
 
-    def forward(self, embeddings: torch.Tensor, visible: torch.Tensor) -> Guess:
+    def forward(self, shown: Shown) -> Guess:
         """Guesses (B, 3, k) and the divergence."""
+        embeddings, visible = shown
         fused, _ = self.fuse(_projected(self.project, embeddings), visible)
         guesses, divergence = self.core(torch.cat([fused, visible.to(fused.dtype)], dim=1))
         return guesses.reshape(embeddings.shape), divergence
@@ -104,8 +107,9 @@ class MaskedFusion(nn.Module):
         self.encoder = nn.TransformerEncoder(layer, LAYERS, enable_nested_tensor=False)
         self.last = nn.ModuleList(_from_the_mean(hidden, components) for _ in SEQUENCES)
 
-    def forward(self, embeddings: torch.Tensor, visible: torch.Tensor) -> Guess:
+    def forward(self, shown: Shown) -> Guess:
         """Guesses (B, 3, k); nothing is penalised."""
+        embeddings, visible = shown
         tokens = torch.where(visible[..., None], _projected(self.project, embeddings), self.missing)
         guesses = _projected(self.last, self.encoder(tokens + self.sequence))
         return guesses, guesses.new_zeros(())
@@ -130,10 +134,11 @@ def _from_the_mean(inputs: int, outputs: int) -> nn.Linear:
     return layer
 
 
-def _seen(embeddings: torch.Tensor, visible: torch.Tensor) -> torch.Tensor:
+def _with_mask(shown: Shown) -> torch.Tensor:
     """What is visible, and which that is: (B, 3 (k + 1))."""
-    shown = torch.where(visible[..., None], embeddings, 0.0)
-    return torch.cat([shown, visible[..., None].to(shown.dtype)], dim=2).flatten(1)
+    embeddings, visible = shown
+    seen = torch.where(visible[..., None], embeddings, 0.0)
+    return torch.cat([seen, visible[..., None].to(seen.dtype)], dim=2).flatten(1)
 
 
 def _projected(layers: nn.ModuleList, tokens: torch.Tensor) -> torch.Tensor:

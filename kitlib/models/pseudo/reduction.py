@@ -1,14 +1,13 @@
-"""One small space for the three sequences' embeddings: where missing ones are filled, and cells judged."""
+"""One small space for the three sequences' embeddings: where missing ones are imputed, and cells judged."""
 
 from pathlib import Path
 from typing import Self
 
 import numpy as np
-from sklearn.decomposition import PCA
 
 from kitlib.artefacts import Provenance, load_tensors, save_tensors
 from kitlib.errors import ModelError
-from kitlib.terms import SEQUENCES
+from kitlib.nn.projection import principal_axes
 
 REDUCTION_FILE = "reduction.safetensors"
 
@@ -16,7 +15,7 @@ REDUCTION_FILE = "reduction.safetensors"
 class StudyReduction:
     """Each sequence centred on its training mean, reduced by a PCA, and scaled by one number.
 
-    A filler learns from the 48 to 250 studies of a fold: with all of 512 or 2,048 dimensions a sequence it
+    An imputer learns from the 48 to 250 studies of a fold: with all of 512 or 2,048 dimensions a sequence it
     would have more unknowns in one layer than numbers to learn from, and most dimensions repeat each other.
     The mean variance of the components is one in every sequence, so that none outweighs another, while
     within a sequence large components stay large: errors here are shares of the embedding's own variance.
@@ -30,17 +29,12 @@ class StudyReduction:
     @classmethod
     def fit(cls, embeddings: np.ndarray, present: np.ndarray, components: int, seed: int) -> Self:
         """Learn from training studies (n, 3, width); a sequence that fewer than two have reduces to zeros."""
-        width = embeddings.shape[2]
-        means, axes = np.zeros((len(SEQUENCES), width)), np.zeros((len(SEQUENCES), width, components))
-        scales = np.ones(len(SEQUENCES))
-        for sequence in range(len(SEQUENCES)):
-            rows = embeddings[present[:, sequence], sequence].astype(np.float64)
-            if len(rows):
-                means[sequence] = rows.mean(axis=0)
-            if len(rows) > 1 and np.ptp(rows, axis=0).any():
-                pca = PCA(min(components, len(rows) - 1, width), random_state=seed).fit(rows)
-                axes[sequence, :, : pca.n_components_] = pca.components_.T
-                scales[sequence] = np.sqrt(pca.explained_variance_.mean())
+        fitted = [
+            principal_axes(embeddings[real, sequence].astype(np.float64), components, seed=seed)
+            for sequence, real in enumerate(present.T)
+        ]
+        means, axes = (np.stack(arrays) for arrays in list(zip(*fitted))[:2])
+        scales = np.array([np.sqrt(told.mean()) if len(told) else 1.0 for _, _, told in fitted])
         return cls(means, axes, scales)
 
     @property
@@ -59,7 +53,7 @@ class StudyReduction:
         if embeddings.shape[1:] != self.means.shape:
             raise ModelError(
                 f"embeddings of shape {embeddings.shape[1:]} where {self.means.shape} was expected",
-                hint="Use one backbone, the one that the filler was fitted with.",
+                hint="Use one backbone, the one that the imputer was fitted with.",
             )
 
     def inverse(self, reduced: np.ndarray) -> np.ndarray:

@@ -7,21 +7,24 @@ is a model as every other, judged under whole-study folds.
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
-from torch import nn
 
-from kitlib.embed.vit import SPINE_VIT, SPINE_VIT_SHAPE
-from kitlib.embed.weights.sources import WeightsSource, find_weights, load_strictly
+from kitlib.embed.names import SPINE_VIT, SPINE_VIT_SHAPE
 from kitlib.errors import ModelError
 from kitlib.inputs.base import Dataset
 from kitlib.inputs.pixels import PixelDataset
-from kitlib.models.neural.batches import StudyTensors, TokenScale
 from kitlib.models.neural.model import SliceAttentionModel
-from kitlib.models.vit.network import SliceTransformer, ViTNetwork
 from kitlib.terms import CELLS, SEQUENCES, Cell, group2sequence
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from kitlib.embed.weights.sources import WeightsSource
+    from kitlib.models.neural.batches import StudyBatches, StudyTensors
+    from kitlib.nn.projection import TokenScale
 
 
 @dataclass
@@ -58,8 +61,10 @@ class ViTModel(SliceAttentionModel):
         super().__post_init__()
         self._begin: Path | None = None  # a fitted model that is loaded begins with no file
 
-    def pretrained_source(self) -> WeightsSource | None:
+    def pretrained_source(self) -> "WeightsSource | None":
         """As Model says; WeightsError where there are no such weights."""
+        from kitlib.embed.weights.sources import find_weights
+
         source = find_weights(SPINE_VIT, self.start)
         return source if source.file else None
 
@@ -69,10 +74,31 @@ class ViTModel(SliceAttentionModel):
         self._begin = begin.file if begin else None
         super()._fit(data, labels, seed)
 
-    def _reduction(self, data: PixelDataset, seed: int) -> TokenScale:  # noqa: ARG002  # as in NetworkModel
-        return TokenScale.grey_values(data.px**2)
+    def fit_reduction(self, data: PixelDataset, seed: int) -> "TokenScale":  # noqa: ARG002  # nothing is learned
+        """Grey values from 0 to 1."""
+        from kitlib.nn.projection import TokenScale
 
-    def _network(self, inputs: int, log_prior: torch.Tensor) -> nn.Module:
+        return TokenScale.grey_values(len(SEQUENCES), data.px**2)
+
+    def batches(self, tensors: "StudyTensors", labels: np.ndarray, rows: np.ndarray) -> "StudyBatches":
+        """A few slices of each sequence, augmented if asked."""
+        from kitlib.models.vit.batches import PixelBatches
+
+        return PixelBatches(
+            tensors,
+            labels,
+            rows,
+            slices=self.slices,
+            augment=self.augment,
+            size=self.batch,
+            slice_dropout=self.slice_dropout,
+            sequence_dropout=self.view_dropout,
+        )
+
+    def _network(self, inputs: int, log_prior: "torch.Tensor") -> "nn.Module":
+        from kitlib.embed.weights.sources import load_strictly
+        from kitlib.models.vit.network import SliceTransformer, ViTNetwork
+
         px = math.isqrt(inputs)
         grid = min(self.grid, px)
         if px * px != inputs or px % grid:
@@ -86,26 +112,24 @@ class ViTModel(SliceAttentionModel):
         )
         if self._begin is not None:
             load_strictly(transformer.trunk, self._begin, ())
-        return ViTNetwork(
-            transformer,
-            slices=self.slices,
-            augment=self.augment,
-            dropout=self.dropout,
-            log_prior=log_prior,
-        )
+        return ViTNetwork(transformer, dropout=self.dropout, log_prior=log_prior)
 
-    @torch.inference_mode()
     def attention_map(self, data: PixelDataset, cell: Cell) -> tuple[int, np.ndarray]:
         """The slice of one study that a cell looks at most, and how its attention is spread over it.
 
         The index counts the tokens of the cell's sequence; the map (grid, grid) has a share of the attention
         per patch, row by row from the image's top left. ModelError where the study lacks the sequence.
         """
+        import torch
+
+        from kitlib.models.neural.batches import StudyTensors
+
         sequence = SEQUENCES.index(group2sequence[cell.group])
-        view = StudyTensors(data, self.reduction).batch([0])[sequence]
-        if not view.present.any():
+        batch = StudyTensors(data, self.fitted.reduction).batch([0])[sequence]
+        if not batch.present.any():
             raise ModelError(f"the study has no {SEQUENCES[sequence]}", where=self.name, hint="Ask another.")
-        of_members = [network.patch_attention(view, sequence) for network in self.networks]  # type: ignore[operator]
+        with torch.inference_mode():
+            of_members = [network.patch_attention(batch, sequence) for network in self.fitted.networks]  # type: ignore[operator]
         weights = torch.stack(of_members).mean(0)[0, CELLS.index(cell)]  # (T, patches)
         index = int(weights.sum(-1).argmax())
         side = math.isqrt(weights.shape[-1])

@@ -1,7 +1,7 @@
 """The network of `vit`: slices as sequences of patches, and 25 questions that look at a study's patches.
 
 A transformer turns each slice into patch tokens. Every cell's question is answered from the patches of its
-own sequence: its attention is a sum over where the slice lies in the patient (as in models.cell_network),
+own sequence: its attention is a sum over where the slice lies in the patient (as in models.cell_attention),
 where the patch lies on the slice, and what it holds. The last layer starts at zero on the log prior.
 """
 
@@ -13,9 +13,9 @@ from kitlib.embed.vit import build_vit
 from kitlib.machine import half_precision
 from kitlib.models.cell_attention.network import PlaceAttention
 from kitlib.models.common.positions import LEVEL_MM, cell2condition, cell2level
-from kitlib.models.neural.batches import View
-from kitlib.models.vit.augment import distorted, mirrored, mirrored_cells, sampled
-from kitlib.terms import AXIAL_T2, CELLS, CONDITIONS, LEVELS, SEQUENCES, SEVERITIES, group2sequence
+from kitlib.models.neural.batches import SequenceBatch
+from kitlib.models.vit.batches import sequence2cells
+from kitlib.terms import AXIAL_T2, CELLS, CONDITIONS, LEVELS, SEVERITIES, group2sequence
 
 SLICES_AT_ONCE = 128
 """A bound on memory: so many slices pass the transformer together, however long a series is."""
@@ -24,11 +24,6 @@ SLICE_MM = 250.0
 """Height of a sagittal slice, roughly."""
 LEVEL, ASIDE = 0.1, 0.2
 """Deviations of where a cell lies on its slice, in shares of the slice's side."""
-
-sequence2cells = [
-    [row for row, cell in enumerate(CELLS) if group2sequence[cell.group] == name] for name in SEQUENCES
-]
-"""The cells that look at each sequence, which is the one they were graded on."""
 
 
 def expected_on_slice(grid: int) -> torch.Tensor:
@@ -64,25 +59,13 @@ class SliceTransformer(nn.Module):
 
 
 class ViTNetwork(nn.Module):
-    """Logits (B, 25, 3) of a batch's views, whose vectors are pixels.
+    """Logits (B, 25, 3) of a batch's sequences, whose vectors are pixels."""
 
-    In training it sees `slices` slices of each sequence, drawn by place and, if they are to be augmented,
-    distorted, half of the patients mirrored; in evaluation all of them, as they are.
-    """
-
-    def __init__(
-        self,
-        transformer: SliceTransformer,
-        *,
-        slices: int,
-        augment: bool,
-        dropout: float,
-        log_prior: torch.Tensor,
-    ) -> None:
+    def __init__(self, transformer: SliceTransformer, *, dropout: float, log_prior: torch.Tensor) -> None:
         super().__init__()
         width = transformer.width
         self.log_prior = nn.Buffer(log_prior)  # (25, 3)
-        self.transformer, self.slices, self.augment = transformer, slices, augment
+        self.transformer = transformer
         self.where = PlaceAttention()
         self.where_on_slice = nn.Parameter(expected_on_slice(transformer.grid))
         self.condition = nn.Embedding(len(CONDITIONS), width)
@@ -94,57 +77,41 @@ class ViTNetwork(nn.Module):
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
 
-    def forward(self, views: list[View]) -> torch.Tensor:
+    def forward(self, sequences: list[SequenceBatch]) -> torch.Tensor:
         """Logits (B, 25, 3)."""
-        if not self.training:
-            return self._logits(views)
-        seen = [self._seen(view, sequence) for sequence, view in enumerate(views)]
-        if not self.augment:
-            return self._logits(seen)
-        mirror = torch.rand(len(views[0].present), device=self.log_prior.device) < 0.5
-        named = zip(seen, SEQUENCES, strict=True)
-        logits = self._logits([distorted(mirrored(view, mirror, name)) for view, name in named])
-        return torch.where(mirror[:, None, None], logits[:, mirrored_cells], logits)
-
-    def attention(self, views: list[View]) -> list[torch.Tensor]:
-        """How each cell's attention is spread over the slices of each sequence: (B, 25, T)."""
-        return [self.patch_attention(view, sequence).sum(-1) for sequence, view in enumerate(views)]
-
-    def patch_attention(self, view: View, sequence: int) -> torch.Tensor:
-        """How each cell's attention is spread over slices and patches of a sequence: (B, 25, T, patches)."""
-        return self._attend(view, sequence)[1]
-
-    @torch.no_grad()
-    def _seen(self, view: View, sequence: int) -> View:
-        log_weights = self.where(view, sequence)[:, sequence2cells[sequence]].amax(1)
-        return sampled(view, log_weights, self.slices)
-
-    def _logits(self, views: list[View]) -> torch.Tensor:
-        contexts = [self._attend(view, sequence)[0] for sequence, view in enumerate(views)]
+        contexts = [self._attend(batch, index)[0] for index, batch in enumerate(sequences)]
         hidden = nn.functional.gelu(self.hidden(torch.stack(contexts).sum(0)) + self._query())
         return self.log_prior + self.last(self.drop(hidden))
+
+    def attention(self, sequences: list[SequenceBatch]) -> list[torch.Tensor]:
+        """How each cell's attention is spread over the slices of each sequence: (B, 25, T)."""
+        return [self.patch_attention(batch, index).sum(-1) for index, batch in enumerate(sequences)]
+
+    def patch_attention(self, batch: SequenceBatch, sequence: int) -> torch.Tensor:
+        """How each cell's attention is spread over slices and patches of a sequence: (B, 25, T, patches)."""
+        return self._attend(batch, sequence)[1]
 
     def _query(self) -> torch.Tensor:
         """The 25 questions (25, width): a condition at a level."""
         return self.condition.weight[cell2condition] + self.level.weight[cell2level]
 
-    def _attend(self, view: View, sequence: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def _attend(self, batch: SequenceBatch, sequence: int) -> tuple[torch.Tensor, torch.Tensor]:
         """What each cell sees of one sequence (B, 25, width), and its weights (B, 25, T, patches).
 
         Both are zero for the cells of other sequences and for studies without a slice.
         """
-        studies, longest = view.present.shape
+        studies, longest = batch.present.shape
         patches, width = self.transformer.grid**2, self.transformer.width
-        tokens = view.places.new_zeros(studies, longest, patches, width)
+        tokens = batch.positions.new_zeros(studies, longest, patches, width)
         context = tokens.new_zeros(studies, len(CELLS), width)
         weights = tokens.new_zeros(studies, len(CELLS), longest, patches)
-        if not view.present.any():
+        if not batch.present.any():
             return context, weights
-        tokens[view.present] = self.transformer(view.vectors[view.present])
+        tokens[batch.present] = self.transformer(batch.vectors[batch.present])
         cells = sequence2cells[sequence]
         what = torch.einsum("cw,btpw->bctp", self._query()[cells], self.key(tokens)) / width**0.5
-        where = self.where(view, sequence)[:, cells, :, None] + self.where_on_slice[cells, None]
-        scores = (what + where).masked_fill(~view.present[:, None, :, None], -torch.inf)
+        where = self.where(batch, sequence)[:, cells, :, None] + self.where_on_slice[cells, None]
+        scores = (what + where).masked_fill(~batch.present[:, None, :, None], -torch.inf)
         # A study without slices has only -inf, whose softmax is NaN: its weights are zero.
         attended = scores.flatten(2).softmax(-1).nan_to_num().reshape(scores.shape)
         context[:, cells] = torch.einsum("bctp,btpw->bcw", attended, tokens)

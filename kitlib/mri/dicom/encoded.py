@@ -16,7 +16,7 @@ LARGEST_GROWTH = 2  # a codec may enlarge noise a little, never this much
 SLACK_BYTES = 2**16
 
 
-def check_encoded(header: Header, encoded: bytes) -> None:
+def check_encoded(header: Header, encoded: bytes | memoryview) -> None:
     """Refuse pixels of another size than the header's, as far as they tell before they are decoded."""
     row_bytes = header.columns * header.bits_allocated // 8
     native_bytes = header.frames * header.rows * row_bytes
@@ -30,10 +30,10 @@ def check_encoded(header: Header, encoded: bytes) -> None:
         _check_codestreams(header, encoded)
 
 
-def _check_codestreams(header: Header, encoded: bytes) -> None:
+def _check_codestreams(header: Header, encoded: bytes | memoryview) -> None:
     with classified("slice.pixels", "the compressed frames do not parse"):
         is_jpeg2000 = header.transfer_syntax in JPEG2000TransferSyntaxes
-        for frame in generate_frames(encoded, number_of_frames=header.frames):
+        for frame in generate_frames(bytes(encoded), number_of_frames=header.frames):
             size = jpeg2000_size(frame) if is_jpeg2000 else jpeg_size(frame)
             if size != (header.rows, header.columns):
                 raise SliceError("slice.pixels", f"the codestream holds an image of {size}")

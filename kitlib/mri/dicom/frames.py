@@ -6,12 +6,14 @@ C.7.6.16).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from pydicom import Dataset
 
 from kitlib.errors import SliceError
 from kitlib.mri.dicom.header import Header, classified
+from kitlib.mri.dicom.plain import value_of
 from kitlib.mri.geometry import orthonormal
 
 ORTHONORMAL_TOLERANCE = 0.01  # headers round cosines, some to two decimals
@@ -69,9 +71,7 @@ def read_frame(dataset: Dataset, items: Sequence[Dataset], *, is_only: bool) -> 
     origin = _numbers(sources if is_only else items, "ImagePositionPatient", 3)
     if np.abs(origin).max() > FARTHEST_MM:
         raise SliceError("slice.position", "ImagePositionPatient is not near a patient")
-    cosines = _numbers(sources, "ImageOrientationPatient", 6).reshape(2, 3)
-    if not np.allclose(cosines @ cosines.T, np.eye(2), atol=2 * ORTHONORMAL_TOLERANCE):
-        raise SliceError("slice.orientation", "ImageOrientationPatient is not two orthogonal unit vectors")
+    directions = _directions(tuple(_numbers(sources, "ImageOrientationPatient", 6).tolist()))
     spacing = _numbers(sources, "PixelSpacing", 2)
     if spacing.min() < SPACING_MM[0] or spacing.max() > SPACING_MM[1]:
         raise SliceError("slice.spacing", f"PixelSpacing is {spacing.tolist()} mm")
@@ -79,7 +79,18 @@ def read_frame(dataset: Dataset, items: Sequence[Dataset], *, is_only: bool) -> 
     if not 1 / STEEPEST_SLOPE <= abs(slope) <= STEEPEST_SLOPE:
         raise SliceError("slice.rescale", f"RescaleSlope is {slope:g}")
     intercept = float(_numbers(sources, "RescaleIntercept", 1, default=0.0)[0])
-    return Frame(origin, orthonormal(cosines), (float(spacing[0]), float(spacing[1])), slope, intercept)
+    return Frame(origin, directions, (float(spacing[0]), float(spacing[1])), slope, intercept)
+
+
+@lru_cache(maxsize=256)
+def _directions(numbers: tuple[float, ...]) -> np.ndarray:
+    """Orthonormal directions (2, 3) of the numbers of a header, which most slices of a series share."""
+    cosines = np.array(numbers).reshape(2, 3)
+    if not np.allclose(cosines @ cosines.T, np.eye(2), atol=2 * ORTHONORMAL_TOLERANCE):
+        raise SliceError("slice.orientation", "ImageOrientationPatient is not two orthogonal unit vectors")
+    directions = orthonormal(cosines)
+    directions.flags.writeable = False
+    return directions
 
 
 def _numbers(
@@ -88,7 +99,7 @@ def _numbers(
     """The finite numbers (count,) of a tag in the first source that has it."""
     code = keyword2code[keyword]
     with classified(code, f"{keyword} is not numbers"):
-        found = (source.get(keyword) for source in sources)
+        found = (value_of(source, keyword) for source in sources)
         value = next((value for value in found if value is not None), default)
         if value is None:
             raise SliceError(code, f"{keyword} is missing")

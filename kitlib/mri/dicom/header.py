@@ -3,24 +3,19 @@
 A dataset holds patient data: it lives inside one call, and no message quotes it or what pydicom said of it.
 """
 
-import contextlib
 import io
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from pydicom import Dataset
 from pydicom.filereader import read_dataset, read_preamble
 from pydicom.tag import BaseTag, Tag
-from pydicom.uid import UID
+from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from kitlib.errors import SliceError
 from kitlib.mri.dicom.limits import BITS_ALLOCATED, TRANSFER_SYNTAXES, Limits
+from kitlib.mri.dicom.plain import DATASET_TAG, PIXEL_DATA, PIXEL_TAG, plain_dataset, plain_pixels, value_of
 
-FIRST_DATASET_TAG = 0x00030000
-FIRST_PIXEL_TAG = 0x7FE00000
-PIXEL_DATA = Tag("PixelData")
-ALLOWED_TAGS: list[BaseTag | int] = [
+ALLOWED_TAGS: frozenset[BaseTag | int] = frozenset(
     Tag(keyword)
     for keyword in (
         *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation"),
@@ -30,7 +25,7 @@ ALLOWED_TAGS: list[BaseTag | int] = [
         *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
         *("InstanceNumber", "Modality"),
     )
-]
+)
 LARGEST_INSTANCE_NUMBER = 2**31 - 1
 
 
@@ -51,26 +46,33 @@ class Header:
     modality: str
 
 
-@contextlib.contextmanager
-def classified(code: str, what: str) -> Iterator[None]:
+class classified:
     """Turn whatever a DICOM library raises inside the block into a SliceError of this code.
 
     About nine types of exceptions come out of pydicom for bad files, most of them only when a value is
     touched: the stage of reading says more than the type.
     """
-    try:
-        yield
-    except SliceError:
-        raise
-    except Exception as error:
-        raise SliceError(code, f"{what}: {type(error).__name__}") from None
+
+    def __init__(self, code: str, what: str) -> None:
+        self.code, self.what = code, what
+
+    def __enter__(self) -> None:
+        """Nothing to prepare."""
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
+        """Raise the SliceError."""
+        if isinstance(error, Exception) and not isinstance(error, SliceError):
+            raise SliceError(self.code, f"{self.what}: {type(error).__name__}") from None
 
 
-def open_dataset(stream: io.BytesIO) -> tuple[Dataset, UID]:
-    """The allowed tags of a file and its transfer syntax; the stream is left where pixels begin."""
+def open_dataset(content: bytes) -> tuple[Dataset, UID, int]:
+    """The allowed tags of a file, its transfer syntax, and where its pixels begin."""
+    if (plain := plain_dataset(content, ALLOWED_TAGS)) is not None:
+        return plain[0], ExplicitVRLittleEndian, plain[1]
+    stream = io.BytesIO(content)
     with classified("slice.not_dicom", "this is no DICOM file"):
         read_preamble(stream, force=False)
-        meta = read_dataset(stream, False, True, stop_when=lambda tag, *_: tag >= FIRST_DATASET_TAG)
+        meta = read_dataset(stream, False, True, stop_when=lambda tag, *_: tag >= DATASET_TAG)
         syntax = UID(meta.TransferSyntaxUID)
     if syntax not in TRANSFER_SYNTAXES:
         raise SliceError("slice.transfer_syntax", f"the transfer syntax {syntax.name[:64]!r} is not read")
@@ -79,15 +81,19 @@ def open_dataset(stream: io.BytesIO) -> tuple[Dataset, UID]:
             stream,
             syntax.is_implicit_VR,
             syntax.is_little_endian,
-            stop_when=lambda tag, *_: tag >= FIRST_PIXEL_TAG,
-            specific_tags=ALLOWED_TAGS,
+            stop_when=lambda tag, *_: tag >= PIXEL_TAG,
+            specific_tags=list(ALLOWED_TAGS),
         )
-    return dataset, syntax
+    return dataset, syntax, stream.tell()
 
 
-def read_pixel_bytes(stream: io.BytesIO, syntax: UID) -> tuple[bytes, str]:
-    """PixelData, still encoded, and its value representation, from a stream that `open_dataset` left."""
+def read_pixel_bytes(content: bytes, start: int, syntax: UID) -> tuple[bytes | memoryview, str]:
+    """PixelData at `start`, still encoded, and its value representation; a view where they are plain."""
+    if (plain := plain_pixels(content, start, syntax)) is not None:
+        return plain, "OW"
     with classified("slice.pixels", "the pixels cannot be found"):
+        stream = io.BytesIO(content)
+        stream.seek(start)
         dataset = read_dataset(
             stream, syntax.is_implicit_VR, syntax.is_little_endian, specific_tags=[PIXEL_DATA]
         )
@@ -138,7 +144,7 @@ def _check_bits(header: Header) -> None:
 
 def _whole(dataset: Dataset, keyword: str, default: int | None = None) -> int:
     with classified("slice.header", f"{keyword} is not a number"):
-        value: Any = dataset.get(keyword)
+        value = value_of(dataset, keyword)
         if value is not None:
             return int(value)
     if default is None:
@@ -148,7 +154,7 @@ def _whole(dataset: Dataset, keyword: str, default: int | None = None) -> int:
 
 def _text(dataset: Dataset, keyword: str) -> str:
     with classified("slice.header", f"{keyword} cannot be read"):
-        return str(dataset.get(keyword) or "")
+        return str(value_of(dataset, keyword) or "")
 
 
 def _instance_number(dataset: Dataset) -> int:

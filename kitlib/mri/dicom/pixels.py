@@ -15,18 +15,21 @@ from kitlib.mri.dicom.encoded import check_encoded
 from kitlib.mri.dicom.header import Header, classified
 
 
-def stored_values(header: Header, encoded: bytes, representation: str) -> np.ndarray:
+def stored_values(header: Header, encoded: bytes | memoryview, representation: str) -> np.ndarray:
     """The frames' values before rescaling: integers (frames, rows, columns), growing with brightness."""
     check_encoded(header, encoded)
     with classified("slice.pixels", "the pixels do not decode"):
-        values = _decoded(header, encoded, representation).reshape(header.frames, header.rows, header.columns)
+        shape = header.frames, header.rows, header.columns
+        values = _decoded(header, encoded, representation).reshape(shape)
         if values.dtype.kind not in "iu":
             raise SliceError("slice.pixels", f"the pixels decode to {values.dtype}")
         values = _used_bits(header, values)
     return _upright(header, values) if header.is_inverted else values
 
 
-def _decoded(header: Header, encoded: bytes, representation: str) -> np.ndarray:
+def _decoded(header: Header, encoded: bytes | memoryview, representation: str) -> np.ndarray:
+    if isinstance(encoded, memoryview):  # little-endian and as they are
+        return np.frombuffer(encoded, _stored_type(header), header.frames * header.rows * header.columns)
     decoder = get_decoder(header.transfer_syntax)
     if not decoder.is_available:
         return _decoded_by_itk(header, encoded)
@@ -83,11 +86,20 @@ def _used_bits(header: Header, values: np.ndarray) -> np.ndarray:
     high_bit = header.bits_stored - 1 if header.transfer_syntax.is_compressed else header.high_bit
     above = header.bits_allocated - 1 - high_bit
     unused = header.bits_allocated - header.bits_stored
-    values = values.astype(f"{'i' if header.is_signed else 'u'}{header.bits_allocated // 8}", copy=False)
-    if unused:
-        values <<= above
-        values >>= unused
-    return values
+    values = values.astype(_stored_type(header), copy=False)
+    if unused == 0 or (above == unused and _fit(header, values)):
+        return values
+    return values << above >> unused
+
+
+def _stored_type(header: Header) -> np.dtype:
+    return np.dtype(f"<{'i' if header.is_signed else 'u'}{header.bits_allocated // 8}")
+
+
+def _fit(header: Header, values: np.ndarray) -> bool:
+    """Whether values lie in the range of the stored bits, so that the others hold nothing else."""
+    lowest = -(2 ** (header.bits_stored - 1)) if header.is_signed else 0
+    return bool(values.min() >= lowest and values.max() < lowest + 2**header.bits_stored)
 
 
 def _upright(header: Header, values: np.ndarray) -> np.ndarray:

@@ -19,16 +19,16 @@ Noted, and the slice kept:
     slice.sign             negative values in a magnitude image: its sign tag may be wrong
 """
 
-import io
-import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from pydicom import Dataset
 
 from kitlib.errors import SliceError
+from kitlib.machine import Map
 from kitlib.mri.dicom.frames import Frame, frame_items, read_frame
 from kitlib.mri.dicom.header import Header, judge, open_dataset, read_pixel_bytes
 from kitlib.mri.dicom.limits import LIMITS, Limits
@@ -50,45 +50,87 @@ class Slice:
 
     def rescale_into(self, pixels: np.ndarray) -> None:
         """Write the rescaled values into an array (H, W) of float32."""
-        np.multiply(self.stored, np.float32(self.frame.slope), out=pixels, casting="same_kind")
+        if self.frame.slope == 1:
+            np.copyto(pixels, self.stored, casting="same_kind")  # in half the time
+        else:
+            np.multiply(self.stored, np.float32(self.frame.slope), out=pixels, casting="same_kind")
         if self.frame.intercept:
             pixels += np.float32(self.frame.intercept)
 
 
-def read_file(path: Path, limits: Limits = LIMITS) -> tuple[list[Slice], list[Fault]]:
-    """All slices of a file, and its faults; bad data never raises."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what pydicom warns of, and matters, is a fault here
-        return _read(path, limits)
+@dataclass(frozen=True, eq=False)
+class _Described:
+    """A file whose header was read and judged, with its pixels still encoded."""
+
+    file: str
+    faults: list[Fault]
+    header: Header | None = None
+    frames: dict[int, Frame] = field(default_factory=dict)  # those with a place in the patient, by number
+    pixels: tuple[bytes | memoryview, str] = b"", ""
 
 
-def _read(path: Path, limits: Limits) -> tuple[list[Slice], list[Fault]]:
+def read_files(
+    paths: Sequence[Path], limits: Limits = LIMITS, each: Map = map
+) -> Iterator[tuple[list[Slice], list[Fault]]]:
+    """For each file its slices and its faults; bad data never raises.
+
+    `each` maps, as the built-in does, what gains by threads: files are read and pixels are decoded there.
+    Headers are read in between, for they are work of the interpreter. What pydicom warns of, and matters,
+    is a fault; its warnings are the caller's to silence.
+    """
+    contents = list(each(partial(_content, limits=limits), paths))
+    described = [_describe(path, content, limits) for path, content in zip(paths, contents)]
+    return each(_decode, described)
+
+
+def _content(path: Path, limits: Limits) -> bytes | SliceError:
+    try:
+        if not path.is_file():
+            return SliceError("slice.unreadable", "this is no regular file")
+        size_mb = path.stat().st_size / 1e6
+        if size_mb > limits.file_mb:
+            return SliceError("slice.too_large", f"the file has {size_mb:.0f} MB")
+        return path.read_bytes()
+    except OSError as error:
+        return SliceError("slice.unreadable", f"the file cannot be opened: {type(error).__name__}")
+
+
+def _describe(path: Path, content: bytes | SliceError, limits: Limits) -> _Described:
     file = path.name.encode(errors="replace").decode()  # undecodable names would not fit into a table
     faults: list[Fault] = []
     try:
-        stream = io.BytesIO(_content(path, limits))
-        dataset, syntax = open_dataset(stream)
+        if isinstance(content, SliceError):
+            raise content
+        dataset, syntax, start = open_dataset(content)
         header = judge(dataset, syntax, limits)
         frames = dict(_frames(dataset, header, file, faults))
-        values = stored_values(header, *read_pixel_bytes(stream, syntax)) if frames else np.empty(0)
+        pixels = read_pixel_bytes(content, start, syntax) if frames else (b"", "")
     except SliceError as error:
-        return [], [*faults, Fault(error.code, FILE_DROPPED, file=file, detail=error.what)]
-    slices = [Slice(values[index], frame, header.instance_number, file) for index, frame in frames.items()]
-    for piece in slices:
-        faults += [Fault(code, KEPT, file=file, detail=detail) for code, detail in _doubts(header, piece)]
-    return slices, faults
+        return _Described(file, [*faults, _dropped(file, error)])
+    return _Described(file, faults, header, frames, pixels)
 
 
-def _content(path: Path, limits: Limits) -> bytes:
+def _decode(described: _Described) -> tuple[list[Slice], list[Fault]]:
+    file, header, faults = described.file, described.header, described.faults
+    if header is None or not described.frames:
+        return [], faults
     try:
-        if not path.is_file():
-            raise SliceError("slice.unreadable", "this is no regular file")
-        size_mb = path.stat().st_size / 1e6
-        if size_mb > limits.file_mb:
-            raise SliceError("slice.too_large", f"the file has {size_mb:.0f} MB")
-        return path.read_bytes()
-    except OSError as error:
-        raise SliceError("slice.unreadable", f"the file cannot be opened: {type(error).__name__}") from None
+        values = stored_values(header, *described.pixels)
+    except SliceError as error:
+        return [], [*faults, _dropped(file, error)]
+    slices = [
+        Slice(values[index], frame, header.instance_number, file) for index, frame in described.frames.items()
+    ]
+    doubts = [
+        Fault(code, KEPT, file=file, detail=detail)
+        for piece in slices
+        for code, detail in _doubts(header, piece)
+    ]
+    return slices, [*faults, *doubts]
+
+
+def _dropped(file: str, error: SliceError) -> Fault:
+    return Fault(error.code, FILE_DROPPED, file=file, detail=error.what)
 
 
 def _frames(dataset: Dataset, header: Header, file: str, faults: list[Fault]) -> Iterator[tuple[int, Frame]]:

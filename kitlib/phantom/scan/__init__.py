@@ -1,5 +1,6 @@
 """How an anatomy becomes images.
 
 `prescription` and `plans` choose slices and series; `signal`, `coil`, `kspace` and `imaging` are the physics;
-`scanner` acquires series. `twin` draws single images far beyond the clinical range, with `contrast`.
+`scanner` acquires series. `domain_randomised` draws single slices far beyond the clinical range, with
+`contrast`.
 """

@@ -6,12 +6,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
 from kitlib.errors import DataError
 from kitlib.mri.ledger import Ledger
 from kitlib.mri.series import read_series
 from kitlib.mri.stack import Plane, Stack
+from kitlib.mri.study import Series, Study
 from kitlib.report.style import (
     LINE_COLOURS,
     QUIET,
@@ -22,39 +25,38 @@ from kitlib.report.style import (
     severity2marker,
     styled,
 )
-from kitlib.terms import EMPTY, SEQUENCES, SEVERITIES, level2text
+from kitlib.terms import EMPTY, SEVERITIES, level2text
 
 Points = pd.DataFrame
-"""Landmarks of one series: instance_number, condition, level, x, y (pixels of the stack), severity (code)."""
+"""Landmarks: series_id, instance_number, condition, level, x, y (pixels of the stack), severity (code)."""
+NO_POINTS = pd.DataFrame(columns=["series_id", "instance_number", "condition", "level", "x", "y", "severity"])
 
 SHOWN_PERCENTILES = (1, 99.5)
 OUTLINE = [withStroke(linewidth=2.5, foreground="black")]  # fluid is as bright as the points on it
 
 
-def points_of(landmarks: pd.DataFrame, labels: pd.DataFrame, study_id: int, series_id: int) -> Points:
-    """The landmarks of one series with the severity of their cell."""
-    here = (landmarks["study_id"] == study_id) & (landmarks["series_id"] == series_id)
-    points = landmarks[here]
+def points_of(landmarks: pd.DataFrame, labels: pd.DataFrame, study_id: int) -> Points:
+    """The landmarks of a study with the severity of their cell."""
+    points = landmarks[landmarks["study_id"] == study_id]
     severities = labels.loc[study_id].to_dict() if study_id in labels.index else {}
     cells = points["condition"] + "_" + points["level"]
     return points.assign(severity=[severities.get(cell, EMPTY) for cell in cells])
 
 
-def show_slice(axes: Axes, stack: Stack, index: int, points: Points | None = None) -> None:
+def show_slice(axes: Axes, stack: Stack, index: int, points: Points = NO_POINTS) -> None:
     """Draw one slice in its true proportions, with landmarks coloured by severity."""
     pixels = np.asarray(stack.pixels[index], dtype=float)
     low, high = np.percentile(pixels, SHOWN_PERCENTILES)
     rows_mm, columns_mm = stack.spacing_mm
     axes.imshow(pixels, vmin=low, vmax=max(high, low + 1), aspect=rows_mm / columns_mm)
     axes.set_axis_off()
-    if points is not None:
-        here = points[points["instance_number"] == stack.instance_numbers[index]]
-        columns = ["condition", "level", "x", "y", "severity"]
-        for condition, level, x, y, code in here[columns].itertuples(index=False, name=None):
-            side = condition.split("_")[0] if condition.startswith(("left_", "right_")) else ""
-            # On an axial slice the patient's right is at the left: names point away from the spine.
-            outwards = -1 if side == "right" and stack.plane == "axial" else 1
-            _draw_point(axes, x, y, f"{level2text[level]} {side}".strip(), code, outwards)
+    here = points[points["instance_number"] == stack.instance_numbers[index]]
+    columns = ["condition", "level", "x", "y", "severity"]
+    for condition, level, x, y, code in here[columns].itertuples(index=False, name=None):
+        side = condition.split("_")[0] if condition.startswith(("left_", "right_")) else ""
+        # On an axial slice the patient's right is at the left: names point away from the spine.
+        outwards = -1 if side == "right" and stack.plane == "axial" else 1
+        _draw_point(axes, x, y, f"{level2text[level]} {side}".strip(), code, outwards)
 
 
 def _draw_point(axes: Axes, x: float, y: float, text: str, code: int, outwards: int) -> None:
@@ -66,9 +68,7 @@ def _draw_point(axes: Axes, x: float, y: float, text: str, code: int, outwards: 
 
 
 @styled
-def montage(
-    stacks: Sequence[Stack], title: str, *, columns: int = 6, points: Points | None = None
-) -> Picture:
+def montage(stacks: Sequence[Stack], title: str, *, columns: int = 6) -> Picture:
     """All slices of a series in the order of the patient, each with its position along its stack's normal."""
     slices = [(stack, index) for stack in sorted(stacks, key=_middle_mm) for index in range(len(stack))]
     if not slices:
@@ -81,23 +81,24 @@ def montage(
     for axes in panels[len(slices) :]:
         axes.set_axis_off()
     for axes, (stack, index) in zip(panels, slices):
-        show_slice(axes, stack, index, points)
+        show_slice(axes, stack, index)
         axes.set_title(f"{stack.positions_mm[index]:.1f} mm", fontsize=7, pad=2)
     return figure
 
 
 @styled
-def planes(stacks: Mapping[str, Sequence[Stack]], points: Mapping[str, Points], title: str) -> Picture:
+def planes(study: Study, title: str, points: Points = NO_POINTS) -> Picture:
     """One slice of each sequence: the one with most landmarks, else the middle one of the largest stack."""
-    shown = {sequence: stacks[sequence] for sequence in SEQUENCES if stacks.get(sequence)}
+    shown = study.sequences
     if not shown:
         return empty_figure("no image of this study can be shown")
     figure = new_figure(3.7 * len(shown), 4.9, title)
-    for axes, (sequence, found) in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown.items()):
-        stack, index = fullest_slice(found, points.get(sequence))
-        show_slice(axes, stack, index, points.get(sequence))
+    for axes, sequence in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown):
+        several = [series for series in study.series if series.sequence == sequence]
+        stack, index, own = fullest_slice(several, points)
+        show_slice(axes, stack, index, own)
         axes.set_title(f"{sequence}, {stack.plane}\nslice {index + 1} of {len(stack)}")
-    if points:
+    if len(points):
         handles = [
             figure.axes[0].plot([], [], marker, mfc="none", mec=colour, mew=1.5, path_effects=OUTLINE)[0]
             for marker, colour in severity2marker.values()
@@ -106,13 +107,17 @@ def planes(stacks: Mapping[str, Sequence[Stack]], points: Mapping[str, Points], 
     return figure
 
 
-def fullest_slice(stacks: Sequence[Stack], points: Points | None) -> tuple[Stack, int]:
-    """The slice with most landmarks; without any, the middle one of the largest stack."""
-    numbers = np.empty(0, dtype=int) if points is None else points["instance_number"].to_numpy()
-    counts = [(stack.instance_numbers[:, None] == numbers[None]).sum(axis=1) for stack in stacks]
-    best = max(range(len(stacks)), key=lambda k: (counts[k].max(), len(stacks[k])))
-    found = counts[best].any()
-    return stacks[best], int(counts[best].argmax()) if found else len(stacks[best]) // 2
+def fullest_slice(several: Sequence[Series], points: Points) -> tuple[Stack, int, Points]:
+    """Stack, index and points of the slice with most of them; without any, the largest stack's middle one."""
+    found = []
+    for series in several:
+        own = points[points["series_id"] == series.series_id]
+        for stack in series.stacks:
+            counts = np.array([(own["instance_number"] == number).sum() for number in stack.instance_numbers])
+            index = int(counts.argmax()) if counts.any() else len(stack) // 2
+            found.append((counts.max(), len(stack), stack, index, own))
+    _, _, stack, index, own = max(found, key=lambda ranked: ranked[:2])
+    return stack, index, own
 
 
 def _middle_mm(stack: Stack) -> float:
@@ -149,28 +154,34 @@ def slice_order(stack: Stack, order: Sequence[int], title: str, *, columns: int 
 
 
 @styled
-def stack_positions(stacks: Sequence[tuple[str, Stack]], title: str) -> Picture:
+def stack_positions(study: Study, title: str) -> Picture:
     """Where every slice of a study cuts the patient, seen from the side and from the front."""
-    if not stacks:
+    if not any(series.stacks for series in study.series):
         return empty_figure("no stack to place")
     figure = new_figure(9, 4.8, title)
-    views = (
+    panels = (
         (1, "seen from the side", "front to back, y (mm)"),
         (0, "seen from the front", "right to left, x (mm)"),
     )
-    for axes, (across, view, label) in zip(figure.subplots(1, 2, sharey=True), views):
-        for sequence, stack in stacks:
-            colour = sequence2colour.get(sequence, QUIET)
-            for index in range(len(stack.pixels)):
-                axes.plot(*_outline(stack, index)[:, [across, 2]].T, color=colour, linewidth=0.7, alpha=0.8)
-        axes.set(title=view, xlabel=label)
+    for axes, (across, name, label) in zip(figure.subplots(1, 2, sharey=True), panels):
+        for series in study.series:
+            for stack in series.stacks:
+                outlines = [_outline(stack, index)[:, [across, 2]] for index in range(len(stack))]
+                axes.add_collection(
+                    LineCollection(outlines, colors=_colour(series.sequence), linewidths=0.7, alpha=0.8)
+                )
+        axes.autoscale_view()
+        axes.set(title=name, xlabel=label)
         axes.set_aspect("equal", adjustable="datalim")
     figure.axes[0].set_ylabel("foot to head, z (mm)")
-    draw = figure.axes[0].plot
-    names = dict.fromkeys(sequence for sequence, _ in stacks)
-    handles = [draw([], [], color=sequence2colour.get(name, QUIET), label=name)[0] for name in names]
+    sequences = dict.fromkeys(series.sequence for series in study.series)
+    handles = [Line2D([], [], color=_colour(name), label=name or "unknown") for name in sequences]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     return figure
+
+
+def _colour(sequence: str | None) -> str:
+    return sequence2colour.get(sequence or "", QUIET)
 
 
 def _outline(stack: Stack, index: int) -> np.ndarray:

@@ -1,12 +1,13 @@
 """Pictures of what the localiser found: named points on the three planes, and the crops around them."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 
 from kitlib.localise.points import Located, Point
 from kitlib.mri.stack import Stack
+from kitlib.mri.study import Study
 from kitlib.prepare.crops import Crop
 from kitlib.report.figures.images import OUTLINE, height_per_width, show_slice
 from kitlib.report.style import Picture, empty_figure, new_figure, note, styled
@@ -22,12 +23,12 @@ MENTIONED = 0.01  # a padded share below it is not seen
 
 
 @styled
-def overlay(series: Mapping[int, Sequence[Stack]], located: Located, title: str = "") -> Picture:
-    """The slices of a series or study that hold points: canal, foramina of each side, recesses of each level.
+def overlay(study: Study, located: Located, title: str = "") -> Picture:
+    """The slices of a study that hold points: canal, foramina of each side, recesses of each level.
 
     Where nothing was found the middle slice of each series is shown, under the reason.
     """
-    panels = list(_panels(series, located.points)) or list(_middles(series))
+    panels = list(_panels(study, located.points)) or list(_middles(study))
     if not panels:
         return empty_figure(located.reason or "no image can be shown")
     columns = min(MOST_PANELS, len(panels))
@@ -43,7 +44,7 @@ def overlay(series: Mapping[int, Sequence[Stack]], located: Located, title: str 
         panel.set_title(f"{name}, slice {index + 1} of {len(stack)}", fontsize=8)
         for point in points:
             _draw_point(panel, point, stack)
-    places = {point.landmark.landmark for point in located.points}
+    places = {point.landmark.place for point in located.points}
     shown = {place: marker for place, marker in place2marker.items() if place in places}
     handles = [
         axes[0].plot([], [], marker, mfc="none", mec=colour, mew=1.5, path_effects=OUTLINE)[0]
@@ -58,7 +59,7 @@ Panel = tuple[str, Stack, int, list[Point]]
 """Name, stack, slice and the points to draw there."""
 
 
-def _panels(series: Mapping[int, Sequence[Stack]], points: Sequence[Point]) -> Iterable[Panel]:
+def _panels(study: Study, points: Sequence[Point]) -> Iterable[Panel]:
     """A panel for the canal, for each side's foramina, and for each level's recesses; none where no point is.
 
     A panel shows the slice that holds most of its points, and those of its points within a slice of it.
@@ -72,7 +73,7 @@ def _panels(series: Mapping[int, Sequence[Stack]], points: Sequence[Point]) -> I
             name = place if side is None else f"{side} foramina"
         groups.setdefault(name, []).append(point)
     for name, group in groups.items():
-        placed = [(point, *found) for point in group if (found := _slice_of(series, point))]
+        placed = [(point, *found) for point in group if (found := _slice_of(study, point))]
         if placed:
             keys = [(point.series_id, point.instance_number) for point, _, _ in placed]
             _, stack, index = placed[keys.index(max(keys, key=keys.count))]
@@ -80,24 +81,23 @@ def _panels(series: Mapping[int, Sequence[Stack]], points: Sequence[Point]) -> I
             yield name, stack, index, near
 
 
-def _middles(series: Mapping[int, Sequence[Stack]]) -> Iterable[Panel]:
-    for series_id, stacks in series.items():
-        if stacks:
-            stack = max(stacks, key=len)
-            yield f"series {series_id}, {stack.plane}", stack, len(stack) // 2, []
+def _middles(study: Study) -> Iterable[Panel]:
+    for series in study.series:
+        if series.stacks:
+            stack = max(series.stacks, key=len)
+            yield f"series {series.series_id}, {stack.plane}", stack, len(stack) // 2, []
 
 
-def _slice_of(series: Mapping[int, Sequence[Stack]], point: Point) -> tuple[Stack, int] | None:
+def _slice_of(study: Study, point: Point) -> tuple[Stack, int] | None:
     """The stack and slice of a point; of equal instance numbers, the slice nearest to it."""
     found = [
-        (abs(float(stack.positions_mm[index] - point.patient_mm @ stack.normal)), order, int(index))
-        for order, stack in enumerate(series.get(point.series_id, ()))
+        (abs(float(stack.positions_mm[index] - point.patient_mm @ stack.normal)), stack, int(index))
+        for series in study.series
+        if series.series_id == point.series_id
+        for stack in series.stacks
         for index in np.flatnonzero(stack.instance_numbers == point.instance_number)
     ]
-    if not found:
-        return None
-    _, order, index = min(found)
-    return series[point.series_id][order], index
+    return min(found, key=lambda ranked: ranked[0])[1:] if found else None
 
 
 def _draw_point(axes: Axes, point: Point, stack: Stack) -> None:

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from kitlib.artefacts import Provenance, load_tensors, save_tensors
+from kitlib.artefacts import Provenance, facts_of, load_tensors, save_tensors
 from kitlib.embed.backbone import load_backbone
-from kitlib.embed.pretrain import slices as slice_course
+from kitlib.embed.pretrain import slices as slice_task
 from kitlib.embed.pretrain.slices import SliceTask
 from kitlib.embed.pretrain.targets import (
     AXIAL_PLACES,
@@ -17,14 +17,15 @@ from kitlib.embed.pretrain.targets import (
     study_slices,
 )
 from kitlib.embed.pretrain.task import augmented
-from kitlib.embed.pretrain.train import FIRST_STUDY_ID, cached_or_pretrained, pretrain, trained
-from kitlib.embed.pretrain.volumes import VolumeTask, mirrored_cells
+from kitlib.embed.pretrain.train import FIRST_STUDY_ID, cached_or_pretrained, pretrain, schedule_of
+from kitlib.embed.pretrain.volumes import VolumeTask
 from kitlib.embed.volumes import DEPTH
 from kitlib.embed.weights import sources as weights
 from kitlib.embed.weights.sources import find_weights
 from kitlib.errors import UsageError, WeightsError
+from kitlib.nn.loop import train
 from kitlib.phantom.study import PhantomStudy, draw_study
-from kitlib.terms import CELL_NAMES, CELLS, EMPTY, LEVELS
+from kitlib.terms import CELL_NAMES, CELLS, EMPTY, LEVELS, mirrored_cells
 
 PX = 32
 
@@ -65,16 +66,13 @@ def test_mirroring_twice_is_nothing_and_swaps_sides() -> None:
         "axial right_subarticular_stenosis",
         "axial left_subarticular_stenosis",
     ]
-    assert np.array_equal(np.arange(25)[mirrored_cells][mirrored_cells], np.arange(25))
-    swapped = [CELLS[index] for index in mirrored_cells]
-    assert all(one.level == other.level and one.group == other.group for one, other in zip(CELLS, swapped))
-    assert all(one.side != other.side or one.side is None for one, other in zip(CELLS, swapped))
 
 
 def test_augmented_images_are_grey_values_whose_columns_are_mirrored_on_request() -> None:
     images = np.zeros((40, 2, PX, PX), np.uint8)
     images[..., : PX // 4] = 200  # bright on the left
-    grey = augmented(images, np.arange(40) % 2 == 1, np.random.default_rng(0)).numpy()
+    mirror, rng = torch.arange(40) % 2 == 1, torch.Generator().manual_seed(0)
+    grey = augmented(torch.from_numpy(images), mirror, rng).numpy()
     assert grey.shape == images.shape
     assert grey.min() >= 0
     assert grey.max() <= 255
@@ -83,26 +81,47 @@ def test_augmented_images_are_grey_values_whose_columns_are_mirrored_on_request(
 
 
 def test_only_axial_slices_are_mirrored(slices: Slices, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[np.ndarray] = []
+    asked: list[torch.Tensor] = []
     monkeypatch.setattr(
-        slice_course,
+        slice_task,
         "augmented",
         lambda images, mirror, rng: asked.append(mirror) or augmented(images, mirror, rng),
     )
-    course = SliceTask()
-    assert course.loss(course.learner("test_resnet", PX), slices, np.random.default_rng(0)).isfinite()
+    task = SliceTask(slices)
+    inputs, truth = task.batch(np.arange(len(slices)), torch.Generator().manual_seed(0))
+    assert task.loss(task.network("test_resnet", PX)(inputs), truth).isfinite()
     assert asked[0].any()
     assert not asked[0][~np.isin(slices.places, AXIAL_PLACES)].any()
 
 
+@pytest.mark.parametrize("task", [SliceTask, VolumeTask], ids=["slices", "volumes"])
+def test_without_a_generator_examples_are_as_they_are(
+    task: type[SliceTask | VolumeTask], study: PhantomStudy
+) -> None:
+    examples = task.examples_of(study, PX, "middle", 128)
+    (inputs, truth), (again, _) = (task(examples).batch(np.arange(len(examples)), None) for _ in range(2))
+    findings = truth[0] if isinstance(truth, tuple) else truth
+    assert torch.equal(inputs, again)
+    np.testing.assert_array_equal(findings.severities.cpu(), examples.findings)
+
+
+def test_the_findings_of_a_mirrored_volume_are_those_of_the_other_side(study: PhantomStudy) -> None:
+    examples = VolumeTask.examples_of(study, PX, "middle", 128)
+    _, mirrored = VolumeTask(examples).batch(np.arange(len(examples)), torch.Generator().manual_seed(1))
+    truth = mirrored.severities.cpu().numpy()
+    exchanged = (truth == examples.findings[:, mirrored_cells]).all(axis=1)
+    assert ((truth == examples.findings).all(axis=1) | exchanged).all()
+    assert exchanged.any()
+
+
 def test_an_epoch_shows_every_narrow_slice_once(slices: Slices) -> None:
-    rows = np.concatenate(SliceTask().batches(slices, np.random.default_rng(0)))
+    rows = np.concatenate(SliceTask(slices).epoch(torch.Generator().manual_seed(0)))
     assert len(set(rows)) == len(rows)
     assert set(np.flatnonzero(slices.findings.max(axis=1) > 0)) <= set(rows)
 
 
 def test_volumes_show_the_cells_of_their_sequence(study: PhantomStudy) -> None:
-    volumes = VolumeTask().examples(study, PX, "middle", 128)
+    volumes = VolumeTask.examples_of(study, PX, "middle", 128)
     assert volumes.images.shape == (sum(len(one.stacks) for one in study.series), DEPTH, PX, PX)
     sequences = [one.sequence for one in study.series for _ in one.stacks]
     for findings, openings_mm, sequence in zip(volumes.findings, volumes.openings_mm, sequences):
@@ -133,6 +152,26 @@ def test_pretraining_makes_weights_that_load_and_is_the_same_for_the_same_seed(t
         assert "--backbone test_resnet --input-px 32 --view middle" in backbone.source.facts["command"]
         vectors.append(backbone.embed(np.random.default_rng(0).integers(0, 256, (2, PX, PX), dtype=np.uint8)))
     assert np.array_equal(*vectors)
+
+
+def test_a_killed_pretraining_ends_with_the_same_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    how = {"studies": 2, "epochs": 2, "seed": 5, "backbone": "test_resnet", "input_px": PX, "size": "smoke"}
+    whole, killed = tmp_path / "whole.safetensors", tmp_path / "killed.safetensors"
+    pretrain(whole, workers=1, **how)
+
+    def kill(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("kitlib.embed.pretrain.train.save_tensors", kill)
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(killed, workers=1, **how)
+    assert pretrain(killed, workers=1, **how) == facts_of(whole)["metrics"]
+    tensors = load_tensors(killed)
+    assert all(torch.equal(tensor, tensors[name]) for name, tensor in load_tensors(whole).items())
+    assert not list(tmp_path.glob("*unfinished*"))
 
 
 @pytest.fixture
@@ -200,10 +239,11 @@ def test_what_cannot_be_used_later_is_refused_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("epochs", range(1, 12))
 def test_any_number_of_steps_has_a_schedule(slices: Slices, epochs: int) -> None:
-    course = SliceTask()
-    few = slices.take(np.flatnonzero(slices.findings.max(axis=1) > 0)[:2])
-    learners = list(trained(course, course.learner("test_resnet", PX), few, epochs, seed=0))
-    assert len(learners) == epochs
+    few = SliceTask(slices.take(np.flatnonzero(slices.findings.max(axis=1) > 0)[:2]))
+    network = SliceTask.network("test_resnet", PX)
+    curve = train(network, few, few.loss, schedule_of(SliceTask, epochs), seed=0)
+    assert len(curve) == epochs + 1
+    assert np.isfinite([row["train_loss"] for row in curve[1:]]).all()
 
 
 def test_pretraining_goes_on_from_weights(tmp_path: Path) -> None:

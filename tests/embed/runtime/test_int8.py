@@ -14,6 +14,8 @@ from kitlib.embed.runtime import quantise as making
 from kitlib.embed.runtime.int8 import GRAPH, holds_eight_bits
 from kitlib.embed.runtime.quantise import agreement_of, phantom_inputs, quantise
 from kitlib.errors import ArtefactError, ExtraMissingError, UsageError, WeightsError
+from kitlib.inputs.base import Resources
+from kitlib.inputs.slices import SliceInput
 from tests.embed.builders import needs_nncf
 
 pytestmark = needs_nncf
@@ -76,10 +78,13 @@ def test_a_vector_depends_on_no_batch(rounded: Backbone) -> None:
     )
 
 
-def test_its_weights_are_its_own_and_its_label_says_what_it_is(
-    made: tuple[Path, dict[str, float]], rounded: Backbone, plain: Backbone
+def test_its_vectors_have_a_folder_of_their_own_and_its_label_says_what_it_is(
+    made: tuple[Path, dict[str, float]], rounded: Backbone
 ) -> None:
-    assert rounded.source.sha256 != plain.source.sha256
+    of_plain = SliceInput(10, SMALL, "random", PX, "middle", "greyscale").encoder(Resources()).spec
+    of_rounded = SliceInput(10, SMALL, str(made[0]), grey="greyscale").encoder(Resources()).spec
+    assert of_rounded.folder_name != of_plain.folder_name
+    assert of_rounded.fingerprint != of_plain.fingerprint
     assert rounded.source.sha256 == sha256(made[0])
     assert rounded.source.label == "random, in eight bits"
 

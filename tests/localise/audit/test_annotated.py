@@ -8,10 +8,10 @@ from kitlib.errors import DataError
 from kitlib.localise.audit.annotated import annotated_pool
 from kitlib.localise.network import load_networks
 from kitlib.localise.train.heatmaps import finetune, train_localiser
-from kitlib.localise.train.samples import KINDS, Pool
+from kitlib.localise.train.samples import PLANES, Pool
 from kitlib.phantom.archive import write_competition
 
-WIDTHS = dict.fromkeys(KINDS, (4, 6))
+WIDTHS = dict.fromkeys(PLANES, (4, 6))
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def competition(tmp_path_factory) -> Competition:
 
 @pytest.fixture(scope="module")
 def pools(competition: Competition) -> dict[str, Pool]:
-    return {kind: annotated_pool(competition, kind, each=4) for kind in KINDS}
+    return {plane: annotated_pool(competition, plane, each=4) for plane in PLANES}
 
 
 def test_marked_levels_are_seen_and_unmarked_ones_unknown(pools: dict[str, Pool]) -> None:
@@ -60,4 +60,4 @@ def test_networks_are_tuned_to_a_folder(
     start, out = tmp_path / "start.safetensors", tmp_path / "tuned.safetensors"
     train_localiser(start, pools, epochs=1, widths=WIDTHS)
     metrics = finetune(start, competition, out, epochs=1, phantoms=pools)
-    assert set(metrics) == set(load_networks(out)) == set(KINDS)
+    assert set(metrics) == set(load_networks(out)) == set(PLANES)

@@ -10,7 +10,7 @@ from kitlib.localise.audit.findings import condition2place
 from kitlib.localise.audit.folder import audit_competition
 from kitlib.localise.audit.landmarks import audit
 from kitlib.mri.ledger import Ledger
-from kitlib.mri.series import read_series
+from kitlib.mri.study import read_study
 from kitlib.phantom.archive import write_competition
 from kitlib.phantom.truth import read_truth
 from tests.localise.landmark_defects import shift_both_levels
@@ -44,13 +44,12 @@ def places_off(findings: pd.DataFrame) -> set[str]:
 
 def test_a_folder_is_audited_as_its_tables_and_stacks_are(competition: Competition) -> None:
     series = competition.series("train")
-    folders = dict(zip(series["series_id"], series["folder"]))
     spoilt = competition.landmarks()
     expected = audit(
         competition.train_labels(),
         spoilt,
         series,
-        stacks_of=lambda _, series_id: read_series(folders[series_id], Ledger()),
+        study_of=lambda study_id: read_study(study_id, series, Ledger()),
     )
     found = audit_competition(competition, localiser=False)
     pd.testing.assert_frame_equal(found.findings, expected)

@@ -51,7 +51,7 @@ def phantoms() -> Tables:
 def audited(tables: Tables, landmarks: pd.DataFrame | None = None, **options: object) -> pd.DataFrame:
     """The audit with geometry."""
     points = tables.landmarks if landmarks is None else landmarks
-    return audit(tables.labels, points, tables.series, stacks_of=tables.stacks_of, **options)
+    return audit(tables.labels, points, tables.series, study_of=tables.study_of, **options)
 
 
 def by_table(tables: Tables, landmarks: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -326,7 +326,7 @@ def test_injected_defects_are_found(
 
 
 def test_counts_of_the_real_tables(real_dir: Path) -> None:
-    """Those of facts.md: 121 axial pairs look swapped, but only one has both of its sides in one series."""
+    """As docs/facts.md says, 121 axial pairs look swapped; only one has both of its sides in one series."""
     folder = real_dir / "tables"
     labels = read_train_labels(folder / "train.csv")
     landmarks = read_landmarks(folder / "train_label_coordinates.csv.gz")

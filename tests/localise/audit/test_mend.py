@@ -4,8 +4,7 @@ import pytest
 
 from kitlib.errors import DataError
 from kitlib.localise.audit.findings import other_side
-from kitlib.localise.audit.landmarks import audit
-from kitlib.localise.audit.mend import counts, mend
+from kitlib.localise.audit.landmarks import audit, mend, mend_counts
 from kitlib.terms import LEVELS
 from tests.localise.landmark_tables import SAGITTAL_T1_ID, Tables, make_tables
 
@@ -13,7 +12,7 @@ CELL = ["condition", "level"]
 
 
 def mended(tables: Tables, landmarks: pd.DataFrame) -> pd.DataFrame:
-    report = audit(tables.labels, landmarks, tables.series, stacks_of=tables.stacks_of)
+    report = audit(tables.labels, landmarks, tables.series, study_of=tables.study_of)
     return mend(landmarks, report)
 
 
@@ -54,7 +53,7 @@ def test_a_mended_table_has_nothing_more_to_mend() -> None:
     tables = make_tables()
     spoilt = tables.landmarks.assign(condition=tables.landmarks["condition"].map(other_side))
     again = mended(tables, spoilt)
-    report = audit(tables.labels, again, tables.series, stacks_of=tables.stacks_of)
+    report = audit(tables.labels, again, tables.series, study_of=tables.study_of)
     assert report.empty
 
 
@@ -73,5 +72,5 @@ def test_what_is_done_to_a_table_is_said_in_words() -> None:
     spoilt = pd.concat([tables.landmarks, tables.landmarks.iloc[[8]]], ignore_index=True)
     pair = spoilt["condition"].str.contains("subarticular") & (spoilt["level"] == "l4_l5")
     spoilt.loc[pair, "condition"] = spoilt.loc[pair, "condition"].map(other_side)
-    report = audit(tables.labels, spoilt, tables.series, stacks_of=tables.stacks_of)
-    assert counts(spoilt, report) == "1 of 26 points dropped, 2 mended"
+    report = audit(tables.labels, spoilt, tables.series, study_of=tables.study_of)
+    assert mend_counts(spoilt, report) == "1 of 26 points dropped, 2 mended"

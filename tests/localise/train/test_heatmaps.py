@@ -1,3 +1,4 @@
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +7,8 @@ import torch
 
 from kitlib.artefacts import facts_of, load_tensors
 from kitlib.errors import ModelError
-from kitlib.localise.network import GRID, build_network, load_networks
+from kitlib.localise.network import GRID, build_network, load_networks, save_networks
+from kitlib.localise.train.augment import seen
 from kitlib.localise.train.heatmaps import (
     calibrate,
     cross_entropy,
@@ -17,6 +19,7 @@ from kitlib.localise.train.heatmaps import (
     train_localiser,
 )
 from kitlib.localise.train.samples import POOL_PX, Pool
+from kitlib.nn.augment import Affine
 
 WIDTHS = {"sagittal": (4, 6, 8), "axial": (4, 6, 8)}
 
@@ -77,6 +80,28 @@ def test_training_is_repeatable_and_keeps_its_metrics(tmp_path: Path) -> None:
     assert set(facts["temperatures"]) == set(load_networks(tmp_path / "one")) == {"sagittal", "axial"}
 
 
+def test_a_killed_training_ends_with_the_same_weights(tmp_path: Path, monkeypatch) -> None:
+    samples = {"sagittal": make_pool(10, 12), "axial": make_pool(10, 2)}
+    train_localiser(tmp_path / "whole", samples, epochs=2, widths=WIDTHS, seed=5)
+    saved = []
+
+    def kill_at_the_third(*args, **facts) -> None:
+        saved.append(args)
+        if len(saved) == 3:  # the first epoch of the second network
+            raise KeyboardInterrupt
+        save_networks(*args, **facts)
+
+    monkeypatch.setattr("kitlib.localise.train.heatmaps.save_networks", kill_at_the_third)
+    for _ in range(2):
+        with contextlib.suppress(KeyboardInterrupt):
+            train_localiser(tmp_path / "killed", samples, epochs=2, widths=WIDTHS, seed=5)
+    whole, killed = (load_tensors(tmp_path / name) for name in ("whole", "killed"))
+    assert all(torch.equal(whole[name], killed[name]) for name in whole)
+    assert facts_of(tmp_path / "whole") == facts_of(tmp_path / "killed")
+    assert len(saved) == 6  # the finished network, and the epoch gone on from, are saved once more
+    assert not list(tmp_path.glob("*unfinished*"))
+
+
 def test_networks_trained_apart_are_joined(tmp_path: Path) -> None:
     train_localiser(tmp_path / "s", {"sagittal": make_pool(6, 12)}, epochs=1, widths=WIDTHS, threads=1)
     train_localiser(tmp_path / "a", {"axial": make_pool(6, 2)}, epochs=1, widths=WIDTHS, threads=1)
@@ -102,9 +127,7 @@ def test_a_sure_network_is_measured_as_such_and_cooled(monkeypatch) -> None:
     net = build_network("axial", WIDTHS["axial"]).eval()
 
     def perfect(_net, _kind, pool):
-        from kitlib.localise.train.augment import plain_views, seen
-
-        batch = seen("axial", pool, plain_views(len(pool)))
+        batch = seen("axial", pool, Affine.identity(len(pool)))
         yield batch, certain(batch.places) / 4
 
     monkeypatch.setattr("kitlib.localise.train.heatmaps.predicted", perfect)

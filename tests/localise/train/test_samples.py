@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kitlib.localise.network import kind2landmarks
+from kitlib.localise.network import plane2landmarks
 from kitlib.localise.train import samples
 from kitlib.localise.train.samples import (
     POOL_PX,
@@ -16,9 +16,10 @@ from kitlib.localise.train.samples import (
     slice_points,
     visibility_at,
 )
+from kitlib.mri.geometry import Plane
 from kitlib.mri.stack import Stack
-from kitlib.phantom.scan.twin import NEAR_MM
-from kitlib.terms import LANDMARKS, Kind, Landmark
+from kitlib.phantom.scan.domain_randomised import NEAR_MM
+from kitlib.terms import LANDMARKS, Landmark
 
 CANAL = Landmark("canal", "l4_l5", None)
 
@@ -33,13 +34,13 @@ def points_off_plane(off_plane_mm: dict[Landmark, float]) -> np.ndarray:
     return np.array(rows, dtype=float)
 
 
-@pytest.mark.parametrize("kind", samples.KINDS)
+@pytest.mark.parametrize("plane", samples.PLANES)
 @pytest.mark.parametrize("clinical", [0.0, 1.0])
-def test_the_same_arguments_give_the_same_slices(kind: Kind, clinical: float) -> None:
-    one, again = (draw_samples(kind, 5, each=1, clinical=clinical, seed=3) for _ in range(2))
+def test_the_same_arguments_give_the_same_slices(plane: Plane, clinical: float) -> None:
+    one, again = (draw_samples(plane, 5, each=1, clinical=clinical, seed=3) for _ in range(2))
     assert same(one, again)
     assert one.images.shape == (1, POOL_PX, POOL_PX)
-    assert one.places.shape == (1, len(kind2landmarks[kind]), 2)
+    assert one.places.shape == (1, len(plane2landmarks[plane]), 2)
     assert one.images.std() > 5
 
 
@@ -48,9 +49,9 @@ def test_a_pool_goes_on_from_its_shards(tmp_path: Path, monkeypatch) -> None:
     drawn: list[int] = []
     draw = samples.draw_samples
 
-    def counted(kind: Kind, number: int, **options) -> Pool:
+    def counted(plane: Plane, number: int, **options) -> Pool:
         drawn.append(number)
-        return draw(kind, number, **options)
+        return draw(plane, number, **options)
 
     monkeypatch.setattr(samples, "draw_samples", counted)
     first = make_pool(tmp_path, "axial", anatomies=1, each=1, clinical=0, seed=1)
@@ -63,8 +64,8 @@ def test_a_pool_goes_on_from_its_shards(tmp_path: Path, monkeypatch) -> None:
 
 def test_every_channel_has_landmarks_that_it_is_about() -> None:
     counts = {
-        kind: [sum(answers(c, one) for one in LANDMARKS) for c in kind2landmarks[kind]]
-        for kind in samples.KINDS
+        plane: [sum(answers(c, one) for one in LANDMARKS) for c in plane2landmarks[plane]]
+        for plane in samples.PLANES
     }
     assert counts == {"sagittal": [1] * 7 + [2] * 5, "axial": [5, 5]}
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -6,8 +7,8 @@ import torch
 
 from kitlib.errors import UsageError
 from kitlib.models.fusion.model import FusionModel
-from kitlib.models.fusion.network import CascadeAnswer, EmbeddingCNN, SequenceEmbedding
-from kitlib.models.neural.batches import View
+from kitlib.models.fusion.network import CascadeHead, EmbeddingCNN, SequenceEmbedding
+from kitlib.models.neural.batches import SequenceBatch, StudyTensors
 from kitlib.terms import AXIAL_T2, SEQUENCES
 from tests.models.builders import make_features, make_labels
 
@@ -31,7 +32,7 @@ def test_an_untrained_network_predicts_the_prior(architecture: str, head: str) -
 def test_the_loss_of_a_cascade_is_that_of_its_two_questions() -> None:
     log_prior = torch.tensor([[0.7, 0.2, 0.1]]).log().repeat(25, 1)
     changes = torch.randn(4, 25, 2, generator=torch.Generator().manual_seed(0))
-    log_probabilities = CascadeAnswer(log_prior)(changes)
+    log_probabilities = CascadeHead(log_prior)(changes)
     torch.testing.assert_close(log_probabilities.exp().sum(-1), torch.ones(4, 25))
     start = torch.tensor([np.log(0.3 / 0.7), np.log(0.1 / 0.2)]).float()
     degenerated, severe = (changes + start).sigmoid().unbind(-1)
@@ -42,8 +43,10 @@ def test_the_loss_of_a_cascade_is_that_of_its_two_questions() -> None:
 
 def test_a_missing_sequence_is_its_token_and_not_an_image_of_zeros() -> None:
     embed = SequenceEmbedding(6, 8, queries=2)
-    vectors, places = torch.zeros(1, 2, 6), torch.zeros(1, 2, 3)
-    zeros, missing = (View(vectors, places, torch.full((1, 2), present)) for present in (True, False))
+    vectors, positions = torch.zeros(1, 2, 6), torch.zeros(1, 2, 3)
+    zeros, missing = (
+        SequenceBatch(vectors, positions, torch.full((1, 2), present)) for present in (True, False)
+    )
     torch.testing.assert_close(embed(missing)[0], embed.absent)
     assert not torch.allclose(embed(zeros), embed(missing))
 
@@ -53,7 +56,9 @@ def test_the_token_of_a_missing_sequence_and_attention_are_trained(architecture:
     before, after = (make_model(epochs, architecture=architecture, view_dropout=0.5) for epochs in (0, 2))
     moved = {
         name
-        for (name, old), new in zip(before.networks[0].named_parameters(), after.networks[0].parameters())
+        for (name, old), new in zip(
+            before.fitted.networks[0].named_parameters(), after.fitted.networks[0].parameters()
+        )
         if not torch.equal(old, new)
     }
     for sequence in range(len(SEQUENCES)):
@@ -63,18 +68,18 @@ def test_the_token_of_a_missing_sequence_and_attention_are_trained(architecture:
 
 def test_architecture_2_averages_over_the_sequences_present() -> None:
     model = make_model(3, architecture="2")
-    network = model.networks[0]
-    views = model._tensors(FEATURES).batch([0])
-    gone = [View(view.vectors, view.places, view.present & False) for view in views]
+    network = model.fitted.networks[0]
+    batches = StudyTensors(FEATURES, model.fitted.reduction).batch([0])
+    gone = [replace(batch, present=batch.present & False) for batch in batches]
 
     def change(kept: tuple[int, ...]) -> torch.Tensor:
-        seen = [view if index in kept else none for index, (view, none) in enumerate(zip(views, gone))]
+        seen = [batch if index in kept else none for index, (batch, none) in enumerate(zip(batches, gone))]
         return network(seen) - network(gone)
 
     alone = torch.stack([change((index,)) for index in range(3)])
     trust = network.trust.softmax(0)[:, None, :, None]  # type: ignore[operator]
     torch.testing.assert_close(change((0, 1, 2)), (alone * trust).sum(0), atol=1e-5, rtol=1e-4)
-    assert (network(gone) == network.answer.start).all()  # type: ignore[union-attr]
+    assert (network(gone) == network.head.start).all()  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("architecture", ["1.1", "1.2", "2"])
@@ -89,7 +94,7 @@ def test_attention_has_a_row_for_every_cell(architecture: str) -> None:
 @pytest.mark.parametrize("width", [4, 16, 512])
 def test_the_cnn_makes_one_vector_of_embeddings_of_any_width(width: int) -> None:
     cnn = EmbeddingCNN(3)
-    assert cnn(torch.randn(2, 3, width)).shape == (2, EmbeddingCNN.features)
+    assert cnn(torch.randn(2, 3, width)).shape == (2, EmbeddingCNN.width)
 
 
 @pytest.mark.parametrize("parameters", [{"architecture": "3"}, {"head": "sigmoid"}, {"loss": "focal"}])

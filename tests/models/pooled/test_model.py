@@ -127,3 +127,12 @@ def test_unknown_choices_are_refused() -> None:
     for wrong in ({"classifier": "knn"}, {"pooling": "max"}, {"sampling": "smoat"}):
         with pytest.raises(UsageError, match="unknown"):
             PooledModel(**wrong)
+
+
+def test_classifiers_on_the_same_embedding_share_it() -> None:
+    models = [PooledModel(classifier=name) for name in ("svc", "xgboost")]
+    assert models[0].shared_stage() == models[1].shared_stage()
+    others = [
+        PooledModel(**changed) for changed in ({"pooling": "attention"}, {"width": 8}, {"embedder_epochs": 1})
+    ]
+    assert len({model.shared_stage() for model in (*models, *others)}) == 4

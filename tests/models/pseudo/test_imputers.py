@@ -6,14 +6,14 @@ import torch
 
 from kitlib.artefacts import Provenance
 from kitlib.errors import ModelError
-from kitlib.models.pseudo.imputers import Filler
-from kitlib.models.pseudo.model import FILLERS, build_filler
+from kitlib.models.pseudo.imputers import ModalityImputer
+from kitlib.models.pseudo.model import IMPUTERS, build_imputer
 from kitlib.models.pseudo.networks import NETWORKS
 from kitlib.models.pseudo.scores import reconstruction_errors, reconstruction_scores
 
 WIDTH = 10
 PLAIN_GUESSES = ("zeros", "mean")
-LEARN_LINKS = [name for name in FILLERS if name not in PLAIN_GUESSES]
+LEARN_LINKS = [name for name in IMPUTERS if name not in PLAIN_GUESSES]
 
 
 def make_embeddings(studies: int = 40, *, linked: bool = True, seed: int = 0) -> np.ndarray:
@@ -34,8 +34,8 @@ def make_present(studies: int = 40, *, missing_share: float = 0.15) -> np.ndarra
     return present
 
 
-def tiny(name: str, *, components: int = 4, hidden: int = 8, epochs: int = 3) -> Filler:
-    return build_filler(name, components=components, hidden=hidden, epochs=epochs)
+def tiny(name: str, *, components: int = 4, hidden: int = 8, epochs: int = 3) -> ModalityImputer:
+    return build_imputer(name, components=components, hidden=hidden, epochs=epochs)
 
 
 EMBEDDINGS, PRESENT = make_embeddings(), make_present()
@@ -43,16 +43,16 @@ JUDGED = make_embeddings(6, seed=1)
 SOME = np.array([[1, 1, 0], [1, 0, 1], [0, 1, 1], [0, 0, 1], [0, 0, 0], [1, 1, 1]], bool)
 
 
-@pytest.fixture(scope="module", params=FILLERS)
-def filler(request: pytest.FixtureRequest) -> Filler:
+@pytest.fixture(scope="module", params=IMPUTERS)
+def imputer(request: pytest.FixtureRequest) -> ModalityImputer:
     return tiny(request.param).fit(EMBEDDINGS, PRESENT, 0)
 
 
-def test_what_is_real_is_left_untouched(filler: Filler) -> None:
+def test_what_is_real_is_left_untouched(imputer: ModalityImputer) -> None:
     embeddings, present = JUDGED.copy(), SOME.copy()
-    filled = filler.fill(embeddings, present)
-    np.testing.assert_array_equal(filled[SOME], JUDGED[SOME])
-    assert np.isfinite(filled).all()
+    imputed = imputer.impute(embeddings, present)
+    np.testing.assert_array_equal(imputed[SOME], JUDGED[SOME])
+    assert np.isfinite(imputed).all()
     np.testing.assert_array_equal(embeddings, JUDGED)
     np.testing.assert_array_equal(present, SOME)
 
@@ -76,62 +76,62 @@ def test_fitting_and_loading_leave_the_global_generator_alone(name: str, tmp_pat
     torch.testing.assert_close(torch.rand(3), expected)
 
 
-def test_what_stands_in_a_hole_is_never_read(filler: Filler) -> None:
+def test_what_stands_in_a_hole_is_never_read(imputer: ModalityImputer) -> None:
     shouting = np.where(SOME[..., None], JUDGED, 1e6)
-    np.testing.assert_array_equal(filler.fill(shouting, SOME), filler.fill(JUDGED, SOME))
+    np.testing.assert_array_equal(imputer.impute(shouting, SOME), imputer.impute(JUDGED, SOME))
 
 
-def test_a_study_is_filled_alike_alone_and_among_others(filler: Filler) -> None:
-    together = filler.fill(JUDGED, SOME)
-    alone = np.concatenate([filler.fill(JUDGED[[row]], SOME[[row]]) for row in range(6)])
+def test_a_study_is_imputed_alike_alone_and_among_others(imputer: ModalityImputer) -> None:
+    together = imputer.impute(JUDGED, SOME)
+    alone = np.concatenate([imputer.impute(JUDGED[[row]], SOME[[row]]) for row in range(6)])
     np.testing.assert_allclose(alone, together, atol=1e-9)
-    assert filler.fill(JUDGED[:0], SOME[:0]).shape == (0, 3, WIDTH)
+    assert imputer.impute(JUDGED[:0], SOME[:0]).shape == (0, 3, WIDTH)
 
 
 @pytest.mark.parametrize("name", ["mean", "knn", "iterative"])
-def test_a_study_with_nothing_is_filled_with_the_mean(name: str) -> None:
-    filled = tiny(name).fit(EMBEDDINGS, PRESENT, 0).fill(JUDGED[4:5], SOME[4:5])[0]
+def test_a_study_with_nothing_is_imputed_with_the_mean(name: str) -> None:
+    imputed = tiny(name).fit(EMBEDDINGS, PRESENT, 0).impute(JUDGED[4:5], SOME[4:5])[0]
     mean = [EMBEDDINGS[PRESENT[:, sequence], sequence].mean(axis=0) for sequence in range(3)]
-    np.testing.assert_allclose(filled, mean, atol=1e-9)
+    np.testing.assert_allclose(imputed, mean, atol=1e-9)
 
 
-def test_the_same_seed_fills_the_same(filler: Filler) -> None:
-    again = tiny_like(filler).fit(EMBEDDINGS, PRESENT, 0)
-    np.testing.assert_array_equal(again.fill(JUDGED, SOME), filler.fill(JUDGED, SOME))
+def test_the_same_seed_imputes_the_same(imputer: ModalityImputer) -> None:
+    again = tiny_like(imputer).fit(EMBEDDINGS, PRESENT, 0)
+    np.testing.assert_array_equal(again.impute(JUDGED, SOME), imputer.impute(JUDGED, SOME))
 
 
-def test_save_and_load_agree(filler: Filler, tmp_path: Path) -> None:
-    filler.save(tmp_path, Provenance())
+def test_save_and_load_agree(imputer: ModalityImputer, tmp_path: Path) -> None:
+    imputer.save(tmp_path, Provenance())
     assert {path.suffix for path in tmp_path.iterdir()} <= {".json", ".npy", ".safetensors"}
-    loaded = tiny_like(filler).load(tmp_path)
-    np.testing.assert_array_equal(loaded.fill(JUDGED, SOME), filler.fill(JUDGED, SOME))
+    loaded = tiny_like(imputer).load(tmp_path)
+    np.testing.assert_array_equal(loaded.impute(JUDGED, SOME), imputer.impute(JUDGED, SOME))
 
 
-def tiny_like(filler: Filler) -> Filler:
-    names = [name for name in FILLERS if _same_kind(tiny(name), filler)]
+def tiny_like(imputer: ModalityImputer) -> ModalityImputer:
+    names = [name for name in IMPUTERS if _same_kind(tiny(name), imputer)]
     assert len(names) == 1
     return tiny(names[0])
 
 
-def _same_kind(first: Filler, second: Filler) -> bool:
+def _same_kind(first: ModalityImputer, second: ModalityImputer) -> bool:
     return type(first) is type(second) and getattr(first, "kind", None) is getattr(second, "kind", None)
 
 
-@pytest.mark.parametrize("name", FILLERS)
+@pytest.mark.parametrize("name", IMPUTERS)
 @pytest.mark.parametrize("studies", [1, 2, 40])
 def test_a_sequence_that_never_occurs_and_few_studies_are_survived(name: str, studies: int) -> None:
     present = make_present(studies, missing_share=0.0)
     present[:, 2] = False
-    filled = tiny(name).fit(EMBEDDINGS[:studies], present, 0).fill(JUDGED, SOME)
-    assert np.isfinite(filled).all()
-    np.testing.assert_array_equal(filled[SOME], JUDGED[SOME])
+    imputed = tiny(name).fit(EMBEDDINGS[:studies], present, 0).impute(JUDGED, SOME)
+    assert np.isfinite(imputed).all()
+    np.testing.assert_array_equal(imputed[SOME], JUDGED[SOME])
     nothing = np.zeros_like(present)
-    assert np.isfinite(tiny(name).fit(EMBEDDINGS[:studies], nothing, 0).fill(JUDGED, SOME)).all()
+    assert np.isfinite(tiny(name).fit(EMBEDDINGS[:studies], nothing, 0).impute(JUDGED, SOME)).all()
 
 
-def test_another_width_is_refused(filler: Filler) -> None:
+def test_another_width_is_refused(imputer: ModalityImputer) -> None:
     with pytest.raises(ModelError, match="shape"):
-        filler.fill(JUDGED[..., :4], SOME)
+        imputer.impute(JUDGED[..., :4], SOME)
 
 
 def r2_of(name: str, *, linked: bool) -> float:
@@ -139,15 +139,15 @@ def r2_of(name: str, *, linked: bool) -> float:
     studies = 120
     embeddings, everything = make_embeddings(studies, linked=linked), np.ones((studies, 3), bool)
     train, judged = np.arange(studies) < 80, np.arange(studies) >= 80
-    filler = tiny(name, hidden=32, epochs=40).fit(embeddings[train], everything[train], 0)
+    imputer = tiny(name, hidden=32, epochs=40).fit(embeddings[train], everything[train], 0)
     removed = np.zeros((judged.sum(), 3), bool)
     removed[:, 2] = True
-    filled = filler.fill(embeddings[judged], ~removed)
+    imputed = imputer.impute(embeddings[judged], ~removed)
     errors = reconstruction_errors(
         np.flatnonzero(judged),
         embeddings[judged],
-        filled,
-        filler.reduction.means,
+        imputed,
+        imputer.reduction.means,
         ~removed | removed,
         removed,
     )
@@ -161,6 +161,6 @@ def test_a_planted_link_is_found(name: str) -> None:
     assert r2_of(name, linked=True) > 0.3
 
 
-@pytest.mark.parametrize("name", FILLERS)
+@pytest.mark.parametrize("name", IMPUTERS)
 def test_nothing_is_found_in_independent_noise(name: str) -> None:
     assert r2_of(name, linked=False) < 0.05

@@ -5,10 +5,10 @@ import pytest
 from kitlib.competition.metric import score_arrays
 from kitlib.embed.tokens import Tokens
 from kitlib.errors import UsageError
-from kitlib.experiments.scenarios import remove
+from kitlib.experiments.scenarios import ablate
 from kitlib.inputs.slices import SliceDataset
-from kitlib.models.pseudo.imputers import Filler
-from kitlib.models.pseudo.model import FILLERS, PseudoModel
+from kitlib.models.pseudo.imputers import ModalityImputer
+from kitlib.models.pseudo.model import IMPUTERS, PseudoModel
 from kitlib.models.pseudo.scores import ERROR_COLUMNS, reconstruction_errors, reconstruction_scores
 from kitlib.terms import AXIAL_T2, SAGITTAL_T1, SEQUENCES
 from tests.models.builders import make_features, make_labels
@@ -16,55 +16,57 @@ from tests.models.builders import make_features, make_labels
 LABELS = make_labels(24)
 FEATURES = make_features(LABELS)
 JUDGED = make_features(make_labels(6, seed=1), seed=1)
-TINY = {"components": 3, "hidden": 4, "filler_epochs": 2}
+TINY = {"components": 3, "hidden": 4, "imputer_epochs": 2}
 
 
-def fitted(filler: str = "mean", **parameters: int) -> PseudoModel:
-    return PseudoModel(filler=filler, **{**TINY, **parameters}).fit(FEATURES, LABELS, seed=0)
+def fitted(imputer: str = "mean", **parameters: int) -> PseudoModel:
+    return PseudoModel(imputer=imputer, **{**TINY, **parameters}).fit(FEATURES, LABELS, seed=0)
 
 
-def test_an_unknown_filler_is_refused() -> None:
+def test_an_unknown_imputer_is_refused() -> None:
     with pytest.raises(UsageError, match="guess"):
-        PseudoModel(filler="guess")
+        PseudoModel(imputer="guess")
 
 
 def test_zeros_are_not_the_mean() -> None:
-    _, removed = remove(JUDGED, "without_t1", 0)
+    _, removed = ablate(JUDGED, "without_t1", 0)
     errors = [fitted(name).reconstruction(JUDGED, removed) for name in ("zeros", "mean")]
     assert errors[0]["error"].sum() > 1.01 * errors[1]["error"].sum()
     np.testing.assert_allclose(errors[1]["error"], errors[1]["mean_error"])
 
 
-def test_fillers_of_training_copies_have_not_seen_the_study(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_imputers_of_training_copies_have_not_seen_the_study(monkeypatch: pytest.MonkeyPatch) -> None:
     """A nearest neighbour that is the study itself would teach the classifier to trust guesses."""
     fitted_on: list[set[float]] = []
-    fit, fill = Filler.fit, Filler.fill
+    fit, impute = ModalityImputer.fit, ModalityImputer.impute
 
-    def remember(filler: Filler, embeddings: np.ndarray, present: np.ndarray, seed: int) -> Filler:
+    def remember(
+        imputer: ModalityImputer, embeddings: np.ndarray, present: np.ndarray, seed: int
+    ) -> ModalityImputer:
         fitted_on.append(set(embeddings[:, 0, 0].tolist()))
-        filler.known = fitted_on[-1]  # type: ignore[attr-defined]
-        return fit(filler, embeddings, present, seed)
+        imputer.known = fitted_on[-1]  # type: ignore[attr-defined]
+        return fit(imputer, embeddings, present, seed)
 
-    def check(filler: Filler, embeddings: np.ndarray, present: np.ndarray) -> np.ndarray:
-        assert not filler.known & set(embeddings[:, 0, 0].tolist())  # type: ignore[attr-defined]
-        return fill(filler, embeddings, present)
+    def check(imputer: ModalityImputer, embeddings: np.ndarray, present: np.ndarray) -> np.ndarray:
+        assert not imputer.known & set(embeddings[:, 0, 0].tolist())  # type: ignore[attr-defined]
+        return impute(imputer, embeddings, present)
 
-    monkeypatch.setattr(Filler, "fit", remember)
-    monkeypatch.setattr(Filler, "fill", check)
+    monkeypatch.setattr(ModalityImputer, "fit", remember)
+    monkeypatch.setattr(ModalityImputer, "impute", check)
     fitted(inner_parts=3)
     assert sorted(map(len, fitted_on)) == [16, 16, 16, 24]
 
 
-@pytest.mark.parametrize("filler", FILLERS)
-def test_judged_studies_teach_nothing(filler: str) -> None:
+@pytest.mark.parametrize("imputer", IMPUTERS)
+def test_judged_studies_teach_nothing(imputer: str) -> None:
     """One of them shouts; the others' predictions and guesses stay as they were."""
-    model = fitted(filler)
+    model = fitted(imputer)
     loud = {name: list(studies) for name, studies in JUDGED.tokens.items()}
     for studies in loud.values():
         studies[0] = Tokens(studies[0].vectors + 1e3, studies[0].positions_mm)
     planted = SliceDataset(JUDGED.study_ids, loud, JUDGED.metadata)
-    plain_holes, removed = remove(JUDGED, "without_axial", 0)
-    planted_holes, _ = remove(planted, "without_axial", 0)
+    plain_holes, removed = ablate(JUDGED, "without_axial", 0)
+    planted_holes, _ = ablate(planted, "without_axial", 0)
     np.testing.assert_array_equal(model.predict(planted_holes)[1:], model.predict(plain_holes)[1:])
     columns = ["study_id", "sequence", "error", "mean_error", "cosine"]
     errors = [model.reconstruction(one, removed)[columns] for one in (JUDGED, planted)]
@@ -104,9 +106,9 @@ def test_fewer_sequences_score_worse_but_no_worse_than_guessing() -> None:
     labels = make_labels(120, seed=5)
     features = make_features(labels, seed=6)
     train, judged = np.arange(80), np.arange(80, 120)
-    model = PseudoModel(filler="mean", components=8).fit(features.take(train), labels[train], seed=0)
+    model = PseudoModel(imputer="mean", components=8).fit(features.take(train), labels[train], seed=0)
     seen = features.take(judged)
-    shown = [seen, *(remove(seen, removal, 0)[0] for removal in ("random_30", "random_80"))]
+    shown = [seen, *(ablate(seen, scenario, 0)[0] for scenario in ("random_30", "random_80"))]
     totals = [score_arrays(labels[judged], model.predict(one)).total for one in shown]
     prior = score_arrays(labels[judged], np.broadcast_to(model.prior, (40, 25, 3))).total
     assert totals[0] < totals[1] < totals[2] < prior + 0.05

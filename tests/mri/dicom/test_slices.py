@@ -11,13 +11,13 @@ from pydicom.encaps import encapsulate, generate_frames
 from pydicom.filebase import DicomBytesIO
 
 from kitlib.mri.dicom.limits import Limits
-from kitlib.mri.dicom.slices import read_file
 from tests.mri.builders import (
     AXIAL,
     FIRST_MM,
     make_enhanced_dataset,
     make_image,
     make_slice_dataset,
+    read_file,
     spoiling,
     write,
 )

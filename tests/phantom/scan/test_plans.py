@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kitlib.mri.stack import Stack
-from kitlib.phantom.annotators import find_slice
+from kitlib.mri.study import Series
 from kitlib.phantom.body.anatomy import Anatomy, draw_anatomy
 from kitlib.phantom.scan.plans import MOTION_MM, Plan, SeriesPlan, plan_study
 from kitlib.phantom.scan.prescription import SIZES, STEP_MM
@@ -79,7 +79,7 @@ def test_every_covered_place_lies_within_slices(anatomies: list[Anatomy], size: 
                 continue
             place = anatomy.place_mm(cell) - anatomy.at_mm
             assert any(
-                find_slice(stacks_of(series), place + series.motion_mm)
+                Series(1, series.sequence, tuple(stacks_of(series))).slice_at(place + series.motion_mm)
                 for series in study
                 if series.sequence == group2sequence[cell.group]
             ), cell

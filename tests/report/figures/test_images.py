@@ -3,17 +3,24 @@ import pandas as pd
 import pytest
 
 from kitlib.errors import DataError
+from kitlib.mri.study import Series, Study
 from kitlib.prepare.grey import GREY_OPTIONS
 from kitlib.report.figures import images
 from kitlib.report.figures.images import first_readable
 from kitlib.terms import AXIAL_T2, EMPTY, SAGITTAL_T2
 from tests.report.builders import SERIES, drawn, make_labels, make_landmarks, make_stack
 
+AXIAL_ID = SERIES["subarticular"]
+
 
 @pytest.fixture
 def points():
     labels = make_labels(1, empty=0)
-    return images.points_of(make_landmarks(labels), labels, 100, SERIES["subarticular"])
+    return images.points_of(make_landmarks(labels), labels, 100)
+
+
+def make_study(*series: Series) -> Study:
+    return Study(100, series)
 
 
 @pytest.mark.parametrize("slices", [1, 5, 13])
@@ -25,35 +32,35 @@ def test_a_montage_shows_every_slice_with_its_position(slices):
 
 def test_a_montage_of_nothing_says_so():
     assert drawn(images.montage([], "A series")) == ["no slices"]
-    assert (
-        drawn(images.planes({}, {}, "A study"))
-        == drawn(images.planes({AXIAL_T2: []}, {}, ""))
-        == ["no image of this study can be shown"]
-    )
+    for study in (make_study(), make_study(Series(1, AXIAL_T2, ()))):
+        assert drawn(images.planes(study, "A study")) == ["no image of this study can be shown"]
+        assert drawn(images.stack_positions(study, "A study")) == ["no stack to place"]
 
 
 def test_planes_show_landmarks_with_level_and_side(points):
-    stacks = {AXIAL_T2: [make_stack(sequence=AXIAL_T2)], SAGITTAL_T2: [make_stack()]}
-    texts = drawn(images.planes(stacks, {AXIAL_T2: points}, "Study 100"))
+    axial = Series(AXIAL_ID, AXIAL_T2, (make_stack(sequence=AXIAL_T2),))
+    texts = drawn(images.planes(make_study(axial, Series(1, SAGITTAL_T2, (make_stack(),))), "100", points))
     assert "L4/L5 left" in texts
-    assert "Sagittal T2/STIR, sagittal\nslice 3 of 5" in texts  # without points: the middle one
+    assert "Sagittal T2/STIR, sagittal\nslice 3 of 5" in texts  # no point of this series: the middle one
 
 
 def test_points_carry_the_severity_of_their_cell(points):
     labels = make_labels(1, empty=0)
     for row in points.itertuples():
         assert row.severity == labels.at[100, f"{row.condition}_{row.level}"]
-    assert (images.points_of(points, labels.iloc[:0], 100, SERIES["subarticular"])["severity"] == EMPTY).all()
+    assert (images.points_of(points, labels.iloc[:0], 100)["severity"] == EMPTY).all()
+    assert images.points_of(points, labels, 101).empty
 
 
-def test_the_fullest_slice_is_found_by_instance_number(points):
-    stack = make_stack()  # instance numbers 5, 4, 3, 2, 1
-    left_only = points[points["instance_number"] == 4]
-    small = make_stack(1)  # instance number 1
-    assert images.fullest_slice([small, stack], left_only) == (stack, 1)
-    assert images.fullest_slice([small, stack], left_only.assign(instance_number=1)) == (stack, 4)
-    for none in (None, points.iloc[:0]):
-        assert images.fullest_slice([small, stack], none) == (stack, 2)
+def test_the_fullest_slice_is_found_by_instance_number_in_its_own_series(points):
+    stack, small = make_stack(), make_stack(1)  # instance numbers 5, 4, 3, 2, 1; and 1
+    left = points[(points["instance_number"] == 4) & (points["series_id"] == AXIAL_ID)]
+    series = [Series(AXIAL_ID, AXIAL_T2, (small, stack)), Series(99, AXIAL_T2, (make_stack(9),))]
+    for number, index in ((4, 1), (1, 4)):
+        found, at, own = images.fullest_slice(series, left.assign(instance_number=number))
+        assert (found, at, len(own)) == (stack, index, len(left))
+    assert images.fullest_slice(series[:1], images.NO_POINTS)[:2] == (stack, 2)
+    assert len(images.fullest_slice(series, left.assign(series_id=1))[0]) == 9  # of another series: none
 
 
 def test_stacks_of_a_series_are_shown_in_the_order_of_the_patient():
@@ -66,7 +73,8 @@ def test_stacks_of_a_series_are_shown_in_the_order_of_the_patient():
 def test_constant_slices_are_drawn():
     stack = make_stack(2)
     stack.pixels[:] = 7.0
-    assert drawn(images.montage([stack], "constant"))
+    limits = [axes.images[0].get_clim() for axes in images.montage([stack], "constant").axes]
+    assert limits == [(7, 8)] * 2  # a window of some width
     assert np.isclose(images.height_per_width(stack), 10 * 0.9 / (12 * 0.6))
 
 
@@ -84,14 +92,17 @@ def test_an_empty_order_says_so():
     assert drawn(images.slice_order(make_stack(), [], "")) == ["no slices"]
 
 
-def test_stacks_are_drawn_in_both_views():
-    texts = drawn(
-        images.stack_positions(
-            [(SAGITTAL_T2, make_stack()), (AXIAL_T2, make_stack(3, sequence=AXIAL_T2))], "A study"
-        )
+def test_stacks_are_drawn_in_both_views_at_their_places():
+    axial = make_stack(3, sequence=AXIAL_T2)
+    study = make_study(Series(1, SAGITTAL_T2, (make_stack(),)), Series(2, AXIAL_T2, (axial,)))
+    figure = images.stack_positions(study, "A study")
+    assert {"seen from the side", "seen from the front", AXIAL_T2, "foot to head, z (mm)"} <= set(
+        drawn(figure)
     )
-    assert {"seen from the side", "seen from the front", AXIAL_T2, "foot to head, z (mm)"} <= set(texts)
-    assert drawn(images.stack_positions([], "A study")) == ["no stack to place"]
+    for axes in figure.axes:
+        low, high = axes.get_ylim()
+        assert low <= axial.positions_mm.min()
+        assert high >= axial.positions_mm.max()
 
 
 def test_every_grey_option_is_shown_with_its_histogram():

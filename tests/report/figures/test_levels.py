@@ -9,16 +9,24 @@ from kitlib.mri.stack import Stack
 from kitlib.prepare.crops import Crop
 from kitlib.report.figures.levels import crop_grid, overlay
 from kitlib.terms import AXIAL_T2, LANDMARKS, LEVELS, SAGITTAL_T1, SAGITTAL_T2, Landmark
-from tests.localise.fakes import NETWORKS, fake_reader, make_axial, make_canal, make_places, make_sagittal
+from tests.localise.fakes import (
+    NETWORKS,
+    fake_reader,
+    make_axial,
+    make_canal,
+    make_places,
+    make_sagittal,
+    make_study,
+)
 
 CANAL = make_canal()
-STUDY = {1: [make_sagittal()], 2: [make_sagittal(count=13)], 3: [make_axial(CANAL)]}
 SEQUENCES = {1: SAGITTAL_T1, 2: SAGITTAL_T2, 3: AXIAL_T2}
+STUDY = make_study({1: [make_sagittal()], 2: [make_sagittal(count=13)], 3: [make_axial(CANAL)]}, SEQUENCES)
 
 
 @pytest.fixture(scope="module")
 def located() -> Located:
-    return Localiser(NETWORKS, read=fake_reader(make_places(CANAL))).locate_study(STUDY, SEQUENCES)
+    return Localiser(NETWORKS, read=fake_reader(make_places(CANAL))).locate_study(STUDY)
 
 
 def titles_of(picture):
@@ -52,12 +60,12 @@ def test_nothing_found_shows_the_middle_slices():
 
 def test_without_images_there_is_the_reason_alone():
     for series, reason in (({}, "no image can be read"), ({1: []}, None)):
-        (text,) = overlay(series, Located((), True, reason)).axes[0].texts
+        (text,) = overlay(make_study(series), Located((), True, reason)).axes[0].texts
         assert text.get_text() == (reason or "no image can be shown")
 
 
 def test_points_of_series_that_are_not_given_are_left_out(located):
-    picture = overlay({2: STUDY[2]}, located)
+    picture = overlay(STUDY.without([SAGITTAL_T1, AXIAL_T2]), located)
     assert titles_of(picture) == ["canal"]
     np.testing.assert_equal(len(picture.axes), 1)
 
@@ -67,8 +75,8 @@ GRADED = [landmark for landmark in LANDMARKS if landmark.level in LEVELS]
 
 
 def make_crop(landmark: Landmark, padded_share: float = 0.0) -> Crop:
-    shape = SHAPES[landmark.landmark]
-    axial = landmark.landmark == "recess"
+    shape = SHAPES[landmark.place]
+    axial = landmark.place == "recess"
     across, down = ((1, 0, 0), (0, 1, 0)) if axial else ((0, 1, 0), (0, 0, -1))
     step = np.array([0, 0, 4.0] if axial else [4.0, 0, 0])
     stack = Stack(

@@ -1,6 +1,6 @@
-"""The domain-randomised twin: single slices of an anatomy, drawn far beyond what scanners do.
+"""Domain-randomised slices: single images of an anatomy, drawn far beyond what scanners do.
 
-Localisers learn on it. One anatomy serves many twins.
+Localisers learn on them. One anatomy serves many slices.
 """
 
 from dataclasses import dataclass
@@ -12,11 +12,12 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from kitlib.mri.geometry import Plane
 from kitlib.phantom.body.anatomy import Anatomy
 from kitlib.phantom.body.grid import PATIENT, Canvas
 from kitlib.phantom.body.vertebrae import disc_of
 from kitlib.phantom.scan.contrast import Look, displayed, draw_look, occluded, received, textured
-from kitlib.terms import ABOVE, BELOW, CELLS, LANDMARKS, LEVELS, Kind, Landmark, group2place
+from kitlib.terms import ABOVE, BELOW, CELLS, LANDMARKS, LEVELS, Landmark, group2place
 
 Shown = tuple[slice, slice]
 """Rows and columns."""
@@ -36,7 +37,7 @@ WIDE_RATE = 0.4  # of widths, thicknesses and places, drawn beyond the clinical 
 
 
 @dataclass(frozen=True, eq=False)
-class View:
+class SliceGeometry:
     """The place of one slice in the patient."""
 
     origin_mm: np.ndarray  # (3,) LPS position of the first pixel's centre
@@ -54,43 +55,45 @@ class View:
 
 
 @dataclass(frozen=True, eq=False)
-class Twin:
+class RandomSlice:
     """One image and all landmarks projected on it; pixel (0, 0) is the centre of the first pixel."""
 
     image: Tensor  # (H, W) float32 in [0, 1]
-    kind: Kind
+    plane: Plane
     look: str  # of LOOKS
-    view: View
+    geometry: SliceGeometry
     shown: Shown  # beyond these rows and columns is padding
     points: np.ndarray  # (27, 3) float64 x, y and off_plane_mm of LANDMARKS, wherever they lie
     visible: np.ndarray  # (27,) bool: within what is shown, and near the plane
     transitional: str  # kind of lumbosacral transition; "" is none
 
 
-def draw_twin(
+def draw_random_slice(
     anatomy: Anatomy,
     rng: np.random.Generator,
     *,
-    plane: Kind,
+    plane: Plane,
     px: int = 192,
     device: torch.device | str = "cpu",
-) -> Twin:
+) -> RandomSlice:
     """A square image of an anatomy with contrast, quality, view and crop drawn at random."""
     places = landmarks_mm(anatomy)
     rows, cols = _draw_shown(px, rng)
     if plane == "sagittal":
         top_mm = _draw_top(anatomy, rng)
-        view = _draw_sagittal(places, top_mm, px, rng)
-        rows = slice(min(max(rows.start, int(view.to_pixel(top_mm)[1])), rows.stop - 1), rows.stop)
+        geometry = _draw_sagittal(places, top_mm, px, rng)
+        rows = slice(min(max(rows.start, int(geometry.to_pixel(top_mm)[1])), rows.stop - 1), rows.stop)
     else:
-        view = _draw_axial(anatomy, places, px, rng)
+        geometry = _draw_axial(anatomy, places, px, rng)
     look = draw_look(np.array([disc.water for disc in anatomy.spine.discs]), rng)
-    image = occluded(displayed(_imaged(anatomy, view, look, px, rng, device), look, rng), rng)
+    image = occluded(displayed(_imaged(anatomy, geometry, look, px, rng, device), look, rng), rng)
     padded = torch.zeros_like(image)
     padded[rows, cols] = image[rows, cols]
-    points = view.to_pixel(places)
-    visible = _visible(points, (rows, cols), view.thickness_mm)
-    return Twin(padded, plane, look.kind, view, (rows, cols), points, visible, anatomy.spine.transitional)
+    points = geometry.to_pixel(places)
+    visible = _visible(points, (rows, cols), geometry.thickness_mm)
+    return RandomSlice(
+        padded, plane, look.kind, geometry, (rows, cols), points, visible, anatomy.spine.transitional
+    )
 
 
 def landmarks_mm(anatomy: Anatomy) -> np.ndarray:
@@ -119,7 +122,9 @@ def _draw_top(anatomy: Anatomy, rng: np.random.Generator) -> np.ndarray:
     return anatomy.at_mm + anatomy.spine.vertebrae[-1].frame.origin_mm - [0, 0, rng.uniform(0, 50)]
 
 
-def _draw_sagittal(places: np.ndarray, top_mm: np.ndarray, px: int, rng: np.random.Generator) -> View:
+def _draw_sagittal(
+    places: np.ndarray, top_mm: np.ndarray, px: int, rng: np.random.Generator
+) -> SliceGeometry:
     """A slice through the canal, a foramen or beside them, with any part of the lumbar spine in view."""
     canal, foramina = places[:7], places[7:17]
     up = _unit((canal[1] - canal[5]) * [1, 0, 1])
@@ -143,7 +148,7 @@ def _draw_sagittal(places: np.ndarray, top_mm: np.ndarray, px: int, rng: np.rand
     return _placed((axes[1], -axes[2], axes[0]), through, anchor, (across, down), view_mm, px, rng)
 
 
-def _draw_axial(anatomy: Anatomy, places: np.ndarray, px: int, rng: np.random.Generator) -> View:
+def _draw_axial(anatomy: Anatomy, places: np.ndarray, px: int, rng: np.random.Generator) -> SliceGeometry:
     """A slice at a graded level or anywhere between T12/L1 and S1/S2, more or less along the nearest disc."""
     level = rng.uniform(0, 6) if rng.random() < WIDE_RATE else rng.integers(1, 6)
     below = min(int(level), 5)
@@ -174,32 +179,37 @@ def _placed(
     view_mm: float,
     px: int,
     rng: np.random.Generator,
-) -> View:
+) -> SliceGeometry:
     """The plane through one place, with another's projection at a fraction (across, down) of the image."""
     stretch = np.exp(rng.normal(0, 0.04))
     spacing = view_mm / px * np.array([stretch, 1 / stretch])
     along = np.stack(directions[:2])
     in_plane = along @ (anchor_mm - through_mm) - np.asarray(at) * spacing[::-1] * (px - 1)
     thickness = rng.uniform(1, 10) if rng.random() < WIDE_RATE else rng.uniform(3, 5)
-    return View(through_mm + in_plane @ along, *directions, (spacing[0], spacing[1]), thickness)
+    return SliceGeometry(through_mm + in_plane @ along, *directions, (spacing[0], spacing[1]), thickness)
 
 
 def _imaged(
-    anatomy: Anatomy, view: View, look: Look, px: int, rng: np.random.Generator, device: torch.device | str
+    anatomy: Anatomy,
+    geometry: SliceGeometry,
+    look: Look,
+    px: int,
+    rng: np.random.Generator,
+    device: torch.device | str,
 ) -> Tensor:
-    """The signal (px, px) of a view, now and then acquired in coarser pixels."""
+    """The signal (px, px) of a slice, now and then acquired in coarser pixels."""
     acquired = px
     if rng.random() < COARSE_RATE:
-        acquired = int(np.clip(px * max(view.spacing_mm) / rng.uniform(*COARSE_MM), px // 5, px))
+        acquired = int(np.clip(px * max(geometry.spacing_mm) / rng.uniform(*COARSE_MM), px // 5, px))
     coarser = px / acquired
     down, right = (
         coarser * step * way
-        for step, way in zip(view.spacing_mm, (view.column_direction, view.row_direction))
+        for step, way in zip(geometry.spacing_mm, (geometry.column_direction, geometry.row_direction))
     )
-    origin = view.origin_mm - anatomy.at_mm + (1 - 1 / coarser) / 2 * (down + right)
-    samples = 2 if coarser == 1 and view.thickness_mm < 4 else 4
+    origin = geometry.origin_mm - anatomy.at_mm + (1 - 1 / coarser) / 2 * (down + right)
+    samples = 2 if coarser == 1 and geometry.thickness_mm < 4 else 4
     canvas = Canvas.over(
-        origin[None], down, right, (acquired, acquired), view.thickness_mm, samples, device=device
+        origin[None], down, right, (acquired, acquired), geometry.thickness_mm, samples, device=device
     )
     anatomy.paint(canvas)
     px_mm = float(np.linalg.norm(right))
@@ -222,7 +232,7 @@ def _draw_shown(px: int, rng: np.random.Generator) -> Shown:
 
 def _visible(points: np.ndarray, shown: Shown, thickness_mm: float) -> np.ndarray:
     """Which points (27, 3) lie within the rows and columns that are shown and near the plane."""
-    near_mm = np.array([NEAR_MM[one.landmark] for one in LANDMARKS]) + thickness_mm / 2
+    near_mm = np.array([NEAR_MM[landmark.place] for landmark in LANDMARKS]) + thickness_mm / 2
     rows, cols = shown
     x, y, off_plane_mm = points.T
     within = (x >= cols.start) & (x <= cols.stop - 1) & (y >= rows.start) & (y <= rows.stop - 1)

@@ -3,7 +3,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from kitlib.prepare.rows import Rows
+from kitlib.nn.rows import Rows
 
 
 @dataclass(frozen=True, eq=False)

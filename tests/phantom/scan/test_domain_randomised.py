@@ -4,15 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-import kitlib.phantom.scan.twin as twin_module
+import kitlib.phantom.scan.domain_randomised as module
+from kitlib.mri.geometry import Plane
 from kitlib.phantom.body.anatomy import Anatomy, draw_anatomy
 from kitlib.phantom.body.grid import Canvas
 from kitlib.phantom.body.tissues import Tissue
 from kitlib.phantom.scan.contrast import LOOKS, displayed, draw_look, occluded, received, textured
-from kitlib.phantom.scan.twin import NEAR_MM, Twin, draw_twin, landmarks_mm
-from kitlib.terms import CELLS, LANDMARKS, LEVELS, Kind, Landmark, group2place
+from kitlib.phantom.scan.domain_randomised import NEAR_MM, RandomSlice, draw_random_slice, landmarks_mm
+from kitlib.terms import CELLS, LANDMARKS, LEVELS, Landmark, group2place
 
-PLANES: tuple[Kind, ...] = ("sagittal", "axial")
+PLANES: tuple[Plane, ...] = ("sagittal", "axial")
 PX = 96
 WATER = np.linspace(0.2, 0.9, 11)
 
@@ -23,46 +24,46 @@ def anatomy() -> Anatomy:
 
 
 @pytest.fixture(scope="module")
-def twins(anatomy: Anatomy) -> list[Twin]:
+def slices(anatomy: Anatomy) -> list[RandomSlice]:
     """Many of each plane."""
     rng = np.random.default_rng(8)
-    return [draw_twin(anatomy, rng, plane=plane, px=PX) for plane in PLANES for _ in range(40)]
+    return [draw_random_slice(anatomy, rng, plane=plane, px=PX) for plane in PLANES for _ in range(40)]
 
 
-def test_images_are_finite_greys_with_contrast(twins: list[Twin]) -> None:
-    for twin in twins:
-        assert twin.image.shape == (PX, PX)
-        assert twin.image.dtype == torch.float32
-        assert torch.isfinite(twin.image).all()
-        assert twin.image.min() >= 0
-        assert twin.image.max() <= 1
-        assert twin.image[twin.shown].std() > 0.02
+def test_images_are_finite_greys_with_contrast(slices: list[RandomSlice]) -> None:
+    for drawn in slices:
+        assert drawn.image.shape == (PX, PX)
+        assert drawn.image.dtype == torch.float32
+        assert torch.isfinite(drawn.image).all()
+        assert drawn.image.min() >= 0
+        assert drawn.image.max() <= 1
+        assert drawn.image[drawn.shown].std() > 0.02
 
 
-def test_beyond_what_is_shown_is_padding(twins: list[Twin]) -> None:
+def test_beyond_what_is_shown_is_padding(slices: list[RandomSlice]) -> None:
     cropped = 0
-    for twin in twins:
-        rest = twin.image.clone()
-        rest[twin.shown] = 0
+    for drawn in slices:
+        rest = drawn.image.clone()
+        rest[drawn.shown] = 0
         assert not rest.any()
-        cropped += twin.image[twin.shown].numel() < PX * PX
-    assert 0 < cropped < len(twins)
+        cropped += drawn.image[drawn.shown].numel() < PX * PX
+    assert 0 < cropped < len(slices)
 
 
-def test_points_are_the_places_projected(anatomy: Anatomy, twins: list[Twin]) -> None:
+def test_points_are_the_places_projected(anatomy: Anatomy, slices: list[RandomSlice]) -> None:
     """Going back from pixels along the image's own axes gives the places in the patient."""
-    for twin in twins:
-        view = twin.view
-        axes = np.stack([view.row_direction, view.column_direction])
+    for drawn in slices:
+        geometry = drawn.geometry
+        axes = np.stack([geometry.row_direction, geometry.column_direction])
         assert np.allclose(axes @ axes.T, np.eye(2))
-        assert np.allclose(axes @ view.normal, 0)
-        assert view.normal[0 if twin.kind == "sagittal" else 2] > 0.5
-        x, y, off_plane_mm = twin.points.T[..., None]
+        assert np.allclose(axes @ geometry.normal, 0)
+        assert geometry.normal[0 if drawn.plane == "sagittal" else 2] > 0.5
+        x, y, off_plane_mm = drawn.points.T[..., None]
         back = (
-            view.origin_mm
-            + x * view.spacing_mm[1] * axes[0]
-            + y * view.spacing_mm[0] * axes[1]
-            + off_plane_mm * view.normal
+            geometry.origin_mm
+            + x * geometry.spacing_mm[1] * axes[0]
+            + y * geometry.spacing_mm[0] * axes[1]
+            + off_plane_mm * geometry.normal
         )
         assert np.allclose(back, landmarks_mm(anatomy), atol=1e-6)
 
@@ -83,59 +84,61 @@ def test_neighbours_continue_the_row_of_canal_points(anatomy: Anatomy) -> None:
     assert steps.max() < 50
 
 
-def test_visible_points_lie_in_what_is_shown_and_near_the_plane(twins: list[Twin]) -> None:
-    for twin in twins:
-        x, y, off_plane_mm = twin.points[twin.visible].T
-        rows, cols = twin.shown
+def test_visible_points_lie_in_what_is_shown_and_near_the_plane(slices: list[RandomSlice]) -> None:
+    for drawn in slices:
+        x, y, off_plane_mm = drawn.points[drawn.visible].T
+        rows, cols = drawn.shown
         assert ((x >= cols.start) & (x < cols.stop) & (y >= rows.start) & (y < rows.stop)).all()
-        assert (np.abs(off_plane_mm) <= max(NEAR_MM.values()) + twin.view.thickness_mm / 2).all()
+        assert (np.abs(off_plane_mm) <= max(NEAR_MM.values()) + drawn.geometry.thickness_mm / 2).all()
 
 
-def test_every_landmark_is_seen_and_none_always(twins: list[Twin]) -> None:
+def test_every_landmark_is_seen_and_none_always(slices: list[RandomSlice]) -> None:
     homes = {"sagittal": ("canal", "foramen"), "axial": ("recess",)}
     for plane in PLANES:
-        seen = np.mean([twin.visible for twin in twins if twin.kind == plane], axis=0)
-        assert (seen[[one.landmark in homes[plane] for one in LANDMARKS]] > 0).all()
+        seen = np.mean([drawn.visible for drawn in slices if drawn.plane == plane], axis=0)
+        assert (seen[[one.place in homes[plane] for one in LANDMARKS]] > 0).all()
         assert (seen < 1).all()
 
 
-def test_left_is_at_the_right_of_an_axial_image(twins: list[Twin]) -> None:
+def test_left_is_at_the_right_of_an_axial_image(slices: list[RandomSlice]) -> None:
     sides = [[i for i, one in enumerate(LANDMARKS) if one.side == side] for side in ("left", "right")]
-    for twin in twins:
-        left, right = (twin.points[side] for side in sides)
-        if twin.kind == "axial":
+    for drawn in slices:
+        left, right = (drawn.points[side] for side in sides)
+        if drawn.plane == "axial":
             assert (left[:, 0] > right[:, 0]).all()
         else:
             assert (left[:, 2] > right[:, 2]).all()
 
 
-def test_canal_points_lie_in_the_sac_where_the_plane_passes(anatomy: Anatomy, twins: list[Twin]) -> None:
-    canal = [n for n, one in enumerate(LANDMARKS) if one.landmark == "canal"]
+def test_canal_points_lie_in_the_sac_where_the_plane_passes(
+    anatomy: Anatomy, slices: list[RandomSlice]
+) -> None:
+    canal = [n for n, one in enumerate(LANDMARKS) if one.place == "canal"]
     checked = 0
-    for twin in twins:
-        view = twin.view
+    for drawn in slices:
+        geometry = drawn.geometry
         canvas = Canvas.over(
-            (view.origin_mm - anatomy.at_mm)[None],
-            view.spacing_mm[0] * view.column_direction,
-            view.spacing_mm[1] * view.row_direction,
+            (geometry.origin_mm - anatomy.at_mm)[None],
+            geometry.spacing_mm[0] * geometry.column_direction,
+            geometry.spacing_mm[1] * geometry.row_direction,
             (PX, PX),
-            view.thickness_mm,
+            geometry.thickness_mm,
             1,
         )
-        near = [n for n in canal if twin.visible[n] and abs(twin.points[n, 2]) < 1]
+        near = [n for n in canal if drawn.visible[n] and abs(drawn.points[n, 2]) < 1]
         if near:
             anatomy.paint(canvas)
         for n in near:
-            col, row = np.rint(twin.points[n, :2]).astype(int)
+            col, row = np.rint(drawn.points[n, :2]).astype(int)
             assert canvas.tissue[0, row, col] in (Tissue.CSF, Tissue.ROOT, Tissue.CORD)
             checked += 1
     assert checked > 10
 
 
 @pytest.mark.parametrize("plane", PLANES)
-def test_same_seed_same_twin(anatomy: Anatomy, plane: Kind) -> None:
+def test_same_seed_same_slice(anatomy: Anatomy, plane: Plane) -> None:
     first, again, other = (
-        draw_twin(anatomy, np.random.default_rng(seed), plane=plane, px=64) for seed in (5, 5, 6)
+        draw_random_slice(anatomy, np.random.default_rng(seed), plane=plane, px=64) for seed in (5, 5, 6)
     )
     assert torch.equal(first.image, again.image)
     assert np.array_equal(first.points, again.points)
@@ -146,7 +149,8 @@ def test_same_seed_same_twin(anatomy: Anatomy, plane: Kind) -> None:
 def test_a_view_is_the_same_at_any_size(anatomy: Anatomy) -> None:
     """Twice the pixels show the same millimetres."""
     small, large = (
-        draw_twin(anatomy, np.random.default_rng(12), plane="sagittal", px=px).view for px in (64, 128)
+        draw_random_slice(anatomy, np.random.default_rng(12), plane="sagittal", px=px).geometry
+        for px in (64, 128)
     )
     assert np.isclose(small.spacing_mm[0] * 64, large.spacing_mm[0] * 128)
 
@@ -157,16 +161,16 @@ def test_coarse_pixels_do_not_shift_the_image(anatomy: Anatomy, monkeypatch: pyt
     def csf(tissue: torch.Tensor, *_: object) -> torch.Tensor:
         return (tissue == Tissue.CSF).float().mean(dim=0)
 
-    monkeypatch.setattr(twin_module, "textured", csf)
-    monkeypatch.setattr(twin_module, "received", lambda image, *_: image)
-    monkeypatch.setattr(twin_module, "displayed", lambda image, *_: image)
-    monkeypatch.setattr(twin_module, "occluded", lambda image, *_: image)
-    monkeypatch.setattr(twin_module, "COARSE_MM", (3.0, 3.0))
+    monkeypatch.setattr(module, "textured", csf)
+    monkeypatch.setattr(module, "received", lambda image, *_: image)
+    monkeypatch.setattr(module, "displayed", lambda image, *_: image)
+    monkeypatch.setattr(module, "occluded", lambda image, *_: image)
+    monkeypatch.setattr(module, "COARSE_MM", (3.0, 3.0))
     middles = []
     for rate in (0, 1):
-        monkeypatch.setattr(twin_module, "COARSE_RATE", rate)
-        drawn = (draw_twin(anatomy, np.random.default_rng(seed), plane="axial") for seed in range(9))
-        middles.append(np.array([np.argwhere(twin.image.numpy() > 0.5).mean(axis=0) for twin in drawn]))
+        monkeypatch.setattr(module, "COARSE_RATE", rate)
+        images = (draw_random_slice(anatomy, np.random.default_rng(seed), plane="axial") for seed in range(9))
+        middles.append(np.array([np.argwhere(drawn.image.numpy() > 0.5).mean(axis=0) for drawn in images]))
     assert np.abs(np.median(middles[0] - middles[1], axis=0)).max() < 0.4
 
 
@@ -180,8 +184,8 @@ def test_coarse_pixels_do_not_shift_the_image(anatomy: Anatomy, monkeypatch: pyt
     ],
 )
 @pytest.mark.parametrize("plane", PLANES)
-def test_the_device_is_honoured(anatomy: Anatomy, plane: Kind, device: str) -> None:
-    image = draw_twin(anatomy, np.random.default_rng(0), plane=plane, px=64, device=device).image
+def test_the_device_is_honoured(anatomy: Anatomy, plane: Plane, device: str) -> None:
+    image = draw_random_slice(anatomy, np.random.default_rng(0), plane=plane, px=64, device=device).image
     assert image.device.type == device
 
 
@@ -207,5 +211,5 @@ def test_contrasts_vary() -> None:
     assert all(look.greys.shape == (Tissue.NUCLEUS + len(WATER),) for look in looks)
 
 
-def test_spines_say_that_they_are_transitional(anatomy: Anatomy, twins: list[Twin]) -> None:
-    assert {twin.transitional for twin in twins} == {anatomy.spine.transitional}
+def test_spines_say_that_they_are_transitional(anatomy: Anatomy, slices: list[RandomSlice]) -> None:
+    assert {drawn.transitional for drawn in slices} == {anatomy.spine.transitional}

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from kitlib.models.neural.gated_attention import GatedAttention, GatedWeights
+from kitlib.nn.attention import GatedAttention, GatedWeights
 
 
 def make_bags(lengths: list[int], longest: int, width: int = 6) -> tuple[torch.Tensor, torch.Tensor]:

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from kitlib.competition.metric import score_arrays
-from kitlib.models.neural.losses import LOSSES, Loss, binary_loss, metric_loss, weighted_binary_loss
+from kitlib.nn.losses import LOSSES, Loss, binary_loss, metric_loss, weighted_binary_loss
 from kitlib.terms import EMPTY
 from tests.models.builders import make_labels
 

@@ -1,0 +1,132 @@
+"""The sagittal series of a study: which of them counts the levels, and what each of them shows."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from kitlib.localise.geometry import SPINE, CanalPoints, point_on
+from kitlib.localise.heatmaps import Maps
+from kitlib.localise.points import Point
+from kitlib.localise.spine import LEAST_SEEN, Spine, find_foramina, find_recess
+from kitlib.mri.stack import Stack
+from kitlib.mri.study import Series
+from kitlib.terms import SAGITTAL_T2, Landmark
+
+SURE = 0.9  # confidence in the count below which the localiser abstains
+SAME_POINT_MM = 12.0  # T1 and T2 mean the same point: patients move by less, levels lie further apart
+SECOND_WEIGHT = 0.5  # of another series' evidence: it shows the same spine to the same network
+
+DISAGREE = "the sagittal series count the levels differently"
+
+
+@dataclass(frozen=True, eq=False)
+class SagittalSeries:
+    """A sagittal series that was read."""
+
+    series: Series  # with the one stack that was read
+    maps: Maps
+    spine: Spine | None
+
+    @property
+    def mass(self) -> float:
+        """How much of a canal it shows."""
+        return float(self.spine.mass.sum()) if self.spine else 0.0
+
+    @property
+    def shown(self) -> Spine:
+        """The spine of a series that shows one."""
+        assert self.spine is not None, "a series without a canal is not counted"
+        return self.spine
+
+
+def counted(sagittal: list[SagittalSeries]) -> tuple[SagittalSeries, Spine, str | None]:
+    """The series whose canal points count, these points with the evidence of the other series, and doubts."""
+    lead = preferred(sagittal, SAGITTAL_T2)
+    spine = lead.shown
+    for series in sagittal:
+        if series is lead:
+            continue
+        other = series.shown
+        if _agree(spine.canal_mm, other.canal_mm):
+            spine = spine.with_evidence(SECOND_WEIGHT * other.log_odds)
+            continue
+        if other.log_odds > spine.log_odds:
+            # The other count is the more likely one, so its own points are taken with it.
+            lead, spine, other = series, other, spine
+        doubtful = other.confidence < SURE
+        spine = spine.with_evidence(-other.log_odds)
+        if not doubtful or spine.confidence < SURE:
+            return lead, spine, DISAGREE
+    return lead, spine, None
+
+
+def _agree(canal_mm: CanalPoints, other_mm: CanalPoints) -> bool:
+    near = disagreement_mm(canal_mm, other_mm) <= SAME_POINT_MM
+    return near and level_offset(canal_mm, other_mm) == 0
+
+
+def disagreement_mm(canal_mm: CanalPoints, other_mm: CanalPoints) -> float:
+    """Median distance of the points of equal name of two series of a study; NaN where they share none."""
+    return _distance_mm(canal_mm, other_mm, 0)
+
+
+def level_offset(canal_mm: CanalPoints, other_mm: CanalPoints) -> int:
+    """By how many levels the other's names differ: 0, or 1 where its L1/L2 is the first's L2/L3.
+
+    Points must then fit at least twice as well as by name; at most one level is looked at.
+    """
+    by_name = _distance_mm(canal_mm, other_mm, 0)
+    fits = {shift: _distance_mm(canal_mm, other_mm, shift) for shift in (-1, 1)}
+    shift = min(fits, key=lambda key: np.nan_to_num(fits[key], nan=np.inf))
+    return shift if fits[shift] < by_name / 2 else 0
+
+
+def _distance_mm(canal_mm: CanalPoints, other_mm: CanalPoints, shift: int) -> float:
+    """Median distance of the other's points to the first's that lie `shift` levels lower."""
+    pairs = [
+        np.linalg.norm(other_mm[name] - canal_mm[SPINE[index + shift]])
+        for index, name in enumerate(SPINE)
+        if name in other_mm and 0 <= index + shift < len(SPINE) and SPINE[index + shift] in canal_mm
+    ]
+    return float(np.median(pairs)) if pairs else float("nan")
+
+
+def preferred(sagittal: list[SagittalSeries], sequence: str) -> SagittalSeries:
+    """The first series of a sequence, else one whose sequence is unknown, else any: most canal first."""
+    for wanted in (sequence, None):
+        for series in sagittal:
+            if series.series.sequence == wanted:
+                return series
+    return sagittal[0]
+
+
+def canal_points(lead: SagittalSeries, spine: Spine) -> list[Point]:
+    """The canal's points on the slices of a series."""
+    found = [
+        point_on(lead.series, Landmark("canal", level, None), point_mm, spine.confidence * mass)
+        for level, point_mm, mass in zip(SPINE, spine.points_mm, spine.mass)
+        if mass > 0
+    ]
+    return [point for point in found if point is not None]
+
+
+def foramen_points(sagittal: list[SagittalSeries], spine: Spine) -> list[Point]:
+    """Each foramen on the first series that shows it."""
+    found: dict[Landmark, Point] = {}
+    for series in sagittal:
+        for landmark, seen in find_foramina(series.maps, spine.canal_mm).items():
+            point = point_on(series.series, landmark, seen.point_mm, spine.confidence * seen.mass)
+            if point is not None:
+                found.setdefault(landmark, point)
+    return list(found.values())
+
+
+def recess_point(guess: Point, stack: Stack, maps: Maps, confidence: float) -> Point:
+    """The recess that the guess's slice shows near it, or else the guess."""
+    seen = find_recess(maps, guess.patient_mm, guess.landmark.side or "left")
+    if seen.mass < LEAST_SEEN:
+        return guess
+    col, row, _ = stack.to_pixel(seen.point_mm)
+    return replace(
+        guess, x=float(col), y=float(row), patient_mm=seen.point_mm, confidence=confidence * seen.mass
+    )

@@ -1,0 +1,131 @@
+"""What is plain in a DICOM file, read directly: pydicom takes several times as long.
+
+Whatever is not plain gives None, and pydicom is asked, which knows what is odd about it.
+"""
+
+from collections.abc import Callable, Collection
+from functools import cache
+from struct import Struct
+from typing import Any
+
+from pydicom import Dataset
+from pydicom.charset import python_encoding
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import BaseTag, Tag
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.valuerep import EXPLICIT_VR_LENGTH_16, EXPLICIT_VR_LENGTH_32
+
+META_START = 132  # after the preamble and "DICM"
+DATASET_TAG = 0x00030000  # the first one after the file's meta information
+PIXEL_TAG = 0x7FE00000  # the first one that may be pixels
+TRANSFER_SYNTAX = Tag("TransferSyntaxUID")
+EXPLICIT_LITTLE_ENDIAN = ExplicitVRLittleEndian.encode()
+PIXEL_DATA = Tag("PixelData")
+CHARACTER_SET = Tag("SpecificCharacterSet")
+CHARACTER_SETS = frozenset((b"CS", name.encode()) for name in python_encoding if name)
+HEAD, LENGTH = Struct("<HH2sH"), Struct("<L")
+LAST_HEAD = HEAD.size + LENGTH.size
+SHORT = frozenset(name.encode() for name in EXPLICIT_VR_LENGTH_16)
+LONG = frozenset(name.encode() for name in EXPLICIT_VR_LENGTH_32)
+DELIMITERS = 0xFFFE
+UNDEFINED = 0xFFFFFFFF
+PIXEL_GROUP, PIXEL_NUMBER = PIXEL_DATA.group, PIXEL_DATA.elem
+syntax2pixel_head = {ImplicitVRLittleEndian: Struct("<HHL"), ExplicitVRLittleEndian: Struct("<HH2s2xL")}
+
+Elements = dict[BaseTag, Any]
+"""Raw elements by tag."""
+
+
+def plain_dataset(content: bytes, wanted: Collection[int]) -> tuple[Dataset, int] | None:
+    """The wanted elements of an explicit little-endian file, and where its pixels begin."""
+    if content[META_START - 4 : META_START] != b"DICM":
+        return None
+    meta = _scanned(content, META_START, DATASET_TAG, {TRANSFER_SYNTAX})
+    if meta is None or TRANSFER_SYNTAX not in meta[0]:
+        return None
+    elements, start = meta
+    if elements[TRANSFER_SYNTAX].value.rstrip(b"\0 ") != EXPLICIT_LITTLE_ENDIAN:
+        return None
+    found = _scanned(content, start, PIXEL_TAG, wanted)
+    return None if found is None else (Dataset(found[0]), found[1])
+
+
+def _scanned(
+    content: bytes, start: int, stop_tag: int, wanted: Collection[int]
+) -> tuple[Elements, int] | None:
+    """The wanted elements from `start` up to the first whose tag is `stop_tag` or more, and where that is."""
+    elements: Elements = {}
+    while start + LAST_HEAD <= len(content):
+        group, number, representation, length = HEAD.unpack_from(content, start)
+        tag, first = group << 16 | number, start + HEAD.size
+        if representation in LONG:
+            (length,) = LENGTH.unpack_from(content, first)
+            first += LENGTH.size
+        elif representation not in SHORT:
+            return None
+        if tag >= stop_tag:
+            return None if group == DELIMITERS else (elements, start)
+        if length == UNDEFINED:
+            return None
+        start = first + length
+        if tag == CHARACTER_SET and (representation, content[first:start].rstrip(b" ")) not in CHARACTER_SETS:
+            return None  # pydicom may refuse the whole header for it
+        if tag in wanted:
+            if not length or representation == b"SQ":
+                return None
+            value, name = content[first:start], representation.decode()
+            elements[BaseTag(tag)] = RawDataElement(BaseTag(tag), name, length, value, first, False, True)
+    return None
+
+
+def plain_pixels(content: bytes, start: int, syntax: UID) -> memoryview | None:
+    """The view of PixelData at `start`, where little-endian pixels of known length end the file."""
+    head = syntax2pixel_head.get(syntax)
+    if head is None or start + head.size > len(content):
+        return None
+    group, number, *representation, length = head.unpack_from(content, start)
+    is_plain = (group, number) == (PIXEL_GROUP, PIXEL_NUMBER) and representation in ([], [b"OW"], [b"OB"])
+    first = start + head.size
+    return memoryview(content)[first:] if is_plain and first + length == len(content) else None
+
+
+def value_of(dataset: Dataset, keyword: str) -> Any:
+    """`dataset.get(keyword)`, decoded here where it is plain."""
+    tag, representation = tag_of(keyword)
+    element = dataset.get_item(tag, keep_deferred=True)
+    if element is None:
+        return None
+    if isinstance(element, RawDataElement) and element.value and element.VR in (None, representation):
+        try:
+            return representation2decode[representation](element.value, element.is_little_endian)
+        except (KeyError, ValueError):
+            pass
+    return dataset.get(keyword)
+
+
+@cache
+def tag_of(keyword: str) -> tuple[BaseTag, str]:
+    """The tag and value representation of a keyword."""
+    return Tag(keyword), dictionary_VR(keyword)
+
+
+def _number_of(value: bytes, is_little_endian: bool) -> int:
+    if len(value) != 2:
+        raise ValueError("several numbers")
+    return int.from_bytes(value, "little" if is_little_endian else "big")
+
+
+def _word_of(value: bytes, _: bool) -> str:
+    word = value.rstrip(b" ")
+    if not word.isalnum():
+        raise ValueError("more than a word")
+    return word.decode("ascii")
+
+
+representation2decode: dict[str, Callable[[bytes, bool], Any]] = {
+    "US": _number_of,
+    "IS": lambda value, _: int(value),
+    "DS": lambda value, _: [float(part) for part in value.split(b"\\")],
+    "CS": _word_of,
+}

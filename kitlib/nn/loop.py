@@ -1,0 +1,319 @@
+"""The loop that trains every network of the kit.
+
+It keeps a moving average of the weights, stops where a validation loss stops falling, and can be killed at
+any time: with a checkpoint, a training that is started again ends with the same bytes.
+"""
+
+import copy
+import math
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from kitlib.artefacts import Provenance, facts_of, fingerprint, is_complete, load_tensors, save_tensors
+from kitlib.machine import half_precision
+
+IDLE = "training found nothing better"
+"""Why a network is as it began, for the notes of models."""
+MOMENTUM_RANGE = 0.85, 0.95
+FIRST_RATE, LAST_RATE = 1 / 25, 1 / 250_000
+"""Of the highest learning rate, before it grows and after it fell."""
+AHEAD = 2
+"""Batches that a thread prepares while one is learned from."""
+
+Curve = list[dict[str, Any]]
+"""A row an epoch with epoch, train_loss and valid_loss; epoch 0 is the network as given."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how hard to train."""
+
+    epochs: int
+    learning_rate: float  # the highest
+    weight_decay: float = 0.05
+    warm_up: float = 0.0  # share of the steps in which the rate grows, then it falls by a cosine; 0: constant
+    average_decay: float = 0.0  # of the moving average of weights, a step; 0: the weights themselves
+    patience: int = 0  # epochs without a better validation loss; 0: all epochs are run
+    largest_gradient: float = 0.0  # norm to which gradients are clipped; 0: they are not
+    fused: bool = False  # one kernel a step, which is faster for few large weights; other last digits
+    half: bool = False  # 16 bits where the device is fast in them
+
+    def rate_and_momentum(self, progress: float) -> tuple[float, float]:
+        """At a share of the training done: one cycle, in which momentum falls while the rate grows.
+
+        Smith: A disciplined approach to neural network hyper-parameters (2018).
+        """
+        rising = progress < self.warm_up
+        phase = progress / self.warm_up if rising else (1 - progress) / (1 - self.warm_up)
+        height, lowest = (1 - math.cos(math.pi * phase)) / 2, FIRST_RATE if rising else LAST_RATE
+        low, high = MOMENTUM_RANGE
+        return self.learning_rate * (lowest + (1 - lowest) * height), high - (high - low) * height
+
+    def decay(self, step: int) -> float:
+        """Of the average at a step, from 1 on: with a warm-up it begins at 0."""
+        return min(self.average_decay, 1 - step ** (-2 / 3)) if self.warm_up else self.average_decay
+
+
+class Batches(Protocol):
+    """What is learned from."""
+
+    def epoch(self, rng: torch.Generator) -> Sequence[np.ndarray]:
+        """The rows of an epoch's batches, in random order."""
+        ...
+
+    def batch(self, rows: np.ndarray, rng: torch.Generator | None) -> tuple[Any, Any]:
+        """What the network reads, and what its output is compared with; augmented where `rng` is given."""
+        ...
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A file from which a training of the same provenance goes on; the caller discards it in the end."""
+
+    path: Path
+    provenance: Provenance
+
+
+def train(
+    network: nn.Module,
+    batches: Batches,
+    loss: Callable[[Any, Any], Tensor],
+    schedule: Schedule,
+    seed: int,
+    *,
+    validate: Callable[[nn.Module], float] | None = None,
+    after_epoch: Callable[[int, nn.Module], None] | None = None,
+    checkpoint: Checkpoint | None = None,
+    in_thread: bool = False,
+    title: str = "",
+) -> Curve:
+    """Train a network in place and return its curve; it is left in evaluation mode as its average was best.
+
+    `validate` gives the loss by which that is judged; without it all epochs are run and the last one stays. A
+    validation loss that is no number ends the training. `after_epoch` is called with each epoch, from 1 on,
+    and the average, once more for the epoch that a checkpoint goes on from. `in_thread` prepares batches in a
+    thread; what is drawn stays the same. A `title` shows a bar. Parts of the network that are frozen stay in
+    evaluation mode. Dropout draws from torch's global generator, which the caller seeds.
+    """
+    training = _Training(network, schedule, seed)
+    if checkpoint and training.load(checkpoint):
+        training.report(after_epoch)
+    else:
+        training.judge(validate, float("nan"))
+    while training.goes_on():
+        training.judge(validate, training.run_epoch(batches, loss, in_thread, title))
+        if checkpoint:
+            training.save(checkpoint)
+        training.report(after_epoch)
+    network.load_state_dict(training.best)
+    network.eval()
+    return training.curve
+
+
+def learned_nothing(curve: Curve) -> bool:
+    """Whether training left a network as it was given: no epoch did better on what was held out."""
+    start, *trained = [row["valid_loss"] for row in curve] or [np.nan]
+    return bool(trained) and not np.isnan(start) and not any(loss < start for loss in trained)
+
+
+def shuffled(rows: np.ndarray, size: int, rng: torch.Generator) -> list[np.ndarray]:
+    """The rows in random order, `size` at a time."""
+    return list(chunks(rows[torch.randperm(len(rows), generator=rng).numpy()], size))
+
+
+def shuffled_evenly(rows: np.ndarray, size: int, rng: torch.Generator) -> list[np.ndarray]:
+    """The rows in random order, `size` or a few more at a time: no batch is a small rest."""
+    order = rows[torch.randperm(len(rows), generator=rng).numpy()]
+    return np.array_split(order, max(1, len(rows) // size))
+
+
+def chunks(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    """The rows in order, `size` at a time."""
+    return (rows[start : start + size] for start in range(0, len(rows), size))
+
+
+def with_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names begin so, under the rest of their names."""
+    return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+class _Training:
+    """All that a training changes."""
+
+    def __init__(self, network: nn.Module, schedule: Schedule, seed: int) -> None:
+        self.network, self.schedule, self.seed = network, schedule, seed
+        self.average = copy.deepcopy(network).eval().requires_grad_(False)
+        self.learning = [weight for weight in network.parameters() if weight.requires_grad]
+        self.device = self.learning[0].device
+        self.optimiser = torch.optim.AdamW(
+            self.learning,
+            lr=schedule.learning_rate,
+            weight_decay=schedule.weight_decay,
+            fused=schedule.fused or None,
+        )
+        is_scaled = schedule.half and half_precision() is torch.float16
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=is_scaled)
+        self.rng = torch.Generator().manual_seed(seed)
+        self.best: dict[str, Tensor] = {}
+        self.best_epoch = self.step = 0
+        self.curve: Curve = []
+
+    @property
+    def epoch(self) -> int:
+        return len(self.curve) - 1
+
+    def goes_on(self) -> bool:
+        patience, unlucky = self.schedule.patience, self.epoch - self.best_epoch
+        is_hopeless = unlucky > 0 and np.isnan(self.curve[-1]["valid_loss"])
+        return self.epoch < self.schedule.epochs and not is_hopeless and not 0 < patience <= unlucky
+
+    def judge(self, validate: Callable[[nn.Module], float] | None, train_loss: float) -> None:
+        """Add an epoch to the curve, and keep the average if none was better."""
+        loss = validate(self.average) if validate else float("nan")
+        self.curve.append({"epoch": self.epoch + 1, "train_loss": train_loss, "valid_loss": loss})
+        if not self.best or not validate or loss < self.curve[self.best_epoch]["valid_loss"]:
+            self.best, self.best_epoch = copy.deepcopy(self.average.state_dict()), self.epoch
+
+    def report(self, after_epoch: Callable[[int, nn.Module], None] | None) -> None:
+        if after_epoch:
+            after_epoch(self.epoch, self.average)
+
+    def run_epoch(
+        self, batches: Batches, loss: Callable[[Any, Any], Tensor], in_thread: bool, title: str
+    ) -> float:
+        """One pass over the batches; the mean loss of its steps."""
+        _set_training(self.network)
+        plan, losses = batches.epoch(self.rng), []
+        prepared = _prepared(batches, plan, self.rng, AHEAD if in_thread else 0)
+        name = f"{title} epoch {self.epoch + 1}/{self.schedule.epochs}"
+        with tqdm(prepared, name, len(plan), disable=not title, mininterval=1) as bar:
+            for number, (inputs, target) in enumerate(bar):
+                self._set_rate((self.epoch + number / len(plan)) / self.schedule.epochs)
+                losses.append(self._learn(inputs, target, loss))
+                bar.set_postfix(loss=f"{losses[-1]:.3f}", refresh=False)
+        return float(np.mean(losses)) if losses else float("nan")
+
+    def _set_rate(self, progress: float) -> None:
+        if self.schedule.warm_up:
+            for group in self.optimiser.param_groups:
+                group["lr"], momentum = self.schedule.rate_and_momentum(progress)
+                group["betas"] = (momentum, group["betas"][1])
+
+    def _learn(self, inputs: Any, target: Any, loss: Callable[[Any, Any], Tensor]) -> float:
+        half = half_precision() if self.schedule.half else None
+        with torch.autocast(self.device.type, dtype=half, enabled=half is not None):
+            output = self.network(inputs)
+        of_batch = loss(output, target)
+        self.optimiser.zero_grad()
+        self.scaler.scale(of_batch).backward()
+        if self.schedule.largest_gradient:
+            self.scaler.unscale_(self.optimiser)
+            nn.utils.clip_grad_norm_(self.learning, self.schedule.largest_gradient)
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        self.step += 1
+        _move(self.average, self.network, self.schedule.decay(self.step))
+        return float(of_batch.detach())
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Write everything whole."""
+        modules = {"network": self.network.state_dict(), "average": self.average.state_dict()}
+        tensors = {
+            f"{part}.{name}": tensor
+            for part, state in (modules | {"best": self.best}).items()
+            for name, tensor in state.items()
+        }
+        for index, weight in enumerate(self.learning):
+            state = self.optimiser.state[weight].items()
+            tensors |= {f"optimiser.{index}.{name}": tensor for name, tensor in state}
+        tensors |= {"rng": self.rng.get_state(), "dropout": self._global_generator().get_rng_state()}
+        save_tensors(
+            checkpoint.path,
+            tensors,
+            checkpoint.provenance,
+            run=self._run(checkpoint),
+            curve=self.curve,
+            best_epoch=self.best_epoch,
+            step=self.step,
+            scaler=self.scaler.state_dict(),
+        )
+
+    def load(self, checkpoint: Checkpoint) -> bool:
+        """Go on from a file, unless there is none of the same training."""
+        path = checkpoint.path
+        if not is_complete(path) or facts_of(path).get("run") != self._run(checkpoint):
+            return False
+        facts, tensors = facts_of(path), load_tensors(path)
+        self.network.load_state_dict(with_prefix(tensors, "network."))
+        self.average.load_state_dict(with_prefix(tensors, "average."))
+        self.best = with_prefix(tensors, "best.")
+        optimiser = self.optimiser.state_dict()
+        optimiser["state"] = {
+            index: _laid_out_as(weight, with_prefix(tensors, f"optimiser.{index}."))
+            for index, weight in enumerate(self.learning)
+        }
+        self.optimiser.load_state_dict(optimiser)
+        self.rng.set_state(tensors["rng"])
+        self._global_generator().set_rng_state(tensors["dropout"])
+        self.scaler.load_state_dict(facts["scaler"])
+        self.curve, self.best_epoch, self.step = facts["curve"], facts["best_epoch"], facts["step"]
+        return True
+
+    def _global_generator(self) -> Any:
+        """Of which dropout draws: that of the device on which the network lies."""
+        return torch.cuda if self.device.type == "cuda" else torch
+
+    def _run(self, checkpoint: Checkpoint) -> str:
+        """Changes when anything does that the weights depend on."""
+        made = checkpoint.provenance
+        return fingerprint(asdict(self.schedule), self.seed, made.parameters, made.inputs, made.seed)
+
+
+def _prepared(
+    batches: Batches, plan: Sequence[np.ndarray], rng: torch.Generator, ahead: int
+) -> Iterator[tuple[Any, Any]]:
+    """The batches in order; one thread prepares those `ahead`, so that draws come in the same order."""
+    if not ahead:
+        yield from (batches.batch(rows, rng) for rows in plan)
+        return
+    with ThreadPoolExecutor(1) as pool:
+        waiting: deque[Future[tuple[Any, Any]]] = deque()
+        for rows in plan:
+            waiting.append(pool.submit(batches.batch, rows, rng))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
+        yield from (batch.result() for batch in waiting)
+
+
+def _set_training(network: nn.Module) -> None:
+    """Training mode for all but what is frozen, whose batch statistics are frozen as well."""
+    for module in network.train().modules():
+        weights = list(module.parameters())
+        if weights and not any(weight.requires_grad for weight in weights):
+            module.eval()
+
+
+@torch.no_grad()
+def _move(average: nn.Module, network: nn.Module, decay: float) -> None:
+    for mean, value in zip(average.state_dict().values(), network.state_dict().values()):
+        if mean.is_floating_point():
+            mean.lerp_(value, 1 - decay)
+        else:
+            mean.copy_(value)
+
+
+def _laid_out_as(weight: Tensor, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """An optimiser's state of a weight in the weight's memory format, which a file does not keep."""
+    return {
+        name: tensor if name == "step" else torch.empty_like(weight.detach()).copy_(tensor)
+        for name, tensor in state.items()
+    }

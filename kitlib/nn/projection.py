@@ -1,0 +1,108 @@
+"""Embeddings in fewer dimensions, or on one scale: learned from the vectors of each sequence."""
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import numpy as np
+import torch
+from sklearn.decomposition import PCA
+
+from kitlib.machine import device
+
+
+def principal_axes(
+    vectors: np.ndarray, components: int, *, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The mean (d,), axes (d, components) and variances (k,) of vectors (n, d), k as many as they tell of.
+
+    Axes beyond these are zeros; k is 0 where no two vectors differ, and without a vector the mean is zeros.
+    """
+    count, width = vectors.shape
+    mean = vectors.mean(axis=0) if count else np.zeros(width, vectors.dtype)
+    axes = np.zeros((width, components), vectors.dtype)
+    if count < 2 or not np.ptp(vectors, axis=0).any():
+        return mean, axes, np.zeros(0, vectors.dtype)
+    pca = PCA(min(components, count - 1, width), random_state=seed).fit(vectors)
+    axes[:, : pca.n_components_] = pca.components_.T
+    return mean, axes, pca.explained_variance_
+
+
+class TokenReduction:
+    """A PCA of the tokens of each sequence.
+
+    With tens of studies a network that reads hundreds of dimensions learns the noise of the small ones: on
+    60 studies with a planted signal 16 components scored .51 where all 512, standardised, scored .66.
+    """
+
+    shrinks: ClassVar[bool] = True
+
+    def __init__(self, means: torch.Tensor, axes: torch.Tensor) -> None:
+        self.means = means  # (sequences, d)
+        self.axes = axes  # (sequences, d, k), scaled: the first component has a deviation of 2
+        self.width = axes.shape[2]
+
+    @classmethod
+    def fit(cls, vectors: Sequence[np.ndarray], components: int, *, seed: int) -> "TokenReduction":
+        """Learn from the vectors (n, d) of each sequence; those of fewer than two are reduced to zeros."""
+        means, axes = [], []
+        for of_sequence in vectors:
+            mean, directions, variances = principal_axes(of_sequence, components, seed=seed)
+            means.append(mean)
+            axes.append(directions * 2 / np.sqrt(variances[0]) if len(variances) else directions)
+        return cls(torch.from_numpy(np.stack(means)), torch.from_numpy(np.stack(axes)))
+
+    def transform(self, sequence: int, embeddings: np.ndarray) -> torch.Tensor:
+        """(n, k) from the embeddings (n, d), as they are stored, of one sequence."""
+        if not len(embeddings):
+            return torch.zeros(0, self.width)
+        return (torch.tensor(embeddings).float() - self.means[sequence]) @ self.axes[sequence]
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """What `reduction_of` makes this reduction from."""
+        return {"means": self.means, "axes": self.axes}
+
+
+class TokenScale:
+    """All dimensions of the tokens, centred, on one scale a sequence: for networks that project them."""
+
+    shrinks: ClassVar[bool] = False
+
+    def __init__(self, means: torch.Tensor, scales: torch.Tensor) -> None:
+        self.means = means  # (sequences, d)
+        self.scales = scales  # (sequences,): one over the deviation of all values, 0 where there is none
+        self.width = means.shape[1]
+
+    @classmethod
+    def fit(cls, vectors: Sequence[np.ndarray]) -> "TokenScale":
+        """Learn from the vectors (n, d) of each sequence; where there are none, it is scaled to zeros."""
+        means, scales = torch.zeros(len(vectors), vectors[0].shape[1]), torch.zeros(len(vectors))
+        for sequence, of_sequence in enumerate(map(torch.from_numpy, vectors)):
+            if len(of_sequence):
+                means[sequence] = of_sequence.mean(0)
+                deviation = (of_sequence - means[sequence]).square().mean().sqrt()
+                scales[sequence] = 1 / deviation if deviation > 0 else 0
+        return cls(means, scales)
+
+    @classmethod
+    def grey_values(cls, sequences: int, width: int) -> "TokenScale":
+        """Bring grey values, 0 to 255, to 0 to 1."""
+        return cls(torch.zeros(sequences, width), torch.full((sequences,), 1 / 255))
+
+    def transform(self, sequence: int, embeddings: np.ndarray) -> torch.Tensor:
+        """(n, d) on the device from the embeddings (n, d), as they are stored, of one sequence."""
+        if not len(embeddings):
+            return torch.zeros(0, self.width, device=device())
+        # Moved as they are stored and converted there: half as much to move, and nothing for the CPU to do.
+        vectors = torch.tensor(embeddings).to(device()).float()
+        return vectors.sub_(self.means[sequence].to(device())).mul_(self.scales[sequence].to(device()))
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """What `reduction_of` makes this scale from."""
+        return {"means": self.means, "scales": self.scales}
+
+
+def reduction_of(tensors: Mapping[str, torch.Tensor]) -> TokenReduction | TokenScale:
+    """The reduction whose `tensors` these are."""
+    if "axes" in tensors:
+        return TokenReduction(tensors["means"], tensors["axes"])
+    return TokenScale(tensors["means"], tensors["scales"])

@@ -1,0 +1,81 @@
+"""The documents: their links lead somewhere, and their figures say when, on what and by which command."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from kitlib.cli import main
+
+HOME = Path(__file__).parents[1]
+PAGES = sorted([*HOME.glob("*.md"), *HOME.glob("docs/*.md"), *HOME.glob("results/*.md")])
+LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)")
+COMMAND = re.compile(r"python -m kitlib ([a-z]+)")
+
+
+def anchors(path: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(HOME)))
+def test_every_link_leads_to_a_file_and_its_heading(page: Path) -> None:
+    for name, anchor in LINK.findall(page.read_text(encoding="utf-8")):
+        target = (page.parent / name).resolve() if name else page
+        assert target.exists(), name
+        assert not anchor or anchor in anchors(target), f"{name}#{anchor}"
+
+
+def test_every_picture_of_the_documents_is_shown_by_one() -> None:
+    shown = {
+        (page.parent / name).resolve()
+        for page in PAGES
+        for name, _ in LINK.findall(page.read_text(encoding="utf-8"))
+    }
+    assert set((HOME / "docs" / "images").glob("*.png")) <= shown
+
+
+def test_every_command_named_exists(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    known = capsys.readouterr().out
+    named = {command for page in PAGES for command in COMMAND.findall(page.read_text(encoding="utf-8"))}
+    assert len(named) > 10
+    assert {command for command in named if not re.search(rf"\b{command}\b", known)} == set()
+
+
+def test_the_readme_is_short() -> None:
+    assert 6000 < (HOME / "README.md").stat().st_size < 8192
+
+
+@pytest.mark.parametrize("page", sorted(HOME.glob("results/*.md")), ids=lambda path: path.stem)
+def test_results_say_by_which_command_on_what_and_when(page: Path) -> None:
+    head = page.read_text(encoding="utf-8")[:2500]
+    for word in ("| made by | `", "| data |", "| date", "| weights |", "phantoms"):
+        assert word in head
+    assert re.search(r"\b20\d\d-\d\d-\d\d\b", page.read_text(encoding="utf-8"))
+
+
+def test_the_table_of_published_systems_is_that_of_its_page() -> None:
+    table = pd.read_csv(HOME / "results" / "published_systems.csv")
+    page = (HOME / "results" / "published_systems.md").read_text(encoding="utf-8")
+    honest = table[table["split"] == "studies"]
+    assert honest["score"].between(honest["low"], honest["high"]).all()
+    for row in honest.itertuples():
+        scored = f"{row.score:.3f} ({row.low:.3f} to {row.high:.3f})"
+        assert re.search(rf"^\| `{re.escape(row.experiment)}` \|.*{re.escape(scored)}", page, re.MULTILINE)
+
+
+def test_facts_that_the_code_cites_are_there() -> None:
+    cited = {
+        number
+        for path in (HOME / "kitlib").rglob("*.py")
+        for number in re.findall(r"facts\.md, (\d)", path.read_text(encoding="utf-8"))
+    }
+    sections = re.findall(
+        r"^## (\d)\.", (HOME / "docs" / "facts.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert cited
+    assert cited <= set(sections)
