@@ -1,12 +1,14 @@
-"""A cache of prepared volumes that needs no files, and the marks of what needs the extra `openvino`."""
+"""A cache of prepared volumes that needs no files, and what tests of the extra `openvino` need."""
 
 from collections.abc import Mapping
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from kitlib.embed.runtime import quantise
 from kitlib.embed.runtime.inference import silent_openvino
 from kitlib.mri.stack import Stack
 from kitlib.prepare import volumes
@@ -23,6 +25,14 @@ needs_nncf = pytest.mark.skipif(
     silent_openvino() is None or find_spec("nncf") is None,
     reason="OpenVINO or NNCF is not installed (pip install 'kitlib[openvino]')",
 )
+
+
+def draw_few_phantoms(patch: pytest.MonkeyPatch) -> None:
+    """Let `quantise` scale on one phantom and judge on another, drawn here and once."""
+    patch.setattr(quantise, "SCALED_ON", range(1))
+    patch.setattr(quantise, "JUDGED_ON", range(1, 2))
+    patch.setattr(quantise, "cores", lambda: 1)
+    patch.setattr(quantise, "draw_study", cache(quantise.draw_study))
 
 
 def make_cache(

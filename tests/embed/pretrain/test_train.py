@@ -1,3 +1,5 @@
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +30,14 @@ from kitlib.phantom.study import PhantomStudy, draw_study
 from kitlib.terms import CELL_NAMES, CELLS, EMPTY, LEVELS, mirrored_cells
 
 PX = 32
+
+
+@pytest.fixture(scope="module", autouse=True)
+def drawn_once() -> Iterator[None]:
+    """All trainings here see the same few phantoms, which no training changes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("kitlib.embed.pretrain.train.draw_study", cache(draw_study))
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,9 @@ import pytest
 
 from kitlib.embed.backbone import load_backbone
 from kitlib.embed.runtime import benchmark as module
-from kitlib.embed.runtime import quantise
 from kitlib.embed.runtime.benchmark import benchmark, summary, variants
 from kitlib.errors import ExtraMissingError, KitError, UsageError, WeightsError
-from tests.embed.builders import needs_nncf
+from tests.embed.builders import draw_few_phantoms, needs_nncf
 
 
 def test_rates_are_medians_over_repeats() -> None:
@@ -38,8 +37,7 @@ def test_rates_are_medians_over_repeats() -> None:
 def test_it_measures_real_files_with_the_network_as_it_is_and_in_eight_bits(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(quantise, "SCALED_ON", range(1))
-    monkeypatch.setattr(quantise, "JUDGED_ON", range(1, 2))
+    draw_few_phantoms(monkeypatch)
     table = benchmark(["test_resnet"], studies=1, repeats=1, size="smoke")
     assert table["engine"].tolist() == [
         load_backbone("test_resnet", weights="random").engine,

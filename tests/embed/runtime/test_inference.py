@@ -164,7 +164,7 @@ except ImportError:
 else:
     from pathlib import Path
     from kitlib.embed.runtime import quantise
-    quantise.SCALED_ON, quantise.JUDGED_ON = range(1), range(1, 2)
+    quantise.SCALED_ON, quantise.JUDGED_ON, quantise.cores = range(1), range(1, 2), lambda: 1
     file = Path.home() / "eight.safetensors"
     quantise.quantise(file, "test_resnet", weights="random", input_px=32, size="smoke")
     print(load_backbone("test_resnet", weights=str(file)).engine)

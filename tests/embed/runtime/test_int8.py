@@ -1,6 +1,7 @@
 """Weights files in eight bits: made, found, and refused where they do not fit."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,17 +17,16 @@ from kitlib.embed.runtime.quantise import agreement_of, phantom_inputs, quantise
 from kitlib.errors import ArtefactError, ExtraMissingError, UsageError, WeightsError
 from kitlib.inputs.base import Resources
 from kitlib.inputs.slices import SliceInput
-from tests.embed.builders import needs_nncf
+from tests.embed.builders import draw_few_phantoms, needs_nncf
 
 pytestmark = needs_nncf
 SMALL, PX = "test_resnet", 48
 
 
 @pytest.fixture(scope="module", autouse=True)
-def few_phantoms() -> None:
+def few_phantoms() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(making, "SCALED_ON", range(1))
-        patch.setattr(making, "JUDGED_ON", range(1, 2))
+        draw_few_phantoms(patch)
         yield
 
 
