@@ -83,10 +83,12 @@ def test_the_table_holds_the_points_as_annotated(folder: Path) -> None:
         assert len(truth["landmarks"]) >= len(own)
 
 
+@pytest.mark.slow
 def test_the_same_bytes_again_and_from_two_processes(folder: Path, tmp_path: Path) -> None:
     assert digest(write_competition(tmp_path / "again", **REQUEST, workers=2)) == digest(folder)
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real, drawn = archive.draw_study, []
 

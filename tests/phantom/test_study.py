@@ -89,6 +89,7 @@ def test_landmarks_lie_at_the_anatomy(monkeypatch: pytest.MonkeyPatch) -> None:
         assert 0 <= point.y < stack.pixels.shape[1]
 
 
+@pytest.mark.slow
 def test_many_plans_hold_all_their_landmarks() -> None:
     """Every point is inside its image and within half a step of its slice, whatever spine was drawn."""
     for study_id in range(100, 108):
@@ -130,6 +131,7 @@ def test_other_seeds_and_ids_draw_others(studies: list[PhantomStudy]) -> None:
     assert not np.allclose(other.landmarks["z_mm"].iloc[0], studies[0].landmarks["z_mm"].iloc[0])
 
 
+@pytest.mark.slow
 def test_missing_series() -> None:
     missing = [draw_study(study_id, seed=1, size="smoke", missing_rate=1) for study_id in range(6)]
     for study in missing:

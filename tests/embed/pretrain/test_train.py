@@ -144,6 +144,7 @@ def test_volumes_show_the_cells_of_their_sequence(study: PhantomStudy) -> None:
     assert (volumes.findings != EMPTY).any(axis=0).sum() >= 20
 
 
+@pytest.mark.slow
 def test_pretraining_makes_weights_that_load_and_is_the_same_for_the_same_seed(tmp_path: Path) -> None:
     vectors = []
     for name in ("one", "two"):
@@ -164,6 +165,7 @@ def test_pretraining_makes_weights_that_load_and_is_the_same_for_the_same_seed(t
     assert np.array_equal(*vectors)
 
 
+@pytest.mark.slow
 def test_a_killed_pretraining_ends_with_the_same_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -256,6 +258,7 @@ def test_any_number_of_steps_has_a_schedule(slices: Slices, epochs: int) -> None
     assert np.isfinite([row["train_loss"] for row in curve[1:]]).all()
 
 
+@pytest.mark.slow
 def test_pretraining_goes_on_from_weights(tmp_path: Path) -> None:
     how = {
         "studies": 2,
@@ -275,6 +278,7 @@ def test_pretraining_goes_on_from_weights(tmp_path: Path) -> None:
     assert label == "phantoms, 2 studies x 1 epochs, after phantoms, 2 studies x 1 epochs"
 
 
+@pytest.mark.slow
 def test_a_volume_network_learns_on_phantoms_too(tmp_path: Path) -> None:
     pytest.importorskip("monai")
     file = tmp_path / "a.safetensors"

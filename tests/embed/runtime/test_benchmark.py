@@ -32,6 +32,7 @@ def test_rates_are_medians_over_repeats() -> None:
     assert table.loc["a", "ratio"] == 1
 
 
+@pytest.mark.slow
 @needs_nncf
 @pytest.mark.filterwarnings("ignore::UserWarning:joblib")
 def test_it_measures_real_files_with_the_network_as_it_is_and_in_eight_bits(

@@ -47,6 +47,7 @@ def cosines(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return (one * other).sum(1) / np.linalg.norm(one, axis=1) / np.linalg.norm(other, axis=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["test_resnet", "test_vit", "test_efficientnet", "torchvision/mobilenet_v3_small"]
 )
@@ -60,6 +61,7 @@ def test_an_engine_gives_what_the_network_gives(name: str, engine: str) -> None:
     assert cosines(infer(slices), expected).min() > 0.999
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["medicalnet_resnet10", "medicalnet_resnet18"])  # two kinds of shortcuts
 def test_volumes_too(name: str, engine: str) -> None:
     pytest.importorskip("monai")
@@ -133,6 +135,7 @@ def embedded(slices: np.ndarray) -> tuple[np.ndarray, str]:
     return infer(slices), infer.engine
 
 
+@pytest.mark.slow
 def test_another_process_agrees_after_openmp_has_run() -> None:
     torch.rand(300, 300) @ torch.rand(300, 300)
     slices = images(3, *SLICES)
@@ -148,6 +151,7 @@ def test_tests_send_nothing_either() -> None:
     assert sys.modules.get("openvino_telemetry") is None
 
 
+@pytest.mark.slow
 @needs_openvino
 @needs_cpu
 def test_nothing_is_sent_and_nothing_written(tmp_path: Path) -> None:

@@ -89,6 +89,7 @@ def test_its_vectors_have_a_folder_of_their_own_and_its_label_says_what_it_is(
     assert rounded.source.label == "random, in eight bits"
 
 
+@pytest.mark.slow
 def test_the_same_weights_give_the_same_file(made: tuple[Path, dict[str, float]], tmp_path: Path) -> None:
     again = tmp_path / "again.safetensors"
     assert (
@@ -160,6 +161,7 @@ def test_there_must_be_something_to_round_and_a_place_for_it(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_network_that_becomes_another_is_not_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(making, "LEAST_R2", 1.0)
     with pytest.raises(WeightsError, match="has other vectors: R2 0"):
@@ -167,6 +169,7 @@ def test_a_network_that_becomes_another_is_not_saved(tmp_path: Path, monkeypatch
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_volumes_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("monai")
     monkeypatch.setattr(making, "LEAST_R2", 0.5)  # six small volumes give the scales of random weights
