@@ -1,6 +1,8 @@
 """What the machine offers, asked without trusting what it claims."""
 
 import os
+import threading
+import time
 
 import pytest
 import torch
@@ -104,3 +106,22 @@ def test_the_peak_starts_anew_where_the_system_can():
     if not machine.reset_peak_memory():
         pytest.skip("this system keeps the peak")
     assert machine.peak_memory_mb() < high - 100
+
+
+def after(number, pause_s):
+    time.sleep(pause_s)
+    return number
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_mapping_in_threads_keeps_the_order_and_ends_with_the_block(threads):
+    before = threading.active_count()
+    with machine.threaded(threads) as each:
+        found = list(each(after, range(4), (0.03, 0.02, 0.01, 0)))
+    assert found == [0, 1, 2, 3]
+    assert threading.active_count() == before
+
+
+def test_what_fails_in_a_thread_fails_here():
+    with pytest.raises(ZeroDivisionError), machine.threaded(2) as each:
+        list(each(lambda number: 1 // number, [1, 0]))

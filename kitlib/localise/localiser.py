@@ -52,6 +52,10 @@ class Localiser:
     >>> located = Localiser.shipped().locate_array(np.zeros((5, 256, 256)), spacing_mm=1.0)
     >>> located.to_json()
     {'points': [], 'abstained': True, 'reason': 'no spinal canal is visible'}
+    >>> from kitlib.phantom.study import draw_study
+    >>> located = Localiser.shipped().locate_study(draw_study(7, seed=1, size="smoke").study)
+    >>> located.abstained, len(located.points)
+    (False, 27)
     """
 
     def __init__(
@@ -75,11 +79,6 @@ class Localiser:
         Canal points lie on T2, foramina on T1, as far as there are both. Where the count is in doubt the
         points are the best guess and not to be trusted. With `fill`, a landmark that was not found is where
         it usually is, with confidence 0 and a fault: something to crop, no more.
-
-        >>> from kitlib.phantom.study import draw_study
-        >>> located = Localiser.shipped().locate_study(draw_study(7, seed=1, size="smoke").study)
-        >>> located.abstained, len(located.points)
-        (False, 27)
         """
         ledger = Ledger() if ledger is None else ledger
         sagittal = [read for series in study.series if (read := self._read_sagittal(series))]

@@ -73,6 +73,10 @@ def draw_study(
 
     `class_balance` is that of `draw_grades`; `grades` (25,) are taken in place of drawn ones; `defects` of
     the annotators' points are those of `annotate`. The images are painted on `device`.
+
+    >>> phantom = draw_study(7, seed=1, size="smoke")
+    >>> phantom.labels.shape, phantom.study.sequences
+    ((25,), ('Sagittal T1', 'Sagittal T2/STIR', 'Axial T2'))
     """
     dimensions = size_named(size)
     lots, body, readers, planner, machine, annotator = (_lots(seed, study_id, part) for part in range(6))

@@ -163,5 +163,5 @@ def _stack_of(stacks: Sequence[Stack], place: np.ndarray, slices: int) -> tuple[
     if not found:
         return None
     least = min(away for away, *_ in found)
-    nearly = [one for one in found if one[0] <= least + NEARLY_MM]
-    return min(nearly, key=lambda one: one[1])[2:]
+    nearly = [shown for shown in found if shown[0] <= least + NEARLY_MM]
+    return min(nearly, key=lambda shown: shown[1])[2:]

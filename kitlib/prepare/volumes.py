@@ -115,7 +115,7 @@ class VolumeCache:
         readable: dict[int, set[str]] = {}
         for study_id, series_id, _, sequence in rows:
             facts = facts_of(self._path(study_id, series_id))
-            ledger.extend(Fault(**{**one, "row_ids": tuple(one["row_ids"])}) for one in facts["faults"])
+            ledger.extend(Fault(**{**fault, "row_ids": tuple(fault["row_ids"])}) for fault in facts["faults"])
             readable.setdefault(study_id, set()).update([sequence] if facts["shapes"] else [])
         for study_id, sequences in readable.items():
             note_missing_sequences(study_id, sequences, ledger)

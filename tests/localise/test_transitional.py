@@ -22,9 +22,9 @@ from kitlib.localise.sagittal import SURE
 from kitlib.localise.train.transitional import calibrate, evaluate, seen, split_persons, train_junction
 from kitlib.localise.train.transitional_samples import (
     DRAWN_PX,
-    KINDS,
     SLICES,
     TRANSITIONAL_SHARE,
+    TRANSITIONS,
     Bags,
     draw_bags,
     draw_person_with,
@@ -148,7 +148,7 @@ def test_where_the_lower_points_are_not_seen_nobody_asks_the_junction() -> None:
 def test_a_person_is_drawn_as_asked_and_the_same_again() -> None:
     rng = np.random.default_rng(5)
     assert not draw_person_with(False, rng).spine.transitional
-    assert draw_person_with(True, rng).spine.transitional in KINDS[1:]
+    assert draw_person_with(True, rng).spine.transitional in TRANSITIONS[1:]
     one, two = (draw_bags(3, seed=1) for _ in range(2))
     assert one.images.shape[1:] == (SLICES, DRAWN_PX, DRAWN_PX)
     assert len(set(one.kinds)) == 1

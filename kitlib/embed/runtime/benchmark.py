@@ -1,4 +1,4 @@
-"""Slices a second, from DICOM files to stored embeddings, against the loop that one would write first."""
+"""Slices a second, read or embedded, against the loops that one would write first."""
 
 import tempfile
 import time
@@ -25,6 +25,8 @@ from kitlib.embed.store import TokenStore
 from kitlib.embed.weights.sources import file_name
 from kitlib.errors import ExtraMissingError, UsageError, WeightsError
 from kitlib.machine import cores, torch_threads
+from kitlib.mri.ledger import Ledger
+from kitlib.mri.series import read_series
 from kitlib.phantom.archive import write_competition
 from kitlib.prepare.volumes import VolumeCache
 
@@ -57,6 +59,41 @@ def benchmark(backbones: Sequence[str], *, studies: int, repeats: int, size: str
                     beside = {"backbone": name, "engine": backbone.engine, "slices": slices, "loop_s": loop_s}
                     rows.append(beside | kit_run(backbone, series, work))
     return summary(pd.DataFrame(rows))
+
+
+def reading_benchmark(*, studies: int, repeats: int, size: str = "clinical") -> pd.DataFrame:
+    """One row: slices a second of the plain pydicom loop and of `read_series`, and their ratio.
+
+    Both read the same phantoms' files from the system's cache, in turns; the fastest of the repeats counts.
+    UsageError where there is nothing to time.
+    """
+    _refuse_nothing(studies, repeats)
+    with tempfile.TemporaryDirectory(prefix="kitlib-bench-") as folder:
+        root = Path(folder) / "phantoms"
+        write_competition(root, studies=studies, seed=SEED, size=size, workers=cores())
+        folders = [Path(path) for path in Competition(root).series("train")["folder"]]
+        runs = [
+            (*timed(partial(plain_reading, folders)), timed(partial(kit_reading, folders))[1])
+            for _ in range(repeats)
+        ]
+    slices, loop_s, kit_s = np.min(runs, axis=0)
+    rates = {"loop_per_s": slices / loop_s, "kit_per_s": slices / kit_s, "ratio": loop_s / kit_s}
+    return pd.DataFrame([{"slices": int(slices), **rates}])
+
+
+def plain_reading(folders: Sequence[Path]) -> int:
+    """Read series with pydicom, one file after the other; returns how many."""
+    count = 0
+    for folder in folders:
+        files = sorted(folder.glob("*.dcm"))
+        images = [pydicom.dcmread(file).pixel_array.astype(np.float32) for file in files]
+        count += len(images)
+    return count
+
+
+def kit_reading(folders: Sequence[Path]) -> int:
+    """Read series with the kit; returns how many slices they have."""
+    return sum(len(stack) for folder in folders for stack in read_series(folder, Ledger()))
 
 
 def variants(name: str, folder: Path, size: str) -> list[Backbone]:
@@ -124,11 +161,15 @@ def summary(runs: pd.DataFrame) -> pd.DataFrame:
     return table.assign(ratio_min=of_backbone.min(), ratio_max=of_backbone.max()).reset_index()
 
 
-def _refuse_untimeable(backbones: Sequence[str], studies: int, repeats: int) -> None:
+def _refuse_nothing(studies: int, repeats: int) -> None:
     if min(studies, repeats) < 1:
         raise UsageError(
             f"{studies} studies x {repeats} repeats are nothing to time", hint="Ask for one or more."
         )
+
+
+def _refuse_untimeable(backbones: Sequence[str], studies: int, repeats: int) -> None:
+    _refuse_nothing(studies, repeats)
     for name in backbones:
         if reads_volumes(known_backbone(name)):
             raise UsageError(f"{name} is no network of slices", hint="Name one of timm or torchvision.")

@@ -41,12 +41,6 @@ condition2place = {
 }
 condition2side = {condition: Cell(condition, LEVELS[0]).side for condition in CONDITIONS}
 condition2sequence = {condition: group2sequence[Cell(condition, LEVELS[0]).group] for condition in CONDITIONS}
-other_side = {
-    condition: condition.replace("left_", "right_")
-    if condition.startswith("left_")
-    else condition.replace("right_", "left_")
-    for condition in CONDITIONS
-}
 ID_TYPES = dict.fromkeys(("study_id", "series_id", "instance_number", "row"), "Int64")
 
 
@@ -87,13 +81,13 @@ def found(
 
 def without(points: pd.DataFrame, findings: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """The points that have none of these findings."""
-    rows = {row for one in findings for row in one["row"]}
+    rows = {row for table in findings for row in table["row"]}
     return points[~points["row"].isin(rows)]
 
 
 def joined(findings: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """One report of several, by study, code and cell; ids are nullable integers."""
-    filled = [one.astype(object) for one in findings if len(one)]
+    filled = [table.astype(object) for table in findings if len(table)]
     empty = pd.DataFrame(columns=list(REPORT_COLUMNS), dtype=object)
     report = pd.concat(filled) if filled else empty
     report = report.astype(ID_TYPES).astype({"condition": object, "level": object})

@@ -194,7 +194,7 @@ def case_errors(localiser: Localiser, case: Case) -> pd.DataFrame:
         row["kept"] = point is not None and not located.abstained
         if point is not None:
             at = np.array([point.x, point.y])
-            far = {other: float(np.linalg.norm((at - one) * scale)) for other, one in case.level2xy.items()}
+            far = {other: float(np.linalg.norm((at - xy) * scale)) for other, xy in case.level2xy.items()}
             row["error_mm"], row["confidence"] = far[level], point.confidence
             row["level_right"] = min(far, key=lambda other: far[other]) == level and far[level] < LOST_MM
         rows.append(row)

@@ -182,12 +182,12 @@ def slice_points(stack: Stack, index: int, places_mm: np.ndarray) -> tuple[np.nd
 
 def _thinned(plan: SeriesPlan, count: int, rng: np.random.Generator) -> SeriesPlan:
     """The series with `count` of its slices, so that no others need be imaged."""
-    owners = np.concatenate([np.full(len(one.centres_mm), order) for order, one in enumerate(plan.plans)])
+    owners = np.concatenate([np.full(len(part.centres_mm), order) for order, part in enumerate(plan.plans)])
     kept = np.zeros(len(owners), bool)
     kept[rng.permutation(len(owners))[:count]] = True
     plans = tuple(
-        replace(one, centres_mm=one.centres_mm[kept[owners == order]])
-        for order, one in enumerate(plan.plans)
+        replace(part, centres_mm=part.centres_mm[kept[owners == order]])
+        for order, part in enumerate(plan.plans)
         if kept[owners == order].any()
     )
     return replace(plan, plans=plans, numbers=np.arange(1, kept.sum() + 1))

@@ -35,7 +35,7 @@ TRANSITIONAL_SHARE = 0.4
 CLASS_BALANCE = 0.2
 LOOKS = 2  # of each person beside the clinical series
 TURN_DEG = (6.0, 3.0, 3.0)  # about the axes to the left (in plane), back and head
-PLANES = ("", LUMBARISED, SACRALISED)
+TRANSITIONS = ("", LUMBARISED, SACRALISED)
 L5_S1 = LANDMARKS.index(Landmark("canal", "l5_s1", None))
 
 
@@ -44,7 +44,7 @@ class Bags(Rows):
     """Series of parallel sagittal crops, each around a person's L5/S1 point."""
 
     images: np.ndarray  # (n, 11, 80, 80) uint8, upright, 1.8 mm a pixel, the point in the middle
-    kinds: np.ndarray  # (n,) int64: what is transitional, of PLANES
+    kinds: np.ndarray  # (n,) int64: what is transitional, of TRANSITIONS
     persons: np.ndarray  # (n,) int64
 
 
@@ -68,7 +68,7 @@ def draw_bags(number: int, seed: int) -> Bags:
     rng = np.random.default_rng((seed, number, 2))
     anatomy = draw_person_with(rng.random() < TRANSITIONAL_SHARE, rng)
     series = [_clinical(anatomy, _plan(anatomy, rng), rng), *_looks(anatomy, _plan(anatomy, rng), rng)]
-    kind = PLANES.index(anatomy.spine.transitional)
+    kind = TRANSITIONS.index(anatomy.spine.transitional)
     return Bags(np.stack(series), np.full(len(series), kind), np.full(len(series), number))
 
 
@@ -111,7 +111,7 @@ def _looks(anatomy: Anatomy, plan: Plan, rng: np.random.Generator) -> Iterator[n
     for _ in range(LOOKS):
         look = draw_look(water, rng)
         # Slices side by side are one image: what disturbs it is then much alike in all of them.
-        images = [textured(one, look, DRAWN_MM, rng) for one in canvas.by_slice()]
-        images = [received(*one, look, DRAWN_MM, rng) for one in zip(images, depth, height)]
+        images = [textured(tissue, look, DRAWN_MM, rng) for tissue in canvas.by_slice()]
+        images = [received(*part, look, DRAWN_MM, rng) for part in zip(images, depth, height)]
         tall = displayed(torch.cat(images), look, rng).view(SLICES, DRAWN_PX, DRAWN_PX)
-        yield (torch.stack([occluded(one, rng) for one in tall]) * 255).round().byte().numpy()
+        yield (torch.stack([occluded(image, rng) for image in tall]) * 255).round().byte().numpy()

@@ -105,7 +105,7 @@ def landmarks_mm(anatomy: Anatomy) -> np.ndarray:
     graded = {
         Landmark(group2place[cell.group], cell.level, cell.side): anatomy.place_mm(cell) for cell in CELLS
     }
-    return np.array([graded[one] if one in graded else neighbours[one.level] for one in LANDMARKS])
+    return np.array([graded[mark] if mark in graded else neighbours[mark.level] for mark in LANDMARKS])
 
 
 def _behind(anatomy: Anatomy, index: int) -> np.ndarray:

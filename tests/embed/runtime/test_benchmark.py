@@ -7,7 +7,7 @@ import pytest
 
 from kitlib.embed.backbone import load_backbone
 from kitlib.embed.runtime import benchmark as module
-from kitlib.embed.runtime.benchmark import benchmark, summary, variants
+from kitlib.embed.runtime.benchmark import benchmark, reading_benchmark, summary, variants
 from kitlib.errors import ExtraMissingError, KitError, UsageError, WeightsError
 from tests.embed.builders import draw_few_phantoms, needs_nncf
 
@@ -30,6 +30,24 @@ def test_rates_are_medians_over_repeats() -> None:
         "ratio": 5, "ratio_min": 2, "ratio_max": 8,
     }  # fmt: skip
     assert table.loc["a", "ratio"] == 1
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:joblib")
+def test_reading_is_timed_on_the_same_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts: list[tuple[int, int]] = []
+    kit_reading = module.kit_reading
+
+    def counted(folders: list[Path]) -> int:
+        counts.append((kit_reading(folders), module.plain_reading(folders)))
+        return counts[-1][0]
+
+    monkeypatch.setattr(module, "kit_reading", counted)
+    (row,) = reading_benchmark(studies=1, repeats=2, size="smoke").to_dict("records")
+    assert counts == [(row["slices"], row["slices"])] * 2
+    assert row["slices"] > 10
+    assert row["ratio"] == pytest.approx(row["kit_per_s"] / row["loop_per_s"])
+    with pytest.raises(UsageError, match="0 studies x 2 repeats"):
+        reading_benchmark(studies=0, repeats=2)
 
 
 @pytest.mark.slow
