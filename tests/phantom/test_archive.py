@@ -77,6 +77,7 @@ def test_the_truth_is_kept_beside_what_readers_wrote(folder: Path) -> None:
 
 def test_the_table_holds_the_points_as_annotated(folder: Path) -> None:
     points = pd.read_csv(folder / "train_label_coordinates.csv")
+    assert points["study_id"].nunique() == REQUEST["studies"]
     for study_id, own in points.groupby("study_id"):
         truth = read_truth(folder, study_id)
         assert np.allclose(own[["x", "y"]], [[point["x"], point["y"]] for point in truth["points"]])

@@ -112,6 +112,8 @@ def test_uncovered_levels_have_no_axial_slice(monkeypatch: pytest.MonkeyPatch) -
         study = draw_study(study_id, seed=11, size="smoke", missing_rate=0)
         axial = next(series for series in study.series if series.sequence == AXIAL_T2)
         canal = study.landmarks[study.landmarks["condition"] == "spinal_canal_stenosis"]
+        assert len(canal) == 5
+        assert axial.stacks
         for place in canal[["x_mm", "y_mm", "z_mm"]].to_numpy()[:2]:
             assert all(place @ stack.normal > stack.positions_mm[-1] + 5 for stack in axial.stacks)
 
