@@ -8,8 +8,8 @@ import pandas as pd
 from kitlib.report.pages.experiments import markdown, number, with_interval
 
 LEAD = (
-    "The competition's metric, lower is better; 95 % intervals draw whole studies with replacement, differences "
-    "are paired on the same studies. Written by the command below, and not edited."
+    "The competition's metric, lower is better; 95 % intervals draw whole studies with replacement, "
+    "differences are paired on the same studies. Written by the command below, and not edited."
 )
 COLUMNS = ("spinal", "foraminal", "subarticular", "any_severe_spinal")
 
