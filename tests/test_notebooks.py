@@ -12,7 +12,7 @@ from kitlib.artefacts import load_table
 from kitlib.competition.root import Competition
 from kitlib.competition.submission import validate_submission
 from kitlib.run.runner import run
-from kitlib.run.steps import STEPS, done
+from kitlib.run.steps import CHAPTERS, STEPS, done
 
 HOME = Path(__file__).parents[1]
 PATHS = [HOME / "notebooks" / step.notebook for step in STEPS]
@@ -44,8 +44,9 @@ def notebook(path):
     return Notebook(path)
 
 
-def test_there_is_a_notebook_for_every_step_and_no_other():
-    assert sorted(path.name for path in (HOME / "notebooks").glob("*.ipynb")) == [path.name for path in PATHS]
+def test_there_is_a_notebook_for_every_step_and_chapter_and_no_other():
+    found = {path.name for path in (HOME / "notebooks").glob("*.ipynb")}
+    assert found == {step.notebook for step in (*STEPS, *CHAPTERS)}
 
 
 def test_kaggle_and_papermill_can_run_it(notebook):
