@@ -1,6 +1,6 @@
 # The same few verbs for people and for CI. Everything sets itself up; nothing outside this folder changes.
 .DEFAULT_GOAL := help
-.PHONY: help setup submission test lint lab bench clean
+.PHONY: help setup submission test test-fast lint lab bench clean
 
 VENV   := .venv
 READY  := $(VENV)/.ready
@@ -13,7 +13,8 @@ DATA    ?=
 help:
 	@echo 'make submission   set up, then data (or phantoms) -> six notebooks -> submissions/submission.csv'
 	@echo '                  DATA=/path/to/competition  PROFILE=smoke|demo|bench|kaggle'
-	@echo 'make test         set up, then every test'
+	@echo 'make test         set up, then ruff, mypy and every test'
+	@echo 'make test-fast    set up, then the tests that take no seconds: while you work'
 	@echo 'make lab          set up, then JupyterLab on the notebooks'
 	@echo 'make lint         ruff and mypy'
 	@echo 'make bench        the figures of results/: hours on two cores'
@@ -38,6 +39,9 @@ submission: setup
 
 test: setup lint
 	$(VENV)/bin/python -m pytest
+
+test-fast: setup
+	$(VENV)/bin/python -m pytest -q -m "not slow"
 
 lint: setup
 	$(VENV)/bin/ruff check .

@@ -95,13 +95,15 @@ LANDMARKS = (
 """The 27 landmarks, in the order of all arrays of them."""
 
 
-def mirrored(cell: Cell) -> Cell:
-    """The same condition and level on the other side; the canal's cells stay what they are."""
-    opposite = {"left": "right", "right": "left"}
-    return Cell(cell.condition.replace(cell.side, opposite[cell.side]), cell.level) if cell.side else cell
+other_side = {
+    condition: condition.replace("left_", "right_")
+    if condition.startswith("left_")
+    else condition.replace("right_", "left_")
+    for condition in CONDITIONS
+}
+"""The condition that each becomes when left and right are exchanged; the canal's stays."""
 
-
-mirrored_cells = [CELLS.index(mirrored(cell)) for cell in CELLS]
+mirrored_cells = [CELLS.index(Cell(other_side[cell.condition], cell.level)) for cell in CELLS]
 """The cell that each of the 25 becomes when left and right are exchanged."""
 
 CELL_NAMES = tuple(cell.name for cell in CELLS)

@@ -1,6 +1,8 @@
 """Fixtures for all tests."""
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,16 @@ limit_threads()
 REAL_DIR = Path(__file__).parents[2] / "shared" / "real"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def quick() -> Iterator[None]:
+    """Networks run without being compiled first, outside tests/embed, and no file waits for its disk."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        if "kitlib.embed.runtime.inference" in sys.modules:
+            patch.setattr("kitlib.embed.runtime.inference.silent_openvino", lambda: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def real_dir() -> Path:
     """Real images and tables, which are never part of the project; tests that need them skip without."""
@@ -25,6 +37,15 @@ def real_dir() -> Path:
         pytest.skip(
             f"no real data: KITLIB_REAL_DIR is not set and {REAL_DIR.name}/ is not beside the project"
         )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def seeds_dir(real_dir: Path) -> Path:
+    """The texts of the published systems, beside the real images; tests that need them skip without."""
+    folder = real_dir.parent / "seeds"
+    if not folder.is_dir():
+        pytest.skip(f"no published text: {folder.name}/ is not beside the real data")
     return folder
 
 

@@ -138,6 +138,7 @@ def test_an_input_and_a_model_of_ones_own_go_all_the_way(data: Competition, tmp_
     assert not blended.predictions["severe"].equals(alone.predictions["severe"])
 
 
+@pytest.mark.slow
 def test_experiments_on_different_backbones_are_blended_and_submitted(
     data: Competition, tmp_path: Path
 ) -> None:

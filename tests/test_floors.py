@@ -1,4 +1,7 @@
-"""Imports only point down: a room imports from the floors below it and from itself, never upwards."""
+"""Imports only point down: a room imports from the floors below it and from itself, never upwards.
+
+And tests mirror the tree: `kitlib/a/b.py` is tested by `tests/a/test_b.py`.
+"""
 
 import ast
 from pathlib import Path
@@ -12,6 +15,72 @@ ROOM2FLOOR = {
     "experiments": 7, "predict": 8, "run": 9, "report": 9, "commands": 10, "cli": 11,
 }  # fmt: skip
 FILES = sorted(KITLIB.rglob("*.py"))
+TESTS = Path(__file__).parent
+MODULES = [path.relative_to(KITLIB).as_posix() for path in FILES if not path.stem.startswith("__")]
+WHOLE = {
+    "test_extending.py": "an input and a model of one's own, through all rooms",
+    "test_floors.py": "all modules",
+    "test_docs.py": "the documents",
+    "test_light_imports.py": "what importing each room loads",
+    "test_public.py": "what `import kitlib` gives",
+    "test_notebooks.py": "the notebooks",
+    "localise/audit/test_mend.py": "the half of `landmarks` that mends",
+    "models/test_contract.py": "every registered model",
+}
+"""Test files that are about more than one module; beside them each room may have a `test_real.py`."""
+
+TESTED_IN = {
+    "commands/parsing.py": "test_cli.py",
+    "embed/base.py": "embed/test_backbone.py",
+    "embed/pretrain/slices.py": "embed/pretrain/test_train.py",
+    "embed/pretrain/targets.py": "embed/pretrain/test_train.py",
+    "embed/pretrain/task.py": "embed/pretrain/test_train.py",
+    "embed/pretrain/volumes.py": "embed/pretrain/test_train.py",
+    "embed/runtime/quantise.py": "embed/runtime/test_int8.py",
+    "experiments/experiment.py": "experiments/test_registry.py",
+    "experiments/published_results.py": "experiments/test_published.py",
+    "experiments/table.py": "commands/test_experiments.py",
+    "localise/audit/findings.py": "localise/audit/test_landmarks.py",
+    "localise/audit/geometry.py": "localise/audit/test_landmarks.py",
+    "localise/audit/tables.py": "localise/audit/test_landmarks.py",
+    "localise/train/perturb.py": "localise/train/test_evaluate.py",
+    "localise/train/shards.py": "localise/train/test_samples.py",
+    "localise/train/transitional.py": "localise/test_transitional.py",
+    "localise/train/transitional_samples.py": "localise/test_transitional.py",
+    "models/base.py": "models/test_contract.py",
+    "models/boosting.py": "models/test_contract.py",
+    "models/cell_attention/network.py": "models/cell_attention/test_model.py",
+    "models/fusion/network.py": "models/fusion/test_model.py",
+    "models/pooled/cell_networks.py": "models/pooled/test_model.py",
+    "models/pooled/classifiers.py": "models/pooled/test_model.py",
+    "models/pooled/embedding_network.py": "models/pooled/test_embedder.py",
+    "models/pooled/threshold_classifiers.py": "models/pooled/test_model.py",
+    "models/pseudo/classifier.py": "models/pseudo/test_model.py",
+    "models/pseudo/learned.py": "models/pseudo/test_imputers.py",
+    "models/pseudo/networks.py": "models/pseudo/test_imputers.py",
+    "models/pseudo/reduction.py": "models/pseudo/test_imputers.py",
+    "models/pseudo/scores.py": "models/pseudo/test_imputers.py",
+    "models/svc.py": "models/test_contract.py",
+    "mri/dicom/encoded.py": "mri/dicom/test_slices.py",
+    "mri/dicom/frames.py": "mri/dicom/test_slices.py",
+    "mri/dicom/header.py": "mri/dicom/test_slices.py",
+    "mri/dicom/limits.py": "mri/dicom/test_slices.py",
+    "mri/dicom/pixels.py": "mri/dicom/test_slices.py",
+    "mri/grouping.py": "mri/test_series.py",
+    "phantom/body/arches.py": "phantom/body/test_bones.py",
+    "phantom/body/contents.py": "phantom/body/test_canal.py",
+    "phantom/body/pathology.py": "phantom/body/test_bones.py",
+    "phantom/body/pelvis.py": "phantom/body/test_bones.py",
+    "phantom/body/section.py": "phantom/body/test_canal.py",
+    "phantom/body/stenosis.py": "phantom/body/test_canal.py",
+    "phantom/scan/contrast.py": "phantom/scan/test_domain_randomised.py",
+    "phantom/scan/prescription.py": "phantom/scan/test_plans.py",
+    "predict/predictor.py": "predict/test_stream.py",
+    "prepare/resample.py": "prepare/test_crops.py",
+    "run/kernel.py": "run/test_execute.py",
+    "run/studies.py": "run/test_grid.py",
+}
+"""Modules without a test file of their own: parts that are tested through what they are parts of, there."""
 
 
 def room_of(path: Path) -> str:
@@ -40,3 +109,23 @@ def test_imports_point_down(path: Path) -> None:
 
 def test_every_room_has_a_floor() -> None:
     assert {room_of(path) for path in FILES} - {"__init__", "__main__"} <= set(ROOM2FLOOR)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_module_has_its_test_file(module: str) -> None:
+    own = mirror_of(module)
+    assert (TESTS / own).is_file() != (module in TESTED_IN), f"{own} is missing, or no exception any more"
+    assert (TESTS / TESTED_IN.get(module, own)).is_file()
+
+
+def test_every_test_file_is_about_something_that_exists() -> None:
+    found = {path.relative_to(TESTS).as_posix() for path in TESTS.rglob("test_*.py")}
+    others = {path for path in found if not path.endswith("/test_real.py")} - set(WHOLE)
+    assert others <= {mirror_of(module) for module in MODULES}
+    assert set(TESTED_IN) <= set(MODULES)
+    assert set(WHOLE) <= found
+
+
+def mirror_of(module: str) -> str:
+    room, _, name = module.rpartition("/")
+    return f"{room}/test_{name}".removeprefix("/")

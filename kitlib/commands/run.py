@@ -24,6 +24,7 @@ def add_run(commands: "Commands") -> None:
     command.add_argument("--only", type=int, metavar="N", help="this step alone")
     command.add_argument("--force", action="store_true", help="run steps even if nothing has changed")
     command.add_argument("--chapters", action="store_true", help="run optional chapters, such as 04a, too")
+    command.add_argument("--results", type=Path, metavar="DIR", help="write the scores as a page there")
     command.add_argument("--pages", type=Path, metavar="DIR", help="render the executed notebooks there")
     command.add_argument("-p", action="append", default=[], metavar="NAME=VALUE", help="override a parameter")
     command.set_defaults(call=_run)
@@ -44,6 +45,35 @@ def _run(arguments: argparse.Namespace) -> None:
     )
     if arguments.pages is not None:
         _render(work, arguments.pages)
+    if arguments.results is not None:
+        _write_results(work, arguments)
+
+
+def _write_results(work: Path, arguments: argparse.Namespace) -> None:
+    """The scores of a run as `<profile>.md`: out of fold and, where their truth is known, on test studies."""
+    from kitlib.artefacts import load_json, load_table, write_text
+    from kitlib.report.pages.results import results_page
+    from kitlib.run import layout
+    from kitlib.run.profiles import profile_named
+
+    profile, words = profile_named(arguments.profile), ["python -m kitlib run --profile", arguments.profile]
+    folds = load_table(layout.FOLDS.under(work))["fold"]
+    phantoms = f", phantoms of seed {profile.seed}" if profile.phantom_studies and not arguments.data else ""
+    inputs = load_json(layout.INPUTS.under(work)).values()
+    made_with = {
+        f"{spec.get('backbone', spec['kind'])}, weights {spec.get('weights', 'none')}" for spec in inputs
+    }
+    facts = {
+        "made by": f"`{' '.join([*words, *(f'-p {text}' for text in arguments.p)])}`",
+        "data": f"{len(folds)} studies in {folds.nunique()} folds of whole studies{phantoms}",
+        "inputs": "; ".join(sorted(made_with)),
+    }
+    tables = {"Out of fold": load_table(layout.SCORES.under(work))}
+    if (of_test := layout.TEST_SCORES.under(work)).is_file():
+        tables["Test studies, which no earlier step has read"] = load_table(of_test)
+    out = arguments.results / f"{arguments.profile}.md"
+    write_text(out, results_page(f"The run of the profile {arguments.profile}", facts, tables))
+    print(f"results in {out}")
 
 
 def _render(work: Path, pages: Path) -> None:
@@ -51,8 +81,9 @@ def _render(work: Path, pages: Path) -> None:
     from kitlib.report.pages.chapters import render_chapter
     from kitlib.run import layout
 
-    executed = sorted((work / layout.EXECUTED).glob("[0-9]*.ipynb"))
-    for notebook in (path for path in executed if not path.stem.endswith(".failed")):
+    found = sorted((work / layout.EXECUTED).glob("[0-9]*.ipynb"))
+    executed = [notebook for notebook in found if not notebook.stem.endswith(".failed")]
+    for notebook in executed:
         render_chapter(notebook, pages / f"{notebook.stem}.html")
     print(f"{len(executed)} pages in {pages}")
 

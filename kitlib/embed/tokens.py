@@ -1,4 +1,4 @@
-"""Tokens: one vector a slice (of a 3D network: a cell of its map), with its position in the patient."""
+"""Tokens: one vector a slice (of a 3D network: a voxel of its last map), with its position in the patient."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class Tokens:
-    """All slices (or cells) of one sequence of one study: its series and stacks end to end.
+    """All slices (or voxels) of one sequence of one study: its series and stacks end to end.
 
     `embeddings` may be memory-mapped: then thousands of studies cost no memory until somebody asks for
     `vectors`.
     """
 
     embeddings: np.ndarray  # (n, d) float16, float32 or uint8, as they are stored
-    positions_mm: np.ndarray  # (n, 3) float64, LPS patient position of each slice's or cell's centre
+    positions_mm: np.ndarray  # (n, 3) float64, LPS patient position of each slice's or voxel's centre
 
     def __len__(self) -> int:
         return len(self.embeddings)

@@ -1,4 +1,4 @@
-"""MedicalNet: 3D ResNets over whole stacks, whose tokens are the cells of the last feature map.
+"""MedicalNet: 3D ResNets over whole stacks, whose tokens are the voxels of the last feature map.
 
 Chen, Ma and Zheng: Med3D, transfer learning for 3D medical image analysis (2019); networks of MONAI.
 """
@@ -45,7 +45,7 @@ def volume_input(volumes: Tensor) -> Tensor:
 
 
 class VolumeBackbone(Backbone):
-    """A 3D network in evaluation mode: one volume a stack, one token a cell of its last feature map."""
+    """A 3D network in evaluation mode: one volume a stack, one token a voxel of its last feature map."""
 
     prepare = staticmethod(volume_input)
 
@@ -54,7 +54,7 @@ class VolumeBackbone(Backbone):
     ) -> None:
         super().__init__(compiler, name, source, input_px, field_of_view)
         map_shape = self.infer(np.zeros((1, *self.input_shape), np.uint8)).shape  # (1, d, D', H', W')
-        self.width, self.cells = map_shape[1], map_shape[2:]
+        self.width, self.grid = map_shape[1], map_shape[2:]
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -66,13 +66,13 @@ class VolumeBackbone(Backbone):
         return volume(stack_images(stack, self.input_px, field_of_view=self.field_of_view, grey=grey))[None]
 
     def positions_mm(self, stack: Stack) -> np.ndarray:
-        """Patient position of the centre of each cell: (D' * H' * W', 3)."""
+        """Patient position of the centre of each voxel of the map: (D' * H' * W', 3)."""
         side, first = square_of(
             stack.pixels.shape[1:], FIELDS_OF_VIEW[self.field_of_view].get(stack.plane, 1.0)
         )
         index, row, col = (
             (np.arange(count) + 0.5) / count * extent - 0.5 + start
-            for count, extent, start in zip(self.cells, (len(stack), side, side), (0, *first))
+            for count, extent, start in zip(self.grid, (len(stack), side, side), (0, *first))
         )
         return stack.to_patient(*np.meshgrid(index, row, col, indexing="ij")[::-1]).reshape(-1, 3)
 

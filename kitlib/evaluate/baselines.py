@@ -10,17 +10,28 @@ import pandas as pd
 from kitlib.competition.metric import score
 from kitlib.competition.priors import Prior
 from kitlib.competition.submission import to_rows
-from kitlib.evaluate.compare import score_interval
+from kitlib.evaluate.compare import difference_interval, score_interval
 from kitlib.phantom.oracle import oracle_rows
 from kitlib.phantom.truth import TRUTHS, true_grades
 from kitlib.terms import CELLS
 
 
 def score_table(
-    labels: pd.DataFrame, predictions: Mapping[str, pd.DataFrame], *, seed: int = 0
+    labels: pd.DataFrame, predictions: Mapping[str, pd.DataFrame], *, seed: int = 0, against: str = ""
 ) -> pd.DataFrame:
-    """One row a prediction: prediction, total, its four parts, and the ends of its interval, low and high."""
-    return pd.DataFrame([_row(labels, name, table, seed) for name, table in predictions.items()])
+    """One row a prediction: prediction, total, its four parts, and the ends of its interval, low and high.
+
+    With the name of another prediction to compare `against`: that name, and the difference of the totals on
+    the same studies, difference, difference_low and difference_high.
+    """
+    rows = [_row(labels, name, table, seed) for name, table in predictions.items()]
+    if against:
+        for row in rows:
+            other = predictions[against]
+            paired = difference_interval(labels, predictions[row["prediction"]], other, seed=seed)
+            row |= {"against": against, "difference": paired.estimate}
+            row |= {"difference_low": paired.low, "difference_high": paired.high}
+    return pd.DataFrame(rows)
 
 
 def baselines(labels: pd.DataFrame, prior: pd.DataFrame, root: Path) -> dict[str, pd.DataFrame]:

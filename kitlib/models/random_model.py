@@ -1,4 +1,4 @@
-"""`random`: random predictions, the row of the seed's table that every other must leave behind."""
+"""`random`: random predictions, the row of the published table that every other must leave behind."""
 
 from dataclasses import dataclass
 from typing import ClassVar

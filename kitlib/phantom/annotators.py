@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from kitlib.mri.study import Series, SliceAt, Study
-from kitlib.terms import CELLS, CONDITIONS, SAGITTAL_T1, SAGITTAL_T2, Cell, Group, group2sequence, mirrored
+from kitlib.terms import CELLS, CONDITIONS, SAGITTAL_T1, SAGITTAL_T2, Cell, Group, group2sequence, other_side
 
 TABLE_COLUMNS = ("study_id", "series_id", "instance_number", "condition", "level", "x", "y")
 """The columns of the competition's landmark table."""
@@ -60,7 +60,8 @@ def annotate(
         marks = _shifted(marks, {sequence for sequence, is_off in shifts.items() if is_off}, step)
     marks = {cell: _scattered(mark, SCATTER_MM[cell.group], rng) for cell, mark in marks.items()}
     if "swapped_sides" in defects and swapped:
-        marks |= {mirrored(cell): mark for cell, mark in marks.items() if cell.group == "subarticular"}
+        axial = {cell: mark for cell, mark in marks.items() if cell.group == "subarticular"}
+        marks |= {Cell(other_side[cell.condition], cell.level): mark for cell, mark in axial.items()}
     missing = _missing(rng)
     rows = [
         (cell2point[cell].study_id, mark.series.series_id, mark.instance_number, *cell, *mark.xy.tolist())

@@ -46,7 +46,7 @@ LEAKING = Experiment(
 )
 SCENARIOS = ("without_t1", "random_50")
 FILLED = Experiment(
-    "pseudo_mean", PseudoModel(filler="mean"), protocol=Protocol(missing=SCENARIOS), about=TRIAL
+    "pseudo_mean", PseudoModel(imputer="mean"), protocol=Protocol(missing=SCENARIOS), about=TRIAL
 )
 BAD, GONE, LATER = (Experiment(name, PriorModel(), about=TRIAL) for name in ("bad", "gone", "later"))
 ENTRIES = (GOOD, LEAKING, FILLED, BAD, GONE, LATER)

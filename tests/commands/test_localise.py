@@ -106,6 +106,7 @@ def test_what_an_audit_finds_is_dropped_before_fine_tuning(few_studies, tmp_path
     assert (given["points"]["x"] >= 0).all()
 
 
+@pytest.mark.slow
 def test_a_training_leaves_weights_and_the_command_that_made_them(tmp_path, capsys):
     out = tmp_path / "localiser.safetensors"
     counts = ["--sagittal", "2", "--axial", "2", "--epochs", "1", "--seed", "3"]

@@ -1,16 +1,38 @@
-"""A cache of prepared volumes that needs no files."""
+"""A cache of prepared volumes that needs no files, and what tests of the extra `openvino` need."""
 
 from collections.abc import Mapping
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from kitlib.embed.runtime import quantise
+from kitlib.embed.runtime.inference import silent_openvino
 from kitlib.mri.stack import Stack
 from kitlib.prepare import volumes
 from kitlib.prepare.volumes import VolumeCache
 
 LONGEST_PX = 48
+
+needs_openvino = pytest.mark.skipif(
+    silent_openvino() is None, reason="OpenVINO is not installed (pip install 'kitlib[openvino]')"
+)
+# Not imported to see whether it is there: unless the kit has silenced it, NNCF reports to Google Analytics,
+# and makes OpenVINO do so at each conversion from a forked copy of this process, which takes seconds.
+needs_nncf = pytest.mark.skipif(
+    silent_openvino() is None or find_spec("nncf") is None,
+    reason="OpenVINO or NNCF is not installed (pip install 'kitlib[openvino]')",
+)
+
+
+def draw_few_phantoms(patch: pytest.MonkeyPatch) -> None:
+    """Let `quantise` scale on one phantom and judge on another, drawn here and once."""
+    patch.setattr(quantise, "SCALED_ON", range(1))
+    patch.setattr(quantise, "JUDGED_ON", range(1, 2))
+    patch.setattr(quantise, "cores", lambda: 1)
+    patch.setattr(quantise, "draw_study", cache(quantise.draw_study))
 
 
 def make_cache(

@@ -3,7 +3,6 @@ import pytest
 
 from kitlib.embed.backbone import load_backbone
 from kitlib.embed.base import Backbone
-from kitlib.embed.slices import network_input
 
 NAMES = ["test_resnet", "torchvision/mobilenet_v3_small"]
 
@@ -41,11 +40,3 @@ def test_random_weights_are_the_same_for_the_same_seed() -> None:
     slices = noise(2, 32, 32)
     assert np.array_equal(first.embed(slices), second.embed(slices))
     assert not np.allclose(first.embed(slices), other.embed(slices), atol=1e-3)
-
-
-def test_network_input_has_imagenet_statistics() -> None:
-    images = network_input(np.full((2, 8, 8), 255, np.uint8))
-    assert images.shape == (2, 3, 8, 8)
-    assert images[0, :, 0, 0].tolist() == pytest.approx(
-        [(1 - 0.485) / 0.229, (1 - 0.456) / 0.224, (1 - 0.406) / 0.225]
-    )

@@ -4,18 +4,15 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import pytest
 
 from kitlib.embed.backbone import load_backbone
 from kitlib.embed.field_of_view import MIDDLE, square
-from kitlib.embed.runtime.inference import silent_openvino
 from kitlib.embed.runtime.quantise import agreement_of, quantise
 from kitlib.prepare.grey import GREY_OPTIONS, greyscale
+from tests.embed.builders import needs_nncf
 
-pytest.importorskip("nncf", reason="NNCF is not installed (pip install 'kitlib[openvino]')")
 
-
-@pytest.mark.skipif(silent_openvino() is None, reason="OpenVINO is not installed")
+@needs_nncf
 def test_the_shipped_backbone_keeps_its_vectors_of_patients(real_dir: Path, tmp_path: Path) -> None:
     """0.997 of their variance by the scales of `demo` phantoms, 0.989 by those of these smaller ones."""
     file = tmp_path / "resnet10t.safetensors"

@@ -3,7 +3,8 @@ import timm
 import torch
 
 from kitlib.embed.backbone import load_backbone
-from kitlib.embed.vit import SPINE_VIT, SPINE_VIT_PX, build_vit
+from kitlib.embed.names import SPINE_VIT
+from kitlib.embed.vit import SPINE_VIT_PX, build_vit
 
 
 def test_timm_knows_it_by_name() -> None:

@@ -46,9 +46,10 @@ def test_tokens_are_the_cells_of_the_feature_map(backbone: Backbone) -> None:
 
 @pytest.mark.parametrize("field_of_view", ["whole", "middle"])
 @pytest.mark.parametrize("plane", ["sagittal", "axial"])
-def test_cells_lie_evenly_round_the_middle_of_what_is_seen(field_of_view: str, plane: str) -> None:
-    pytest.importorskip("monai")
-    backbone = load_backbone(NAME, weights="random", input_px=PX, field_of_view=field_of_view)
+def test_cells_lie_evenly_round_the_middle_of_what_is_seen(
+    backbone: Backbone, field_of_view: str, plane: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backbone, "field_of_view", field_of_view)
     stack = make_stack(plane, (6, 40, 40))
     positions_mm = backbone.positions_mm(stack)
     assert positions_mm.mean(axis=0) == pytest.approx(stack.to_patient(19.5, 19.5, 2.5))

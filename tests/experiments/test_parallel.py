@@ -83,6 +83,7 @@ def make_group(folder: Path, *names: str) -> Group:
     return Group(tasks, Split(FEATURES, labels, folds, labels.index.to_series()))
 
 
+@pytest.mark.slow
 def test_a_fit_that_kills_its_process_is_noted_and_costs_no_other(tmp_path: Path) -> None:
     groups = [make_group(tmp_path, "innocent"), make_group(tmp_path, "guilty", "later")]
     run_groups(groups, workers=2)

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from kitlib.localise.audit.findings import condition2place, condition2sequence, other_side
-from kitlib.terms import LEVELS
+from kitlib.localise.audit.findings import condition2place, condition2sequence
+from kitlib.terms import LEVELS, other_side
 
 Injected = tuple[pd.DataFrame, set[tuple]]
 CELL = ["study_id", "condition", "level"]

@@ -56,7 +56,9 @@ def test_a_study_has_all_landmarks_on_the_sequences_that_grade_them():
 
 
 def test_pixels_instances_and_millimetres_agree():
-    for point in SURE.locate_study(STUDY).points:
+    points = SURE.locate_study(STUDY).points
+    assert points
+    for point in points:
         (stack,) = STACKS[point.series_id]
         (index,) = np.flatnonzero(stack.instance_numbers == point.instance_number)
         col, row, depth = stack.to_pixel(point.patient_mm)
@@ -66,7 +68,9 @@ def test_pixels_instances_and_millimetres_agree():
 
 def test_sides_follow_the_patient_and_not_the_order_of_slices():
     located = SURE.locate_study(STUDY)
-    for point in place2points(located)["foramen"] + place2points(located)["recess"]:
+    both = place2points(located)["foramen"] + place2points(located)["recess"]
+    assert len(both) == 20
+    for point in both:
         left = point.patient_mm[0] > CANAL[point.landmark.level][0]
         assert point.landmark.side == ("left" if left else "right")
 
@@ -84,6 +88,7 @@ def test_other_orientations_of_the_same_slices_give_the_same_points():
     before = SURE.locate_study(STUDY).points
     mirrored = {key: [turned(stack) for stack in stacks] for key, stacks in STACKS.items()}
     after = SURE.locate_study(make_study(mirrored, SEQUENCES))
+    assert len(before) == len(after.points) > 0
     for one, other in zip(before, after.points):
         assert one.landmark == other.landmark
         np.testing.assert_allclose(one.patient_mm, other.patient_mm, atol=1e-6)
@@ -130,6 +135,7 @@ def test_a_network_of_two_minds_abstains_and_gives_its_guess_little_confidence()
     located = Localiser(NETWORKS, read=fake_reader(PLACES, mixed=0.6)).locate_study(STUDY)
     assert located.abstained
     assert located.reason == AMBIGUOUS
+    assert located.points
     assert all(point.confidence < 0.9 for point in located.points)
 
 
@@ -146,6 +152,7 @@ def test_series_that_count_differently_are_told_apart_or_abstained_from():
     for read in (by_series(torn, right), by_series(right, torn)):
         located = Localiser(NETWORKS, read=read).locate_study(STUDY)
         assert not located.abstained
+        assert len(place2points(located)["canal"]) == len(CANAL)
         for point in place2points(located)["canal"]:
             assert np.linalg.norm(point.patient_mm - PLACES[point.landmark]) < 2.5
 

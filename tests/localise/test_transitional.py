@@ -166,6 +166,7 @@ def test_what_is_seen_at_random_is_what_is_seen_a_little_moved() -> None:
     assert not torch.allclose(moved[0], moved[1])
 
 
+@pytest.mark.slow
 def test_the_junction_is_learnt_and_added_to_weights_that_stay_as_they_are(tmp_path: Path) -> None:
     file = tmp_path / "nets.safetensors"
     nets = {plane: build_network(plane, (4, 6, 8)) for plane in plane2landmarks}

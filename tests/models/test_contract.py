@@ -236,6 +236,7 @@ def test_a_few_studies_can_be_fitted_on(case: Case, studies: int) -> None:
     assert_probabilities(predict(model, JUDGED), 6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("severity", [0, 1, 2])
 def test_a_class_may_be_missing_in_training(case: Case, severity: int, tmp_path: Path) -> None:
     labels = np.where(severity == LABELS, EMPTY, LABELS)
@@ -262,6 +263,7 @@ def test_a_group_without_labels_stays_about_the_prior(case: Case) -> None:
         np.testing.assert_allclose(predicted[:, :5], np.tile(model.prior[:5], (6, 1, 1)), atol=0.05)
 
 
+@pytest.mark.slow
 def test_a_sequence_missing_in_all_of_training_is_survived(case: Case) -> None:
     missing = {SAGITTAL_T1: [3], SAGITTAL_T2: [4], AXIAL_T2: list(range(16))}
     model = fitted(case, make_features(LABELS, missing=missing))
@@ -307,6 +309,7 @@ def test_curves_have_the_columns_that_are_plotted(model: Model) -> None:
     assert tuple(model.curve.columns) == CURVE_COLUMNS
 
 
+@pytest.mark.slow
 def test_a_planted_signal_is_found(case: Case) -> None:
     """With clear signal and enough studies, a model that looks beats the prior on studies it has not seen."""
     if case.name in BLIND:

@@ -77,16 +77,19 @@ def test_the_truth_is_kept_beside_what_readers_wrote(folder: Path) -> None:
 
 def test_the_table_holds_the_points_as_annotated(folder: Path) -> None:
     points = pd.read_csv(folder / "train_label_coordinates.csv")
+    assert points["study_id"].nunique() == REQUEST["studies"]
     for study_id, own in points.groupby("study_id"):
         truth = read_truth(folder, study_id)
         assert np.allclose(own[["x", "y"]], [[point["x"], point["y"]] for point in truth["points"]])
         assert len(truth["landmarks"]) >= len(own)
 
 
+@pytest.mark.slow
 def test_the_same_bytes_again_and_from_two_processes(folder: Path, tmp_path: Path) -> None:
     assert digest(write_competition(tmp_path / "again", **REQUEST, workers=2)) == digest(folder)
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real, drawn = archive.draw_study, []
 

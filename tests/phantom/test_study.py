@@ -89,6 +89,7 @@ def test_landmarks_lie_at_the_anatomy(monkeypatch: pytest.MonkeyPatch) -> None:
         assert 0 <= point.y < stack.pixels.shape[1]
 
 
+@pytest.mark.slow
 def test_many_plans_hold_all_their_landmarks() -> None:
     """Every point is inside its image and within half a step of its slice, whatever spine was drawn."""
     for study_id in range(100, 108):
@@ -111,6 +112,8 @@ def test_uncovered_levels_have_no_axial_slice(monkeypatch: pytest.MonkeyPatch) -
         study = draw_study(study_id, seed=11, size="smoke", missing_rate=0)
         axial = next(series for series in study.series if series.sequence == AXIAL_T2)
         canal = study.landmarks[study.landmarks["condition"] == "spinal_canal_stenosis"]
+        assert len(canal) == 5
+        assert axial.stacks
         for place in canal[["x_mm", "y_mm", "z_mm"]].to_numpy()[:2]:
             assert all(place @ stack.normal > stack.positions_mm[-1] + 5 for stack in axial.stacks)
 
@@ -130,6 +133,7 @@ def test_other_seeds_and_ids_draw_others(studies: list[PhantomStudy]) -> None:
     assert not np.allclose(other.landmarks["z_mm"].iloc[0], studies[0].landmarks["z_mm"].iloc[0])
 
 
+@pytest.mark.slow
 def test_missing_series() -> None:
     missing = [draw_study(study_id, seed=1, size="smoke", missing_rate=1) for study_id in range(6)]
     for study in missing:

@@ -51,6 +51,7 @@ def without_kernels(monkeypatch):
     monkeypatch.setattr(threading, "excepthook", threading.excepthook)
 
 
+@pytest.mark.slow
 def test_six_notebooks_end_with_a_score_and_a_submission(again, home, work, capsys):
     assert again() == NAMES
     output = capsys.readouterr().out
@@ -98,6 +99,7 @@ def test_in_a_work_folder_of_ones_own_nothing_is_copied(home, tmp_path):
     assert not list((home / "submissions").iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("cells", "finish", "message"),
     [

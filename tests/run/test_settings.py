@@ -119,6 +119,7 @@ def test_an_exception_in_a_thread_fails_the_step(names, tmp_path):
     assert not manifest_path(tmp_path / "work", "01_eda").exists()
 
 
+@pytest.mark.slow
 def test_earlier_steps_are_run_first_where_their_notebooks_are(names, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(make_repository(tmp_path / "home") / "notebooks")
     settings = begin("03_embeddings", {**names, "epochs": 2})
@@ -134,6 +135,7 @@ def test_earlier_steps_are_run_first_where_their_notebooks_are(names, tmp_path, 
     }
 
 
+@pytest.mark.slow
 def test_an_earlier_step_that_fails_says_why(names, tmp_path, monkeypatch):
     home = make_repository(tmp_path / "home")
     write_notebook(home, "02_preprocessing", make_notebook("1 / 0"))

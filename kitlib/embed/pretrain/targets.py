@@ -15,7 +15,7 @@ from kitlib.embed.pretrain.task import Examples
 from kitlib.mri.stack import Stack
 from kitlib.phantom.study import PhantomStudy
 from kitlib.prepare.volumes import prepare
-from kitlib.terms import AXIAL_T2, CELLS, EMPTY, LEVELS, SAGITTAL_T1, SAGITTAL_T2, SEQUENCES, Cell, mirrored
+from kitlib.terms import AXIAL_T2, CELLS, EMPTY, LEVELS, SAGITTAL_T1, SAGITTAL_T2, SEQUENCES, Cell, other_side
 
 AXIAL_FINDINGS = ("spinal_canal_stenosis", "left_subarticular_stenosis", "right_subarticular_stenosis")
 FINDINGS = (
@@ -34,7 +34,7 @@ SAGITTAL_REACH_MM = 5.0  # slices 4.5 mm apart: one or two pass through a struct
 AXIAL_REACH_MM = 5.0
 mirrored_findings = [
     *range(10),
-    *(10 + AXIAL_FINDINGS.index(mirrored(Cell(finding, "")).condition) for finding in AXIAL_FINDINGS),
+    *(10 + AXIAL_FINDINGS.index(other_side[finding]) for finding in AXIAL_FINDINGS),
 ]
 """The findings of an axial image whose left and right were exchanged."""
 

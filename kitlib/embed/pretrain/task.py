@@ -30,7 +30,7 @@ class Examples(Rows):
     studies: np.ndarray  # (n,) int64
 
 
-Kind = TypeVar("Kind", bound=Examples)
+Held = TypeVar("Held", bound=Examples)
 
 
 class PretrainNet(nn.Module):
@@ -47,19 +47,19 @@ class Truth:
     openings_mm: Tensor  # NaN where the image does not show it
 
 
-class PretrainTask(ABC, Generic[Kind]):
+class PretrainTask(ABC, Generic[Held]):
     """One way to learn on phantoms, with its examples: Batches for `nn.loop.train`."""
 
     learning_rate: ClassVar[float]
     half: ClassVar[bool]
     """Whether in 16 bits where the device is fast in them."""
 
-    def __init__(self, examples: Kind) -> None:
+    def __init__(self, examples: Held) -> None:
         self.examples = examples
 
     @staticmethod
     @abstractmethod
-    def examples_of(study: PhantomStudy, px: int, field_of_view: str, longest_px: int) -> Kind:
+    def examples_of(study: PhantomStudy, px: int, field_of_view: str, longest_px: int) -> Held:
         """All examples of a phantom, as embedding sees it."""
 
     @staticmethod

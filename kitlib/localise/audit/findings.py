@@ -41,12 +41,6 @@ condition2place = {
 }
 condition2side = {condition: Cell(condition, LEVELS[0]).side for condition in CONDITIONS}
 condition2sequence = {condition: group2sequence[Cell(condition, LEVELS[0]).group] for condition in CONDITIONS}
-other_side = {
-    condition: condition.replace("left_", "right_")
-    if condition.startswith("left_")
-    else condition.replace("right_", "left_")
-    for condition in CONDITIONS
-}
 ID_TYPES = dict.fromkeys(("study_id", "series_id", "instance_number", "row"), "Int64")
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from kitlib.localise.audit.findings import condition2sequence, found, other_side
-from kitlib.terms import CELLS, EMPTY, LEVELS
+from kitlib.localise.audit.findings import condition2sequence, found
+from kitlib.terms import CELLS, EMPTY, LEVELS, other_side
 
 MISPLACED = 0.65  # gaps between levels; L5/S1 of real spines lies up to half a gap off the others' line
 TELLING_LEVELS = 4  # with fewer, one misplaced point bends the line itself

@@ -41,7 +41,7 @@ BATCH = 16
 LEARNING_RATE = 2e-3
 AVERAGE_DECAY = 0.998
 GENTLER = 0.2  # of the learning rate, for networks that have learnt before
-SPREAD_CELLS = 0.8  # of the heatmap to be learnt: 2.9 mm sagittal, 1.3 mm axial
+SPREAD_STEPS = 0.8  # of the heatmap to be learnt: 2.9 mm sagittal, 1.3 mm axial
 DISTANCE_WEIGHT = 0.02
 TEMPERATURES = np.exp(np.linspace(-0.8, 0.8, 17))
 CALIBRATION_SLICES = 512
@@ -184,19 +184,19 @@ def heatmap_loss(logits: Tensor, truth: tuple[Tensor, Tensor]) -> Tensor:
 def cross_entropy(logits: Tensor, places: Tensor, shown: Tensor) -> Tensor:
     """Cross-entropy (B, C) of a Gaussian about places (B, C, 2), of mass `shown` (B, C), the rest absent."""
     grid = logits[..., :-1].unflatten(-1, (GRID, GRID))
-    cells = torch.arange(GRID, device=logits.device)
-    away = (cells - _cells(places).clamp(0, GRID - 1)[..., None]) / SPREAD_CELLS  # (B, C, 2, GRID)
+    steps = torch.arange(GRID, device=logits.device)
+    away = (steps - _grid_steps(places).clamp(0, GRID - 1)[..., None]) / SPREAD_STEPS  # (B, C, 2, GRID)
     along = (-0.5 * away**2).softmax(dim=-1)
     expected = torch.einsum("bcij,bci,bcj->bc", grid, along[..., 1, :], along[..., 0, :])
     return logits.logsumexp(dim=-1) - shown * expected - (1 - shown) * logits[..., -1]
 
 
 def mean_distance(logits: Tensor, places: Tensor) -> Tensor:
-    """Distance (B, C) in cells, along x plus along y, of the heatmap's mean from places (B, C, 2)."""
+    """Distance (B, C) in grid steps, along x plus along y, of the heatmap's mean from places (B, C, 2)."""
     shares = logits[..., :-1].softmax(dim=-1).unflatten(-1, (GRID, GRID))
-    cells = torch.arange(GRID, device=logits.device, dtype=shares.dtype)
-    means = torch.stack([shares.sum(dim=2) @ cells, shares.sum(dim=3) @ cells], dim=-1)
-    return (means - _cells(places)).abs().sum(dim=-1)
+    steps = torch.arange(GRID, device=logits.device, dtype=shares.dtype)
+    means = torch.stack([shares.sum(dim=2) @ steps, shares.sum(dim=3) @ steps], dim=-1)
+    return (means - _grid_steps(places)).abs().sum(dim=-1)
 
 
 @torch.inference_mode()
@@ -261,8 +261,8 @@ def _measured(
     return {name: round(float(value), 4) for name, value in values.items()}
 
 
-def _cells(places: Tensor) -> Tensor:
-    """Fractional cells of the heatmap's grid at network pixels."""
+def _grid_steps(places: Tensor) -> Tensor:
+    """Fractional indices of the heatmap's grid at network pixels."""
     return (places - (STRIDE - 1) / 2) / STRIDE
 
 

@@ -1,4 +1,4 @@
-"""`fusion`: the first seed's three ways to join the sequences, and its cascade, as it describes them.
+"""`fusion`: three published ways to join the sequences, and a cascade, as they are described.
 
 - "1.1", late fusion: attention weighs the slices of each sequence, a CNN fuses the three weighted averages
   into one vector, and one network answers for all 25 cells.

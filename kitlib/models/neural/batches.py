@@ -111,16 +111,12 @@ class StudyBatches:
     def batch(
         self, rows: np.ndarray, rng: torch.Generator | None
     ) -> tuple[list[SequenceBatch], torch.Tensor]:
-        """The sequences of some studies and their labels (B, 25)."""
-        sequences, labels = self.tensors.batch(rows), self.labels[rows]
-        return (sequences, labels) if rng is None else self.augmented(sequences, labels, rng)
-
-    def augmented(
-        self, sequences: list[SequenceBatch], labels: torch.Tensor, rng: torch.Generator
-    ) -> tuple[list[SequenceBatch], torch.Tensor]:
-        """Without some of the slices."""
-        shares = self.slice_dropout, self.sequence_dropout
-        return [drop_slices(sequence, *shares, rng) for sequence in sequences], labels
+        """The sequences of some studies, with a generator without some of the slices, and labels (B, 25)."""
+        sequences = self.tensors.batch(rows)
+        if rng is not None:
+            shares = self.slice_dropout, self.sequence_dropout
+            sequences = [drop_slices(sequence, *shares, rng) for sequence in sequences]
+        return sequences, self.labels[rows]
 
 
 def drop_slices(

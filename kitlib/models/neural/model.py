@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from kitlib.models.neural.batches import StudyBatches, StudyTensors
-    from kitlib.nn.loop import Schedule
+    from kitlib.models.neural.batches import StudyTensors
+    from kitlib.nn.loop import Batches, Schedule
     from kitlib.nn.projection import TokenReduction, TokenScale
 
 LOSS_NAMES = ("metric", "bce", "weighted_bce")
@@ -93,7 +93,7 @@ class NetworkModel(Model):
 
         return fit_reduction(data, self.components, seed=seed)
 
-    def batches(self, tensors: "StudyTensors", labels: np.ndarray, rows: np.ndarray) -> "StudyBatches":
+    def batches(self, tensors: "StudyTensors", labels: np.ndarray, rows: np.ndarray) -> "Batches":
         """The training studies `rows` as the loop reads them."""
         from kitlib.models.neural.batches import StudyBatches
 

@@ -1,1 +1,1 @@
-"""`pooled`: the first seed's table: a pooled vector a sequence and a classifier for each cell."""
+"""`pooled`: the published table's systems: a pooled vector a sequence and a classifier for each cell."""

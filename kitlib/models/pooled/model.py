@@ -1,4 +1,4 @@
-"""`pooled`, the first seed's pipeline: a pooled vector a sequence, metadata, a classifier a cell."""
+"""`pooled`, the first published project's pipeline: pooled vectors, metadata, a classifier a cell."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass

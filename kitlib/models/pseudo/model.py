@@ -127,7 +127,7 @@ class PseudoModel(Model):
     def reconstruction(self, data: SliceDataset, removed: np.ndarray) -> pd.DataFrame:
         """How well `removed` (n, 3) sequences are guessed from the others of complete `data`.
 
-        One row for each removed sequence that a study has; see pseudo_scores for the columns.
+        One row for each removed sequence that a study has; its columns are ERROR_COLUMNS.
         """
         embeddings, present = self._embeddings(data)
         guesses = self.fitted.impute(embeddings, present & ~removed)

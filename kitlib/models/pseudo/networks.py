@@ -22,7 +22,7 @@ Guess = tuple[torch.Tensor, torch.Tensor]
 
 
 class DenoisingAutoencoder(nn.Module):
-    """Whole sequences are its noise; the seed's 512-256-256-512 with a `hidden` of 512."""
+    """Whole sequences are its noise; 512-256-256-512 as published with a `hidden` of 512."""
 
     def __init__(self, components: int, hidden: int) -> None:
         super().__init__()

@@ -1,6 +1,4 @@
-"""How well missing embeddings are guessed: R2 and cosine, beside those of the training mean."""
-
-from collections.abc import Sequence
+"""The errors of guessed embeddings, beside those of the training mean; `evaluate.missing` sums them up."""
 
 import numpy as np
 import pandas as pd
@@ -41,20 +39,6 @@ def reconstruction_errors(
         }
         tables.append(pd.DataFrame(columns, columns=list(ERROR_COLUMNS)))
     return pd.concat(tables, ignore_index=True)
-
-
-def reconstruction_scores(errors: pd.DataFrame, by: Sequence[str] = ("sequence",)) -> pd.DataFrame:
-    """r2, mean_r2, cosine, mean_cosine and the number of guesses, for each group of rows of ERROR_COLUMNS.
-
-    The mean's R2 is about zero, and below it: it is the training studies', not the judged ones'. R2 is NaN
-    where the judged studies do not vary.
-    """
-    grouped = errors.groupby(list(by), sort=False, observed=True)
-    sums = grouped[["error", "mean_error", "variation"]].sum()
-    variation = sums["variation"].where(sums["variation"] > 0)
-    scores = {"r2": 1 - sums["error"] / variation, "mean_r2": 1 - sums["mean_error"] / variation}
-    cosines = grouped[["cosine", "mean_cosine"]].mean()
-    return pd.DataFrame(scores).join(cosines).assign(guesses=grouped.size()).reset_index()
 
 
 def _squares(vectors: np.ndarray) -> np.ndarray:

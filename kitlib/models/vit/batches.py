@@ -1,7 +1,7 @@
 """Other patients from the same slices: mirrored; and each slice moved, scaled and in other greys."""
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -9,8 +9,9 @@ import torch
 from kitlib.machine import device
 from kitlib.models.cell_attention.network import PlaceAttention
 from kitlib.models.common.positions import X_MM
-from kitlib.models.neural.batches import SequenceBatch, StudyBatches, StudyTensors
+from kitlib.models.neural.batches import SequenceBatch
 from kitlib.nn.augment import Greys, Moves, moved
+from kitlib.nn.loop import Batches
 from kitlib.terms import AXIAL_T2, CELLS, SEQUENCES, group2sequence, mirrored_cells
 
 MOVES, GREYS = Moves(log_scale=0.14, shift=0.05), Greys(log_gain=0.2, offset=0.02)
@@ -20,31 +21,27 @@ sequence2cells = [
 """The cells that look at each sequence, which is the one they were graded on."""
 
 
-class PixelBatches(StudyBatches):
+class PixelBatches:
     """Studies of which a training step sees a few slices a sequence, drawn by where cells are expected.
 
     With `augment` these are distorted, and half of the patients mirrored with their labels.
     """
 
-    def __init__(
-        self,
-        tensors: StudyTensors,
-        labels: np.ndarray,
-        rows: np.ndarray,
-        *,
-        slices: int,
-        augment: bool,
-        **dropouts: Any,
-    ) -> None:
-        super().__init__(tensors, labels, rows, **dropouts)
-        self.slices, self.augment = slices, augment
+    def __init__(self, studies: Batches, *, slices: int, augment: bool) -> None:
+        self.studies, self.slices, self.augment = studies, slices, augment
         self.expected = PlaceAttention().to(device())
 
-    def augmented(
-        self, sequences: list[SequenceBatch], labels: torch.Tensor, rng: torch.Generator
+    def epoch(self, rng: torch.Generator) -> Sequence[np.ndarray]:
+        """As that of the studies."""
+        return self.studies.epoch(rng)
+
+    def batch(
+        self, rows: np.ndarray, rng: torch.Generator | None
     ) -> tuple[list[SequenceBatch], torch.Tensor]:
-        """As the base says; labels are those of the patients as they are seen."""
-        sequences, labels = super().augmented(sequences, labels, rng)
+        """The sequences of some studies, and the labels (B, 25) of the patients as they are seen."""
+        sequences, labels = self.studies.batch(rows, rng)
+        if rng is None:
+            return sequences, labels
         seen = [self._few(index, batch, rng) for index, batch in enumerate(sequences)]
         if not self.augment:
             return seen, labels

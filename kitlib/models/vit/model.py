@@ -1,7 +1,7 @@
 """`vit`: a vision transformer trained end to end on the pixels of slices.
 
-The second seed trained one on the images of each condition's sequence and did not say how it split. Here it
-is a model as every other, judged under whole-study folds.
+The published one was trained on the images of each condition's sequence, and nobody said how it split. Here
+it is a model as every other, judged under whole-study folds.
 """
 
 import math
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from kitlib.embed.weights.sources import WeightsSource
-    from kitlib.models.neural.batches import StudyBatches, StudyTensors
+    from kitlib.models.neural.batches import StudyTensors
+    from kitlib.nn.loop import Batches
     from kitlib.nn.projection import TokenScale
 
 
@@ -80,20 +81,12 @@ class ViTModel(SliceAttentionModel):
 
         return TokenScale.grey_values(len(SEQUENCES), data.px**2)
 
-    def batches(self, tensors: "StudyTensors", labels: np.ndarray, rows: np.ndarray) -> "StudyBatches":
+    def batches(self, tensors: "StudyTensors", labels: np.ndarray, rows: np.ndarray) -> "Batches":
         """A few slices of each sequence, augmented if asked."""
         from kitlib.models.vit.batches import PixelBatches
 
-        return PixelBatches(
-            tensors,
-            labels,
-            rows,
-            slices=self.slices,
-            augment=self.augment,
-            size=self.batch,
-            slice_dropout=self.slice_dropout,
-            sequence_dropout=self.view_dropout,
-        )
+        studies = super().batches(tensors, labels, rows)
+        return PixelBatches(studies, slices=self.slices, augment=self.augment)
 
     def _network(self, inputs: int, log_prior: "torch.Tensor") -> "nn.Module":
         from kitlib.embed.weights.sources import load_strictly

@@ -1,3 +1,5 @@
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +30,14 @@ from kitlib.phantom.study import PhantomStudy, draw_study
 from kitlib.terms import CELL_NAMES, CELLS, EMPTY, LEVELS, mirrored_cells
 
 PX = 32
+
+
+@pytest.fixture(scope="module", autouse=True)
+def drawn_once() -> Iterator[None]:
+    """All trainings here see the same few phantoms, which no training changes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("kitlib.embed.pretrain.train.draw_study", cache(draw_study))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +144,7 @@ def test_volumes_show_the_cells_of_their_sequence(study: PhantomStudy) -> None:
     assert (volumes.findings != EMPTY).any(axis=0).sum() >= 20
 
 
+@pytest.mark.slow
 def test_pretraining_makes_weights_that_load_and_is_the_same_for_the_same_seed(tmp_path: Path) -> None:
     vectors = []
     for name in ("one", "two"):
@@ -154,6 +165,7 @@ def test_pretraining_makes_weights_that_load_and_is_the_same_for_the_same_seed(t
     assert np.array_equal(*vectors)
 
 
+@pytest.mark.slow
 def test_a_killed_pretraining_ends_with_the_same_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -246,6 +258,7 @@ def test_any_number_of_steps_has_a_schedule(slices: Slices, epochs: int) -> None
     assert np.isfinite([row["train_loss"] for row in curve[1:]]).all()
 
 
+@pytest.mark.slow
 def test_pretraining_goes_on_from_weights(tmp_path: Path) -> None:
     how = {
         "studies": 2,
@@ -265,6 +278,7 @@ def test_pretraining_goes_on_from_weights(tmp_path: Path) -> None:
     assert label == "phantoms, 2 studies x 1 epochs, after phantoms, 2 studies x 1 epochs"
 
 
+@pytest.mark.slow
 def test_a_volume_network_learns_on_phantoms_too(tmp_path: Path) -> None:
     pytest.importorskip("monai")
     file = tmp_path / "a.safetensors"

@@ -7,9 +7,9 @@ import pytest
 
 from kitlib.embed.backbone import load_backbone
 from kitlib.embed.runtime import benchmark as module
-from kitlib.embed.runtime import quantise
 from kitlib.embed.runtime.benchmark import benchmark, reading_benchmark, summary, variants
 from kitlib.errors import ExtraMissingError, KitError, UsageError, WeightsError
+from tests.embed.builders import draw_few_phantoms, needs_nncf
 
 
 def test_rates_are_medians_over_repeats() -> None:
@@ -50,14 +50,13 @@ def test_reading_is_timed_on_the_same_files(monkeypatch: pytest.MonkeyPatch) -> 
         reading_benchmark(studies=0, repeats=2)
 
 
+@pytest.mark.slow
+@needs_nncf
 @pytest.mark.filterwarnings("ignore::UserWarning:joblib")
 def test_it_measures_real_files_with_the_network_as_it_is_and_in_eight_bits(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    pytest.importorskip("nncf")
-    pytest.importorskip("openvino")
-    monkeypatch.setattr(quantise, "SCALED_ON", range(1))
-    monkeypatch.setattr(quantise, "JUDGED_ON", range(1, 2))
+    draw_few_phantoms(monkeypatch)
     table = benchmark(["test_resnet"], studies=1, repeats=1, size="smoke")
     assert table["engine"].tolist() == [
         load_backbone("test_resnet", weights="random").engine,

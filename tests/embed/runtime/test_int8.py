@@ -1,6 +1,7 @@
 """Weights files in eight bits: made, found, and refused where they do not fit."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,25 +9,24 @@ import pytest
 
 from kitlib.artefacts import load_tensors, sha256
 from kitlib.embed.backbone import load_backbone
+from kitlib.embed.base import Backbone
 from kitlib.embed.runtime import int8 as module
 from kitlib.embed.runtime import quantise as making
-from kitlib.embed.runtime.inference import silent_openvino
 from kitlib.embed.runtime.int8 import GRAPH, holds_eight_bits
 from kitlib.embed.runtime.quantise import agreement_of, phantom_inputs, quantise
 from kitlib.errors import ArtefactError, ExtraMissingError, UsageError, WeightsError
 from kitlib.inputs.base import Resources
 from kitlib.inputs.slices import SliceInput
+from tests.embed.builders import draw_few_phantoms, needs_nncf
 
-pytest.importorskip("nncf", reason="NNCF is not installed (pip install 'kitlib[openvino]')")
-pytestmark = pytest.mark.skipif(silent_openvino() is None, reason="OpenVINO is not installed")
+pytestmark = needs_nncf
 SMALL, PX = "test_resnet", 48
 
 
 @pytest.fixture(scope="module", autouse=True)
-def few_phantoms() -> None:
+def few_phantoms() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(making, "SCALED_ON", range(1))
-        patch.setattr(making, "JUDGED_ON", range(1, 2))
+        draw_few_phantoms(patch)
         yield
 
 
@@ -34,6 +34,16 @@ def few_phantoms() -> None:
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, float]]:
     file = tmp_path_factory.mktemp("eight") / "small.safetensors"
     return file, quantise(file, SMALL, weights="random", input_px=PX, field_of_view="middle", size="smoke")
+
+
+@pytest.fixture(scope="module")
+def rounded(made: tuple[Path, dict[str, float]]) -> Backbone:
+    return load_backbone(SMALL, weights=str(made[0]))
+
+
+@pytest.fixture(scope="module")
+def plain() -> Backbone:
+    return load_backbone(SMALL, weights="random", input_px=PX, field_of_view="middle")
 
 
 def copied(file: Path, folder: Path, *, sidecar: bool = True, **facts: object) -> Path:
@@ -47,10 +57,9 @@ def copied(file: Path, folder: Path, *, sidecar: bool = True, **facts: object) -
     return copy
 
 
-def test_vectors_are_nearly_those_of_the_network_as_it_is(made: tuple[Path, dict[str, float]]) -> None:
-    file, agreement = made
-    rounded = load_backbone(SMALL, weights=str(file))
-    plain = load_backbone(SMALL, weights="random", input_px=PX, field_of_view="middle")
+def test_vectors_are_nearly_those_of_the_network_as_it_is(
+    made: tuple[Path, dict[str, float]], rounded: Backbone, plain: Backbone
+) -> None:
     assert (rounded.engine, rounded.width, rounded.input_px, rounded.field_of_view) == (
         "openvino int8", plain.width, PX, "middle",
     )  # fmt: skip
@@ -58,12 +67,11 @@ def test_vectors_are_nearly_those_of_the_network_as_it_is(made: tuple[Path, dict
     found = agreement_of([(plain.embed(inputs), rounded.embed(inputs))])
     assert found["r2"] > 0.95
     assert found["cosine"] > 0.99
-    assert abs(found["r2"] - agreement["r2"]) < 0.04  # what the file says of itself holds on others
+    assert abs(found["r2"] - made[1]["r2"]) < 0.04  # what the file says of itself holds on others
     assert not np.array_equal(plain.embed(inputs), rounded.embed(inputs))
 
 
-def test_a_vector_depends_on_no_batch(made: tuple[Path, dict[str, float]]) -> None:
-    rounded = load_backbone(SMALL, weights=str(made[0]))
+def test_a_vector_depends_on_no_batch(rounded: Backbone) -> None:
     slices = np.random.default_rng(0).integers(0, 256, (5, PX, PX), dtype=np.uint8)
     assert np.array_equal(
         rounded.embed(slices), np.concatenate([rounded.embed(slices[[i]]) for i in range(5)])
@@ -71,17 +79,17 @@ def test_a_vector_depends_on_no_batch(made: tuple[Path, dict[str, float]]) -> No
 
 
 def test_its_vectors_have_a_folder_of_their_own_and_its_label_says_what_it_is(
-    made: tuple[Path, dict[str, float]],
+    made: tuple[Path, dict[str, float]], rounded: Backbone
 ) -> None:
-    rounded = load_backbone(SMALL, weights=str(made[0]))
-    plain = SliceInput(10, SMALL, "random", PX, "middle", "greyscale").encoder(Resources()).spec
+    of_plain = SliceInput(10, SMALL, "random", PX, "middle", "greyscale").encoder(Resources()).spec
     of_rounded = SliceInput(10, SMALL, str(made[0]), grey="greyscale").encoder(Resources()).spec
-    assert of_rounded.folder_name != plain.folder_name
-    assert of_rounded.fingerprint != plain.fingerprint
+    assert of_rounded.folder_name != of_plain.folder_name
+    assert of_rounded.fingerprint != of_plain.fingerprint
     assert rounded.source.sha256 == sha256(made[0])
     assert rounded.source.label == "random, in eight bits"
 
 
+@pytest.mark.slow
 def test_the_same_weights_give_the_same_file(made: tuple[Path, dict[str, float]], tmp_path: Path) -> None:
     again = tmp_path / "again.safetensors"
     assert (
@@ -143,7 +151,7 @@ def test_other_files_are_not_of_this_kind(tmp_path: Path) -> None:
     assert not holds_eight_bits(load_backbone("resnet10t", weights="shipped").source.file)
 
 
-def test_there_must_be_a_network_to_round_and_a_place_for_it(
+def test_there_must_be_something_to_round_and_a_place_for_it(
     made: tuple[Path, dict[str, float]], tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError, match="nothing to round"):
@@ -153,6 +161,7 @@ def test_there_must_be_a_network_to_round_and_a_place_for_it(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_network_that_becomes_another_is_not_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(making, "LEAST_R2", 1.0)
     with pytest.raises(WeightsError, match="has other vectors: R2 0"):
@@ -160,6 +169,7 @@ def test_a_network_that_becomes_another_is_not_saved(tmp_path: Path, monkeypatch
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_volumes_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("monai")
     monkeypatch.setattr(making, "LEAST_R2", 0.5)  # six small volumes give the scales of random weights

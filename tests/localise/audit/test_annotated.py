@@ -54,6 +54,7 @@ def test_a_mended_table_replaces_the_folders_own(competition: Competition) -> No
         annotated_pool(competition, "sagittal", points=one.assign(study_id=1))
 
 
+@pytest.mark.slow
 def test_networks_are_tuned_to_a_folder(
     tmp_path: Path, competition: Competition, pools: dict[str, Pool]
 ) -> None:

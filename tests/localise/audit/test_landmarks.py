@@ -10,10 +10,10 @@ import pytest
 from kitlib.artefacts import Provenance, load_json
 from kitlib.competition.tables import read_landmarks, read_series_descriptions, read_train_labels
 from kitlib.errors import UsageError
-from kitlib.localise.audit.findings import CODES, REPORT_COLUMNS, other_side
+from kitlib.localise.audit.findings import CODES, REPORT_COLUMNS
 from kitlib.localise.audit.landmarks import audit, save_report, summary
 from kitlib.phantom.study import draw_study
-from kitlib.terms import EMPTY, LEVELS
+from kitlib.terms import EMPTY, LEVELS, other_side
 from tests.localise import landmark_defects as defects
 from tests.localise.landmark_tables import (
     AXIAL_ID,

@@ -3,9 +3,8 @@ import pandas as pd
 import pytest
 
 from kitlib.errors import DataError
-from kitlib.localise.audit.findings import other_side
 from kitlib.localise.audit.landmarks import audit, mend, mend_counts
-from kitlib.terms import LEVELS
+from kitlib.terms import LEVELS, other_side
 from tests.localise.landmark_tables import SAGITTAL_T1_ID, Tables, make_tables
 
 CELL = ["condition", "level"]

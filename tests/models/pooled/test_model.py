@@ -33,6 +33,7 @@ def test_the_weight_of_severities_changes_what_is_learned(classifier: str) -> No
         assert weighted[..., 2].mean() > plain[..., 2].mean() + 0.03
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classifier", list(CLASSIFIERS))
 @pytest.mark.parametrize("sampling", list(SAMPLERS))
 def test_every_classifier_takes_every_sampling(classifier: str, sampling: str) -> None:

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from kitlib.models.common.positions import X_MM
-from kitlib.models.neural.batches import StudyTensors
+from kitlib.models.neural.batches import StudyBatches, StudyTensors
 from kitlib.models.vit.batches import PixelBatches, distorted, mirrored_patients, sampled
 from kitlib.nn.projection import TokenScale
 from kitlib.terms import AXIAL_T2, SEQUENCES, mirrored_cells
@@ -20,16 +20,8 @@ def lots(seed: int = 0) -> torch.Generator:
 
 def make_batches(*, augment: bool) -> PixelBatches:
     tensors = StudyTensors(FEATURES, TokenScale.grey_values(3, 16))
-    return PixelBatches(
-        tensors,
-        LABELS,
-        np.arange(10),
-        slices=3,
-        augment=augment,
-        size=4,
-        slice_dropout=0.0,
-        sequence_dropout=0.0,
-    )
+    studies = StudyBatches(tensors, LABELS, np.arange(10), size=4, slice_dropout=0.0, sequence_dropout=0.0)
+    return PixelBatches(studies, slices=3, augment=augment)
 
 
 def test_a_training_step_sees_a_few_slices_and_a_judge_all_as_they_are() -> None:

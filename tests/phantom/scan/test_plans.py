@@ -48,6 +48,7 @@ def stacks_of(series: SeriesPlan) -> list[Stack]:
     return [stack_of(*both) for both in zip(series.plans, series.instance_numbers(), strict=True)]
 
 
+@pytest.mark.slow
 def test_a_study_has_as_many_series_as_real_ones(anatomies: list[Anatomy]) -> None:
     studies = drawn(anatomies, 400, "smoke")
     order = [[series.sequence for series in study] for study in studies]
@@ -145,6 +146,7 @@ def test_clinical_series_have_real_dimensions(anatomies: list[Anatomy]) -> None:
     assert list(spacing.values()) == pytest.approx([0.68, 0.65, 0.47], abs=0.1)
 
 
+@pytest.mark.slow
 def test_oddities_of_axial_series_are_rare(anatomies: list[Anatomy]) -> None:
     found: Counter[str] = Counter()
     axial = [one for study in drawn(anatomies, 500) for one in study if one.sequence == AXIAL_T2]

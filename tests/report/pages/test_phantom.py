@@ -71,6 +71,7 @@ def words_of(page: str) -> str:
     return " ".join(re.sub(r"<[^>]*>", " ", body).split())
 
 
+@pytest.mark.slow
 def test_the_page_needs_nothing_but_itself(page):
     assert page.startswith("<!DOCTYPE html>")
     assert not re.search(r"https?:|<script|<link|@import|url\(", page)
