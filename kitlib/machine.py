@@ -4,9 +4,9 @@ import contextlib
 import os
 import resource
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,12 +60,28 @@ def half_precision() -> "torch.dtype | None":
 
 @contextlib.contextmanager
 def threaded(threads: int) -> Iterator[Map]:
-    """A `map` whose calls run in `threads` threads inside the block; its results keep their order."""
+    """A `map` that shares its calls between this thread and `threads` - 1 others; results stay in order."""
     if threads == 1:
         yield map
         return
-    with ThreadPoolExecutor(threads) as pool:
-        yield pool.map
+    with ThreadPoolExecutor(threads - 1) as pool:
+        yield partial(_shared, pool, threads)
+
+
+def _shared(pool: ThreadPoolExecutor, threads: int, call: Callable, *iterables: Iterable) -> Iterator[Any]:
+    """A share of the calls for each thread: to hand over each one alone would cost as much as it takes."""
+    tasks = list(zip(*iterables))
+    shares = [tasks[first::threads] for first in range(threads)]
+    elsewhere = [pool.submit(_called, call, share) for share in shares[1:]]
+    done = [_called(call, shares[0]), *(future.result() for future in elsewhere)]
+    results: list[Any] = [None] * len(tasks)
+    for first, share in enumerate(done):
+        results[first::threads] = share
+    return iter(results)
+
+
+def _called(call: Callable, tasks: Iterable[tuple]) -> list[Any]:
+    return [call(*task) for task in tasks]
 
 
 @contextlib.contextmanager

@@ -1,7 +1,7 @@
 """A series: all DICOM files of a folder, as stacks."""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +13,6 @@ from kitlib.mri.ledger import Fault, Ledger
 from kitlib.mri.stack import Stack
 
 SKIPPED = "series skipped"
-AT_ONCE, AT_ONCE_MB = 16, 32.0  # files in memory at once, and how large these may be together
 
 
 def read_series(
@@ -60,29 +59,14 @@ def _read_files(paths: Sequence[Path], limits: Limits, each: Map) -> tuple[list[
     slices: list[Slice] = []
     faults: list[Fault] = []
     values = 0
-    for some in _batches(paths):
-        for path, (found, odd) in zip(some, read_files(some, limits, each)):
-            slices += found
-            faults += odd
-            values += sum(piece.stored.size for piece in found)
-            if values > limits.series_values:
-                faults.append(Fault("series.too_large", "the files after it not read", file=path.name))
-                return slices, faults
+    for path, (found, odd) in zip(paths, read_files(paths, limits, each)):
+        slices += found
+        faults += odd
+        values += sum(piece.stored.size for piece in found)
+        if values > limits.series_values:
+            faults.append(Fault("series.too_large", "the files after it not read", file=path.name))
+            break
     return slices, faults
-
-
-def _batches(paths: Sequence[Path]) -> Iterator[list[Path]]:
-    """Files that are in memory at once: some of usual size, or a single large one."""
-    batch: list[Path] = []
-    size_mb = 0.0
-    for path in paths:
-        own_mb = path.stat().st_size / 1e6 if path.is_file() else 0.0
-        if batch and (len(batch) == AT_ONCE or size_mb + own_mb > AT_ONCE_MB):
-            yield batch
-            batch, size_mb = [], 0.0
-        batch.append(path)
-        size_mb += own_mb
-    yield batch
 
 
 def _stacks(slices: list[Slice], faults: list[Fault], each: Map) -> list[Stack]:

@@ -3,7 +3,7 @@ import warnings
 import numpy as np
 import pytest
 
-from kitlib.mri import series
+from kitlib.mri.dicom import slices
 from kitlib.mri.dicom.limits import Limits
 from kitlib.mri.ledger import Ledger
 from kitlib.mri.series import read_series
@@ -250,7 +250,7 @@ def test_threads_and_batches_change_nothing(tmp_path, monkeypatch, at_once):
     (tmp_path / "6.dcm").symlink_to(tmp_path / "absent")
     ours, our_ledger = read(tmp_path)
     for name, value in zip(("AT_ONCE", "AT_ONCE_MB"), at_once):
-        monkeypatch.setattr(series, name, value)
+        monkeypatch.setattr(slices, name, value)
     theirs, their_ledger = read(tmp_path, threads=1)
     assert_same_stacks(ours, theirs)
     assert list(our_ledger) == list(their_ledger)

@@ -13,7 +13,15 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from kitlib.errors import SliceError
 from kitlib.mri.dicom.limits import BITS_ALLOCATED, TRANSFER_SYNTAXES, Limits
-from kitlib.mri.dicom.plain import DATASET_TAG, PIXEL_DATA, PIXEL_TAG, plain_dataset, plain_pixels, value_of
+from kitlib.mri.dicom.plain import (
+    DATASET_TAG,
+    PIXEL_DATA,
+    PIXEL_TAG,
+    Content,
+    plain_dataset,
+    plain_pixels,
+    value_of,
+)
 
 ALLOWED_TAGS: frozenset[BaseTag | int] = frozenset(
     Tag(keyword)
@@ -65,7 +73,7 @@ class classified:
             raise SliceError(self.code, f"{self.what}: {type(error).__name__}") from None
 
 
-def open_dataset(content: bytes) -> tuple[Dataset, UID, int]:
+def open_dataset(content: Content) -> tuple[Dataset, UID, int]:
     """The allowed tags of a file, its transfer syntax, and where its pixels begin."""
     if (plain := plain_dataset(content, ALLOWED_TAGS)) is not None:
         return plain[0], ExplicitVRLittleEndian, plain[1]
@@ -87,7 +95,7 @@ def open_dataset(content: bytes) -> tuple[Dataset, UID, int]:
     return dataset, syntax, stream.tell()
 
 
-def read_pixel_bytes(content: bytes, start: int, syntax: UID) -> tuple[bytes | memoryview, str]:
+def read_pixel_bytes(content: Content, start: int, syntax: UID) -> tuple[Content, str]:
     """PixelData at `start`, still encoded, and its value representation; a view where they are plain."""
     if (plain := plain_pixels(content, start, syntax)) is not None:
         return plain, "OW"

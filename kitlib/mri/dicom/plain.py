@@ -33,11 +33,12 @@ UNDEFINED = 0xFFFFFFFF
 PIXEL_GROUP, PIXEL_NUMBER = PIXEL_DATA.group, PIXEL_DATA.elem
 syntax2pixel_head = {ImplicitVRLittleEndian: Struct("<HHL"), ExplicitVRLittleEndian: Struct("<HH2s2xL")}
 
+Content = bytes | memoryview
 Elements = dict[BaseTag, Any]
 """Raw elements by tag."""
 
 
-def plain_dataset(content: bytes, wanted: Collection[int]) -> tuple[Dataset, int] | None:
+def plain_dataset(content: Content, wanted: Collection[int]) -> tuple[Dataset, int] | None:
     """The wanted elements of an explicit little-endian file, and where its pixels begin."""
     if content[META_START - 4 : META_START] != b"DICM":
         return None
@@ -52,7 +53,7 @@ def plain_dataset(content: bytes, wanted: Collection[int]) -> tuple[Dataset, int
 
 
 def _scanned(
-    content: bytes, start: int, stop_tag: int, wanted: Collection[int]
+    content: Content, start: int, stop_tag: int, wanted: Collection[int]
 ) -> tuple[Elements, int] | None:
     """The wanted elements from `start` up to the first whose tag is `stop_tag` or more, and where that is."""
     elements: Elements = {}
@@ -69,17 +70,20 @@ def _scanned(
         if length == UNDEFINED:
             return None
         start = first + length
-        if tag == CHARACTER_SET and (representation, content[first:start].rstrip(b" ")) not in CHARACTER_SETS:
+        if (
+            tag == CHARACTER_SET
+            and (representation, bytes(content[first:start]).rstrip(b" ")) not in CHARACTER_SETS
+        ):
             return None  # pydicom may refuse the whole header for it
         if tag in wanted:
             if not length or representation == b"SQ":
                 return None
-            value, name = content[first:start], representation.decode()
+            value, name = bytes(content[first:start]), representation.decode()
             elements[BaseTag(tag)] = RawDataElement(BaseTag(tag), name, length, value, first, False, True)
     return None
 
 
-def plain_pixels(content: bytes, start: int, syntax: UID) -> memoryview | None:
+def plain_pixels(content: Content, start: int, syntax: UID) -> memoryview | None:
     """The view of PixelData at `start`, where little-endian pixels of known length end the file."""
     head = syntax2pixel_head.get(syntax)
     if head is None or start + head.size > len(content):

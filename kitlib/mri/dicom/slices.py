@@ -19,9 +19,9 @@ Noted, and the slice kept:
     slice.sign             negative values in a magnitude image: its sign tag may be wrong
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +37,8 @@ from kitlib.mri.ledger import Fault
 
 KEPT, DROPPED, FILE_DROPPED = "slice kept", "slice dropped", "file dropped"
 NEGATIVE_SHARE = 0.01
+AT_ONCE, AT_ONCE_MB = 16, 32.0  # files in memory at once, and how large these may be together
+ALIGNED = 16  # bytes, for numbers of any size
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +72,7 @@ class _Described:
 
 
 def read_files(
-    paths: Sequence[Path], limits: Limits = LIMITS, each: Map = map
+    paths: Iterable[Path], limits: Limits = LIMITS, each: Map = map
 ) -> Iterator[tuple[list[Slice], list[Fault]]]:
     """For each file its slices and its faults; bad data never raises.
 
@@ -78,24 +80,68 @@ def read_files(
     Headers are read in between, for they are work of the interpreter. What pydicom warns of, and matters,
     is a fault; its warnings are the caller's to silence.
     """
-    contents = list(each(partial(_content, limits=limits), paths))
-    described = [_describe(path, content, limits) for path, content in zip(paths, contents)]
-    return each(_decode, described)
+    for batch in _batches(paths, limits):
+        contents = _contents(batch, each)
+        described = [_describe(path, content, limits) for (path, _), content in zip(batch, contents)]
+        del contents
+        yield from each(_decode, described)
 
 
-def _content(path: Path, limits: Limits) -> bytes | SliceError:
+def _batches(paths: Iterable[Path], limits: Limits) -> Iterator[list[tuple[Path, int | SliceError]]]:
+    """Files to be in memory at once, with their sizes: some of usual size, or a single large one."""
+    batch: list[tuple[Path, int | SliceError]] = []
+    total = 0
+    for path in paths:
+        size = _size(path, limits)
+        own = 0 if isinstance(size, SliceError) else size
+        if batch and (len(batch) == AT_ONCE or total + own > AT_ONCE_MB * 1e6):
+            yield batch
+            batch, total = [], 0
+        batch.append((path, size))
+        total += own
+    if batch:
+        yield batch
+
+
+def _size(path: Path, limits: Limits) -> int | SliceError:
     try:
         if not path.is_file():
             return SliceError("slice.unreadable", "this is no regular file")
-        size_mb = path.stat().st_size / 1e6
-        if size_mb > limits.file_mb:
-            return SliceError("slice.too_large", f"the file has {size_mb:.0f} MB")
-        return path.read_bytes()
+        size = path.stat().st_size
     except OSError as error:
-        return SliceError("slice.unreadable", f"the file cannot be opened: {type(error).__name__}")
+        return _unopened(error)
+    if size / 1e6 > limits.file_mb:
+        return SliceError("slice.too_large", f"the file has {size / 1e6:.0f} MB")
+    return size
 
 
-def _describe(path: Path, content: bytes | SliceError, limits: Limits) -> _Described:
+def _contents(batch: Sequence[tuple[Path, int | SliceError]], each: Map) -> list[memoryview | SliceError]:
+    """What files hold, in one buffer: the system gives a large one in large pages, in a third of the time."""
+    rooms = [0 if isinstance(size, SliceError) else -(-size // ALIGNED) * ALIGNED for _, size in batch]
+    buffer = np.empty(sum(rooms), np.uint8).data
+    parts = [buffer[end - room : end] for end, room in zip(accumulate(rooms), rooms)]
+    return list(each(_read_into, parts, *zip(*batch)))
+
+
+def _read_into(part: memoryview, path: Path, size: int | SliceError) -> memoryview | SliceError:
+    """What of a part of the buffer a file fills."""
+    if isinstance(size, SliceError):
+        return size
+    count = 0
+    try:
+        with open(path, "rb", buffering=0) as file:
+            while count < size and (more := file.readinto(part[count:size])):
+                count += more
+    except OSError as error:
+        return _unopened(error)
+    return part[:count]
+
+
+def _unopened(error: OSError) -> SliceError:
+    return SliceError("slice.unreadable", f"the file cannot be opened: {type(error).__name__}")
+
+
+def _describe(path: Path, content: memoryview | SliceError, limits: Limits) -> _Described:
     file = path.name.encode(errors="replace").decode()  # undecodable names would not fit into a table
     faults: list[Fault] = []
     try:
