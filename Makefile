@@ -14,7 +14,7 @@ help:
 	@echo 'make submission   set up, then data (or phantoms) -> six notebooks -> submissions/submission.csv'
 	@echo '                  DATA=/path/to/competition  PROFILE=smoke|demo|bench|kaggle'
 	@echo 'make test         set up, then ruff, mypy and every test'
-	@echo 'make test-fast    set up, then the tests that take no seconds: while you work'
+	@echo 'make test-fast    set up, then the tests that take no seconds, in two processes: while you work'
 	@echo 'make lab          set up, then JupyterLab on the notebooks'
 	@echo 'make lint         ruff and mypy'
 	@echo 'make bench        the figures of results/: hours on two cores'
@@ -41,7 +41,7 @@ test: setup lint
 	$(VENV)/bin/python -m pytest
 
 test-fast: setup
-	$(VENV)/bin/python -m pytest -q -m "not slow"
+	$(VENV)/bin/python -m pytest -q -n 2 --dist loadfile -m "not slow"
 
 lint: setup
 	$(VENV)/bin/ruff check .
