@@ -19,10 +19,10 @@ from pydicom.valuerep import EXPLICIT_VR_LENGTH_16, EXPLICIT_VR_LENGTH_32
 META_START = 132  # after the preamble and "DICM"
 DATASET_TAG = 0x00030000  # the first one after the file's meta information
 PIXEL_TAG = 0x7FE00000  # the first one that may be pixels
-TRANSFER_SYNTAX = Tag("TransferSyntaxUID")
+TRANSFER_SYNTAX = int(Tag("TransferSyntaxUID"))
 EXPLICIT_LITTLE_ENDIAN = ExplicitVRLittleEndian.encode()
 PIXEL_DATA = Tag("PixelData")
-CHARACTER_SET = Tag("SpecificCharacterSet")
+CHARACTER_SET = int(Tag("SpecificCharacterSet"))  # a plain number: tags compare slowly
 CHARACTER_SETS = frozenset((b"CS", name.encode()) for name in python_encoding if name)
 HEAD, LENGTH = Struct("<HH2sH"), Struct("<L")
 LAST_HEAD = HEAD.size + LENGTH.size
