@@ -14,8 +14,8 @@ from kitlib.competition import tables
 from kitlib.errors import RootError
 from kitlib.terms import parse_row_id
 
-Split = Literal["train", "test"]
-SPLITS: tuple[Split, ...] = ("train", "test")
+Subset = Literal["train", "test"]
+SUBSETS: tuple[Subset, ...] = ("train", "test")
 
 KAGGLE_INPUT = Path("/kaggle/input")
 SLUG = "rsna-2024-lumbar-spine-degenerative-classification"
@@ -61,14 +61,14 @@ class Competition:
         """See `tables.read_predictions`."""
         return tables.read_predictions(self._table("sample_submission"))
 
-    def series(self, split: Split) -> pd.DataFrame:
-        """All series of a split, described or on disk: study_id, series_id, sequence, folder, on_disk.
+    def series(self, subset: Subset) -> pd.DataFrame:
+        """All series of a subset, described or on disk: study_id, series_id, sequence, folder, on_disk.
 
         `sequence` is one of SEQUENCES, or UNDESCRIBED for a series that only lies on disk. `folder` is where
         the series lies or, where `on_disk` is false, should lie. Sorted by study and series.
         """
-        images = self._images(split)
-        described = tables.read_series_descriptions(self._table(f"{split}_series_descriptions"))
+        images = self._images(subset)
+        described = tables.read_series_descriptions(self._table(f"{subset}_series_descriptions"))
         found = [(study, series) for study in _ids_in(images) for series in _ids_in(images / str(study))]
         on_disk = pd.DataFrame(found, columns=["study_id", "series_id"], dtype="int64").assign(on_disk=True)
         both = described.merge(on_disk, how="outer", on=["study_id", "series_id"], validate="one_to_one")
@@ -80,9 +80,9 @@ class Competition:
         columns = ["study_id", "series_id", "sequence", "folder", "on_disk"]
         return both.sort_values(["study_id", "series_id"], ignore_index=True)[columns]
 
-    def has_images(self, split: Split) -> bool:
+    def has_images(self, subset: Subset) -> bool:
         """Whether there is at least one study's folder."""
-        return bool(_ids_in(self._images(split)))
+        return bool(_ids_in(self._images(subset)))
 
     def test_study_ids(self) -> list[int]:
         """Every study that needs rows: of the sample submission, the test series table, or test_images."""
@@ -103,8 +103,8 @@ class Competition:
         )
         return fingerprint(sorted(files))
 
-    def _images(self, split: Split) -> Path:
-        return self.root / f"{split}_images"
+    def _images(self, subset: Subset) -> Path:
+        return self.root / f"{subset}_images"
 
     def _table(self, name: str) -> Path:
         path = _table_path(self.root, name)
@@ -114,10 +114,10 @@ class Competition:
 
 
 def series_around(study: Path) -> pd.DataFrame | None:
-    """`Competition.series` of the split that a study's folder lies in; None outside a competition's."""
-    for split in SPLITS:
-        if study.parent.name == f"{split}_images":
-            return Competition(study.parents[1]).series(split)
+    """`Competition.series` of the subset that a study's folder lies in; None outside a competition's."""
+    for subset in SUBSETS:
+        if study.parent.name == f"{subset}_images":
+            return Competition(study.parents[1]).series(subset)
     return None
 
 

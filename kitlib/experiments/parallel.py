@@ -20,7 +20,7 @@ POLL_S = 0.5
 
 
 @dataclass(frozen=True, eq=False)
-class Group:
+class TaskGroup:
     """Tasks of one fold on the same data, run by one process: they share what they learn first."""
 
     tasks: list[FoldTask]
@@ -37,7 +37,7 @@ class Group:
         return FoldData.of(self.split, first.fold, first.experiment)
 
 
-def run_groups(groups: list[Group], workers: int, *, progress: bool = True) -> None:
+def run_groups(groups: list[TaskGroup], workers: int, *, progress: bool = True) -> None:
     """Run the tasks that are not done, under one bar over all; those that failed before are tried again."""
     tasks = [task for group in groups for task in group.tasks]
     for task in tasks:

@@ -19,7 +19,7 @@ from kitlib.errors import ModelError
 from kitlib.experiments.experiment import Experiment
 from kitlib.experiments.fold import CURVE_FILE, OOF_FILE, FoldTask, fold_folder
 from kitlib.experiments.leaks import Split
-from kitlib.experiments.parallel import Group, run_groups
+from kitlib.experiments.parallel import TaskGroup, run_groups
 from kitlib.experiments.status import UNFINISHED_FILE, failure
 from kitlib.models.base import CURVE_COLUMNS
 
@@ -51,7 +51,7 @@ def cross_validate(
     [75, 75]
     """
     tasks = fold_tasks(experiment, split, out, seed=seed)
-    run_groups([Group([task], split) for task in tasks], workers, progress=progress)
+    run_groups([TaskGroup([task], split) for task in tasks], workers, progress=progress)
     for task in tasks:
         if reason := failure(task.folder):
             raise ModelError(

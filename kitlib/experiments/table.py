@@ -44,7 +44,7 @@ NORMAL = "Normal/Mild everywhere"
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class JudgedRows:
     """The rows of one split and the prior's predictions of them, fitted on the other folds."""
 
     labels: pd.DataFrame
@@ -53,7 +53,7 @@ class Rows:
     prior: pd.DataFrame
 
     @classmethod
-    def load(cls, folder: Path, split: SplitName) -> "Rows":
+    def load(cls, folder: Path, split: SplitName) -> "JudgedRows":
         """The rows that a grid left; ArtefactError where it has not run."""
         labels, facts = load_rows(folder, split)
         shared = 1.0 if split == "training" else float(facts["shared"].mean())
@@ -74,12 +74,12 @@ def result_table(folder: Path, entries: Iterable[Experiment]) -> pd.DataFrame:
     have no interval, which would be too narrow. What is of another key than the last run has no numbers.
     """
     key = RunNote.of(folder).key
-    split2rows: dict[SplitName, Rows] = {}
+    split2rows: dict[SplitName, JudgedRows] = {}
     rows = []
     for entry in entries:
         split = entry.protocol.split
         if split not in split2rows and _belongs(rows_path(folder, split), key):
-            split2rows[split] = Rows.load(folder, split)
+            split2rows[split] = JudgedRows.load(folder, split)
         rows.append({**_said(entry), **_outcome(folder, entry, key, split2rows.get(split))})
     return pd.DataFrame(rows)
 
@@ -89,7 +89,7 @@ def baseline_table(folder: Path) -> pd.DataFrame:
 
     ArtefactError where no grid has run.
     """
-    rows = Rows.load(folder, "studies")
+    rows = JudgedRows.load(folder, "studies")
     normal = np.zeros((len(rows.labels), len(CELLS), 3))
     normal[..., 0] = 1
     baselines = {
@@ -107,7 +107,7 @@ def scenario_results(
 ) -> tuple[dict[str, dict[str, pd.DataFrame]], dict[str, pd.DataFrame]]:
     """By experiment that was judged without some sequences: predictions by scenario, and reconstructions."""
     predictions, reconstructions = {}, {}
-    key, rows = RunNote.of(folder).key, Rows.load(folder, "studies")
+    key, rows = RunNote.of(folder).key, JudgedRows.load(folder, "studies")
     for entry in (entry for entry in entries if entry.protocol.missing and not entry.leaks):
         own = folder / entry.name
         if _state(own, entry, key, rows)[0] == "done":
@@ -156,7 +156,7 @@ def _joined(folds: Iterable[Path], file: str = OOF_FILE) -> pd.DataFrame:
     return pd.concat([load_table(fold / file) for fold in folds])
 
 
-def _state(own: Path, entry: Experiment, key: RunKey, rows: Rows | None) -> tuple[str, str]:
+def _state(own: Path, entry: Experiment, key: RunKey, rows: JudgedRows | None) -> tuple[str, str]:
     """How an experiment went, and why there are no numbers where it is not done."""
     if reason := skipped(own):
         return "skipped", reason
@@ -174,7 +174,7 @@ def _state(own: Path, entry: Experiment, key: RunKey, rows: Rows | None) -> tupl
     return "done", ""
 
 
-def _outcome(folder: Path, entry: Experiment, key: RunKey, rows: Rows | None) -> dict[str, Any]:
+def _outcome(folder: Path, entry: Experiment, key: RunKey, rows: JudgedRows | None) -> dict[str, Any]:
     """The state of an experiment and, where it is done, all that was measured."""
     own = folder / entry.name
     state, reason = _state(own, entry, key, rows)
@@ -194,7 +194,7 @@ def _outcome(folder: Path, entry: Experiment, key: RunKey, rows: Rows | None) ->
     }
 
 
-def _measured(rows: Rows, oof: pd.DataFrame, *, leaks: bool = False) -> dict[str, Any]:
+def _measured(rows: JudgedRows, oof: pd.DataFrame, *, leaks: bool = False) -> dict[str, Any]:
     measures = per_cell(rows.labels, oof)[["accuracy", "macro_f1", "macro_auc"]].mean()
     ends, against = NO_INTERVAL, NO_INTERVAL
     total = score(rows.labels, oof).total

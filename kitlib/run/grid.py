@@ -12,7 +12,7 @@ from kitlib.evaluate.baselines import baselines, prior_out_of_fold
 from kitlib.experiments.experiment import Experiment
 from kitlib.experiments.folds import make_folds
 from kitlib.experiments.leaks import make_split, row_table
-from kitlib.experiments.parallel import Group, run_groups
+from kitlib.experiments.parallel import TaskGroup, run_groups
 from kitlib.experiments.run import fold_tasks
 from kitlib.experiments.status import ORACLE_FILE, RunKey, begin_run, failure, record_skipped, rows_path
 from kitlib.inputs.base import Dataset
@@ -97,9 +97,9 @@ class Grid:
         if "oracle" in known:
             self.key.save(self.folder / ORACLE_FILE, known["oracle"])
 
-    def groups(self, chosen: list[Experiment], keep_models: bool) -> list[Group]:
+    def groups(self, chosen: list[Experiment], keep_models: bool) -> list[TaskGroup]:
         """The fits of experiments in groups; what they read is made here, one input after the other."""
-        found: list[Group] = []
+        found: list[TaskGroup] = []
         for spec, entries in grouped(chosen, lambda entry: entry.input):
             try:
                 encoder = open_encoder(spec, self.profile)
@@ -116,9 +116,9 @@ class Grid:
 
     def _groups_of(
         self, entries: list[Experiment], data: Dataset, weights: str, keep_models: bool
-    ) -> list[Group]:
+    ) -> list[TaskGroup]:
         """Groups of experiments on one dataset, by split, fold and what their fits share."""
-        found: list[Group] = []
+        found: list[TaskGroup] = []
         for name, same in grouped(entries, lambda entry: entry.protocol.split):
             split = make_split(
                 name,
@@ -143,7 +143,7 @@ class Grid:
                 )
             ]
             by_fold = grouped(tasks, lambda task: (task.fold, _shared_stage(task.experiment)))
-            found += [Group(of_fold, split) for _, of_fold in by_fold]
+            found += [TaskGroup(of_fold, split) for _, of_fold in by_fold]
         return found
 
 

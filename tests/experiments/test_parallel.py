@@ -13,7 +13,7 @@ import pytest
 from kitlib.experiments.experiment import Experiment
 from kitlib.experiments.fold import FoldTask
 from kitlib.experiments.leaks import Split
-from kitlib.experiments.parallel import Group, run_group, run_groups
+from kitlib.experiments.parallel import TaskGroup, run_group, run_groups
 from kitlib.experiments.status import DIED, failure
 from kitlib.inputs.slices import SliceDataset
 from kitlib.models.prior import PriorModel
@@ -66,7 +66,7 @@ def lines(path: Path) -> int:
 NAME2MODEL = {"innocent": Innocent, "guilty": Guilty, "later": Watched}
 
 
-def make_group(folder: Path, *names: str) -> Group:
+def make_group(folder: Path, *names: str) -> TaskGroup:
     labels = pd.DataFrame(CODES, index=FEATURES.study_ids, columns=list(CELL_NAMES))
     folds = pd.Series([0, 1] * 6, index=labels.index)
     tasks = [
@@ -80,7 +80,7 @@ def make_group(folder: Path, *names: str) -> Group:
         )
         for name in names
     ]
-    return Group(tasks, Split(FEATURES, labels, folds, labels.index.to_series()))
+    return TaskGroup(tasks, Split(FEATURES, labels, folds, labels.index.to_series()))
 
 
 @pytest.mark.slow

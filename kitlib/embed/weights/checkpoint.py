@@ -57,7 +57,7 @@ class Storage:
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class StorageView:
     """A tensor whose numbers are not read yet."""
 
     storage: Storage
@@ -84,11 +84,11 @@ class RebuildTensor:
 
     def __call__(
         self, storage: Storage, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any
-    ) -> View:
+    ) -> StorageView:
         """Note what the tensor is made of."""
         if not isinstance(storage, Storage):
             raise ValueError("a tensor without a storage")
-        return View(storage, int(offset), tuple(map(int, size)), tuple(map(int, stride)))
+        return StorageView(storage, int(offset), tuple(map(int, size)), tuple(map(int, stride)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,11 +165,13 @@ def convert(file: Path, out: Path) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def _views(content: Any) -> dict[str, View]:
+def _views(content: Any) -> dict[str, StorageView]:
     nested = content.get("state_dict", content) if isinstance(content, dict) else content
     if not isinstance(nested, dict) or not nested:
         raise WeightsError("the file holds no dictionary of tensors", hint="Save model.state_dict().")
-    others = [name for name, value in nested.items() if not (isinstance(value, View) and type(name) is str)]
+    others = [
+        name for name, value in nested.items() if not (isinstance(value, StorageView) and type(name) is str)
+    ]
     if others:
         raise WeightsError(f"not all of its entries are tensors: {others[:3]}", hint="Save state_dict().")
     return nested

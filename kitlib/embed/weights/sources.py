@@ -25,7 +25,7 @@ from kitlib.embed.names import WEIGHTS
 from kitlib.errors import WeightsError
 from kitlib.machine import on_kaggle
 
-Kind = Literal["path", "attached", "hub", "cached", "shipped", "random"]
+SourceKind = Literal["path", "attached", "hub", "cached", "shipped", "random"]
 SHIPPED_DIR = Path(__file__).parent
 AGAIN = "Fetch it, or make it, again."
 PICKLES = (".pth", ".pt", ".bin", ".ckpt", ".pkl")
@@ -37,7 +37,7 @@ WRAPPER = "module."  # what DataParallel puts in front of every key
 class WeightsSource:
     """Where the weights come from; random ones have no file."""
 
-    kind: Kind
+    kind: SourceKind
     name: str
     file: Path | None
     sha256: str
@@ -185,7 +185,7 @@ def online() -> bool:
     return answered.wait(PROBE_S)
 
 
-def _verified(kind: Kind, backbone: str, file: Path) -> WeightsSource:
+def _verified(kind: SourceKind, backbone: str, file: Path) -> WeightsSource:
     if not file.is_file():
         raise WeightsError("the weights file is missing", where=file, hint="Check the path.")
     if file.suffix != ".safetensors":

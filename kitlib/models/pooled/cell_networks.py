@@ -43,7 +43,7 @@ class NetworkBlock(nn.Module):
 
 
 @dataclass(frozen=True, eq=False)
-class Examples:
+class CellExamples:
     """What the networks are trained on: one batch."""
 
     rows: torch.Tensor  # (25, n, columns), or (1, n, columns) where all share them
@@ -126,14 +126,14 @@ class NetworkClassifiers(CellClassifiers):
         chances = chances / chances.sum(axis=1, keepdims=True)
         self.block = NetworkBlock(columns, torch.from_numpy(chances).float()).eval()
 
-    def _train(self, examples: Examples, epochs: int, judged: Examples | None = None) -> Curve:
+    def _train(self, examples: CellExamples, epochs: int, judged: CellExamples | None = None) -> Curve:
         """Train on whole batches; the curve, a row an epoch, with epoch 0 as it was started."""
         schedule = Schedule(epochs, LEARNING_RATE, weight_decay=WEIGHT_DECAY, patience=PATIENCE)
         return train(
             self.block, examples, examples.loss, schedule, 0, validate=judged.judge if judged else None
         )
 
-    def _examples(self, rows: np.ndarray, labels: np.ndarray, seed: int) -> Examples:
+    def _examples(self, rows: np.ndarray, labels: np.ndarray, seed: int) -> CellExamples:
         """Each cell's own sample of its labelled rows, padded with rows of no weight to the longest."""
         if not SAMPLERS[self.sampling]:
             return self._shared(rows, labels)
@@ -144,12 +144,12 @@ class NetworkClassifiers(CellClassifiers):
         padded = pad_sequence([torch.from_numpy(rows).float() for rows, _ in samples], batch_first=True)
         codes = [torch.from_numpy(codes.astype(np.int64)) for _, codes in samples]
         severities = pad_sequence(codes, batch_first=True, padding_value=EMPTY)
-        return Examples(padded, severities.clamp_min(0), self._weights(severities))
+        return CellExamples(padded, severities.clamp_min(0), self._weights(severities))
 
-    def _shared(self, rows: np.ndarray, labels: np.ndarray) -> Examples:
+    def _shared(self, rows: np.ndarray, labels: np.ndarray) -> CellExamples:
         """All rows for every cell, those without its label at no weight."""
         codes = torch.from_numpy(labels.T.astype(np.int64))
-        return Examples(torch.from_numpy(rows).float()[None], codes.clamp_min(0), self._weights(codes))
+        return CellExamples(torch.from_numpy(rows).float()[None], codes.clamp_min(0), self._weights(codes))
 
     def _weights(self, severities: torch.Tensor) -> torch.Tensor:
         counted = torch.tensor(SEVERITY_WEIGHTS if self.weighted else (1, 1, 1)).float()

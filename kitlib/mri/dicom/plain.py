@@ -34,8 +34,8 @@ PIXEL_GROUP, PIXEL_NUMBER = PIXEL_DATA.group, PIXEL_DATA.elem
 syntax2pixel_head = {ImplicitVRLittleEndian: Struct("<HHL"), ExplicitVRLittleEndian: Struct("<HH2s2xL")}
 
 Content = bytes | memoryview
-Elements = dict[BaseTag, Any]
-"""Raw elements by tag."""
+Elements = dict[Any, Any]
+"""Raw elements by tag, which may be looked up by its number."""
 
 
 def plain_dataset(content: Content, wanted: Collection[int]) -> tuple[Dataset, int] | None:
