@@ -161,5 +161,5 @@ def test_exploring_needs_no_image(real_dir, tmp_path, monkeypatch):
     assert "572 of 49,375 cells are empty" in text
     assert "prior 0.7900" in text
     assert "claim on phantoms" not in text
-    marks = pd.read_parquet(work / "01_eda" / "tables" / "marks.parquet")["total"]
-    assert marks["1/3"] == pytest.approx(0.9994, abs=5e-5)
+    baselines = pd.read_parquet(work / "01_eda" / "tables" / "baselines.parquet")["total"]
+    assert baselines["1/3"] == pytest.approx(0.9994, abs=5e-5)

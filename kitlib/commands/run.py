@@ -66,7 +66,7 @@ def _write_results(work: Path, arguments: argparse.Namespace) -> None:
     facts = {
         "made by": f"`{' '.join([*words, *(f'-p {text}' for text in arguments.p)])}`",
         "data": f"{len(folds)} studies in {folds.nunique()} folds of whole studies{phantoms}",
-        "inputs": "; ".join(sorted(made_with)),
+        "weights": "; ".join(sorted(made_with)),
     }
     tables = {"Out of fold": load_table(layout.SCORES.under(work))}
     if (of_test := layout.TEST_SCORES.under(work)).is_file():
