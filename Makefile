@@ -38,7 +38,7 @@ submission: setup
 	$(VENV)/bin/python -m kitlib run --profile $(PROFILE) $(if $(DATA),--data "$(DATA)")
 
 test: setup lint
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
 
 test-fast: setup
 	$(VENV)/bin/python -m pytest -q -n 2 --dist loadfile -m "not slow"

@@ -30,6 +30,7 @@ def test_importing_the_kit_imports_nothing_else() -> None:
     assert ran.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", kitlib.__all__)
 def test_every_noun_has_an_example_that_runs(
     name: str, data: Competition, work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -189,6 +189,7 @@ def test_what_was_made_with_other_settings_is_not_shown(work, tmp_path):
     assert results.loc["pseudo_mean", "state"] == "done"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["oof.parquet", "oof_random_50.parquet", "reconstruction.parquet"])
 @pytest.mark.parametrize("harm", ["cut", "missing", "altered"])
 def test_a_damaged_file_costs_its_own_experiment_alone(work, tmp_path, file, harm):
@@ -204,6 +205,7 @@ def test_a_damaged_file_costs_its_own_experiment_alone(work, tmp_path, file, har
     assert "1 of 6 experiments have not ended" in (tmp_path / "table.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_fit_that_is_under_way_has_not_failed(work, tmp_path):
     folder = work / "experiments" / "later" / "fold0"
     with capture_failure(FoldTask(LATER, 0, folder, "", 0, HERE.facts)):
@@ -221,6 +223,7 @@ def test_a_table_of_a_profile_that_was_not_run_last_is_refused(work, capsys):
     assert f"Run `python -m kitlib experiments run {' '.join(arguments)}`." in error
 
 
+@pytest.mark.slow
 def test_the_table_says_how_many_studies_could_not_be_read(work, tmp_path):
     tabulate(work, tmp_path)
     assert "12 studies, " in (tmp_path / "table.md").read_text()

@@ -1,8 +1,15 @@
 import shutil
 
+import pandas as pd
 import pytest
 
+from kitlib.artefacts import save_table
 from kitlib.cli import main
+from kitlib.evaluate.baselines import score_table, uniform
+from kitlib.run import layout
+from kitlib.terms import CELL_NAMES
+from tests.models.builders import make_labels
+from tests.run.finished import MADE
 
 
 @pytest.mark.parametrize(
@@ -33,3 +40,20 @@ def test_one_study_is_predicted_and_its_faults_are_counted(data, work, tmp_path,
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"25 rows in {out}: 25 fewer views"
     assert "study 11: 5 x slice.not_dicom, file dropped" in lines
+
+
+def test_the_scores_of_a_run_become_a_dated_page(monkeypatch, work, tmp_path, capsys):
+    scored = shutil.copytree(work, tmp_path / "work")
+    labels = pd.DataFrame(make_labels(6), index=range(6), columns=list(CELL_NAMES))
+    rows = {"prior": uniform(labels.index), "mine": uniform(labels.index)}
+    save_table(layout.SCORES.under(scored), score_table(labels, rows, against="prior"), MADE)
+    monkeypatch.setattr("kitlib.run.runner.run", lambda *_, **__: scored)
+    out = tmp_path / "results"
+    assert main(["run", "--profile", "smoke", "-p", "epochs=2", "--results", str(out)]) == 0
+    page = (out / "smoke.md").read_text()
+    assert "| made by | `python -m kitlib run --profile smoke -p epochs=2` |" in page
+    assert "6 studies in 2 folds of whole studies" in page
+    assert "resnet10t, weights random" in page
+    assert "| mine | " in page
+    assert str(tmp_path) not in page
+    assert f"results in {out / 'smoke.md'}" in capsys.readouterr().out

@@ -33,6 +33,7 @@ def test_a_batch_of_one_is_its_row_in_a_batch_of_many(backbone: Backbone) -> Non
     assert np.array_equal(slices, before)
 
 
+@pytest.mark.slow
 def test_random_weights_are_the_same_for_the_same_seed() -> None:
     first, second, other = (
         load_backbone(NAMES[0], weights="random", input_px=32, seed=seed) for seed in (1, 1, 2)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 
 from kitlib.embed.backbone import load_backbone
 from kitlib.embed.field_of_view import MIDDLE, square
@@ -12,6 +13,7 @@ from kitlib.prepare.grey import GREY_OPTIONS, greyscale
 from tests.embed.builders import needs_nncf
 
 
+@pytest.mark.slow
 @needs_nncf
 def test_the_shipped_backbone_keeps_its_vectors_of_patients(real_dir: Path, tmp_path: Path) -> None:
     """0.997 of their variance by the scales of `demo` phantoms, 0.989 by those of these smaller ones."""

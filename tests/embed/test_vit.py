@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import timm
 import torch
 
@@ -13,6 +14,7 @@ def test_timm_knows_it_by_name() -> None:
         assert network(torch.zeros(2, 3, SPINE_VIT_PX, SPINE_VIT_PX)).shape == (2, 192)
 
 
+@pytest.mark.slow
 def test_its_weights_come_with_the_kit_and_fit() -> None:
     backbone = load_backbone(SPINE_VIT, weights="shipped")
     assert (backbone.input_px, backbone.field_of_view, backbone.width) == (SPINE_VIT_PX, "middle", 192)

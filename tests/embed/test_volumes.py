@@ -121,6 +121,7 @@ def test_stored_tokens_are_those_of_streaming(
     assert [[len(bag) for bag in of_sequence] for of_sequence in bags.values()] == [[4, 0], [0, 0], [8, 0]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("legacy", [False, True])
 @pytest.mark.parametrize("nesting", ["flat", "nested"])
 def test_weights_in_the_published_format_load(
@@ -165,6 +166,7 @@ def test_without_monai_the_error_says_what_to_install(monkeypatch: pytest.Monkey
         load_backbone(NAME, weights="random")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("depth", [10, 18, 34, 50])
 def test_every_depth_has_the_keys_of_its_architecture(depth: int) -> None:
     nets = pytest.importorskip("monai.networks.nets")

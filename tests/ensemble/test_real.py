@@ -42,6 +42,7 @@ def test_the_score_and_its_spread_are_the_known_ones(labels: pd.DataFrame, predi
     assert interval.sd == pytest.approx(0.007, abs=0.001)
 
 
+@pytest.mark.slow
 def test_fold_safe_calibration_improves_predictions_that_are_nearly_calibrated(
     labels: pd.DataFrame, predictions: pd.DataFrame, folds: pd.Series
 ) -> None:
@@ -50,6 +51,7 @@ def test_fold_safe_calibration_improves_predictions_that_are_nearly_calibrated(
     assert -0.001 < change.estimate < 0
 
 
+@pytest.mark.slow
 def test_fold_safe_calibration_repairs_predictions_without_the_metrics_weights(
     labels: pd.DataFrame, predictions: pd.DataFrame, folds: pd.Series
 ) -> None:

@@ -110,6 +110,7 @@ def test_holes_in_labels_are_empty_cells():
     assert not (hidden & (labels == EMPTY)).to_numpy().any()
 
 
+@pytest.mark.slow
 def test_real_tables_show_what_the_facts_say(real_dir):
     competition = find_root(real_dir / "tables")
     labels, landmarks = competition.train_labels(), competition.landmarks()

@@ -61,6 +61,7 @@ def test_every_study_is_predicted_once_by_the_fold_that_held_it_out(tmp_path: Pa
     assert folds.to_dict() == FOLDS.to_dict()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda entry: entry.name)
 def test_a_label_planted_in_a_judged_study_changes_nothing(experiment: Experiment, tmp_path: Path) -> None:
     """The other predictions of its fold, and its own from its own features, know nothing of it."""
@@ -110,6 +111,7 @@ def test_a_finished_fold_is_not_fitted_again(tmp_path: Path, monkeypatch: pytest
     assert fitted == [1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change", ["seed", "labels", "features", "parameters", "defaults", "start", "version"]
 )

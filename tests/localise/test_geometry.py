@@ -169,6 +169,7 @@ def test_slices_that_do_not_show_a_level_are_not_given_to_it() -> None:
         assert (axial_levels([stack], CANAL).stacks[0].level == EMPTY).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("study_id", range(4))
 def test_levels_of_phantoms_axial_slices_are_right(study_id: int) -> None:
     study = phantom(study_id)

@@ -219,6 +219,7 @@ def test_a_localiser_needs_a_sagittal_network():
         Localiser({})
 
 
+@pytest.mark.slow
 def test_finding_landmarks_does_not_load_the_phantom():
     code = "import sys, kitlib.localise.localiser; print([name for name in sys.modules if 'phantom' in name])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -145,6 +145,7 @@ def test_where_the_lower_points_are_not_seen_nobody_asks_the_junction() -> None:
         assert looked.locate_study(STUDY).reason == reason
 
 
+@pytest.mark.slow
 def test_a_person_is_drawn_as_asked_and_the_same_again() -> None:
     rng = np.random.default_rng(5)
     assert not draw_person_with(False, rng).spine.transitional

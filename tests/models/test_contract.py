@@ -145,6 +145,7 @@ def test_order_of_studies_does_not_matter(model: Model) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gone", [*SEQUENCES, "all"])
 def test_a_missing_sequence_is_survived(model: Model, gone: str) -> None:
     sequences = SEQUENCES if gone == "all" else [gone]
@@ -191,6 +192,7 @@ def test_nothing_saved_needs_a_pickle(model: Model, tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_no_study_leaks_into_another(case: Case, model: Model) -> None:
     """A judged study whose features are its labels changes nothing elsewhere, nor in a later fit."""
     spied, others = 2, [0, 1, 3, 4, 5]
@@ -213,6 +215,7 @@ def with_labels_planted(features: SliceDataset, row: int, labels: np.ndarray) ->
     return SliceDataset(features.study_ids, tokens, metadata)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_result_and_inputs_are_unchanged(case: Case, model: Model) -> None:
     features, labels = make_features(LABELS), LABELS.copy()
     before = copy.deepcopy(features)
@@ -228,6 +231,7 @@ def test_the_same_seed_gives_the_same_result_and_inputs_are_unchanged(case: Case
             np.testing.assert_array_equal(ours.positions_mm, theirs.positions_mm)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("studies", [1, 2, 3])
 def test_a_few_studies_can_be_fitted_on(case: Case, studies: int) -> None:
     model = fitted(case, FEATURES.take(np.arange(studies)), LABELS[:studies])
@@ -244,6 +248,7 @@ def test_a_class_may_be_missing_in_training(case: Case, severity: int, tmp_path:
     np.testing.assert_allclose(predict(load_model(tmp_path), JUDGED), predict(model, JUDGED), atol=1e-9)
 
 
+@pytest.mark.slow
 def test_one_class_alone_and_a_class_with_one_example_are_survived(case: Case) -> None:
     labels = np.zeros_like(LABELS)
     assert_probabilities(predict(fitted(case, labels=labels), JUDGED), 6)
@@ -251,6 +256,7 @@ def test_one_class_alone_and_a_class_with_one_example_are_survived(case: Case) -
     assert_probabilities(predict(fitted(case, labels=labels), JUDGED), 6)
 
 
+@pytest.mark.slow
 def test_a_group_without_labels_stays_about_the_prior(case: Case) -> None:
     labels = LABELS.copy()
     labels[:, :5] = EMPTY

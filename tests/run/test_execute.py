@@ -64,6 +64,7 @@ def test_the_kernel_is_this_interpreter_whatever_is_registered(run_notebook, tmp
     assert sorted(path.name for path in executed.parent.iterdir()) == [".running", "01_eda.ipynb"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "message"),
     [

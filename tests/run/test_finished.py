@@ -17,6 +17,7 @@ from tests.run.finished import MADE, finish_step
 LENIENT = Handling()
 
 
+@pytest.mark.slow
 def test_one_study_gets_the_rows_it_gets_among_all(data, work, tmp_path):
     alone = predict_one_study(
         data.root / "test_images" / "12", work, tmp_path / "one.csv", LENIENT

@@ -88,6 +88,7 @@ def test_a_failing_fit_is_noted_loses_nothing_else_and_is_tried_again(run, fitte
     assert [name for name, _ in fitted].count("plain") == 2
 
 
+@pytest.mark.slow
 def test_missing_weights_skip_an_experiment_and_say_why(run):
     outcome = run("elsewhere", "plain")
     assert list(outcome.skipped) == ["elsewhere"]

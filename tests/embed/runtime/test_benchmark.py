@@ -32,6 +32,7 @@ def test_rates_are_medians_over_repeats() -> None:
     assert table.loc["a", "ratio"] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning:joblib")
 def test_reading_is_timed_on_the_same_files(monkeypatch: pytest.MonkeyPatch) -> None:
     counts: list[tuple[int, int]] = []
@@ -85,6 +86,7 @@ def test_what_cannot_be_timed_is_refused_before_drawing(
         benchmark([backbone], studies=studies, repeats=repeats)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [ExtraMissingError, WeightsError])
 def test_what_cannot_be_had_in_eight_bits_is_said_and_the_rest_measured(
     error: type[KitError], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -84,6 +84,7 @@ def test_full_precision_where_no_half_is_fast(engine: str, monkeypatch: pytest.M
     assert infer(slices) == pytest.approx(expected, rel=1e-3, abs=1e-5)
 
 
+@pytest.mark.slow
 @needs_openvino
 @needs_cpu
 def test_the_shipped_weights_give_the_same_vectors_on_both_engines(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -136,6 +136,7 @@ def test_a_missing_file_or_folder_is_named(tmp_path: Path) -> None:
         find_weights(SMALL, attached_dir=tmp_path / "nowhere")
 
 
+@pytest.mark.slow
 def test_a_file_that_differs_from_its_manifest_is_not_opened(tmp_path: Path, tensors: dict) -> None:
     file = tmp_path / f"{SMALL}.safetensors"
     save_tensors(file, tensors, Provenance(), input_px=96)
@@ -171,6 +172,7 @@ def test_an_unknown_backbone_is_an_error_with_the_nearest_name() -> None:
         load_backbone("resnet5O", weights="random")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", shipped_backbones())
 def test_shipped_weights_load_and_tell_how_they_were_made(name: str) -> None:
     backbone = load_backbone(name, weights="shipped")

@@ -63,6 +63,7 @@ def test_series_that_agree_leave_nothing_to_ask(
     assert audit_competition(competition).asked == 0
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("spoilt")
 def test_the_localiser_tells_that_both_sagittal_series_are_off(
     competition: Competition, monkeypatch: pytest.MonkeyPatch

@@ -300,6 +300,7 @@ def test_what_is_natural_in_phantoms_is_no_finding(phantoms: Tables) -> None:
     assert set(audited(phantoms)["code"]) <= {"point.missing"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("inject", "rate", "code", "keys"),
     [
@@ -325,6 +326,7 @@ def test_injected_defects_are_found(
     assert len(found & (injected | natural)) >= GOOD * len(found)
 
 
+@pytest.mark.slow
 def test_counts_of_the_real_tables(real_dir: Path) -> None:
     """As docs/facts.md says, 121 axial pairs look swapped; only one has both of its sides in one series."""
     folder = real_dir / "tables"

@@ -80,6 +80,7 @@ def test_training_is_repeatable_and_keeps_its_metrics(tmp_path: Path) -> None:
     assert set(facts["temperatures"]) == set(load_networks(tmp_path / "one")) == {"sagittal", "axial"}
 
 
+@pytest.mark.slow
 def test_a_killed_training_ends_with_the_same_weights(tmp_path: Path, monkeypatch) -> None:
     samples = {"sagittal": make_pool(10, 12), "axial": make_pool(10, 2)}
     train_localiser(tmp_path / "whole", samples, epochs=2, widths=WIDTHS, seed=5)

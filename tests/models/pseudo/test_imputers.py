@@ -58,6 +58,7 @@ def test_what_is_real_is_left_untouched(imputer: ModalityImputer) -> None:
     np.testing.assert_array_equal(present, SOME)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_network_that_stays_at_the_mean_says_so(name: str) -> None:
     assert "as it began" in tiny(name, epochs=0).fit(EMBEDDINGS, PRESENT, 0).note
@@ -157,6 +158,7 @@ def r2_of(name: str, *, linked: bool) -> float:
     return scores["r2"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LEARN_LINKS)
 def test_a_planted_link_is_found(name: str) -> None:
     assert r2_of(name, linked=True) > 0.3

@@ -64,6 +64,7 @@ def contents(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
     return [write(folder / f"{at}.dcm", dataset).read_bytes() for at, dataset in enumerate(datasets)]
 
 
+@pytest.mark.slow
 def test_whole_and_spoilt_files_read_as_pydicom_alone_reads_them(
     contents: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

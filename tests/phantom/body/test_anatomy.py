@@ -33,6 +33,7 @@ def patch(anatomy: Anatomy, cell: int, half_mm: float = 9.0, step_mm: float = 0.
     return canvas.tissue[0].numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", range(len(CELLS)), ids=lambda index: CELLS[index].name)
 def test_severity_narrows_its_own_cell_and_no_other(cell: int) -> None:
     openings = np.array(
@@ -43,6 +44,7 @@ def test_severity_narrows_its_own_cell_and_no_other(cell: int) -> None:
     assert np.abs(others - others[0]).max() < 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", ["spinal", "foraminal", "subarticular"])
 def test_severity_is_seen_where_it_is_labelled(group: str) -> None:
     """What is bright on the graded sequence - CSF or fat - becomes less with each class."""
@@ -57,6 +59,7 @@ def test_severity_is_seen_where_it_is_labelled(group: str) -> None:
         assert areas[0] > 1.15 * areas[1] > 1.3 * areas[2]
 
 
+@pytest.mark.slow
 def test_canal_points_lie_in_the_sac_and_foramen_points_in_the_foramen() -> None:
     for seed in range(3):
         anatomy = anatomy_with(seed=seed)

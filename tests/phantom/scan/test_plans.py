@@ -70,6 +70,7 @@ def test_any_sequence_may_be_missing(anatomies: list[Anatomy]) -> None:
     assert len(found) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("uncovered", [0, 2])
 def test_every_covered_place_lies_within_slices(anatomies: list[Anatomy], size: str, uncovered: int) -> None:

@@ -78,6 +78,7 @@ def test_constant_slices_are_drawn():
     assert np.isclose(images.height_per_width(stack), 10 * 0.9 / (12 * 0.6))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slices", [1, 4, 15])
 def test_an_order_is_drawn_with_its_units(slices):
     stack = make_stack(slices)

@@ -14,6 +14,7 @@ def test_prevalence_names_every_severity_and_its_axis():
     assert {*SEVERITIES, "empty", "share of studies (%)", "L4/L5"} <= set(texts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("draw", CORRELATIONS)
 def test_correlations_are_drawn_from_three_studies_on(draw):
     for studies in (3, 30):
