@@ -55,8 +55,8 @@ lab: setup
 bench: setup
 	$(VENV)/bin/python -m kitlib bench
 	$(VENV)/bin/python -m kitlib run --profile bench
-	$(VENV)/bin/python -m kitlib experiments run --family seeds --profile bench; ended=$$?; \
-	$(VENV)/bin/python -m kitlib experiments table --family seeds --profile bench && exit $$ended
+	$(VENV)/bin/python -m kitlib experiments run --profile bench; ended=$$?; \
+	$(VENV)/bin/python -m kitlib experiments table --profile bench && exit $$ended
 
 clean:
 	rm -rf work submissions/*.csv build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache

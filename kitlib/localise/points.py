@@ -32,7 +32,7 @@ class Point:
             "x": round(self.x, 2),
             "y": round(self.y, 2),
             "patient_mm": [round(float(value), 2) for value in self.patient_mm],
-            "confidence": round(self.confidence, 4),
+            "confidence": round(float(self.confidence), 4),
         }
 
 

@@ -29,3 +29,8 @@ def test_levels_beside_the_graded_ones_are_spelled_alike_and_an_abstention_has_i
     found = json.loads(json.dumps(Located((above,), True, "in doubt").to_json()))
     assert (found["points"][0]["level"], found["points"][0]["side"]) == ("T12/L1", None)
     assert (found["abstained"], found["reason"]) == (True, "in doubt")
+
+
+def test_what_is_written_is_plain_numbers_though_points_are_computed_with_numpy():
+    point = Point(Landmark("canal", "l1_l2", None), 1, 1, 0.0, 0.0, np.zeros(3), np.float64(0.5))
+    assert type(point.to_json()["confidence"]) is float
