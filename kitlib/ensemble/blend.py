@@ -41,14 +41,18 @@ def fit_blend(
     return dict(zip(candidates, (best / best.sum()).tolist()))
 
 
+def with_weight(weights: Mapping[str, float]) -> list[str]:
+    """The models that a blend reads."""
+    return [name for name, weight in weights.items() if weight > 0]
+
+
 def apply_blend(weights: Mapping[str, float], candidates: Mapping[str, np.ndarray]) -> np.ndarray:
     """The blend (n, 25, 3); ModelError when a model with weight has no prediction here."""
-    absent = [name for name, weight in weights.items() if weight > 0 and name not in candidates]
-    if absent:
+    used = with_weight(weights)
+    if absent := [name for name in used if name not in candidates]:
         raise ModelError(
             f"no predictions of {', '.join(absent)}, which the blend needs", hint="Predict with it."
         )
-    used = [name for name, weight in weights.items() if weight > 0]
     return np.tensordot(
         [weights[name] for name in used], np.stack([candidates[name] for name in used]), axes=1
     )

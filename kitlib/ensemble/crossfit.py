@@ -10,7 +10,7 @@ import pandas as pd
 
 from kitlib.artefacts import Provenance, load_json, save_json
 from kitlib.competition.submission import to_array, to_rows
-from kitlib.ensemble.blend import apply_blend, fit_blend
+from kitlib.ensemble.blend import apply_blend, fit_blend, with_weight
 from kitlib.ensemble.calibrate import VectorScaling
 from kitlib.errors import ModelError
 from kitlib.terms import CELL_NAMES
@@ -32,6 +32,11 @@ class Ensemble:
     def apply(self, candidates: Mapping[str, np.ndarray]) -> np.ndarray:
         """One (n, 25, 3) array from those of the models."""
         return self.calibration.apply(apply_blend(self.weights, candidates))
+
+    @property
+    def members(self) -> list[str]:
+        """The models that it reads."""
+        return with_weight(self.weights)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""

@@ -167,6 +167,7 @@ _kind2place = {
     "slices": "kitlib.inputs.slices:SliceInput",
     "pixels": "kitlib.inputs.pixels:PixelInput",
 }
+"""The kit's own inputs by kind, imported when a saved fold asks for one."""
 _registered: dict[str, type[InputSpec]] = {}
 
 

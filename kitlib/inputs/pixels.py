@@ -14,7 +14,7 @@ from kitlib.embed.field_of_view import stack_images
 from kitlib.embed.store import TokenStore
 from kitlib.embed.tokens import Tokens
 from kitlib.inputs.bags import BagDataset
-from kitlib.inputs.base import Encoder, InputSpec, Resources, register_input
+from kitlib.inputs.base import Encoder, InputSpec, Resources
 from kitlib.mri.ledger import Ledger
 from kitlib.mri.stack import Stack
 from kitlib.mri.study import Study
@@ -29,7 +29,6 @@ class PixelDataset(BagDataset):
     px: int
 
 
-@register_input
 @dataclass(frozen=True)
 class PixelInput(InputSpec):
     """Slices as squares of `px`."""

@@ -16,7 +16,7 @@ from kitlib.embed.store import TokenStore
 from kitlib.embed.tokens import Tokens
 from kitlib.errors import ArtefactError
 from kitlib.inputs.bags import BagDataset
-from kitlib.inputs.base import Encoder, InputSpec, Pretraining, Resources, register_input
+from kitlib.inputs.base import Encoder, InputSpec, Pretraining, Resources
 from kitlib.mri.ledger import Ledger
 from kitlib.mri.study import Study
 from kitlib.prepare.studies import PreparedStudies
@@ -55,7 +55,6 @@ class SliceDataset(BagDataset):
         return hashlib.sha256((super()._digest() + self.metadata.to_json()).encode()).hexdigest()
 
 
-@register_input
 @dataclass(frozen=True)
 class SliceInput(InputSpec):
     """How a slice becomes a vector. `sha256` and `width` are known once the weights have been loaded.

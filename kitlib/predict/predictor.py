@@ -105,7 +105,7 @@ def load_predictor(
 
     ArtefactError or WeightsError where a part is missing, or weights are not those of the fits.
     """
-    members = {name: Member.load(folders[name]) for name, weight in ensemble.weights.items() if weight > 0}
+    members = {name: Member.load(folders[name]) for name in ensemble.members}
     specs = {member.input.fingerprint: member.input for member in members.values()}
     if len(sizes := {spec.longest_px for spec in specs.values()}) > 1:
         raise ArtefactError(

@@ -30,8 +30,7 @@ def run_predictor(need: Need, resources: Resources) -> Predictor:
     folds = sorted(load_table(need(layout.FOLDS))["fold"].unique().tolist())
     folders = {
         name: [fold_folder(need(layout.EXPERIMENT, experiment=name), fold) for fold in folds]
-        for name, weight in ensemble.weights.items()
-        if weight > 0
+        for name in ensemble.members
     }
     return load_predictor(folders, ensemble, prior, resources)
 
