@@ -1,12 +1,12 @@
 """The common style: names and colours that every figure shares, small matrices, empty figures and saving."""
 
 import io
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -15,25 +15,21 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from kitlib.artefacts import atomic_write
-from kitlib.terms import CONDITIONS, LEVELS, SEQUENCES, SEVERITIES, Group, condition2text, level2text
+from kitlib.terms import CONDITIONS, GROUPS, LEVELS, SEQUENCES, SEVERITIES, condition2text, level2text
 
 # Blue-grey, amber and crimson differ in lightness as well as in hue, so they also survive a grey printer.
 severity2colour = dict(zip(SEVERITIES, ("#b7cbd9", "#e39b2d", "#9c1f48"), strict=True))
-severity2marker = dict(zip(SEVERITIES, (("o", "#7fd3ff"), ("s", "#ffb000"), ("D", "#ff4d79")), strict=True))
-"""Marker and colour on images, for which the colours above are too dark; shape tells where colour fails."""
+Marker = tuple[str, str]
+MARKERS: tuple[Marker, ...] = (("o", "#7fd3ff"), ("s", "#ffb000"), ("D", "#ff4d79"))
+"""Of points on images: the colours above are too dark there, and shape tells where colour fails."""
 sequence2colour = dict(zip(SEQUENCES, ("#0072b2", "#d55e00", "#009e73"), strict=True))
-EMPTY_COLOUR = "#ffffff"
 UNDEFINED_COLOUR = "#dfe3e6"
 INK = "#30363c"
 QUIET = "#8a9299"
 LINE_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#7f6a00", "#5b5b5b", "#e69f00")
 """For lines that are neither severities nor sequences (after Okabe and Ito)."""
 
-group2title: dict[Group, str] = {
-    "spinal": "Spinal canal",
-    "foraminal": "Neural foramen",
-    "subarticular": "Subarticular",
-}
+group2title = dict(zip(GROUPS, ("Spinal canal", "Neural foramen", "Subarticular"), strict=True))
 condition2title = {
     condition: text.capitalize().replace(" foraminal", "\nforaminal").replace("lar stenosis", "lar\nstenosis")
     for condition, text in condition2text.items()
@@ -113,24 +109,28 @@ def save_figure(figure: Picture, path: Path) -> Picture:
 
 def matrix(
     axes: Axes,
-    values: np.ndarray,
-    rows: Sequence[str],
-    columns: Sequence[str],
+    table: pd.DataFrame,
+    texts: str | np.ndarray | None = None,
     *,
-    texts: np.ndarray | None = None,
     cmap: str = "Blues",
     limits: tuple[float, float] = (0, 1),
     **ticks: Any,
 ) -> AxesImage:
-    """Draw values (r, c), NaN in grey, with `texts` (r, c) in them; `ticks` are properties of the names."""
+    """Draw a table, NaN in grey; `texts` (r, c) stand in it, or its values in that format, NaN as nothing.
+
+    `ticks` are properties of the names of rows and columns.
+    """
+    values = table.to_numpy(float)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
     axes.set_facecolor(UNDEFINED_COLOUR)
     image = axes.imshow(
         values, cmap=cmap, vmin=limits[0], vmax=limits[1], aspect="auto", interpolation="nearest"
     )
-    axes.set_xticks(range(len(columns)), columns, **ticks)
-    axes.set_yticks(range(len(rows)), rows, **{**ticks, "rotation": 0})
+    axes.set_xticks(range(values.shape[1]), list(table.columns), **ticks)
+    axes.set_yticks(range(len(values)), list(table.index), **{**ticks, "rotation": 0})
+    if isinstance(texts, str):
+        texts = np.array([["" if np.isnan(v) else format(v, texts) for v in row] for row in values], object)
     if texts is not None:
         for (row, column), text in np.ndenumerate(texts):
             colour = _readable_on(image, values[row, column])
@@ -138,9 +138,10 @@ def matrix(
     return image
 
 
-def written(values: np.ndarray, form: str) -> np.ndarray:
-    """Each value in the given format, NaN as nothing."""
-    return np.array([["" if np.isnan(v) else format(v, form) for v in row] for row in values], dtype=object)
+def by_cell(values: pd.DataFrame) -> pd.DataFrame:
+    """A table of conditions by levels, each in its order and under its title."""
+    in_order = values.reindex(index=CONDITIONS, columns=LEVELS)
+    return in_order.set_axis(CONDITION_TITLES).set_axis(LEVEL_TITLES, axis=1)
 
 
 def _readable_on(image: AxesImage, value: float) -> str:

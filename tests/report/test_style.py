@@ -1,17 +1,9 @@
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 from matplotlib import image
 
-from kitlib.report.style import (
-    STYLE,
-    empty_figure,
-    matrix,
-    new_figure,
-    save_figure,
-    severity2colour,
-    styled,
-    written,
-)
+from kitlib.report.style import STYLE, empty_figure, matrix, new_figure, save_figure, severity2colour, styled
 from kitlib.terms import SEVERITIES
 from tests.report.builders import drawn
 
@@ -57,8 +49,7 @@ def test_a_saved_figure_is_a_png_comes_back_and_leaves_no_draft(tmp_path):
 
 def test_a_matrix_writes_its_values_legibly_and_leaves_nan_blank():
     axes = new_figure(3, 2).add_subplot()
-    values = np.array([[0.0, 1.0], [np.nan, 0.5]])
-    matrix(axes, values, ["a", "b"], ["c", "d"], texts=written(values, ".1f"))
+    matrix(axes, pd.DataFrame([[0.0, 1.0], [np.nan, 0.5]], ["a", "b"], ["c", "d"]), ".1f")
     assert [(text.get_text(), text.get_color()) for text in axes.texts] == [
         ("0.0", "black"),
         ("1.0", "white"),

@@ -2,15 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import cast
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 
 from kitlib.embed.field_of_view import FIELDS_OF_VIEW, square_of
 from kitlib.evaluate.attention import AttentionRecord, StacksOf, along_axis, annotated_mm
 from kitlib.inputs.pixels import PixelDataset
+from kitlib.models.vit.model import ViTModel
 from kitlib.mri.stack import Stack
 from kitlib.mri.study import Study
 from kitlib.report.figures.images import OUTLINE
@@ -22,15 +22,11 @@ sequence2axis = {
     SAGITTAL_T2: "right to left, x (mm)",
     AXIAL_T2: "foot to head, z (mm)",
 }
-POINT_COLOUR = "#7fd3ff"
-ATTENTION_COLOURS = "inferno"
 
 
 @styled
 def plot_weights(
-    weights: Mapping[str, tuple[np.ndarray, np.ndarray]],
-    annotated_mm: Mapping[str, Sequence[float]],
-    title: str,
+    weights: Mapping[str, tuple[np.ndarray, np.ndarray]], marked_mm: Mapping[str, Sequence[float]], title: str
 ) -> Picture:
     """Attention over the slices of one study; the annotated slices are dotted lines.
 
@@ -46,7 +42,7 @@ def plot_weights(
             note(axes, "not in this study")
             continue
         axes.vlines(positions_mm, 0, values, color=sequence2colour[sequence], linewidth=3)
-        for position_mm in annotated_mm.get(sequence, []):
+        for position_mm in marked_mm.get(sequence, []):
             axes.axvline(position_mm, color="black", linewidth=0.8, linestyle=":")
         axes.set(xlabel=sequence2axis[sequence], ylim=(0, None))
     figure.axes[0].set_ylabel("attention weight")
@@ -104,30 +100,18 @@ def plot_patches(slices: Sequence[PatchAttention]) -> Picture:
         for panel in (above, below):
             panel.imshow(shown.pixels, extent=extent)
             panel.set_axis_off()
-        image = below.imshow(shown.shares, extent=extent, cmap=ATTENTION_COLOURS, alpha=0.55, vmin=0)
+            if shown.landmark_px is not None:
+                look = {"color": "#7fd3ff", "alpha": 0.5 if shown.slices_away else 1.0}
+                panel.plot(*shown.landmark_px, "x", ms=9, mew=2, path_effects=OUTLINE, **look)
+        image = below.imshow(shown.shares, extent=extent, cmap="inferno", alpha=0.55, vmin=0)
         figure.colorbar(image, ax=below, shrink=0.8, label="share of attention")
         above.set_title(shown.title, fontsize=8)
         below.set_title(f"{shown.shares.sum():.0%} of the attention is on this slice", fontsize=8)
-        _cross(above, shown)
-        _cross(below, shown)
     return figure
 
 
-def _cross(axes: Axes, shown: PatchAttention) -> None:
-    if shown.landmark_px is not None:
-        alpha = 0.5 if shown.slices_away else 1.0
-        axes.plot(*shown.landmark_px, "x", ms=9, mew=2, color=POINT_COLOUR, alpha=alpha, path_effects=OUTLINE)
-
-
-class HasAttentionMap(Protocol):
-    """What `models.vit` is."""
-
-    def attention_map(self, data: PixelDataset, cell: Cell) -> tuple[int, np.ndarray]:
-        """The slice of one study that a cell's attention is on most, and its attention there (grid, grid)."""
-
-
 def patch_attention(
-    model: HasAttentionMap,
+    model: ViTModel,
     data: PixelDataset,
     cell: Cell,
     landmarks: pd.DataFrame,
@@ -154,24 +138,21 @@ def _landmark_near(
     study: Study, points: pd.DataFrame, centre_mm: np.ndarray
 ) -> tuple[Stack, tuple[float, float], int] | None:
     """Of the stacks with a point the one nearest to a slice's centre (3,), its point, and slices between."""
-    series2point = points.drop_duplicates("series_id").set_index("series_id")
+    firsts = points.drop_duplicates("series_id").to_dict("records")
     stacks = [
-        (series.series_id, stack)
+        (np.linalg.norm(stack.centres_mm - centre_mm, axis=1), stack, point)
         for series in study.series
-        if series.series_id in series2point.index
+        for point in firsts
+        if point["series_id"] == series.series_id
         for stack in series.stacks
     ]
     if not stacks:
         return None
-    away_mm = [np.linalg.norm(stack.centres_mm - centre_mm, axis=1) for _, stack in stacks]
-    nearest = int(np.argmin([distances.min() for distances in away_mm]))
-    series_id, stack = stacks[nearest]
-    point = series2point.loc[series_id].to_dict()
+    away_mm, stack, point = min(stacks, key=lambda placed: placed[0].min())
     annotated = np.flatnonzero(stack.instance_numbers == point["instance_number"])
     if not len(annotated):
         return None
-    slices_away = abs(int(annotated[0]) - int(away_mm[nearest].argmin()))
-    return stack, (float(point["x"]), float(point["y"])), slices_away
+    return stack, (float(point["x"]), float(point["y"])), abs(int(annotated[0]) - int(away_mm.argmin()))
 
 
 def on_square(xy: tuple[float, float], stack: Stack, px: int, field_of_view: str) -> tuple[float, float]:

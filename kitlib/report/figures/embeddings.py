@@ -9,30 +9,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kitlib.evaluate.embeddings import SliceTable, principal_map
-from kitlib.report.style import (
-    Picture,
-    empty_figure,
-    group2title,
-    new_figure,
-    sequence2colour,
-    severity2colour,
-    styled,
-)
+from kitlib.report import style
+from kitlib.report.style import Picture, empty_figure, new_figure, styled
 from kitlib.terms import Group
 
-name2colour = {**severity2colour, **sequence2colour}
+name2colour = {**style.severity2colour, **style.sequence2colour}
 
 
 @styled
-def projection(
-    points: np.ndarray, colours: Mapping[str, pd.Series], title: str, *, axis: str = "component"
-) -> Picture:
+def projection(points: np.ndarray, colours: Mapping[str, pd.Series], title: str) -> Picture:
     """The same map (n, 2) once per colouring; severities and sequences get a legend, numbers a scale."""
     if not len(points):
         return empty_figure("no embedding to draw")
     figure = new_figure(4.2 * len(colours), 4, title)
     for axes, (name, values) in zip(figure.subplots(1, len(colours), squeeze=False)[0], colours.items()):
-        _scatter(axes, points, values, name, axis)
+        _scatter(axes, points, values, name)
         axes.set_title(f"coloured by {name}")
     return figure
 
@@ -46,12 +37,12 @@ def severity_maps(slices: SliceTable, *, seed: int = 0) -> Picture:
     figure = new_figure(4.2 * len(groups), 4, "Annotated slices: principal components, by severity")
     for axes, (group, facts) in zip(figure.subplots(1, len(groups), squeeze=False)[0], groups):
         points = principal_map(slices.vectors[facts.index], seed=seed)
-        _scatter(axes, points, facts["severity"], "severity", "component")
-        axes.set_title(group2title[cast(Group, group)])
+        _scatter(axes, points, facts["severity"], "severity")
+        axes.set_title(style.group2title[cast(Group, group)])
     return figure
 
 
-def _scatter(axes: Axes, points: np.ndarray, values: pd.Series, name: str, axis: str) -> None:
+def _scatter(axes: Axes, points: np.ndarray, values: pd.Series, name: str) -> None:
     size = 7 if len(points) > 500 else 25
     first, second = points.T
     if pd.api.types.is_numeric_dtype(values):
@@ -63,4 +54,4 @@ def _scatter(axes: Axes, points: np.ndarray, values: pd.Series, name: str, axis:
             if here.any():
                 axes.scatter(first[here], second[here], color=colour, s=size, linewidths=0, label=value)
         axes.legend(markerscale=2)
-    axes.set(xlabel=f"{axis} 1", ylabel=f"{axis} 2", xticks=[], yticks=[])
+    axes.set(xlabel="component 1", ylabel="component 2", xticks=[], yticks=[])

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,25 +14,18 @@ from matplotlib.patheffects import withStroke
 from kitlib.errors import DataError
 from kitlib.mri.ledger import Ledger
 from kitlib.mri.series import read_series
-from kitlib.mri.stack import Plane, Stack
+from kitlib.mri.stack import Stack
 from kitlib.mri.study import Series, Study
-from kitlib.report.style import (
-    LINE_COLOURS,
-    QUIET,
-    Picture,
-    empty_figure,
-    new_figure,
-    sequence2colour,
-    severity2marker,
-    styled,
-)
-from kitlib.terms import EMPTY, SEVERITIES, level2text
+from kitlib.report import style
+from kitlib.report.style import Marker, Picture, empty_figure, new_figure, styled
+from kitlib.terms import EMPTY, SEVERITIES, Cell, Side, level2text
 
 Points = pd.DataFrame
 """Landmarks: series_id, instance_number, condition, level, x, y (pixels of the stack), severity (code)."""
 NO_POINTS = pd.DataFrame(columns=["series_id", "instance_number", "condition", "level", "x", "y", "severity"])
 
 SHOWN_PERCENTILES = (1, 99.5)
+ORDERED = 12  # slices shown of an order
 OUTLINE = [withStroke(linewidth=2.5, foreground="black")]  # fluid is as bright as the points on it
 
 
@@ -53,18 +47,31 @@ def show_slice(axes: Axes, stack: Stack, index: int, points: Points = NO_POINTS)
     here = points[points["instance_number"] == stack.instance_numbers[index]]
     columns = ["condition", "level", "x", "y", "severity"]
     for condition, level, x, y, code in here[columns].itertuples(index=False, name=None):
-        side = condition.split("_")[0] if condition.startswith(("left_", "right_")) else ""
-        # On an axial slice the patient's right is at the left: names point away from the spine.
-        outwards = -1 if side == "right" and stack.plane == "axial" else 1
-        _draw_point(axes, x, y, f"{level2text[level]} {side}".strip(), code, outwards)
+        side = Cell(condition, level).side
+        marker = ("o", style.QUIET) if code == EMPTY else style.MARKERS[code]
+        name = f"{level2text[level]} {side or ''}".strip()
+        draw_point(axes, stack, (x, y), side, name, marker, 7)
 
 
-def _draw_point(axes: Axes, x: float, y: float, text: str, code: int, outwards: int) -> None:
-    marker, colour = ("o", QUIET) if code == EMPTY else severity2marker[SEVERITIES[code]]
-    axes.plot(x, y, marker, markersize=7, mfc="none", mec=colour, mew=1.5, path_effects=OUTLINE)
-    ha = "left" if outwards > 0 else "right"
-    name = axes.annotate(text, (x, y), (8 * outwards, 0), textcoords="offset points", ha=ha, va="center")
-    name.set(color=colour, fontsize=7, path_effects=OUTLINE)
+def draw_point(
+    axes: Axes, stack: Stack, xy: tuple[float, float], side: Side | None, text: str, marker: Marker, ms: int
+) -> None:
+    """Draw a point, `ms` typographic points across, on a slice of a stack, with its name beside it."""
+    _outlined(axes, *xy, *marker, ms)
+    # On an axial slice the patient's right is at the left: names point away from the spine.
+    shift, ha = (-8, "right") if side == "right" and stack.plane == "axial" else (8, "left")
+    name = axes.annotate(text, xy, (shift, 0), textcoords="offset points", ha=ha, va="center")
+    name.set(color=marker[1], fontsize=7, path_effects=OUTLINE)
+
+
+def marker_legend(figure: Picture, name2marker: Mapping[str, Marker]) -> None:
+    """Name, below a figure, the markers of its points."""
+    handles = [_outlined(figure.axes[0], [], [], *marker) for marker in name2marker.values()]
+    figure.legend(handles, list(name2marker), loc="outside lower center", ncols=len(handles))
+
+
+def _outlined(axes: Axes, x: Any, y: Any, marker: str, colour: str, ms: float = 6) -> Line2D:
+    return axes.plot(x, y, marker, ms=ms, mfc="none", mec=colour, mew=1.5, path_effects=OUTLINE)[0]
 
 
 @styled
@@ -99,11 +106,7 @@ def planes(study: Study, title: str, points: Points = NO_POINTS) -> Picture:
         show_slice(axes, stack, index, own)
         axes.set_title(f"{sequence}, {stack.plane}\nslice {index + 1} of {len(stack)}")
     if len(points):
-        handles = [
-            figure.axes[0].plot([], [], marker, mfc="none", mec=colour, mew=1.5, path_effects=OUTLINE)[0]
-            for marker, colour in severity2marker.values()
-        ]
-        figure.legend(handles, list(severity2marker), loc="outside lower center", ncols=len(handles))
+        marker_legend(figure, dict(zip(SEVERITIES, style.MARKERS)))
     return figure
 
 
@@ -133,19 +136,19 @@ def height_per_width(stack: Stack) -> float:
 
 
 @styled
-def slice_order(stack: Stack, order: Sequence[int], title: str, *, columns: int = 12) -> Picture:
+def slice_order(stack: Stack, order: Sequence[int], title: str) -> Picture:
     """The slices of a stack in a given order, and below them their positions along the normal."""
     if not len(order):
         return empty_figure("no slices")
-    shown = list(order)[:columns]
-    picture_in = 11 / columns * height_per_width(stack) + 0.3
+    picture_in = 11 / ORDERED * height_per_width(stack) + 0.3
     figure = new_figure(11, picture_in + 2.3, title)
     top, bottom = figure.subfigures(2, 1, height_ratios=(picture_in + 0.2, 2))
-    for axes, index in zip(top.subplots(1, columns, squeeze=False)[0], [*shown, *[None] * columns]):
+    pictures = top.subplots(1, ORDERED)
+    for axes in pictures[len(order) :]:
         axes.set_axis_off()
-        if index is not None:
-            show_slice(axes, stack, index)
-            axes.set_title(f"{stack.positions_mm[index]:.0f} mm", fontsize=7, pad=2)
+    for axes, index in zip(pictures, order):
+        show_slice(axes, stack, index)
+        axes.set_title(f"{stack.positions_mm[index]:.0f} mm", fontsize=7, pad=2)
     graph = bottom.subplots()
     graph.plot(range(1, len(order) + 1), stack.positions_mm[list(order)], "o-", markersize=4)
     graph.set(xlabel="place in the order", ylabel="position along\nthe normal (mm)")
@@ -156,22 +159,18 @@ def slice_order(stack: Stack, order: Sequence[int], title: str, *, columns: int 
 @styled
 def stack_positions(study: Study, title: str) -> Picture:
     """Where every slice of a study cuts the patient, seen from the side and from the front."""
-    if not any(series.stacks for series in study.series):
+    placed = [(series.sequence, stack) for series in study.series for stack in series.stacks]
+    if not placed:
         return empty_figure("no stack to place")
     figure = new_figure(9, 4.8, title)
-    panels = (
-        (1, "seen from the side", "front to back, y (mm)"),
-        (0, "seen from the front", "right to left, x (mm)"),
-    )
-    for axes, (across, name, label) in zip(figure.subplots(1, 2, sharey=True), panels):
-        for series in study.series:
-            for stack in series.stacks:
-                outlines = [_outline(stack, index)[:, [across, 2]] for index in range(len(stack))]
-                axes.add_collection(
-                    LineCollection(outlines, colors=_colour(series.sequence), linewidths=0.7, alpha=0.8)
-                )
+    views = (1, "the side", "front to back, y (mm)"), (0, "the front", "right to left, x (mm)")
+    for axes, (across, name, label) in zip(figure.subplots(1, 2, sharey=True), views):
+        for sequence, stack in placed:
+            outlines = list(_outlines_mm(stack)[..., [across, 2]])
+            lines = LineCollection(outlines, colors=_colour(sequence), linewidths=0.7, alpha=0.8)
+            axes.add_collection(lines)
         axes.autoscale_view()
-        axes.set(title=name, xlabel=label)
+        axes.set(title=f"seen from {name}", xlabel=label)
         axes.set_aspect("equal", adjustable="datalim")
     figure.axes[0].set_ylabel("foot to head, z (mm)")
     sequences = dict.fromkeys(series.sequence for series in study.series)
@@ -181,15 +180,14 @@ def stack_positions(study: Study, title: str) -> Picture:
 
 
 def _colour(sequence: str | None) -> str:
-    return sequence2colour.get(sequence or "", QUIET)
+    return style.sequence2colour.get(sequence or "", style.QUIET)
 
 
-def _outline(stack: Stack, index: int) -> np.ndarray:
-    """The closed outline of one slice in patient millimetres, (5, 3)."""
+def _outlines_mm(stack: Stack) -> np.ndarray:
+    """The closed outlines of the slices in the patient, (N, 5, 3)."""
     _, height, width = stack.pixels.shape
-    columns = np.array([0, width - 1, width - 1, 0, 0], dtype=float)
-    rows = np.array([0, 0, height - 1, height - 1, 0], dtype=float)
-    return stack.to_patient(columns, rows, np.full(5, float(index)))
+    columns, rows = np.array([0, 1, 1, 0, 0]) * (width - 1), np.array([0, 0, 1, 1, 0]) * (height - 1)
+    return stack.to_patient(columns, rows, np.arange(len(stack))[:, None])
 
 
 @styled
@@ -204,26 +202,23 @@ def grey_options(
         picture.imshow(grey, vmin=0, vmax=255)
         picture.set_axis_off()
         picture.set_title(name)
-        histogram.hist(grey.ravel(), bins=64, range=(0, 256), color=LINE_COLOURS[0])
+        histogram.hist(grey.ravel(), bins=64, range=(0, 256))
         histogram.set(xlabel="grey value (0-255)", ylabel="pixels")
     return figure
 
 
-def first_readable(series: pd.DataFrame, plane: Plane = "sagittal") -> tuple[int, Stack]:
-    """The study and the largest stack of the first series of that plane, else of the first that can be read.
+def first_readable(series: pd.DataFrame) -> tuple[int, Stack]:
+    """The study and the largest stack of the first sagittal series, else of the first that can be read.
 
     `series` has study_id and folder; DataError where nothing can be read.
     """
-    other: tuple[int, Stack] | None = None
+    others = []
     for study_id, folder in zip(series["study_id"], series["folder"]):
-        stacks = read_series(Path(folder), Ledger())
-        if stacks and stacks[0].plane == plane:
-            return int(study_id), stacks[0]
-        if stacks and other is None:
-            other = int(study_id), stacks[0]
-    if other is None:
-        raise DataError(
-            f"none of {len(series)} series can be read",
-            hint="Without images only 01_eda runs. Give the folder that holds train_images.",
-        )
-    return other
+        for stack in read_series(Path(folder), Ledger())[:1]:
+            if stack.plane == "sagittal":
+                return int(study_id), stack
+            others.append((int(study_id), stack))
+    if others:
+        return others[0]
+    hint = "Without images only 01_eda runs. Give the folder that holds train_images."
+    raise DataError(f"none of {len(series)} series can be read", hint=hint)

@@ -3,19 +3,16 @@
 from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
 
 from kitlib.localise.points import Located, Point
 from kitlib.mri.stack import Stack
 from kitlib.mri.study import Study
 from kitlib.prepare.crops import Crop
-from kitlib.report.figures.images import OUTLINE, height_per_width, show_slice
-from kitlib.report.style import Picture, empty_figure, new_figure, note, styled
+from kitlib.report.figures.images import draw_point, height_per_width, marker_legend, show_slice
+from kitlib.report.style import MARKERS, Picture, empty_figure, new_figure, note, styled
 from kitlib.terms import LANDMARKS, LEVELS, Landmark, level2text
 
-place2marker = {"canal": ("o", "#7fd3ff"), "foramen": ("s", "#ffb000"), "recess": ("D", "#ff4d79")}
-"""Marker and colour of each kind of landmark on images."""
-
+place2marker = dict(zip(("canal", "foramen", "recess"), MARKERS))
 MOST_PANELS = 4  # a row
 GUESS_CONFIDENCE = 0.5  # points below it have it written beside them
 PANEL_IN = 1.5
@@ -43,15 +40,11 @@ def overlay(study: Study, located: Located, title: str = "") -> Picture:
         show_slice(panel, stack, index)
         panel.set_title(f"{name}, slice {index + 1} of {len(stack)}", fontsize=8)
         for point in points:
-            _draw_point(panel, point, stack)
-    places = {point.landmark.place for point in located.points}
-    shown = {place: marker for place, marker in place2marker.items() if place in places}
-    handles = [
-        axes[0].plot([], [], marker, mfc="none", mec=colour, mew=1.5, path_effects=OUTLINE)[0]
-        for marker, colour in shown.values()
-    ]
-    if handles:
-        figure.legend(handles, list(shown), loc="outside lower center", ncols=len(handles))
+            place, _, side = point.landmark
+            draw_point(panel, stack, (point.x, point.y), side, _name(point), place2marker[place], 6)
+    if located.points:
+        shown = {point.landmark.place for point in located.points}
+        marker_legend(figure, {place: place2marker[place] for place in place2marker if place in shown})
     return figure
 
 
@@ -100,17 +93,10 @@ def _slice_of(study: Study, point: Point) -> tuple[Stack, int] | None:
     return min(found, key=lambda ranked: ranked[0])[1:] if found else None
 
 
-def _draw_point(axes: Axes, point: Point, stack: Stack) -> None:
+def _name(point: Point) -> str:
     place, level, side = point.landmark
-    marker, colour = place2marker[place]
-    axes.plot(point.x, point.y, marker, markersize=6, mfc="none", mec=colour, mew=1.5, path_effects=OUTLINE)
     text = (side or "") if place == "recess" else level.upper().replace("_", "/")
-    if point.confidence < GUESS_CONFIDENCE:
-        text += f" ({point.confidence:.0%})"
-    outwards = -1 if stack.plane == "axial" and side == "right" else 1
-    name = axes.annotate(text, (point.x, point.y), (8 * outwards, 0), textcoords="offset points")
-    ha = "left" if outwards > 0 else "right"
-    name.set(color=colour, fontsize=7, va="center", ha=ha, path_effects=OUTLINE)
+    return text + (f" ({point.confidence:.0%})" if point.confidence < GUESS_CONFIDENCE else "")
 
 
 @styled

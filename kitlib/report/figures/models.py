@@ -6,16 +6,8 @@ import numpy as np
 import pandas as pd
 
 from kitlib.evaluate.classification import binned_rates, confusion_counts, labelled_cells
-from kitlib.report.style import (
-    LINE_COLOURS,
-    QUIET,
-    Picture,
-    empty_figure,
-    group2title,
-    matrix,
-    new_figure,
-    styled,
-)
+from kitlib.report import style
+from kitlib.report.style import QUIET, Picture, empty_figure, matrix, new_figure, styled
 from kitlib.terms import GROUPS, PROBABILITIES, SEVERITIES
 
 SHORT_SEVERITIES = [name.replace("/", "/\n") for name in SEVERITIES]
@@ -40,12 +32,12 @@ def learning_curves(curves: pd.DataFrame) -> Picture:
     for axes, name in zip(panels, names):
         for _, run in curves[curves["experiment"] == name].groupby(["fold", "part"]):
             axes.plot(run["epoch"], run["train_loss"], color=QUIET, linewidth=0.7, alpha=0.7)
-            axes.plot(run["epoch"], run["valid_loss"], color=LINE_COLOURS[0], linewidth=0.7, alpha=0.7)
+            axes.plot(run["epoch"], run["valid_loss"], color=style.LINE_COLOURS[0], linewidth=0.7, alpha=0.7)
         axes.set(title=name, xlabel="epoch, or boosting round")
         axes.grid(axis="y")
     figure.axes[0].set_ylabel("weighted log loss (nats)")
-    for name, colour in (("trained on", QUIET), ("held out", LINE_COLOURS[0])):
-        figure.axes[0].plot([], [], color=colour, label=name)
+    figure.axes[0].plot([], [], color=QUIET, label="trained on")
+    figure.axes[0].plot([], [], color=style.LINE_COLOURS[0], label="held out")
     figure.axes[0].legend()
     return figure
 
@@ -61,8 +53,8 @@ def confusion(predictions: pd.DataFrame, labels: pd.DataFrame) -> Picture:
         counts = confusion_counts(cells[cells["group"] == group])
         shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
         texts = np.array([f"{share:.0%}\n{n:,}" for share, n in zip(shares.flat, counts.flat)], dtype=object)
-        matrix(axes, shares, SHORT_SEVERITIES, SHORT_SEVERITIES, texts=texts.reshape(3, 3))
-        axes.set(title=group2title[group], xlabel="likeliest severity")
+        matrix(axes, pd.DataFrame(shares, SHORT_SEVERITIES, SHORT_SEVERITIES), texts.reshape(3, 3))
+        axes.set(title=style.group2title[group], xlabel="likeliest severity")
     figure.axes[0].set_ylabel("label")
     return figure
 

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.patheffects import AbstractPathEffect, withStroke
+from matplotlib.patheffects import withStroke
 
 from kitlib.errors import DataError
 from kitlib.mri.stack import Stack
@@ -68,18 +69,16 @@ sequence2real = {
 }
 
 WIDTH_IN = 10.5
-BAR_OUTLINE: list[AbstractPathEffect] = [withStroke(linewidth=4, foreground="black")]
 
 
 def read_real(folder: Path) -> dict[str, list[RealSlice]]:
     """The real slices of `sequence2real` that stand in a folder; DataError for an unreadable one."""
-    found = {
-        sequence: [
-            RealSlice(name, cell, _upright(folder / name)) for name, cell in real if (folder / name).is_file()
-        ]
-        for sequence, real in sequence2real.items()
-    }
-    return {sequence: slices for sequence, slices in found.items() if slices}
+    found: dict[str, list[RealSlice]] = {}
+    for sequence, real in sequence2real.items():
+        for name, cell in real:
+            if (folder / name).is_file():
+                found.setdefault(sequence, []).append(RealSlice(name, cell, _upright(folder / name)))
+    return found
 
 
 def _upright(path: Path) -> np.ndarray:
@@ -113,9 +112,7 @@ def planes(studies: Sequence[PhantomStudy]) -> Picture:
     rows = figure.subplots(len(studies), len(PLANES), squeeze=False)
     for row, study in zip(rows, studies):
         for axes, (title, cell, sequence) in zip(row, PLANES):
-            stack, index = slice_at(study, sequence, place_of(study, cell))
-            show_slice(axes, stack, index)
-            _finish(axes, stack, bar_mm=50)
+            _show(axes, study, sequence, place_of(study, cell), bar_mm=50)
             axes.set_title(f"Phantom {study.study_id}, {title}")
     return figure
 
@@ -132,11 +129,8 @@ def severities(close_up: CloseUp, people: Sequence[Sequence[PhantomStudy]]) -> P
     for row, studies in zip(rows, people):
         place_mm = place_of(studies[0], close_up.cell)
         for axes, study, severity, grade in zip(row, studies, SEVERITIES, GRADES):
-            stack, index = slice_at(study, close_up.sequence, place_mm)
-            show_slice(axes, stack, index)
-            _crop(axes, stack, place_mm, close_up.crop_mm)
+            _show(axes, study, close_up.sequence, place_mm, bar_mm=20, side_mm=close_up.crop_mm)
             axes.images[0].set_clim(*_window(row[0]))
-            _finish(axes, stack, bar_mm=20)
             axes.set_title(f"Phantom {study.study_id}, {severity} (grade {grade})")
     return figure
 
@@ -150,14 +144,11 @@ def beside_real(sequence: str, real: Sequence[RealSlice], studies: Sequence[Phan
         low, high = np.percentile(patient.pixels, REAL_PERCENTILES)
         axes.imshow(patient.pixels, vmin=low, vmax=high, interpolation="bicubic")
         axes.set_title(f"REAL, {patient.name}")
-        axes.set_axis_off()
-    for axes in lower[len(studies) :]:
+    for axes in (*upper, *lower):
         axes.set_axis_off()
     for axes, patient, study in zip(lower, real, studies):
-        stack, index = slice_at(study, sequence, place_of(study, patient.cell))
-        show_slice(axes, stack, index)
-        axes.images[0].set_clim(*np.percentile(stack.pixels[index], REAL_PERCENTILES))
-        _finish(axes, stack, bar_mm=50)
+        pixels = _show(axes, study, sequence, place_of(study, patient.cell), bar_mm=50)
+        axes.images[0].set_clim(*np.percentile(pixels, REAL_PERCENTILES))
         axes.set_title(f"Phantom {study.study_id}")
     return figure
 
@@ -181,26 +172,27 @@ def drawn_against_real(compared: pd.DataFrame) -> Picture:
     return figure
 
 
-def _crop(axes: Axes, stack: Stack, middle_mm: np.ndarray, side_mm: float) -> None:
-    """Show a square around a place in the patient and no more."""
-    col, row, _ = stack.to_pixel(middle_mm)
-    rows, cols = (side_mm / 2 / spacing for spacing in stack.spacing_mm)
-    axes.set(xlim=(col - cols, col + cols), ylim=(row + rows, row - rows))
+def _show(
+    axes: Axes, study: PhantomStudy, sequence: str, place_mm: np.ndarray, *, bar_mm: int, side_mm: int = 0
+) -> np.ndarray:
+    """Show the slice (H, W) nearest to a place, or a square around that place, with a bar of some length."""
+    stack, index = slice_at(study, sequence, place_mm)
+    show_slice(axes, stack, index)
+    axes.images[0].set_interpolation("bicubic")  # enlarged pixels are smooth, as in viewers
+    axes.set_autoscale_on(False)
+    if side_mm:
+        col, row, _ = stack.to_pixel(place_mm)
+        rows, cols = (side_mm / 2 / spacing for spacing in stack.spacing_mm)
+        axes.set(xlim=(col - cols, col + cols), ylim=(row + rows, row - rows))
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    x, y = left + 0.05 * (right - left), bottom + 0.06 * (top - bottom)
+    bar: dict[str, Any] = {"color": "white", "path_effects": [withStroke(linewidth=4, foreground="black")]}
+    axes.plot([x, x + bar_mm / stack.spacing_mm[1]], [y, y], linewidth=2, **bar)
+    axes.annotate(f"{bar_mm} mm", (x, y), (0, 5), textcoords="offset points", **bar)
+    return stack.pixels[index]
 
 
 def _window(axes: Axes) -> np.ndarray:
     """Grey values at SHOWN_PERCENTILES of what the panel shows of its slice."""
     shown = [slice(max(0, int(min(ends))), int(max(ends)) + 1) for ends in (axes.get_ylim(), axes.get_xlim())]
     return np.percentile(np.asarray(axes.images[0].get_array())[tuple(shown)], SHOWN_PERCENTILES)
-
-
-def _finish(axes: Axes, stack: Stack, *, bar_mm: float) -> None:
-    """Smooth the enlarged pixels, as viewers do, and draw a bar of so many millimetres."""
-    axes.images[0].set_interpolation("bicubic")
-    axes.set_autoscale_on(False)
-    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
-    x, y = left + 0.05 * (right - left), bottom + 0.06 * (top - bottom)
-    bar = axes.plot([x, x + bar_mm / stack.spacing_mm[1]], [y, y], color="white", linewidth=2)
-    text = axes.annotate(f"{bar_mm:.0f} mm", (x, y), (0, 5), textcoords="offset points", color="white")
-    for artist in (*bar, text):
-        artist.set_path_effects(BAR_OUTLINE)

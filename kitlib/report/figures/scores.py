@@ -1,5 +1,6 @@
 """Figures of scores: beside the baselines, by level, by cell, under leaking splits and without sequences."""
 
+import itertools
 from collections.abc import Mapping
 
 import numpy as np
@@ -7,27 +8,15 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from kitlib.experiments.scenarios import NOTHING, scenario2share
-from kitlib.report.style import (
-    CONDITION_TITLES,
-    INK,
-    LEVEL_TITLES,
-    LINE_COLOURS,
-    QUIET,
-    Picture,
-    empty_figure,
-    group2title,
-    matrix,
-    new_figure,
-    styled,
-    written,
-)
+from kitlib.report import style
+from kitlib.report.style import INK, Picture, by_cell, empty_figure, matrix, new_figure, styled
 from kitlib.terms import CONDITIONS, EMPTY, GROUPS, LEVELS, SEVERITIES
 
 BASELINES = ("prior", "1/3")
 measure2title = {"accuracy": "Accuracy", "macro_f1": "Macro-F1", "macro_auc": "Macro AUC-ROC"}
 NORMAL_EVERYWHERE = " Normal/Mild\n everywhere"
 MARKERS = "osD^vP*X"
-kind2colour = {"honest": LINE_COLOURS[0], "leaking": LINE_COLOURS[1], "published": INK}
+kind2colour = {"honest": style.LINE_COLOURS[0], "leaking": style.LINE_COLOURS[1], "published": INK}
 
 
 @styled
@@ -44,8 +33,8 @@ def scores(table: pd.DataFrame) -> Picture:
     figure = new_figure(9, 1.6 + 0.36 * len(models), title)
     axes = figure.add_subplot()
     places = np.arange(len(models))
-    axes.hlines(places, models["low"], models["high"], color=LINE_COLOURS[0], linewidth=2, alpha=0.45)
-    axes.plot(models["total"], places, "o", color=LINE_COLOURS[0])
+    axes.hlines(places, models["low"], models["high"], linewidth=2, alpha=0.45)
+    axes.plot(models["total"], places, "o")
     for place, total in zip(places, models["total"]):
         _beside(axes, f"{total:.3f}", (total, place), (0, 5), "center")
     for total, name in zip(table.loc[is_baseline, "total"], table.loc[is_baseline, "prediction"]):
@@ -69,11 +58,10 @@ def loss_by_level(losses: Mapping[str, pd.DataFrame]) -> Picture:
     figure = new_figure(11, 3.2, "Weighted log loss by level")
     for axes, group in zip(figure.subplots(1, len(GROUPS), sharey=True), GROUPS):
         for name, table in losses.items():
-            axes.plot(LEVEL_TITLES, table.loc[group].reindex(LEVELS), "o-", markersize=4, label=name)
-        axes.set(title=group2title[group])
+            axes.plot(style.LEVEL_TITLES, table.loc[group].reindex(LEVELS), "o-", markersize=4, label=name)
+        axes.set_title(style.group2title[group])
         axes.grid(axis="y")
-    figure.axes[0].set_ylabel("log loss (nats)")
-    figure.axes[0].set_ylim(bottom=0)
+    figure.axes[0].set(ylabel="log loss (nats)", ylim=(0, None))
     figure.axes[0].legend()
     return figure
 
@@ -85,10 +73,8 @@ def measures(table: pd.DataFrame) -> Picture:
         return empty_figure("nothing was measured")
     figure = new_figure(11, 3.2, "Measures per cell (grey: undefined, because a severity is absent)")
     for axes, (column, title) in zip(figure.subplots(1, 3, sharey=True), measure2title.items()):
-        wide = table.pivot(index="condition", columns="level", values=column)
-        values = wide.reindex(index=CONDITIONS, columns=LEVELS).to_numpy(float)
-        texts = written(values, ".2f")
-        matrix(axes, values, CONDITION_TITLES, LEVEL_TITLES, texts=texts, limits=(0, 1.3))
+        values = by_cell(table.pivot(index="condition", columns="level", values=column))
+        matrix(axes, values, ".2f", limits=(0, 1.3))
         axes.set_title(title)
     return figure
 
@@ -104,14 +90,12 @@ def leaks(table: pd.DataFrame, normal_accuracy: float | None = None) -> Picture:
         return empty_figure("no system was judged twice")
     systems = list(dict.fromkeys(table["system"]))
     figure = new_figure(11, 1.5 + 0.3 * len(systems), "The same systems, judged in two ways")
-    for axes, (column, title) in zip(
-        figure.subplots(1, len(measure2title), sharey=True), measure2title.items()
-    ):
+    for axes, (column, title) in zip(figure.subplots(1, 3, sharey=True), measure2title.items()):
         for kind, colour in kind2colour.items():
             judged = table[table["kind"] == kind]
             axes.plot(judged[column], judged["system"].map(systems.index), "o", color=colour, label=kind)
         if normal_accuracy is not None and column == "accuracy":
-            axes.axvline(normal_accuracy, color=QUIET, linestyle="--", linewidth=1)
+            axes.axvline(normal_accuracy, color=style.QUIET, linestyle="--", linewidth=1)
             axes.text(normal_accuracy, len(systems) - 0.5, NORMAL_EVERYWHERE, fontsize=7, va="bottom")
         axes.set(title=title, xlim=(0, 1.02), ylim=(-0.6, len(systems) + 0.3))
         axes.grid(axis="both")
@@ -132,11 +116,9 @@ def missing_curve(table: pd.DataFrame, prior: float) -> Picture:
         return empty_figure("no sequences were removed at random")
     figure = new_figure(8, 4.4, "Competition metric with sequences removed at random (lower is better)")
     axes = figure.add_subplot()
-    names = list(dict.fromkeys(drawn["experiment"]))
-    for number, name in enumerate(names):
-        line = drawn[drawn["experiment"] == name].sort_values("share")
-        colour, marker = (kinds[number % len(kinds)] for kinds in (LINE_COLOURS, MARKERS))
-        axes.plot(100 * line["share"], line["score"], color=colour, marker=marker, markersize=4, label=name)
+    for (name, line), marker in zip(drawn.groupby("experiment", sort=False), itertools.cycle(MARKERS)):
+        by_share = line.sort_values("share")
+        axes.plot(100 * by_share["share"], by_share["score"], marker=marker, markersize=4, label=name)
     axes.axhline(prior, color=INK, linestyle="--", linewidth=1, label=f"prior, {prior:.3f}")
     axes.set(xlabel="sequences removed (%)", ylabel="mean weighted log loss (nats)")
     axes.grid(axis="y")
@@ -147,13 +129,11 @@ def missing_curve(table: pd.DataFrame, prior: float) -> Picture:
 @styled
 def study_rows(probabilities: np.ndarray, title: str, truth: np.ndarray | None = None) -> Picture:
     """The probabilities (25, 3) of a study, a matrix a severity; the true one, if known, in brackets."""
-    shape = (len(CONDITIONS), len(LEVELS))
     codes = np.full(len(probabilities), EMPTY) if truth is None else np.asarray(truth)
     figure = new_figure(11, 3.2, title)
-    for code, axes in enumerate(figure.subplots(1, len(SEVERITIES), sharey=True)):
-        values = probabilities[:, code]
-        texts = [f"[{value:.2f}]" if true == code else f"{value:.2f}" for value, true in zip(values, codes)]
-        grid = np.array(texts, dtype=object).reshape(shape)
-        matrix(axes, values.reshape(shape), CONDITION_TITLES, LEVEL_TITLES, texts=grid)
+    for code, (axes, said) in enumerate(zip(figure.subplots(1, 3, sharey=True), probabilities.T)):
+        table = by_cell(pd.DataFrame(said.reshape(5, 5), CONDITIONS, LEVELS))
+        texts = [f"[{share:.2f}]" if true == code else f"{share:.2f}" for share, true in zip(said, codes)]
+        matrix(axes, table, np.array(texts, dtype=object).reshape(5, 5))
         axes.set_title(SEVERITIES[code])
     return figure

@@ -1,43 +1,20 @@
 """Figures of tables alone: labels, landmarks and imputed metadata; none needs an image."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from kitlib.evaluate.tables import (
-    imputation_errors,
-    landmark_gaps,
-    level_correlation,
-    points_per_instance,
-    severity_correlation,
-    severity_shares,
-    side_correlation,
-    side_level_correlation,
-    side_offsets,
-)
-from kitlib.report.style import (
-    CONDITION_TITLES,
-    EMPTY_COLOUR,
-    LEVEL_TITLES,
-    LINE_COLOURS,
-    QUIET,
-    Picture,
-    condition2title,
-    empty_figure,
-    group2title,
-    matrix,
-    new_figure,
-    note,
-    severity2colour,
-    styled,
-    written,
-)
-from kitlib.terms import CONDITIONS, LEVELS, Group
+from kitlib.evaluate import tables
+from kitlib.report import style
+from kitlib.report.style import Picture, by_cell, empty_figure, matrix, new_figure, note, styled
+from kitlib.terms import CONDITIONS, GROUPS
 
-GROUPS_WITH_SIDES: tuple[Group, ...] = ("foraminal", "subarticular")
 FEWEST_PERCENT_FOR_TEXT = 3
+TOO_FEW = "a correlation needs three studies or more"
+DIVERGING: dict[str, Any] = {"cmap": "RdBu_r", "limits": (-1, 1)}
 
 gap2title = {
     "points": "with a point",
@@ -51,13 +28,12 @@ def prevalence(labels: pd.DataFrame) -> Picture:
     """Stacked bars of the severities and of the empty cells, per condition and level."""
     if labels.empty:
         return empty_figure("no labels")
-    shares = severity_shares(labels)
+    shares = tables.severity_shares(labels)
     figure = new_figure(11, 3.8, f"Severity by condition and level ({len(labels):,} studies)")
     panels = figure.subplots(1, len(CONDITIONS), sharey=True)
     for axes, condition in zip(panels, CONDITIONS):
-        of_condition = shares[shares.index.get_level_values("condition") == condition]
-        _stacked_bars(axes, of_condition)
-        axes.set_title(condition2title[condition])
+        _stacked_bars(axes, shares.loc[[condition]])
+        axes.set_title(style.condition2title[condition])
     panels[0].set_ylabel("share of studies (%)")
     handles, names = panels[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=len(names))
@@ -68,11 +44,10 @@ def _stacked_bars(axes: Axes, shares: pd.DataFrame) -> None:
     bottom = np.zeros(len(shares))
     for name in shares.columns:
         percent = shares[name].to_numpy() * 100
-        colour = severity2colour.get(name, EMPTY_COLOUR)
-        bars = axes.bar(LEVEL_TITLES, percent, 0.82, bottom, color=colour, label=name, linewidth=0)
-        if name == "empty":
-            for bar in bars:
-                bar.set(hatch="////", edgecolor=QUIET)
+        look: dict[str, Any] = {"color": "white", "hatch": "////", "edgecolor": style.QUIET}
+        if name != "empty":
+            look = {"color": style.severity2colour[name]}
+        bars = axes.bar(style.LEVEL_TITLES, percent, 0.82, bottom, label=name, linewidth=0, **look)
         if name == "Severe":
             texts = [f"{value:.0f}" if value >= FEWEST_PERCENT_FOR_TEXT else "" for value in percent]
             axes.bar_label(bars, texts, label_type="center", color="white", fontsize=7)
@@ -85,13 +60,13 @@ def _stacked_bars(axes: Axes, shares: pd.DataFrame) -> None:
 def correlation(labels: pd.DataFrame) -> Picture:
     """The 25 x 25 matrix of rank correlations between cells, with a line between conditions."""
     if len(labels) < 3:
-        return empty_figure("a correlation needs three studies or more")
+        return empty_figure(TOO_FEW)
     figure = new_figure(8.2, 7.2, "Severities of two cells in the same study: Spearman's correlation")
     axes = figure.add_subplot()
-    values = severity_correlation(labels).to_numpy()
-    names = LEVEL_TITLES * len(CONDITIONS)
-    image = matrix(axes, values, names, names, cmap="RdBu_r", limits=(-1, 1), rotation=90, fontsize=7)
-    for k, name in enumerate(CONDITION_TITLES):
+    names = style.LEVEL_TITLES * len(CONDITIONS)
+    correlations = tables.severity_correlation(labels).set_axis(names).set_axis(names, axis=1)
+    image = matrix(axes, correlations, **DIVERGING, rotation=90, fontsize=7)
+    for k, name in enumerate(style.CONDITION_TITLES):
         axes.axhline(5 * k - 0.5, color="white", linewidth=3)
         axes.axvline(5 * k - 0.5, color="white", linewidth=3)
         axes.text(-2.8, 5 * k + 2, name, ha="right", va="center", fontsize=8)
@@ -103,18 +78,14 @@ def correlation(labels: pd.DataFrame) -> Picture:
 def pair_correlations(labels: pd.DataFrame) -> Picture:
     """Two small matrices cut out of the large one: left against right, and each level against the next."""
     if len(labels) < 3:
-        return empty_figure("a correlation needs three studies or more")
-    correlations = severity_correlation(labels)
-    tables = {
-        "Left against right, same level": side_correlation(correlations),
-        "A level against the next one below": level_correlation(correlations),
-    }
+        return empty_figure(TOO_FEW)
+    correlations = tables.severity_correlation(labels)
     figure = new_figure(11, 3.2)
-    for axes, (title, table) in zip(figure.subplots(1, 2, width_ratios=(5, 4)), tables.items()):
-        values, rows, columns = table.to_numpy(), list(table.index), list(table.columns)
-        texts = written(values, ".2f")
-        image = matrix(axes, values, rows, columns, texts=texts, cmap="RdBu_r", limits=(-1, 1))
-        axes.set_title(title)
+    left, right = figure.subplots(1, 2, width_ratios=(5, 4))
+    matrix(left, tables.side_correlation(correlations), ".2f", **DIVERGING)
+    left.set_title("Left against right, same level")
+    image = matrix(right, tables.level_correlation(correlations), ".2f", **DIVERGING)
+    right.set_title("A level against the next one below")
     figure.colorbar(image, ax=figure.axes, shrink=0.8, label="rank correlation")
     return figure
 
@@ -123,15 +94,12 @@ def pair_correlations(labels: pd.DataFrame) -> Picture:
 def side_level_correlations(labels: pd.DataFrame) -> Picture:
     """Left against right across all levels, a matrix for each condition that has sides."""
     if len(labels) < 3:
-        return empty_figure("a correlation needs three studies or more")
-    correlations = severity_correlation(labels)
+        return empty_figure(TOO_FEW)
+    correlations = tables.severity_correlation(labels)
     figure = new_figure(9.5, 4)
-    for axes, group in zip(figure.subplots(1, len(GROUPS_WITH_SIDES)), GROUPS_WITH_SIDES):
-        table = side_level_correlation(correlations, group)
-        values, rows, columns = table.to_numpy(), list(table.index), list(table.columns)
-        texts = written(values, ".2f")
-        image = matrix(axes, values, rows, columns, texts=texts, cmap="RdBu_r", limits=(-1, 1))
-        axes.set(title=group2title[group], xlabel="right side", ylabel="left side")
+    for axes, group in zip(figure.subplots(1, 2), GROUPS[1:]):
+        image = matrix(axes, tables.side_level_correlation(correlations, group), ".2f", **DIVERGING)
+        axes.set(title=style.group2title[group], xlabel="right side", ylabel="left side")
     figure.colorbar(image, ax=figure.axes, shrink=0.8, label="rank correlation")
     return figure
 
@@ -141,12 +109,11 @@ def landmark_counts(labels: pd.DataFrame, landmarks: pd.DataFrame) -> Picture:
     """Landmarks per condition and level, and the two ways in which labels and points disagree."""
     if landmarks.empty or labels.empty:
         return empty_figure("no landmarks")
-    gaps = landmark_gaps(labels, landmarks)
+    gaps = tables.landmark_gaps(labels, landmarks)
     figure = new_figure(11, 3.2, "Landmarks per cell (number of studies)")
     for axes, (column, title) in zip(figure.subplots(1, 3, sharey=True), gap2title.items()):
-        counts = gaps[column].unstack("level").reindex(index=CONDITIONS, columns=LEVELS).to_numpy(float)
-        limits = (0.0, max(1.0, 1.6 * counts.max()))
-        matrix(axes, counts, CONDITION_TITLES, LEVEL_TITLES, texts=written(counts, ",.0f"), limits=limits)
+        counts = by_cell(gaps[column].unstack("level"))
+        matrix(axes, counts, ",.0f", limits=(0.0, max(1.0, 1.6 * counts.to_numpy(float).max())))
         axes.set_title(title)
     return figure
 
@@ -154,7 +121,8 @@ def landmark_counts(labels: pd.DataFrame, landmarks: pd.DataFrame) -> Picture:
 @styled
 def landmark_sides(landmarks: pd.DataFrame) -> Picture:
     """Left minus right point: pixels across on axial slices, instance numbers across sagittal series."""
-    axial, foraminal = side_offsets(landmarks, "subarticular"), side_offsets(landmarks, "foraminal")
+    axial = tables.side_offsets(landmarks, "subarticular")
+    foraminal = tables.side_offsets(landmarks, "foraminal")
     if axial.empty and foraminal.empty:
         return empty_figure("no pair of left and right points")
     figure = new_figure(11, 3.2)
@@ -171,7 +139,7 @@ def _differences(axes: Axes, values: pd.Series, title: str) -> None:
         note(axes, f"{title}:\nno pair of points")
         return
     low, high = np.percentile(values, [0.2, 99.8])
-    axes.hist(values.clip(low, high), bins=np.linspace(low - 0.5, high + 0.5, 50), color=LINE_COLOURS[0])
+    axes.hist(values.clip(low, high), bins=np.linspace(low - 0.5, high + 0.5, 50))
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set(title=f"{title}\n{(values > 0).mean():.1%} above zero", ylabel="pairs of points")
 
@@ -183,9 +151,9 @@ def landmark_instances(landmarks: pd.DataFrame) -> Picture:
         return empty_figure("no landmarks")
     figure = new_figure(11, 2.7, "Instances that hold the points of one condition, per series")
     for axes, condition in zip(figure.subplots(1, len(CONDITIONS)), CONDITIONS):
-        spread = points_per_instance(landmarks, condition).value_counts()
-        axes.bar(range(1, 6), spread.reindex(range(1, 6), fill_value=0), color=LINE_COLOURS[0])
-        axes.set(title=condition2title[condition], xlabel="instances", xticks=range(1, 6))
+        spread = tables.points_per_instance(landmarks, condition).value_counts()
+        axes.bar(range(1, 6), spread.reindex(range(1, 6), fill_value=0))
+        axes.set(title=style.condition2title[condition], xlabel="instances", xticks=range(1, 6))
     figure.axes[0].set_ylabel("series")
     return figure
 
@@ -206,9 +174,9 @@ def imputation(
             note(axes, f"{column}: none held out")
             continue
         axes.plot(truth, filled, "o", markersize=4, alpha=0.7)
-        axes.axline((means[column], means[column]), slope=1, color=QUIET, linewidth=0.8)
-        axes.axhline(means[column], color=LINE_COLOURS[1], linestyle="--", linewidth=1)
-        errors = imputation_errors(truth, filled, means[column])
+        axes.axline((means[column], means[column]), slope=1, color=style.QUIET, linewidth=0.8)
+        axes.axhline(means[column], color=style.LINE_COLOURS[1], linestyle="--", linewidth=1)
+        errors = tables.imputation_errors(truth, filled, means[column])
         unit = column2unit[column]
         axes.set_title(f"{column}\nerror {errors['forest']:.2g} {unit}; of the mean {errors['mean']:.2g}")
         axes.set(xlabel=f"true ({unit})", ylabel=f"filled in ({unit})")
