@@ -52,7 +52,7 @@ def _run(arguments: argparse.Namespace) -> None:
 def _write_results(work: Path, arguments: argparse.Namespace) -> None:
     """The scores of a run as `<profile>.md`: out of fold and, where their truth is known, on test studies."""
     from kitlib.artefacts import load_json, load_table, write_text
-    from kitlib.report.pages.results import results_page
+    from kitlib.report.pages.experiments import results_page
     from kitlib.run import layout
     from kitlib.run.profiles import profile_named
 

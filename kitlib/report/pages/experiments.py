@@ -1,5 +1,6 @@
-"""The table of experiments for people: as Markdown, and as a page that opens without a network."""
+"""Scores for people: the table of experiments in Markdown and HTML, and the dated results of a run."""
 
+import datetime
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -17,17 +18,10 @@ from kitlib.report.figures.scores import leaks, measure2title
 from kitlib.report.pages import html
 from kitlib.report.style import Picture
 
-HONEST, LEAKING, MISSING, ABSENT = (
-    "Whole-study folds",
-    "The published splits, which leak",
-    "Missing sequences",
-    "Not in the table",
-)
-measure2published = {
-    "accuracy": "published_accuracy",
-    "macro_f1": "published_f1",
-    "macro_auc": "published_auc",
-}
+HONEST, LEAKING = "Whole-study folds", "The published splits, which leak"
+MISSING, ABSENT = "Missing sequences", "Not in the table"
+measure2heading = {"accuracy": "accuracy", "macro_f1": "macro-F1", "macro_auc": "macro AUC"}
+PUBLISHED = ("published_accuracy", "published_f1", "published_auc")
 NBSP, WIDTH_REM = "\u00a0", 98
 ABSENCES = {
     "not run": "have not been run",
@@ -48,7 +42,11 @@ LEAKING_LEAD = (
     "system is judged on what it was fitted on. Figures are per row, not per study, and have no interval. "
     "They show how published figures come about; the same system under whole-study folds stands beside."
 )
-
+RESULTS_LEAD = (
+    "The competition's metric, lower is better; 95 % intervals draw whole studies with replacement, "
+    "differences are paired on the same studies. Written by the command below, and not edited."
+)
+PARTS = ("spinal", "foraminal", "subarticular", "any_severe_spinal")
 
 Row: TypeAlias = Mapping[Any, Any]
 
@@ -76,28 +74,9 @@ def leaking_table(results: pd.DataFrame) -> pd.DataFrame:
     leaking = results[(results["state"] == "done") & results["leaks"].astype(bool)]
     if leaking.empty:  # where nothing at all is done, there are no columns to sort by
         return pd.DataFrame()
-    twins = {row["experiment"]: row for row in results.to_dict("records")}
-    rows = []
-    for row in leaking.sort_values(["split", "score"]).to_dict("records"):
-        twin = twins.get(row["twin_of"], {})
-        rows.append(
-            {
-                "experiment": row["experiment"],
-                "split (LEAKS)": row["split"],
-                "rows": number(row["rows"], 0),
-                "of a study fitted on": percent(row["shared"]),
-                "accuracy": percent(row["accuracy"]),
-                "macro-F1": percent(row["macro_f1"]),
-                "macro AUC": percent(row["macro_auc"]),
-                "score": number(row["score"]),
-                "whole studies: acc / F1 / AUC": triple(twin, "accuracy", "macro_f1", "macro_auc"),
-                "score there": number(twin.get("score", math.nan)),
-                "published: acc / F1 / AUC": triple(
-                    row, "published_accuracy", "published_f1", "published_auc"
-                ),
-            }
-        )
-    return pd.DataFrame(rows)
+    twins: dict[str, Row] = {row["experiment"]: row for row in results.to_dict("records")}
+    rows = leaking.sort_values(["split", "score"]).to_dict("records")
+    return pd.DataFrame([_leaking_row(row, twins.get(row["twin_of"], {})) for row in rows])
 
 
 def leak_picture(results: pd.DataFrame, baselines: pd.DataFrame) -> Picture:
@@ -106,12 +85,10 @@ def leak_picture(results: pd.DataFrame, baselines: pd.DataFrame) -> Picture:
     name2row: dict[str, Row] = {row["experiment"]: row for row in done}
     rows = []
     for row in (row for row in done if row["leaks"]):
-        system = row["twin_of"]
-        published = {column: row[name] for column, name in measure2published.items()}
-        kinds: dict[str, Row] = {"honest": name2row.get(system, {}), "leaking": row, "published": published}
-        for kind, values in kinds.items():
-            measures = {column: values.get(column, math.nan) for column in measure2title}
-            rows.append({"system": f"{system} ({row['split']})", "kind": kind, **measures})
+        system = f"{row['twin_of']} ({row['split']})"
+        published = {measure: row[name] for measure, name in zip(measure2title, PUBLISHED)}
+        kinds = {"honest": name2row.get(row["twin_of"], {}), "leaking": row, "published": published}
+        rows += [{**values, "system": system, "kind": kind} for kind, values in kinds.items()]
     normal = baselines.loc[baselines["experiment"] == NORMAL, "accuracy"].iloc[0]
     return leaks(pd.DataFrame(rows, columns=["system", "kind", *measure2title]), float(normal))
 
@@ -185,16 +162,16 @@ def number(value: float, decimals: int = 3, sign: str = "") -> str:
     return "-" if math.isnan(value) else f"{value:{sign}.{decimals}f}"
 
 
-def with_interval(row: Row, name: str, low: str, high: str, sign: str = "") -> str:
-    """An estimate with its interval."""
-    ends = f" ({number(row[low], sign=sign)}{NBSP}to{NBSP}{number(row[high], sign=sign)})"
-    return number(row[name], sign=sign) + ("" if math.isnan(row[low]) else ends)
+def with_interval(row: Row, name: str, prefix: str = "", sign: str = "") -> str:
+    """An estimate with its interval, whose columns are low and high after the prefix."""
+    estimate, low, high = (number(row[key], sign=sign) for key in (name, f"{prefix}low", f"{prefix}high"))
+    return estimate if low == "-" else f"{estimate} ({low}{NBSP}to{NBSP}{high})"
 
 
-def triple(row: Row, *names: str) -> str:
+def triple(row: Row, names: Iterable[str]) -> str:
     """Three shares in per cent between slashes, "-" where none is known."""
-    values = [row.get(name, math.nan) for name in names]
-    return "-" if all(map(math.isnan, values)) else f"{NBSP}/{NBSP}".join(percent(value) for value in values)
+    shares = [percent(row.get(name, math.nan)) for name in names]
+    return "-" if set(shares) == {"-"} else f"{NBSP}/{NBSP}".join(shares)
 
 
 def write_tables(
@@ -219,12 +196,46 @@ def _honest_row(row: Row) -> dict[str, str]:
         "experiment": str(row["experiment"]),
         "what it is": str(row["description"]),
         "weights": "" if blind else str(row["weights"]),
-        "accuracy": percent(row["accuracy"]),
-        "macro-F1": percent(row["macro_f1"]),
-        "macro AUC": percent(row["macro_auc"]),
-        "score": with_interval(row, "score", "low", "high"),
-        "less the prior": with_interval(row, "difference", "difference_low", "difference_high", sign="+"),
+        **{heading: percent(row[measure]) for measure, heading in measure2heading.items()},
+        "score": with_interval(row, "score"),
+        "less the prior": with_interval(row, "difference", "difference_", "+"),
         "fit s": "" if is_baseline else number(row["fit_s"], 1),
         "peak MB": "" if is_baseline else number(row["fit_peak_mb"], 0),
-        "published: acc / F1 / AUC": triple(row, "published_accuracy", "published_f1", "published_auc"),
+        "published: acc / F1 / AUC": triple(row, PUBLISHED),
+    }
+
+
+def _leaking_row(row: Row, twin: Row) -> dict[str, str]:
+    return {
+        "experiment": row["experiment"],
+        "split (LEAKS)": row["split"],
+        "rows": number(row["rows"], 0),
+        "of a study fitted on": percent(row["shared"]),
+        **{heading: percent(row[measure]) for measure, heading in measure2heading.items()},
+        "score": number(row["score"]),
+        "whole studies: acc / F1 / AUC": triple(twin, measure2heading),
+        "score there": number(twin.get("score", math.nan)),
+        "published: acc / F1 / AUC": triple(row, PUBLISHED),
+    }
+
+
+def results_page(title: str, facts: Mapping[str, str], tables: Mapping[str, pd.DataFrame]) -> str:
+    """Markdown of scores, as `score_table` gives them against a baseline, by heading.
+
+    `facts` say how they were made, such as the command, the data and the weights; the date is today's.
+    """
+    said = {**facts, "date": str(datetime.date.today())}
+    parts = [f"# {title}", RESULTS_LEAD, markdown(pd.DataFrame(said.items(), columns=["", " "]))]
+    for heading, scores in tables.items():
+        rows = [_result_row(row) for row in scores.sort_values("total").to_dict("records")]
+        parts += [f"## {heading}", markdown(pd.DataFrame(rows))]
+    return "\n\n".join(parts) + "\n"
+
+
+def _result_row(row: Row) -> dict[str, str]:
+    return {
+        "prediction": row["prediction"],
+        "score": with_interval(row, "total"),
+        f"minus the {row['against']}": with_interval(row, "difference", "difference_", "+"),
+        **{part.replace("_", " "): number(row[part]) for part in PARTS},
     }

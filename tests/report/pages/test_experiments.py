@@ -1,9 +1,13 @@
+import datetime
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
+from kitlib.evaluate.baselines import baselines, score_table
 from kitlib.experiments.table import NORMAL
 from kitlib.report.pages import experiments as page
-from tests.report.builders import drawn
+from tests.report.builders import drawn, make_labels
 
 NONE = dict.fromkeys(["published_accuracy", "published_f1", "published_auc"], np.nan)
 MEASURES = {"accuracy": 0.8, "macro_f1": 0.5, "macro_auc": np.nan}
@@ -84,5 +88,21 @@ def test_markdown_escapes_bars_and_pages_show_tables_that_have_rows(tmp_path):
 
 
 def test_numbers_that_are_not_there_are_dashes():
-    assert page.percent(np.nan) == page.number(np.nan) == page.triple({}, "a", "b", "c") == "-"
+    assert page.percent(np.nan) == page.number(np.nan) == page.triple({}, "abc") == "-"
     assert page.number(0.1234, sign="+") == "+0.123"
+
+
+def test_a_page_says_how_it_was_made_and_puts_the_best_first() -> None:
+    labels = make_labels(12)
+    prior = baselines(labels, pd.DataFrame(), Path("nowhere"))["1/3"]
+    better = prior.assign(normal_mild=0.6, moderate=0.2, severe=0.2)
+    scores = score_table(labels, {"1/3": prior, "mine": better}, against="1/3")
+    text = page.results_page("A run", {"made by": "`a command`"}, {"Out of fold": scores})
+    assert "| made by | `a command` |" in text
+    assert str(datetime.date.today()) in text
+    rows = [line for line in text.splitlines() if line.startswith(("| mine", "| 1/3"))]
+    assert len(rows) == 2
+    best = scores.loc[scores["total"].idxmin(), "prediction"]
+    assert rows[0].startswith(f"| {best} ")
+    (of_itself,) = (row for row in rows if row.startswith("| 1/3"))
+    assert "+0.000" in of_itself
