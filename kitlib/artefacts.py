@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import torch
 
 RECORDED_PACKAGES = ("numpy", "pandas", "scikit-learn", "torch", "timm", "lightgbm", "openvino", "pydicom")
+MAKE = "Run the step that makes it."
 REMAKE = "Delete it and run the step that makes it again."
 
 
@@ -101,8 +102,7 @@ def save_table(path: Path, table: pd.DataFrame, provenance: Provenance, **facts:
 
 def save_json(path: Path, value: Any, provenance: Provenance, **facts: Any) -> None:
     """Save plain values as JSON."""
-    text = json.dumps(value, indent=1, sort_keys=True) + "\n"
-    _save(path, lambda draft: draft.write_text(text, encoding="utf-8"), provenance, facts)
+    save_text(path, _as_json(value), provenance, **facts)
 
 
 def save_text(path: Path, text: str, provenance: Provenance, **facts: Any) -> None:
@@ -135,7 +135,7 @@ def load_table(path: Path) -> pd.DataFrame:
 
 def load_json(path: Path) -> Any:
     """Open values that `save_json` wrote."""
-    return json.loads(verified(path).read_text(encoding="utf-8"))
+    return json.loads(load_text(path))
 
 
 def load_text(path: Path) -> str:
@@ -193,7 +193,7 @@ def sha256(path: Path) -> str:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
-        raise ArtefactError("the file is missing", where=path, hint="Run the step that makes it.") from None
+        raise ArtefactError("the file is missing", where=path, hint=MAKE) from None
 
 
 def fingerprint(*parts: Any) -> str:
@@ -211,8 +211,11 @@ def _save(path: Path, write: Callable[[Path], Any], provenance: Provenance, fact
         write(draft)
         digest, size = sha256(draft), draft.stat().st_size
     record = {"sha256": digest, "bytes": size, "facts": dict(facts), **provenance.record()}
-    with atomic_write(_sidecar_path(path)) as draft:
-        draft.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    write_text(_sidecar_path(path), _as_json(record))
+
+
+def _as_json(value: Any) -> str:
+    return json.dumps(value, indent=1, sort_keys=True) + "\n"
 
 
 def _sidecar_path(path: Path) -> Path:
@@ -224,15 +227,12 @@ def _sidecar(path: Path) -> dict[str, Any]:
         record = json.loads(_sidecar_path(path).read_text(encoding="utf-8"))
         size = Path(path).stat().st_size
     except FileNotFoundError:
-        raise ArtefactError(
-            "the artefact is missing or unfinished", where=path, hint="Run the step that makes it."
-        ) from None
+        raise ArtefactError("the artefact is missing or unfinished", where=path, hint=MAKE) from None
     except ValueError as error:
         raise ArtefactError(f"its sidecar does not parse: {error}", where=path, hint=REMAKE) from error
     if not isinstance(record, dict) or not {"sha256", "bytes", "facts"} <= record.keys():
         raise ArtefactError("its sidecar is not one that the kit wrote", where=path, hint=REMAKE)
     if size != record["bytes"]:
-        raise ArtefactError(
-            f"the file has {size} bytes, its sidecar says {record['bytes']}", where=path, hint=REMAKE
-        )
+        what = f"the file has {size} bytes, its sidecar says {record['bytes']}"
+        raise ArtefactError(what, where=path, hint=REMAKE)
     return record

@@ -30,11 +30,7 @@ GROUPS: tuple[Group, ...] = ("spinal", "foraminal", "subarticular")
 EMPTY = -1
 """The code of a cell without a label, where severities are coded 0, 1, 2."""
 
-group2sequence: dict[Group, str] = {
-    "spinal": SAGITTAL_T2,
-    "foraminal": SAGITTAL_T1,
-    "subarticular": AXIAL_T2,
-}
+group2sequence: dict[Group, str] = {"spinal": SAGITTAL_T2, "foraminal": SAGITTAL_T1, "subarticular": AXIAL_T2}
 """The sequence on which the annotators graded each group of conditions."""
 
 level2text = {level: level.upper().replace("_", "/") for level in LEVELS}

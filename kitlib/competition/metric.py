@@ -71,12 +71,9 @@ def study_sums(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     is_severe = (labels[:, SPINAL] == SEVERE).any(axis=1)
     study_weights = weights[:, SPINAL].max(axis=1)
     any_severe = study_weights * _log_loss(np.where(is_severe, severe, 1 - severe))
-    return np.stack(
-        [
-            np.column_stack([losses @ IN_GROUP, any_severe]),
-            np.column_stack([weights @ IN_GROUP, study_weights]),
-        ]
-    )
+    loss_sums = np.column_stack([losses @ IN_GROUP, any_severe])
+    weight_sums = np.column_stack([weights @ IN_GROUP, study_weights])
+    return np.stack([loss_sums, weight_sums])
 
 
 def loss_by_level(labels: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
@@ -115,10 +112,8 @@ def normalised(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     known = np.where(labelled[..., None], probabilities, 1.0).astype(np.float64, copy=False)
     sums = known.sum(axis=2, keepdims=True)
     if not (known.min(initial=0) >= 0 and sums.min(initial=1) > 0 and np.isfinite(sums).all()):
-        raise SubmissionError(
-            "predictions of labelled cells are negative, not finite or all zero",
-            hint="Each needs three numbers of 0 or more with a sum above 0.",
-        )
+        what = "predictions of labelled cells are negative, not finite or all zero"
+        raise SubmissionError(what, hint="Each needs three numbers of 0 or more with a sum above 0.")
     return known / sums
 
 

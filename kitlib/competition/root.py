@@ -139,9 +139,8 @@ def find_root(data_dir: Path | str | None = None) -> Competition:
     named = [root for root in roots if root.name == SLUG] or roots
     if len(named) > 1:
         roots_found = tables.few([str(root.relative_to(folder)) for root in named])
-        raise RootError(
-            f"several folders could be meant: {roots_found}", where=folder, hint="Give one of them."
-        )
+        what = f"several folders could be meant: {roots_found}"
+        raise RootError(what, where=folder, hint="Give one of them.")
     if named:
         return Competition(named[0])
     names = sorted(path.name for path in folder.iterdir())

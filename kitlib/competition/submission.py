@@ -7,13 +7,7 @@ import numpy as np
 import pandas as pd
 
 from kitlib.artefacts import write_text
-from kitlib.competition.tables import (
-    BYTE_ORDER_MARK,
-    SUBMISSION_COLUMNS,
-    as_predictions,
-    parse_rows,
-    read_text,
-)
+from kitlib.competition import tables
 from kitlib.errors import SubmissionError, TableError
 from kitlib.terms import CELLS, PROBABILITIES, parse_row_id, row_ids
 
@@ -55,23 +49,23 @@ def validate_submission(path: Path, study_ids: Iterable[int]) -> None:
     kitlib.errors.SubmissionError: [data.submission] ...
     """
     try:
-        text = read_text(path)
+        text = tables.read_text(path)
     except TableError as error:
         raise SubmissionError(error.what, where=error.where, hint=REWRITE) from error
     _validate(text, study_ids, path)
 
 
 def _validate(text: str, study_ids: Iterable[int], where: Path) -> None:
-    if text.startswith(BYTE_ORDER_MARK):
+    if text.startswith(tables.BYTE_ORDER_MARK):
         raise SubmissionError("the file begins with a byte order mark", where=where, hint=REWRITE)
     try:
-        rows = parse_rows(text, SUBMISSION_COLUMNS, where)
-        table = as_predictions(rows, where)
+        rows = tables.parse_rows(text, tables.SUBMISSION_COLUMNS, where)
+        table = tables.as_predictions(rows, where)
     except TableError as error:
         raise SubmissionError(error.what, where=error.where, hint=error.hint) from error
-    if tuple(rows.columns) != SUBMISSION_COLUMNS:
+    if tuple(rows.columns) != tables.SUBMISSION_COLUMNS:
         what = f"the columns stand in the order {', '.join(rows.columns)}"
-        raise SubmissionError(what, where=where, hint=f"Use {', '.join(SUBMISSION_COLUMNS)}.")
+        raise SubmissionError(what, where=where, hint=f"Use {', '.join(tables.SUBMISSION_COLUMNS)}.")
     _refuse_rows(table.index, sorted(_all_row_ids(set(study_ids))), where)
     values = table.to_numpy()
     _refuse_at(((values < 0) | (values > 1)).any(axis=1), table, "a probability is outside 0..1", where)
@@ -94,9 +88,8 @@ def _refuse_at(bad: np.ndarray, table: pd.DataFrame, what: str, where: Path) -> 
     if bad.any():
         row = table.index[bad][0]
         numbers = ", ".join(f"{number:g}" for number in table.loc[row])
-        raise SubmissionError(
-            f"{what} in {bad.sum()} rows, first in {row}: {numbers}", where=where, hint=REWRITE
-        )
+        found = f"{what} in {bad.sum()} rows, first in {row}: {numbers}"
+        raise SubmissionError(found, where=where, hint=REWRITE)
 
 
 def _all_row_ids(study_ids: Iterable[int]) -> list[str]:
@@ -110,8 +103,6 @@ def _probabilities(predictions: pd.DataFrame) -> pd.DataFrame:
         raise SubmissionError(f"predictions have no column {missing[0]}", hint="See terms.PROBABILITIES.")
     repeated = predictions.index.duplicated()
     if repeated.any():
-        raise SubmissionError(
-            f"{repeated.sum()} rows stand twice, the first is {predictions.index[repeated][0]}",
-            hint="Average or choose between predictions of one cell first.",
-        )
+        what = f"{repeated.sum()} rows stand twice, the first is {predictions.index[repeated][0]}"
+        raise SubmissionError(what, hint="Average or choose between predictions of one cell first.")
     return predictions[list(PROBABILITIES)]

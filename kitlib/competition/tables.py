@@ -15,15 +15,7 @@ import numpy as np
 import pandas as pd
 
 from kitlib.errors import TableError
-from kitlib.terms import (
-    CELL_NAMES,
-    EMPTY,
-    PROBABILITIES,
-    SEQUENCES,
-    SEVERITIES,
-    condition2text,
-    level2text,
-)
+from kitlib.terms import CELL_NAMES, EMPTY, PROBABILITIES, SEQUENCES, SEVERITIES, condition2text, level2text
 
 # Nine times the competition's largest table; a gzip bomb stops here.
 MAX_TABLE_BYTES = 32 * 2**20
@@ -110,9 +102,8 @@ def parse_rows(text: str, columns: Sequence[str], where: Path) -> pd.DataFrame:
     try:
         lines = [(reader.line_num, row) for row in reader if row]
     except csv.Error as error:
-        raise TableError(
-            f"line {reader.line_num} is not CSV: {error}", where=where, hint=FETCH_AGAIN
-        ) from error
+        what = f"line {reader.line_num} is not CSV: {error}"
+        raise TableError(what, where=where, hint=FETCH_AGAIN) from error
     if not lines:
         raise TableError("the file is empty", where=where, hint=FETCH_AGAIN)
     header = lines.pop(0)[1]

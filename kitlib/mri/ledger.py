@@ -20,7 +20,7 @@ class Fault:
 
 
 COLUMNS = tuple(field.name for field in fields(Fault))
-ID_COLUMNS = ("study_id", "series_id")
+ID_TYPES = {"study_id": "Int64", "series_id": "Int64"}
 
 
 class Ledger:
@@ -53,10 +53,5 @@ class Ledger:
 
     def table(self) -> pd.DataFrame:
         """One row a fault; ids are nullable integers and row ids are joined by a space."""
-        rows = [
-            {**{name: getattr(fault, name) for name in COLUMNS}, "row_ids": " ".join(fault.row_ids)}
-            for fault in self
-        ]
-        table = pd.DataFrame(rows, columns=list(COLUMNS))
-        text = {name: "object" for name in COLUMNS if name not in ID_COLUMNS}
-        return table.astype({**text, **dict.fromkeys(ID_COLUMNS, "Int64")})
+        rows = [{**vars(fault), "row_ids": " ".join(fault.row_ids)} for fault in self]
+        return pd.DataFrame(rows, columns=list(COLUMNS), dtype=object).astype(ID_TYPES)

@@ -1,13 +1,13 @@
 """A study: the series of one patient's examination, each with its stacks, and what the study lacks."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from kitlib.mri.dicom.limits import LIMITS, Limits
+from kitlib.mri.dicom.header import LIMITS, Limits
 from kitlib.mri.geometry import Plane
 from kitlib.mri.ledger import Fault, Ledger
 from kitlib.mri.series import read_series
@@ -167,22 +167,14 @@ def _slice_at(series: Series, stack: Stack, point_mm: np.ndarray) -> SliceAt | N
 def _named(study: Study, ledger: Ledger) -> Study:
     """The study whose undescribed series have the one sequence of their plane that it lacks, if any."""
     described = {series.sequence for series in study.series}
-    named = (_with_sequence(series, described, study.study_id, ledger) for series in study.series)
+    named = []
+    for series in study.series:
+        if series.sequence is None and series.stacks:
+            of_plane = plane2sequences.get(series.stacks[0].plane, ())
+            lacking = [sequence for sequence in of_plane if sequence not in described]
+            only = lacking[0] if len(lacking) == 1 else None
+            action = f"taken as {only}" if only else "left out"
+            ledger.add(Fault("series.undescribed", action, study.study_id, series.series_id))
+            series = replace(series, sequence=only)
+        named.append(series)
     return replace(study, series=tuple(named))
-
-
-def _with_sequence(
-    series: Series, described: Collection[str | None], study_id: int, ledger: Ledger
-) -> Series:
-    if series.sequence is not None or not series.stacks:
-        return series
-    lacking = _lacking(series.stacks, described)
-    action = f"taken as {lacking[0]}" if len(lacking) == 1 else "left out"
-    ledger.add(Fault("series.undescribed", action, study_id, series.series_id))
-    return replace(series, sequence=lacking[0]) if len(lacking) == 1 else series
-
-
-def _lacking(stacks: Sequence[Stack], described: Collection[str | None]) -> list[str]:
-    """The sequences of a series' plane that nobody has described."""
-    of_plane = plane2sequences.get(stacks[0].plane, ())
-    return [sequence for sequence in of_plane if sequence not in described]

@@ -11,7 +11,7 @@ from pydicom import Dataset, dcmwrite
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
-from kitlib.mri.dicom.limits import LIMITS, Limits
+from kitlib.mri.dicom.header import LIMITS, Limits
 from kitlib.mri.dicom.slices import Slice, read_files
 from kitlib.mri.ledger import Fault
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kitlib.mri.dicom import slices
-from kitlib.mri.dicom.limits import Limits
+from kitlib.mri.dicom.header import Limits
 from kitlib.mri.ledger import Ledger
 from kitlib.mri.series import read_series
 from tests.mri.builders import (

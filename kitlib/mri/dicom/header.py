@@ -1,18 +1,18 @@
 """The header of a DICOM file: an allow-list of tags, read once and up to the pixels, then judged.
 
-A dataset holds patient data: it lives inside one call, and no message quotes it or what pydicom said of it.
+What a file may be is checked before its pixels are touched, for files come from strangers. A dataset holds
+patient data: it lives inside one call, and no message quotes it or what pydicom said of it.
 """
 
 import io
 from dataclasses import dataclass
 
-from pydicom import Dataset
+from pydicom import Dataset, uid
 from pydicom.filereader import read_dataset, read_preamble
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from kitlib.errors import SliceError
-from kitlib.mri.dicom.limits import BITS_ALLOCATED, TRANSFER_SYNTAXES, Limits
 from kitlib.mri.dicom.plain import (
     DATASET_TAG,
     PIXEL_DATA,
@@ -34,7 +34,28 @@ ALLOWED_TAGS: frozenset[BaseTag | int] = frozenset(
         *("InstanceNumber", "Modality"),
     )
 )
+TRANSFER_SYNTAXES = {
+    *(uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian, uid.RLELossless),
+    *(*uid.JPEGTransferSyntaxes, *uid.JPEGLSTransferSyntaxes, *uid.JPEG2000TransferSyntaxes),
+}
+"""Still images only, and no Deflated: half a megabyte of it can unpack to half a gigabyte unasked."""
+
+BITS_ALLOCATED = (8, 16, 32)
 LARGEST_INSTANCE_NUMBER = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The largest file, image and series that are read: several times what a lumbar study needs."""
+
+    file_mb: float = 256
+    side_px: int = 4096
+    frames: int = 4096
+    file_values: int = 2**26  # rows x columns x frames of one file
+    series_values: int = 2**28  # of all files of a series: 1 GB as float32
+
+
+LIMITS = Limits()
 
 
 @dataclass(frozen=True)

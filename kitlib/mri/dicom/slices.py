@@ -3,9 +3,9 @@
 Refused, and the slice or the whole file dropped:
     slice.unreadable       the file cannot be opened
     slice.not_dicom        it is no DICOM file
-    slice.transfer_syntax  not on the allow-list of limits.py
+    slice.transfer_syntax  not on the allow-list of header.py
     slice.header           a needed tag is missing or senseless
-    slice.too_large        beyond the limits of limits.py
+    slice.too_large        beyond the limits of header.py
     slice.colour           not a grey image
     slice.bits             bit depths that cannot be
     slice.frames           frames and their functional groups differ in number
@@ -30,8 +30,7 @@ from pydicom import Dataset
 from kitlib.errors import SliceError
 from kitlib.machine import Map
 from kitlib.mri.dicom.frames import Frame, frame_items, read_frame
-from kitlib.mri.dicom.header import Header, judge, open_dataset, read_pixel_bytes
-from kitlib.mri.dicom.limits import LIMITS, Limits
+from kitlib.mri.dicom.header import LIMITS, Header, Limits, judge, open_dataset, read_pixel_bytes
 from kitlib.mri.dicom.pixels import stored_values
 from kitlib.mri.ledger import Fault
 

@@ -10,7 +10,7 @@ from pydicom import uid
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.filebase import DicomBytesIO
 
-from kitlib.mri.dicom.limits import Limits
+from kitlib.mri.dicom.header import Limits
 from tests.mri.builders import (
     AXIAL,
     FIRST_MM,
