@@ -129,14 +129,11 @@ def html_page(
     page: Page, tables: Mapping[str, pd.DataFrame], pictures: Mapping[str, tuple[Picture, str]]
 ) -> str:
     """The same as a page in one file, with `pictures` and their captions by heading."""
-    sections = {
-        heading: [
-            *([html.paragraph(LEAKING_LEAD)] if heading == LEAKING else []),
-            *([html.figure(*pictures[heading])] if heading in pictures else []),
-            html.table(frame, f"{len(frame)} rows"),
-        ]
-        for heading, frame in tables.items()
-    }
+    sections: dict[str, list[str]] = {}
+    for heading, frame in tables.items():
+        lead = html.paragraph(LEAKING_LEAD) if heading == LEAKING else ""
+        picture = html.figure(*pictures[heading]) if heading in pictures else ""
+        sections[heading] = [lead, picture, html.table(frame, f"{len(frame)} rows")]
     if page.notes:
         sections["Notes"] = [html.paragraph(note) for note in page.notes]
     return html.page(page.title, f"{page.made} {LEAD}", sections, width_rem=WIDTH_REM)
@@ -144,11 +141,8 @@ def html_page(
 
 def markdown(frame: pd.DataFrame) -> str:
     """A table in GitHub's Markdown."""
-    lines = [
-        list(frame.columns),
-        ["---"] * len(frame.columns),
-        *frame.astype(object).where(frame.notna(), "-").astype(str).to_numpy().tolist(),
-    ]
+    cells = frame.astype(object).where(frame.notna(), "-").astype(str).to_numpy().tolist()
+    lines = [list(frame.columns), ["---"] * len(frame.columns), *cells]
     return "\n".join("| " + " | ".join(text.replace("|", "\\|") for text in line) + " |" for line in lines)
 
 

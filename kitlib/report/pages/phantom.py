@@ -1,6 +1,5 @@
 """The page that shows what the phantoms look like and how far they can be trusted."""
 
-import inspect
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -21,7 +20,7 @@ from kitlib.phantom.oracle import draw_marks
 from kitlib.phantom.scan.prescription import size_named
 from kitlib.phantom.statistics import compare, largest
 from kitlib.phantom.study import PhantomStudy, draw_study
-from kitlib.report.figures import phantom as phantom_figures
+from kitlib.report.figures import phantom as figures
 from kitlib.report.figures.phantom import CLOSE_UPS, GRADES, RealSlice, read_real
 from kitlib.report.pages import html
 from kitlib.terms import CELLS, Cell
@@ -84,22 +83,16 @@ class Artist:
 
     def raised(self, study_id: int, cells: Iterable[Cell]) -> dict[Cell, list[PhantomStudy]]:
         """For each cell the same person, with that cell at each of GRADES and all others at the lowest."""
-        normal = np.full(len(CELLS), GRADES[0])
-        first = self.draw(study_id, normal)
-        return {
-            cell: [first, *(self.draw(study_id, _with(normal, cell, grade)) for grade in GRADES[1:])]
-            for cell in cells
-        }
+        first = self.draw(study_id, np.full(len(CELLS), GRADES[0]))
+        people = {}
+        for cell in cells:
+            is_raised = np.array([other == cell for other in CELLS])
+            others = [self.draw(study_id, np.where(is_raised, grade, GRADES[0])) for grade in GRADES[1:]]
+            people[cell] = [first, *others]
+        return people
 
 
-def write_page(
-    out: Path,
-    *,
-    real: Path | None,
-    seed: int,
-    size: str = "demo",
-    progress: bool = True,
-) -> Path:
+def write_page(out: Path, *, real: Path | None, seed: int, size: str = "demo", progress: bool = True) -> Path:
     """Draw phantoms and write the page about them, whole or not at all; the path comes back.
 
     `real` may hold spider/images and tables/train.csv of patients, of which the page shows what is there.
@@ -117,7 +110,7 @@ def write_page(
         artist = Artist(seed, size, bar.update)
         natural = [artist.draw(study_id) for study_id in AS_IN_NATURE]
         sections = {
-            "Three planes": _planes(natural),
+            "Three planes": [html.figure(figures.planes(natural), PLANES)],
             "Three severities": _severities(artist, cells),
             "Beside real slices": _beside_real(real_slices, natural),
             "Labels": _labels(draw_labels(LABELLED_STUDIES, seed=seed), real_labels),
@@ -152,27 +145,23 @@ def _read_real(real: Path | None) -> tuple[dict[str, list[RealSlice]], np.ndarra
     return read_real(Path(real) / "spider" / "images"), labels
 
 
-def _planes(natural: Sequence[PhantomStudy]) -> list[str]:
-    return [html.figure(phantom_figures.planes(natural), PLANES)]
-
-
 def _severities(artist: Artist, cells: Iterable[Cell]) -> list[str]:
     """A figure for each close-up; those of one cell share their phantoms."""
     people = [artist.raised(study_id, cells) for study_id in RAISED]
-    figures = [
-        phantom_figures.severities(close_up, [person[close_up.cell] for person in people])
-        for close_up in CLOSE_UPS
-    ]
-    captions = [f"Phantoms: {close_up.title}, L4/L5, {close_up.crop_mm} mm wide." for close_up in CLOSE_UPS]
-    return [html.paragraph(SEVERITIES), *map(html.figure, figures, captions)]
+    parts = [html.paragraph(SEVERITIES)]
+    for close_up in CLOSE_UPS:
+        picture = figures.severities(close_up, [person[close_up.cell] for person in people])
+        caption = f"Phantoms: {close_up.title}, L4/L5, {close_up.crop_mm} mm wide."
+        parts.append(html.figure(picture, caption))
+    return parts
 
 
 def _beside_real(slices: dict[str, list[RealSlice]], natural: Sequence[PhantomStudy]) -> list[str]:
     if not slices:
         return [html.paragraph("No real slices were given, so none stand here.")]
-    figures = [phantom_figures.beside_real(sequence, real, natural) for sequence, real in slices.items()]
+    pictures = [figures.beside_real(sequence, real, natural) for sequence, real in slices.items()]
     captions = [f"{sequence}: above, REAL slices of patients; below, phantoms." for sequence in slices]
-    return [html.paragraph(BESIDE_REAL), *map(html.figure, figures, captions)]
+    return [html.paragraph(BESIDE_REAL), *map(html.figure, pictures, captions)]
 
 
 def _labels(drawn: np.ndarray, real: np.ndarray | None) -> list[str]:
@@ -185,15 +174,11 @@ def _labels(drawn: np.ndarray, real: np.ndarray | None) -> list[str]:
     text = f"Labels of {len(drawn):,} drawn phantoms beside the {yardstick}."
     if real is None:
         text += " No real table was given, so correlations have nothing to stand beside."
+    caption = "Largest difference (drawn less real) of each group, and how many lie within the bound."
     return [
         html.paragraph(text),
-        html.table(
-            top, "Largest difference (drawn less real) of each group, and how many lie within the bound."
-        ),
-        html.figure(
-            phantom_figures.drawn_against_real(compared),
-            AGAINST_REAL.format(yardstick=yardstick),
-        ),
+        html.table(top, caption),
+        html.figure(figures.drawn_against_real(compared), AGAINST_REAL.format(yardstick=yardstick)),
         html.folded("All statistics", html.table(written, "Every statistic; correlations are Spearman's.")),
     ]
 
@@ -218,14 +203,8 @@ def _cost(artist: Artist) -> list[str]:
     return [html.table(table, "The phantoms of this page, drawn on one thread; memory with all libraries.")]
 
 
-def _with(grades: np.ndarray, cell: Cell, grade: float) -> np.ndarray:
-    """Grades (25,) with that of one cell replaced."""
-    return np.where([other == cell for other in CELLS], grade, grades)
-
-
 def _gives_away() -> str:
-    """The package's own words; all of them where they have no such paragraph."""
-    text = inspect.cleandoc(kitlib.phantom.__doc__ or "")
-    _, _, rest = text.partition("What still gives a phantom away:")
-    words = " ".join((rest or text).split())
+    """The package's own words."""
+    _, _, rest = (kitlib.phantom.__doc__ or "").partition("What still gives a phantom away:")
+    words = " ".join(rest.split())
     return words[:1].upper() + words[1:]
