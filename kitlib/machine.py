@@ -137,8 +137,7 @@ def on_kaggle() -> bool:
 
 
 def _cpu_has_bfloat16() -> bool:
-    try:
+    with contextlib.suppress(OSError):
         flags = CPU_INFO.read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return False
-    return any(flag in flags for flag in ("avx512_bf16", "amx_bf16"))
+        return any(flag in flags for flag in ("avx512_bf16", "amx_bf16"))
+    return False

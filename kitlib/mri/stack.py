@@ -14,6 +14,8 @@ from kitlib.mri.geometry import Plane, normal_of, plane_of
 
 LONE_STEP_MM = 1.0  # a single slice has no step: slices beyond it are counted in millimetres
 ORTHONORMAL_TOLERANCE = 1e-6
+VECTORS = ("origins_mm", "row_direction", "column_direction")
+GEOMETRY = (*VECTORS, "spacing_mm", "instance_numbers", "files")
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,25 +143,17 @@ class Stack:
 
     def geometry(self) -> dict[str, Any]:
         """Everything but the pixels, as JSON-able values."""
-        return {
-            "origins_mm": self.origins_mm.tolist(),
-            "row_direction": self.row_direction.tolist(),
-            "column_direction": self.column_direction.tolist(),
-            "spacing_mm": list(self.spacing_mm),
-            "instance_numbers": self.instance_numbers.tolist(),
-            "files": list(self.files),
-        }
+        return {name: np.asarray(getattr(self, name)).tolist() for name in GEOMETRY}
 
     @classmethod
     def from_geometry(cls, pixels: np.ndarray, geometry: Mapping[str, Any]) -> "Stack":
         """The stack that `geometry` describes, around pixels kept elsewhere."""
+        rows_mm, columns_mm = geometry["spacing_mm"]
         return cls(
-            pixels=pixels,
-            origins_mm=np.asarray(geometry["origins_mm"], dtype=np.float64),
-            row_direction=np.asarray(geometry["row_direction"], dtype=np.float64),
-            column_direction=np.asarray(geometry["column_direction"], dtype=np.float64),
-            spacing_mm=(float(geometry["spacing_mm"][0]), float(geometry["spacing_mm"][1])),
-            instance_numbers=np.asarray(geometry["instance_numbers"], dtype=np.int64),
+            pixels,
+            **{name: np.asarray(geometry[name], np.float64) for name in VECTORS},
+            spacing_mm=(float(rows_mm), float(columns_mm)),
+            instance_numbers=np.asarray(geometry["instance_numbers"], np.int64),
             files=tuple(geometry["files"]),
         )
 

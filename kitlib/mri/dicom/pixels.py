@@ -34,7 +34,10 @@ def stored_values(header: Header, encoded: bytes | memoryview, representation: s
         if values.dtype.kind not in "iu":
             raise SliceError("slice.pixels", f"the pixels decode to {values.dtype}")
         values = _used_bits(header, values)
-    return _upright(header, values) if header.is_inverted else values
+    if not header.is_inverted:
+        return values
+    # MONOCHROME1 is turned round inside the range of the stored bits; ~value is -1 - value.
+    return ~values if header.is_signed else values.dtype.type(2**header.bits_stored - 1) - values
 
 
 def _decoded(header: Header, encoded: bytes | memoryview, representation: str) -> np.ndarray:
@@ -110,13 +113,6 @@ def _fit(header: Header, values: np.ndarray) -> bool:
     """Whether values lie in the range of the stored bits, so that the others hold nothing else."""
     lowest = -(2 ** (header.bits_stored - 1)) if header.is_signed else 0
     return bool(values.min() >= lowest and values.max() < lowest + 2**header.bits_stored)
-
-
-def _upright(header: Header, values: np.ndarray) -> np.ndarray:
-    """MONOCHROME1 turned round inside the range of the stored bits."""
-    if header.is_signed:
-        return ~values  # -1 - value
-    return values.dtype.type(2**header.bits_stored - 1) - values
 
 
 def _check_size(header: Header, encoded: bytes | memoryview) -> None:

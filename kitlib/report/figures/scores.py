@@ -33,7 +33,7 @@ def scores(table: pd.DataFrame) -> Picture:
     figure = new_figure(9, 1.6 + 0.36 * len(models), title)
     axes = figure.add_subplot()
     places = np.arange(len(models))
-    axes.hlines(places, models["low"], models["high"], linewidth=2, alpha=0.45)
+    axes.hlines(places, models["low"], models["high"], color=style.LINE_COLOURS[0], linewidth=2, alpha=0.45)
     axes.plot(models["total"], places, "o")
     for place, total in zip(places, models["total"]):
         _beside(axes, f"{total:.3f}", (total, place), (0, 5), "center")
