@@ -59,9 +59,7 @@ __all__ = sorted(_name2module)
 def __getattr__(name: str) -> Any:
     if name not in _name2module:
         raise AttributeError(f"module 'kitlib' has no attribute {name!r}")
-    value = getattr(import_module(f"kitlib.{_name2module[name]}"), name)
-    globals()[name] = value
-    return value
+    return getattr(import_module(f"kitlib.{_name2module[name]}"), name)
 
 
 def __dir__() -> list[str]:

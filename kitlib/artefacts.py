@@ -173,11 +173,9 @@ def fingerprint_of(path: Path) -> str:
 
 def is_complete(path: Path) -> bool:
     """Whether the artefact and its sidecar are there and agree on the size."""
-    try:
-        _sidecar(path)
-    except ArtefactError:
-        return False
-    return True
+    with contextlib.suppress(ArtefactError):
+        return bool(_sidecar(path))
+    return False
 
 
 def verified(path: Path) -> Path:

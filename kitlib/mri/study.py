@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from kitlib.mri.dicom.header import LIMITS, Limits
 from kitlib.mri.geometry import Plane
 from kitlib.mri.ledger import Fault, Ledger
 from kitlib.mri.series import read_series
@@ -38,11 +37,8 @@ class Series:
 
     def instance(self, number: float) -> tuple[Stack, int] | None:
         """The stack that holds an instance and the slice's index there; None where the series lacks it."""
-        for stack in self.stacks:
-            (indices,) = np.nonzero(stack.instance_numbers == number)
-            if len(indices):
-                return stack, int(indices[0])
-        return None
+        found = ((stack, np.flatnonzero(stack.instance_numbers == number)) for stack in self.stacks)
+        return next(((stack, int(indices[0])) for stack, indices in found if len(indices)), None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,14 +111,7 @@ class Study:
         return next(filter(None, found), None)
 
 
-def read_study(
-    study_id: int,
-    rows: pd.DataFrame,
-    ledger: Ledger,
-    *,
-    limits: Limits = LIMITS,
-    prepare: Prepare | None = None,
-) -> Study:
+def read_study(study_id: int, rows: pd.DataFrame, ledger: Ledger, *, prepare: Prepare | None = None) -> Study:
     """Read the series that `rows` (series_id, sequence, folder) list; bad data never raises.
 
     A `sequence` that is none of SEQUENCES is told from the plane, where that leaves one choice. `prepare` is
@@ -137,7 +126,7 @@ def read_study(
     """
     series = []
     for series_id, sequence, folder in rows[["series_id", "sequence", "folder"]].itertuples(index=False):
-        stacks = read_series(Path(folder), ledger, study_id=study_id, series_id=int(series_id), limits=limits)
+        stacks = read_series(Path(folder), ledger, study_id=study_id, series_id=int(series_id))
         named = sequence if sequence in SEQUENCES else None
         series.append(Series(int(series_id), named, tuple(prepare(stacks) if prepare else stacks)))
     study = _named(Study(study_id, tuple(series)), ledger)

@@ -5,6 +5,7 @@ patient data: it lives inside one call, and no message quotes it or what pydicom
 """
 
 import io
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from pydicom import Dataset, uid
@@ -75,7 +76,7 @@ class Header:
     modality: str
 
 
-class classified:
+class classified(AbstractContextManager[None]):
     """Turn whatever a DICOM library raises inside the block into a SliceError of this code.
 
     About nine types of exceptions come out of pydicom for bad files, most of them only when a value is
@@ -85,11 +86,7 @@ class classified:
     def __init__(self, code: str, what: str) -> None:
         self.code, self.what = code, what
 
-    def __enter__(self) -> None:
-        """Nothing to prepare."""
-
     def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
-        """Raise the SliceError."""
         if isinstance(error, Exception) and not isinstance(error, SliceError):
             raise SliceError(self.code, f"{self.what}: {type(error).__name__}") from None
 

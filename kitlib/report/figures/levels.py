@@ -60,11 +60,8 @@ def _panels(study: Study, points: Sequence[Point]) -> Iterable[Panel]:
     groups: dict[str, list[Point]] = {}
     for point in sorted(points, key=lambda point: LANDMARKS.index(point.landmark)):
         place, level, side = point.landmark
-        if place == "recess":
-            name = f"recesses {level2text[level]}"
-        else:
-            name = place if side is None else f"{side} foramina"
-        groups.setdefault(name, []).append(point)
+        names = {"foramen": f"{side} foramina", "recess": f"recesses {level2text.get(level)}"}
+        groups.setdefault(names.get(place, place), []).append(point)
     for name, group in groups.items():
         placed = [(point, *found) for point in group if (found := _slice_of(study, point))]
         if placed:

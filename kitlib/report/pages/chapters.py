@@ -14,8 +14,6 @@ from kitlib.errors import DataError
 from kitlib.report.pages import html
 
 OPENING = "About this chapter"
-INJECTED_TAG = "injected-parameters"
-"""Of the cell in which papermill writes the folders of the machine that ran the notebook."""
 WEBP_QUALITY = 85
 WIDGET = "application/vnd.jupyter.widget-view+json"
 ABSOLUTE = re.compile(r'"((?:/[^/"]+){2,})"')
@@ -47,16 +45,16 @@ def render_chapter(executed: Path, out: Path) -> Path:
         raise DataError("the first cell has no title", where=executed, hint="Begin it with a line `# Title`.")
     lead = f"{executed.name} as it was run: its text, its code, and what the code printed and drew."
     page = html.page(title, lead, {name: parts for name, parts in sections.items() if parts})
-    for folder in _folders(notebook.cells):
+    injected = "\n".join(cell.source for cell in notebook.cells if _is_injected(cell))
+    for folder in sorted(ABSOLUTE.findall(injected), key=len, reverse=True):
         page = page.replace(folder, Path(folder).name)
     write_text(out, page)
     return out
 
 
-def _folders(cells: list[nbformat.NotebookNode]) -> list[str]:
-    """The absolute paths among the injected parameters, the longest first."""
-    injected = [cell.source for cell in cells if INJECTED_TAG in cell.metadata.get("tags", [])]
-    return sorted(ABSOLUTE.findall("\n".join(injected)), key=len, reverse=True)
+def _is_injected(cell: nbformat.NotebookNode) -> bool:
+    """Whether papermill wrote it, with the folders of the machine that ran the notebook."""
+    return "injected-parameters" in cell.metadata.get("tags", [])
 
 
 def _sections(cells: list[nbformat.NotebookNode]) -> tuple[str, dict[str, list[str]]]:
@@ -71,7 +69,7 @@ def _sections(cells: list[nbformat.NotebookNode]) -> tuple[str, dict[str, list[s
                 elif level == 2:
                     heading = found
                 sections.setdefault(heading, []).extend(_prose(text))
-        elif INJECTED_TAG not in cell.metadata.get("tags", []):
+        elif not _is_injected(cell):
             sections[heading] += [html.code(cell.source), *_outputs(cell, heading)]
     return title, sections
 

@@ -116,29 +116,6 @@ def footnotes(results: pd.DataFrame) -> list[str]:
     return lines
 
 
-def markdown_page(page: Page, tables: Mapping[str, pd.DataFrame]) -> str:
-    """All tables with their headings as Markdown."""
-    parts = [f"# {page.title}", page.made, LEAD]
-    for heading, frame in tables.items():
-        parts += [f"## {heading}", *([LEAKING_LEAD] if heading == LEAKING else []), markdown(frame)]
-    parts += ["\n".join(f"- {note}" for note in page.notes)] if page.notes else []
-    return "\n\n".join(parts) + "\n"
-
-
-def html_page(
-    page: Page, tables: Mapping[str, pd.DataFrame], pictures: Mapping[str, tuple[Picture, str]]
-) -> str:
-    """The same as a page in one file, with `pictures` and their captions by heading."""
-    sections: dict[str, list[str]] = {}
-    for heading, frame in tables.items():
-        lead = html.paragraph(LEAKING_LEAD) if heading == LEAKING else ""
-        picture = html.figure(*pictures[heading]) if heading in pictures else ""
-        sections[heading] = [lead, picture, html.table(frame, f"{len(frame)} rows")]
-    if page.notes:
-        sections["Notes"] = [html.paragraph(note) for note in page.notes]
-    return html.page(page.title, f"{page.made} {LEAD}", sections, width_rem=WIDTH_REM)
-
-
 def markdown(frame: pd.DataFrame) -> str:
     """A table in GitHub's Markdown."""
     cells = frame.astype(object).where(frame.notna(), "-").astype(str).to_numpy().tolist()
@@ -175,12 +152,25 @@ def write_tables(
     page: Page,
     pictures: Mapping[str, tuple[Picture, str]],
 ) -> None:
-    """Write the tables for people as `table.md` and `table.html`, and the `numbers` as CSV by name."""
+    """Write the tables for people as `table.md` and `table.html`, and the `numbers` as CSV by name.
+
+    Of the two the page has `pictures` too, with their captions, by heading.
+    """
     for name, frame in numbers.items():
         write_text(out / f"{name}.csv", frame.to_csv(index=False, lineterminator="\n"))
-    shown = {heading: frame for heading, frame in tables.items() if len(frame)}
-    write_text(out / "table.md", markdown_page(page, shown))
-    write_text(out / "table.html", html_page(page, shown, pictures))
+    parts, sections = [f"# {page.title}", page.made, LEAD], {}
+    for heading, frame in tables.items():
+        if len(frame):
+            lead = [LEAKING_LEAD] if heading == LEAKING else []
+            shown = [html.figure(*pictures[heading])] if heading in pictures else []
+            parts += [f"## {heading}", *lead, markdown(frame)]
+            sections[heading] = [*map(html.paragraph, lead), *shown, html.table(frame, f"{len(frame)} rows")]
+    if page.notes:
+        parts.append("\n".join(f"- {note}" for note in page.notes))
+        sections["Notes"] = [html.paragraph(note) for note in page.notes]
+    write_text(out / "table.md", "\n\n".join(parts) + "\n")
+    document = html.page(page.title, f"{page.made} {LEAD}", sections, width_rem=WIDTH_REM)
+    write_text(out / "table.html", document)
 
 
 def _honest_row(row: Row) -> dict[str, str]:
