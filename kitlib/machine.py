@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import resource
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -100,13 +101,10 @@ def torch_threads(threads: int) -> Iterator[None]:
 def peak_memory_mb() -> float:
     """Largest resident memory of this process so far, in MB."""
     # On Linux getrusage starts from the peak of the process that this one was started by.
-    with (
-        contextlib.suppress(OSError),
-        open("/proc/self/status", encoding="ascii", errors="replace") as status,
-    ):
-        for line in status:
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) / 1024.0
+    with contextlib.suppress(OSError):
+        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+        if found := re.search(r"^VmHWM:\s*(\d+)", status, re.MULTILINE):
+            return int(found[1]) / 1024.0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1024.0**2 if sys.platform == "darwin" else 1024.0)
 

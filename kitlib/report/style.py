@@ -10,7 +10,6 @@ import pandas as pd
 from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
@@ -145,6 +144,5 @@ def by_cell(values: pd.DataFrame) -> pd.DataFrame:
 
 
 def _readable_on(image: AxesImage, value: float) -> str:
-    norm: Normalize = image.norm
-    red, green, blue, _ = image.get_cmap()(norm(0.0 if np.isnan(value) else value))
+    red, green, blue, _ = image.to_rgba(np.nan_to_num(value))
     return "black" if 0.3 * red + 0.59 * green + 0.11 * blue > 0.5 else "white"

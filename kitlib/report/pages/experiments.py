@@ -125,7 +125,7 @@ def markdown(frame: pd.DataFrame) -> str:
 
 def percent(share: float) -> str:
     """A share in per cent with one decimal, "-" for NaN."""
-    return "-" if math.isnan(share) else f"{100 * share:.1f}"
+    return number(100 * share, 1)
 
 
 def number(value: float, decimals: int = 3, sign: str = "") -> str:
