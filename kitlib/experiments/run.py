@@ -25,13 +25,7 @@ from kitlib.models.base import CURVE_COLUMNS
 
 
 def cross_validate(
-    experiment: Experiment,
-    split: Split,
-    out: Path,
-    *,
-    seed: int,
-    workers: int = 1,
-    progress: bool = True,
+    experiment: Experiment, split: Split, out: Path, *, seed: int, workers: int = 1, progress: bool = True
 ) -> pd.DataFrame:
     """Out-of-fold predictions of an experiment, whose results are kept under `out`/<its name>/fold<k>.
 
@@ -59,7 +53,10 @@ def cross_validate(
                 where=task.folder / UNFINISHED_FILE,
                 hint="The file has the whole traceback.",
             )
-    return joined_oof(tasks)
+    oof = pd.concat([load_table(task.folder / OOF_FILE) for task in tasks])
+    provenance = Provenance(asdict(experiment.model), {"made_from": tasks[0].made_from}, seed)
+    save_table(Path(out) / experiment.name / OOF_FILE, oof, provenance)
+    return oof
 
 
 def fold_tasks(
@@ -92,15 +89,6 @@ def fold_tasks(
         FoldTask(experiment, fold, fold_folder(folder, fold), made_from, seed, facts or {}, keep_model)
         for fold in sorted(split.folds.unique().tolist())
     ]
-
-
-def joined_oof(tasks: list[FoldTask]) -> pd.DataFrame:
-    """The predictions of all folds of one experiment, which are also saved as its own."""
-    oof = pd.concat([load_table(task.folder / OOF_FILE) for task in tasks])
-    first = tasks[0]
-    provenance = Provenance(asdict(first.experiment.model), {"made_from": first.made_from}, first.seed)
-    save_table(first.folder.parent / OOF_FILE, oof, provenance)
-    return oof
 
 
 def learning_curves(folder: Path) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from kitlib.competition.submission import to_rows
 from kitlib.errors import ArtefactError
 from kitlib.evaluate.baselines import prior_out_of_fold, uniform
 from kitlib.evaluate.classification import per_cell
-from kitlib.evaluate.compare import difference_interval, score_interval
+from kitlib.evaluate.compare import Interval, difference_interval, score_interval
 from kitlib.experiments.experiment import Experiment, PublishedResult, SplitName
 from kitlib.experiments.fold import (
     OOF_FILE,
@@ -39,7 +39,7 @@ from kitlib.experiments.status import (
 )
 from kitlib.terms import CELLS
 
-NO_INTERVAL = {"low": math.nan, "high": math.nan}
+NO_INTERVAL = Interval(math.nan, math.nan, math.nan, math.nan)
 NORMAL = "Normal/Mild everywhere"
 
 
@@ -58,15 +58,16 @@ class JudgedRows:
         labels, facts = load_rows(folder, split)
         shared = 1.0 if split == "training" else float(facts["shared"].mean())
         folds = facts["fold"]
-        prior = prior_out_of_fold(labels, folds if folds.nunique() > 1 else _halves(folds))
-        return cls(labels, folds, shared, prior)
+        if (prior_folds := folds).nunique() == 1:  # the prior must not see what it is judged on
+            prior_folds = folds * 0 + np.arange(len(folds)) % 2
+        return cls(labels, folds, shared, prior_out_of_fold(labels, prior_folds))
 
     def folds_in(self, own: Path) -> list[Path]:
         """The folders of an experiment's folds."""
         return [fold_folder(own, fold) for fold in sorted(self.folds.unique().tolist())]
 
 
-def result_table(folder: Path, entries: Iterable[Experiment]) -> pd.DataFrame:
+def result_table(folder: Path, entries: Collection[Experiment]) -> pd.DataFrame:
     """One row an experiment: what it is, how it went, what was measured, what it cost, what was published.
 
     Accuracy, macro-F1 and macro AUC are means over the 25 cells; fit_s is the mean of the folds, fit_peak_mb
@@ -74,14 +75,12 @@ def result_table(folder: Path, entries: Iterable[Experiment]) -> pd.DataFrame:
     have no interval, which would be too narrow. What is of another key than the last run has no numbers.
     """
     key = RunNote.of(folder).key
-    split2rows: dict[SplitName, JudgedRows] = {}
-    rows = []
-    for entry in entries:
-        split = entry.protocol.split
-        if split not in split2rows and _belongs(rows_path(folder, split), key):
-            split2rows[split] = JudgedRows.load(folder, split)
-        rows.append({**_said(entry), **_outcome(folder, entry, key, split2rows.get(split))})
-    return pd.DataFrame(rows)
+    splits = {entry.protocol.split for entry in entries}
+    known = {split for split in splits if _belongs(rows_path(folder, split), key)}
+    rows = {split: JudgedRows.load(folder, split) for split in known}
+    return pd.DataFrame(
+        [_said(entry) | _outcome(folder, entry, key, rows.get(entry.protocol.split)) for entry in entries]
+    )
 
 
 def baseline_table(folder: Path) -> pd.DataFrame:
@@ -110,15 +109,13 @@ def scenario_results(
     key, rows = RunNote.of(folder).key, JudgedRows.load(folder, "studies")
     for entry in (entry for entry in entries if entry.protocol.missing and not entry.leaks):
         own = folder / entry.name
-        if _state(own, entry, key, rows)[0] == "done":
-            files = {NOTHING: OOF_FILE} | {
-                scenario: scenario_file(scenario) for scenario in entry.protocol.missing
-            }
-            predictions[entry.name] = {
-                scenario: _joined(rows.folds_in(own), file) for scenario, file in files.items()
-            }
-            if RECONSTRUCTION_FILE in result_files(entry):
-                reconstructions[entry.name] = _joined(rows.folds_in(own), RECONSTRUCTION_FILE)
+        if _state(own, entry, key, rows)[0] != "done":
+            continue
+        folds = rows.folds_in(own)
+        files = {NOTHING: OOF_FILE} | {name: scenario_file(name) for name in entry.protocol.missing}
+        predictions[entry.name] = {scenario: _joined(folds, file) for scenario, file in files.items()}
+        if RECONSTRUCTION_FILE in result_files(entry):
+            reconstructions[entry.name] = _joined(folds, RECONSTRUCTION_FILE)
     return predictions, reconstructions
 
 
@@ -196,28 +193,17 @@ def _outcome(folder: Path, entry: Experiment, key: RunKey, rows: JudgedRows | No
 
 def _measured(rows: JudgedRows, oof: pd.DataFrame, *, leaks: bool = False) -> dict[str, Any]:
     measures = per_cell(rows.labels, oof)[["accuracy", "macro_f1", "macro_auc"]].mean()
-    ends, against = NO_INTERVAL, NO_INTERVAL
     total = score(rows.labels, oof).total
-    difference = total - score(rows.labels, rows.prior).total
-    if not leaks:
-        ends, against = (
-            {"low": one.low, "high": one.high}
-            for one in (
-                score_interval(rows.labels, oof),
-                difference_interval(rows.labels, oof, rows.prior),
-            )
-        )
+    own = NO_INTERVAL if leaks else score_interval(rows.labels, oof)
+    against = NO_INTERVAL if leaks else difference_interval(rows.labels, oof, rows.prior)
     return {
         "rows": len(rows.labels),
         "shared": rows.shared,
-        **measures.to_dict(),
+        **dict(measures),
         "score": total,
-        **ends,
-        "difference": difference,
-        **{f"difference_{name}": value for name, value in against.items()},
+        "low": own.low,
+        "high": own.high,
+        "difference": total - score(rows.labels, rows.prior).total,
+        "difference_low": against.low,
+        "difference_high": against.high,
     }
-
-
-def _halves(folds: pd.Series) -> pd.Series:
-    """Two folds for the prior where there is only one: it must not see what it is judged on."""
-    return pd.Series(np.arange(len(folds)) % 2, index=folds.index)

@@ -10,6 +10,7 @@ from kitlib.competition.root import Competition
 from kitlib.errors import ExtraMissingError, RootError, WeightsError
 from kitlib.evaluate.baselines import baselines, prior_out_of_fold
 from kitlib.experiments.experiment import Experiment
+from kitlib.experiments.fold import FoldTask
 from kitlib.experiments.folds import make_folds
 from kitlib.experiments.leaks import make_split, row_table
 from kitlib.experiments.parallel import TaskGroup, run_groups
@@ -17,8 +18,7 @@ from kitlib.experiments.run import fold_tasks
 from kitlib.experiments.status import ORACLE_FILE, RunKey, begin_run, failure, record_skipped, rows_path
 from kitlib.inputs.base import Dataset
 from kitlib.run import layout
-from kitlib.run.data import resolve_competition, resolve_work
-from kitlib.run.lock import sole_run
+from kitlib.run.data import resolve_competition, resolve_work, sole_run
 from kitlib.run.profiles import Profile
 from kitlib.run.select import grid_experiments
 from kitlib.run.studies import open_dataset, open_encoder, prepare_studies
@@ -120,28 +120,15 @@ class Grid:
         """Groups of experiments on one dataset, by split, fold and what their fits share."""
         found: list[TaskGroup] = []
         for name, same in grouped(entries, lambda entry: entry.protocol.split):
-            split = make_split(
-                name,
-                data,
-                self.labels,
-                self.folds,
-                series_counts=self.series_counts,
-                seed=self.profile.seed,
-            )
+            seed, counts = self.profile.seed, self.series_counts
+            split = make_split(name, data, self.labels, self.folds, series_counts=counts, seed=seed)
             if name != "studies":
-                self.key.save(rows_path(self.folder, name), split.rows)
-            tasks = [
-                task
-                for entry in same
-                for task in fold_tasks(
-                    entry,
-                    split,
-                    self.folder,
-                    seed=self.profile.seed,
-                    facts={"weights": weights_label(entry, weights), **self.key.facts},
-                    keep_model=keep_models,
-                )
-            ]
+                rows = row_table(split.labels, split.folds, split.study_of)
+                self.key.save(rows_path(self.folder, name), rows)
+            tasks: list[FoldTask] = []
+            for entry in same:
+                facts = {"weights": weights_label(entry, weights), **self.key.facts}
+                tasks += fold_tasks(entry, split, self.folder, seed=seed, facts=facts, keep_model=keep_models)
             by_fold = grouped(tasks, lambda task: (task.fold, _shared_stage(task.experiment)))
             found += [TaskGroup(of_fold, split) for _, of_fold in by_fold]
         return found

@@ -67,7 +67,7 @@ def run(folder, key, entries):
         name = entry.protocol.split
         split = make_split(name, FEATURES, LABELS, FOLDS, series_counts=FOLDS * 0 + 3, seed=0)
         if entry.leaks:
-            key.save(rows_path(folder, name), split.rows)
+            key.save(rows_path(folder, name), row_table(split.labels, split.folds, split.study_of))
         facts = {"weights": "resnet50: random", **key.facts}
         for task in fold_tasks(entry, split, folder, seed=0, facts=facts, keep_model=False):
             with capture_failure(task):
