@@ -1,17 +1,31 @@
 """One notebook by papermill, with every end of it that papermill calls a success checked again."""
 
+import contextlib
+import json
 import logging
+import os
 import re
+import sys
+import tempfile
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import nbformat
 
 from kitlib.artefacts import atomic_write
 from kitlib.errors import StepError
-from kitlib.run.kernel import KERNEL
+from kitlib.machine import THREAD_VARIABLES
 
+KERNEL = "python3"
+KERNEL_ENVIRONMENT = {
+    **dict.fromkeys(THREAD_VARIABLES, "1"),
+    "OMP_WAIT_POLICY": "PASSIVE",
+    # Otherwise each kernel of Python 3.11 or later warns that frozen modules hide breakpoints.
+    "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+}
 START_TIMEOUT_S = 120
 # nbclient waits 4 s for a cell's last outputs by default, too little on a machine that is busy.
 IOPUB_TIMEOUT_S = 120
@@ -20,6 +34,27 @@ PARAMETERS_TAG = "parameters"
 SHELL_CALLS = re.compile(
     r"get_ipython\(\)\.(system|getoutput|run_line_magic\('(system|sx|!)'|run_cell_magic\('(bash|sh|script|system|sx|!)')"
 )
+
+
+@contextlib.contextmanager
+def own_kernel() -> Iterator[None]:
+    """Let the kernel name "python3" mean this interpreter, whatever is registered under it."""
+    # ipykernel 7 warns that its local connection is not encrypted, and calls its own shutdown an error.
+    launch = ["-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=CRITICAL"]
+    spec = {
+        "argv": [sys.executable, *launch],
+        "display_name": "Python 3",
+        "language": "python",
+        "env": {name: os.environ.get(name, value) for name, value in KERNEL_ENVIRONMENT.items()},
+    }
+    with tempfile.TemporaryDirectory(prefix="kitlib-") as folder:
+        kernel_dir = Path(folder) / "kernels" / KERNEL
+        kernel_dir.mkdir(parents=True)
+        (kernel_dir / "kernel.json").write_text(json.dumps(spec), encoding="utf-8")
+        path = os.pathsep.join(filter(None, (folder, os.environ.get("JUPYTER_PATH"))))
+        # Without JUPYTER_PLATFORM_DIRS jupyter_core warns that its folders will move.
+        with mock.patch.dict(os.environ, JUPYTER_PATH=path, JUPYTER_PLATFORM_DIRS="1"):
+            yield
 
 
 def read_notebook(path: Path) -> nbformat.NotebookNode:

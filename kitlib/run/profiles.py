@@ -87,13 +87,7 @@ PROFILES = {
         Profile("bench", 240, 60, longest_px=320, folds=3, cell_timeout_s=12 * HOUR_S, budget_s=9 * HOUR_S),
         # Kaggle ends a notebook after nine hours; half an hour is kept for starting and for writing.
         Profile(
-            "kaggle",
-            0,
-            0,
-            longest_px=384,
-            weights="auto",
-            cell_timeout_s=9 * HOUR_S,
-            budget_s=8.5 * HOUR_S,
+            "kaggle", 0, 0, longest_px=384, weights="auto", cell_timeout_s=9 * HOUR_S, budget_s=8.5 * HOUR_S
         ),
     )
 }
@@ -107,12 +101,13 @@ def profile_named(name: str) -> Profile:
 
 def _coerced(name: str, kind: Any, value: Any) -> Any:
     """The value in its field's type, whatever papermill, YAML or a shell made of it."""
+    coerce, example = kind2coercion[kind]
     try:
-        return COERCE[kind](value)
-    except (TypeError, ValueError):
+        return coerce(value)
+    except ValueError:
         raise UsageError(
             f"parameter {name!r} must be {kind.__name__}, and {value!r} is {type(value).__name__}",
-            hint=f"Write, for instance, -p {name}={EXAMPLES[kind]}",
+            hint=f"Write, for instance, -p {name}={example}",
         ) from None
 
 
@@ -120,29 +115,29 @@ def _from_root(path: str) -> str:
     return str(Path(path).expanduser().resolve())
 
 
-def _whole(value: Any) -> int:
-    number = float(value)
-    if isinstance(value, bool) or not number.is_integer():
+def _text(value: Any) -> str:
+    if not isinstance(value, str | int | float):
         raise ValueError(value)
-    return int(number)
+    return str(value)
 
 
 def _number(value: Any) -> float:
-    number = float(value)
-    if isinstance(value, bool) or math.isnan(number):
+    number = float(str(value))  # a truth value is no number
+    if math.isnan(number):
         raise ValueError(value)
     return number
 
 
-def _truth(value: Any) -> bool:
-    return ("false", "true").index(str(value).strip().lower()) == 1
+def _whole(value: Any) -> int:
+    number = _number(value)
+    if not number.is_integer():
+        raise ValueError(value)
+    return int(number)
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str | int | float):
-        raise TypeError(value)
-    return str(value)
-
-
-COERCE: dict[Any, Callable[[Any], Any]] = {int: _whole, float: _number, bool: _truth, str: _text}
-EXAMPLES = {int: "3", float: "0.001", bool: "true", str: "text"}
+kind2coercion: dict[Any, tuple[Callable[[Any], Any], str]] = {
+    int: (_whole, "3"),
+    float: (_number, "0.001"),
+    str: (_text, "text"),
+}
+"""How each type of field is read, and an example of it."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import pandas as pd
 
@@ -39,16 +38,13 @@ def open_encoder(spec: InputSpec, profile: Profile) -> Encoder:
 
 def resources(profile: Profile) -> Resources:
     """What encoders may use in a run of this profile."""
-    return Resources(profile.attached_dir, profile.embed_batch, _without_weights(profile))
+    studies, epochs = PRETRAINING.get(profile.name, LONG_PRETRAINING)
+    trained = Pretraining(studies, epochs, profile.workers)
+    return Resources(
+        profile.attached_dir, profile.embed_batch, "random" if profile.name == "smoke" else trained
+    )
 
 
 def open_dataset(encoder: Encoder, studies: PreparedStudies, work: Path) -> Dataset:
     """The dataset of an encoder; what was made before is found again."""
     return encoder.dataset(studies, layout.STORE.under(resolve_cache(work)))
-
-
-def _without_weights(profile: Profile) -> Pretraining | Literal["random"]:
-    if profile.name == "smoke":
-        return "random"
-    studies, epochs = PRETRAINING.get(profile.name, LONG_PRETRAINING)
-    return Pretraining(studies, epochs, profile.workers)

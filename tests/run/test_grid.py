@@ -14,8 +14,8 @@ from kitlib.inputs.slices import SliceInput
 from kitlib.models.prior import PriorModel
 from kitlib.models.svc import SVCModel
 from kitlib.prepare.studies import PreparedStudies
+from kitlib.run.data import sole_run
 from kitlib.run.grid import run_grid, weights_label
-from kitlib.run.lock import sole_run
 from kitlib.run.profiles import profile_named
 from tests.run.finished import LONGEST_PX, make_data, random_slices
 
