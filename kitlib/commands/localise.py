@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kitlib.commands import Commands
 from kitlib.errors import KitError, UsageError
 
 if TYPE_CHECKING:
@@ -12,14 +13,13 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from kitlib.commands.parsing import Commands
     from kitlib.competition.root import Competition
     from kitlib.localise.points import Located
     from kitlib.mri.geometry import Plane
     from kitlib.mri.ledger import Ledger
 
 
-def add_localise(commands: "Commands") -> None:
+def add_localise(commands: Commands) -> None:
     """Add the command `localise`."""
     command = commands.add_parser("localise", help="find canal, foramina and recesses in a study or series")
     command.add_argument("folder", type=Path, nargs="?", help="one study or one series of DICOM")
@@ -83,7 +83,7 @@ def _print_located(located: "Located", ledger: "Ledger") -> None:
         print(f"{fault.code}: {fault.action}. {fault.detail}")
 
 
-def add_localiser(commands: "Commands") -> None:
+def add_localiser(commands: Commands) -> None:
     """Add the command `localiser`, which trains the networks of `localise`."""
     command = commands.add_parser("localiser", help="train the localiser, on phantoms or on your landmarks")
     command.add_argument("what", choices=["train"])
@@ -154,7 +154,7 @@ def _mended_points(competition: "Competition", workers: int) -> "pd.DataFrame":
     return mend(landmarks, found.findings)
 
 
-def add_audit(commands: "Commands") -> None:
+def add_audit(commands: Commands) -> None:
     """Add the command `audit`."""
     command = commands.add_parser("audit", help="find what is wrong with a landmark table")
     command.add_argument("--data", type=Path, required=True, help="competition folder")

@@ -2,18 +2,15 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from kitlib.commands import Commands
 from kitlib.commands.score import print_scores
 from kitlib.errors import UsageError
-
-if TYPE_CHECKING:
-    from kitlib.commands.parsing import Commands
 
 DRAWN_STUDIES = 2000  # for the marks of labels without images
 
 
-def add_phantom(commands: "Commands") -> None:
+def add_phantom(commands: Commands) -> None:
     """Add the command `phantom`."""
     command = commands.add_parser(
         "phantom",

@@ -3,15 +3,12 @@
 import argparse
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from kitlib.commands import Commands
 from kitlib.errors import UsageError
 
-if TYPE_CHECKING:
-    from kitlib.commands.parsing import Commands
 
-
-def add_run(commands: "Commands") -> None:
+def add_run(commands: Commands) -> None:
     """Add the command `run`."""
     command = commands.add_parser("run", help="execute the six notebooks")
     command.add_argument("--profile", default="demo", help="smoke, demo, bench or kaggle (default: demo)")
@@ -95,7 +92,7 @@ def _pair(text: str) -> tuple[str, str]:
     return name.strip(), value.strip()
 
 
-def add_predict(commands: "Commands") -> None:
+def add_predict(commands: Commands) -> None:
     """Add the command `predict`."""
     command = commands.add_parser("predict", help="predict a test folder, or one study, from DICOM to rows")
     what = command.add_mutually_exclusive_group(required=True)
