@@ -3,7 +3,7 @@
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kitlib.commands import Commands
 from kitlib.errors import KitError, UsageError
@@ -76,9 +76,8 @@ def _print_located(located: "Located", ledger: "Ledger") -> None:
         name = " ".join(filter(None, (point["side"], point["landmark"], point["level"])))
         place = f"series {point['series_id']} instance {point['instance_number']}"
         print(f"{name:22} {place:32} x {point['x']:7.1f} y {point['y']:7.1f}  {point['confidence']:.2f}")
-    print(
-        f"{len(located.points)} points; " + (f"abstained: {located.reason}" if located.abstained else "kept")
-    )
+    outcome = f"abstained: {located.reason}" if located.abstained else "kept"
+    print(f"{len(located.points)} points; {outcome}")
     for fault in ledger:
         print(f"{fault.code}: {fault.action}. {fault.detail}")
 
@@ -113,34 +112,25 @@ def _train(arguments: argparse.Namespace) -> None:
     numbers = (arguments.junction, arguments.epochs, arguments.junction_epochs, arguments.workers)
     if min(*asked.values(), *numbers) < 1 or arguments.seed < 0:
         raise UsageError("persons, epochs and workers are one or more, the seed not below zero")
-    seed, workers = arguments.seed, arguments.workers
+    seed, workers, out = arguments.seed, arguments.workers, arguments.out
     pools = {
         plane: make_pool(arguments.pool, plane, anatomies=count, seed=seed, workers=workers)
         for plane, count in asked.items()
     }
     names = (*asked, "epochs", "seed", "junction", "junction-epochs")
     options = " ".join(f"--{name} {getattr(arguments, name.replace('-', '_'))}" for name in names)
-    command = f"python -m kitlib localiser train {options} --out {arguments.out.name}"
+    command = f"python -m kitlib localiser train {options} --out {out.name}"
+    how: dict[str, Any] = {"epochs": arguments.epochs, "seed": seed, "command": command}
     if arguments.data:
-        competition = find_root(arguments.data)
-        metrics = finetune(
-            arguments.weights or SHIPPED,
-            competition,
-            arguments.out,
-            epochs=arguments.epochs,
-            points=_mended_points(competition, workers),
-            phantoms=pools,
-            seed=seed,
-            workers=workers,
-            command=command,
-        )
+        start, competition = arguments.weights or SHIPPED, find_root(arguments.data)
+        points = _mended_points(competition, workers)
+        metrics = finetune(start, competition, out, points=points, phantoms=pools, workers=workers, **how)
     else:
         bags = make_bags(arguments.pool, persons=arguments.junction, seed=seed, workers=workers)
-        metrics = train_localiser(arguments.out, pools, epochs=arguments.epochs, seed=seed, command=command)
-        junction = train_junction(arguments.out, bags, epochs=arguments.junction_epochs, seed=seed)
-        print(f"junction: {junction}")
+        metrics = train_localiser(out, pools, **how)
+        print(f"junction: {train_junction(out, bags, epochs=arguments.junction_epochs, seed=seed)}")
     print(json.dumps(metrics, indent=1))
-    print(f"weights in {arguments.out}")
+    print(f"weights in {out}")
 
 
 def _mended_points(competition: "Competition", workers: int) -> "pd.DataFrame":
@@ -182,9 +172,8 @@ def _audit(arguments: argparse.Namespace) -> None:
     print(summary(found.findings).to_string() if len(found.findings) else "nothing was found")
     print(found)
     if arguments.out:
-        provenance = Provenance(
-            {"localiser": arguments.localiser}, inputs={"competition": competition.fingerprint()}
-        )
+        inputs = {"competition": competition.fingerprint()}
+        provenance = Provenance({"localiser": arguments.localiser}, inputs)
         facts = {"localiser_asked": found.asked, "localiser_sure": found.counted}
         save_report(arguments.out, found.findings, provenance, **facts)
         print(f"report in {arguments.out}")
