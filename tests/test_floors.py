@@ -76,7 +76,6 @@ TESTED_IN = {
     "phantom/scan/prescription.py": "phantom/scan/test_plans.py",
     "predict/predictor.py": "predict/test_stream.py",
     "prepare/resample.py": "prepare/test_crops.py",
-    "run/studies.py": "run/test_grid.py",
 }
 """Modules without a test file of their own: parts that are tested through what they are parts of, there."""
 

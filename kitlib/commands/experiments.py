@@ -99,7 +99,7 @@ def _table(arguments: argparse.Namespace) -> None:
     from kitlib.run import layout
     from kitlib.run.data import resolve_work
     from kitlib.run.profiles import profile_named
-    from kitlib.run.select import grid_experiments
+    from kitlib.run.studies import grid_experiments
 
     profile = profile_named(arguments.profile)
     entries = grid_experiments(profile, arguments.family)

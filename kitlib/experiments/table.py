@@ -17,6 +17,7 @@ from kitlib.errors import ArtefactError
 from kitlib.evaluate.baselines import prior_out_of_fold, uniform
 from kitlib.evaluate.classification import per_cell
 from kitlib.evaluate.compare import Interval, difference_interval, score_interval
+from kitlib.experiments import status
 from kitlib.experiments.experiment import Experiment, PublishedResult, SplitName
 from kitlib.experiments.fold import (
     OOF_FILE,
@@ -27,16 +28,6 @@ from kitlib.experiments.fold import (
     scenario_file,
 )
 from kitlib.experiments.scenarios import NOTHING
-from kitlib.experiments.status import (
-    ORACLE_FILE,
-    UNFINISHED_FILE,
-    RunKey,
-    RunNote,
-    failure,
-    load_rows,
-    rows_path,
-    skipped,
-)
 from kitlib.terms import CELLS
 
 NO_INTERVAL = Interval(math.nan, math.nan, math.nan, math.nan)
@@ -55,7 +46,7 @@ class JudgedRows:
     @classmethod
     def load(cls, folder: Path, split: SplitName) -> "JudgedRows":
         """The rows that a grid left; ArtefactError where it has not run."""
-        labels, facts = load_rows(folder, split)
+        labels, facts = status.load_rows(folder, split)
         shared = 1.0 if split == "training" else float(facts["shared"].mean())
         folds = facts["fold"]
         if (prior_folds := folds).nunique() == 1:  # the prior must not see what it is judged on
@@ -74,9 +65,9 @@ def result_table(folder: Path, entries: Collection[Experiment]) -> pd.DataFrame:
     their largest; difference is the score less the prior's. Rows of a leaking split are scored per row and
     have no interval, which would be too narrow. What is of another key than the last run has no numbers.
     """
-    key = RunNote.of(folder).key
+    key = status.RunNote.of(folder).key
     splits = {entry.protocol.split for entry in entries}
-    known = {split for split in splits if _belongs(rows_path(folder, split), key)}
+    known = {split for split in splits if _belongs(status.rows_path(folder, split), key)}
     rows = {split: JudgedRows.load(folder, split) for split in known}
     return pd.DataFrame(
         [_said(entry) | _outcome(folder, entry, key, rows.get(entry.protocol.split)) for entry in entries]
@@ -96,8 +87,8 @@ def baseline_table(folder: Path) -> pd.DataFrame:
         "1/3": uniform(rows.labels.index),
         NORMAL: to_rows(rows.labels.index, normal),
     }
-    if _belongs(folder / ORACLE_FILE, RunNote.of(folder).key):
-        baselines["oracle"] = load_table(folder / ORACLE_FILE)
+    if _belongs(folder / status.ORACLE_FILE, status.RunNote.of(folder).key):
+        baselines["oracle"] = load_table(folder / status.ORACLE_FILE)
     return pd.DataFrame([{"experiment": name, **_measured(rows, oof)} for name, oof in baselines.items()])
 
 
@@ -106,7 +97,7 @@ def scenario_results(
 ) -> tuple[dict[str, dict[str, pd.DataFrame]], dict[str, pd.DataFrame]]:
     """By experiment that was judged without some sequences: predictions by scenario, and reconstructions."""
     predictions, reconstructions = {}, {}
-    key, rows = RunNote.of(folder).key, JudgedRows.load(folder, "studies")
+    key, rows = status.RunNote.of(folder).key, JudgedRows.load(folder, "studies")
     for entry in (entry for entry in entries if entry.protocol.missing and not entry.leaks):
         own = folder / entry.name
         if _state(own, entry, key, rows)[0] != "done":
@@ -134,12 +125,12 @@ def _said(entry: Experiment) -> dict[str, Any]:
     }
 
 
-def _belongs(path: Path, key: RunKey) -> bool:
+def _belongs(path: Path, key: status.RunKey) -> bool:
     """Whether an artefact is there and of this key."""
     return _mismatches([path], key) == [""]
 
 
-def _mismatches(paths: Iterable[Path], key: RunKey) -> list[str]:
+def _mismatches(paths: Iterable[Path], key: status.RunKey) -> list[str]:
     """How each of the artefacts that are there differs from a key."""
     found = []
     for path in paths:
@@ -153,15 +144,16 @@ def _joined(folds: Iterable[Path], file: str = OOF_FILE) -> pd.DataFrame:
     return pd.concat([load_table(fold / file) for fold in folds])
 
 
-def _state(own: Path, entry: Experiment, key: RunKey, rows: JudgedRows | None) -> tuple[str, str]:
+def _state(own: Path, entry: Experiment, key: status.RunKey, rows: JudgedRows | None) -> tuple[str, str]:
     """How an experiment went, and why there are no numbers where it is not done."""
-    if reason := skipped(own):
+    if reason := status.skipped(own):
         return "skipped", reason
     folds = rows.folds_in(own) if rows else sorted(own.glob("fold*"))
-    mismatches = _mismatches((fold / file for fold in folds for file in (OOF_FILE, UNFINISHED_FILE)), key)
+    files = (OOF_FILE, status.UNFINISHED_FILE)
+    mismatches = _mismatches((fold / file for fold in folds for file in files), key)
     if rows is None or all(mismatches):
         return "not run", next(filter(None, mismatches), "")
-    if reasons := [f"{fold.name}: {failure(fold)}" for fold in folds if failure(fold)]:
+    if reasons := [f"{fold.name}: {status.failure(fold)}" for fold in folds if status.failure(fold)]:
         return "failed", reasons[0]
     for fold in folds:
         if reason := damage(fold, entry) or key.mismatch(fold / OOF_FILE):
@@ -171,7 +163,7 @@ def _state(own: Path, entry: Experiment, key: RunKey, rows: JudgedRows | None) -
     return "done", ""
 
 
-def _outcome(folder: Path, entry: Experiment, key: RunKey, rows: JudgedRows | None) -> dict[str, Any]:
+def _outcome(folder: Path, entry: Experiment, key: status.RunKey, rows: JudgedRows | None) -> dict[str, Any]:
     """The state of an experiment and, where it is done, all that was measured."""
     own = folder / entry.name
     state, reason = _state(own, entry, key, rows)

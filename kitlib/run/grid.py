@@ -11,17 +11,15 @@ from kitlib.errors import ExtraMissingError, RootError, WeightsError
 from kitlib.evaluate.baselines import baselines, prior_out_of_fold
 from kitlib.experiments.experiment import Experiment
 from kitlib.experiments.fold import FoldTask
-from kitlib.experiments.folds import make_folds
 from kitlib.experiments.leaks import make_split, row_table
 from kitlib.experiments.parallel import TaskGroup, run_groups
-from kitlib.experiments.run import fold_tasks
+from kitlib.experiments.run import fold_tasks, make_folds
 from kitlib.experiments.status import ORACLE_FILE, RunKey, begin_run, failure, record_skipped, rows_path
 from kitlib.inputs.base import Dataset
 from kitlib.run import layout
 from kitlib.run.data import resolve_competition, resolve_work, sole_run
 from kitlib.run.profiles import Profile
-from kitlib.run.select import grid_experiments
-from kitlib.run.studies import open_dataset, open_encoder, prepare_studies
+from kitlib.run.studies import grid_experiments, open_dataset, open_encoder, prepare_studies
 
 Entry = TypeVar("Entry")
 Key = TypeVar("Key", bound=Hashable)

@@ -10,9 +10,8 @@ from kitlib.cli import main
 from kitlib.experiments import registry as experiments
 from kitlib.experiments.experiment import About, Experiment, Protocol, PublishedResult
 from kitlib.experiments.fold import FoldData, FoldTask, run_fold
-from kitlib.experiments.folds import make_folds
 from kitlib.experiments.leaks import make_split, row_table
-from kitlib.experiments.run import fold_tasks
+from kitlib.experiments.run import fold_tasks, make_folds
 from kitlib.experiments.status import (
     ORACLE_FILE,
     RunKey,

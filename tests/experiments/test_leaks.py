@@ -4,8 +4,8 @@ import pytest
 
 from kitlib.errors import ModelError
 from kitlib.experiments.experiment import SPLITS, SplitName
-from kitlib.experiments.folds import make_folds
 from kitlib.experiments.leaks import SLICE_PARTS, Split, make_split, row_table, split2text
+from kitlib.experiments.run import make_folds
 from kitlib.terms import CELL_NAMES, SEQUENCES
 from tests.models.builders import make_features, make_labels
 
