@@ -37,7 +37,6 @@ TESTED_IN = {
     "embed/pretrain/volumes.py": "embed/pretrain/test_train.py",
     "embed/runtime/quantise.py": "embed/runtime/test_int8.py",
     "experiments/experiment.py": "experiments/test_registry.py",
-    "experiments/published_results.py": "experiments/test_published.py",
     "experiments/table.py": "commands/test_experiments.py",
     "localise/audit/findings.py": "localise/audit/test_landmarks.py",
     "localise/audit/geometry.py": "localise/audit/test_landmarks.py",

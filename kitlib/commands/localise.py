@@ -1,6 +1,7 @@
 """Finding landmarks, training what finds them, and auditing tables of them."""
 
 import argparse
+import contextlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,14 +62,12 @@ def _sequences(folder: Path) -> "Mapping[int, str] | None":
     from kitlib.competition.root import series_around
 
     folder = folder.resolve()
-    try:
-        table = series_around(folder)
-        own = None if table is None else table[table["study_id"] == int(folder.name)]
-    except (KitError, ValueError):  # no readable tables, or no study's number: planes alone must do
-        own = None
-    if own is None or own.empty:
-        return None
-    return dict(zip(own["series_id"], own["sequence"]))
+    # Without readable tables, or a study's number, planes alone must do.
+    with contextlib.suppress(KitError, ValueError):
+        if (table := series_around(folder)) is not None:
+            own = table[table["study_id"] == int(folder.name)]
+            return dict(zip(own["series_id"], own["sequence"])) or None
+    return None
 
 
 def _print_located(located: "Located", ledger: "Ledger") -> None:

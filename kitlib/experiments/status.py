@@ -1,8 +1,6 @@
 """What runs keep beside predictions: from what they were made, and why a fold or an experiment has none."""
 
-import contextlib
-import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,21 +93,6 @@ def load_rows(folder: Path, split: SplitName) -> tuple[pd.DataFrame, pd.DataFram
 def rows_path(folder: Path, split: SplitName) -> Path:
     """Where a grid's folder keeps the rows of a split."""
     return Path(folder) / "rows" / f"{split}.parquet"
-
-
-@contextlib.contextmanager
-def capture_failure(task: FoldTask) -> Iterator[None]:
-    """Turn a fold's failure into a note in its folder, with its traceback: nothing else ends by it.
-
-    A process that dies inside leaves the note that the fold was begun.
-    """
-    record(task, BEGUN)
-    try:
-        yield
-    except Exception as error:
-        record(task, f"{type(error).__name__}: {error}\n\n{traceback.format_exc()}")
-    else:
-        clear(task.folder)
 
 
 def record(task: FoldTask, text: str) -> None:

@@ -80,8 +80,7 @@ def baseline_table(folder: Path) -> pd.DataFrame:
     ArtefactError where no grid has run.
     """
     rows = JudgedRows.load(folder, "studies")
-    normal = np.zeros((len(rows.labels), len(CELLS), 3))
-    normal[..., 0] = 1
+    normal = np.broadcast_to((1.0, 0.0, 0.0), (len(rows.labels), len(CELLS), 3))
     baselines = {
         "prior": rows.prior,
         "1/3": uniform(rows.labels.index),

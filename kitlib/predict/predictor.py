@@ -72,15 +72,10 @@ class Predictor:
     ensemble: Ensemble
     prior: Prior
 
-    @property
-    def longest_px(self) -> int:
-        """To which side slices are reduced when they are read."""
-        return max(encoder.spec.longest_px for encoder in self.encoders.values())
-
     def read(self, study_id: int, rows: pd.DataFrame, ledger: Ledger) -> Study:
         """A study, prepared as the members' inputs want it; `rows` as in `read_study`."""
-        reduced = partial(prepare, longest_px=self.longest_px)
-        return read_study(study_id, rows, ledger, prepare=reduced)
+        longest_px = max(encoder.spec.longest_px for encoder in self.encoders.values())
+        return read_study(study_id, rows, ledger, prepare=partial(prepare, longest_px=longest_px))
 
     def predict(self, study: Study, ledger: Ledger | None = None) -> Prediction:
         """Probabilities and rungs of one prepared study; the prior where it has no image.

@@ -102,11 +102,7 @@ def predict_studies(
 
 
 def predict_study(
-    predictor: Predictor,
-    study_id: int,
-    rows: pd.DataFrame,
-    ledger: Ledger,
-    handling: Handling = Handling(),
+    predictor: Predictor, study_id: int, rows: pd.DataFrame, ledger: Ledger, handling: Handling = Handling()
 ) -> Prediction:
     """Read and predict one study; unless `handling` is strict, it never raises for the study's sake."""
     try:

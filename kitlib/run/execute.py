@@ -59,6 +59,8 @@ def own_kernel() -> Iterator[None]:
 
 def read_notebook(path: Path) -> nbformat.NotebookNode:
     """A notebook that can be run unattended; StepError if its failures would not show."""
+    from IPython.core.inputtransformer2 import TransformerManager
+
     try:
         notebook = nbformat.read(path, as_version=4)
     except FileNotFoundError:
@@ -73,8 +75,9 @@ def read_notebook(path: Path) -> nbformat.NotebookNode:
         raise StepError(
             f"no cell is tagged {PARAMETERS_TAG!r}, so profile and folders cannot be set", where=path
         )
+    transformed = TransformerManager().transform_cell
     for number, cell in _code_cells(notebook):
-        if _calls_shell(cell.source):
+        if SHELL_CALLS.search(transformed(cell.source)):
             raise StepError(
                 f"cell {number} calls a shell, whose failure would pass for success",
                 where=path,
@@ -147,8 +150,7 @@ def _run(source: Path, draft: Path, parameters: dict[str, Any], folder: Path, ce
 def _check(notebook: nbformat.NotebookNode, path: Path) -> None:
     """StepError if a cell was left out, as after sys.exit(0), or ended in an error."""
     for number, cell in _code_cells(notebook):
-        errors = [output.ename for output in cell.outputs if output.output_type == "error"]
-        if errors:
+        if errors := [output.ename for output in cell.outputs if output.output_type == "error"]:
             raise StepError(f"cell {number} ended the notebook by {errors[0]}", where=path)
         if cell.execution_count is None:
             raise StepError(f"cell {number} was never run", where=path)
@@ -160,12 +162,6 @@ def _code_cells(notebook: nbformat.NotebookNode) -> list[tuple[int, nbformat.Not
         for number, cell in enumerate(notebook.cells, start=1)
         if cell.cell_type == "code" and cell.source.strip()
     ]
-
-
-def _calls_shell(source: str) -> bool:
-    from IPython.core.inputtransformer2 import TransformerManager
-
-    return bool(SHELL_CALLS.search(TransformerManager().transform_cell(source)))
 
 
 def _move(draft: Path, path: Path) -> None:

@@ -71,27 +71,20 @@ def run_grid(
     return Outcome(grid.folder, done, failed, grid.skipped, grid.studies.unreadable)
 
 
-@dataclass(eq=False)
 class Grid:
     """The fits of one profile on one competition's training studies."""
 
-    profile: Profile
-    competition: Competition
-    work: Path
-    command: str
-    skipped: dict[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        profile, labels = self.profile, self.competition.train_labels()
-        series = self.competition.series("train")
-        self.labels, self.series_counts = labels, series.groupby("study_id").size()
-        self.studies = prepare_studies(profile, series, self.work, labels.index.tolist())
-        self.folds = make_folds(labels, profile.folds, profile.seed)
-        self.folder = self.work / layout.GRID
-        rows = row_table(labels, self.folds, labels.index.to_series())
+    def __init__(self, profile: Profile, competition: Competition, work: Path, command: str) -> None:
+        self.profile, self.work, self.folder = profile, work, work / layout.GRID
+        self.skipped: dict[str, str] = {}
+        self.labels, series = competition.train_labels(), competition.series("train")
+        self.series_counts = series.groupby("study_id").size()
+        self.studies = prepare_studies(profile, series, work, self.labels.index.tolist())
+        self.folds = make_folds(self.labels, profile.folds, profile.seed)
+        rows = row_table(self.labels, self.folds, self.labels.index.to_series())
         self.key = RunKey(fingerprint(self.studies.fingerprint, rows.to_json()), profile.results())
-        begin_run(self.folder, rows, self.key, command=self.command, unreadable=self.studies.unreadable)
-        known = baselines(labels, prior_out_of_fold(labels, self.folds), self.competition.root)
+        begin_run(self.folder, rows, self.key, command=command, unreadable=self.studies.unreadable)
+        known = baselines(self.labels, prior_out_of_fold(self.labels, self.folds), competition.root)
         if "oracle" in known:
             self.key.save(self.folder / ORACLE_FILE, known["oracle"])
 
@@ -127,8 +120,7 @@ class Grid:
             for entry in same:
                 facts = {"weights": weights_label(entry, weights), **self.key.facts}
                 tasks += fold_tasks(entry, split, self.folder, seed=seed, facts=facts, keep_model=keep_models)
-            by_fold = grouped(tasks, lambda task: (task.fold, _shared_stage(task.experiment)))
-            found += [TaskGroup(of_fold, split) for _, of_fold in by_fold]
+            found += [TaskGroup(of_process, split) for _, of_process in grouped(tasks, _process)]
         return found
 
 
@@ -138,9 +130,9 @@ def weights_label(entry: Experiment, weights: str) -> str:
     return f"{weights}; starts from {source.name}: {source.label}" if source else weights
 
 
-def _shared_stage(entry: Experiment) -> Hashable:
-    """Fits with equal stages go to one process; those that share nothing each to their own."""
-    return entry.model.shared_stage() or entry.name
+def _process(task: FoldTask) -> Hashable:
+    """Fits of a fold with equal stages go to one process; those that share nothing each to their own."""
+    return task.fold, task.experiment.model.shared_stage() or task.experiment.name
 
 
 def grouped(entries: Iterable[Entry], key: Callable[[Entry], Key]) -> list[tuple[Key, list[Entry]]]:

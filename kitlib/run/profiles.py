@@ -77,20 +77,14 @@ class Profile:
         }
 
 
-PROFILES = {
-    profile.name: profile
-    for profile in (
-        Profile(
-            "smoke", 12, 4, phantom_size="smoke", longest_px=128, folds=2, epochs=3, cell_timeout_s=600.0
-        ),
-        Profile("demo", 60, 15),
-        Profile("bench", 240, 60, longest_px=320, folds=3, cell_timeout_s=12 * HOUR_S, budget_s=9 * HOUR_S),
-        # Kaggle ends a notebook after nine hours; half an hour is kept for starting and for writing.
-        Profile(
-            "kaggle", 0, 0, longest_px=384, weights="auto", cell_timeout_s=9 * HOUR_S, budget_s=8.5 * HOUR_S
-        ),
-    )
-}
+_profiles = (
+    Profile("smoke", 12, 4, phantom_size="smoke", longest_px=128, folds=2, epochs=3, cell_timeout_s=600.0),
+    Profile("demo", 60, 15),
+    Profile("bench", 240, 60, longest_px=320, folds=3, cell_timeout_s=12 * HOUR_S, budget_s=9 * HOUR_S),
+    # Kaggle ends a notebook after nine hours; half an hour is kept for starting and for writing.
+    Profile("kaggle", 0, 0, longest_px=384, weights="auto", cell_timeout_s=9 * HOUR_S, budget_s=8.5 * HOUR_S),
+)
+PROFILES = {profile.name: profile for profile in _profiles}
 
 
 def profile_named(name: str) -> Profile:

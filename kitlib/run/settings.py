@@ -152,9 +152,8 @@ def _is_variable(name: str, value: Any, known: list[str]) -> bool:
 
 def _run_earlier(settings: Settings, overrides: Mapping[str, Any]) -> None:
     """Run the steps before this one where results that it reads are absent; StepError without notebooks."""
-    missing = [
-        name for name in settings.step.reads if not any(steps.done(root, name) for root in settings.roots)
-    ]
+    roots = settings.roots
+    missing = [name for name in settings.step.reads if not any(steps.done(root, name) for root in roots)]
     if not missing:
         return
     home = data.repository()
