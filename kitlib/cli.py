@@ -15,11 +15,9 @@ from kitlib.errors import KitError
 
 REFUSED, INTERRUPTED = 2, 130
 ADDED = (
-    *(add_run, add_predict, add_validate, add_score),
-    add_experiments,
-    *(add_localise, add_audit),
-    *(add_phantom, add_pretrain, add_convert, add_quantise, add_localiser, add_bench),
-)
+    add_run, add_predict, add_validate, add_score, add_experiments, add_localise, add_audit, add_phantom,
+    add_pretrain, add_convert, add_quantise, add_localiser, add_bench,
+)  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 
 from kitlib.experiments.fold import FoldData, FoldTask, run_fold
 from kitlib.experiments.leaks import Split
-from kitlib.experiments.status import BEGUN, DIED, clear, failure, is_begun, record
+from kitlib.experiments.status import BEGUN, DIED, clear, failure, noted, record
 
 POLL_S = 0.5
 
@@ -53,7 +53,9 @@ def run_groups(groups: list[TaskGroup], workers: int, *, progress: bool = True) 
                     joblib.Parallel(n_jobs=min(workers, len(todo)))(runs)
             except TerminatedWorkerError:
                 # One process died and took those beside it along: which task it was shows one at a time.
-                suspects = [(group, task) for group in todo for task in group.todo if is_begun(task.folder)]
+                suspects = [
+                    (group, one) for group in todo for one in group.todo if noted(one.folder) == BEGUN
+                ]
                 if not suspects:
                     raise  # before any task began: there is nothing to try without
                 for group, task in suspects:

@@ -100,14 +100,17 @@ def record(task: FoldTask, text: str) -> None:
     save_text(task.folder / UNFINISHED_FILE, text, Provenance(seed=task.seed), **task.facts)
 
 
-def is_begun(task_folder: Path) -> bool:
-    """Whether a fold is under way, or was when its process ended."""
-    return _noted(task_folder) == BEGUN
+def noted(task_folder: Path) -> str:
+    """Why a fold has no predictions, "" where nothing says so; BEGUN while it is fitted, or was when killed."""
+    try:
+        return load_text(task_folder / UNFINISHED_FILE)
+    except (ArtefactError, FileNotFoundError):  # none, or taken away or written anew while it is read
+        return ""
 
 
 def failure(task_folder: Path) -> str:
     """Why a fold failed, in a line, "" where it did not; its file has the traceback too."""
-    return "" if is_begun(task_folder) else _noted(task_folder).partition("\n")[0]
+    return "" if (text := noted(task_folder)) == BEGUN else text.partition("\n")[0]
 
 
 def clear(task_folder: Path) -> None:
@@ -128,11 +131,4 @@ def skipped(folder: Path) -> str:
     try:
         return (folder / SKIPPED_FILE).read_text(encoding="utf-8")
     except FileNotFoundError:
-        return ""
-
-
-def _noted(task_folder: Path) -> str:
-    try:
-        return load_text(task_folder / UNFINISHED_FILE)
-    except (ArtefactError, FileNotFoundError):  # none, or taken away or written anew while it is read
         return ""

@@ -30,10 +30,8 @@ ATTACHED_DEPTHS = ("*", "*/*", "*/*/*", "*/*/*/*")
 def repository() -> Path | None:
     """The folder that holds `notebooks/`: this one or one above, else the kit's own; None where none is."""
     here = Path.cwd()
-    for folder in (here, *here.parents, Path(kitlib.__file__).parents[1]):
-        if (folder / "notebooks" / STEPS[0].notebook).is_file():
-            return folder
-    return None
+    folders = (here, *here.parents, Path(kitlib.__file__).parents[1])
+    return next((folder for folder in folders if (folder / "notebooks" / STEPS[0].notebook).is_file()), None)
 
 
 def resolve_work(profile: Profile, work_dir: str = "") -> Path:

@@ -45,11 +45,6 @@ class Profile:
     """Wall-clock seconds for the submission step; studies left after it get the prior."""
 
     @property
-    def attached_dir(self) -> Path | None:
-        """The folder of attached weights, None where none is named."""
-        return Path(self.attached_weights) if self.attached_weights else None
-
-    @property
     def input_defaults(self) -> dict[str, Any]:
         """What an experiment's input takes from the profile where it leaves it open."""
         return {name: getattr(self, name) for name in ("backbone", "weights", "grey", "longest_px")}

@@ -9,6 +9,7 @@ import time
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -126,21 +127,16 @@ def _parameters(names: Mapping[str, Any]) -> dict[str, Any]:
     """The notebook's parameters among its globals; UsageError on a variable that is none."""
     known = [*PLACES, *(entry.name for entry in dataclasses.fields(Profile) if entry.name != "name")]
     if any(isinstance(value, Settings) for value in names.values()):
-        return _parameters_again(names, known)
+        # The cell is run a second time, among the variables of later cells: `profile = settings.profile`.
+        profile = names.get("profile")
+        again = {name: names[name] for name in known if isinstance(names.get(name), PARAMETER_TYPES)}
+        return again | ({"profile": profile.name} if isinstance(profile, Profile) else {})
     variables = {name: value for name, value in names.items() if _is_variable(name, value, known)}
     for name, value in variables.items():
         known_name(name, known, "parameter")
         if name in PLACES and not isinstance(value, str):
             raise UsageError(f"parameter {name!r} must be text, and {value!r} is {type(value).__name__}")
     return variables
-
-
-def _parameters_again(names: Mapping[str, Any], known: list[str]) -> dict[str, Any]:
-    """The same when the cell is run a second time, among the variables of later cells."""
-    values = {name: names[name] for name in known if isinstance(names.get(name), PARAMETER_TYPES)}
-    if isinstance(profile := names.get("profile"), Profile):  # `profile = settings.profile` came in between
-        values["profile"] = profile.name
-    return values
 
 
 def _is_variable(name: str, value: Any, known: list[str]) -> bool:
@@ -183,14 +179,10 @@ def _run_earlier(settings: Settings, overrides: Mapping[str, Any]) -> None:
 def _watch_threads() -> None:
     """Record exceptions that end a thread from now on, and report them as before."""
     thread_failures.clear()
-    if not isinstance(threading.excepthook, _Recorder):
-        threading.excepthook = _Recorder(threading.excepthook)
+    if getattr(threading.excepthook, "func", None) is not _record:  # or the cell was run before
+        threading.excepthook = partial(_record, threading.excepthook)
 
 
-@dataclass(frozen=True)
-class _Recorder:
-    report: Callable[[threading.ExceptHookArgs], Any]
-
-    def __call__(self, args: threading.ExceptHookArgs) -> None:
-        thread_failures.append(f"{args.exc_type.__name__}: {args.exc_value}")
-        self.report(args)
+def _record(report: Callable[[threading.ExceptHookArgs], Any], args: threading.ExceptHookArgs) -> None:
+    thread_failures.append(f"{args.exc_type.__name__}: {args.exc_value}")
+    report(args)

@@ -80,13 +80,11 @@ def read_manifest(root: Path, step: str) -> dict[str, Any] | None:
 
 def done(root: Path, step: str) -> dict[str, Any] | None:
     """The step's manifest if every file it lists is still there in its size, else None."""
-    manifest = read_manifest(root, step)
-    if manifest is None:
-        return None
-    for name, facts in manifest["outputs"].items():
-        path = root / step / name
-        if not path.is_file() or path.stat().st_size != facts["bytes"]:
-            return None
+    if manifest := read_manifest(root, step):
+        for name, facts in manifest["outputs"].items():
+            path = root / step / name
+            if not path.is_file() or path.stat().st_size != facts["bytes"]:
+                return None
     return manifest
 
 

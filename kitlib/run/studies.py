@@ -89,9 +89,8 @@ def resources(profile: Profile) -> Resources:
     """What encoders may use in a run of this profile."""
     studies, epochs = PRETRAINING.get(profile.name, LONG_PRETRAINING)
     trained = Pretraining(studies, epochs, profile.workers)
-    return Resources(
-        profile.attached_dir, profile.embed_batch, "random" if profile.name == "smoke" else trained
-    )
+    attached = Path(profile.attached_weights) if profile.attached_weights else None
+    return Resources(attached, profile.embed_batch, "random" if profile.name == "smoke" else trained)
 
 
 def open_dataset(encoder: Encoder, studies: PreparedStudies, work: Path) -> Dataset:
