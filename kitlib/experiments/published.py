@@ -139,7 +139,10 @@ def all_pooled() -> Iterator[Experiment]:
         input=replace(backbone2input[RESNET], grey="equalised", weights="random"),
         about=About(f"{base.about.text}; the backbone's weights are random"),
     )
-    yield from shipped_rows()
+    # The same ideas where the backbone is trained well: on the kit's own embeddings.
+    yield pooled(SHIPPED, "average", 512, "greyscale", "svc")
+    for classifier in ("networks", "networks_weighted", "svc", "lightgbm", "xgboost", "bagging"):
+        yield pooled(SHIPPED, "attention", 512, "greyscale", classifier)
     yield from other_samplings(SHIPPED, "greyscale")
 
 
@@ -188,13 +191,6 @@ def other_samplings(backbone: str, grey: str) -> Iterator[Experiment]:
         yield pooled(backbone, "attention", 512, grey, "svc", sampling)
     for sampling in ("none", "svm_smote"):
         yield pooled(backbone, "attention", 512, grey, "lightgbm", sampling)
-
-
-def shipped_rows() -> Iterator[Experiment]:
-    """The table's systems on the kit's own embeddings: the same ideas where the backbone is trained well."""
-    yield pooled(SHIPPED, "average", 512, "greyscale", "svc")
-    for classifier in ("networks", "networks_weighted", "svc", "lightgbm", "xgboost", "bagging"):
-        yield pooled(SHIPPED, "attention", 512, "greyscale", classifier)
 
 
 def fusion(backbone: str) -> Iterator[Experiment]:

@@ -101,7 +101,7 @@ def record(task: FoldTask, text: str) -> None:
 
 
 def noted(task_folder: Path) -> str:
-    """Why a fold has no predictions, "" where nothing says so; BEGUN while it is fitted, or was when killed."""
+    """Why a fold has no predictions, "" where nothing says so; BEGUN while it is fitted, and after a kill."""
     try:
         return load_text(task_folder / UNFINISHED_FILE)
     except (ArtefactError, FileNotFoundError):  # none, or taken away or written anew while it is read

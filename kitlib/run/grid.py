@@ -1,9 +1,8 @@
 """The grid: many experiments on every fold, in parallel processes, going on where it stopped."""
 
-from collections.abc import Callable, Collection, Hashable, Iterable
+from collections.abc import Collection, Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
 from kitlib.artefacts import fingerprint
 from kitlib.competition.root import Competition
@@ -20,9 +19,6 @@ from kitlib.run import layout
 from kitlib.run.data import resolve_competition, resolve_work, sole_run
 from kitlib.run.profiles import Profile
 from kitlib.run.studies import grid_experiments, open_dataset, open_encoder, prepare_studies
-
-Entry = TypeVar("Entry")
-Key = TypeVar("Key", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -91,7 +87,8 @@ class Grid:
     def groups(self, chosen: list[Experiment], keep_models: bool) -> list[TaskGroup]:
         """The fits of experiments in groups; what they read is made here, one input after the other."""
         found: list[TaskGroup] = []
-        for spec, entries in grouped(chosen, lambda entry: entry.input):
+        for spec in dict.fromkeys(entry.input for entry in chosen):
+            entries = [entry for entry in chosen if entry.input == spec]
             try:
                 encoder = open_encoder(spec, self.profile)
                 data = open_dataset(encoder, self.studies, self.work)
@@ -110,17 +107,18 @@ class Grid:
     ) -> list[TaskGroup]:
         """Groups of experiments on one dataset, by split, fold and what their fits share."""
         found: list[TaskGroup] = []
-        for name, same in grouped(entries, lambda entry: entry.protocol.split):
+        for name in dict.fromkeys(entry.protocol.split for entry in entries):
             seed, counts = self.profile.seed, self.series_counts
             split = make_split(name, data, self.labels, self.folds, series_counts=counts, seed=seed)
             if name != "studies":
                 rows = row_table(split.labels, split.folds, split.study_of)
                 self.key.save(rows_path(self.folder, name), rows)
             tasks: list[FoldTask] = []
-            for entry in same:
+            for entry in (entry for entry in entries if entry.protocol.split == name):
                 facts = {"weights": weights_label(entry, weights), **self.key.facts}
                 tasks += fold_tasks(entry, split, self.folder, seed=seed, facts=facts, keep_model=keep_models)
-            found += [TaskGroup(of_process, split) for _, of_process in grouped(tasks, _process)]
+            for process in dict.fromkeys(map(_process, tasks)):
+                found.append(TaskGroup([task for task in tasks if _process(task) == process], split))
         return found
 
 
@@ -133,11 +131,3 @@ def weights_label(entry: Experiment, weights: str) -> str:
 def _process(task: FoldTask) -> Hashable:
     """Fits of a fold with equal stages go to one process; those that share nothing each to their own."""
     return task.fold, task.experiment.model.shared_stage() or task.experiment.name
-
-
-def grouped(entries: Iterable[Entry], key: Callable[[Entry], Key]) -> list[tuple[Key, list[Entry]]]:
-    """Entries by a key, keys in the order of their first entry."""
-    groups: dict[Key, list[Entry]] = {}
-    for entry in entries:
-        groups.setdefault(key(entry), []).append(entry)
-    return list(groups.items())
