@@ -107,8 +107,8 @@ class Grid:
     ) -> list[TaskGroup]:
         """Groups of experiments on one dataset, by split, fold and what their fits share."""
         found: list[TaskGroup] = []
+        seed, counts = self.profile.seed, self.series_counts
         for name in dict.fromkeys(entry.protocol.split for entry in entries):
-            seed, counts = self.profile.seed, self.series_counts
             split = make_split(name, data, self.labels, self.folds, series_counts=counts, seed=seed)
             if name != "studies":
                 rows = row_table(split.labels, split.folds, split.study_of)
@@ -117,8 +117,10 @@ class Grid:
             for entry in (entry for entry in entries if entry.protocol.split == name):
                 facts = {"weights": weights_label(entry, weights), **self.key.facts}
                 tasks += fold_tasks(entry, split, self.folder, seed=seed, facts=facts, keep_model=keep_models)
-            for process in dict.fromkeys(map(_process, tasks)):
-                found.append(TaskGroup([task for task in tasks if _process(task) == process], split))
+            processes = dict.fromkeys(map(_process, tasks))
+            found += [
+                TaskGroup([task for task in tasks if _process(task) == one], split) for one in processes
+            ]
         return found
 
 
