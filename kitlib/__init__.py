@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from kitlib.competition.submission import validate_submission as validate_submission
     from kitlib.errors import KitError as KitError
     from kitlib.experiments.experiment import Experiment as Experiment
-    from kitlib.experiments.folds import make_folds as make_folds
     from kitlib.experiments.registry import register as register
     from kitlib.experiments.run import cross_validate as cross_validate
+    from kitlib.experiments.run import make_folds as make_folds
     from kitlib.inputs.slices import SliceInput as SliceInput
     from kitlib.localise.localiser import Localiser as Localiser
     from kitlib.models.base import Model as Model
@@ -45,7 +45,7 @@ _name2module = {
     "cross_validate": "experiments.run",
     "draw_study": "phantom.study",
     "find_root": "competition.root",
-    "make_folds": "experiments.folds",
+    "make_folds": "experiments.run",
     "read_series": "mri.series",
     "read_study": "mri.study",
     "register": "experiments.registry",

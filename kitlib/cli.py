@@ -5,22 +5,19 @@ import sys
 from collections.abc import Sequence
 
 from kitlib import __version__
-from kitlib.commands.bench import add_bench
+from kitlib.commands.backbones import add_bench, add_convert, add_pretrain, add_quantise
 from kitlib.commands.experiments import add_experiments
 from kitlib.commands.localise import add_audit, add_localise, add_localiser
 from kitlib.commands.phantom import add_phantom
 from kitlib.commands.run import add_predict, add_run
 from kitlib.commands.score import add_score, add_validate
-from kitlib.commands.weights import add_convert, add_pretrain, add_quantise
 from kitlib.errors import KitError
 
 REFUSED, INTERRUPTED = 2, 130
 ADDED = (
-    *(add_run, add_predict, add_validate, add_score),
-    add_experiments,
-    *(add_localise, add_audit),
-    *(add_phantom, add_pretrain, add_convert, add_quantise, add_localiser, add_bench),
-)
+    add_run, add_predict, add_validate, add_score, add_experiments, add_localise, add_audit, add_phantom,
+    add_pretrain, add_convert, add_quantise, add_localiser, add_bench,
+)  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:

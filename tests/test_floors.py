@@ -30,7 +30,6 @@ WHOLE = {
 """Test files that are about more than one module; beside them each room may have a `test_real.py`."""
 
 TESTED_IN = {
-    "commands/parsing.py": "test_cli.py",
     "embed/base.py": "embed/test_backbone.py",
     "embed/pretrain/slices.py": "embed/pretrain/test_train.py",
     "embed/pretrain/targets.py": "embed/pretrain/test_train.py",
@@ -38,7 +37,6 @@ TESTED_IN = {
     "embed/pretrain/volumes.py": "embed/pretrain/test_train.py",
     "embed/runtime/quantise.py": "embed/runtime/test_int8.py",
     "experiments/experiment.py": "experiments/test_registry.py",
-    "experiments/published_results.py": "experiments/test_published.py",
     "experiments/table.py": "commands/test_experiments.py",
     "localise/audit/findings.py": "localise/audit/test_landmarks.py",
     "localise/audit/geometry.py": "localise/audit/test_landmarks.py",
@@ -74,8 +72,6 @@ TESTED_IN = {
     "phantom/scan/prescription.py": "phantom/scan/test_plans.py",
     "predict/predictor.py": "predict/test_stream.py",
     "prepare/resample.py": "prepare/test_crops.py",
-    "run/kernel.py": "run/test_execute.py",
-    "run/studies.py": "run/test_grid.py",
 }
 """Modules without a test file of their own: parts that are tested through what they are parts of, there."""
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kitlib.commands import Commands
 from kitlib.errors import StepError, UsageError
 
 TITLE = "Every published system beside what was published of it"
@@ -14,11 +15,10 @@ SOME_FAILED = 1
 """The exit code of a run that went to its end although some fits failed."""
 
 if TYPE_CHECKING:
-    from kitlib.commands.parsing import Commands
     from kitlib.experiments.status import RunNote
 
 
-def add_experiments(commands: "Commands") -> None:
+def add_experiments(commands: Commands) -> None:
     """Add the command `experiments` with its three verbs."""
     command = commands.add_parser("experiments", help="list, run and tabulate the published systems")
     verbs = command.add_subparsers(required=True, metavar="list|run|table")
@@ -99,7 +99,7 @@ def _table(arguments: argparse.Namespace) -> None:
     from kitlib.run import layout
     from kitlib.run.data import resolve_work
     from kitlib.run.profiles import profile_named
-    from kitlib.run.select import grid_experiments
+    from kitlib.run.studies import grid_experiments
 
     profile = profile_named(arguments.profile)
     entries = grid_experiments(profile, arguments.family)

@@ -1,10 +1,12 @@
 """Finding landmarks, training what finds them, and auditing tables of them."""
 
 import argparse
+import contextlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from kitlib.commands import Commands
 from kitlib.errors import KitError, UsageError
 
 if TYPE_CHECKING:
@@ -12,14 +14,13 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from kitlib.commands.parsing import Commands
     from kitlib.competition.root import Competition
     from kitlib.localise.points import Located
     from kitlib.mri.geometry import Plane
     from kitlib.mri.ledger import Ledger
 
 
-def add_localise(commands: "Commands") -> None:
+def add_localise(commands: Commands) -> None:
     """Add the command `localise`."""
     command = commands.add_parser("localise", help="find canal, foramina and recesses in a study or series")
     command.add_argument("folder", type=Path, nargs="?", help="one study or one series of DICOM")
@@ -61,14 +62,12 @@ def _sequences(folder: Path) -> "Mapping[int, str] | None":
     from kitlib.competition.root import series_around
 
     folder = folder.resolve()
-    try:
-        table = series_around(folder)
-        own = None if table is None else table[table["study_id"] == int(folder.name)]
-    except (KitError, ValueError):  # no readable tables, or no study's number: planes alone must do
-        own = None
-    if own is None or own.empty:
-        return None
-    return dict(zip(own["series_id"], own["sequence"]))
+    # Without readable tables, or a study's number, planes alone must do.
+    with contextlib.suppress(KitError, ValueError):
+        if (table := series_around(folder)) is not None:
+            own = table[table["study_id"] == int(folder.name)]
+            return dict(zip(own["series_id"], own["sequence"])) or None
+    return None
 
 
 def _print_located(located: "Located", ledger: "Ledger") -> None:
@@ -76,14 +75,13 @@ def _print_located(located: "Located", ledger: "Ledger") -> None:
         name = " ".join(filter(None, (point["side"], point["landmark"], point["level"])))
         place = f"series {point['series_id']} instance {point['instance_number']}"
         print(f"{name:22} {place:32} x {point['x']:7.1f} y {point['y']:7.1f}  {point['confidence']:.2f}")
-    print(
-        f"{len(located.points)} points; " + (f"abstained: {located.reason}" if located.abstained else "kept")
-    )
+    outcome = f"abstained: {located.reason}" if located.abstained else "kept"
+    print(f"{len(located.points)} points; {outcome}")
     for fault in ledger:
         print(f"{fault.code}: {fault.action}. {fault.detail}")
 
 
-def add_localiser(commands: "Commands") -> None:
+def add_localiser(commands: Commands) -> None:
     """Add the command `localiser`, which trains the networks of `localise`."""
     command = commands.add_parser("localiser", help="train the localiser, on phantoms or on your landmarks")
     command.add_argument("what", choices=["train"])
@@ -113,34 +111,25 @@ def _train(arguments: argparse.Namespace) -> None:
     numbers = (arguments.junction, arguments.epochs, arguments.junction_epochs, arguments.workers)
     if min(*asked.values(), *numbers) < 1 or arguments.seed < 0:
         raise UsageError("persons, epochs and workers are one or more, the seed not below zero")
-    seed, workers = arguments.seed, arguments.workers
+    seed, workers, out = arguments.seed, arguments.workers, arguments.out
     pools = {
         plane: make_pool(arguments.pool, plane, anatomies=count, seed=seed, workers=workers)
         for plane, count in asked.items()
     }
     names = (*asked, "epochs", "seed", "junction", "junction-epochs")
     options = " ".join(f"--{name} {getattr(arguments, name.replace('-', '_'))}" for name in names)
-    command = f"python -m kitlib localiser train {options} --out {arguments.out.name}"
+    command = f"python -m kitlib localiser train {options} --out {out.name}"
+    how: dict[str, Any] = {"epochs": arguments.epochs, "seed": seed, "command": command}
     if arguments.data:
-        competition = find_root(arguments.data)
-        metrics = finetune(
-            arguments.weights or SHIPPED,
-            competition,
-            arguments.out,
-            epochs=arguments.epochs,
-            points=_mended_points(competition, workers),
-            phantoms=pools,
-            seed=seed,
-            workers=workers,
-            command=command,
-        )
+        start, competition = arguments.weights or SHIPPED, find_root(arguments.data)
+        points = _mended_points(competition, workers)
+        metrics = finetune(start, competition, out, points=points, phantoms=pools, workers=workers, **how)
     else:
         bags = make_bags(arguments.pool, persons=arguments.junction, seed=seed, workers=workers)
-        metrics = train_localiser(arguments.out, pools, epochs=arguments.epochs, seed=seed, command=command)
-        junction = train_junction(arguments.out, bags, epochs=arguments.junction_epochs, seed=seed)
-        print(f"junction: {junction}")
+        metrics = train_localiser(out, pools, **how)
+        print(f"junction: {train_junction(out, bags, epochs=arguments.junction_epochs, seed=seed)}")
     print(json.dumps(metrics, indent=1))
-    print(f"weights in {arguments.out}")
+    print(f"weights in {out}")
 
 
 def _mended_points(competition: "Competition", workers: int) -> "pd.DataFrame":
@@ -154,7 +143,7 @@ def _mended_points(competition: "Competition", workers: int) -> "pd.DataFrame":
     return mend(landmarks, found.findings)
 
 
-def add_audit(commands: "Commands") -> None:
+def add_audit(commands: Commands) -> None:
     """Add the command `audit`."""
     command = commands.add_parser("audit", help="find what is wrong with a landmark table")
     command.add_argument("--data", type=Path, required=True, help="competition folder")
@@ -182,9 +171,8 @@ def _audit(arguments: argparse.Namespace) -> None:
     print(summary(found.findings).to_string() if len(found.findings) else "nothing was found")
     print(found)
     if arguments.out:
-        provenance = Provenance(
-            {"localiser": arguments.localiser}, inputs={"competition": competition.fingerprint()}
-        )
+        inputs = {"competition": competition.fingerprint()}
+        provenance = Provenance({"localiser": arguments.localiser}, inputs)
         facts = {"localiser_asked": found.asked, "localiser_sure": found.counted}
         save_report(arguments.out, found.findings, provenance, **facts)
         print(f"report in {arguments.out}")

@@ -2,18 +2,15 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from kitlib.commands import Commands
 from kitlib.commands.score import print_scores
 from kitlib.errors import UsageError
-
-if TYPE_CHECKING:
-    from kitlib.commands.parsing import Commands
 
 DRAWN_STUDIES = 2000  # for the marks of labels without images
 
 
-def add_phantom(commands: "Commands") -> None:
+def add_phantom(commands: Commands) -> None:
     """Add the command `phantom`."""
     command = commands.add_parser(
         "phantom",
@@ -55,19 +52,10 @@ def _phantom(arguments: argparse.Namespace) -> None:
 
 def _write_phantoms(arguments: argparse.Namespace) -> None:
     from kitlib.phantom.archive import write_competition
-    from kitlib.phantom.study import MISSING_RATE
 
-    rate = MISSING_RATE if arguments.missing_rate is None else arguments.missing_rate
-    root = write_competition(
-        arguments.out,
-        studies=arguments.studies,
-        test_studies=arguments.test_studies,
-        seed=arguments.seed,
-        size=arguments.size,
-        workers=arguments.workers,
-        missing_rate=rate,
-        defects=arguments.defect,
-    )
+    names = ("studies", "test_studies", "seed", "size", "workers", "missing_rate")
+    asked = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+    root = write_competition(arguments.out, **asked, defects=arguments.defect)
     print(f"{arguments.studies} + {arguments.test_studies} studies in {root}")
 
 

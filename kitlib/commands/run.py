@@ -3,15 +3,12 @@
 import argparse
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from kitlib.commands import Commands
 from kitlib.errors import UsageError
 
-if TYPE_CHECKING:
-    from kitlib.commands.parsing import Commands
 
-
-def add_run(commands: "Commands") -> None:
+def add_run(commands: Commands) -> None:
     """Add the command `run`."""
     command = commands.add_parser("run", help="execute the six notebooks")
     command.add_argument("--profile", default="demo", help="smoke, demo, bench or kaggle (default: demo)")
@@ -56,17 +53,15 @@ def _write_results(work: Path, arguments: argparse.Namespace) -> None:
     from kitlib.run import layout
     from kitlib.run.profiles import profile_named
 
-    profile, words = profile_named(arguments.profile), ["python -m kitlib run --profile", arguments.profile]
-    folds = load_table(layout.FOLDS.under(work))["fold"]
+    profile, folds = profile_named(arguments.profile), load_table(layout.FOLDS.under(work))["fold"]
+    options = "".join(f" -p {text}" for text in arguments.p)
     phantoms = f", phantoms of seed {profile.seed}" if profile.phantom_studies and not arguments.data else ""
     inputs = load_json(layout.INPUTS.under(work)).values()
-    made_with = {
-        f"{spec.get('backbone', spec['kind'])}, weights {spec.get('weights', 'none')}" for spec in inputs
-    }
+    made = {f"{spec.get('backbone', spec['kind'])}, weights {spec.get('weights', 'none')}" for spec in inputs}
     facts = {
-        "made by": f"`{' '.join([*words, *(f'-p {text}' for text in arguments.p)])}`",
+        "made by": f"`python -m kitlib run --profile {profile.name}{options}`",
         "data": f"{len(folds)} studies in {folds.nunique()} folds of whole studies{phantoms}",
-        "weights": "; ".join(sorted(made_with)),
+        "weights": "; ".join(sorted(made)),
     }
     tables = {"Out of fold": load_table(layout.SCORES.under(work))}
     if (of_test := layout.TEST_SCORES.under(work)).is_file():
@@ -95,7 +90,7 @@ def _pair(text: str) -> tuple[str, str]:
     return name.strip(), value.strip()
 
 
-def add_predict(commands: "Commands") -> None:
+def add_predict(commands: Commands) -> None:
     """Add the command `predict`."""
     command = commands.add_parser("predict", help="predict a test folder, or one study, from DICOM to rows")
     what = command.add_mutually_exclusive_group(required=True)
@@ -121,11 +116,9 @@ def _predict(arguments: argparse.Namespace) -> None:
         result = predict_data(arguments.data, arguments.work, arguments.out, handling)
     else:
         result = predict_one_study(arguments.study, arguments.work, arguments.out, handling)
-    rungs = result.predictions["rung"].value_counts()
-    print(
-        f"{len(result.predictions)} rows in {arguments.out}: "
-        + ", ".join(f"{n} {r}" for r, n in rungs.items())
-    )
+    counts = result.predictions["rung"].value_counts()
+    rungs = ", ".join(f"{count} {rung}" for rung, count in counts.items())
+    print(f"{len(result.predictions)} rows in {arguments.out}: {rungs}")
     faults = Counter((fault.study_id, fault.code, fault.action) for fault in result.ledger)
     for (study_id, code, action), count in faults.items():
         print(f"study {study_id}: {count} x {code}, {action}")

@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kitlib.commands import Commands
+
 if TYPE_CHECKING:
-    from kitlib.commands.parsing import Commands
     from kitlib.competition.metric import Score
 
 
-def add_validate(commands: "Commands") -> None:
+def add_validate(commands: Commands) -> None:
     """Add the command `validate`."""
     command = commands.add_parser("validate", help="refuse a submission that Kaggle would refuse")
     command.add_argument("file", type=Path)
@@ -27,7 +28,7 @@ def _validate(arguments: argparse.Namespace) -> None:
     print(f"valid: {25 * len(study_ids)} rows of {len(study_ids)} studies")
 
 
-def add_score(commands: "Commands") -> None:
+def add_score(commands: Commands) -> None:
     """Add the command `score`."""
     command = commands.add_parser("score", help="score predictions by the competition's metric")
     command.add_argument("file", type=Path)

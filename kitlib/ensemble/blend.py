@@ -53,14 +53,13 @@ def apply_blend(weights: Mapping[str, float], candidates: Mapping[str, np.ndarra
         raise ModelError(
             f"no predictions of {', '.join(absent)}, which the blend needs", hint="Predict with it."
         )
-    return np.tensordot(
-        [weights[name] for name in used], np.stack([candidates[name] for name in used]), axes=1
-    )
+    stacked = np.stack([candidates[name] for name in used])
+    return np.tensordot([weights[name] for name in used], stacked, axes=1)
 
 
 def metric(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """The competition metric; where a component has no label, the mean of the others, and 0 without any."""
     score = score_arrays(labels, probabilities)
-    components = [score.spinal, score.foraminal, score.subarticular, score.any_severe_spinal]
-    known = [component for component in components if not np.isnan(component)]
-    return float(np.mean(known)) if known else 0.0
+    components = np.array([score.spinal, score.foraminal, score.subarticular, score.any_severe_spinal])
+    known = components[~np.isnan(components)]
+    return float(known.mean()) if len(known) else 0.0

@@ -34,13 +34,8 @@ class VectorScaling:
     @classmethod
     def fit(cls, labels: np.ndarray, probabilities: np.ndarray) -> "VectorScaling":
         """Fit on labels (n, 25) and out-of-fold probabilities (n, 25, 3) of the same studies."""
-        group2shrinkage = _worthwhile_shrinkages(labels, probabilities)
-        return cls(
-            {
-                group: _fit_group(labels, probabilities, group, shrinkage)
-                for group, shrinkage in group2shrinkage.items()
-            }
-        )
+        best = _worthwhile_shrinkages(labels, probabilities)
+        return cls({group: _fit_group(labels, probabilities, group, best[group]) for group in best})
 
     def apply(self, probabilities: np.ndarray) -> np.ndarray:
         """Calibrated probabilities (n, 25, 3)."""

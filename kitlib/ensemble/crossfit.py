@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,23 +37,16 @@ class Ensemble:
         """The models that it reads."""
         return with_weight(self.weights)
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return {"weights": self.weights, "calibration": self.calibration.to_json()}
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "Ensemble":
-        """What `to_json` described."""
-        return cls(values["weights"], VectorScaling.from_json(values["calibration"]))
-
     def save(self, path: Path, provenance: Provenance) -> None:
         """Save as a JSON artefact."""
-        save_json(path, self.to_json(), provenance)
+        values = {"weights": self.weights, "calibration": self.calibration.to_json()}
+        save_json(path, values, provenance)
 
     @classmethod
     def load(cls, path: Path) -> "Ensemble":
         """Open what `save` wrote."""
-        return cls.from_json(load_json(path))
+        values = load_json(path)
+        return cls(values["weights"], VectorScaling.from_json(values["calibration"]))
 
 
 @dataclass(frozen=True, eq=False)

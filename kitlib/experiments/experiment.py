@@ -94,14 +94,12 @@ class Experiment:
 
     def completed(self, defaults: Mapping[str, Any], most_epochs: int) -> "Experiment":
         """With the input's empty fields filled in, and no model trained for more epochs than these."""
-        fields = {entry.name: getattr(self.model, entry.name) for entry in dataclasses.fields(self.model)}
         fewer = {
-            name: most_epochs
-            for name, value in fields.items()
-            if name.endswith("epochs") and value > most_epochs
+            entry.name: most_epochs
+            for entry in dataclasses.fields(self.model)
+            if entry.name.endswith("epochs") and getattr(self.model, entry.name) > most_epochs
         }
-        entry = self.with_parameters(**fewer) if fewer else self
-        return entry.reading(self.input.completed(defaults))
+        return self.with_parameters(**fewer).reading(self.input.completed(defaults))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for people and for fingerprints."""

@@ -46,11 +46,6 @@ class Split:
     folds: pd.Series  # row to fold
     study_of: pd.Series  # row to study_id
 
-    @property
-    def rows(self) -> pd.DataFrame:
-        """See `row_table`."""
-        return row_table(self.labels, self.folds, self.study_of)
-
 
 def row_table(labels: pd.DataFrame, folds: pd.Series, study_of: pd.Series) -> pd.DataFrame:
     """Rows with their codes, `fold`, `study` and `shared`: another row of the study is in another fold."""

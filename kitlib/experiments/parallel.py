@@ -3,6 +3,7 @@
 import contextlib
 import os
 import threading
+import traceback
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from tqdm.auto import tqdm
 
 from kitlib.experiments.fold import FoldData, FoldTask, run_fold
 from kitlib.experiments.leaks import Split
-from kitlib.experiments.status import DIED, capture_failure, clear, failure, is_begun, record
+from kitlib.experiments.status import BEGUN, DIED, clear, failure, noted, record
 
 POLL_S = 0.5
 
@@ -52,7 +53,9 @@ def run_groups(groups: list[TaskGroup], workers: int, *, progress: bool = True) 
                     joblib.Parallel(n_jobs=min(workers, len(todo)))(runs)
             except TerminatedWorkerError:
                 # One process died and took those beside it along: which task it was shows one at a time.
-                suspects = [(group, task) for group in todo for task in group.todo if is_begun(task.folder)]
+                suspects = [
+                    (group, one) for group in todo for one in group.todo if noted(one.folder) == BEGUN
+                ]
                 if not suspects:
                     raise  # before any task began: there is nothing to try without
                 for group, task in suspects:
@@ -69,16 +72,22 @@ def run_alone(task: FoldTask, data: FoldData) -> None:
 
 
 def run_group(tasks: list[FoldTask], data: FoldData) -> None:
-    """Run the tasks of a group one after the other; what fails is noted and the rest go on.
+    """Run the tasks of a group one after the other; what fails is noted with its traceback, the rest go on.
 
-    A worker whose run was killed ends with the task that it is at: another run may want the others.
+    A process that dies leaves the note that its fold was begun. A worker whose run was killed ends with the
+    task that it is at: another run may want the others.
     """
     run = os.getppid()
     for task in tasks:
         if os.getppid() != run:
             return
-        with capture_failure(task):
+        record(task, BEGUN)
+        try:
             run_fold(task, data)
+        except Exception as error:
+            record(task, f"{type(error).__name__}: {error}\n\n{traceback.format_exc()}")
+        else:
+            clear(task.folder)
 
 
 @contextlib.contextmanager

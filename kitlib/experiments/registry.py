@@ -6,6 +6,7 @@ from kitlib.errors import UsageError, known_name
 from kitlib.experiments.experiment import About, Experiment
 from kitlib.experiments.published import published_experiments
 from kitlib.inputs.base import register_input
+from kitlib.models.base import Model
 from kitlib.models.boosting import LightGBMModel
 from kitlib.models.cell_attention.model import CellAttentionModel
 from kitlib.models.prior import PriorModel
@@ -13,7 +14,6 @@ from kitlib.models.registry import register_model
 from kitlib.models.svc import SVCModel
 
 EXPERIMENTS: dict[str, Experiment] = {}
-FIRST = "first"
 
 
 def register(entry: Experiment) -> Experiment:
@@ -63,19 +63,12 @@ def all_tags() -> list[str]:
     return list(dict.fromkeys(tag for entry in EXPERIMENTS.values() for tag in entry.about.tags))
 
 
-for entry in (
-    Experiment("prior", PriorModel(), about=About("Weighted frequencies, no image", (FIRST,))),
-    Experiment(
-        "cell_attention",
-        CellAttentionModel(),
-        about=About("Attention from each cell to slices of all sequences", (FIRST,)),
-    ),
-    Experiment(
-        "lightgbm", LightGBMModel(), about=About("Boosted trees on pooled embeddings and metadata", (FIRST,))
-    ),
-    Experiment(
-        "svc", SVCModel(), about=About("Support vector machines on pooled embeddings and metadata", (FIRST,))
-    ),
-    *published_experiments(),
-):
+FIRST: tuple[tuple[Model, str], ...] = (
+    (PriorModel(), "Weighted frequencies, no image"),
+    (CellAttentionModel(), "Attention from each cell to slices of all sequences"),
+    (LightGBMModel(), "Boosted trees on pooled embeddings and metadata"),
+    (SVCModel(), "Support vector machines on pooled embeddings and metadata"),
+)
+first = [Experiment(model.name, model, about=About(text, tags=("first",))) for model, text in FIRST]
+for entry in (*first, *published_experiments()):
     register(entry)

@@ -1,8 +1,8 @@
-"""Cross-validation that resumes: per fold a saved model, its out-of-fold predictions and its learning curve.
+"""Folds of whole studies, and cross-validation on them that resumes.
 
-A fold's folder is used again when what it was made from is unchanged: the kit's version, all parameters of
-the model, the weights that it starts from, its input, the seed, and the data and labels of every study with
-its fold. Anything else is fitted anew.
+Each fold leaves its model, out-of-fold predictions and learning curve. Its folder is used again when what it
+was made from is unchanged: the kit's version, all parameters of the model, the weights that it starts from,
+its input, the seed, and the data and labels of every study with its fold. Anything else is fitted anew.
 """
 
 from collections.abc import Mapping
@@ -22,16 +22,39 @@ from kitlib.experiments.leaks import Split
 from kitlib.experiments.parallel import TaskGroup, run_groups
 from kitlib.experiments.status import UNFINISHED_FILE, failure
 from kitlib.models.base import CURVE_COLUMNS
+from kitlib.models.common.cv import dealt
+from kitlib.terms import CELL_NAMES, CELLS, SEVERITIES
+
+SEVERE = len(SEVERITIES) - 1
+SPINAL_NAMES = [cell.name for cell in CELLS if cell.group == "spinal"]
+
+
+def make_folds(labels: pd.DataFrame, n_folds: int, seed: int) -> pd.Series:
+    """The fold, 0 to n_folds - 1, of every study of a label table; sizes differ by one study at most.
+
+    Studies are ordered by any severe canal stenosis and then by the sum of their severities (ties by chance),
+    and every n_folds neighbours are dealt to the folds in random order.
+
+    >>> labels = find_root("competition").train_labels()
+    >>> make_folds(labels, 3, seed=0).value_counts().tolist()
+    [2, 2, 2]
+    """
+    if n_folds < 2 or len(labels) < n_folds:
+        raise ModelError(
+            f"{len(labels)} studies cannot make {n_folds} folds",
+            hint="Use at least two folds, and at least as many studies.",
+        )
+    if labels.index.has_duplicates:
+        raise ModelError("a study stands twice in the labels", hint="A fold is made of whole studies.")
+    random = np.random.default_rng(seed)
+    any_severe = (labels[SPINAL_NAMES] == SEVERE).any(axis=1).to_numpy()
+    disease = labels[list(CELL_NAMES)].clip(lower=0).sum(axis=1).to_numpy()
+    order = np.lexsort((random.random(len(labels)), disease, any_severe))
+    return pd.Series(dealt(order, n_folds, random), index=labels.index, name="fold")
 
 
 def cross_validate(
-    experiment: Experiment,
-    split: Split,
-    out: Path,
-    *,
-    seed: int,
-    workers: int = 1,
-    progress: bool = True,
+    experiment: Experiment, split: Split, out: Path, *, seed: int, workers: int = 1, progress: bool = True
 ) -> pd.DataFrame:
     """Out-of-fold predictions of an experiment, whose results are kept under `out`/<its name>/fold<k>.
 
@@ -59,7 +82,10 @@ def cross_validate(
                 where=task.folder / UNFINISHED_FILE,
                 hint="The file has the whole traceback.",
             )
-    return joined_oof(tasks)
+    oof = pd.concat([load_table(task.folder / OOF_FILE) for task in tasks])
+    provenance = Provenance(asdict(experiment.model), {"made_from": tasks[0].made_from}, seed)
+    save_table(Path(out) / experiment.name / OOF_FILE, oof, provenance)
+    return oof
 
 
 def fold_tasks(
@@ -92,15 +118,6 @@ def fold_tasks(
         FoldTask(experiment, fold, fold_folder(folder, fold), made_from, seed, facts or {}, keep_model)
         for fold in sorted(split.folds.unique().tolist())
     ]
-
-
-def joined_oof(tasks: list[FoldTask]) -> pd.DataFrame:
-    """The predictions of all folds of one experiment, which are also saved as its own."""
-    oof = pd.concat([load_table(task.folder / OOF_FILE) for task in tasks])
-    first = tasks[0]
-    provenance = Provenance(asdict(first.experiment.model), {"made_from": first.made_from}, first.seed)
-    save_table(first.folder.parent / OOF_FILE, oof, provenance)
-    return oof
 
 
 def learning_curves(folder: Path) -> pd.DataFrame:

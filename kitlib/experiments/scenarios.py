@@ -9,8 +9,7 @@ what is gone at 10 % is gone at 80 %. `half` is the published test: of every stu
 rounded up or down by chance, and never all.
 """
 
-from collections.abc import Iterator
-from itertools import chain, combinations
+from itertools import combinations
 from typing import TypeVar
 
 import numpy as np
@@ -25,14 +24,10 @@ SHARES = (0.1, 0.3, 0.5, 0.8)
 NOTHING, HALF = "nothing", "half"
 
 
-def _fixed_scenarios() -> Iterator[tuple[str, tuple[bool, ...]]]:
-    """Every sequence and every two, and which columns they are."""
-    for gone in chain(combinations(SEQUENCES, 1), combinations(SEQUENCES, 2)):
-        name = "without_" + "_".join(sequence2prefix[one] for one in gone)
-        yield name, tuple(one in gone for one in SEQUENCES)
-
-
-_scenario2sequences = dict(_fixed_scenarios())
+_scenario2sequences = {  # every sequence and every two, and which columns they are
+    "without_" + "_".join(sequence2prefix[one] for one in gone): np.isin(SEQUENCES, gone)
+    for gone in (*combinations(SEQUENCES, 1), *combinations(SEQUENCES, 2))
+}
 scenario2share = {f"random_{share * 100:.0f}": share for share in SHARES}
 SCENARIOS = (*_scenario2sequences, *scenario2share, HALF)
 """`without_t1` to `without_t2_axial`, `random_10` to `random_80`, and `half`."""
@@ -55,7 +50,7 @@ def ablate(data: Data, scenario: str, seed: int) -> tuple[Data, np.ndarray]:
 def _taken(scenario: str, present: np.ndarray, draws: np.ndarray) -> np.ndarray:
     """What a scenario takes (3,) from a study that has `present` (3,), by its draws (4,)."""
     if scenario in _scenario2sequences:
-        return np.array(_scenario2sequences[scenario])
+        return _scenario2sequences[scenario]
     if scenario in scenario2share:
         return draws[:-1] < scenario2share[scenario]
     count = int(present.sum() / 2 + draws[-1])  # half of three is one or two, by chance

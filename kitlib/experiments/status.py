@@ -1,8 +1,6 @@
 """What runs keep beside predictions: from what they were made, and why a fold or an experiment has none."""
 
-import contextlib
-import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,34 +95,22 @@ def rows_path(folder: Path, split: SplitName) -> Path:
     return Path(folder) / "rows" / f"{split}.parquet"
 
 
-@contextlib.contextmanager
-def capture_failure(task: FoldTask) -> Iterator[None]:
-    """Turn a fold's failure into a note in its folder, with its traceback: nothing else ends by it.
-
-    A process that dies inside leaves the note that the fold was begun.
-    """
-    record(task, BEGUN)
-    try:
-        yield
-    except Exception as error:
-        record(task, f"{type(error).__name__}: {error}\n\n{traceback.format_exc()}")
-    else:
-        clear(task.folder)
-
-
 def record(task: FoldTask, text: str) -> None:
     """Say in a fold's folder why it has no predictions, with the facts that these would have."""
     save_text(task.folder / UNFINISHED_FILE, text, Provenance(seed=task.seed), **task.facts)
 
 
-def is_begun(task_folder: Path) -> bool:
-    """Whether a fold is under way, or was when its process ended."""
-    return _noted(task_folder) == BEGUN
+def noted(task_folder: Path) -> str:
+    """Why a fold has no predictions, "" where nothing says so; BEGUN while it is fitted, and after a kill."""
+    try:
+        return load_text(task_folder / UNFINISHED_FILE)
+    except (ArtefactError, FileNotFoundError):  # none, or taken away or written anew while it is read
+        return ""
 
 
 def failure(task_folder: Path) -> str:
     """Why a fold failed, in a line, "" where it did not; its file has the traceback too."""
-    return "" if is_begun(task_folder) else _noted(task_folder).partition("\n")[0]
+    return "" if (text := noted(task_folder)) == BEGUN else text.partition("\n")[0]
 
 
 def clear(task_folder: Path) -> None:
@@ -145,11 +131,4 @@ def skipped(folder: Path) -> str:
     try:
         return (folder / SKIPPED_FILE).read_text(encoding="utf-8")
     except FileNotFoundError:
-        return ""
-
-
-def _noted(task_folder: Path) -> str:
-    try:
-        return load_text(task_folder / UNFINISHED_FILE)
-    except (ArtefactError, FileNotFoundError):  # none, or taken away or written anew while it is read
         return ""

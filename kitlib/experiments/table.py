@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from kitlib.competition.submission import to_rows
 from kitlib.errors import ArtefactError
 from kitlib.evaluate.baselines import prior_out_of_fold, uniform
 from kitlib.evaluate.classification import per_cell
-from kitlib.evaluate.compare import difference_interval, score_interval
+from kitlib.evaluate.compare import Interval, difference_interval, score_interval
+from kitlib.experiments import status
 from kitlib.experiments.experiment import Experiment, PublishedResult, SplitName
 from kitlib.experiments.fold import (
     OOF_FILE,
@@ -27,19 +28,9 @@ from kitlib.experiments.fold import (
     scenario_file,
 )
 from kitlib.experiments.scenarios import NOTHING
-from kitlib.experiments.status import (
-    ORACLE_FILE,
-    UNFINISHED_FILE,
-    RunKey,
-    RunNote,
-    failure,
-    load_rows,
-    rows_path,
-    skipped,
-)
 from kitlib.terms import CELLS
 
-NO_INTERVAL = {"low": math.nan, "high": math.nan}
+NO_INTERVAL = Interval(math.nan, math.nan, math.nan, math.nan)
 NORMAL = "Normal/Mild everywhere"
 
 
@@ -55,33 +46,32 @@ class JudgedRows:
     @classmethod
     def load(cls, folder: Path, split: SplitName) -> "JudgedRows":
         """The rows that a grid left; ArtefactError where it has not run."""
-        labels, facts = load_rows(folder, split)
+        labels, facts = status.load_rows(folder, split)
         shared = 1.0 if split == "training" else float(facts["shared"].mean())
         folds = facts["fold"]
-        prior = prior_out_of_fold(labels, folds if folds.nunique() > 1 else _halves(folds))
-        return cls(labels, folds, shared, prior)
+        if (prior_folds := folds).nunique() == 1:  # the prior must not see what it is judged on
+            prior_folds = folds * 0 + np.arange(len(folds)) % 2
+        return cls(labels, folds, shared, prior_out_of_fold(labels, prior_folds))
 
     def folds_in(self, own: Path) -> list[Path]:
         """The folders of an experiment's folds."""
         return [fold_folder(own, fold) for fold in sorted(self.folds.unique().tolist())]
 
 
-def result_table(folder: Path, entries: Iterable[Experiment]) -> pd.DataFrame:
+def result_table(folder: Path, entries: Collection[Experiment]) -> pd.DataFrame:
     """One row an experiment: what it is, how it went, what was measured, what it cost, what was published.
 
     Accuracy, macro-F1 and macro AUC are means over the 25 cells; fit_s is the mean of the folds, fit_peak_mb
     their largest; difference is the score less the prior's. Rows of a leaking split are scored per row and
     have no interval, which would be too narrow. What is of another key than the last run has no numbers.
     """
-    key = RunNote.of(folder).key
-    split2rows: dict[SplitName, JudgedRows] = {}
-    rows = []
-    for entry in entries:
-        split = entry.protocol.split
-        if split not in split2rows and _belongs(rows_path(folder, split), key):
-            split2rows[split] = JudgedRows.load(folder, split)
-        rows.append({**_said(entry), **_outcome(folder, entry, key, split2rows.get(split))})
-    return pd.DataFrame(rows)
+    key = status.RunNote.of(folder).key
+    splits = {entry.protocol.split for entry in entries}
+    known = {split for split in splits if _belongs(status.rows_path(folder, split), key)}
+    rows = {split: JudgedRows.load(folder, split) for split in known}
+    return pd.DataFrame(
+        [_said(entry) | _outcome(folder, entry, key, rows.get(entry.protocol.split)) for entry in entries]
+    )
 
 
 def baseline_table(folder: Path) -> pd.DataFrame:
@@ -90,15 +80,14 @@ def baseline_table(folder: Path) -> pd.DataFrame:
     ArtefactError where no grid has run.
     """
     rows = JudgedRows.load(folder, "studies")
-    normal = np.zeros((len(rows.labels), len(CELLS), 3))
-    normal[..., 0] = 1
+    normal = np.broadcast_to((1.0, 0.0, 0.0), (len(rows.labels), len(CELLS), 3))
     baselines = {
         "prior": rows.prior,
         "1/3": uniform(rows.labels.index),
         NORMAL: to_rows(rows.labels.index, normal),
     }
-    if _belongs(folder / ORACLE_FILE, RunNote.of(folder).key):
-        baselines["oracle"] = load_table(folder / ORACLE_FILE)
+    if _belongs(folder / status.ORACLE_FILE, status.RunNote.of(folder).key):
+        baselines["oracle"] = load_table(folder / status.ORACLE_FILE)
     return pd.DataFrame([{"experiment": name, **_measured(rows, oof)} for name, oof in baselines.items()])
 
 
@@ -107,18 +96,16 @@ def scenario_results(
 ) -> tuple[dict[str, dict[str, pd.DataFrame]], dict[str, pd.DataFrame]]:
     """By experiment that was judged without some sequences: predictions by scenario, and reconstructions."""
     predictions, reconstructions = {}, {}
-    key, rows = RunNote.of(folder).key, JudgedRows.load(folder, "studies")
+    key, rows = status.RunNote.of(folder).key, JudgedRows.load(folder, "studies")
     for entry in (entry for entry in entries if entry.protocol.missing and not entry.leaks):
         own = folder / entry.name
-        if _state(own, entry, key, rows)[0] == "done":
-            files = {NOTHING: OOF_FILE} | {
-                scenario: scenario_file(scenario) for scenario in entry.protocol.missing
-            }
-            predictions[entry.name] = {
-                scenario: _joined(rows.folds_in(own), file) for scenario, file in files.items()
-            }
-            if RECONSTRUCTION_FILE in result_files(entry):
-                reconstructions[entry.name] = _joined(rows.folds_in(own), RECONSTRUCTION_FILE)
+        if _state(own, entry, key, rows)[0] != "done":
+            continue
+        folds = rows.folds_in(own)
+        files = {NOTHING: OOF_FILE} | {name: scenario_file(name) for name in entry.protocol.missing}
+        predictions[entry.name] = {scenario: _joined(folds, file) for scenario, file in files.items()}
+        if RECONSTRUCTION_FILE in result_files(entry):
+            reconstructions[entry.name] = _joined(folds, RECONSTRUCTION_FILE)
     return predictions, reconstructions
 
 
@@ -137,12 +124,12 @@ def _said(entry: Experiment) -> dict[str, Any]:
     }
 
 
-def _belongs(path: Path, key: RunKey) -> bool:
+def _belongs(path: Path, key: status.RunKey) -> bool:
     """Whether an artefact is there and of this key."""
     return _mismatches([path], key) == [""]
 
 
-def _mismatches(paths: Iterable[Path], key: RunKey) -> list[str]:
+def _mismatches(paths: Iterable[Path], key: status.RunKey) -> list[str]:
     """How each of the artefacts that are there differs from a key."""
     found = []
     for path in paths:
@@ -156,15 +143,16 @@ def _joined(folds: Iterable[Path], file: str = OOF_FILE) -> pd.DataFrame:
     return pd.concat([load_table(fold / file) for fold in folds])
 
 
-def _state(own: Path, entry: Experiment, key: RunKey, rows: JudgedRows | None) -> tuple[str, str]:
+def _state(own: Path, entry: Experiment, key: status.RunKey, rows: JudgedRows | None) -> tuple[str, str]:
     """How an experiment went, and why there are no numbers where it is not done."""
-    if reason := skipped(own):
+    if reason := status.skipped(own):
         return "skipped", reason
     folds = rows.folds_in(own) if rows else sorted(own.glob("fold*"))
-    mismatches = _mismatches((fold / file for fold in folds for file in (OOF_FILE, UNFINISHED_FILE)), key)
+    files = (OOF_FILE, status.UNFINISHED_FILE)
+    mismatches = _mismatches((fold / file for fold in folds for file in files), key)
     if rows is None or all(mismatches):
         return "not run", next(filter(None, mismatches), "")
-    if reasons := [f"{fold.name}: {failure(fold)}" for fold in folds if failure(fold)]:
+    if reasons := [f"{fold.name}: {status.failure(fold)}" for fold in folds if status.failure(fold)]:
         return "failed", reasons[0]
     for fold in folds:
         if reason := damage(fold, entry) or key.mismatch(fold / OOF_FILE):
@@ -174,7 +162,7 @@ def _state(own: Path, entry: Experiment, key: RunKey, rows: JudgedRows | None) -
     return "done", ""
 
 
-def _outcome(folder: Path, entry: Experiment, key: RunKey, rows: JudgedRows | None) -> dict[str, Any]:
+def _outcome(folder: Path, entry: Experiment, key: status.RunKey, rows: JudgedRows | None) -> dict[str, Any]:
     """The state of an experiment and, where it is done, all that was measured."""
     own = folder / entry.name
     state, reason = _state(own, entry, key, rows)
@@ -196,28 +184,17 @@ def _outcome(folder: Path, entry: Experiment, key: RunKey, rows: JudgedRows | No
 
 def _measured(rows: JudgedRows, oof: pd.DataFrame, *, leaks: bool = False) -> dict[str, Any]:
     measures = per_cell(rows.labels, oof)[["accuracy", "macro_f1", "macro_auc"]].mean()
-    ends, against = NO_INTERVAL, NO_INTERVAL
     total = score(rows.labels, oof).total
-    difference = total - score(rows.labels, rows.prior).total
-    if not leaks:
-        ends, against = (
-            {"low": one.low, "high": one.high}
-            for one in (
-                score_interval(rows.labels, oof),
-                difference_interval(rows.labels, oof, rows.prior),
-            )
-        )
+    own = NO_INTERVAL if leaks else score_interval(rows.labels, oof)
+    against = NO_INTERVAL if leaks else difference_interval(rows.labels, oof, rows.prior)
     return {
         "rows": len(rows.labels),
         "shared": rows.shared,
-        **measures.to_dict(),
+        **dict(measures),
         "score": total,
-        **ends,
-        "difference": difference,
-        **{f"difference_{name}": value for name, value in against.items()},
+        "low": own.low,
+        "high": own.high,
+        "difference": total - score(rows.labels, rows.prior).total,
+        "difference_low": against.low,
+        "difference_high": against.high,
     }
-
-
-def _halves(folds: pd.Series) -> pd.Series:
-    """Two folds for the prior where there is only one: it must not see what it is judged on."""
-    return pd.Series(np.arange(len(folds)) % 2, index=folds.index)

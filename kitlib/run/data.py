@@ -1,6 +1,10 @@
-"""Where a run's data, results and notebooks are."""
+"""Where a run's data, results and notebooks are; the work folder is for one run at a time."""
 
+import contextlib
+import fcntl
+import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +12,7 @@ from tqdm.auto import tqdm
 
 import kitlib
 from kitlib.competition.root import Competition, find_root
-from kitlib.errors import DataError, RootError
+from kitlib.errors import DataError, RootError, StepError
 from kitlib.machine import on_kaggle, retire_workers
 from kitlib.phantom.truth import VERSION, differences, read_marker
 from kitlib.run import layout
@@ -17,6 +21,7 @@ from kitlib.run.steps import STEPS
 
 KAGGLE_WORKING = Path("/kaggle/working")
 KAGGLE_INPUT = Path("/kaggle/input")
+LOCK_FILE = "run.lock"
 LAST_TABLE = "sample_submission.csv"  # of those that write_competition writes
 # Outputs of other kernels are mounted at input/<slug> or at input/notebooks/<owner>/<slug>, by the year.
 ATTACHED_DEPTHS = ("*", "*/*", "*/*/*", "*/*/*/*")
@@ -25,10 +30,8 @@ ATTACHED_DEPTHS = ("*", "*/*", "*/*/*", "*/*/*/*")
 def repository() -> Path | None:
     """The folder that holds `notebooks/`: this one or one above, else the kit's own; None where none is."""
     here = Path.cwd()
-    for folder in (here, *here.parents, Path(kitlib.__file__).parents[1]):
-        if (folder / "notebooks" / STEPS[0].notebook).is_file():
-            return folder
-    return None
+    folders = (here, *here.parents, Path(kitlib.__file__).parents[1])
+    return next((folder for folder in folders if (folder / "notebooks" / STEPS[0].notebook).is_file()), None)
 
 
 def resolve_work(profile: Profile, work_dir: str = "") -> Path:
@@ -50,14 +53,33 @@ def resolve_submission(work: Path) -> Path:
     return KAGGLE_WORKING / "submission.csv" if on_kaggle() else layout.SUBMISSION_CSV.under(work)
 
 
+@contextlib.contextmanager
+def sole_run(folder: Path) -> Iterator[None]:
+    """Hold a folder for this process; StepError, naming the other process, while one holds it.
+
+    The file stays, the lock does not: the system takes it from a process that ends, however it ends.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / LOCK_FILE, "a+", encoding="ascii") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise StepError(
+                f"another run, process {file.read()}, works here",
+                where=folder,
+                hint="Wait for its end, or name another folder by --work.",
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
 def attached_results() -> list[Path]:
     """Work folders of earlier kernels that are attached to this one on Kaggle."""
-    if not on_kaggle():
-        return []
-    found = {
-        path.parents[1] for depth in ATTACHED_DEPTHS for path in KAGGLE_INPUT.glob(f"{depth}/steps/0*.json")
-    }
-    return sorted(found)
+    manifests = (path for depth in ATTACHED_DEPTHS for path in KAGGLE_INPUT.glob(f"{depth}/steps/0*.json"))
+    return sorted({path.parents[1] for path in manifests}) if on_kaggle() else []
 
 
 def resolve_competition(profile: Profile, data_dir: str, work: Path) -> Competition:

@@ -1,17 +1,31 @@
 """One notebook by papermill, with every end of it that papermill calls a success checked again."""
 
+import contextlib
+import json
 import logging
+import os
 import re
+import sys
+import tempfile
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import nbformat
 
 from kitlib.artefacts import atomic_write
 from kitlib.errors import StepError
-from kitlib.run.kernel import KERNEL
+from kitlib.machine import THREAD_VARIABLES
 
+KERNEL = "python3"
+KERNEL_ENVIRONMENT = {
+    **dict.fromkeys(THREAD_VARIABLES, "1"),
+    "OMP_WAIT_POLICY": "PASSIVE",
+    # Otherwise each kernel of Python 3.11 or later warns that frozen modules hide breakpoints.
+    "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+}
 START_TIMEOUT_S = 120
 # nbclient waits 4 s for a cell's last outputs by default, too little on a machine that is busy.
 IOPUB_TIMEOUT_S = 120
@@ -22,8 +36,31 @@ SHELL_CALLS = re.compile(
 )
 
 
+@contextlib.contextmanager
+def own_kernel() -> Iterator[None]:
+    """Let the kernel name "python3" mean this interpreter, whatever is registered under it."""
+    # ipykernel 7 warns that its local connection is not encrypted, and calls its own shutdown an error.
+    launch = ["-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=CRITICAL"]
+    spec = {
+        "argv": [sys.executable, *launch],
+        "display_name": "Python 3",
+        "language": "python",
+        "env": {name: os.environ.get(name, value) for name, value in KERNEL_ENVIRONMENT.items()},
+    }
+    with tempfile.TemporaryDirectory(prefix="kitlib-") as folder:
+        kernel_dir = Path(folder) / "kernels" / KERNEL
+        kernel_dir.mkdir(parents=True)
+        (kernel_dir / "kernel.json").write_text(json.dumps(spec), encoding="utf-8")
+        path = os.pathsep.join(filter(None, (folder, os.environ.get("JUPYTER_PATH"))))
+        # Without JUPYTER_PLATFORM_DIRS jupyter_core warns that its folders will move.
+        with mock.patch.dict(os.environ, JUPYTER_PATH=path, JUPYTER_PLATFORM_DIRS="1"):
+            yield
+
+
 def read_notebook(path: Path) -> nbformat.NotebookNode:
     """A notebook that can be run unattended; StepError if its failures would not show."""
+    from IPython.core.inputtransformer2 import TransformerManager
+
     try:
         notebook = nbformat.read(path, as_version=4)
     except FileNotFoundError:
@@ -38,8 +75,9 @@ def read_notebook(path: Path) -> nbformat.NotebookNode:
         raise StepError(
             f"no cell is tagged {PARAMETERS_TAG!r}, so profile and folders cannot be set", where=path
         )
+    transformed = TransformerManager().transform_cell
     for number, cell in _code_cells(notebook):
-        if _calls_shell(cell.source):
+        if SHELL_CALLS.search(transformed(cell.source)):
             raise StepError(
                 f"cell {number} calls a shell, whose failure would pass for success",
                 where=path,
@@ -112,8 +150,7 @@ def _run(source: Path, draft: Path, parameters: dict[str, Any], folder: Path, ce
 def _check(notebook: nbformat.NotebookNode, path: Path) -> None:
     """StepError if a cell was left out, as after sys.exit(0), or ended in an error."""
     for number, cell in _code_cells(notebook):
-        errors = [output.ename for output in cell.outputs if output.output_type == "error"]
-        if errors:
+        if errors := [output.ename for output in cell.outputs if output.output_type == "error"]:
             raise StepError(f"cell {number} ended the notebook by {errors[0]}", where=path)
         if cell.execution_count is None:
             raise StepError(f"cell {number} was never run", where=path)
@@ -125,12 +162,6 @@ def _code_cells(notebook: nbformat.NotebookNode) -> list[tuple[int, nbformat.Not
         for number, cell in enumerate(notebook.cells, start=1)
         if cell.cell_type == "code" and cell.source.strip()
     ]
-
-
-def _calls_shell(source: str) -> bool:
-    from IPython.core.inputtransformer2 import TransformerManager
-
-    return bool(SHELL_CALLS.search(TransformerManager().transform_cell(source)))
 
 
 def _move(draft: Path, path: Path) -> None:

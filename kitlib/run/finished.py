@@ -59,13 +59,9 @@ def predict_one_study(folder: Path, work: Path, out: Path, handling: Handling) -
     folder = Path(folder).resolve()
     if not folder.is_dir() or not (folder.name.isascii() and folder.name.isdigit()):
         raise RootError("no folder of one study, named by its number", where=folder)
-    rows = _series_rows(folder)
-    return predict_studies(finished_predictor(work), [int(folder.name)], rows, out=out, handling=handling)
-
-
-def _series_rows(folder: Path) -> pd.DataFrame:
-    if (described := series_around(folder)) is not None:
-        return described
-    found = sorted(path for path in folder.iterdir() if path.is_dir())
-    rows = [(int(folder.name), number, UNDESCRIBED, str(path)) for number, path in enumerate(found, start=1)]
-    return pd.DataFrame(rows, columns=["study_id", "series_id", "sequence", "folder"])
+    study_id, rows = int(folder.name), series_around(folder)
+    if rows is None:
+        found = sorted(str(path) for path in folder.iterdir() if path.is_dir())
+        series = {"series_id": range(1, len(found) + 1), "sequence": UNDESCRIBED, "folder": found}
+        rows = pd.DataFrame({"study_id": study_id, **series})
+    return predict_studies(finished_predictor(work), [study_id], rows, out=out, handling=handling)

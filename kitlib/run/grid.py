@@ -1,30 +1,24 @@
 """The grid: many experiments on every fold, in parallel processes, going on where it stopped."""
 
-from collections.abc import Callable, Collection, Hashable, Iterable
+from collections.abc import Collection, Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
 from kitlib.artefacts import fingerprint
 from kitlib.competition.root import Competition
 from kitlib.errors import ExtraMissingError, RootError, WeightsError
 from kitlib.evaluate.baselines import baselines, prior_out_of_fold
 from kitlib.experiments.experiment import Experiment
-from kitlib.experiments.folds import make_folds
+from kitlib.experiments.fold import FoldTask
 from kitlib.experiments.leaks import make_split, row_table
 from kitlib.experiments.parallel import TaskGroup, run_groups
-from kitlib.experiments.run import fold_tasks
+from kitlib.experiments.run import fold_tasks, make_folds
 from kitlib.experiments.status import ORACLE_FILE, RunKey, begin_run, failure, record_skipped, rows_path
 from kitlib.inputs.base import Dataset
 from kitlib.run import layout
-from kitlib.run.data import resolve_competition, resolve_work
-from kitlib.run.lock import sole_run
+from kitlib.run.data import resolve_competition, resolve_work, sole_run
 from kitlib.run.profiles import Profile
-from kitlib.run.select import grid_experiments
-from kitlib.run.studies import open_dataset, open_encoder, prepare_studies
-
-Entry = TypeVar("Entry")
-Key = TypeVar("Key", bound=Hashable)
+from kitlib.run.studies import grid_experiments, open_dataset, open_encoder, prepare_studies
 
 
 @dataclass(frozen=True)
@@ -73,34 +67,28 @@ def run_grid(
     return Outcome(grid.folder, done, failed, grid.skipped, grid.studies.unreadable)
 
 
-@dataclass(eq=False)
 class Grid:
     """The fits of one profile on one competition's training studies."""
 
-    profile: Profile
-    competition: Competition
-    work: Path
-    command: str
-    skipped: dict[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        profile, labels = self.profile, self.competition.train_labels()
-        series = self.competition.series("train")
-        self.labels, self.series_counts = labels, series.groupby("study_id").size()
-        self.studies = prepare_studies(profile, series, self.work, labels.index.tolist())
-        self.folds = make_folds(labels, profile.folds, profile.seed)
-        self.folder = self.work / layout.GRID
-        rows = row_table(labels, self.folds, labels.index.to_series())
+    def __init__(self, profile: Profile, competition: Competition, work: Path, command: str) -> None:
+        self.profile, self.work, self.folder = profile, work, work / layout.GRID
+        self.skipped: dict[str, str] = {}
+        self.labels, series = competition.train_labels(), competition.series("train")
+        self.series_counts = series.groupby("study_id").size()
+        self.studies = prepare_studies(profile, series, work, self.labels.index.tolist())
+        self.folds = make_folds(self.labels, profile.folds, profile.seed)
+        rows = row_table(self.labels, self.folds, self.labels.index.to_series())
         self.key = RunKey(fingerprint(self.studies.fingerprint, rows.to_json()), profile.results())
-        begin_run(self.folder, rows, self.key, command=self.command, unreadable=self.studies.unreadable)
-        known = baselines(labels, prior_out_of_fold(labels, self.folds), self.competition.root)
+        begin_run(self.folder, rows, self.key, command=command, unreadable=self.studies.unreadable)
+        known = baselines(self.labels, prior_out_of_fold(self.labels, self.folds), competition.root)
         if "oracle" in known:
             self.key.save(self.folder / ORACLE_FILE, known["oracle"])
 
     def groups(self, chosen: list[Experiment], keep_models: bool) -> list[TaskGroup]:
         """The fits of experiments in groups; what they read is made here, one input after the other."""
         found: list[TaskGroup] = []
-        for spec, entries in grouped(chosen, lambda entry: entry.input):
+        for spec in dict.fromkeys(entry.input for entry in chosen):
+            entries = [entry for entry in chosen if entry.input == spec]
             try:
                 encoder = open_encoder(spec, self.profile)
                 data = open_dataset(encoder, self.studies, self.work)
@@ -119,31 +107,20 @@ class Grid:
     ) -> list[TaskGroup]:
         """Groups of experiments on one dataset, by split, fold and what their fits share."""
         found: list[TaskGroup] = []
-        for name, same in grouped(entries, lambda entry: entry.protocol.split):
-            split = make_split(
-                name,
-                data,
-                self.labels,
-                self.folds,
-                series_counts=self.series_counts,
-                seed=self.profile.seed,
-            )
+        seed, counts = self.profile.seed, self.series_counts
+        for name in dict.fromkeys(entry.protocol.split for entry in entries):
+            split = make_split(name, data, self.labels, self.folds, series_counts=counts, seed=seed)
             if name != "studies":
-                self.key.save(rows_path(self.folder, name), split.rows)
-            tasks = [
-                task
-                for entry in same
-                for task in fold_tasks(
-                    entry,
-                    split,
-                    self.folder,
-                    seed=self.profile.seed,
-                    facts={"weights": weights_label(entry, weights), **self.key.facts},
-                    keep_model=keep_models,
-                )
+                rows = row_table(split.labels, split.folds, split.study_of)
+                self.key.save(rows_path(self.folder, name), rows)
+            tasks: list[FoldTask] = []
+            for entry in (entry for entry in entries if entry.protocol.split == name):
+                facts = {"weights": weights_label(entry, weights), **self.key.facts}
+                tasks += fold_tasks(entry, split, self.folder, seed=seed, facts=facts, keep_model=keep_models)
+            processes = dict.fromkeys(map(_process, tasks))
+            found += [
+                TaskGroup([task for task in tasks if _process(task) == one], split) for one in processes
             ]
-            by_fold = grouped(tasks, lambda task: (task.fold, _shared_stage(task.experiment)))
-            found += [TaskGroup(of_fold, split) for _, of_fold in by_fold]
         return found
 
 
@@ -153,14 +130,6 @@ def weights_label(entry: Experiment, weights: str) -> str:
     return f"{weights}; starts from {source.name}: {source.label}" if source else weights
 
 
-def _shared_stage(entry: Experiment) -> Hashable:
-    """Fits with equal stages go to one process; those that share nothing each to their own."""
-    return entry.model.shared_stage() or entry.name
-
-
-def grouped(entries: Iterable[Entry], key: Callable[[Entry], Key]) -> list[tuple[Key, list[Entry]]]:
-    """Entries by a key, keys in the order of their first entry."""
-    groups: dict[Key, list[Entry]] = {}
-    for entry in entries:
-        groups.setdefault(key(entry), []).append(entry)
-    return list(groups.items())
+def _process(task: FoldTask) -> Hashable:
+    """Fits of a fold with equal stages go to one process; those that share nothing each to their own."""
+    return task.fold, task.experiment.model.shared_stage() or task.experiment.name

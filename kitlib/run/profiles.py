@@ -45,11 +45,6 @@ class Profile:
     """Wall-clock seconds for the submission step; studies left after it get the prior."""
 
     @property
-    def attached_dir(self) -> Path | None:
-        """The folder of attached weights, None where none is named."""
-        return Path(self.attached_weights) if self.attached_weights else None
-
-    @property
     def input_defaults(self) -> dict[str, Any]:
         """What an experiment's input takes from the profile where it leaves it open."""
         return {name: getattr(self, name) for name in ("backbone", "weights", "grey", "longest_px")}
@@ -77,26 +72,14 @@ class Profile:
         }
 
 
-PROFILES = {
-    profile.name: profile
-    for profile in (
-        Profile(
-            "smoke", 12, 4, phantom_size="smoke", longest_px=128, folds=2, epochs=3, cell_timeout_s=600.0
-        ),
-        Profile("demo", 60, 15),
-        Profile("bench", 240, 60, longest_px=320, folds=3, cell_timeout_s=12 * HOUR_S, budget_s=9 * HOUR_S),
-        # Kaggle ends a notebook after nine hours; half an hour is kept for starting and for writing.
-        Profile(
-            "kaggle",
-            0,
-            0,
-            longest_px=384,
-            weights="auto",
-            cell_timeout_s=9 * HOUR_S,
-            budget_s=8.5 * HOUR_S,
-        ),
-    )
-}
+_profiles = (
+    Profile("smoke", 12, 4, phantom_size="smoke", longest_px=128, folds=2, epochs=3, cell_timeout_s=600.0),
+    Profile("demo", 60, 15),
+    Profile("bench", 240, 60, longest_px=320, folds=3, cell_timeout_s=12 * HOUR_S, budget_s=9 * HOUR_S),
+    # Kaggle ends a notebook after nine hours; half an hour is kept for starting and for writing.
+    Profile("kaggle", 0, 0, longest_px=384, weights="auto", cell_timeout_s=9 * HOUR_S, budget_s=8.5 * HOUR_S),
+)
+PROFILES = {profile.name: profile for profile in _profiles}
 
 
 def profile_named(name: str) -> Profile:
@@ -107,12 +90,13 @@ def profile_named(name: str) -> Profile:
 
 def _coerced(name: str, kind: Any, value: Any) -> Any:
     """The value in its field's type, whatever papermill, YAML or a shell made of it."""
+    coerce, example = kind2coercion[kind]
     try:
-        return COERCE[kind](value)
-    except (TypeError, ValueError):
+        return coerce(value)
+    except ValueError:
         raise UsageError(
             f"parameter {name!r} must be {kind.__name__}, and {value!r} is {type(value).__name__}",
-            hint=f"Write, for instance, -p {name}={EXAMPLES[kind]}",
+            hint=f"Write, for instance, -p {name}={example}",
         ) from None
 
 
@@ -120,29 +104,29 @@ def _from_root(path: str) -> str:
     return str(Path(path).expanduser().resolve())
 
 
-def _whole(value: Any) -> int:
-    number = float(value)
-    if isinstance(value, bool) or not number.is_integer():
+def _text(value: Any) -> str:
+    if not isinstance(value, str | int | float):
         raise ValueError(value)
-    return int(number)
+    return str(value)
 
 
 def _number(value: Any) -> float:
-    number = float(value)
-    if isinstance(value, bool) or math.isnan(number):
+    number = float(str(value))  # a truth value is no number
+    if math.isnan(number):
         raise ValueError(value)
     return number
 
 
-def _truth(value: Any) -> bool:
-    return ("false", "true").index(str(value).strip().lower()) == 1
+def _whole(value: Any) -> int:
+    number = _number(value)
+    if not number.is_integer():
+        raise ValueError(value)
+    return int(number)
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str | int | float):
-        raise TypeError(value)
-    return str(value)
-
-
-COERCE: dict[Any, Callable[[Any], Any]] = {int: _whole, float: _number, bool: _truth, str: _text}
-EXAMPLES = {int: "3", float: "0.001", bool: "true", str: "text"}
+kind2coercion: dict[Any, tuple[Callable[[Any], Any], str]] = {
+    int: (_whole, "3"),
+    float: (_number, "0.001"),
+    str: (_text, "text"),
+}
+"""How each type of field is read, and an example of it."""

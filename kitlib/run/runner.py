@@ -1,41 +1,32 @@
 """The six notebooks, in order, each run when its code, parameters or inputs have changed."""
 
+import contextlib
 import shutil
 import sys
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import psutil
 from tqdm.auto import tqdm
 
 from kitlib.artefacts import atomic_write, fingerprint, load_table
 from kitlib.errors import StepError, UsageError
-from kitlib.run import layout
+from kitlib.run import layout, steps
 from kitlib.run.data import repository, resolve_competition, resolve_submission, resolve_work
-from kitlib.run.execute import execute, read_notebook
-from kitlib.run.kernel import MemoryWatch, own_kernel
+from kitlib.run.execute import execute, own_kernel, read_notebook
 from kitlib.run.profiles import Profile, profile_named
-from kitlib.run.steps import (
-    STEPS,
-    Step,
-    done,
-    library_code,
-    manifest_path,
-    notebook_code,
-    read_fingerprints,
-    read_manifest,
-    steps_between,
-    write_manifest,
-)
+from kitlib.run.steps import STEPS, Step
 
 BAR = "{desc} |{bar:20}| {n_fmt}/{total_fmt} steps, {elapsed}{postfix}"
 LOG_INTERVAL_S = 30
-SUBMITTED = "calibrated blend"
+SAMPLE_S = 0.5
 SHOWN_SCORES = {
-    SUBMITTED: "cross-validated",
+    "calibrated blend": "cross-validated",
     "oracle": "oracle",
     "prior": "prior, no image",
     "1/3": "1/3 everywhere",
@@ -53,14 +44,11 @@ class Runner:
     data: str
     force: bool = False
 
-    def run(self, steps: list[Step]) -> None:
+    def run(self, asked: list[Step]) -> None:
         """Run the steps that are not done; StepError at the first that fails."""
         interval_s = 1 if sys.stderr.isatty() else LOG_INTERVAL_S
-        with (
-            own_kernel(),
-            tqdm(total=len(steps), bar_format=BAR, mininterval=interval_s, miniters=0) as bar,
-        ):
-            for step in steps:
+        with own_kernel(), tqdm(total=len(asked), bar_format=BAR, mininterval=interval_s, miniters=0) as bar:
+            for step in asked:
                 bar.set_description(step.name)
                 self._step(step, bar)
                 bar.update(1)
@@ -69,35 +57,61 @@ class Runner:
         source = self.home / "notebooks" / step.notebook
         notebook = read_notebook(source)
         state = self._state(step, notebook)
-        manifest = done(self.work, step.name)
+        manifest = steps.done(self.work, step.name)
         if manifest and manifest.get("state") == state and not self.force:
             tqdm.write(f"{step.name} is unchanged since {manifest['ended']}: skipped")
             return
-        manifest_path(self.work, step.name).unlink(missing_ok=True)
-        started_s = time.time()
-        with MemoryWatch(bar) as memory:
-            execute(
-                source,
-                self.work / layout.EXECUTED / step.notebook,
-                dict(self.parameters),
-                folder=self.home,
-                cell_timeout_s=self.profile.cell_timeout_s,
-            )
-        manifest = read_manifest(self.work, step.name)
+        steps.manifest_path(self.work, step.name).unlink(missing_ok=True)
+        started_s, timeout_s = time.time(), self.profile.cell_timeout_s
+        executed = self.work / layout.EXECUTED / step.notebook
+        with watched_memory(bar) as samples_mb:
+            execute(source, executed, dict(self.parameters), folder=self.home, cell_timeout_s=timeout_s)
+        manifest = steps.read_manifest(self.work, step.name)
         if manifest is None:
             raise StepError(f"{step.name} did not end with finish(settings)", where=source)
         measured = {
             "wall_s": round(time.time() - started_s, 1),
-            "peak_memory_mb": round(max(memory.peak_mb, manifest["peak_memory_mb"])),
+            "peak_memory_mb": round(max(*samples_mb, manifest["peak_memory_mb"])),
             "ended": time.strftime("%Y-%m-%d %H:%M"),
         }
-        write_manifest(self.work, step.name, {**manifest, **measured, "state": state})
+        steps.write_manifest(self.work, step.name, {**manifest, **measured, "state": state})
         tqdm.write(f"{step.name} took {measured['wall_s']} s and {measured['peak_memory_mb']} MB")
 
     def _state(self, step: Step, notebook: Mapping[str, Any]) -> str:
         """Everything on which the step's results depend, in sixteen digits."""
-        read = read_fingerprints(step, self.work)
-        return fingerprint(notebook_code(notebook), library_code(), self.profile.results(), self.data, read)
+        code, read = steps.notebook_code(notebook), steps.read_fingerprints(step, self.work)
+        return fingerprint(code, steps.library_code(), self.profile.results(), self.data, read)
+
+
+@contextlib.contextmanager
+def watched_memory(bar: "tqdm[Any]") -> Iterator[list[float]]:
+    """Show the memory of this process's children on a bar; yields its samples in MB, which grow meanwhile."""
+    samples_mb, ended = [0.0], threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(SAMPLE_S):
+            samples_mb.append(children_memory_mb())
+            text = f"memory {samples_mb[-1]:.0f} MB, peak {max(samples_mb):.0f} MB"
+            bar.set_postfix_str(text, refresh=False)
+            bar.update(0)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield samples_mb
+    finally:
+        ended.set()
+        watcher.join()
+
+
+def children_memory_mb() -> float:
+    """Memory of all children of this process, in MB; a page that several share counts once, on Linux."""
+    total = 0
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # it ended since it was listed
+            memory = child.memory_full_info()
+            total += getattr(memory, "pss", memory.uss)
+    return total / 2**20
 
 
 def run(
@@ -116,8 +130,8 @@ def run(
     With `optional`, the chapters that nothing else reads are run too.
     """
     chosen = profile_named(profile).with_overrides(overrides or {}).located()
-    steps = steps_between(first, last, optional=optional)
-    if not steps:
+    asked = steps.steps_between(first, last, optional=optional)
+    if not asked:
         raise UsageError(f"no step from {first} to {last}", hint=f"Steps are numbered 1 to {len(STEPS)}.")
     home = repository()
     if home is None:
@@ -128,8 +142,8 @@ def run(
     competition = resolve_competition(chosen, data_dir, work)
     parameters = {"profile": profile, "data_dir": str(competition.root), "work_dir": str(work)}
     parameters |= {name: getattr(chosen, name) for name in overrides or {}}
-    Runner(chosen, home, work, parameters, competition.fingerprint(), force).run(steps)
-    if steps[-1] is STEPS[-1]:
+    Runner(chosen, home, work, parameters, competition.fingerprint(), force).run(asked)
+    if asked[-1] is STEPS[-1]:
         _report(work, home / "submissions" if not work_dir else None)
     return work
 

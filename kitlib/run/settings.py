@@ -9,6 +9,7 @@ import time
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,26 +20,9 @@ from kitlib.competition.root import Competition
 from kitlib.errors import StepError, UsageError, known_name
 from kitlib.machine import limit_threads
 from kitlib.phantom.truth import MARKER
-from kitlib.run.data import (
-    attached_results,
-    repository,
-    resolve_cache,
-    resolve_competition,
-    resolve_submission,
-    resolve_work,
-)
+from kitlib.run import data, steps
 from kitlib.run.layout import File
 from kitlib.run.profiles import Profile, profile_named
-from kitlib.run.steps import (
-    Step,
-    done,
-    manifest_path,
-    outputs,
-    read_fingerprints,
-    step_named,
-    steps_between,
-    write_manifest,
-)
 
 PLACES = ("profile", "data_dir", "work_dir")
 IPYTHON_NAMES = ("In", "Out")
@@ -52,12 +36,17 @@ thread_failures: list[str] = []
 class Settings:
     """What a notebook works with: its profile, its data and the folders of all steps."""
 
-    step: Step
+    step: steps.Step
     profile: Profile
     competition: Competition
     work_dir: Path
     started_s: float
     attached: tuple[Path, ...] = ()
+
+    @property
+    def roots(self) -> tuple[Path, ...]:
+        """The work folders in which results of earlier steps may lie, its own first."""
+        return (self.work_dir, *self.attached)
 
     @property
     def own_folder(self) -> Path:
@@ -67,15 +56,15 @@ class Settings:
     @property
     def submission(self) -> Path:
         """Where the submission goes."""
-        return resolve_submission(self.work_dir)
+        return data.resolve_submission(self.work_dir)
 
     def cache(self, file: File) -> Path:
         """Where large files that can be made again are kept; on Kaggle outside the working folder."""
-        return file.under(resolve_cache(self.work_dir))
+        return file.under(data.resolve_cache(self.work_dir))
 
     def need(self, file: File, **parts: str) -> Path:
         """A file that an earlier step wrote, here or in attached results; StepError where it is absent."""
-        for root in (self.work_dir, *self.attached):
+        for root in self.roots:
             if (path := file.under(root, **parts)).exists():
                 return path
         raise StepError(
@@ -108,12 +97,13 @@ def begin(step: str, names: Mapping[str, Any]) -> Settings:
     values = _parameters(names)
     overrides = {name: value for name, value in values.items() if name not in PLACES}
     profile = profile_named(values.get("profile", "demo")).with_overrides(overrides)
-    work = resolve_work(profile, values.get("work_dir", ""))
-    competition = resolve_competition(profile, values.get("data_dir", ""), work)
-    settings = Settings(step_named(step), profile, competition, work, time.time(), tuple(attached_results()))
+    work = data.resolve_work(profile, values.get("work_dir", ""))
+    competition = data.resolve_competition(profile, values.get("data_dir", ""), work)
+    attached = tuple(data.attached_results())
+    settings = Settings(steps.step_named(step), profile, competition, work, time.time(), attached)
     _run_earlier(settings, overrides)
     settings.own_folder.mkdir(parents=True, exist_ok=True)
-    manifest_path(work, step).unlink(missing_ok=True)
+    steps.manifest_path(work, step).unlink(missing_ok=True)
     _watch_threads()
     return settings
 
@@ -122,10 +112,10 @@ def finish(settings: Settings) -> None:
     """Write the step's manifest; StepError if a thread died on the way. The last call of a notebook."""
     if thread_failures:
         raise StepError(f"an exception ended a thread: {thread_failures[0]}", where=settings.step.name)
-    written = outputs(settings.own_folder)
-    inputs = read_fingerprints(settings.step, settings.work_dir, *settings.attached)
+    written = steps.outputs(settings.own_folder)
+    inputs = steps.read_fingerprints(settings.step, *settings.roots)
     record = settings.provenance(**inputs).record()
-    write_manifest(settings.work_dir, settings.step.name, {"outputs": written, **record})
+    steps.write_manifest(settings.work_dir, settings.step.name, {"outputs": written, **record})
     size_mb = sum(facts["bytes"] for facts in written.values()) / 2**20
     tqdm.write(
         f"{settings.step.name} is done: {len(written)} files, {size_mb:.1f} MB in {settings.own_folder}, "
@@ -137,21 +127,16 @@ def _parameters(names: Mapping[str, Any]) -> dict[str, Any]:
     """The notebook's parameters among its globals; UsageError on a variable that is none."""
     known = [*PLACES, *(entry.name for entry in dataclasses.fields(Profile) if entry.name != "name")]
     if any(isinstance(value, Settings) for value in names.values()):
-        return _parameters_again(names, known)
+        # The cell is run a second time, among the variables of later cells: `profile = settings.profile`.
+        profile = names.get("profile")
+        again = {name: names[name] for name in known if isinstance(names.get(name), PARAMETER_TYPES)}
+        return again | ({"profile": profile.name} if isinstance(profile, Profile) else {})
     variables = {name: value for name, value in names.items() if _is_variable(name, value, known)}
     for name, value in variables.items():
         known_name(name, known, "parameter")
         if name in PLACES and not isinstance(value, str):
             raise UsageError(f"parameter {name!r} must be text, and {value!r} is {type(value).__name__}")
     return variables
-
-
-def _parameters_again(names: Mapping[str, Any], known: list[str]) -> dict[str, Any]:
-    """The same when the cell is run a second time, among the variables of later cells."""
-    values = {name: names[name] for name in known if isinstance(names.get(name), PARAMETER_TYPES)}
-    if isinstance(profile := names.get("profile"), Profile):  # `profile = settings.profile` came in between
-        values["profile"] = profile.name
-    return values
 
 
 def _is_variable(name: str, value: Any, known: list[str]) -> bool:
@@ -163,25 +148,24 @@ def _is_variable(name: str, value: Any, known: list[str]) -> bool:
 
 def _run_earlier(settings: Settings, overrides: Mapping[str, Any]) -> None:
     """Run the steps before this one where results that it reads are absent; StepError without notebooks."""
-    roots = (settings.work_dir, *settings.attached)
-    missing = [name for name in settings.step.reads if not any(done(root, name) for root in roots)]
+    roots = settings.roots
+    missing = [name for name in settings.step.reads if not any(steps.done(root, name) for root in roots)]
     if not missing:
         return
-    home = repository()
+    home = data.repository()
     if home is None:
         raise StepError(
             f"{settings.step.name} reads what {' and '.join(missing)} wrote, and that is not there",
             where=settings.work_dir,
             hint="Attach the output of those notebooks, or set work_dir to the folder that holds it.",
         )
-    first, last = step_named(missing[0]).number, step_named(settings.step.reads[-1]).number
-    names = ", ".join(step.name for step in steps_between(first, last))
+    first, last = (steps.step_named(name).number for name in (missing[0], settings.step.reads[-1]))
+    names = ", ".join(step.name for step in steps.steps_between(first, last))
     tqdm.write(f"{settings.step.name} reads what is not there yet; running first: {names}")
     command = [sys.executable, "-u", "-m", "kitlib", "run", "--profile", settings.profile.name]
     command += ["--from", str(first), "--to", str(last)]
     command += ["--work", str(settings.work_dir), "--data", str(settings.competition.root)]
-    for name, value in overrides.items():
-        command += ["-p", f"{name}={value}"]
+    command += [word for name, value in overrides.items() for word in ("-p", f"{name}={value}")]
     with tempfile.TemporaryFile("w+") as errors:
         with subprocess.Popen(command, cwd=home, stdout=subprocess.PIPE, stderr=errors, text=True) as running:
             for line in running.stdout or ():  # a line for each step that is done
@@ -195,14 +179,10 @@ def _run_earlier(settings: Settings, overrides: Mapping[str, Any]) -> None:
 def _watch_threads() -> None:
     """Record exceptions that end a thread from now on, and report them as before."""
     thread_failures.clear()
-    if not isinstance(threading.excepthook, _Recorder):
-        threading.excepthook = _Recorder(threading.excepthook)
+    if getattr(threading.excepthook, "func", None) is not _record:  # or the cell was run before
+        threading.excepthook = partial(_record, threading.excepthook)
 
 
-@dataclass(frozen=True)
-class _Recorder:
-    report: Callable[[threading.ExceptHookArgs], Any]
-
-    def __call__(self, args: threading.ExceptHookArgs) -> None:
-        thread_failures.append(f"{args.exc_type.__name__}: {args.exc_value}")
-        self.report(args)
+def _record(report: Callable[[threading.ExceptHookArgs], Any], args: threading.ExceptHookArgs) -> None:
+    thread_failures.append(f"{args.exc_type.__name__}: {args.exc_value}")
+    report(args)

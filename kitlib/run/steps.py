@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,13 @@ from kitlib.errors import StepError, known_name
 class Step:
     """One notebook; it reads what the steps in `reads` wrote, and writes under `<work>/<name>/`."""
 
-    number: int
     name: str
     reads: tuple[str, ...] = ()
-    optional: bool = False
-    """Whether nothing that follows reads it; it is run when asked for."""
+
+    @property
+    def number(self) -> int:
+        """Its number, with which its name begins."""
+        return int(self.name[:2])
 
     @property
     def notebook(self) -> str:
@@ -30,30 +33,22 @@ class Step:
 
 
 STEPS = (
-    Step(1, "01_eda"),
-    Step(2, "02_preprocessing"),
-    Step(3, "03_embeddings", reads=("02_preprocessing",)),
-    Step(4, "04_modelling", reads=("02_preprocessing", "03_embeddings")),
-    Step(5, "05_ensembling", reads=("04_modelling",)),
-    Step(6, "06_submission", reads=("03_embeddings", "04_modelling", "05_ensembling")),
+    Step("01_eda"),
+    Step("02_preprocessing"),
+    Step("03_embeddings", reads=("02_preprocessing",)),
+    Step("04_modelling", reads=("02_preprocessing", "03_embeddings")),
+    Step("05_ensembling", reads=("04_modelling",)),
+    Step("06_submission", reads=("03_embeddings", "04_modelling", "05_ensembling")),
 )
-CHAPTERS = (
-    Step(
-        4,
-        "04a_published_systems",
-        reads=("02_preprocessing", "03_embeddings", "04_modelling"),
-        optional=True,
-    ),
-)
+CHAPTERS = (Step("04a_published_systems", reads=("02_preprocessing", "03_embeddings", "04_modelling")),)
+"""Steps that nothing which follows reads; they are run when asked for."""
 name2step = {step.name: step for step in (*STEPS, *CHAPTERS)}
 
 
 def steps_between(first: int, last: int, *, optional: bool = False) -> list[Step]:
     """The steps of these numbers in order, the optional chapters among them where asked for."""
-    steps = [*STEPS, *(CHAPTERS if optional else ())]
-    return sorted(
-        (step for step in steps if first <= step.number <= last), key=lambda step: (step.number, step.name)
-    )
+    steps = sorted((*STEPS, *(CHAPTERS if optional else ())), key=attrgetter("name"))
+    return [step for step in steps if first <= step.number <= last]
 
 
 def step_named(name: str) -> Step:
@@ -85,13 +80,11 @@ def read_manifest(root: Path, step: str) -> dict[str, Any] | None:
 
 def done(root: Path, step: str) -> dict[str, Any] | None:
     """The step's manifest if every file it lists is still there in its size, else None."""
-    manifest = read_manifest(root, step)
-    if manifest is None:
-        return None
-    for name, facts in manifest["outputs"].items():
-        path = root / step / name
-        if not path.is_file() or path.stat().st_size != facts["bytes"]:
-            return None
+    if manifest := read_manifest(root, step):
+        for name, facts in manifest["outputs"].items():
+            path = root / step / name
+            if not path.is_file() or path.stat().st_size != facts["bytes"]:
+                return None
     return manifest
 
 
@@ -125,8 +118,7 @@ def read_fingerprints(step: Step, *roots: Path) -> dict[str, str]:
 
 def notebook_code(notebook: Mapping[str, Any]) -> str:
     """The source of a notebook's code cells, in sixteen digits."""
-    sources = [cell["source"] for cell in notebook["cells"] if cell["cell_type"] == "code"]
-    return fingerprint(sources)
+    return fingerprint([cell["source"] for cell in notebook["cells"] if cell["cell_type"] == "code"])
 
 
 @cache

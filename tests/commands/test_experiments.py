@@ -9,15 +9,16 @@ import pytest
 from kitlib.cli import main
 from kitlib.experiments import registry as experiments
 from kitlib.experiments.experiment import About, Experiment, Protocol, PublishedResult
-from kitlib.experiments.fold import FoldData, FoldTask, run_fold
-from kitlib.experiments.folds import make_folds
+from kitlib.experiments.fold import FoldData, FoldTask
 from kitlib.experiments.leaks import make_split, row_table
-from kitlib.experiments.run import fold_tasks
+from kitlib.experiments.parallel import run_group
+from kitlib.experiments.run import fold_tasks, make_folds
 from kitlib.experiments.status import (
+    BEGUN,
     ORACLE_FILE,
     RunKey,
     begin_run,
-    capture_failure,
+    record,
     record_skipped,
     rows_path,
 )
@@ -33,6 +34,14 @@ FEATURES = make_features(CODES)
 LABELS = pd.DataFrame(CODES, index=pd.Index(FEATURES.study_ids, name="study_id"), columns=list(CELL_NAMES))
 FOLDS = make_folds(LABELS, 2, seed=0)
 TRIAL = About(tags=("trial",))
+
+
+class Unlucky(PriorModel):
+    def _fit(self, *_):
+        raise ValueError("out of luck")
+
+
+BAD = Experiment("bad", Unlucky(), about=TRIAL)
 GOOD = Experiment(
     "good",
     LightGBMModel(trees=3, components=2),
@@ -48,7 +57,7 @@ SCENARIOS = ("without_t1", "random_50")
 FILLED = Experiment(
     "pseudo_mean", PseudoModel(imputer="mean"), protocol=Protocol(missing=SCENARIOS), about=TRIAL
 )
-BAD, GONE, LATER = (Experiment(name, PriorModel(), about=TRIAL) for name in ("bad", "gone", "later"))
+GONE, LATER = (Experiment(name, PriorModel(), about=TRIAL) for name in ("gone", "later"))
 ENTRIES = (GOOD, LEAKING, FILLED, BAD, GONE, LATER)
 HERE = RunKey("these", profile_named("bench").results())
 ELSEWHERE = dataclasses.replace(HERE, data="others")
@@ -67,13 +76,10 @@ def run(folder, key, entries):
         name = entry.protocol.split
         split = make_split(name, FEATURES, LABELS, FOLDS, series_counts=FOLDS * 0 + 3, seed=0)
         if entry.leaks:
-            key.save(rows_path(folder, name), split.rows)
+            key.save(rows_path(folder, name), row_table(split.labels, split.folds, split.study_of))
         facts = {"weights": "resnet50: random", **key.facts}
         for task in fold_tasks(entry, split, folder, seed=0, facts=facts, keep_model=False):
-            with capture_failure(task):
-                if entry is BAD:
-                    raise ValueError("out of luck")
-                run_fold(task, FoldData.of(split, task.fold, entry))
+            run_group([task], FoldData.of(split, task.fold, entry))
 
 
 @pytest.fixture(scope="module")
@@ -208,8 +214,8 @@ def test_a_damaged_file_costs_its_own_experiment_alone(work, tmp_path, file, har
 @pytest.mark.slow
 def test_a_fit_that_is_under_way_has_not_failed(work, tmp_path):
     folder = work / "experiments" / "later" / "fold0"
-    with capture_failure(FoldTask(LATER, 0, folder, "", 0, HERE.facts)):
-        results = tabulate(work, tmp_path)
+    record(FoldTask(LATER, 0, folder, "", 0, HERE.facts), BEGUN)
+    results = tabulate(work, tmp_path)
     assert results.loc["later", "state"] == "not ended"
     assert "have not ended: a run is under way" in (tmp_path / "table.md").read_text()
 

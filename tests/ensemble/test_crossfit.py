@@ -10,7 +10,7 @@ from kitlib.competition.submission import to_array
 from kitlib.ensemble.crossfit import Ensemble, crossfit
 from kitlib.errors import ModelError
 from kitlib.evaluate.baselines import score_table
-from kitlib.experiments.folds import make_folds
+from kitlib.experiments.run import make_folds
 from kitlib.terms import PROBABILITIES
 from tests.ensemble.builders import make_label_table, make_table
 

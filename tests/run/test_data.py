@@ -1,15 +1,28 @@
-"""Phantoms of a work folder: drawn where there are none, and never replaced by others."""
+"""Phantoms of a work folder: drawn where there are none, never replaced by others. And who holds a folder."""
 
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from kitlib.errors import DataError
+from kitlib.errors import DataError, StepError
 from kitlib.phantom import archive
-from kitlib.run.data import resolve_competition
+from kitlib.run.data import resolve_competition, sole_run
 from kitlib.run.profiles import Profile, profile_named
 
 ONE = profile_named("smoke").with_overrides({"phantom_studies": 1, "phantom_test_studies": 1, "workers": 1})
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from kitlib.run.data import sole_run
+with sole_run(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -71,3 +84,24 @@ def test_a_marker_cut_short_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="does not parse"):
         resolve_competition(ONE, "", tmp_path)
     assert marker.is_file()
+
+
+def test_a_folder_is_held_by_one_process_until_it_ends_however_it_ends(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        with (
+            pytest.raises(StepError, match=f"another run, process {other.pid}, works here"),
+            sole_run(tmp_path),
+        ):
+            pass
+        other.send_signal(signal.SIGKILL)
+    with sole_run(tmp_path):
+        assert (tmp_path / "run.lock").read_text() == str(os.getpid())
+
+
+def test_a_folder_is_free_again_after_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="inside"), sole_run(tmp_path):
+        raise ValueError("inside")
+    with sole_run(tmp_path):
+        pass

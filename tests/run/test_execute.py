@@ -2,8 +2,7 @@ import nbformat
 import pytest
 
 from kitlib.errors import StepError
-from kitlib.run.execute import execute, read_notebook
-from kitlib.run.kernel import own_kernel
+from kitlib.run.execute import execute, own_kernel, read_notebook
 from tests.run.builders import make_notebook, write_notebook
 
 

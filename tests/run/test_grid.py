@@ -9,13 +9,13 @@ from kitlib.errors import RootError, StepError, UsageError
 from kitlib.experiments import parallel, registry
 from kitlib.experiments.experiment import About, Experiment, Protocol
 from kitlib.experiments.fold import run_fold
-from kitlib.experiments.status import RunKey, RunNote, failure, is_begun, skipped
+from kitlib.experiments.status import BEGUN, RunKey, RunNote, failure, noted, skipped
 from kitlib.inputs.slices import SliceInput
 from kitlib.models.prior import PriorModel
 from kitlib.models.svc import SVCModel
 from kitlib.prepare.studies import PreparedStudies
+from kitlib.run.data import sole_run
 from kitlib.run.grid import run_grid, weights_label
-from kitlib.run.lock import sole_run
 from kitlib.run.profiles import profile_named
 from tests.run.finished import LONGEST_PX, make_data, random_slices
 
@@ -134,7 +134,7 @@ def test_an_interrupt_ends_the_grid_and_is_no_failure(run, monkeypatch, tmp_path
     with pytest.raises(KeyboardInterrupt):
         run("plain")
     fold = tmp_path / "experiments" / "plain" / "fold0"
-    assert (is_begun(fold), failure(fold)) == (True, "")
+    assert (noted(fold), failure(fold)) == (BEGUN, "")
 
 
 def test_two_runs_in_one_folder_are_refused(run, fitted, tmp_path):

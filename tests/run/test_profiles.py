@@ -5,7 +5,7 @@ import pytest
 
 from kitlib.embed.names import WEIGHTS
 from kitlib.errors import UsageError
-from kitlib.run.profiles import COERCE, PROFILES, Profile, profile_named
+from kitlib.run.profiles import PROFILES, Profile, kind2coercion, profile_named
 
 DEMO = PROFILES["demo"]
 
@@ -36,13 +36,6 @@ def test_values_are_brought_to_the_type_of_their_field(name, value, expected):
 def test_a_value_of_another_type_is_refused_with_the_name_of_the_parameter(name, value):
     with pytest.raises(UsageError, match=f"parameter '{name}' must be"):
         DEMO.with_overrides({name: value})
-
-
-def test_text_becomes_a_truth_value_only_when_it_says_so():
-    assert COERCE[bool]("true") is True
-    assert COERCE[bool](False) is False
-    with pytest.raises(ValueError, match="not in tuple"):
-        COERCE[bool]("yes")
 
 
 def test_a_mistyped_name_is_an_error_that_gives_the_nearest():
@@ -88,7 +81,7 @@ def test_how_to_work_is_told_from_what_comes_out():
 
 def test_every_field_can_be_given_as_text():
     for entry in dataclasses.fields(Profile):
-        assert entry.type in COERCE
+        assert entry.type in kind2coercion
 
 
 def test_the_competition_profile_ends_before_kaggle_does():

@@ -11,9 +11,9 @@ from kitlib.models.cell_attention.model import CellAttentionModel
 from kitlib.models.prior import PriorModel
 from kitlib.run import layout
 from kitlib.run.profiles import profile_named
-from kitlib.run.select import grid_experiments, recorded_experiments, selected_experiments
 from kitlib.run.settings import Settings
 from kitlib.run.steps import STEPS
+from kitlib.run.studies import grid_experiments, recorded_experiments, selected_experiments
 from tests.run.finished import MADE
 
 SMOKE = profile_named("smoke")

@@ -1,7 +1,8 @@
-"""The commands about weights do what their functions do."""
+"""The commands about backbones do what their functions do."""
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 
@@ -54,3 +55,19 @@ def test_quantise_says_how_well_the_vectors_agree(
     assert main(["quantise", str(out), "--backbone", "resnet50", "--input-px", "224", "--view", "whole"]) == 0
     assert asked == [(out, "resnet50", {"weights": "auto", "input_px": 224, "field_of_view": "whole"})]
     assert "keep 99.68% of their variance, smallest cosine 0.9975" in capsys.readouterr().out
+
+
+def test_the_table_is_printed_with_two_decimals(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    asked: dict[str, object] = {}
+
+    def benchmark(backbones: list[str], **how: int) -> pd.DataFrame:
+        asked.update(how, backbones=backbones)
+        return pd.DataFrame({"backbone": backbones, "ratio": [1.234, 5.678]})
+
+    monkeypatch.setattr("kitlib.embed.runtime.benchmark.benchmark", benchmark)
+    assert main(["bench", "--backbones", "a", "b", "--studies", "1", "--repeats", "2"]) == 0
+    assert asked == {"backbones": ["a", "b"], "studies": 1, "repeats": 2}
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines == [["backbone", "ratio"], ["a", "1.23"], ["b", "5.68"]]

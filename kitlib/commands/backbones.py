@@ -1,14 +1,12 @@
-"""Weights: trained on phantoms, taken out of a PyTorch file, or rounded to eight bits."""
+"""Backbones: their weights, trained on phantoms, taken out of a PyTorch file or rounded; and their speed."""
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from kitlib.commands.parsing import Commands
+from kitlib.commands import Commands
 
 
-def add_pretrain(commands: "Commands") -> None:
+def add_pretrain(commands: Commands) -> None:
     """Add the command `pretrain`."""
     command = commands.add_parser("pretrain", help="train a backbone on phantoms")
     command.add_argument("--backbone", default="resnet10t", help="such as resnet50 or medicalnet_resnet152")
@@ -23,7 +21,7 @@ def add_pretrain(commands: "Commands") -> None:
     command.set_defaults(call=_pretrain)
 
 
-def add_convert(commands: "Commands") -> None:
+def add_convert(commands: Commands) -> None:
     """Add the command `convert`."""
     command = commands.add_parser("convert", help="turn a .pth file into safetensors, running nothing in it")
     command.add_argument("file", type=Path)
@@ -31,7 +29,7 @@ def add_convert(commands: "Commands") -> None:
     command.set_defaults(call=_convert)
 
 
-def add_quantise(commands: "Commands") -> None:
+def add_quantise(commands: Commands) -> None:
     """Add the command `quantise`."""
     command = commands.add_parser("quantise", help="round a backbone to eight bits, for faster CPUs")
     command.add_argument("out", type=Path, help="safetensors file to write; give it as weights of a run")
@@ -42,6 +40,16 @@ def add_quantise(commands: "Commands") -> None:
         "--view", dest="field_of_view", help="whole or middle; if not given, as the weights were trained"
     )
     command.set_defaults(call=_quantise)
+
+
+def add_bench(commands: Commands) -> None:
+    """Add the command `bench`."""
+    command = commands.add_parser("bench", help="slices a second, against the loop one would write first")
+    command.add_argument("--reading", action="store_true", help="time the reading of DICOM files alone")
+    command.add_argument("--backbones", nargs="+", default=["resnet50", "resnet10t"])
+    command.add_argument("--studies", type=int, default=6, help="phantoms of about fifty slices each")
+    command.add_argument("--repeats", type=int, default=3)
+    command.set_defaults(call=_bench)
 
 
 def _pretrain(arguments: argparse.Namespace) -> None:
@@ -70,3 +78,11 @@ def _quantise(arguments: argparse.Namespace) -> None:
     agreement = quantise(out, name, **how)
     print(f"vectors keep {agreement['r2']:.2%} of their variance, smallest cosine {agreement['cosine']:.4f}")
     print(f"weights in {out}")
+
+
+def _bench(arguments: argparse.Namespace) -> None:
+    from kitlib.embed.runtime.benchmark import benchmark, reading_benchmark
+
+    asked = {"studies": arguments.studies, "repeats": arguments.repeats}
+    table = reading_benchmark(**asked) if arguments.reading else benchmark(arguments.backbones, **asked)
+    print(table.to_string(index=False, float_format=lambda value: f"{value:.2f}"))
