@@ -17,7 +17,7 @@ from kitlib.models.base import Model
 from kitlib.mri.ledger import Ledger
 from kitlib.mri.study import Study, read_study
 from kitlib.prepare.volumes import prepare
-from kitlib.terms import SEQUENCES
+from kitlib.terms import CELLS, SEQUENCES
 
 FULL, FEWER, PRIOR = "full model", "fewer views", "prior"
 
@@ -27,7 +27,12 @@ class Prediction:
     """What is said of one study."""
 
     probabilities: np.ndarray  # (25, 3), in the order of CELLS
-    rung: str  # how its rows came about: FULL, FEWER or PRIOR
+    rungs: np.ndarray  # (25,) text: how each row came about, FULL, FEWER or PRIOR
+
+    @classmethod
+    def of(cls, probabilities: np.ndarray, rung: str) -> "Prediction":
+        """A prediction whose rows all came about in one way."""
+        return cls(probabilities, np.full(len(CELLS), rung, dtype=object))
 
 
 @dataclass(frozen=True)
@@ -58,8 +63,8 @@ class Predictor:
     >>> predictor, rows = finished_predictor(Path("work")), find_root("competition").series("test")
     >>> study = predictor.read(11, rows[rows["study_id"] == 11], Ledger())
     >>> prediction = predictor.predict(study)
-    >>> prediction.probabilities.shape, prediction.rung
-    ((25, 3), 'full model')
+    >>> prediction.probabilities.shape, set(prediction.rungs)
+    ((25, 3), {'full model'})
     """
 
     members: Mapping[str, Member]
@@ -73,19 +78,19 @@ class Predictor:
         return read_study(study_id, rows, ledger, prepare=partial(prepare, longest_px=longest_px))
 
     def predict(self, study: Study, ledger: Ledger | None = None) -> Prediction:
-        """Probabilities and rung of one prepared study; the prior where it has no image.
+        """Probabilities and rungs of one prepared study; the prior where it has no image.
 
         Each distinct input is made once, whatever number of members read it.
         """
         if not study.sequences:
-            return Prediction(self.prior.probabilities, PRIOR)
+            return Prediction.of(self.prior.probabilities, PRIOR)
         ledger = Ledger() if ledger is None else ledger
         data = {name: encoder.encode(study, ledger) for name, encoder in self.encoders.items()}
         predicted = {
             name: member.predict(data[member.input.fingerprint]) for name, member in self.members.items()
         }
         rung = FULL if len(study.sequences) == len(SEQUENCES) else FEWER
-        return Prediction(self.ensemble.apply(predicted)[0], rung)
+        return Prediction.of(self.ensemble.apply(predicted)[0], rung)
 
 
 def load_predictor(

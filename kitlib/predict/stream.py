@@ -21,7 +21,7 @@ from kitlib.competition.submission import to_rows, write_submission
 from kitlib.errors import KitError
 from kitlib.mri.ledger import Fault, Ledger
 from kitlib.predict.predictor import PRIOR, Prediction, Predictor
-from kitlib.terms import CELLS, row_ids
+from kitlib.terms import row_ids
 
 FILLED = "rows filled with the prior"
 STUDIES_BETWEEN_WRITES = 50
@@ -83,7 +83,7 @@ def predict_studies(
     """Predict studies from the `rows` (study_id, series_id, sequence, folder) of their series into `out`."""
     started_s = time.monotonic()
     ledger, seconds = Ledger(), dict[int, float]()
-    predicted = dict.fromkeys(study_ids, Prediction(predictor.prior.probabilities, PRIOR))
+    predicted = dict.fromkeys(study_ids, Prediction.of(predictor.prior.probabilities, PRIOR))
     for number, study_id in enumerate(tqdm(study_ids, desc="studies", mininterval=1)):
         begun_s = time.monotonic()
         if begun_s - started_s + max(seconds.values(), default=0.0) > budget_s:
@@ -96,8 +96,7 @@ def predict_studies(
             write_submission(out, _table(predicted))
     predictions = _table(predicted)
     write_submission(out, predictions)
-    rungs = np.array([prediction.rung for prediction in predicted.values()], dtype=object)
-    predictions["rung"] = np.repeat(rungs, len(CELLS))
+    predictions["rung"] = np.concatenate([prediction.rungs for prediction in predicted.values()])
     took = pd.Series(seconds, name="seconds", dtype=float).rename_axis("study_id")
     return Result(predictions, ledger, took)
 
@@ -117,7 +116,7 @@ def predict_study(
         handling.note(study_id)
         what = error.what if isinstance(error, KitError) else ""
         ledger.add(_filled("study.error", study_id, f"{type(error).__name__} {what}".strip()))
-        return Prediction(predictor.prior.probabilities, PRIOR)
+        return Prediction.of(predictor.prior.probabilities, PRIOR)
 
 
 def _filled(code: str, study_id: int, detail: str) -> Fault:

@@ -11,7 +11,6 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import nbformat
 
@@ -53,8 +52,15 @@ def own_kernel() -> Iterator[None]:
         (kernel_dir / "kernel.json").write_text(json.dumps(spec), encoding="utf-8")
         path = os.pathsep.join(filter(None, (folder, os.environ.get("JUPYTER_PATH"))))
         # Without JUPYTER_PLATFORM_DIRS jupyter_core warns that its folders will move.
-        with mock.patch.dict(os.environ, JUPYTER_PATH=path, JUPYTER_PLATFORM_DIRS="1"):
+        changed = {"JUPYTER_PATH": path, "JUPYTER_PLATFORM_DIRS": "1"}
+        before = {name: os.environ[name] for name in changed if name in os.environ}
+        os.environ.update(changed)
+        try:
             yield
+        finally:
+            for name in changed:
+                del os.environ[name]
+            os.environ.update(before)
 
 
 def read_notebook(path: Path) -> nbformat.NotebookNode:
