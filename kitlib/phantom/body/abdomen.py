@@ -73,7 +73,7 @@ def paint_organs(canvas: Canvas, abdomen: Abdomen) -> None:
 
 
 def paint_vessels(canvas: Canvas, abdomen: Abdomen) -> None:
-    """Paint the crura and the vessels."""
+    """Paint the crura and the vessels, with partial volume."""
     for one in abdomen.vessels:
         for ends in pairwise(one.line_mm):
             radii = one.radius_mm, one.radius_mm

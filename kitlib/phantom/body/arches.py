@@ -7,16 +7,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kitlib.phantom.body.bones import fuse_sacrum, sacral_top
 from kitlib.phantom.body.grid import Box, Canvas, Solid
 from kitlib.phantom.body.openings import Openings
 from kitlib.phantom.body.pathology import LUMBARISED, SACRALISED
-from kitlib.phantom.body.pelvis import fuse_sacrum, sacral_top
 from kitlib.phantom.body.spine import Spine, Vertebra
 from kitlib.phantom.body.tissues import Tissue
 from kitlib.phantom.body.vertebrae import LUMBOSACRAL, SIDES, VERTEBRAE
 from kitlib.terms import LEVELS
 
-CORTEX_MM = 0.9
 # Of the joints from L5/S1 up to T10/T11: how far the joint looks away from the side, towards the front, in
 # degrees (rounded from Panjabi, Spine 1993, and Masharawi, Spine 2004).
 FACET_DEG = (50, 44, 36, 29, 23, 18, 45, 65)
@@ -32,11 +31,8 @@ SPINOUS_MM = (4, 7, 9, 11, 21, 27, 29, 29, 28, 25, 25, 26)
 SPINOUS_HALF_MM = (3, 4, 5, 6, 7, 9.5, 10.5, 10.5, 10, 8, 6.5, 6)
 L5, T12 = LUMBOSACRAL + 1, VERTEBRAE.index("T12")
 
-Rod = tuple[
-    tuple[tuple[float, float, float], tuple[float, float, float]],
-    tuple[float, float],
-    tuple[float, float, float],
-]
+Point = tuple[float, float, float]
+Rod = tuple[tuple[Point, Point], tuple[float, float], Point]
 """Ends on the left side in the vertebra's axes, radii and stretch, in mm."""
 
 
@@ -67,7 +63,7 @@ def paint_posterior(canvas: Canvas, spine: Spine, openings: Openings) -> None:
             above, below = joints.get((index, side)), joints.get((index - 1, side))
             arch += [(above.box, above.superior)] if above else []
             arch += [(below.box, below.inferior)] if below else []
-        canvas.bones(arch, cortex_mm=CORTEX_MM)
+        canvas.bones(arch)
     for joint in joints.values():
         if joint:
             cleft = joint.within & (joint.surface.abs() <= GAP_MM)

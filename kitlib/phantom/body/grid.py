@@ -16,6 +16,7 @@ Box = tuple[slice, slice, slice]
 Solid = tuple[Box, Tensor]
 """Where something may lie, and its signed distance in mm (negative inside) there."""
 
+CORTEX_MM = 0.9
 CORNERS = np.stack(np.meshgrid([0, 1], [0, 1], [0, 1]), axis=-1).reshape(8, 3)
 
 
@@ -132,7 +133,7 @@ class Canvas:
         if solid is not None:
             self.paint(solid[0], solid[1] < -inset_mm, tissue)
 
-    def bones(self, solids: Sequence[Solid | None], *, cortex_mm: float = 0.9) -> None:
+    def bones(self, solids: Sequence[Solid | None], *, cortex_mm: float = CORTEX_MM) -> None:
         """Paint solids as one bone: marrow within a common cortex."""
         for solid in solids:
             self.fill(solid, Tissue.CORTEX)

@@ -78,11 +78,6 @@ class Spine:
         """`lumbarised S1`, `sacralised L5` or nothing."""
         return self.pathology.transitional
 
-    @property
-    def metal(self) -> tuple[int, ...]:
-        """Indices of the vertebrae that hold pedicle screws."""
-        return self.pathology.metal
-
     def facts(self) -> dict[str, Any]:
         """The truth of shape and findings, as JSON has it."""
         found = self.pathology

@@ -10,7 +10,7 @@ import torch
 from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
-from kitlib.phantom.body.abdomen import Abdomen, draw_abdomen, paint_bowel, paint_organs, paint_vessels
+from kitlib.phantom.body.abdomen import Abdomen, draw_abdomen, paint_bowel, paint_organs
 from kitlib.phantom.body.arches import SPINOUS_MM
 from kitlib.phantom.body.canal import Canal
 from kitlib.phantom.body.grid import PATIENT, Canvas
@@ -104,11 +104,6 @@ def paint_torso(canvas: Canvas, torso: Torso) -> None:
         paint_back(tissue, places, torso.build, torso.texture)
     for n, samples in enumerate(canvas.by_slice().unbind(1)):
         samples.copy_(body.tissue[n % len(planes)])
-
-
-def paint_abdomen(canvas: Canvas, torso: Torso) -> None:
-    """Paint the vessels, with partial volume; the organs are painted with the torso."""
-    paint_vessels(canvas, torso.abdomen)
 
 
 @dataclass(frozen=True, eq=False)
