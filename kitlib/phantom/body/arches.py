@@ -78,14 +78,11 @@ def _arch(canvas: Canvas, spine: Spine, index: int, side: int) -> list[Solid | N
     thick = 0.285 * p
     gap = vertebra.pars_gap_mm  # behind a lytic isthmus the arch has stayed where it was
     isthmus = (p - 1.5, b + 13, 0.12 * h)
+    joint = ((p - 3.5, b + 16 + gap, -0.3 * h - gap), (p - 6, b + 19 + gap, -0.75 * h))
     rods: list[Rod] = [
         (((p, b - 4, 0.42 * h), (p + 0.5, b + 9, 0.38 * h)), (thick, thick), (1, 1, 1.6)),
         (((p + 0.5, b + 9, 0.4 * h), isthmus), (4.0, 3.6), (1.2, 1, 1.2)),
-        (
-            ((p - 3.5, b + 16 + gap, -0.3 * h - gap), (p - 6, b + 19 + gap, -0.75 * h)),
-            (3.4, 3.4),
-            (1.4, 1, 1),
-        ),
+        (joint, (3.4, 3.4), (1.4, 1, 1)),
         (((p - 4, b + 16.5 + gap, -0.15 * h), (2, b + 23 + gap, -0.35 * h)), (2.9, 2.9), (1, 1, 2.1)),
         (((p - 5, b + 19 + gap, -0.6 * h), (2, b + 25 + gap, -0.75 * h)), (2.9, 2.9), (1, 1, 1.6)),
     ]
@@ -105,11 +102,8 @@ def _lateral(spine: Spine, index: int) -> list[Rod]:
     p, b, h = vertebra.pedicle_mm, vertebra.depth_mm / 2, vertebra.height_mm / 2
     root, length = (p + 1, b + 9, 0.35 * h), TRANSVERSE_MM[index]
     if index == L5 and spine.transitional == SACRALISED:
-        wing = (p + 19, b + 2, -0.9 * h)
-        return [
-            ((root, wing), (6.5, 8.0), (1, 0.9, 1.6)),
-            ((wing, (p + 20, b + 2, -2 * h)), (9, 9), (1, 1, 1)),
-        ]
+        wing, low = (p + 19, b + 2, -0.9 * h), (p + 20, b + 2, -2 * h)
+        return [((root, wing), (6.5, 8.0), (1, 0.9, 1.6)), ((wing, low), (9, 9), (1, 1, 1))]
     if index == LUMBOSACRAL and spine.transitional == LUMBARISED:
         length = 20
     rods: list[Rod] = []
@@ -145,10 +139,8 @@ def _joint(
     inside, behind = FACET_INSIDE_MM[place], FACET_BEHIND_MM[place]
     middle = np.array([lower.pedicle_mm - inside, spine.discs[disc].depth_mm / 2 + behind, 0.5])
     reach = 15 + swollen_mm + forward_mm
-    low, high = middle - reach, middle + reach
-    if side < 0:
-        low, high = low * (-1, 1, 1), high * (-1, 1, 1)
-    box = canvas.box(frame, np.minimum(low, high), np.maximum(low, high))
+    at = middle * (side, 1, 1)
+    box = canvas.box(frame, at - reach, at + reach)
     if box is None:
         return None
     u, v, w = canvas.local(frame, box)

@@ -191,13 +191,10 @@ def _wings(canvas: Canvas, spine: Spine) -> list[Solid | None]:
 
 def _ilium(canvas: Canvas, spine: Spine, side: int) -> Solid | None:
     """An iliac wing: a curved plate from behind the sacrum to the flank, its crest at about L4/L5."""
-    sacrum = spine.vertebrae[S1]
-    frame = Frame(sacrum.frame.origin_mm, PATIENT.axes)
-    crest = float((spine.discs[S1 + 1].frame.origin_mm - sacrum.frame.origin_mm)[2]) + 2
-    low, high = np.array([30.0, -75, -65]), np.array([150.0, 62, crest + 4])
-    if side < 0:
-        low, high = np.array([-150.0, -75, -65]), np.array([-30.0, 62, crest + 4])
-    box = canvas.box(frame, low, high)
+    origin = spine.vertebrae[S1].frame.origin_mm
+    frame, crest = Frame(origin, PATIENT.axes), float((spine.discs[S1 + 1].frame.origin_mm - origin)[2]) + 2
+    near, far = sorted((side * 30.0, side * 150.0))
+    box = canvas.box(frame, (near, -75, -65), (far, 62, crest + 4))
     if box is None:
         return None
     u, v, w = canvas.local(frame, box)

@@ -57,16 +57,11 @@ class Canvas:
         device: torch.device | str = "cpu",
     ) -> "Canvas":
         """Air on `samples` planes through each slice, each shifted within the pixel too, against aliasing."""
-        through = (np.arange(samples) - (samples - 1) / 2) / samples
-        normal = np.cross(right_mm, down_mm)
+        normal = _ascending(origins_mm, down_mm, right_mm)
         normal *= thickness_mm / np.linalg.norm(normal)
-        if len(origins_mm) > 1 and (origins_mm[-1] - origins_mm[0]) @ normal < 0:
-            normal = -normal
-        shifts = (
-            np.outer(through, normal)
-            + np.outer(np.roll(through, 1), right_mm)
-            + np.outer(np.roll(through, 2), down_mm)
-        )
+        through = (np.arange(samples) - (samples - 1) / 2) / samples
+        steps = normal, right_mm, down_mm
+        shifts = sum(np.outer(np.roll(through, way), step) for way, step in enumerate(steps))
         planes = (origins_mm[:, None] + shifts).reshape(-1, 3)
         air = torch.zeros((len(planes), *size), dtype=torch.uint8, device=device)
         return cls(planes, down_mm, right_mm, air, samples)
@@ -160,9 +155,8 @@ class Canvas:
     @cached_property
     def _normal(self) -> np.ndarray:
         """Unit normal along which the planes ascend."""
-        normal = np.cross(self.right_mm, self.down_mm)
-        normal /= np.linalg.norm(normal)
-        return -normal if (self.origins_mm[-1] - self.origins_mm[0]) @ normal < 0 else normal
+        normal = _ascending(self.origins_mm, self.down_mm, self.right_mm)
+        return normal / np.linalg.norm(normal)
 
     @cached_property
     def _across(self) -> np.ndarray:
@@ -179,3 +173,9 @@ class Canvas:
         """Lowest and highest row, and column, of the planes' first points."""
         places = self.origins_mm @ self._across[:, 1:]
         return list(zip(places.min(axis=0).tolist(), places.max(axis=0).tolist()))
+
+
+def _ascending(origins_mm: np.ndarray, down_mm: np.ndarray, right_mm: np.ndarray) -> np.ndarray:
+    """A normal (3,) of the planes, towards the last of them."""
+    normal = np.cross(right_mm, down_mm)
+    return -normal if (origins_mm[-1] - origins_mm[0]) @ normal < 0 else normal
