@@ -155,8 +155,7 @@ class Canvas:
     @cached_property
     def _normal(self) -> np.ndarray:
         """Unit normal along which the planes ascend."""
-        normal = _ascending(self.origins_mm, self.down_mm, self.right_mm)
-        return normal / np.linalg.norm(normal)
+        return unit(_ascending(self.origins_mm, self.down_mm, self.right_mm))
 
     @cached_property
     def _across(self) -> np.ndarray:
@@ -173,6 +172,11 @@ class Canvas:
         """Lowest and highest row, and column, of the planes' first points."""
         places = self.origins_mm @ self._across[:, 1:]
         return list(zip(places.min(axis=0).tolist(), places.max(axis=0).tolist()))
+
+
+def unit(vector: np.ndarray) -> np.ndarray:
+    """A vector (3,) of length 1 in the same direction."""
+    return vector / np.linalg.norm(vector)
 
 
 def _ascending(origins_mm: np.ndarray, down_mm: np.ndarray, right_mm: np.ndarray) -> np.ndarray:

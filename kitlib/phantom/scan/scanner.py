@@ -10,7 +10,6 @@ from torch import Tensor
 from kitlib.mri.stack import Stack
 from kitlib.phantom.body.anatomy import Anatomy
 from kitlib.phantom.body.grid import PATIENT, Canvas
-from kitlib.phantom.body.spine import Spine
 from kitlib.phantom.body.tissues import Tissue, water_and_fat
 from kitlib.phantom.scan.coil import Band, Coil, bloomed, draw_band, draw_coil
 from kitlib.phantom.scan.kspace import Encoding, draw_encoding, ghosts
@@ -75,9 +74,8 @@ class Protocol:
         """Reconstructed slices (K, H, W) of tissues whose water and fat give a signal (2, tissues)."""
         # Muscle fibres and the flow of CSF run along the patient: streaks in sagittal slices, else dots.
         fibre_mm, eddy_mm = ((16.0, 1.7), (24.0, 2.4)) if view.sagittal else ((1.7, 2.2), (4.0, 4.0))
-        images = tissue_images(
-            view.tissue, in_flow(signal, self.artery, self.vein), fibre_mm, view.px_mm, rng
-        )
+        flowing = in_flow(signal, self.artery, self.vein)
+        images = tissue_images(view.tissue, flowing, fibre_mm, view.px_mm, rng)
         if self.eddies:
             pulsing = self.eddies * torch.sigmoid((view.height_mm - 15) / 20).add_(0.15)
             images *= csf_flow(view.middle, eddy_mm, view.px_mm, pulsing, rng)
@@ -86,13 +84,8 @@ class Protocol:
         if self.band is not None:
             received *= self.band.transmitted(view.before_canal_mm - view.bodies_mm, view.height_mm)
         images *= received
-        readout_axis = 3 - self.encoding.phase_axis
-        images = bloomed(
-            images,
-            (view.tissue == Tissue.METAL).float().mean(dim=1),
-            readout_axis,
-            self.metal_mm / view.px_mm,
-        )
+        metal = (view.tissue == Tissue.METAL).float().mean(dim=1)
+        images = bloomed(images, metal, 3 - self.encoding.phase_axis, self.metal_mm / view.px_mm)
         images[0] += self._ghosts(images, view, signal[0, Tissue.ARTERY] * received, rng)
         return self.encoding.magnitude(images, noise * self.noise, rng) * evening
 
@@ -161,6 +154,8 @@ def _views(anatomy: Anatomy, plan: Plan, motion_mm: np.ndarray, device: torch.de
     middles, tissue = canvas.middles(), canvas.by_slice()
     some = max(1, CHUNK_PX // int(np.prod(plan.shape)))
     skin, canal = float(anatomy.torso.skin_y_mm.mean()), float(anatomy.canal.centres_mm[:, 1].mean())
+    bodies = anatomy.spine.vertebrae
+    foremost = min(one.frame.to_patient(0, -one.depth_mm / 2 - one.lip_mm, 0)[1] for one in bodies)
     for start in range(0, len(tissue), some):
         box = (slice(start, min(start + some, len(tissue))), *middles.everything[1:])
         y, z = middles.along(PATIENT.origin_mm, PATIENT.axes[1:], box)
@@ -169,16 +164,10 @@ def _views(anatomy: Anatomy, plan: Plan, motion_mm: np.ndarray, device: torch.de
             before_skin_mm=skin - y,
             before_canal_mm=canal - y,
             height_mm=z,
-            bodies_mm=canal - _foremost_y_mm(anatomy.spine),
+            bodies_mm=canal - float(foremost),
             px_mm=plan.px_mm,
             sagittal=plan.sagittal,
         )
-
-
-def _foremost_y_mm(spine: Spine) -> float:
-    """Where along y the front of the foremost vertebral body lies."""
-    fronts = [one.frame.to_patient(0, -one.depth_mm / 2 - one.lip_mm, 0) for one in spine.vertebrae]
-    return float(min(front[1] for front in fronts))
 
 
 def _stack(pixels: np.ndarray, plan: Plan, at_mm: np.ndarray, numbers: np.ndarray) -> Stack:
