@@ -1,6 +1,6 @@
 """What drawn labels have in common with the real ones: prevalence, and which cells are ill together."""
 
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import pandas as pd
@@ -43,26 +43,25 @@ def correlations(labels: np.ndarray) -> pd.DataFrame:
 
 def left_right(correlation: pd.DataFrame) -> pd.Series:
     """Left against right of the 10 conditions and levels that have sides."""
-    lefts = [name for name in CELL_NAMES if name.startswith("left_")]
-    values = {name[5:]: correlation.at[name, name.replace("left_", "right_", 1)] for name in lefts}
-    return pd.Series(values, dtype=float)
+    names = [name.removeprefix("left_") for name in CELL_NAMES if name.startswith("left_")]
+    return pd.Series({name: correlation.at[f"left_{name}", f"right_{name}"] for name in names})
 
 
 def neighbours(correlation: pd.DataFrame) -> pd.Series:
     """Each level against the next one below, for the 5 conditions: 20 values."""
-    values = {
-        f"{condition}_{upper}/{lower}": correlation.at[f"{condition}_{upper}", f"{condition}_{lower}"]
-        for condition in CONDITIONS
-        for upper, lower in pairwise(LEVELS)
-    }
-    return pd.Series(values, dtype=float)
+    return pd.Series(
+        {
+            f"{condition}_{upper}/{lower}": correlation.at[f"{condition}_{upper}", f"{condition}_{lower}"]
+            for condition, (upper, lower) in product(CONDITIONS, pairwise(LEVELS))
+        }
+    )
 
 
 def statistics(labels: np.ndarray) -> pd.Series:
     """All statistics of codes (n, 25), keyed by group (of GROUP2BOUND) and name."""
     correlation = correlations(labels)
     groups = {
-        "prevalence": _by_severity(prevalence(labels)),
+        "prevalence": _by_severity(prevalence(labels).to_numpy()),
         "any severe": pd.Series({"spinal canal": any_severe_rate(labels)}),
         "empty": pd.Series({"all cells": empty_rate(labels)}),
         "left-right": left_right(correlation),
@@ -73,11 +72,8 @@ def statistics(labels: np.ndarray) -> pd.Series:
 
 def published() -> pd.Series:
     """The statistics that are known without the real table, keyed as those of `statistics`."""
-    shares = pd.DataFrame(PREVALENCE, index=list(CELL_NAMES), columns=list(SEVERITIES))
-    any_severe = pd.Series({"spinal canal": ANY_SEVERE})
-    return pd.concat(
-        {"prevalence": _by_severity(shares), "any severe": any_severe}, names=["group", "statistic"]
-    )
+    groups = {"prevalence": _by_severity(PREVALENCE), "any severe": pd.Series({"spinal canal": ANY_SEVERE})}
+    return pd.concat(groups, names=["group", "statistic"])
 
 
 def compare(drawn: np.ndarray, real: np.ndarray | None = None) -> pd.DataFrame:
@@ -106,7 +102,6 @@ def largest(compared: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _by_severity(shares: pd.DataFrame) -> pd.Series:
-    """Shares as one column, keyed by cell and severity."""
-    names = [f"{cell} {severity}" for cell in shares.index for severity in shares.columns]
-    return pd.Series(shares.to_numpy().ravel(), index=names)
+def _by_severity(shares: np.ndarray) -> pd.Series:
+    """Shares (25, 3) as one column, keyed by cell and severity."""
+    return pd.Series(shares.ravel(), index=[" ".join(pair) for pair in product(CELL_NAMES, SEVERITIES)])

@@ -49,12 +49,7 @@ class Anatomy:
 
     def severity(self, cell: Cell) -> int:
         """Severity 0, 1 or 2 by the thresholds on a cell's measures."""
-        measures = self.measures(cell)
-        if cell.group == "spinal":
-            return openings.canal_severity(**measures)
-        if cell.group == "foraminal":
-            return openings.foramen_severity(**measures)
-        return openings.recess_severity(**measures)
+        return openings.severity(cell.group, self.measures(cell))
 
     def paint(self, canvas: Canvas) -> None:
         """Paint all tissues on a canvas of air, metal last."""

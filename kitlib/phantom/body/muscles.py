@@ -80,7 +80,7 @@ def paint_back(tissue: Tensor, places: Places, person: Person, texture: Texture)
 def _fibrous(places: Places, texture: Texture) -> tuple[Tensor, Tensor]:
     """Noise drawn out along the fibres; its lattice is turned against the pixels, which would show it."""
     v, w = places.behind + SLANT * places.up, places.side
-    return texture.within(FIBRES_MM, places.up, 0.8 * v + 0.6 * w, 0.8 * w - 0.6 * v)
+    return texture.at(FIBRES_MM, places.up, 0.8 * v + 0.6 * w, 0.8 * w - 0.6 * v)
 
 
 def _paint_mixed(tissue: Tensor, inside: Tensor, fat: Tensor) -> None:
@@ -139,7 +139,7 @@ def paint_beside(tissue: Tensor, places: Places, person: Person, texture: Textur
     wide, deep, lateral, forward, reach = at_height(
         up, person, PSOAS_WIDE_MM, PSOAS_DEEP_MM, PSOAS_LATERAL_MM, PSOAS_FORWARD_MM, REACH_MM
     )
-    fine, patches = texture.across((1.7, 1.7), behind + SLANT * up, places.side)
+    fine, patches = texture.at((1.7, 1.7), behind + SLANT * up, places.side)
     ragged = 0.03 * (fine + 2 * patches)
     across, before = x / person.size, -behind / person.size
     psoas = ((across - lateral) / wide) ** 2 + ((before - forward) / deep) ** 2

@@ -21,13 +21,19 @@ class Texture:
     solid: np.ndarray  # (2, U, V, W) float32
     sheet: np.ndarray  # (2, U, V) float32; ten times as quick to look up
 
-    def within(self, cell_mm: tuple[float, float, float], *places_mm: Tensor) -> tuple[Tensor, Tensor]:
-        """Both channels (N,) at three coordinates (N,) each, with nodes `cell_mm` apart along each."""
-        return _sampled(self.solid, cell_mm, places_mm)
+    def at(self, cell_mm: tuple[float, ...], *places_mm: Tensor) -> tuple[Tensor, Tensor]:
+        """Both channels (N,) at two or three coordinates (N,) each, with nodes `cell_mm` apart along each.
 
-    def across(self, cell_mm: tuple[float, float], *places_mm: Tensor) -> tuple[Tensor, Tensor]:
-        """The same at two coordinates: what they make of space is drawn out along where both are constant."""
-        return _sampled(self.sheet, cell_mm, places_mm)
+        What two make of space is drawn out along where both are constant.
+        """
+        nodes = self.solid if len(cell_mm) == len(SOLID) else self.sheet
+        sizes = nodes.shape[1:]
+        # grid_sample wants the last axis first, its ends at -1 and 1.
+        scaled = [place * (2 / cell / (size - 1)) for place, cell, size in zip(places_mm, cell_mm, sizes)]
+        grid = torch.stack(scaled[::-1], dim=-1).view(1, *(1,) * (len(sizes) - 1), -1, len(sizes))
+        values = torch.from_numpy(nodes).to(grid.device)[None]
+        fine, patches = grid_sample(values, grid, padding_mode="reflection", align_corners=True).view(2, -1)
+        return fine, patches
 
 
 def draw_texture(rng: np.random.Generator) -> Texture:
@@ -39,15 +45,3 @@ def _drawn(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     lots = rng.standard_normal((2, *shape), dtype=np.float32)
     smooth = [gaussian_filter(one, sigma, mode="reflect") for one, sigma in zip(lots, SMOOTH[len(shape)])]
     return np.stack([one / one.std() for one in smooth])
-
-
-def _sampled(
-    nodes: np.ndarray, cell_mm: tuple[float, ...], places_mm: tuple[Tensor, ...]
-) -> tuple[Tensor, Tensor]:
-    """Linear interpolation between nodes; grid_sample wants the last axis first, its ends at -1 and 1."""
-    sizes = nodes.shape[1:]
-    scaled = [place * (2 / cell / (size - 1)) for place, cell, size in zip(places_mm, cell_mm, sizes)]
-    grid = torch.stack(scaled[::-1], dim=-1).view(1, *(1,) * (len(sizes) - 1), -1, len(sizes))
-    values = torch.from_numpy(nodes).to(grid.device)[None]
-    fine, patches = grid_sample(values, grid, padding_mode="reflection", align_corners=True).view(2, -1)
-    return fine, patches

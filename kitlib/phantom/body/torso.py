@@ -148,7 +148,7 @@ def _plane(canvas: Canvas, sample: int, tissue: Tensor) -> Canvas:
 def _paint_fat(tissue: Tensor, places: Places, below: Tensor, texture: Texture) -> None:
     """Subcutaneous fat with its septa: sheets where the noise changes its sign and lie along the skin."""
     along, deep = places.up + 0.7 * places.side, below + 0.12 * places.up - 0.2 * places.side
-    fine, _ = texture.across(SEPTA_MM, along, deep)
+    fine, _ = texture.at(SEPTA_MM, along, deep)
     tissue.fill_(Tissue.FAT)
     tissue.masked_fill_((fine + 0.1 * places.apart).abs() < 0.06, Tissue.MESENTERY)
 

@@ -171,12 +171,6 @@ def _views(anatomy: Anatomy, plan: Plan, motion_mm: np.ndarray, device: torch.de
 
 
 def _stack(pixels: np.ndarray, plan: Plan, at_mm: np.ndarray, numbers: np.ndarray) -> Stack:
-    return Stack(
-        pixels=pixels,
-        origins_mm=plan.origins_mm + at_mm,
-        row_direction=plan.row_direction,
-        column_direction=plan.column_direction,
-        spacing_mm=(plan.px_mm, plan.px_mm),
-        instance_numbers=numbers.astype(np.int64),
-        files=tuple(f"{number}.dcm" for number in numbers),
-    )
+    axes, spacing_mm = (plan.row_direction, plan.column_direction), (plan.px_mm, plan.px_mm)
+    files = tuple(f"{number}.dcm" for number in numbers)
+    return Stack(pixels, plan.origins_mm + at_mm, *axes, spacing_mm, numbers.astype(np.int64), files)

@@ -17,9 +17,9 @@ def test_the_same_lots_give_the_same_texture() -> None:
 def test_a_node_gives_its_own_value_and_the_lattice_is_mirrored_beyond_its_ends() -> None:
     texture, cell_mm = drawn(), (13.0, 2.0, 3.0)
     ends_mm = [torch.tensor([cell * (size - 1) / 2]) for cell, size in zip(cell_mm, SOLID)]
-    corner = texture.within(cell_mm, *ends_mm)
+    corner = texture.at(cell_mm, *ends_mm)
     assert np.allclose([float(value) for value in corner], texture.solid[:, -1, -1, -1], atol=1e-4)
-    inside, beyond = (texture.within(cell_mm, *(end + off for end in ends_mm)) for off in (-1.5, 1.5))
+    inside, beyond = (texture.at(cell_mm, *(end + off for end in ends_mm)) for off in (-1.5, 1.5))
     assert np.allclose(inside[0], beyond[0], atol=1e-3)
 
 
