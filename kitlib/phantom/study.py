@@ -16,7 +16,7 @@ from kitlib.phantom.labels import draw_grades, draw_readings, draw_uncovered, se
 from kitlib.phantom.scan.plans import plan_study
 from kitlib.phantom.scan.prescription import size_named
 from kitlib.phantom.scan.scanner import acquire, draw_scanner
-from kitlib.phantom.scan.signal import Sequence
+from kitlib.phantom.scan.signal import PulseSequence
 from kitlib.terms import AXIAL_T2, CELLS, EMPTY, LEVELS, group2sequence
 
 LANDMARK_COLUMNS = (*TABLE_COLUMNS, "x_mm", "y_mm", "z_mm", "opening_mm")
@@ -30,7 +30,7 @@ class PhantomSeries(Series):
     """A series and how it was acquired; pixels hold whole numbers, as stored in the file."""
 
     sequence: str
-    timing: Sequence
+    timing: PulseSequence
     field_t: float
     motion_mm: np.ndarray  # (3,) how far the patient has moved since the first series
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kitlib.phantom.body.bones import outline_back_mm
 from kitlib.phantom.body.canal import Canal
-from kitlib.phantom.body.grid import PATIENT, Box, Canvas, Frame
+from kitlib.phantom.body.grid import PATIENT, Box, Canvas, LocalFrame
 from kitlib.phantom.body.openings import Openings
 from kitlib.phantom.body.section import RECESS_MM
 from kitlib.phantom.body.spine import Spine
@@ -32,7 +32,7 @@ NOTCH_MM = 5.0  # from the root up to where the fat no longer hollows the body
 class Foramen:
     """A pear of fat in its disc's frame: wide above around the root, running out below behind the disc."""
 
-    frame: Frame
+    frame: LocalFrame
     side: int  # 1 left, -1 right
     lateral_mm: float  # from the midline to its middle, below the pedicle
     half_mm: tuple[float, float]  # of its disc's width and depth

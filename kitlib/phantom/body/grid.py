@@ -21,7 +21,7 @@ CORNERS = np.stack(np.meshgrid([0, 1], [0, 1], [0, 1]), axis=-1).reshape(8, 3)
 
 
 @dataclass(frozen=True, eq=False)
-class Frame:
+class LocalFrame:
     """A place in the patient with its own axes: left, back and up of the structure that stands there."""
 
     origin_mm: np.ndarray  # (3,)
@@ -32,7 +32,7 @@ class Frame:
         return self.origin_mm + np.asarray(local_mm) @ self.axes
 
 
-PATIENT = Frame(np.zeros(3), np.eye(3))
+PATIENT = LocalFrame(np.zeros(3), np.eye(3))
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +85,7 @@ class Canvas:
         planes, rows, cols = self.tissue.shape
         return slice(0, planes), slice(0, rows), slice(0, cols)
 
-    def box(self, frame: Frame, low: ArrayLike, high: ArrayLike) -> Box | None:
+    def box(self, frame: LocalFrame, low: ArrayLike, high: ArrayLike) -> Box | None:
         """The points within local bounds, and some more; None where the canvas does not reach."""
         corners = frame.origin_mm + np.where(CORNERS, high, low) @ frame.axes  # (8, 3)
         return self._box_around(corners, np.zeros((3, 3)))
@@ -97,7 +97,7 @@ class Canvas:
         cols = self.on_device(np.outer(np.arange(box[2].start, box[2].stop), vectors @ self.right_mm))
         return [(planes[:, None, n] + rows[:, n])[:, :, None] + cols[:, n] for n in range(len(vectors))]
 
-    def local(self, frame: Frame, box: Box) -> tuple[Tensor, Tensor, Tensor]:
+    def local(self, frame: LocalFrame, box: Box) -> tuple[Tensor, Tensor, Tensor]:
         """The local coordinates at each point of the box, in mm."""
         left, back, up = self.along(frame.origin_mm, frame.axes, box)
         return left, back, up
@@ -107,7 +107,11 @@ class Canvas:
         self.tissue[box].masked_fill_(mask, tissue)
 
     def rod(
-        self, frame: Frame, ends: ArrayLike, radii: tuple[float, float], stretch: ArrayLike = (1, 1, 1)
+        self,
+        frame: LocalFrame,
+        ends: ArrayLike,
+        radii: tuple[float, float],
+        stretch: ArrayLike = (1, 1, 1),
     ) -> Solid | None:
         """A rod with round ends; its cross-section may be stretched along the frame's axes."""
         ends, stretch = np.asarray(ends, dtype=float), np.asarray(stretch, dtype=float)

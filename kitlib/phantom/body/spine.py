@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from kitlib.phantom.body import vertebrae as typical
-from kitlib.phantom.body.grid import Frame
+from kitlib.phantom.body.grid import LocalFrame
 from kitlib.phantom.body.pathology import LUMBARISED, SACRALISED, Change, Pathology, draw_pathology
 from kitlib.phantom.body.person import Person
 from kitlib.phantom.body.vertebrae import ANCHOR, COUNT, GRADED, LUMBOSACRAL, VERTEBRAE
@@ -21,7 +21,7 @@ L5, S1, S2 = LUMBOSACRAL + 1, LUMBOSACRAL, LUMBOSACRAL - 1
 class Vertebra:
     """A rigid bone; lengths in mm along its own axes."""
 
-    frame: Frame  # origin at the body's centre
+    frame: LocalFrame  # origin at the body's centre
     width_mm: float
     depth_mm: float
     height_mm: float
@@ -39,7 +39,7 @@ class Vertebra:
 class Disc:
     """A disc; its frame's origin is its centre."""
 
-    frame: Frame
+    frame: LocalFrame
     width_mm: float
     depth_mm: float
     height_mm: float
@@ -190,7 +190,7 @@ def _make_transitional(
 
 def _stacked(
     heights: np.ndarray, wedges: np.ndarray, slips: np.ndarray, slope: float, rng: np.random.Generator
-) -> list[Frame]:
+) -> list[LocalFrame]:
     """Frames of bodies and discs in turn, from S4 up, with the top of S1 at its slope."""
     lean = np.cumsum(wedges) - wedges / 2
     tilt = slope + np.cumsum(wedges)[2 * S1] - lean
@@ -199,7 +199,7 @@ def _stacked(
     steps = np.array([up for _, _, up in axes]) * heights[:, None]
     steps -= np.array([back for _, back, _ in axes]) * slips[:, None]
     centres = np.cumsum(steps, axis=0) - steps / 2
-    return [Frame(centre - centres[2 * ANCHOR], axis) for centre, axis in zip(centres, axes)]
+    return [LocalFrame(centre - centres[2 * ANCHOR], axis) for centre, axis in zip(centres, axes)]
 
 
 def _scoliosis(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import conv1d, pad
 
 from kitlib.phantom.body.tissues import FIELDS_T, Tissue, water_and_fat
-from kitlib.phantom.scan.signal import Sequence, in_flow, noise_field
+from kitlib.phantom.scan.signal import PulseSequence, in_flow, noise_field
 
 LOOKS = {"clinical": 0.5, "stir": 0.1, "blended": 0.15, "random": 0.25}
 """How often each kind of contrast is drawn, as a trial on real images found to be robust."""
@@ -133,7 +133,7 @@ def _scanned(stir: bool, water: np.ndarray, rng: np.random.Generator) -> np.ndar
     repetition, echo, inversion = (rng.uniform(*one) for one in ranges)
     spins = water_and_fat(water, float(rng.choice(FIELDS_T)), marrow_fat=rng.uniform(0.2, 0.7))
     spins = spins * rng.normal(1, 0.08, spins.shape).clip(0.7, 1.3)
-    signal = in_flow(Sequence(repetition, echo, inversion).signal(spins), rng.random(), rng.random())
+    signal = in_flow(PulseSequence(repetition, echo, inversion).signal(spins), rng.random(), rng.random())
     greys = np.abs(signal.sum(axis=0))
     return greys / greys.max()
 

@@ -14,7 +14,7 @@ from kitlib.phantom.body.tissues import Tissue, water_and_fat
 from kitlib.phantom.scan.coil import Band, Coil, bloomed, draw_band, draw_coil
 from kitlib.phantom.scan.kspace import Encoding, draw_encoding, ghosts
 from kitlib.phantom.scan.plans import Plan, SeriesPlan
-from kitlib.phantom.scan.signal import Sequence, csf_flow, draw_sequence, in_flow, tissue_images
+from kitlib.phantom.scan.signal import PulseSequence, csf_flow, draw_pulse_sequence, in_flow, tissue_images
 
 THREE_TESLA_RATE = 0.3
 CHUNK_PX = 400_000  # imaged at once: fits a cache, and memory stays flat however large the series
@@ -36,7 +36,7 @@ class Scanner:
 
 
 @dataclass(frozen=True, eq=False)
-class View:
+class Slab:
     """What lies on some slices: tissue (K, samples, H, W) and the place of each pixel (K, H, W)."""
 
     tissue: Tensor
@@ -54,7 +54,7 @@ class View:
 
 
 @dataclass(frozen=True)
-class Protocol:
+class Acquisition:
     """The choices of one series beyond its timing."""
 
     encoding: Encoding
@@ -69,40 +69,42 @@ class Protocol:
     metal_mm: float  # how far metal reaches
 
     def image(
-        self, view: View, signal: np.ndarray, coil: Coil, noise: float, rng: np.random.Generator
+        self, slab: Slab, signal: np.ndarray, coil: Coil, noise: float, rng: np.random.Generator
     ) -> Tensor:
         """Reconstructed slices (K, H, W) of tissues whose water and fat give a signal (2, tissues)."""
         # Muscle fibres and the flow of CSF run along the patient: streaks in sagittal slices, else dots.
-        fibre_mm, eddy_mm = ((16.0, 1.7), (24.0, 2.4)) if view.sagittal else ((1.7, 2.2), (4.0, 4.0))
+        fibre_mm, eddy_mm = ((16.0, 1.7), (24.0, 2.4)) if slab.sagittal else ((1.7, 2.2), (4.0, 4.0))
         flowing = in_flow(signal, self.artery, self.vein)
-        images = tissue_images(view.tissue, flowing, fibre_mm, view.px_mm, rng)
+        images = tissue_images(slab.tissue, flowing, fibre_mm, slab.px_mm, rng)
         if self.eddies:
-            pulsing = self.eddies * torch.sigmoid((view.height_mm - 15) / 20).add_(0.15)
-            images *= csf_flow(view.middle, eddy_mm, view.px_mm, pulsing, rng)
-        received = coil.sensitivity(view.before_skin_mm, view.height_mm)
+            pulsing = self.eddies * torch.sigmoid((slab.height_mm - 15) / 20).add_(0.15)
+            images *= csf_flow(slab.middle, eddy_mm, slab.px_mm, pulsing, rng)
+        received = coil.sensitivity(slab.before_skin_mm, slab.height_mm)
         evening = coil.evening(received)
         if self.band is not None:
-            received *= self.band.transmitted(view.before_canal_mm - view.bodies_mm, view.height_mm)
+            received *= self.band.transmitted(slab.before_canal_mm - slab.bodies_mm, slab.height_mm)
         images *= received
-        metal = (view.tissue == Tissue.METAL).float().mean(dim=1)
-        images = bloomed(images, metal, 3 - self.encoding.phase_axis, self.metal_mm / view.px_mm)
-        images[0] += self._ghosts(images, view, signal[0, Tissue.ARTERY] * received, rng)
+        metal = (slab.tissue == Tissue.METAL).float().mean(dim=1)
+        images = bloomed(images, metal, 3 - self.encoding.phase_axis, self.metal_mm / slab.px_mm)
+        images[0] += self._ghosts(images, slab, signal[0, Tissue.ARTERY] * received, rng)
         return self.encoding.magnitude(images, noise * self.noise, rng) * evening
 
-    def _ghosts(self, images: Tensor, view: View, blood: Tensor, rng: np.random.Generator) -> Tensor:
+    def _ghosts(self, images: Tensor, slab: Slab, blood: Tensor, rng: np.random.Generator) -> Tensor:
         """Ghosts (K, H, W) of the abdominal wall and the bowel, and of the arteries' pulse."""
-        forward_axis = 2 if view.sagittal else 1
-        wall = (images[0] + images[1]) * torch.sigmoid((view.before_canal_mm - WALL_MM) / 6)
-        moved = wall.roll(max(1, round(BREATH_MM / view.px_mm)), forward_axis) - wall
-        strength = self.breath * moved + self.pulse * blood * (view.middle == Tissue.ARTERY)
+        forward_axis = 2 if slab.sagittal else 1
+        wall = (images[0] + images[1]) * torch.sigmoid((slab.before_canal_mm - WALL_MM) / 6)
+        moved = wall.roll(max(1, round(BREATH_MM / slab.px_mm)), forward_axis) - wall
+        strength = self.breath * moved + self.pulse * blood * (slab.middle == Tissue.ARTERY)
         per_slice = torch.from_numpy(rng.standard_normal(len(images[0]), dtype=np.float32)).to(images.device)
-        return ghosts(strength, self.encoding.phase_axis, self.ghost_mm / view.px_mm, per_slice)
+        return ghosts(strength, self.encoding.phase_axis, self.ghost_mm / slab.px_mm, per_slice)
 
 
-def draw_protocol(timing: Sequence, plan: Plan, field_t: float, rng: np.random.Generator) -> Protocol:
-    """Draw a protocol as radiographers choose it, and how much of flow and breath it will show; by eye."""
+def draw_acquisition(
+    timing: PulseSequence, plan: Plan, field_t: float, rng: np.random.Generator
+) -> Acquisition:
+    """Draw how radiographers acquire a series, and how much of flow and breath it will show; by eye."""
     metal_mm = rng.uniform(2.0, 3.5) * (field_t / 1.5) ** 0.5 * (1.4 if timing.echo_train < 5 else 1.0)
-    return Protocol(
+    return Acquisition(
         encoding=draw_encoding(plan.px_mm, plan.sagittal, timing.fat_shift_px(field_t), rng),
         band=draw_band(plan.sagittal, rng),
         noise=float(np.sqrt(timing.bandwidth / NOISE_BANDWIDTH)) * rng.uniform(0.8, 1.25),
@@ -129,23 +131,23 @@ def acquire(
     scanner: Scanner,
     rng: np.random.Generator,
     device: torch.device | str = "cpu",
-) -> tuple[Sequence, tuple[Stack, ...]]:
+) -> tuple[PulseSequence, tuple[Stack, ...]]:
     """Image a series: its timing, and for each of its plans a stack of whole grey values, as float32."""
-    timing = draw_sequence(plan.sequence, rng, scanner.field_t)
-    protocol = draw_protocol(timing, plan.plans[0], scanner.field_t, rng)
+    timing = draw_pulse_sequence(plan.sequence, rng, scanner.field_t)
+    acquisition = draw_acquisition(timing, plan.plans[0], scanner.field_t, rng)
     water = np.array([disc.water for disc in anatomy.spine.discs])
     signal = timing.signal(water_and_fat(water, scanner.field_t, anatomy.person.marrow_fat))
     gain = scanner.gain * rng.uniform(0.7, 1.4)
     stacks = []
     for one, numbers in zip(plan.plans, plan.instance_numbers()):
-        views = _views(anatomy, one, plan.motion_mm, device)
-        images = [protocol.image(view, signal, scanner.coil, scanner.noise, rng) * gain for view in views]
+        slabs = _slabs(anatomy, one, plan.motion_mm, device)
+        images = [acquisition.image(slab, signal, scanner.coil, scanner.noise, rng) * gain for slab in slabs]
         pixels = torch.cat(images).round_().clamp_(0, MAX_STORED).cpu().numpy()
         stacks.append(_stack(pixels, one, anatomy.at_mm, numbers))
     return timing, tuple(stacks)
 
 
-def _views(anatomy: Anatomy, plan: Plan, motion_mm: np.ndarray, device: torch.device | str) -> Iterator[View]:
+def _slabs(anatomy: Anatomy, plan: Plan, motion_mm: np.ndarray, device: torch.device | str) -> Iterator[Slab]:
     """What lies on the slices of a plan, some at a time, once the patient has moved."""
     right, down = plan.px_mm * plan.row_direction, plan.px_mm * plan.column_direction
     origins = plan.origins_mm - motion_mm
@@ -159,7 +161,7 @@ def _views(anatomy: Anatomy, plan: Plan, motion_mm: np.ndarray, device: torch.de
     for start in range(0, len(tissue), some):
         box = (slice(start, min(start + some, len(tissue))), *middles.everything[1:])
         y, z = middles.along(PATIENT.origin_mm, PATIENT.axes[1:], box)
-        yield View(
+        yield Slab(
             tissue=tissue[box[0]],
             before_skin_mm=skin - y,
             before_canal_mm=canal - y,

@@ -18,7 +18,7 @@ FAT_HZ_PER_T = 3.5e-6 * 42.577e6  # fat precesses 3.5 ppm slower than water
 
 
 @dataclass(frozen=True)
-class Sequence:
+class PulseSequence:
     """Timing of a spin echo or of a train of them in ms; an inversion time makes it a STIR."""
 
     repetition_ms: float
@@ -43,20 +43,20 @@ class Sequence:
         return FAT_HZ_PER_T * field_t / self.bandwidth
 
 
-def draw_sequence(name: str, rng: np.random.Generator, field_t: float = 1.5) -> Sequence:
+def draw_pulse_sequence(name: str, rng: np.random.Generator, field_t: float = 1.5) -> PulseSequence:
     """Typical clinical timing of one of the competition's three sequences."""
     high = field_t > 2
     bandwidth = FAT_HZ_PER_T * field_t / rng.uniform(1.0, 2.5)
     if name == SAGITTAL_T1:
         repetition = rng.uniform(600, 1000) if high else rng.uniform(500, 850)
-        return Sequence(repetition, rng.uniform(8, 14), 0.0, int(rng.choice([1, 2, 3, 4])), bandwidth)
+        return PulseSequence(repetition, rng.uniform(8, 14), 0.0, int(rng.choice([1, 2, 3, 4])), bandwidth)
     if name == SAGITTAL_T2 and rng.random() < STIR_RATE:
         inversion = rng.uniform(197, 207) if high else rng.uniform(150, 158)
         repetition, echo = rng.uniform(3500, 5000), rng.uniform(32, 52)
-        return Sequence(repetition, echo, inversion, int(rng.integers(8, 17)), bandwidth)
+        return PulseSequence(repetition, echo, inversion, int(rng.integers(8, 17)), bandwidth)
     flip_back = rng.uniform(180, 260) if rng.random() < FLIP_BACK_RATE else 0.0
     repetition, echo = rng.uniform(3200, 5200), rng.uniform(86, 115)
-    return Sequence(repetition, echo, 0.0, int(rng.integers(12, 27)), bandwidth, flip_back)
+    return PulseSequence(repetition, echo, 0.0, int(rng.integers(12, 27)), bandwidth, flip_back)
 
 
 def in_flow(signal: np.ndarray, artery: float, vein: float) -> np.ndarray:

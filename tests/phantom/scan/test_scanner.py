@@ -11,12 +11,12 @@ from kitlib.phantom.body.grid import PATIENT, Canvas
 from kitlib.phantom.body.tissues import Tissue, water_and_fat
 from kitlib.phantom.scan.coil import draw_coil
 from kitlib.phantom.scan.plans import Plan, SeriesPlan
-from kitlib.phantom.scan.scanner import Protocol, View, acquire, draw_protocol, draw_scanner
-from kitlib.phantom.scan.signal import Sequence
+from kitlib.phantom.scan.scanner import Acquisition, Slab, acquire, draw_acquisition, draw_scanner
+from kitlib.phantom.scan.signal import PulseSequence
 from kitlib.terms import AXIAL_T2, SAGITTAL_T2
 
 BALL_MM = np.array([4.0, 3.0, -6.0])
-T1, T2, STIR = Sequence(600, 10), Sequence(4000, 100, 0.0, 16), Sequence(4500, 50, 165, 12)
+T1, T2, STIR = PulseSequence(600, 10), PulseSequence(4000, 100, 0.0, 16), PulseSequence(4500, 50, 165, 12)
 SIZE = 96
 BACK, DOWN = np.array([[0, 1.0, 0], [0, 0, -1.0]])
 PLAN = Plan(np.zeros((1, 3)), BACK, DOWN, 2.0, (SIZE, SIZE), 4.0, 1)
@@ -109,20 +109,20 @@ def test_three_tesla_is_less_usual_and_less_noisy() -> None:
     assert np.mean([s.noise for s in high]) < 0.8 * np.mean([s.noise for s in low])
 
 
-def view(tissue: torch.Tensor) -> View:
+def slab(tissue: torch.Tensor) -> Slab:
     """A sagittal slice with the skin of the back at its right edge."""
     before = (SIZE - 1 - torch.arange(float(SIZE))).expand(1, SIZE, SIZE) * 2
     height = (SIZE / 2 - torch.arange(float(SIZE)))[:, None].expand(1, SIZE, SIZE)
-    return View(tissue, before, before - 60, height, 20.0, 2.0, True)
+    return Slab(tissue, before, before - 60, height, 20.0, 2.0, True)
 
 
-def protocol(timing: Sequence, seed: int = 0) -> Protocol:
-    return draw_protocol(timing, PLAN, 1.5, np.random.default_rng(seed))
+def acquisition(timing: PulseSequence, seed: int = 0) -> Acquisition:
+    return draw_acquisition(timing, PLAN, 1.5, np.random.default_rng(seed))
 
 
-def imaged(one: Protocol, timing: Sequence, tissue: torch.Tensor, noise: float = 0.0) -> torch.Tensor:
+def imaged(one: Acquisition, timing: PulseSequence, tissue: torch.Tensor, noise: float = 0.0) -> torch.Tensor:
     signal = timing.signal(water_and_fat(np.zeros(1), 1.5))
-    return one.image(view(tissue), signal, COIL, noise, np.random.default_rng(1))[0]
+    return one.image(slab(tissue), signal, COIL, noise, np.random.default_rng(1))[0]
 
 
 def body(*, front: Tissue, back: Tissue) -> torch.Tensor:
@@ -134,7 +134,7 @@ def body(*, front: Tissue, back: Tissue) -> torch.Tensor:
 def test_breathing_ghosts_come_from_the_front_alone() -> None:
     tissue = body(front=Tissue.AIR, back=Tissue.MUSCLE)
     tissue[..., :60, 10:20] = Tissue.FAT
-    calm = replace(protocol(T1), breath=0.0, pulse=0.0)
+    calm = replace(acquisition(T1), breath=0.0, pulse=0.0)
     restless = replace(calm, breath=0.3)
     change = (imaged(restless, T1, tissue) - imaged(calm, T1, tissue)).abs()
     assert change.max() > 0.01
@@ -146,7 +146,7 @@ def test_breathing_ghosts_come_from_the_front_alone() -> None:
 def test_stir_shows_muscle_brighter_than_fat_and_t1_the_reverse() -> None:
     tissue = body(front=Tissue.FAT, back=Tissue.MUSCLE)
     fat, muscle = (slice(None), slice(40, 44)), (slice(None), slice(52, 56))
-    plain = {timing: replace(protocol(timing), band=None, breath=0.0) for timing in (T1, STIR)}
+    plain = {timing: replace(acquisition(timing), band=None, breath=0.0) for timing in (T1, STIR)}
     t1, stir = (imaged(one, timing, tissue) for timing, one in plain.items())
     assert t1[fat].mean() > 1.5 * t1[muscle].mean()
     assert stir[muscle].mean() > 3 * stir[fat].mean()
@@ -154,7 +154,7 @@ def test_stir_shows_muscle_brighter_than_fat_and_t1_the_reverse() -> None:
 
 def test_no_band_takes_signal_from_the_foremost_body() -> None:
     flat = body(front=Tissue.MARROW, back=Tissue.MARROW)
-    bands = [one for one in (protocol(T1, seed) for seed in range(12)) if one.band]
+    bands = [one for one in (acquisition(T1, seed) for seed in range(12)) if one.band]
     assert bands
     for one in bands:
         still = replace(one, breath=0.0, pulse=0.0)
@@ -167,19 +167,19 @@ def test_no_band_takes_signal_from_the_foremost_body() -> None:
 def test_a_receiver_of_wider_band_is_noisier(noise: float) -> None:
     air = body(front=Tissue.AIR, back=Tissue.AIR)
     narrow, wide = (replace(T2, bandwidth=bandwidth) for bandwidth in (100.0, 400.0))
-    quiet, loud = (imaged(protocol(timing), timing, air, noise) for timing in (narrow, wide))
+    quiet, loud = (imaged(acquisition(timing), timing, air, noise) for timing in (narrow, wide))
     assert loud.mean().item() == pytest.approx(2 * quiet.mean().item(), rel=0.1)
-    assert (imaged(protocol(T2), T2, air) == 0).all()
+    assert (imaged(acquisition(T2), T2, air) == 0).all()
 
 
 def test_only_late_echoes_show_the_flow_of_csf() -> None:
-    assert protocol(T1).eddies == 0
-    assert protocol(T2).eddies > 0
+    assert acquisition(T1).eddies == 0
+    assert acquisition(T2).eddies > 0
 
 
 def test_short_echo_trains_and_strong_fields_make_metal_bloom() -> None:
     reach = [
-        draw_protocol(timing, PLAN, field_t, np.random.default_rng(0)).metal_mm
+        draw_acquisition(timing, PLAN, field_t, np.random.default_rng(0)).metal_mm
         for timing, field_t in ((T2, 1.5), (T2, 3.0), (T1, 3.0))
     ]
     assert reach == sorted(reach)
