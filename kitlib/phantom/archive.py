@@ -157,6 +157,4 @@ def _write_tables(out: Path, split: str, truths: list[dict[str, Any]]) -> None:
 def _coordinates(truths: list[dict[str, Any]]) -> pd.DataFrame:
     """Landmarks as the competition's table spells them."""
     points = pd.DataFrame([point for truth in truths for point in truth["points"]], columns=TABLE_COLUMNS)
-    return points.assign(
-        condition=points["condition"].map(condition2text), level=points["level"].map(level2text)
-    )
+    return points.replace({"condition": condition2text, "level": level2text})

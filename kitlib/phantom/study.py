@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 from kitlib.mri.study import Series, Study
 from kitlib.phantom.annotators import TABLE_COLUMNS, annotate
 from kitlib.phantom.body.anatomy import Anatomy, draw_anatomy
+from kitlib.phantom.body.grid import Device
 from kitlib.phantom.labels import draw_grades, draw_readings, draw_uncovered, severities
 from kitlib.phantom.scan.plans import plan_study
 from kitlib.phantom.scan.prescription import size_named
@@ -67,7 +67,7 @@ def draw_study(
     class_balance: float = 0.0,
     grades: np.ndarray | None = None,
     defects: Collection[str] = (),
-    device: torch.device | str = "cpu",
+    device: Device = "cpu",
 ) -> PhantomStudy:
     """Draw a study; the same arguments give the same study.
 

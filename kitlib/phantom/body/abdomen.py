@@ -10,8 +10,7 @@ from kitlib.phantom.body.grid import PATIENT, Canvas
 from kitlib.phantom.body.muscles import Places
 from kitlib.phantom.body.person import Person
 from kitlib.phantom.body.spine import Spine, Vertebra
-from kitlib.phantom.body.texture import Texture
-from kitlib.phantom.body.tissues import Tissue
+from kitlib.phantom.body.tissues import Texture, Tissue
 from kitlib.phantom.body.vertebrae import LUMBOSACRAL, SIDES
 
 Blob = tuple[np.ndarray, np.ndarray, Tissue]

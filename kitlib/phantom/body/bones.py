@@ -192,10 +192,8 @@ def _wings(canvas: Canvas, spine: Spine) -> list[Solid | None]:
 def _ilium(canvas: Canvas, spine: Spine, side: int) -> Solid | None:
     """An iliac wing: a curved plate from behind the sacrum to the flank, its crest at about L4/L5."""
     origin = spine.vertebrae[S1].frame.origin_mm
-    frame, crest = (
-        LocalFrame(origin, PATIENT.axes),
-        float((spine.discs[S1 + 1].frame.origin_mm - origin)[2]) + 2,
-    )
+    frame = LocalFrame(origin, PATIENT.axes)
+    crest = float((spine.discs[S1 + 1].frame.origin_mm - origin)[2]) + 2
     near, far = sorted((side * 30.0, side * 150.0))
     box = canvas.box(frame, (near, -75, -65), (far, 62, crest + 4))
     if box is None:

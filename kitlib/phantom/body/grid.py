@@ -12,6 +12,7 @@ from torch import Tensor
 
 from kitlib.phantom.body.tissues import Tissue
 
+Device = torch.device | str
 Box = tuple[slice, slice, slice]
 Solid = tuple[Box, Tensor]
 """Where something may lie, and its signed distance in mm (negative inside) there."""
@@ -54,7 +55,7 @@ class Canvas:
         size: tuple[int, int],
         thickness_mm: float,
         samples: int,
-        device: torch.device | str = "cpu",
+        device: Device = "cpu",
     ) -> "Canvas":
         """Air on `samples` planes through each slice, each shifted within the pixel too, against aliasing."""
         normal = _ascending(origins_mm, down_mm, right_mm)

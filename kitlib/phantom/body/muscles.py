@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from kitlib.phantom.body.person import Person
-from kitlib.phantom.body.texture import Texture
-from kitlib.phantom.body.tissues import Tissue
+from kitlib.phantom.body.tissues import Texture, Tissue
 
 FIBRES_MM = (16.0, 2.0, 2.0)  # grain of fat along the fibres and across them
 SLANT = 0.2  # fibres of the back run backwards on their way down

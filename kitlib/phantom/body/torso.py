@@ -18,8 +18,7 @@ from kitlib.phantom.body.grid import PATIENT, Canvas
 from kitlib.phantom.body.muscles import GROOVE_MM, Places, paint_back, paint_beside
 from kitlib.phantom.body.person import Person
 from kitlib.phantom.body.spine import Spine, Vertebra
-from kitlib.phantom.body.texture import Texture, draw_texture
-from kitlib.phantom.body.tissues import Tissue
+from kitlib.phantom.body.tissues import Texture, Tissue, draw_texture
 from kitlib.phantom.body.vertebrae import LUMBOSACRAL, SIDES
 
 MUSCLE_DEPTH_MM = 47.0  # from the canal to the lumbar fascia

@@ -14,7 +14,7 @@ from torch.nn.functional import interpolate
 
 from kitlib.mri.geometry import Plane
 from kitlib.phantom.body.anatomy import Anatomy
-from kitlib.phantom.body.grid import PATIENT, Canvas, unit
+from kitlib.phantom.body.grid import PATIENT, Canvas, Device, unit
 from kitlib.phantom.body.vertebrae import disc_of
 from kitlib.phantom.scan.contrast import Look, displayed, draw_look, occluded, received, textured
 from kitlib.terms import ABOVE, BELOW, CELLS, LANDMARKS, LEVELS, Landmark, group2place
@@ -65,18 +65,14 @@ class RandomSlice:
 
 
 def draw_random_slice(
-    anatomy: Anatomy,
-    rng: np.random.Generator,
-    *,
-    plane: Plane,
-    px: int = 192,
-    device: torch.device | str = "cpu",
+    anatomy: Anatomy, rng: np.random.Generator, *, plane: Plane, px: int = 192, device: Device = "cpu"
 ) -> RandomSlice:
     """A square image of an anatomy with contrast, quality, view and crop drawn at random."""
     places = landmarks_mm(anatomy)
     rows, cols = _draw_shown(px, rng)
     if plane == "sagittal":
-        top_mm = _draw_top(anatomy, rng)
+        # Where the image ends at the latest: the end of the drawn spine would tell the count.
+        top_mm = anatomy.at_mm + anatomy.spine.vertebrae[-1].frame.origin_mm - [0, 0, rng.uniform(0, 50)]
         geometry = _draw_sagittal(places, top_mm, px, rng)
         rows = slice(min(max(rows.start, int(geometry.to_pixel(top_mm)[1])), rows.stop - 1), rows.stop)
     else:
@@ -105,11 +101,6 @@ def _behind(anatomy: Anatomy, index: int) -> np.ndarray:
     row = int(np.linalg.norm(canal.centres_mm - near, axis=1).argmin())
     middle = canal.profile["sac_front"][row] + canal.profile["sac_depth"][row] / 2
     return anatomy.at_mm + canal.to_patient(row, 0, float(middle))
-
-
-def _draw_top(anatomy: Anatomy, rng: np.random.Generator) -> np.ndarray:
-    """Where (3,) a sagittal image ends at the latest: the end of the drawn spine would tell the count."""
-    return anatomy.at_mm + anatomy.spine.vertebrae[-1].frame.origin_mm - [0, 0, rng.uniform(0, 50)]
 
 
 def _draw_sagittal(
@@ -180,12 +171,7 @@ def _placed(
 
 
 def _imaged(
-    anatomy: Anatomy,
-    geometry: SliceGeometry,
-    look: Look,
-    px: int,
-    rng: np.random.Generator,
-    device: torch.device | str,
+    anatomy: Anatomy, geometry: SliceGeometry, look: Look, px: int, rng: np.random.Generator, device: Device
 ) -> Tensor:
     """The signal (px, px) of a slice, now and then acquired in coarser pixels."""
     acquired = px

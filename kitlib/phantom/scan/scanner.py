@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kitlib.mri.stack import Stack
 from kitlib.phantom.body.anatomy import Anatomy
-from kitlib.phantom.body.grid import PATIENT, Canvas
+from kitlib.phantom.body.grid import PATIENT, Canvas, Device
 from kitlib.phantom.body.tissues import Tissue, water_and_fat
 from kitlib.phantom.scan.coil import Band, Coil, bloomed, draw_band, draw_coil
 from kitlib.phantom.scan.kspace import Encoding, draw_encoding, ghosts
@@ -126,11 +126,7 @@ def draw_scanner(rng: np.random.Generator) -> Scanner:
 
 
 def acquire(
-    anatomy: Anatomy,
-    plan: SeriesPlan,
-    scanner: Scanner,
-    rng: np.random.Generator,
-    device: torch.device | str = "cpu",
+    anatomy: Anatomy, plan: SeriesPlan, scanner: Scanner, rng: np.random.Generator, device: Device = "cpu"
 ) -> tuple[PulseSequence, tuple[Stack, ...]]:
     """Image a series: its timing, and for each of its plans a stack of whole grey values, as float32."""
     timing = draw_pulse_sequence(plan.sequence, rng, scanner.field_t)
@@ -147,7 +143,7 @@ def acquire(
     return timing, tuple(stacks)
 
 
-def _slabs(anatomy: Anatomy, plan: Plan, motion_mm: np.ndarray, device: torch.device | str) -> Iterator[Slab]:
+def _slabs(anatomy: Anatomy, plan: Plan, motion_mm: np.ndarray, device: Device) -> Iterator[Slab]:
     """What lies on the slices of a plan, some at a time, once the patient has moved."""
     right, down = plan.px_mm * plan.row_direction, plan.px_mm * plan.column_direction
     origins = plan.origins_mm - motion_mm

@@ -6,8 +6,7 @@ import torch
 
 from kitlib.phantom.body.muscles import HEIGHTS_MM, Places, at_height, paint_back, paint_beside
 from kitlib.phantom.body.person import Person
-from kitlib.phantom.body.texture import draw_texture
-from kitlib.phantom.body.tissues import Tissue
+from kitlib.phantom.body.tissues import Tissue, draw_texture
 
 FAT = (Tissue.FAT, Tissue.MESENTERY)
 TYPICAL = Person(50.0, True, size=1.0, fat_mm=12.0, muscle=1.0, fatty=0.2, marrow_fat=0.4)
