@@ -15,12 +15,11 @@ GROUP2BOUND = {"prevalence": 0.02, "any severe": 0.03, "empty": 0.01, "left-righ
 """How far drawn labels may be from real ones; that of `empty` was chosen by the kit."""
 
 
-def prevalence(labels: np.ndarray) -> pd.DataFrame:
-    """Shares of labelled studies, from codes (n, 25): rows CELL_NAMES, columns SEVERITIES; NaN without."""
+def prevalence(labels: np.ndarray) -> np.ndarray:
+    """Shares (25, 3) of labelled studies, from codes (n, 25), of CELLS and SEVERITIES; NaN without."""
     labelled = (labels != EMPTY).sum(axis=0)
     counts = [(labels == code).sum(axis=0) for code in range(len(SEVERITIES))]
-    shares = np.stack(counts, axis=1) / np.where(labelled > 0, labelled, np.nan)[:, None]
-    return pd.DataFrame(shares, index=list(CELL_NAMES), columns=list(SEVERITIES))
+    return np.stack(counts, axis=1) / np.where(labelled > 0, labelled, np.nan)[:, None]
 
 
 def any_severe_rate(labels: np.ndarray) -> float:
@@ -61,7 +60,7 @@ def statistics(labels: np.ndarray) -> pd.Series:
     """All statistics of codes (n, 25), keyed by group (of GROUP2BOUND) and name."""
     correlation = correlations(labels)
     groups = {
-        "prevalence": _by_severity(prevalence(labels).to_numpy()),
+        "prevalence": _by_severity(prevalence(labels)),
         "any severe": pd.Series({"spinal canal": any_severe_rate(labels)}),
         "empty": pd.Series({"all cells": empty_rate(labels)}),
         "left-right": left_right(correlation),

@@ -12,7 +12,7 @@ from kitlib.mri.study import Series, Study
 from kitlib.phantom.annotators import TABLE_COLUMNS, annotate
 from kitlib.phantom.body.anatomy import Anatomy, draw_anatomy
 from kitlib.phantom.body.grid import Device
-from kitlib.phantom.labels import draw_grades, draw_readings, draw_uncovered, severities
+from kitlib.phantom.labels import draw_grades, draw_readings, draw_uncovered
 from kitlib.phantom.scan.plans import plan_study
 from kitlib.phantom.scan.prescription import size_named
 from kitlib.phantom.scan.scanner import acquire, draw_scanner
@@ -55,7 +55,7 @@ class PhantomStudy:
     @property
     def severities(self) -> np.ndarray:
         """True severity codes (25,) int8."""
-        return severities(self.grades)
+        return np.floor(self.grades).astype(np.int8)
 
 
 def draw_study(

@@ -113,9 +113,8 @@ def _lateral(spine: Spine, index: int) -> list[Rod]:
     if index >= T12:
         reach = spine.rib_mm * (1.0 if index == T12 else 1.8)
         ways = [(0, 0, 0.35 * h), (0.25, 17, 0), (0.6, 22, -0.2 * reach), (1.0, 6, -0.5 * reach)]
-        line = [
-            (vertebra.width_mm / 2 + 2 + share * reach * 0.85, b - 6 + back, low) for share, back, low in ways
-        ]
+        start = vertebra.width_mm / 2 + 2
+        line = [(start + share * reach * 0.85, b - 6 + back, low) for share, back, low in ways]
         rods += [(ends, (3.6, 3.4), (1, 0.8, 1.5)) for ends in pairwise(line)]
     return rods
 

@@ -74,10 +74,8 @@ def paint_body(canvas: Canvas, vertebra: Vertebra) -> None:
     front = v < 0
     waist = torch.where(front, 0.12, 0.05) * (1 - rim)
     lip = (0.5 + vertebra.lip_mm) * rim**4
-    outline = _outline(
-        u / (a * scale * (1 - 0.1 * (1 - rim)) + lip),
-        _hollowed(u, v) / (b * scale * (1 - waist) + lip * front),
-    )
+    half_u, half_v = a * scale * (1 - 0.1 * (1 - rim)) + lip, b * scale * (1 - waist) + lip * front
+    outline = _outline(u / half_u, _hollowed(u, v) / half_v)
     radius = outline.clamp(max=1.4).sqrt()
     # The ring at the rim is flat; within it the lower endplate is deepest towards the back.
     hollow = vertebra.sunken_mm * (1.15 - outline - torch.where(w < 0, 0.25, 0.0) * (v / b)).clamp(0, 1)

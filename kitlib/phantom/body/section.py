@@ -47,11 +47,9 @@ def sac_share(t: Tensor, rows: Measures) -> tuple[Tensor, Tensor]:
 def sac(a: Tensor, rows: Measures) -> tuple[Tensor, Tensor]:
     """Front and back of the dural sac; they meet where it ends."""
     front, back = sac_share(a / rows["sac_half_width"], rows)
-    widest = rows["sac_front"] + FRONT_SHARE * rows["sac_depth"]
-    return (
-        widest - FRONT_SHARE * rows["sac_depth"] * front,
-        widest + (1 - FRONT_SHARE) * rows["sac_depth"] * back,
-    )
+    depth = rows["sac_depth"]
+    widest = rows["sac_front"] + FRONT_SHARE * depth
+    return widest - FRONT_SHARE * depth * front, widest + (1 - FRONT_SHARE) * depth * back
 
 
 def walls(a: Tensor, rows: Measures) -> tuple[Tensor, Tensor]:
@@ -161,6 +159,5 @@ def _narrowed(normal: Profile, near: np.ndarray, openings: Openings, hump: np.nd
             f"back_power_{side}": 2.0 - 0.4 * beside - 0.4 * lost,
         }
     area = normal["sac_area"] - near @ (openings.normal_area_mm2 - openings.area_mm2)
-    return profile | {
-        "sac_half_width": (area / (profile["sac_depth"] * area_share(profile))).clip(0.1, RECESS_MM)
-    }
+    half_width = area / (profile["sac_depth"] * area_share(profile))
+    return profile | {"sac_half_width": half_width.clip(0.1, RECESS_MM)}

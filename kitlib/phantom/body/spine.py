@@ -67,7 +67,7 @@ class Spine:
 
     def facts(self) -> dict[str, Any]:
         """The truth of shape and findings, as JSON has it."""
-        found = self.pathology
+        found, graded = self.pathology, list(zip(level2text.values(), GRADED))
         named = [(name, one.kind) for name, changes in zip(VERTEBRAE, found.changes) for one in changes]
         fractures = {
             name: "wedge" if loss else "biconcave"
@@ -77,9 +77,9 @@ class Spine:
         return {
             "transitional": found.transitional,
             "metal": [VERTEBRAE[index] for index in found.metal],
-            "listhesis_mm": {_text(disc): round(float(found.slip_mm[disc]), 2) for disc in GRADED},
+            "listhesis_mm": {text: round(float(found.slip_mm[disc]), 2) for text, disc in graded},
             "isthmic": found.pars_gap_mm > 0,
-            "modic": {_text(disc): int(found.modic[disc]) for disc in GRADED},
+            "modic": {text: int(found.modic[disc]) for text, disc in graded},
             "schmorl": [name for name, kind in named if kind == "schmorl"],
             "haemangiomas": [name for name, kind in named if kind == "haemangioma"],
             "fractures": fractures,
@@ -134,11 +134,6 @@ def draw_spine(person: Person, grades: np.ndarray, rng: np.random.Generator) -> 
         found.slip_mm, 0.3 + 2.4 * worn**2, vacuum, fissured,
     )  # fmt: skip
     return Spine(tuple(Vertebra(*one) for one in bodies), tuple(Disc(*one) for one in between), found, rib_mm)
-
-
-def _text(disc: int) -> str:
-    """`L4/L5` of a graded level's disc."""
-    return level2text[LEVELS[len(LEVELS) - 1 - (disc - LUMBOSACRAL)]]
 
 
 def _degeneration(grades: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -1,5 +1,5 @@
-"""Tissues: what the spins of their water and of their fat do at 1.5 and 3 tesla, and the random texture
-of a body, so that every series of a study sees the same."""
+"""Tissues: what the spins of their water and of their fat do at 1.5 and 3 tesla, and their texture, which
+belongs to the body, so that every series of a study sees the same."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -96,10 +96,8 @@ def water_and_fat(water: np.ndarray, field_t: float, marrow_fat: float | None = 
         table[Tissue.MARROW, 1] = marrow_fat
     density, share = table[:, 0], table[:, 1]
     in_water = np.stack([density * (1 - share), table[:, 2 + at], table[:, 4 + at]], axis=1)
-    nuclei = np.stack(
-        [0.70 + 0.20 * water, (950 + 550 * water) * (1, 1.15)[at], 38 + 130 * water**1.5], axis=1
-    )
-    in_water = np.concatenate([in_water, nuclei])
+    nuclei = [0.70 + 0.20 * water, (950 + 550 * water) * (1, 1.15)[at], 38 + 130 * water**1.5]
+    in_water = np.concatenate([in_water, np.stack(nuclei, axis=1)])
     in_fat = np.tile([0.0, FAT_T1_MS[at], FAT_T2_MS[at]], (len(in_water), 1))
     in_fat[: len(table), 0] = density * share
     return np.stack([in_water, in_fat])
