@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kitlib.mri.study import Series, SliceAt, Study
+from kitlib.mri.study import SliceAt, Study
 from kitlib.terms import CELLS, CONDITIONS, SAGITTAL_T1, SAGITTAL_T2, Cell, Group, group2sequence, other_side
 
 TABLE_COLUMNS = ("study_id", "series_id", "instance_number", "condition", "level", "x", "y")
@@ -32,18 +32,12 @@ FEW_CANALS_RATE = 75 / 1975  # of studies that lack one or two canal points
 MISSING_RATE = 29 / 39_000  # of the other points
 SWAPPED_RATE = 121 / 9606  # of axial pairs; a study has all of its pairs swapped, or none
 OFF_BY_ONE_RATES = {SAGITTAL_T1: 83 / 1975, SAGITTAL_T2: 108 / 1975}
-
-
 Marks = dict[Cell, SliceAt]
 """Where each cell's point lies."""
 
 
 def annotate(
-    landmarks: pd.DataFrame,
-    study: Study,
-    rng: np.random.Generator,
-    *,
-    defects: Collection[str] = (),
+    landmarks: pd.DataFrame, study: Study, rng: np.random.Generator, *, defects: Collection[str] = ()
 ) -> pd.DataFrame:
     """One study's table (TABLE_COLUMNS) from its true landmarks, which have their millimetres beside them.
 
@@ -54,10 +48,10 @@ def annotate(
     marks |= _on_several_series(cell2point, study, rng)
     marks = _strayed(marks, rng)
     swapped = rng.random() < SWAPPED_RATE
-    shifts = {sequence: rng.random() < rate for sequence, rate in OFF_BY_ONE_RATES.items()}
+    shifted = {sequence for sequence, rate in OFF_BY_ONE_RATES.items() if rng.random() < rate}
     step = int(rng.choice([-1, 1]))
     if "off_by_one" in defects:
-        marks = _shifted(marks, {sequence for sequence, is_off in shifts.items() if is_off}, step)
+        marks = _shifted(marks, shifted, step)
     marks = {cell: _scattered(mark, SCATTER_MM[cell.group], rng) for cell, mark in marks.items()}
     if "swapped_sides" in defects and swapped:
         axial = {cell: mark for cell, mark in marks.items() if cell.group == "subarticular"}
@@ -83,17 +77,14 @@ def _on_several_series(cell2point: dict[Cell, Any], study: Study, rng: np.random
     """Recesses that several axial series hold: the left ones in one series, the right ones in another."""
     axial = [series for series in study.series if series.stacks[0].plane == "axial"]
     order = [axial[index] for index in rng.permutation(len(axial))]
-    recesses = [cell for cell in cell2point if cell.group == "subarticular" and len(axial) > 1]
-    found = {
-        cell: _first_that_shows(order if cell.side == "left" else order[::-1], cell2point[cell])
-        for cell in recesses
-    }
-    return {cell: mark for cell, mark in found.items() if mark}
-
-
-def _first_that_shows(order: list[Series], point: Any) -> SliceAt | None:
-    point_mm = np.array([point.x_mm, point.y_mm, point.z_mm])
-    return next(filter(None, (series.slice_at(point_mm) for series in order)), None)
+    marks: Marks = {}
+    for cell, point in cell2point.items():
+        if cell.group == "subarticular" and len(axial) > 1:
+            point_mm = np.array([point.x_mm, point.y_mm, point.z_mm])
+            shown = (series.slice_at(point_mm) for series in order[:: 1 if cell.side == "left" else -1])
+            if mark := next(filter(None, shown), None):
+                marks[cell] = mark
+    return marks
 
 
 def _strayed(marks: Marks, rng: np.random.Generator) -> Marks:

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -92,14 +92,12 @@ def _claim(out: Path, request: dict[str, Any]) -> None:
 
 def _write_studies(out: Path, split2ids: dict[str, list[int]], workers: int, how: dict[str, Any]) -> None:
     """Draw and write the studies that are not there yet."""
-    todo = [
-        (out / f"{split}_images" / str(study_id), truth_file(out, study_id))
-        for split, members in split2ids.items()
-        for study_id in members
-    ]
-    todo = [(folder, truth) for folder, truth in todo if not (folder.is_dir() and truth.is_file())]
-    for split in split2ids:
-        (out / f"{split}_images").mkdir(exist_ok=True)
+    todo = []
+    for split, members in split2ids.items():
+        images = out / f"{split}_images"
+        images.mkdir(exist_ok=True)
+        wanted = [(images / str(study_id), truth_file(out, study_id)) for study_id in members]
+        todo += [(folder, truth) for folder, truth in wanted if not (folder.is_dir() and truth.is_file())]
     jobs = (delayed(_write_study)(folder, truth, **how) for folder, truth in todo)
     done = Parallel(n_jobs=workers, backend="loky", return_as="generator_unordered")(jobs)
     for _ in tqdm(done, total=len(todo), desc="phantoms", unit="study", mininterval=1, disable=not todo):
@@ -135,9 +133,8 @@ def _as_truth(study: PhantomStudy) -> dict[str, Any]:
     }
 
 
-def _write_tables(out: Path, split: str, truths: Iterable[dict[str, Any]]) -> None:
+def _write_tables(out: Path, split: str, truths: list[dict[str, Any]]) -> None:
     """Write the tables of the training or of the test studies."""
-    truths = list(truths)
     texts = {EMPTY: "", **dict(enumerate(SEVERITIES))}
     labels = pd.DataFrame(
         [[truth["study_id"], *(texts[code] for code in truth["labels"])] for truth in truths],
@@ -147,23 +144,17 @@ def _write_tables(out: Path, split: str, truths: Iterable[dict[str, Any]]) -> No
         [(truth["study_id"], *one) for truth in truths for one in truth["series"]],
         columns=["study_id", "series_id", "series_description"],
     )
-    _write_table(out / ("train.csv" if split == "train" else "test_labels.csv"), labels)
-    _write_table(out / f"{split}_series_descriptions.csv", series)
     if split == "train":
-        _write_table(out / "train_label_coordinates.csv", _coordinates(truths))
+        tables = {"train": labels, "train_label_coordinates": _coordinates(truths)}
     else:
         rows = sorted(row for truth in truths for row in row_ids(truth["study_id"]))
         sample = pd.DataFrame({"row_id": rows} | dict.fromkeys(PROBABILITIES, 1 / 3))
-        _write_table(out / "sample_submission.csv", sample)
+        tables = {"test_labels": labels, "sample_submission": sample}
+    for name, table in (tables | {f"{split}_series_descriptions": series}).items():
+        write_text(out / f"{name}.csv", table.to_csv(index=False))
 
 
 def _coordinates(truths: list[dict[str, Any]]) -> pd.DataFrame:
     """Landmarks as the competition's table spells them."""
     points = pd.DataFrame([point for truth in truths for point in truth["points"]], columns=TABLE_COLUMNS)
-    return points.assign(
-        condition=points["condition"].map(condition2text), level=points["level"].map(level2text)
-    )
-
-
-def _write_table(path: Path, table: pd.DataFrame) -> None:
-    write_text(path, table.to_csv(index=False))
+    return points.replace({"condition": condition2text, "level": level2text})

@@ -121,10 +121,8 @@ def _add_window(header: Dataset, series: PhantomSeries) -> None:
 
 def _add_geometry(header: Dataset, stack: Stack) -> None:
     _, header.Rows, header.Columns = stack.pixels.shape
-    header.PixelSpacing = [_decimal(value) for value in stack.spacing_mm]
-    header.ImageOrientationPatient = [
-        _decimal(value) for value in (*stack.row_direction, *stack.column_direction)
-    ]
+    header.PixelSpacing = [*map(_decimal, stack.spacing_mm)]
+    header.ImageOrientationPatient = [*map(_decimal, (*stack.row_direction, *stack.column_direction))]
     header.SpacingBetweenSlices = _decimal(stack.step_mm)
     header.SliceThickness = _decimal(SLICE_FILLS * stack.step_mm)
 
@@ -133,7 +131,7 @@ def _add_slice(header: Dataset, stack: Stack, index: int) -> None:
     header.InstanceNumber = int(stack.instance_numbers[index])
     header.SOPInstanceUID = uid(header.SeriesInstanceUID, header.InstanceNumber)
     header.file_meta.MediaStorageSOPInstanceUID = header.SOPInstanceUID
-    header.ImagePositionPatient = [_decimal(value) for value in stack.origins_mm[index]]
+    header.ImagePositionPatient = [*map(_decimal, stack.origins_mm[index])]
     header.SliceLocation = _decimal(stack.positions_mm[index])
 
 

@@ -81,11 +81,6 @@ def draw_uncovered(studies: int, rng: np.random.Generator) -> np.ndarray:
     return rng.choice(len(UNCOVERED), size=studies, p=UNCOVERED)
 
 
-def severities(grades: np.ndarray) -> np.ndarray:
-    """True severity codes int8 of continuous grades."""
-    return np.floor(grades).astype(np.int8)
-
-
 def draw_readings(grades: np.ndarray, uncovered: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Severity codes (n, 25) int8 as readers write them; subarticular cells at uncovered levels are EMPTY."""
     return _labels(_latents(grades) + READER_NOISE * rng.standard_normal(grades.shape), uncovered)

@@ -1,6 +1,6 @@
 """What drawn labels have in common with the real ones: prevalence, and which cells are ill together."""
 
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import pandas as pd
@@ -15,12 +15,11 @@ GROUP2BOUND = {"prevalence": 0.02, "any severe": 0.03, "empty": 0.01, "left-righ
 """How far drawn labels may be from real ones; that of `empty` was chosen by the kit."""
 
 
-def prevalence(labels: np.ndarray) -> pd.DataFrame:
-    """Shares of labelled studies, from codes (n, 25): rows CELL_NAMES, columns SEVERITIES; NaN without."""
+def prevalence(labels: np.ndarray) -> np.ndarray:
+    """Shares (25, 3) of labelled studies, from codes (n, 25), of CELLS and SEVERITIES; NaN without."""
     labelled = (labels != EMPTY).sum(axis=0)
     counts = [(labels == code).sum(axis=0) for code in range(len(SEVERITIES))]
-    shares = np.stack(counts, axis=1) / np.where(labelled > 0, labelled, np.nan)[:, None]
-    return pd.DataFrame(shares, index=list(CELL_NAMES), columns=list(SEVERITIES))
+    return np.stack(counts, axis=1) / np.where(labelled > 0, labelled, np.nan)[:, None]
 
 
 def any_severe_rate(labels: np.ndarray) -> float:
@@ -43,19 +42,18 @@ def correlations(labels: np.ndarray) -> pd.DataFrame:
 
 def left_right(correlation: pd.DataFrame) -> pd.Series:
     """Left against right of the 10 conditions and levels that have sides."""
-    lefts = [name for name in CELL_NAMES if name.startswith("left_")]
-    values = {name[5:]: correlation.at[name, name.replace("left_", "right_", 1)] for name in lefts}
-    return pd.Series(values, dtype=float)
+    names = [name.removeprefix("left_") for name in CELL_NAMES if name.startswith("left_")]
+    return pd.Series({name: correlation.at[f"left_{name}", f"right_{name}"] for name in names})
 
 
 def neighbours(correlation: pd.DataFrame) -> pd.Series:
     """Each level against the next one below, for the 5 conditions: 20 values."""
-    values = {
-        f"{condition}_{upper}/{lower}": correlation.at[f"{condition}_{upper}", f"{condition}_{lower}"]
-        for condition in CONDITIONS
-        for upper, lower in pairwise(LEVELS)
-    }
-    return pd.Series(values, dtype=float)
+    return pd.Series(
+        {
+            f"{condition}_{upper}/{lower}": correlation.at[f"{condition}_{upper}", f"{condition}_{lower}"]
+            for condition, (upper, lower) in product(CONDITIONS, pairwise(LEVELS))
+        }
+    )
 
 
 def statistics(labels: np.ndarray) -> pd.Series:
@@ -73,11 +71,8 @@ def statistics(labels: np.ndarray) -> pd.Series:
 
 def published() -> pd.Series:
     """The statistics that are known without the real table, keyed as those of `statistics`."""
-    shares = pd.DataFrame(PREVALENCE, index=list(CELL_NAMES), columns=list(SEVERITIES))
-    any_severe = pd.Series({"spinal canal": ANY_SEVERE})
-    return pd.concat(
-        {"prevalence": _by_severity(shares), "any severe": any_severe}, names=["group", "statistic"]
-    )
+    groups = {"prevalence": _by_severity(PREVALENCE), "any severe": pd.Series({"spinal canal": ANY_SEVERE})}
+    return pd.concat(groups, names=["group", "statistic"])
 
 
 def compare(drawn: np.ndarray, real: np.ndarray | None = None) -> pd.DataFrame:
@@ -106,7 +101,6 @@ def largest(compared: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _by_severity(shares: pd.DataFrame) -> pd.Series:
-    """Shares as one column, keyed by cell and severity."""
-    names = [f"{cell} {severity}" for cell in shares.index for severity in shares.columns]
-    return pd.Series(shares.to_numpy().ravel(), index=names)
+def _by_severity(shares: np.ndarray) -> pd.Series:
+    """Shares (25, 3) as one column, keyed by cell and severity."""
+    return pd.Series(shares.ravel(), index=[" ".join(pair) for pair in product(CELL_NAMES, SEVERITIES)])

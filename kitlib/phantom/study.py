@@ -7,16 +7,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 from kitlib.mri.study import Series, Study
 from kitlib.phantom.annotators import TABLE_COLUMNS, annotate
 from kitlib.phantom.body.anatomy import Anatomy, draw_anatomy
-from kitlib.phantom.labels import draw_grades, draw_readings, draw_uncovered, severities
-from kitlib.phantom.scan.plans import SeriesPlan, plan_study
+from kitlib.phantom.body.grid import Device
+from kitlib.phantom.labels import draw_grades, draw_readings, draw_uncovered
+from kitlib.phantom.scan.plans import plan_study
 from kitlib.phantom.scan.prescription import size_named
-from kitlib.phantom.scan.scanner import Scanner, acquire, draw_scanner
-from kitlib.phantom.scan.signal import Sequence
+from kitlib.phantom.scan.scanner import acquire, draw_scanner
+from kitlib.phantom.scan.signal import PulseSequence
 from kitlib.terms import AXIAL_T2, CELLS, EMPTY, LEVELS, group2sequence
 
 LANDMARK_COLUMNS = (*TABLE_COLUMNS, "x_mm", "y_mm", "z_mm", "opening_mm")
@@ -30,7 +30,7 @@ class PhantomSeries(Series):
     """A series and how it was acquired; pixels hold whole numbers, as stored in the file."""
 
     sequence: str
-    timing: Sequence
+    timing: PulseSequence
     field_t: float
     motion_mm: np.ndarray  # (3,) how far the patient has moved since the first series
 
@@ -55,7 +55,7 @@ class PhantomStudy:
     @property
     def severities(self) -> np.ndarray:
         """True severity codes (25,) int8."""
-        return severities(self.grades)
+        return np.floor(self.grades).astype(np.int8)
 
 
 def draw_study(
@@ -67,7 +67,7 @@ def draw_study(
     class_balance: float = 0.0,
     grades: np.ndarray | None = None,
     defects: Collection[str] = (),
-    device: torch.device | str = "cpu",
+    device: Device = "cpu",
 ) -> PhantomStudy:
     """Draw a study; the same arguments give the same study.
 
@@ -88,43 +88,33 @@ def draw_study(
     if all(plan.sequence != AXIAL_T2 for plan in plans):
         uncovered[:] = len(LEVELS)
     scanner = draw_scanner(machine)
-    series = tuple(
-        _image(study_id, seed, order, plan, anatomy, scanner, device) for order, plan in enumerate(plans)
-    )
+    series = []
+    for order, plan in enumerate(plans):
+        timing, stacks = acquire(anatomy, plan, scanner, _lots(seed, study_id, 6 + order), device)
+        key = _series_id(seed, study_id, order)
+        series.append(PhantomSeries(key, plan.sequence, stacks, timing, scanner.field_t, plan.motion_mm))
     labels = draw_readings(drawn, uncovered, readers)[0]
     landmarks = _landmarks(study_id, series, labels, anatomy)
-    points = annotate(landmarks, Study(study_id, series), annotator, defects=defects)
+    points = annotate(landmarks, Study(study_id, tuple(series)), annotator, defects=defects)
     facts = {"person": asdict(anatomy.person), "field_t": scanner.field_t, **anatomy.spine.facts()}
-    return PhantomStudy(study_id, series, drawn[0], labels, landmarks, points, facts)
+    return PhantomStudy(study_id, tuple(series), drawn[0], labels, landmarks, points, facts)
 
 
 def _lots(*entropy: int) -> np.random.Generator:
     return np.random.default_rng(entropy)
 
 
-def _image(
-    study_id: int,
-    seed: int,
-    order: int,
-    plan: SeriesPlan,
-    anatomy: Anatomy,
-    scanner: Scanner,
-    device: torch.device | str,
-) -> PhantomSeries:
-    """Acquire one series; its id has up to ten digits, as the competition's have."""
-    timing, stacks = acquire(anatomy, plan, scanner, _lots(seed, study_id, 6 + order), device)
-    digest = hashlib.sha256(f"{seed} {study_id} {order}".encode()).digest()
-    series_id = int.from_bytes(digest[:4], "big")
-    return PhantomSeries(series_id, plan.sequence, stacks, timing, scanner.field_t, plan.motion_mm)
+def _series_id(*key: int) -> int:
+    """An id of up to ten digits, as the competition's have."""
+    return int(hashlib.sha256(" ".join(map(str, key)).encode()).hexdigest()[:8], 16)
 
 
 def _landmarks(
-    study_id: int, series: tuple[PhantomSeries, ...], labels: np.ndarray, anatomy: Anatomy
+    study_id: int, series: list[PhantomSeries], labels: np.ndarray, anatomy: Anatomy
 ) -> pd.DataFrame:
     """The true place of each labelled cell, in the first series of its sequence that holds it."""
     rows = []
-    labelled = [cell for cell, label in zip(CELLS, labels) if label != EMPTY]
-    for cell in labelled:
+    for cell in (cell for cell, label in zip(CELLS, labels) if label != EMPTY):
         still, opening = anatomy.place_mm(cell), anatomy.opening_mm(cell)
         for image in (image for image in series if image.sequence == group2sequence[cell.group]):
             point_mm = still + image.motion_mm

@@ -2,6 +2,6 @@
 
 `person`, `vertebrae`, `spine` and `pathology` draw who it is; `openings` how far canal, recesses and foramina
 are open and what severity that is; `grid` is the canvas and `tissues` what is painted on it, by `bones`,
-`arches`, `pelvis`, `canal` (with `section`, `stenosis`, `contents`), `foramina` and `torso` (with `muscles`,
-`abdomen`, `texture`). `anatomy` puts all of it together and measures it.
+`arches`, `canal` (with `section`), `foramina` and `torso` (with `muscles` and `abdomen`). `anatomy` puts all
+of it together and measures it.
 """

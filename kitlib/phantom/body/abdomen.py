@@ -1,7 +1,7 @@
 """What lies before the spine: organs, bowel, great vessels; places and sizes are typical ones, by eye."""
 
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 from torch import Tensor
@@ -10,8 +10,7 @@ from kitlib.phantom.body.grid import PATIENT, Canvas
 from kitlib.phantom.body.muscles import Places
 from kitlib.phantom.body.person import Person
 from kitlib.phantom.body.spine import Spine, Vertebra
-from kitlib.phantom.body.texture import Texture
-from kitlib.phantom.body.tissues import Tissue
+from kitlib.phantom.body.tissues import Texture, Tissue
 from kitlib.phantom.body.vertebrae import LUMBOSACRAL, SIDES
 
 Blob = tuple[np.ndarray, np.ndarray, Tissue]
@@ -35,24 +34,23 @@ class Vessel:
 class Abdomen:
     """Organs are painted in their order, then the vessels."""
 
-    blobs: tuple[Blob, ...]
-    vessels: tuple[Vessel, ...]
+    blobs: list[Blob]
+    vessels: list[Vessel]
 
 
 def draw_abdomen(person: Person, spine: Spine, rng: np.random.Generator) -> Abdomen:
     """Draw organs and vessels before a spine."""
-    blobs = (*_organs(person, rng), *_kidneys(person, rng), *_pelvis(person, spine, rng))
-    return Abdomen(
-        blobs, (*_muscular(spine), *_great_vessels(spine, rng), *_segmental(spine), *_small_vessels(spine))
-    )
+    blobs = _organs(person, rng) + _kidneys(person, rng) + _pelvis(person, spine, rng)
+    vessels = _muscular(spine) + _great_vessels(spine, rng) + _segmental(spine) + _small_vessels(spine)
+    return Abdomen(blobs, vessels)
 
 
 def paint_bowel(tissue: Tensor, places: Places, texture: Texture) -> None:
     """Paint loops of bowel with their contents on the fat (P, N) of the abdominal cavity."""
     side, behind, up = places.side, places.behind, places.up
     # Two sheets drawn out along different oblique axes make round loops in every plane of the scanner.
-    one, patches = texture.across(LOOP_MM, 0.8 * side - 0.6 * behind, 0.5 * (side + behind) + 0.7 * up)
-    two, others = texture.across(LOOP_MM, 0.8 * up + 0.6 * side + 91, 0.9 * behind - 0.3 * up + 0.3 * side)
+    one, patches = texture.at(LOOP_MM, 0.8 * side - 0.6 * behind, 0.5 * (side + behind) + 0.7 * up)
+    two, others = texture.at(LOOP_MM, 0.8 * up + 0.6 * side + 91, 0.9 * behind - 0.3 * up + 0.3 * side)
     # Loops close, and are not cut, where the peritoneum ends.
     loops = 0.75 * (one + two) - 0.15 - ((behind + RETROPERITONEUM_MM) / 10 + 0.5 * patches).clamp_(0, 5)
     loops, contents = loops + BLUR * places.apart.sign(), 0.7 * (patches + others)
@@ -73,7 +71,7 @@ def paint_organs(canvas: Canvas, abdomen: Abdomen) -> None:
 
 
 def paint_vessels(canvas: Canvas, abdomen: Abdomen) -> None:
-    """Paint the crura and the vessels."""
+    """Paint the crura and the vessels, with partial volume."""
     for one in abdomen.vessels:
         for ends in pairwise(one.line_mm):
             radii = one.radius_mm, one.radius_mm
@@ -95,12 +93,9 @@ def _organs(person: Person, rng: np.random.Generator) -> list[Blob]:
         colon = side * 98, -48 - 12 * (side < 0), -5
         places += [(colon, (21, 22, 78), Tissue.BOWEL), (colon, (17, 18, 72), Tissue.ORGAN)]
         places += [((side * 98, -56, 8), (13, 10, 32), Tissue.GAS)]
+    size = person.size
     return [
-        (
-            rng.normal(person.size * np.array(centre), 5),
-            person.size * np.array(half) * rng.normal(1, 0.06),
-            tissue,
-        )
+        (rng.normal(size * np.array(centre), 5), size * np.array(half) * rng.normal(1, 0.06), tissue)
         for centre, half, tissue in places
     ]
 
@@ -113,9 +108,8 @@ def _kidneys(person: Person, rng: np.random.Generator) -> list[Blob]:
         half = np.array([26.0, 23, 54]) * rng.normal(1, 0.06, 3)
         centre, half = person.size * centre, person.size * half
         sinus = centre - person.size * np.array([side * 14, 4, 0])
-        blobs.append((centre, half + 5, Tissue.FAT))
-        blobs.append((centre, half, Tissue.KIDNEY))
-        blobs.append((sinus, half * [0.5, 0.4, 0.5], Tissue.FAT))
+        blobs += [(centre, half + 5, Tissue.FAT), (centre, half, Tissue.KIDNEY)]
+        blobs += [(sinus, half * [0.5, 0.4, 0.5], Tissue.FAT)]
     return blobs
 
 
@@ -140,26 +134,20 @@ def _pelvis(person: Person, spine: Spine, rng: np.random.Generator) -> list[Blob
 def _great_vessels(spine: Spine, rng: np.random.Generator) -> list[Vessel]:
     """Aorta to the left and flat caval vein to the right, both parting at L4, and the mesenteric vessels."""
     parting = LUMBOSACRAL + 2
+    below = spine.vertebrae[parting - 1 : parting - 4 : -1]
+    upper = spine.vertebrae[parting + 3 : parting - 1 : -1]
     vessels = []
     for side, radius, tissue, flat in (
         (-1, rng.normal(9.5, 1.0), Tissue.VEIN, 1.3),
         (1, rng.normal(8.5, 0.8), Tissue.ARTERY, 1.0),
     ):
         trunk = [_before(body, side * 14, radius + 1.5) for body in spine.vertebrae[parting:]]
-        fork = spine.vertebrae[parting].frame.to_patient(
-            side * 9, -spine.vertebrae[parting].depth_mm / 2 - radius - 0.5, -12
-        )
+        fork = _before(spine.vertebrae[parting], side * 9, radius + 0.5, -12)
         vessels.append(Vessel(np.array([fork, *trunk]), radius, tissue, flat))
-        below = spine.vertebrae[parting - 1 : parting - 4 : -1]
+        places = (15, 7 + 4 * (side > 0)), (37, 16 + 7 * (side > 0)), (54, 20)
         for way in SIDES:
-            branch = [
-                _before(body, lateral * way + 4 * side, before)
-                for body, lateral, before in zip(
-                    below, (15, 37, 54), (7 + 4 * (side > 0), 16 + 7 * (side > 0), 20)
-                )
-            ]
+            branch = [_before(body, u * way + 4 * side, before) for body, (u, before) in zip(below, places)]
             vessels.append(Vessel(np.array([fork, *branch]), radius * 0.62, tissue))
-        upper = spine.vertebrae[parting + 3 : parting - 1 : -1]
         mesenteric = [_before(body, 5 * side, before) for body, before in zip(upper, (10, 26, 36, 40))]
         vessels.append(Vessel(np.array(mesenteric), 2.9 - 0.3 * side, tissue))
     return vessels
@@ -167,28 +155,26 @@ def _great_vessels(spine: Spine, rng: np.random.Generator) -> list[Vessel]:
 
 def _segmental(spine: Spine) -> list[Vessel]:
     """Lumbar arteries and veins around the waist of each body."""
+    around = (0.35, -0.98), (0.85, -0.7), (1.02, 0), (0.86, 0.8)
     vessels = []
-    for body in spine.vertebrae[LUMBOSACRAL + 1 :]:
+    for body, side in product(spine.vertebrae[LUMBOSACRAL + 1 :], SIDES):
         a, b = 0.46 * body.width_mm + 1.6, 0.46 * body.depth_mm + 1.6
-        for side in SIDES:
-            way = [
-                (side * a * u, b * v, 0.5) for u, v in ((0.35, -0.98), (0.85, -0.7), (1.02, 0), (0.86, 0.8))
-            ]
-            line = np.array([body.frame.to_patient(*place) for place in way])
-            vessels.append(Vessel(line, 1.25, Tissue.ARTERY))
+        line = np.array([body.frame.to_patient(side * a * u, b * v, 0.5) for u, v in around])
+        vessels.append(Vessel(line, 1.25, Tissue.ARTERY))
     return vessels
 
 
 def _small_vessels(spine: Spine) -> list[Vessel]:
     """Renal vessels at L2, and gonadal vessels with the ureter on each psoas."""
+    ways = (
+        (((-14, 12), (12, 23), (44, 2)), 3.2, Tissue.VEIN),
+        (((14, 10), (30, 0), (46, -8)), 2.3, Tissue.ARTERY),
+        (((14, 8), (-12, 1), (-30, 0), (-46, -8)), 2.3, Tissue.ARTERY),
+    )
     renal = spine.vertebrae[LUMBOSACRAL + 4]
     vessels = [
-        Vessel(np.array([_before(renal, u, before) for u, before in way]), radius, tissue)
-        for way, radius, tissue in (
-            (((-14, 12), (12, 23), (44, 2)), 3.2, Tissue.VEIN),
-            (((14, 10), (30, 0), (46, -8)), 2.3, Tissue.ARTERY),
-            (((14, 8), (-12, 1), (-30, 0), (-46, -8)), 2.3, Tissue.ARTERY),
-        )
+        Vessel(np.array([_before(renal, *place) for place in way]), radius, tissue)
+        for way, radius, tissue in ways
     ]
     bodies = spine.vertebrae[LUMBOSACRAL + 4 : LUMBOSACRAL - 1 : -1]
     for side in SIDES:
@@ -200,18 +186,14 @@ def _small_vessels(spine: Spine) -> list[Vessel]:
 
 def _muscular(spine: Spine) -> list[Vessel]:
     """The crura of the diaphragm, before the bodies down to L2 and L3: painted as vessels are."""
-    top, low = len(spine.vertebrae), LUMBOSACRAL + 4
-    return [
-        Vessel(
-            np.array([_before(body, 11 * side, 2.5) for body in spine.vertebrae[low - (side < 0) : top]]),
-            3.6,
-            Tissue.MUSCLE,
-            1.5,
-        )
-        for side in SIDES
-    ]
+    crura = []
+    for side in SIDES:
+        bodies = spine.vertebrae[LUMBOSACRAL + 4 - (side < 0) :]
+        line = np.array([_before(body, 11 * side, 2.5) for body in bodies])
+        crura.append(Vessel(line, 3.6, Tissue.MUSCLE, 1.5))
+    return crura
 
 
-def _before(body: Vertebra, lateral_mm: float, before_mm: float) -> np.ndarray:
+def _before(body: Vertebra, lateral_mm: float, before_mm: float, up_mm: float = 0) -> np.ndarray:
     """Patient position (3,) in front of a vertebral body."""
-    return body.frame.to_patient(lateral_mm, -body.depth_mm / 2 - before_mm, 0)
+    return body.frame.to_patient(lateral_mm, -body.depth_mm / 2 - before_mm, up_mm)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kitlib.phantom.body import arches, bones, canal, foramina, openings, pelvis, torso
+from kitlib.phantom.body import abdomen, arches, bones, canal, foramina, openings, torso
 from kitlib.phantom.body.canal import Canal
 from kitlib.phantom.body.grid import Canvas
 from kitlib.phantom.body.openings import Openings
@@ -49,18 +49,13 @@ class Anatomy:
 
     def severity(self, cell: Cell) -> int:
         """Severity 0, 1 or 2 by the thresholds on a cell's measures."""
-        measures = self.measures(cell)
-        if cell.group == "spinal":
-            return openings.canal_severity(**measures)
-        if cell.group == "foraminal":
-            return openings.foramen_severity(**measures)
-        return openings.recess_severity(**measures)
+        return openings.severity(cell.group, self.measures(cell))
 
     def paint(self, canvas: Canvas) -> None:
         """Paint all tissues on a canvas of air, metal last."""
         torso.paint_torso(canvas, self.torso)
-        torso.paint_abdomen(canvas, self.torso)
-        pelvis.paint_sacral_wings(canvas, self.spine)
+        abdomen.paint_vessels(canvas, self.torso.abdomen)
+        bones.paint_sacral_wings(canvas, self.spine)
         for index in range(len(self.spine.discs)):
             bones.paint_disc(canvas, self.spine, index)
         for vertebra in self.spine.vertebrae:

@@ -7,16 +7,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kitlib.phantom.body.bones import fuse_sacrum, sacral_top
 from kitlib.phantom.body.grid import Box, Canvas, Solid
 from kitlib.phantom.body.openings import Openings
 from kitlib.phantom.body.pathology import LUMBARISED, SACRALISED
-from kitlib.phantom.body.pelvis import fuse_sacrum, sacral_top
 from kitlib.phantom.body.spine import Spine, Vertebra
 from kitlib.phantom.body.tissues import Tissue
 from kitlib.phantom.body.vertebrae import LUMBOSACRAL, SIDES, VERTEBRAE
 from kitlib.terms import LEVELS
 
-CORTEX_MM = 0.9
 # Of the joints from L5/S1 up to T10/T11: how far the joint looks away from the side, towards the front, in
 # degrees (rounded from Panjabi, Spine 1993, and Masharawi, Spine 2004).
 FACET_DEG = (50, 44, 36, 29, 23, 18, 45, 65)
@@ -32,11 +31,8 @@ SPINOUS_MM = (4, 7, 9, 11, 21, 27, 29, 29, 28, 25, 25, 26)
 SPINOUS_HALF_MM = (3, 4, 5, 6, 7, 9.5, 10.5, 10.5, 10, 8, 6.5, 6)
 L5, T12 = LUMBOSACRAL + 1, VERTEBRAE.index("T12")
 
-Rod = tuple[
-    tuple[tuple[float, float, float], tuple[float, float, float]],
-    tuple[float, float],
-    tuple[float, float, float],
-]
+Point = tuple[float, float, float]
+Rod = tuple[tuple[Point, Point], tuple[float, float], Point]
 """Ends on the left side in the vertebra's axes, radii and stretch, in mm."""
 
 
@@ -67,7 +63,7 @@ def paint_posterior(canvas: Canvas, spine: Spine, openings: Openings) -> None:
             above, below = joints.get((index, side)), joints.get((index - 1, side))
             arch += [(above.box, above.superior)] if above else []
             arch += [(below.box, below.inferior)] if below else []
-        canvas.bones(arch, cortex_mm=CORTEX_MM)
+        canvas.bones(arch)
     for joint in joints.values():
         if joint:
             cleft = joint.within & (joint.surface.abs() <= GAP_MM)
@@ -82,14 +78,11 @@ def _arch(canvas: Canvas, spine: Spine, index: int, side: int) -> list[Solid | N
     thick = 0.285 * p
     gap = vertebra.pars_gap_mm  # behind a lytic isthmus the arch has stayed where it was
     isthmus = (p - 1.5, b + 13, 0.12 * h)
+    joint = ((p - 3.5, b + 16 + gap, -0.3 * h - gap), (p - 6, b + 19 + gap, -0.75 * h))
     rods: list[Rod] = [
         (((p, b - 4, 0.42 * h), (p + 0.5, b + 9, 0.38 * h)), (thick, thick), (1, 1, 1.6)),
         (((p + 0.5, b + 9, 0.4 * h), isthmus), (4.0, 3.6), (1.2, 1, 1.2)),
-        (
-            ((p - 3.5, b + 16 + gap, -0.3 * h - gap), (p - 6, b + 19 + gap, -0.75 * h)),
-            (3.4, 3.4),
-            (1.4, 1, 1),
-        ),
+        (joint, (3.4, 3.4), (1.4, 1, 1)),
         (((p - 4, b + 16.5 + gap, -0.15 * h), (2, b + 23 + gap, -0.35 * h)), (2.9, 2.9), (1, 1, 2.1)),
         (((p - 5, b + 19 + gap, -0.6 * h), (2, b + 25 + gap, -0.75 * h)), (2.9, 2.9), (1, 1, 1.6)),
     ]
@@ -109,11 +102,8 @@ def _lateral(spine: Spine, index: int) -> list[Rod]:
     p, b, h = vertebra.pedicle_mm, vertebra.depth_mm / 2, vertebra.height_mm / 2
     root, length = (p + 1, b + 9, 0.35 * h), TRANSVERSE_MM[index]
     if index == L5 and spine.transitional == SACRALISED:
-        wing = (p + 19, b + 2, -0.9 * h)
-        return [
-            ((root, wing), (6.5, 8.0), (1, 0.9, 1.6)),
-            ((wing, (p + 20, b + 2, -2 * h)), (9, 9), (1, 1, 1)),
-        ]
+        wing, low = (p + 19, b + 2, -0.9 * h), (p + 20, b + 2, -2 * h)
+        return [((root, wing), (6.5, 8.0), (1, 0.9, 1.6)), ((wing, low), (9, 9), (1, 1, 1))]
     if index == LUMBOSACRAL and spine.transitional == LUMBARISED:
         length = 20
     rods: list[Rod] = []
@@ -123,9 +113,8 @@ def _lateral(spine: Spine, index: int) -> list[Rod]:
     if index >= T12:
         reach = spine.rib_mm * (1.0 if index == T12 else 1.8)
         ways = [(0, 0, 0.35 * h), (0.25, 17, 0), (0.6, 22, -0.2 * reach), (1.0, 6, -0.5 * reach)]
-        line = [
-            (vertebra.width_mm / 2 + 2 + share * reach * 0.85, b - 6 + back, low) for share, back, low in ways
-        ]
+        start = vertebra.width_mm / 2 + 2
+        line = [(start + share * reach * 0.85, b - 6 + back, low) for share, back, low in ways]
         rods += [(ends, (3.6, 3.4), (1, 0.8, 1.5)) for ends in pairwise(line)]
     return rods
 
@@ -149,10 +138,8 @@ def _joint(
     inside, behind = FACET_INSIDE_MM[place], FACET_BEHIND_MM[place]
     middle = np.array([lower.pedicle_mm - inside, spine.discs[disc].depth_mm / 2 + behind, 0.5])
     reach = 15 + swollen_mm + forward_mm
-    low, high = middle - reach, middle + reach
-    if side < 0:
-        low, high = low * (-1, 1, 1), high * (-1, 1, 1)
-    box = canvas.box(frame, np.minimum(low, high), np.maximum(low, high))
+    at = middle * (side, 1, 1)
+    box = canvas.box(frame, at - reach, at + reach)
     if box is None:
         return None
     u, v, w = canvas.local(frame, box)

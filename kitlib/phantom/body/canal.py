@@ -1,9 +1,10 @@
-"""The spinal canal: a curved tube with a cross-section at each half millimetre, and what it measures.
+"""The spinal canal: a curved tube with a cross-section at each half millimetre, and what lies in it.
 
 Canal coordinates are `a` to the patient's left, `b` to the back, and the arc length `s` along the curve from
 the sacrum up, in mm.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,19 +13,23 @@ from scipy.interpolate import CubicSpline
 from torch import Tensor
 
 from kitlib.phantom.body import section
-from kitlib.phantom.body.contents import paint_sac, paint_walls
 from kitlib.phantom.body.grid import PATIENT, Box, Canvas
 from kitlib.phantom.body.openings import Openings
-from kitlib.phantom.body.section import Measures
-from kitlib.phantom.body.spine import Spine
-from kitlib.phantom.body.stenosis import HALF_DEPTH_MM, Profile, draw_profile
-from kitlib.phantom.body.vertebrae import VERTEBRAE, disc_of
+from kitlib.phantom.body.section import RECESS_MM, Measures, Profile, area_mm2, draw_profile, sac, walls
+from kitlib.phantom.body.spine import Disc, Spine, Vertebra
+from kitlib.phantom.body.tissues import Tissue
+from kitlib.phantom.body.vertebrae import SIDES, VERTEBRAE, disc_of
 from kitlib.terms import LEVELS
 
 STEP_MM = 0.5
 REACH_MM = 16.0
 # Of the conus' tip below the middle of L1, in vertebrae: a mean at its lower third (Saifuddin, Spine 1998).
 CONUS_MEAN, CONUS_SD = 0.3, 0.45
+# Typical sizes; what is narrow goes from Schizas' grade A to D (Spine 2010): roots crowd, CSF goes, then fat.
+RIM_MM = 1.8  # of dark outer annulus
+FLAVUM_MM, FLAVUM_GROWS_MM = 3.4, 3.5  # normal thickness, and what the worst degeneration adds
+PAD_HALF_WIDTH_MM = 5.5  # of the fat behind the sac, at its base
+VEIN_MM = 3.6  # from the midline to the veins behind a body
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,10 +57,10 @@ class Canal:
 
     def area_mm2(self, level: int) -> float:
         """Cross-section of the sac at a graded level."""
-        return section.area_mm2(self._measures(level))
+        return area_mm2(self._measures(level))
 
     def _ends(self, level: int, a_mm: float) -> tuple[float, float]:
-        outline = section.walls if a_mm else section.sac
+        outline = walls if a_mm else sac
         front, back = outline(torch.tensor([a_mm], dtype=torch.float64), self._measures(level))
         return float(front), float(back)
 
@@ -87,32 +92,31 @@ def draw_canal(spine: Spine, openings: Openings, rng: np.random.Generator) -> Ca
 
 def paint_canal(canvas: Canvas, canal: Canal) -> None:
     """Paint everything in the canal."""
-    box = canvas.box(
-        PATIENT, canal.centres_mm.min(axis=0) - REACH_MM, canal.centres_mm.max(axis=0) + REACH_MM
-    )
+    low, high = canal.centres_mm.min(axis=0), canal.centres_mm.max(axis=0)
+    box = canvas.box(PATIENT, low - REACH_MM, high + REACH_MM)
     if box is None:
         return
     where, a, b, row = _coordinates(canvas, canal, box)
     table = canvas.on_device(np.stack(list(canal.profile.values())))
     rows = dict(zip(canal.profile, table[:, row]))
     tissue = canvas.tissue[box][where]
-    paint_walls(tissue, a, b, rows)
-    paint_sac(tissue, a, b, row, rows, canal.roots)
+    _paint_walls(tissue, a, b, rows)
+    _paint_sac(tissue, a, b, row, rows, canal.roots)
     canvas.tissue[box].masked_scatter_(where, tissue)
 
 
 def _curve(spine: Spine) -> tuple[np.ndarray, np.ndarray]:
     """Points behind bodies and discs in turn (2n-1, 3), and their arc lengths in mm."""
-    points = []
-    for index, vertebra in enumerate(spine.vertebrae):
-        reach = vertebra.depth_mm / 2 + HALF_DEPTH_MM[index]
-        points.append(vertebra.frame.to_patient(0, reach, 0))
-        if index < len(spine.discs):
-            disc = spine.discs[index]
-            reach = disc.depth_mm / 2 + sum(HALF_DEPTH_MM[index : index + 2]) / 2
-            points.append(disc.frame.to_patient(0, reach, 0))
-    arcs = np.r_[0, np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))]
-    return np.array(points), arcs
+    half_mm = np.array(section.HALF_DEPTH_MM)
+    bodies = _behind(spine.vertebrae, half_mm)
+    discs = _behind(spine.discs, (half_mm[:-1] + half_mm[1:]) / 2)
+    points = np.insert(bodies, np.arange(1, len(bodies)), discs, axis=0)
+    return points, np.r_[0, np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))]
+
+
+def _behind(parts: Sequence[Vertebra | Disc], half_mm: np.ndarray) -> np.ndarray:
+    """Places (n, 3) in the midline, so far behind the backs of bodies or discs."""
+    return np.array([one.frame.to_patient(0, one.depth_mm / 2 + mm, 0) for one, mm in zip(parts, half_mm)])
 
 
 def _cord(s: np.ndarray, bodies_s: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -130,21 +134,14 @@ def _draw_roots(rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     its half width and depth; the canal's row of the root's exit; its radius in mm and the phase of its loops.
     """
     exits = np.r_[np.repeat(rows, 2) + 34, np.repeat(rows[-1] - 30, 5)]
-    order = np.linspace(0, 1, len(exits))
-    roots = [
-        np.stack(
-            [
-                side * (0.84 - 0.78 * order) + rng.normal(0, 0.04, len(exits)),
-                np.resize([0.2, 0.65], len(exits)) + rng.normal(0, 0.09, len(exits)),
-                np.resize([-0.75, 0.5, -0.1, 0.75, 0.2, -0.45], len(exits)) + rng.normal(0, 0.1, len(exits)),
-                exits,
-                rng.uniform(0.55, 0.75, len(exits)),
-                rng.uniform(0, 2 * np.pi, len(exits)),
-            ],
-            axis=1,
-        )
-        for side in (1, -1)
-    ]
+    count = len(exits)
+    roots = []
+    for side in SIDES:
+        lateral = side * (0.84 - 0.78 * np.linspace(0, 1, count)) + rng.normal(0, 0.04, count)
+        dorsal = np.resize([0.2, 0.65], count) + rng.normal(0, 0.09, count)
+        crowded = np.resize([-0.75, 0.5, -0.1, 0.75, 0.2, -0.45], count) + rng.normal(0, 0.1, count)
+        radii_mm, phases = rng.uniform(0.55, 0.75, count), rng.uniform(0, 2 * np.pi, count)
+        roots.append(np.stack([lateral, dorsal, crowded, exits, radii_mm, phases], axis=1))
     return np.concatenate(roots)
 
 
@@ -165,3 +162,76 @@ def _coordinates(canvas: Canvas, canal: Canal, box: Box) -> tuple[Tensor, Tensor
         row = (row + (along / STEP_MM).round().long()).clamp_(0, len(centres) - 1)
     offset = points - centres[row]
     return where, (offset * axes[row, 0]).sum(dim=1), (offset * axes[row, 1]).sum(dim=1), row
+
+
+def _paint_walls(tissue: Tensor, a: Tensor, b: Tensor, rows: Measures) -> None:
+    """Epidural fat, with the disc bulging into it from the front and the flavum thickening from behind."""
+    front, back = walls(a, rows)
+    aside = a.abs()
+    within = aside < rows["half_width"]
+    at_disc = rows["near"] > 0.05
+    bare = 0.012 * a * a - rows["half_depth"]
+    tissue[within & (b > torch.where(at_disc, bare, bare - 1.7)) & (b < back)] = Tissue.FAT
+    _paint_flavum(tissue, aside, b, back, within, rows)
+    bulge = within & at_disc & (b <= front) & (b > bare - 1)
+    tissue[bulge] = Tissue.LIGAMENT
+    tissue[bulge & (b < front - RIM_MM)] = Tissue.ANNULUS
+    tissue[within & ((b - front).abs() < 0.45) & (at_disc | (aside < 1.2))] = Tissue.FASCIA
+    tissue[(aside - VEIN_MM) ** 2 + (b - front + 0.9) ** 2 < 1.6 * rows["at_body"]] = Tissue.VEIN
+
+
+def _paint_flavum(
+    tissue: Tensor, aside: Tensor, b: Tensor, back: Tensor, within: Tensor, rows: Measures
+) -> None:
+    """A V of dark ligament before laminae and facets, and the wedge of fat in its midline."""
+    thickness = FLAVUM_MM + FLAVUM_GROWS_MM * rows["behind"]
+    beside = (aside / RECESS_MM).clamp(max=1)
+    lateral = torch.maximum(rows["recess_back_left"], rows["recess_back_right"]) + 6
+    laminae = torch.lerp(rows["apex"] + 2, lateral, beside)
+    soft = (tissue != Tissue.CORTEX) & (tissue != Tissue.MARROW)
+    behind = within & (b >= back) & (rows["fat_pad"] > 0.3)
+    tissue[behind & ((b < back + thickness) | (soft & (b < laminae)))] = Tissue.LIGAMENT
+    thick = behind & (b < torch.minimum(back + thickness, laminae)) & (thickness > FLAVUM_MM + 0.8)
+    tissue[thick & (b > back + 1.2)] = Tissue.ANNULUS
+    strands = torch.sin(2.3 * (b - back) + 0.9 * aside) > 0.75
+    tissue[thick & (b > back + 1.6) & strands] = Tissue.FAT
+    from_apex = ((rows["apex"] - b) / section.PAD_MM).clamp(0, 1.2)
+    wraps = 1 + 0.75 * (1 - 4 * rows["lost"]).clamp(min=0)  # round the sac, as far as no flavum comes between
+    half_width = PAD_HALF_WIDTH_MM * (1 - 1.4 * rows["lost"]).clamp(min=0) * rows["fat_pad"]
+    tissue[(b > rows["apex"] - wraps * section.PAD_MM) & (aside < half_width * from_apex)] = Tissue.FAT
+
+
+def _paint_sac(tissue: Tensor, a: Tensor, b: Tensor, row: Tensor, rows: Measures, roots: np.ndarray) -> None:
+    """Dura, CSF, roots and cord."""
+    front, back = sac(a, rows)
+    there = rows["sac_depth"] > 0.5
+    beside = a.abs() < rows["sac_half_width"] + 0.4
+    tissue[there & beside & (b > front - 0.45) & (b < back + 0.45)] = Tissue.FASCIA
+    inside = (there & (b > front) & (b < back)).nonzero().squeeze(1)
+    a, b, row = a[inside], b[inside], row[inside]
+    rows = {name: values[inside] for name, values in rows.items()}
+    content = torch.full_like(tissue[inside], int(Tissue.CSF))
+    _paint_roots(content, a, b, row, rows, roots)
+    middle = rows["sac_front"] + 0.52 * rows["sac_depth"]
+    cord = (a / (4.6 * rows["cord"] + 0.01)) ** 2 + ((b - middle) / (3.7 * rows["cord"] + 0.01)) ** 2
+    content[(cord < 1) & (rows["cord"] > 0.05)] = Tissue.CORD
+    tissue[inside] = content
+
+
+def _paint_roots(
+    content: Tensor, a: Tensor, b: Tensor, row: Tensor, rows: Measures, roots: np.ndarray
+) -> None:
+    """Roots, which come forward before they leave, and are crowded and in loops where the sac is tight."""
+    half_depth = rows["sac_depth"] / 2
+    middle = rows["sac_front"] + half_depth
+    crowd = (1.6 * rows["lost"]).clamp(max=1)
+    swollen = 1 + 0.5 * crowd + (4 * rows["lost"] - 1.8).clamp(0, 1)  # no CSF is left where it is severe
+    for lateral, dorsal, crowded, leaves, radius_mm, phase in roots:
+        leaving = (1 - (row - leaves) / 60).clamp(0, 1) ** 2
+        wave = 0.3 * rows["loops"] * torch.sin(row / 3.2 + phase)
+        spread = (lateral * (1 + crowd)).clamp(-0.85, 0.85)
+        at_a = torch.lerp(spread + wave, torch.full_like(wave, np.sign(lateral) * 0.88), leaving)
+        at_b = torch.lerp(dorsal + (crowded - dorsal) * crowd + wave, torch.full_like(wave, -0.3), leaving)
+        at_b = at_b * (1 - 0.35 * at_a**2)
+        away = (a - at_a * rows["sac_half_width"]) ** 2 + (b - middle - at_b * half_depth) ** 2
+        content[(row > leaves) & (away < (radius_mm * swollen) ** 2)] = Tissue.ROOT

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kitlib.phantom.body.bones import outline_back_mm
 from kitlib.phantom.body.canal import Canal
-from kitlib.phantom.body.grid import PATIENT, Box, Canvas, Frame
+from kitlib.phantom.body.grid import PATIENT, Box, Canvas, LocalFrame
 from kitlib.phantom.body.openings import Openings
 from kitlib.phantom.body.section import RECESS_MM
 from kitlib.phantom.body.spine import Spine
@@ -32,7 +32,7 @@ NOTCH_MM = 5.0  # from the root up to where the fat no longer hollows the body
 class Foramen:
     """A pear of fat in its disc's frame: wide above around the root, running out below behind the disc."""
 
-    frame: Frame
+    frame: LocalFrame
     side: int  # 1 left, -1 right
     lateral_mm: float  # from the midline to its middle, below the pedicle
     half_mm: tuple[float, float]  # of its disc's width and depth
@@ -93,6 +93,7 @@ def foramen(spine: Spine, openings: Openings, level: int, column: int) -> Forame
     """The foramen of a graded level on the left (column 0) or the right (1)."""
     index = disc_of(LEVELS[level])
     disc, upper = spine.discs[index], spine.vertebrae[index + 1]
+    normal_mm = float(openings.normal_foramen_mm[level, column])
     return Foramen(
         frame=disc.frame,
         side=SIDES[column],
@@ -101,15 +102,10 @@ def foramen(spine: Spine, openings: Openings, level: int, column: int) -> Forame
         middle_mm=disc.depth_mm / 2 + BEHIND_MM[level],
         root_up_mm=disc.height_mm / 2 + ROOT_ABOVE_MM,
         width_mm=float(openings.foramen_mm[level, column]),
-        normal_mm=float(openings.normal_foramen_mm[level, column]),
+        normal_mm=normal_mm,
         root_mm=float(openings.root_mm[level]),
-        lots=_lots(float(openings.normal_foramen_mm[level, column])),
+        lots=tuple(np.random.default_rng(int(1e9 * normal_mm)).random(5).tolist()),  # whatever its grade
     )
-
-
-def _lots(normal_mm: float) -> tuple[float, ...]:
-    """Lots of a foramen's own, whatever its grade: those of its normal width."""
-    return tuple(np.random.default_rng(int(1e9 * normal_mm)).random(5).tolist())
 
 
 def paint_foramina(canvas: Canvas, spine: Spine, canal: Canal, openings: Openings) -> None:
@@ -171,15 +167,9 @@ def _paint_wall(
     wall = within & soft & (room > 0) & (v < back * room)
     before = wall & (v > front) & (painted < Tissue.NUCLEUS) & (painted != Tissue.ANNULUS)
     aside = 0.07 * outward.clamp(min=0) ** 2  # the disc turns forward there, the facet back
-    canvas.paint(
-        box,
-        before
-        & (
-            ((v > 1.4 * aside) & (outward < 5.5))
-            | ((up < 4 + 5 * lost) & (v < (border + 4.2).clamp(min=0) - aside))
-        ),
-        Tissue.LIGAMENT,
-    )
+    behind = (v > 1.4 * aside) & (outward < 5.5)
+    in_front = (up < 4 + 5 * lost) & (v < (border + 4.2).clamp(min=0) - aside)
+    canvas.paint(box, before & (behind | in_front), Tissue.LIGAMENT)
     disc = (up + hole.root_up_mm) / (0.5 * hole.root_up_mm + 2 + 8 * lost)
     bulge = border + (0.6 + lost * (1.3 - border)) * (1 - disc**2).clamp(min=0).sqrt() * ends
     canvas.paint(box, before & (v < bulge) & (disc.abs() < 1), Tissue.ANNULUS)

@@ -12,15 +12,17 @@ from torch import Tensor
 
 from kitlib.phantom.body.tissues import Tissue
 
+Device = torch.device | str
 Box = tuple[slice, slice, slice]
 Solid = tuple[Box, Tensor]
 """Where something may lie, and its signed distance in mm (negative inside) there."""
 
+CORTEX_MM = 0.9
 CORNERS = np.stack(np.meshgrid([0, 1], [0, 1], [0, 1]), axis=-1).reshape(8, 3)
 
 
 @dataclass(frozen=True, eq=False)
-class Frame:
+class LocalFrame:
     """A place in the patient with its own axes: left, back and up of the structure that stands there."""
 
     origin_mm: np.ndarray  # (3,)
@@ -31,7 +33,7 @@ class Frame:
         return self.origin_mm + np.asarray(local_mm) @ self.axes
 
 
-PATIENT = Frame(np.zeros(3), np.eye(3))
+PATIENT = LocalFrame(np.zeros(3), np.eye(3))
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,19 +55,14 @@ class Canvas:
         size: tuple[int, int],
         thickness_mm: float,
         samples: int,
-        device: torch.device | str = "cpu",
+        device: Device = "cpu",
     ) -> "Canvas":
         """Air on `samples` planes through each slice, each shifted within the pixel too, against aliasing."""
-        through = (np.arange(samples) - (samples - 1) / 2) / samples
-        normal = np.cross(right_mm, down_mm)
+        normal = _ascending(origins_mm, down_mm, right_mm)
         normal *= thickness_mm / np.linalg.norm(normal)
-        if len(origins_mm) > 1 and (origins_mm[-1] - origins_mm[0]) @ normal < 0:
-            normal = -normal
-        shifts = (
-            np.outer(through, normal)
-            + np.outer(np.roll(through, 1), right_mm)
-            + np.outer(np.roll(through, 2), down_mm)
-        )
+        through = (np.arange(samples) - (samples - 1) / 2) / samples
+        steps = normal, right_mm, down_mm
+        shifts = sum(np.outer(np.roll(through, way), step) for way, step in enumerate(steps))
         planes = (origins_mm[:, None] + shifts).reshape(-1, 3)
         air = torch.zeros((len(planes), *size), dtype=torch.uint8, device=device)
         return cls(planes, down_mm, right_mm, air, samples)
@@ -89,7 +86,7 @@ class Canvas:
         planes, rows, cols = self.tissue.shape
         return slice(0, planes), slice(0, rows), slice(0, cols)
 
-    def box(self, frame: Frame, low: ArrayLike, high: ArrayLike) -> Box | None:
+    def box(self, frame: LocalFrame, low: ArrayLike, high: ArrayLike) -> Box | None:
         """The points within local bounds, and some more; None where the canvas does not reach."""
         corners = frame.origin_mm + np.where(CORNERS, high, low) @ frame.axes  # (8, 3)
         return self._box_around(corners, np.zeros((3, 3)))
@@ -101,7 +98,7 @@ class Canvas:
         cols = self.on_device(np.outer(np.arange(box[2].start, box[2].stop), vectors @ self.right_mm))
         return [(planes[:, None, n] + rows[:, n])[:, :, None] + cols[:, n] for n in range(len(vectors))]
 
-    def local(self, frame: Frame, box: Box) -> tuple[Tensor, Tensor, Tensor]:
+    def local(self, frame: LocalFrame, box: Box) -> tuple[Tensor, Tensor, Tensor]:
         """The local coordinates at each point of the box, in mm."""
         left, back, up = self.along(frame.origin_mm, frame.axes, box)
         return left, back, up
@@ -111,7 +108,11 @@ class Canvas:
         self.tissue[box].masked_fill_(mask, tissue)
 
     def rod(
-        self, frame: Frame, ends: ArrayLike, radii: tuple[float, float], stretch: ArrayLike = (1, 1, 1)
+        self,
+        frame: LocalFrame,
+        ends: ArrayLike,
+        radii: tuple[float, float],
+        stretch: ArrayLike = (1, 1, 1),
     ) -> Solid | None:
         """A rod with round ends; its cross-section may be stretched along the frame's axes."""
         ends, stretch = np.asarray(ends, dtype=float), np.asarray(stretch, dtype=float)
@@ -132,7 +133,7 @@ class Canvas:
         if solid is not None:
             self.paint(solid[0], solid[1] < -inset_mm, tissue)
 
-    def bones(self, solids: Sequence[Solid | None], *, cortex_mm: float = 0.9) -> None:
+    def bones(self, solids: Sequence[Solid | None], *, cortex_mm: float = CORTEX_MM) -> None:
         """Paint solids as one bone: marrow within a common cortex."""
         for solid in solids:
             self.fill(solid, Tissue.CORTEX)
@@ -159,9 +160,7 @@ class Canvas:
     @cached_property
     def _normal(self) -> np.ndarray:
         """Unit normal along which the planes ascend."""
-        normal = np.cross(self.right_mm, self.down_mm)
-        normal /= np.linalg.norm(normal)
-        return -normal if (self.origins_mm[-1] - self.origins_mm[0]) @ normal < 0 else normal
+        return unit(_ascending(self.origins_mm, self.down_mm, self.right_mm))
 
     @cached_property
     def _across(self) -> np.ndarray:
@@ -178,3 +177,14 @@ class Canvas:
         """Lowest and highest row, and column, of the planes' first points."""
         places = self.origins_mm @ self._across[:, 1:]
         return list(zip(places.min(axis=0).tolist(), places.max(axis=0).tolist()))
+
+
+def unit(vector: np.ndarray) -> np.ndarray:
+    """A vector (3,) of length 1 in the same direction."""
+    return vector / np.linalg.norm(vector)
+
+
+def _ascending(origins_mm: np.ndarray, down_mm: np.ndarray, right_mm: np.ndarray) -> np.ndarray:
+    """A normal (3,) of the planes, towards the last of them."""
+    normal = np.cross(right_mm, down_mm)
+    return -normal if (origins_mm[-1] - origins_mm[0]) @ normal < 0 else normal

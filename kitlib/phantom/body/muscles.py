@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kitlib.phantom.body.texture import Texture
-from kitlib.phantom.body.tissues import Tissue
+from kitlib.phantom.body.person import Person
+from kitlib.phantom.body.tissues import Texture, Tissue
 
 FIBRES_MM = (16.0, 2.0, 2.0)  # grain of fat along the fibres and across them
 SLANT = 0.2  # fibres of the back run backwards on their way down
@@ -49,35 +49,28 @@ class Places:
         return self.side.abs()
 
 
-@dataclass(frozen=True)
-class Build:
-    """What a person's muscles are like."""
-
-    size: float
-    muscle: float
-    fatty: float
-
-    def table(self, up: Tensor, *columns: np.ndarray) -> list[Tensor]:
-        """Columns given at HEIGHTS_MM, at the height of each point."""
-        steps = np.arange(HEIGHTS_MM[0], HEIGHTS_MM[-1] + 1)
-        row = (up / self.size - float(steps[0])).clamp_(0, len(steps) - 1).int()
-        values = [np.interp(steps, HEIGHTS_MM, column).astype(np.float32) for column in columns]
-        return [torch.index_select(torch.from_numpy(value).to(up.device), 0, row) for value in values]
+def at_height(up: Tensor, person: Person, *columns: np.ndarray) -> list[Tensor]:
+    """Columns given at HEIGHTS_MM of a person of typical size, at the height of each point."""
+    steps = np.arange(HEIGHTS_MM[0], HEIGHTS_MM[-1] + 1)
+    row = (up / person.size - float(steps[0])).clamp_(0, len(steps) - 1).int()
+    values = [np.interp(steps, HEIGHTS_MM, column).astype(np.float32) for column in columns]
+    return [torch.index_select(torch.from_numpy(value).to(up.device), 0, row) for value in values]
 
 
-def paint_back(tissue: Tensor, places: Places, build: Build, texture: Texture) -> None:
+def paint_back(tissue: Tensor, places: Places, person: Person, texture: Texture) -> None:
     """Paint multifidus, erector spinae and what lies between the spinous processes on the tissue (P, N)."""
     x, behind, depth = places.x, places.behind, places.depth
-    reach, seam, level = build.table(places.up, REACH_MM * build.size, SEAM_MM * build.size, INFILTRATED)
+    size_mm = person.size * np.array([REACH_MM, SEAM_MM])
+    reach, seam, level = at_height(places.up, person, *size_mm, INFILTRATED)
     fine, patches = _fibrous(places, texture)
     ragged = 0.2 * fine + patches  # more would show as teeth where a seam crosses sagittal slices
-    reach = reach * build.muscle**0.5 + 1.2 * ragged
+    reach = reach * person.muscle**0.5 + 1.2 * ragged
     edge = _lobe(x, behind, depth - GROOVE_MM * (1 - x / 14).clamp_(min=0) + 0.8 * patches, reach)
     edge = edge - places.apart
     tissue.masked_fill_((edge > -0.3) & (edge < 0.5) & (behind > 0.5 * depth), Tissue.FASCIA)
     inside = edge > 0.5
-    cleft = _clefts(x, behind, depth, seam, ragged, build.fatty)
-    spread = _infiltrated(x, behind, level * build.fatty, fine, patches)
+    cleft = _clefts(x, behind, depth, seam, ragged, person.fatty)
+    spread = _infiltrated(x, behind, level * person.fatty, fine, patches)
     fat = torch.maximum(cleft, spread) + SOFT * places.apart.sign()
     _paint_mixed(tissue, inside, fat)
     _paint_midline(tissue, places, fine)
@@ -86,7 +79,7 @@ def paint_back(tissue: Tensor, places: Places, build: Build, texture: Texture) -
 def _fibrous(places: Places, texture: Texture) -> tuple[Tensor, Tensor]:
     """Noise drawn out along the fibres; its lattice is turned against the pixels, which would show it."""
     v, w = places.behind + SLANT * places.up, places.side
-    return texture.within(FIBRES_MM, places.up, 0.8 * v + 0.6 * w, 0.8 * w - 0.6 * v)
+    return texture.at(FIBRES_MM, places.up, 0.8 * v + 0.6 * w, 0.8 * w - 0.6 * v)
 
 
 def _paint_mixed(tissue: Tensor, inside: Tensor, fat: Tensor) -> None:
@@ -113,10 +106,8 @@ def _clefts(x: Tensor, behind: Tensor, depth: Tensor, seam: Tensor, ragged: Tens
     shift = 0.45 * ragged
     medial = half - (x - 18 - (seam - 18) * way.clamp(min=0) - shift).abs()
     lateral = 0.4 * half - 0.3 + 0.3 * ragged - (x - 0.4 * seam - 34 - 4 * way + 2 * shift).abs()
-    on_bone = (
-        LAMINA_MM + 2.5 - 0.45 * (x - 8).clamp_(min=0) + (1.2 + 3 * fatty) * (0.7 + 0.4 * ragged) - behind
-    )
-    on_bone -= (x - 24).clamp_(min=0)
+    deep = LAMINA_MM + 2.5 - 0.45 * (x - 8).clamp_(min=0)
+    on_bone = deep + (1.2 + 3 * fatty) * (0.7 + 0.4 * ragged) - behind - (x - 24).clamp_(min=0)
     beside = 4.2 + 0.5 * ragged + 2 * fatty * (0.6 - way).clamp_(min=0) - x
     return torch.maximum(torch.maximum(medial, lateral), torch.maximum(on_bone, beside))
 
@@ -141,25 +132,24 @@ def _paint_midline(tissue: Tensor, places: Places, fine: Tensor) -> None:
     tissue.masked_fill_(over, Tissue.FASCIA)
 
 
-def paint_beside(tissue: Tensor, places: Places, build: Build, texture: Texture) -> None:
+def paint_beside(tissue: Tensor, places: Places, person: Person, texture: Texture) -> None:
     """Paint psoas, quadratus lumborum and the lateral abdominal wall's root on the tissue (P, N)."""
     x, behind, up = places.x, places.behind, places.up
-    wide, deep, lateral, forward, reach = build.table(
-        up, PSOAS_WIDE_MM, PSOAS_DEEP_MM, PSOAS_LATERAL_MM, PSOAS_FORWARD_MM, REACH_MM
+    wide, deep, lateral, forward, reach = at_height(
+        up, person, PSOAS_WIDE_MM, PSOAS_DEEP_MM, PSOAS_LATERAL_MM, PSOAS_FORWARD_MM, REACH_MM
     )
-    fine, patches = texture.across((1.7, 1.7), behind + SLANT * up, places.side)
+    fine, patches = texture.at((1.7, 1.7), behind + SLANT * up, places.side)
     ragged = 0.03 * (fine + 2 * patches)
-    across, before = x / build.size, -behind / build.size
+    across, before = x / person.size, -behind / person.size
     psoas = ((across - lateral) / wide) ** 2 + ((before - forward) / deep) ** 2
-    streak = fine + 0.8 * patches - 4.2 + 1.8 * build.fatty + 2 * SOFT * places.apart.sign()
+    streak = fine + 0.8 * patches - 4.2 + 1.8 * person.fatty + 2 * SOFT * places.apart.sign()
     inwards = 0.12 * places.apart  # as the measures below grow by about that in a mm
     around = (across / AROUND_BODY_MM[0]) ** 4 + ((before - BODY_FORWARD_MM) / AROUND_BODY_MM[1]) ** 4
-    inside = (psoas + inwards < build.muscle**2 + 2 * ragged) & (around - 2 * inwards > 1)
-    quadratus = (behind + 1 + 0.25 * (x - 58)).abs() / 7.5 / build.muscle + ragged
-    quadratus = quadratus**2 + ((x - reach + 10) / 19) ** 2
-    low = (-62 - up / build.size).clamp_(min=0)  # below the iliac crests, where both end
-    quadratus = quadratus + (low / 14) ** 2
+    inside = (psoas + inwards < person.muscle**2 + 2 * ragged) & (around - 2 * inwards > 1)
+    low = (-62 - up / person.size).clamp_(min=0)  # below the iliac crests, where both end
+    quadratus = (behind + 1 + 0.25 * (x - 58)).abs() / 7.5 / person.muscle + ragged
+    quadratus = quadratus**2 + ((x - reach + 10) / 19) ** 2 + (low / 14) ** 2
     wall = behind - 4 + 0.012 * (x - 72).clamp_(min=0) ** 2
-    thick = 5 * build.muscle - 0.4 * low - places.apart
+    thick = 5 * person.muscle - 0.4 * low - places.apart
     flank = (quadratus + 2 * inwards < 1) | (wall.abs() < thick) & (x > reach + 7 + 30 * ragged)
     _paint_mixed(tissue, inside | flank, streak)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kitlib.terms import LEVELS
+from kitlib.terms import LEVELS, Group
 
 # At or below the first number a place is moderate, at or below the second severe; the third is as narrow as
 # it gets. 100 mm2: Schonstrom, Spine 1985; 10 mm: Verbiest, J Bone Joint Surg 1954; these and others in use:
@@ -80,19 +80,13 @@ def draw_openings(grades: np.ndarray, rng: np.random.Generator) -> Openings:
     )
 
 
-def canal_severity(area_mm2: float, depth_mm: float) -> int:
-    """Severity 0, 1 or 2 of a dural sac of that cross-section and depth: the worse of the two."""
-    return max(_passed(area_mm2, SAC_AREA_MM2), _passed(depth_mm, SAC_DEPTH_MM))
-
-
-def recess_severity(depth_mm: float) -> int:
-    """Severity 0, 1 or 2 of a lateral recess."""
-    return _passed(depth_mm, RECESS_DEPTH_MM)
-
-
-def foramen_severity(width_mm: float, root_mm: float) -> int:
-    """Severity 0, 1 or 2 of a foramen of that width around a root of that diameter."""
-    return _passed(width_mm - root_mm, FAT_BESIDE_ROOT_MM)
+def severity(group: Group, measures: dict[str, float]) -> int:
+    """Severity 0, 1 or 2 by the thresholds on a cell's measures: of a sac's area and depth, the worse."""
+    if group == "spinal":
+        return max(_passed(measures["area_mm2"], SAC_AREA_MM2), _passed(measures["depth_mm"], SAC_DEPTH_MM))
+    if group == "foraminal":
+        return _passed(measures["width_mm"] - measures["root_mm"], FAT_BESIDE_ROOT_MM)
+    return _passed(measures["depth_mm"], RECESS_DEPTH_MM)
 
 
 def _passed(measure: float, limits: tuple[float, ...]) -> int:

@@ -6,9 +6,8 @@ import numpy as np
 
 from kitlib.phantom.body.person import Person
 from kitlib.phantom.body.tissues import Tissue
-from kitlib.phantom.body.vertebrae import DEPTH_MM, GRADED, HEIGHT_MM, LUMBOSACRAL, VERTEBRAE, WIDTH_MM
+from kitlib.phantom.body.vertebrae import COUNT, DEPTH_MM, GRADED, HEIGHT_MM, LUMBOSACRAL, VERTEBRAE, WIDTH_MM
 
-COUNT = len(VERTEBRAE)
 LUMBARISED, SACRALISED = "lumbarised S1", "sacralised L5"
 LUMBARISED_RATE, SACRALISED_RATE = 0.025, 0.045  # together within what Konin (AJNR 2010) reviews: 4-30 %
 METAL_RATE = 0.02
@@ -17,7 +16,7 @@ ISTHMIC_RATE = 0.04  # of L5, with a slip; pars defects as such are seen in 6-11
 SCHMORL_RATE = 0.16  # of people (Mok, Spine 2010)
 SCHMORL_DISCS = (5, 10)  # L3/L4 to T11/T12
 HAEMANGIOMA_RATE = 0.05
-FRACTURED = tuple(VERTEBRAE.index(name) for name in ("L2", "L1", "T12", "T11"))
+FRACTURED = np.isin(VERTEBRAE, ("L2", "L1", "T12", "T11"))
 MODIC_TISSUE = (Tissue.MARROW, Tissue.OEDEMA, Tissue.FATTY_MARROW, Tissue.SCLEROSIS)
 MODIC_SHARES = (0.27, 0.88)  # cumulative, of types 1 and 2; type 3 is rare (Jensen, Eur Spine J 2008)
 
@@ -50,7 +49,8 @@ class Pathology:
 def draw_pathology(person: Person, worn: np.ndarray, rng: np.random.Generator) -> Pathology:
     """Findings in a spine whose discs are worn by (12,) in 0..1; wear changes no lot, only its outcome."""
     who, place, more = rng.random(8), rng.random((6, COUNT)), rng.random((7, COUNT))
-    transitional = _transitional(who[0])
+    kinds = (LUMBARISED, SACRALISED, "")
+    transitional = kinds[np.digitize(who[0], (LUMBARISED_RATE, LUMBARISED_RATE + SACRALISED_RATE))]
     slip, gap = _slips(person, worn, who[1], place[0], more[0], transitional)
     front_loss, sunken, fresh = _fractures(person, place[1], more[1:3])
     modic = _modic(worn, place[2], place[3])
@@ -66,23 +66,9 @@ def draw_pathology(person: Person, worn: np.ndarray, rng: np.random.Generator) -
         changes[body].append(_haemangioma(more[6]))
     for body, change in _schmorl_nodes(who[4], place[4:6].ravel()):
         changes[body].append(change)
-    metal = METAL[int(who[6] * len(METAL))] if who[5] < METAL_RATE else ()
-    return Pathology(
-        transitional=transitional,
-        metal=tuple(VERTEBRAE.index(name) for name in metal),
-        slip_mm=slip,
-        pars_gap_mm=gap,
-        modic=modic,
-        front_loss=front_loss,
-        sunken_mm=sunken,
-        changes=tuple(tuple(one) for one in changes),
-    )
-
-
-def _transitional(lot: float) -> str:
-    if lot < LUMBARISED_RATE:
-        return LUMBARISED
-    return SACRALISED if lot < LUMBARISED_RATE + SACRALISED_RATE else ""
+    names = METAL[int(who[6] * len(METAL))] if who[5] < METAL_RATE else ()
+    metal = tuple(VERTEBRAE.index(name) for name in names)
+    return Pathology(transitional, metal, slip, gap, modic, front_loss, sunken, tuple(map(tuple, changes)))
 
 
 def _slips(
@@ -103,13 +89,10 @@ def _slips(
     return slip, float(slip[l5_s1]) + 1.5 if isthmic else 0.0
 
 
-def _fractures(
-    person: Person, lots: np.ndarray, sizes: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _fractures(person: Person, lots: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, ...]:
     """Loss of front height, depth of pressed endplates, and which are fresh; rates typical."""
-    fractured = np.zeros(COUNT, dtype=bool)
     old = np.clip((person.age_years - 50) / 30, 0, 1)
-    fractured[list(FRACTURED)] = lots[list(FRACTURED)] < 0.003 + (0.03 if person.female else 0.014) * old
+    fractured = FRACTURED & (lots < 0.003 + (0.03 if person.female else 0.014) * old)
     biconcave = fractured & (sizes[0] < 0.4)
     loss = np.where(fractured & ~biconcave, 0.22 + 0.28 * sizes[1], 0.0)
     sunken = np.where(biconcave, HEIGHT_MM * (0.1 + 0.1 * sizes[1]), 0.0)
@@ -142,14 +125,13 @@ def _haemangioma(lots: np.ndarray) -> Change:
 def _schmorl_nodes(lot: float, lots: np.ndarray) -> list[tuple[int, Change]]:
     """One to three places where a disc has broken into a body."""
     nodes: list[tuple[int, Change]] = []
-    if lot < SCHMORL_RATE:
-        for share, side, u, v, radius, sole in lots[:18].reshape(3, 6):
-            if nodes and sole < 0.5:
-                break
-            disc = SCHMORL_DISCS[0] + int(share * (SCHMORL_DISCS[1] - SCHMORL_DISCS[0]))
-            body, up = (disc, 1) if side < 0.5 else (disc + 1, -1)
-            half = (3.5 + 3 * radius, 3.5 + 4 * radius, 4.0 + 3 * radius)
-            nodes.append(
-                (body, Change("schmorl", Tissue.NUCLEUS + disc, up, (12 * u - 6, 8 * v - 2, -1.0), half))
-            )
+    if lot >= SCHMORL_RATE:
+        return nodes
+    for share, side, u, v, radius, sole in lots[:18].reshape(3, 6):
+        if nodes and sole < 0.5:
+            break
+        disc = SCHMORL_DISCS[0] + int(share * (SCHMORL_DISCS[1] - SCHMORL_DISCS[0]))
+        body, up = (disc, 1) if side < 0.5 else (disc + 1, -1)
+        centre, half = (12 * u - 6, 8 * v - 2, -1.0), (3.5 + 3 * radius, 3.5 + 4 * radius, 4.0 + 3 * radius)
+        nodes.append((body, Change("schmorl", Tissue.NUCLEUS + disc, up, centre, half)))
     return nodes

@@ -5,26 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from kitlib.phantom.body.grid import Frame
+from kitlib.phantom.body import vertebrae as typical
+from kitlib.phantom.body.grid import LocalFrame
 from kitlib.phantom.body.pathology import LUMBARISED, SACRALISED, Change, Pathology, draw_pathology
 from kitlib.phantom.body.person import Person
-from kitlib.phantom.body.vertebrae import (
-    ANCHOR,
-    BODY_WEDGE_DEG,
-    DEPTH_MM,
-    DISC_HEIGHT_MM,
-    DISC_WEDGE_DEG,
-    GRADED,
-    HEIGHT_MM,
-    LUMBOSACRAL,
-    PEDICLE_MM,
-    TAPER,
-    VERTEBRAE,
-    WIDTH_MM,
-)
+from kitlib.phantom.body.vertebrae import ANCHOR, COUNT, GRADED, LUMBOSACRAL, VERTEBRAE
 from kitlib.terms import LEVELS, level2text
 
-COUNT = len(VERTEBRAE)
 SACRAL_SLOPE_DEG = (40.0, 9.0, 12.0, 74.0)  # mean, scatter and bounds (Vialle, J Bone Joint Surg Am 2005)
 COBB_DEG = (3.5, 38.0)  # mean of the exponential, and its bound: some 5 % have more than 10 degrees
 L5, S1, S2 = LUMBOSACRAL + 1, LUMBOSACRAL, LUMBOSACRAL - 1
@@ -34,7 +21,7 @@ L5, S1, S2 = LUMBOSACRAL + 1, LUMBOSACRAL, LUMBOSACRAL - 1
 class Vertebra:
     """A rigid bone; lengths in mm along its own axes."""
 
-    frame: Frame  # origin at the body's centre
+    frame: LocalFrame  # origin at the body's centre
     width_mm: float
     depth_mm: float
     height_mm: float
@@ -52,7 +39,7 @@ class Vertebra:
 class Disc:
     """A disc; its frame's origin is its centre."""
 
-    frame: Frame
+    frame: LocalFrame
     width_mm: float
     depth_mm: float
     height_mm: float
@@ -78,15 +65,10 @@ class Spine:
         """`lumbarised S1`, `sacralised L5` or nothing."""
         return self.pathology.transitional
 
-    @property
-    def metal(self) -> tuple[int, ...]:
-        """Indices of the vertebrae that hold pedicle screws."""
-        return self.pathology.metal
-
     def facts(self) -> dict[str, Any]:
         """The truth of shape and findings, as JSON has it."""
-        found = self.pathology
-        named = list(zip(VERTEBRAE, found.changes))
+        found, graded = self.pathology, list(zip(level2text.values(), GRADED))
+        named = [(name, one.kind) for name, changes in zip(VERTEBRAE, found.changes) for one in changes]
         fractures = {
             name: "wedge" if loss else "biconcave"
             for name, loss, sunken in zip(VERTEBRAE, found.front_loss, found.sunken_mm)
@@ -95,11 +77,11 @@ class Spine:
         return {
             "transitional": found.transitional,
             "metal": [VERTEBRAE[index] for index in found.metal],
-            "listhesis_mm": {_text(disc): round(float(found.slip_mm[disc]), 2) for disc in GRADED},
+            "listhesis_mm": {text: round(float(found.slip_mm[disc]), 2) for text, disc in graded},
             "isthmic": found.pars_gap_mm > 0,
-            "modic": {_text(disc): int(found.modic[disc]) for disc in GRADED},
-            "schmorl": [name for name, changes in named for one in changes if one.kind == "schmorl"],
-            "haemangiomas": [name for name, changes in named for one in changes if one.kind == "haemangioma"],
+            "modic": {text: int(found.modic[disc]) for text, disc in graded},
+            "schmorl": [name for name, kind in named if kind == "schmorl"],
+            "haemangiomas": [name for name, kind in named if kind == "haemangioma"],
             "fractures": fractures,
             "sacral_slope_deg": round(self._slope_deg(S1), 2),
             "lordosis_deg": round(self._slope_deg(S1) - self._slope_deg(VERTEBRAE.index("L1")), 2),
@@ -128,22 +110,20 @@ def draw_spine(person: Person, grades: np.ndarray, rng: np.random.Generator) -> 
     sizes = person.size * rng.normal(1, 0.02, (3, COUNT))
     disc_noise, lips, tears = rng.normal(1, 0.06, COUNT), rng.uniform(0.5, 5, COUNT), rng.random((2, COUNT))
     process, rib_mm = rng.normal(1, 0.12, COUNT), float(rng.uniform(45, 115))
-    width, depth, height = np.array([WIDTH_MM, DEPTH_MM, HEIGHT_MM]) * sizes
-    disc_height = DISC_HEIGHT_MM * person.size * disc_noise * (1 - 0.55 * worn**1.3)
+    width, depth, height = np.array([typical.WIDTH_MM, typical.DEPTH_MM, typical.HEIGHT_MM]) * sizes
+    disc_height = typical.DISC_HEIGHT_MM * person.size * disc_noise * (1 - 0.55 * worn**1.3)
     body_wedge, disc_wedge, slope = _wedges(rng)
-    taper = np.array(TAPER)
+    taper = np.array(typical.TAPER)
     water = np.clip(1.05 - 1.1 * worn, 0, 1)
     _make_transitional(found.transitional, depth, taper, body_wedge, disc_height, water)
     body_wedge -= found.front_loss * height / depth
     height = height * (1 - found.front_loss / 2)
-    slips = _interleaved(np.zeros(COUNT), found.slip_mm)
-    frames = _stacked(
-        _interleaved(height, disc_height), _interleaved(body_wedge, disc_wedge), slips, slope, rng
-    )
+    heights, wedges = _interleaved(height, disc_height), _interleaved(body_wedge, disc_wedge)
+    frames = _stacked(heights, wedges, _interleaved(np.zeros(COUNT), found.slip_mm), slope, rng)
     lip = np.maximum(worn, np.roll(worn, 1)) ** 2 * lips
     gap = np.where(np.arange(COUNT) == L5, found.pars_gap_mm, 0.0)
     bodies = zip(
-        frames[::2], width, depth, height, body_wedge, taper, lip, PEDICLE_MM * sizes[0], process,
+        frames[::2], width, depth, height, body_wedge, taper, lip, typical.PEDICLE_MM * sizes[0], process,
         2.2 + found.sunken_mm, gap, found.changes,
     )  # fmt: skip
     mobile = np.arange(COUNT) >= S1
@@ -154,11 +134,6 @@ def draw_spine(person: Person, grades: np.ndarray, rng: np.random.Generator) -> 
         found.slip_mm, 0.3 + 2.4 * worn**2, vacuum, fissured,
     )  # fmt: skip
     return Spine(tuple(Vertebra(*one) for one in bodies), tuple(Disc(*one) for one in between), found, rib_mm)
-
-
-def _text(disc: int) -> str:
-    """`L4/L5` of a graded level's disc."""
-    return level2text[LEVELS[len(LEVELS) - 1 - (disc - LUMBOSACRAL)]]
 
 
 def _degeneration(grades: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -178,7 +153,8 @@ def _wedges(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, float]:
     mean, scatter, low, high = SACRAL_SLOPE_DEG
     slope = float(np.clip(rng.normal(mean, scatter), low, high))
     lordosis = 14 + 0.9 * slope + rng.normal(0, 4.5)
-    body, disc = np.array([BODY_WEDGE_DEG, DISC_WEDGE_DEG]) + rng.normal(0, [[0.8], [1.2]], (2, COUNT))
+    means = np.array([typical.BODY_WEDGE_DEG, typical.DISC_WEDGE_DEG])
+    body, disc = means + rng.normal(0, [[0.8], [1.2]], (2, COUNT))
     lumbar = slice(S1, VERTEBRAE.index("L1"))
     scale = (lordosis - body[L5 : L5 + 5].sum()) / disc[lumbar].sum()
     disc[lumbar] *= max(0.15, scale)
@@ -209,7 +185,7 @@ def _make_transitional(
 
 def _stacked(
     heights: np.ndarray, wedges: np.ndarray, slips: np.ndarray, slope: float, rng: np.random.Generator
-) -> list[Frame]:
+) -> list[LocalFrame]:
     """Frames of bodies and discs in turn, from S4 up, with the top of S1 at its slope."""
     lean = np.cumsum(wedges) - wedges / 2
     tilt = slope + np.cumsum(wedges)[2 * S1] - lean
@@ -218,7 +194,7 @@ def _stacked(
     steps = np.array([up for _, _, up in axes]) * heights[:, None]
     steps -= np.array([back for _, back, _ in axes]) * slips[:, None]
     centres = np.cumsum(steps, axis=0) - steps / 2
-    return [Frame(centre - centres[2 * ANCHOR], axis) for centre, axis in zip(centres, axes)]
+    return [LocalFrame(centre - centres[2 * ANCHOR], axis) for centre, axis in zip(centres, axes)]
 
 
 def _scoliosis(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -10,15 +11,14 @@ import torch
 from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
-from kitlib.phantom.body.abdomen import Abdomen, draw_abdomen, paint_bowel, paint_organs, paint_vessels
+from kitlib.phantom.body.abdomen import Abdomen, draw_abdomen, paint_bowel, paint_organs
 from kitlib.phantom.body.arches import SPINOUS_MM
 from kitlib.phantom.body.canal import Canal
 from kitlib.phantom.body.grid import PATIENT, Canvas
-from kitlib.phantom.body.muscles import GROOVE_MM, Build, Places, paint_back, paint_beside
+from kitlib.phantom.body.muscles import GROOVE_MM, Places, paint_back, paint_beside
 from kitlib.phantom.body.person import Person
 from kitlib.phantom.body.spine import Spine, Vertebra
-from kitlib.phantom.body.texture import Texture, draw_texture
-from kitlib.phantom.body.tissues import Tissue
+from kitlib.phantom.body.tissues import Texture, Tissue, draw_texture
 from kitlib.phantom.body.vertebrae import LUMBOSACRAL, SIDES
 
 MUSCLE_DEPTH_MM = 47.0  # from the canal to the lumbar fascia
@@ -40,7 +40,7 @@ class Torso:
     half_width_mm: float
     belly_y_mm: float  # of the front skin
     belly_fat_mm: float
-    build: Build
+    person: Person
     texture: Texture
     abdomen: Abdomen
     hips_mm: np.ndarray  # (4, 2, 3) ends of the muscles on the iliac bones
@@ -69,7 +69,7 @@ def draw_torso(person: Person, spine: Spine, canal: Canal, rng: np.random.Genera
         half_width_mm=person.size * rng.normal(165, 10) + person.fat_mm,
         belly_y_mm=belly,
         belly_fat_mm=6 + person.fat_mm * rng.uniform(0.6, 1.6),
-        build=Build(person.size, person.muscle, person.fatty),
+        person=person,
         texture=draw_texture(rng),
         abdomen=draw_abdomen(person, spine, rng),
         hips_mm=_hips(spine, person.size),
@@ -78,68 +78,53 @@ def draw_torso(person: Person, spine: Spine, canal: Canal, rng: np.random.Genera
 
 def paint_torso(canvas: Canvas, torso: Torso) -> None:
     """Paint the body without its spine: its edges at two places for partial volume, shared by all samples."""
-    body = _measured(canvas, torso)
-    planes = [_plane(canvas, n, tissue) for n, tissue in enumerate(body.tissue)]
-    side, behind = body.places.side.abs(), body.places.behind
-    below = torch.minimum(body.below_back, body.below_front)
-    wall = body.below_front - torso.belly_fat_mm
-    body.tissue.masked_fill_(wall > 8, Tissue.FAT)
-    with body.within((wall > 8) & (behind < BOWEL_MM)) as (tissue, places, _):
+    everywhere, below_back, below_front = _measured(canvas, torso)
+    body = canvas.tissue.new_zeros((len(everywhere.apart), *below_back.shape))
+    planes = [_plane(canvas, n, tissue) for n, tissue in enumerate(body)]
+    within = partial(_within, body, everywhere)
+    x, behind, below = everywhere.x, everywhere.behind, torch.minimum(below_back, below_front)
+    wall = below_front - torso.belly_fat_mm
+    body.masked_fill_(wall > 8, Tissue.FAT)
+    with within((wall > 8) & (behind < BOWEL_MM)) as (tissue, places, _):
         paint_bowel(tissue, places, torso.texture)
     for plane in planes:
         paint_organs(plane, torso.abdomen)
-    with body.within((wall > -1) & (wall < 20) & (behind < 0), wall) as (tissue, places, (deep,)):
-        _paint_wall(tissue, places, deep / torso.build.muscle)
-    with body.within((below > 0) & ((behind > 25) | (wall < 0)), below) as (tissue, places, (deep,)):
+    with within((wall > -1) & (wall < 20) & (behind < 0), wall) as (tissue, places, (deep,)):
+        _paint_wall(tissue, places, deep / torso.person.muscle)
+    with within((below > 0) & ((behind > 25) | (wall < 0)), below) as (tissue, places, (deep,)):
         _paint_fat(tissue, places, deep, torso.texture)
     for plane, ends in product(planes, torso.hips_mm):
         plane.fill(plane.rod(PATIENT, ends, (12, 12), (1, 1, 3)), Tissue.MUSCLE)
-    with body.within(below < 6, below) as (tissue, places, (deep,)):
+    with within(below < 6, below) as (tissue, places, (deep,)):
         _paint_skin(tissue, deep - places.apart)
-    front_most = (0.4 * (body.places.up + 40)).clamp_(max=0).sub_(55)  # of the psoas
+    front_most = (0.4 * (everywhere.up + 40)).clamp_(max=0).sub_(55)  # of the psoas
     near = (behind > front_most) & (behind < 20)
-    with body.within(near & (side > 14) & (below > 14)) as (tissue, places, _):
-        paint_beside(tissue, places, torso.build, torso.texture)
-    with body.within((behind > 2) & (behind < body.places.depth + 2) & (side < 80)) as (tissue, places, _):
-        paint_back(tissue, places, torso.build, torso.texture)
+    with within(near & (x > 14) & (below > 14)) as (tissue, places, _):
+        paint_beside(tissue, places, torso.person, torso.texture)
+    with within((behind > 2) & (behind < everywhere.depth + 2) & (x < 80)) as (tissue, places, _):
+        paint_back(tissue, places, torso.person, torso.texture)
     for n, samples in enumerate(canvas.by_slice().unbind(1)):
-        samples.copy_(body.tissue[n % len(planes)])
+        samples.copy_(body[n % len(planes)])
 
 
-def paint_abdomen(canvas: Canvas, torso: Torso) -> None:
-    """Paint the vessels, with partial volume; the organs are painted with the torso."""
-    paint_vessels(canvas, torso.abdomen)
+@contextmanager
+def _within(
+    body: Tensor, of: Places, where: Tensor, *more: Tensor
+) -> Iterator[tuple[Tensor, Places, list[Tensor]]]:
+    """Tissue (P, N), places and more values of those points alone; the tissue is written back to the body."""
+    index = where.view(-1).nonzero().squeeze(1)
+    every = (of.side, of.behind, of.up, of.depth, *more)
+    side, behind, up, depth, *others = (torch.index_select(one.view(-1), 0, index) for one in every)
+    tissue = torch.index_select(body.view(len(body), -1), 1, index)
+    yield tissue, Places(side, behind, up, depth, of.apart), others
+    body.view(len(body), -1).index_copy_(1, index, tissue)
 
 
-@dataclass(frozen=True, eq=False)
-class Points:
-    """Points of the body with what lies there, and how far below the skin of back and belly they are."""
-
-    tissue: Tensor  # (P, ...) where all else is (...): P versions that differ at the edges
-    places: Places
-    below_back: Tensor
-    below_front: Tensor
-
-    @contextmanager
-    def within(self, where: Tensor, *more: Tensor) -> Iterator[tuple[Tensor, Places, list[Tensor]]]:
-        """Tissue (P, N), places and more values of those points alone; the tissue is written back."""
-        index = where.view(-1).nonzero().squeeze(1)
-        of = self.places
-        every = (of.side, of.behind, of.up, of.depth, *more)
-        side, behind, up, depth, *others = (torch.index_select(one.view(-1), 0, index) for one in every)
-        whole = self.tissue.view(len(self.tissue), -1)
-        tissue = torch.index_select(whole, 1, index)
-        yield tissue, Places(side, behind, up, depth, of.apart), others
-        whole.index_copy_(1, index, tissue)
-
-
-def _measured(canvas: Canvas, torso: Torso) -> Points:
-    """All points of the slices' middles, measured from the torso's spine, fascia and skin."""
+def _measured(canvas: Canvas, torso: Torso) -> tuple[Places, Tensor, Tensor]:
+    """All points of the slices' middles, and how far they lie below the skin of back and of belly."""
     middles = canvas.middles()
-    versions = min(2, canvas.samples)
     px_mm = float(np.linalg.norm(canvas.down_mm))
-    apart = canvas.on_device([[-px_mm / 4], [px_mm / 4]] if versions == 2 else [[0.0]])
-    tissue = canvas.tissue.new_zeros((versions, *middles.tissue.shape))
+    apart = canvas.on_device([[-px_mm / 4], [px_mm / 4]] if canvas.samples > 1 else [[0.0]])
     x, y, z = middles.local(PATIENT, middles.everything)
     row = (z - torso.floor_mm).round_().clamp_(0, len(torso.spine_x_mm) - 1).int().view(-1)
     spine_x, spine_y, fascia, skin = (
@@ -150,8 +135,7 @@ def _measured(canvas: Canvas, torso: Torso) -> Points:
     flank = (side / torso.half_width_mm).square_().pow_(3).mul_(80)
     front = (y - torso.belly_y_mm).mul_(0.9).sub_((z / 45).square_()).sub_(flank)
     back = skin.sub_(y).sub_(flank)
-    places = Places(side, y.sub_(spine_y), z, fascia.sub_(spine_y), apart)
-    return Points(tissue, places, back, front)
+    return Places(side, y.sub_(spine_y), z, fascia.sub_(spine_y), apart), back, front
 
 
 def _plane(canvas: Canvas, sample: int, tissue: Tensor) -> Canvas:
@@ -163,7 +147,7 @@ def _plane(canvas: Canvas, sample: int, tissue: Tensor) -> Canvas:
 def _paint_fat(tissue: Tensor, places: Places, below: Tensor, texture: Texture) -> None:
     """Subcutaneous fat with its septa: sheets where the noise changes its sign and lie along the skin."""
     along, deep = places.up + 0.7 * places.side, below + 0.12 * places.up - 0.2 * places.side
-    fine, _ = texture.across(SEPTA_MM, along, deep)
+    fine, _ = texture.at(SEPTA_MM, along, deep)
     tissue.fill_(Tissue.FAT)
     tissue.masked_fill_((fine + 0.1 * places.apart).abs() < 0.06, Tissue.MESENTERY)
 
@@ -192,10 +176,8 @@ def _spinous_tip(body: Vertebra, length_mm: float) -> np.ndarray:
 def _hips(spine: Spine, size: float) -> np.ndarray:
     """Ends (4, 2, 3) of iliacus before each iliac wing, and of gluteus medius behind it."""
     iliacus, gluteus = ((51, -8, 0), (102, -68, 8)), ((64, 34, 0), (124, -50, 8))
-    ends = size * np.array([iliacus, gluteus])
-    return spine.vertebrae[LUMBOSACRAL].frame.origin_mm + np.concatenate(
-        [ends * (side, 1, 1) for side in SIDES]
-    )
+    ends = np.concatenate([size * np.array([iliacus, gluteus]) * (side, 1, 1) for side in SIDES])
+    return spine.vertebrae[LUMBOSACRAL].frame.origin_mm + ends
 
 
 def _smooth(values: np.ndarray, sigma_mm: float) -> np.ndarray:

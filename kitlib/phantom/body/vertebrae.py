@@ -5,6 +5,7 @@ import numpy as np
 from kitlib.terms import LEVELS
 
 VERTEBRAE = ("S4", "S3", "S2", "S1", "L5", "L4", "L3", "L2", "L1", "T12", "T11", "T10")  # from below
+COUNT = len(VERTEBRAE)
 LUMBOSACRAL = VERTEBRAE.index("S1")
 ANCHOR = VERTEBRAE.index("L3")
 # Width, depth and height of the body in mm, its lordotic wedge and that of the disc above it in degrees, and

@@ -1,6 +1,5 @@
 """How an anatomy becomes images.
 
-`prescription` and `plans` choose slices and series; `signal`, `coil`, `kspace` and `imaging` are the physics;
-`scanner` acquires series. `domain_randomised` draws single slices far beyond the clinical range, with
-`contrast`.
+`prescription` and `plans` choose slices and series; `signal`, `coil` and `kspace` are the physics; `scanner`
+acquires series. `domain_randomised` draws single slices far beyond the clinical range, with `contrast`.
 """

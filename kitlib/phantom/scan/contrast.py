@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import conv1d, interpolate, pad
+from torch.nn.functional import conv1d, pad
 
 from kitlib.phantom.body.tissues import FIELDS_T, Tissue, water_and_fat
-from kitlib.phantom.scan.signal import Sequence, in_flow
+from kitlib.phantom.scan.signal import PulseSequence, in_flow, noise_field
 
 LOOKS = {"clinical": 0.5, "stir": 0.1, "blended": 0.15, "random": 0.25}
 """How often each kind of contrast is drawn, as a trial on real images found to be robust."""
@@ -68,9 +68,7 @@ def textured(tissue: Tensor, look: Look, px_mm: float, rng: np.random.Generator)
 
 def clouds(like: Tensor, cell_px: float, rng: np.random.Generator) -> Tensor:
     """Smooth noise (H, W) of unit variance at its nodes, `cell_px` apart."""
-    nodes = [max(2, round(size / max(cell_px, 1.0))) for size in like.shape]
-    coarse = _normal(like, (1, 1, *nodes), rng)
-    return interpolate(coarse, size=like.shape, mode="bilinear", align_corners=True)[0, 0]
+    return noise_field(like[None], (max(cell_px, 1.0),) * 2, rng)[0]
 
 
 def received(
@@ -124,8 +122,7 @@ def blurred(image: Tensor, sigma_px: float, axis: int) -> Tensor:
         return image
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma_px) ** 2)
     weights = torch.as_tensor(kernel / kernel.sum(), dtype=torch.float32, device=image.device)
-    lines = (image if axis else image.T)[:, None]
-    lines = pad(lines, (reach, reach), mode="replicate")
+    lines = pad((image if axis else image.T)[:, None], (reach, reach), mode="replicate")
     out = conv1d(lines, weights[None, None])[:, 0]
     return out if axis else out.T
 
@@ -136,7 +133,7 @@ def _scanned(stir: bool, water: np.ndarray, rng: np.random.Generator) -> np.ndar
     repetition, echo, inversion = (rng.uniform(*one) for one in ranges)
     spins = water_and_fat(water, float(rng.choice(FIELDS_T)), marrow_fat=rng.uniform(0.2, 0.7))
     spins = spins * rng.normal(1, 0.08, spins.shape).clip(0.7, 1.3)
-    signal = in_flow(Sequence(repetition, echo, inversion).signal(spins), rng.random(), rng.random())
+    signal = in_flow(PulseSequence(repetition, echo, inversion).signal(spins), rng.random(), rng.random())
     greys = np.abs(signal.sum(axis=0))
     return greys / greys.max()
 
@@ -168,20 +165,15 @@ def _ghosted(image: Tensor, rng: np.random.Generator) -> Tensor:
 
 def _noisy(image: Tensor, sigma: float, rng: np.random.Generator) -> Tensor:
     """Magnitude of the image with complex Gaussian noise: Rician."""
-    real, imaginary = _normal(image, (2, *image.shape), rng)
+    lots = rng.standard_normal((2, *image.shape), dtype=np.float32)
+    real, imaginary = torch.from_numpy(lots).to(image.device)
     return torch.hypot(image + sigma * real, sigma * imaginary)
 
 
 def _rectangle(rows: Tensor, cols: Tensor, rng: np.random.Generator) -> Tensor:
     """Where a rectangle (H, W) of up to a quarter of each side lies."""
-    inside = [
-        (line >= start) & (line < start + size)
-        for line, start, size in (
-            (line, rng.random() * len(line), rng.uniform(0.04, 0.25) * len(line)) for line in (rows, cols)
-        )
-    ]
+    inside = []
+    for line in (rows, cols):
+        start, size = rng.random() * len(line), rng.uniform(0.04, 0.25) * len(line)
+        inside.append((line >= start) & (line < start + size))
     return inside[0][:, None] & inside[1]
-
-
-def _normal(like: Tensor, shape: tuple[int, ...], rng: np.random.Generator) -> Tensor:
-    return torch.from_numpy(rng.standard_normal(shape, dtype=np.float32)).to(like.device)

@@ -14,7 +14,7 @@ from torch.nn.functional import interpolate
 
 from kitlib.mri.geometry import Plane
 from kitlib.phantom.body.anatomy import Anatomy
-from kitlib.phantom.body.grid import PATIENT, Canvas
+from kitlib.phantom.body.grid import PATIENT, Canvas, Device, unit
 from kitlib.phantom.body.vertebrae import disc_of
 from kitlib.phantom.scan.contrast import Look, displayed, draw_look, occluded, received, textured
 from kitlib.terms import ABOVE, BELOW, CELLS, LANDMARKS, LEVELS, Landmark, group2place
@@ -59,28 +59,20 @@ class RandomSlice:
     """One image and all landmarks projected on it; pixel (0, 0) is the centre of the first pixel."""
 
     image: Tensor  # (H, W) float32 in [0, 1]
-    plane: Plane
-    look: str  # of LOOKS
     geometry: SliceGeometry
     shown: Shown  # beyond these rows and columns is padding
     points: np.ndarray  # (27, 3) float64 x, y and off_plane_mm of LANDMARKS, wherever they lie
-    visible: np.ndarray  # (27,) bool: within what is shown, and near the plane
-    transitional: str  # kind of lumbosacral transition; "" is none
 
 
 def draw_random_slice(
-    anatomy: Anatomy,
-    rng: np.random.Generator,
-    *,
-    plane: Plane,
-    px: int = 192,
-    device: torch.device | str = "cpu",
+    anatomy: Anatomy, rng: np.random.Generator, *, plane: Plane, px: int = 192, device: Device = "cpu"
 ) -> RandomSlice:
     """A square image of an anatomy with contrast, quality, view and crop drawn at random."""
     places = landmarks_mm(anatomy)
     rows, cols = _draw_shown(px, rng)
     if plane == "sagittal":
-        top_mm = _draw_top(anatomy, rng)
+        # Where the image ends at the latest: the end of the drawn spine would tell the count.
+        top_mm = anatomy.at_mm + anatomy.spine.vertebrae[-1].frame.origin_mm - [0, 0, rng.uniform(0, 50)]
         geometry = _draw_sagittal(places, top_mm, px, rng)
         rows = slice(min(max(rows.start, int(geometry.to_pixel(top_mm)[1])), rows.stop - 1), rows.stop)
     else:
@@ -89,23 +81,17 @@ def draw_random_slice(
     image = occluded(displayed(_imaged(anatomy, geometry, look, px, rng, device), look, rng), rng)
     padded = torch.zeros_like(image)
     padded[rows, cols] = image[rows, cols]
-    points = geometry.to_pixel(places)
-    visible = _visible(points, (rows, cols), geometry.thickness_mm)
-    return RandomSlice(
-        padded, plane, look.kind, geometry, (rows, cols), points, visible, anatomy.spine.transitional
-    )
+    return RandomSlice(padded, geometry, (rows, cols), geometry.to_pixel(places))
 
 
 def landmarks_mm(anatomy: Anatomy) -> np.ndarray:
     """Patient positions (27, 3) of LANDMARKS in the scanner."""
-    neighbours = {
-        ABOVE: _behind(anatomy, disc_of(LEVELS[0]) + 1),
-        BELOW: _behind(anatomy, disc_of(LEVELS[-1]) - 1),
-    }
-    graded = {
+    places = {
         Landmark(group2place[cell.group], cell.level, cell.side): anatomy.place_mm(cell) for cell in CELLS
     }
-    return np.array([graded[mark] if mark in graded else neighbours[mark.level] for mark in LANDMARKS])
+    places[Landmark("canal", ABOVE, None)] = _behind(anatomy, disc_of(LEVELS[0]) + 1)
+    places[Landmark("canal", BELOW, None)] = _behind(anatomy, disc_of(LEVELS[-1]) - 1)
+    return np.array([places[mark] for mark in LANDMARKS])
 
 
 def _behind(anatomy: Anatomy, index: int) -> np.ndarray:
@@ -117,17 +103,12 @@ def _behind(anatomy: Anatomy, index: int) -> np.ndarray:
     return anatomy.at_mm + canal.to_patient(row, 0, float(middle))
 
 
-def _draw_top(anatomy: Anatomy, rng: np.random.Generator) -> np.ndarray:
-    """Where (3,) a sagittal image ends at the latest: the end of the drawn spine would tell the count."""
-    return anatomy.at_mm + anatomy.spine.vertebrae[-1].frame.origin_mm - [0, 0, rng.uniform(0, 50)]
-
-
 def _draw_sagittal(
     places: np.ndarray, top_mm: np.ndarray, px: int, rng: np.random.Generator
 ) -> SliceGeometry:
     """A slice through the canal, a foramen or beside them, with any part of the lumbar spine in view."""
     canal, foramina = places[:7], places[7:17]
-    up = _unit((canal[1] - canal[5]) * [1, 0, 1])
+    up = unit((canal[1] - canal[5]) * [1, 0, 1])
     axes = _turned(np.array([np.cross([0, 1, 0], up), [0, 1, 0], up]), SAGITTAL_TURN_DEG, rng)
     aim = rng.random()
     through = rng.permutation(canal if aim < CANAL_RATE else foramina)[0] + axes[0] * rng.normal(0, 3)
@@ -154,8 +135,8 @@ def _draw_axial(anatomy: Anatomy, places: np.ndarray, px: int, rng: np.random.Ge
     below = min(int(level), 5)
     through = places[below] + (level - below) * (places[below + 1] - places[below])
     up = anatomy.spine.discs[disc_of(LEVELS[0]) + 1 - round(level)].frame.axes[2]
-    up = _unit(up + rng.random() * np.array([0, 0, 1]))
-    left = _unit(np.array([1, 0, 0]) - up[0] * up)
+    up = unit(up + rng.random() * np.array([0, 0, 1]))
+    left = unit(np.array([1, 0, 0]) - up[0] * up)
     axes = _turned(np.array([left, np.cross(up, left), up]), AXIAL_TURN_DEG, rng)
     through = through + up * rng.normal(0, 3)
     at = rng.normal([0.5, 0.55], [0.03, 0.05])
@@ -190,27 +171,19 @@ def _placed(
 
 
 def _imaged(
-    anatomy: Anatomy,
-    geometry: SliceGeometry,
-    look: Look,
-    px: int,
-    rng: np.random.Generator,
-    device: torch.device | str,
+    anatomy: Anatomy, geometry: SliceGeometry, look: Look, px: int, rng: np.random.Generator, device: Device
 ) -> Tensor:
     """The signal (px, px) of a slice, now and then acquired in coarser pixels."""
     acquired = px
     if rng.random() < COARSE_RATE:
         acquired = int(np.clip(px * max(geometry.spacing_mm) / rng.uniform(*COARSE_MM), px // 5, px))
     coarser = px / acquired
-    down, right = (
-        coarser * step * way
-        for step, way in zip(geometry.spacing_mm, (geometry.column_direction, geometry.row_direction))
-    )
+    down = coarser * geometry.spacing_mm[0] * geometry.column_direction
+    right = coarser * geometry.spacing_mm[1] * geometry.row_direction
     origin = geometry.origin_mm - anatomy.at_mm + (1 - 1 / coarser) / 2 * (down + right)
     samples = 2 if coarser == 1 and geometry.thickness_mm < 4 else 4
-    canvas = Canvas.over(
-        origin[None], down, right, (acquired, acquired), geometry.thickness_mm, samples, device=device
-    )
+    size = acquired, acquired
+    canvas = Canvas.over(origin[None], down, right, size, geometry.thickness_mm, samples, device)
     anatomy.paint(canvas)
     px_mm = float(np.linalg.norm(right))
     image = textured(canvas.tissue, look, px_mm, rng)
@@ -228,16 +201,3 @@ def _draw_shown(px: int, rng: np.random.Generator) -> Shown:
         start = (px - size) // 2 if rng.random() < 0.7 else int(rng.integers(px - size + 1))
         shown[rng.integers(2)] = slice(start, start + size)
     return shown[0], shown[1]
-
-
-def _visible(points: np.ndarray, shown: Shown, thickness_mm: float) -> np.ndarray:
-    """Which points (27, 3) lie within the rows and columns that are shown and near the plane."""
-    near_mm = np.array([NEAR_MM[landmark.place] for landmark in LANDMARKS]) + thickness_mm / 2
-    rows, cols = shown
-    x, y, off_plane_mm = points.T
-    within = (x >= cols.start) & (x <= cols.stop - 1) & (y >= rows.start) & (y <= rows.stop - 1)
-    return within & (np.abs(off_plane_mm) <= near_mm)
-
-
-def _unit(vector: np.ndarray) -> np.ndarray:
-    return vector / np.linalg.norm(vector)

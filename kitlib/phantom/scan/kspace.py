@@ -41,16 +41,17 @@ class Encoding:
         images = pad(images, margins, mode="replicate")
         shape = images.shape[2], images.shape[3]
         counts = self.acquired(shape)
-        rows, cols = (_lowest(count, images.device) for count in counts)
+        # The indices of the lowest frequencies, negative ones as such.
+        rows, cols = (torch.arange(-(n // 2), n - n // 2, device=images.device) for n in counts)
         water, fat = torch.fft.fft2(images, norm="forward")[:, :, rows[:, None], cols]
         spectrum = water.addcmul_(fat, self._fat_ramp(counts, rows, cols))
         window = _window(counts[0], self.taper)[:, None] * _window(counts[1], self.taper)
         level = noise / np.sqrt((window**2).sum())
-        spectrum += level * _complex_noise(tuple(spectrum.shape), rng).to(images.device)
+        lots = torch.from_numpy(rng.standard_normal((*spectrum.shape, 2), dtype=np.float32))
+        spectrum += level * torch.view_as_complex(lots).to(images.device)
+        spectrum *= torch.as_tensor(window, dtype=torch.float32, device=images.device)
         filled = spectrum.new_zeros(images.shape[1:])
-        filled[:, rows[:, None], cols] = spectrum * torch.as_tensor(window, dtype=torch.float32).to(
-            images.device
-        )
+        filled[:, rows[:, None], cols] = spectrum
         stored = torch.fft.ifft2(filled, norm="forward")
         return stored.narrow(3 - self.phase_axis, MARGIN_PX, shape[2 - self.phase_axis] - 2 * MARGIN_PX).abs()
 
@@ -87,16 +88,7 @@ def ghosts(moving: Tensor, phase_axis: int, spacing_px: float, strength: Tensor)
     return copies
 
 
-def _lowest(count: int, device: torch.device) -> Tensor:
-    """Indices of the lowest frequencies of a transform, negative ones as such."""
-    return torch.arange(-(count // 2), count - count // 2, device=device)
-
-
 def _window(count: int, taper: float) -> np.ndarray:
     """A Tukey window: flat, with cosine flanks at both ends of k-space."""
     from_end = (np.minimum(np.arange(count), np.arange(count)[::-1]) + 1) / (taper * count / 2 + 1)
     return 0.5 - 0.5 * np.cos(np.pi * np.minimum(from_end, 1))
-
-
-def _complex_noise(shape: tuple[int, ...], rng: np.random.Generator) -> Tensor:
-    return torch.view_as_complex(torch.from_numpy(rng.standard_normal((*shape, 2), dtype=np.float32)))

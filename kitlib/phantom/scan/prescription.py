@@ -10,10 +10,12 @@ import numpy as np
 
 from kitlib.errors import UsageError
 from kitlib.phantom.body.anatomy import Anatomy
+from kitlib.phantom.body.grid import unit
 from kitlib.phantom.body.vertebrae import disc_of
 from kitlib.terms import CELLS, CONDITIONS, LEVELS
 
 AXIAL_CONDITIONS = [index for index, name in enumerate(CONDITIONS) if "foraminal" not in name]
+SAGITTAL_VIEW_MM, AXIAL_VIEW_MM = (250, 300), (160, 210)
 OBLONG_RATES = (0.03, 0.13)  # of axial series, wide; of sagittal ones, tall
 GAP_RATE = 0.03  # of contiguous axial stacks: a slice between two discs was lost
 MOTION_MM = 3.0  # of the patient between two series, at most
@@ -104,18 +106,16 @@ def size_named(name: str) -> Size:
 def prescribe_sagittal(targets: Targets, size: Size, rng: np.random.Generator) -> Plan:
     """Slices along the spine from right to left, through both rows of foramina."""
     ends = targets.canal_mm[[-1, 0]]
-    along = (ends[1] - ends[0]) * [1, 0, 1]
-    up = along / np.linalg.norm(along)
+    up = unit((ends[1] - ends[0]) * [1, 0, 1])
     yaw = np.radians(rng.normal(0, 1.5))
     back = np.array([np.sin(yaw), np.cos(yaw), 0])
-    back -= (back @ up) * up
-    back /= np.linalg.norm(back)
+    back = unit(back - (back @ up) * up)
     left = np.cross(back, up)
     offsets = targets.places_mm @ left
     count, step = _fitting(np.ptp(offsets) + 2 * MARGIN_MM - STEP_MM[0], size, rng)
     centre = ends.mean(axis=0) + rng.normal([0, -18, -8], [0, 6, 6])
     centre += ((offsets.min() + offsets.max()) / 2 + rng.uniform(-1, 1) - centre @ left) * left
-    shape, px_mm = _matrix(size.sagittal_px, rng.uniform(250, 300), 1, rng)
+    shape, px_mm = _matrix(size.sagittal_px, SAGITTAL_VIEW_MM, 1, rng)
     centres = centre + _steps(count, step)[:, None] * left
     return Plan(centres, back, -up, px_mm, shape, SLICE_FILLS * step, size.samples[0])
 
@@ -124,7 +124,7 @@ def prescribe_blocks(targets: Targets, size: Size, uncovered: int, rng: np.rando
     """An oblique block for each covered disc, from below."""
     count = int(rng.integers(size.block_slices[0], size.block_slices[1] + 1))
     step = max(rng.uniform(3.2, 4.6), 2 * MARGIN_MM / count)
-    matrix, shift = _axial_matrix(size, rng), rng.normal([0, -18], [3, 6])
+    matrix, shift = _matrix(size.axial_px, AXIAL_VIEW_MM, 0, rng), rng.normal([0, -18], [3, 6])
     return [
         _axial(middle, up, middle @ up + _steps(count, step), step, matrix, shift, size)
         for middle, up in zip(targets.canal_mm[uncovered:][::-1], targets.disc_axes[uncovered:][::-1])
@@ -143,8 +143,8 @@ def prescribe_stack(targets: Targets, size: Size, uncovered: int, rng: np.random
     heights = (lowest + highest) / 2 + _steps(int(np.ceil((highest - lowest) / step)), step)
     if rng.random() < GAP_RATE:
         heights = _with_gap(heights, middles @ up, step, rng)
-    shift = rng.normal([0, -18], [3, 6])
-    return [_axial(middles.mean(axis=0), up, heights, step, _axial_matrix(size, rng), shift, size)]
+    shift, matrix = rng.normal([0, -18], [3, 6]), _matrix(size.axial_px, AXIAL_VIEW_MM, 0, rng)
+    return [_axial(middles.mean(axis=0), up, heights, step, matrix, shift, size)]
 
 
 def _with_gap(heights: np.ndarray, middles: np.ndarray, step: float, rng: np.random.Generator) -> np.ndarray:
@@ -164,12 +164,10 @@ def _axial(
     size: Size,
 ) -> Plan:
     """Slices across a direction at heights (N,) along it, centred `shift` (left, back) from a middle."""
-    row = np.array([1.0, 0, 0]) - up[0] * up
-    row /= np.linalg.norm(row)
+    row = unit(np.array([1.0, 0, 0]) - up[0] * up)
     column = np.cross(up, row)
-    centre = middle - middle @ up * up + shift @ [row, column]
+    centres = middle - middle @ up * up + shift @ [row, column] + heights[:, None] * up
     shape, px_mm = matrix
-    centres = centre + heights[:, None] * up
     return Plan(centres, row, column, px_mm, shape, SLICE_FILLS * step, size.samples[1])
 
 
@@ -184,19 +182,14 @@ def _upright(axis: np.ndarray) -> np.ndarray:
     """The unit vector of an axis, brought within STEEPEST of the patient's own."""
     across = axis * [1, 1, 0]
     steepness = np.hypot(*across[:2]) / (axis[2] * np.tan(STEEPEST))
-    upright = across / max(1.0, steepness) + axis * [0, 0, 1]
-    return upright / np.linalg.norm(upright)
-
-
-def _axial_matrix(size: Size, rng: np.random.Generator) -> tuple[tuple[int, int], float]:
-    return _matrix(size.axial_px, rng.uniform(160, 210), 0, rng)
+    return unit(across / max(1.0, steepness) + axis * [0, 0, 1])
 
 
 def _matrix(
-    usual_px: tuple[int, ...], view_mm: float, short_axis: int, rng: np.random.Generator
+    usual_px: tuple[int, ...], views_mm: tuple[float, float], short_axis: int, rng: np.random.Generator
 ) -> tuple[tuple[int, int], float]:
     """Rows and columns, now and then fewer along one axis, and the size of a pixel in mm."""
-    px = int(rng.choice(usual_px))
+    view_mm, px = rng.uniform(*views_mm), int(rng.choice(usual_px))
     short = 2 * int(px * rng.uniform(0.75, 0.95) / 2) if rng.random() < OBLONG_RATES[short_axis] else px
     shape = (short, px) if short_axis == 0 else (px, short)
     return shape, view_mm / px

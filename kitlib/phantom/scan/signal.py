@@ -18,7 +18,7 @@ FAT_HZ_PER_T = 3.5e-6 * 42.577e6  # fat precesses 3.5 ppm slower than water
 
 
 @dataclass(frozen=True)
-class Sequence:
+class PulseSequence:
     """Timing of a spin echo or of a train of them in ms; an inversion time makes it a STIR."""
 
     repetition_ms: float
@@ -26,9 +26,7 @@ class Sequence:
     inversion_ms: float = 0.0
     echo_train: int = 1
     bandwidth: float = 150.0  # of the readout, Hz per acquired pixel
-    flip_back_ms: float = (
-        0.0  # when a pulse turns back what the train has left (driven equilibrium), 0 for none
-    )
+    flip_back_ms: float = 0.0  # when a pulse turns back what the train has left (driven equilibrium)
 
     def signal(self, spins: np.ndarray) -> np.ndarray:
         """Signal (...) of proton density, T1 and T2 (..., 3); that of water stays positive."""
@@ -45,21 +43,20 @@ class Sequence:
         return FAT_HZ_PER_T * field_t / self.bandwidth
 
 
-def draw_sequence(name: str, rng: np.random.Generator, field_t: float = 1.5) -> Sequence:
+def draw_pulse_sequence(name: str, rng: np.random.Generator, field_t: float = 1.5) -> PulseSequence:
     """Typical clinical timing of one of the competition's three sequences."""
     high = field_t > 2
     bandwidth = FAT_HZ_PER_T * field_t / rng.uniform(1.0, 2.5)
     if name == SAGITTAL_T1:
         repetition = rng.uniform(600, 1000) if high else rng.uniform(500, 850)
-        return Sequence(repetition, rng.uniform(8, 14), 0.0, int(rng.choice([1, 2, 3, 4])), bandwidth)
+        return PulseSequence(repetition, rng.uniform(8, 14), 0.0, int(rng.choice([1, 2, 3, 4])), bandwidth)
     if name == SAGITTAL_T2 and rng.random() < STIR_RATE:
         inversion = rng.uniform(197, 207) if high else rng.uniform(150, 158)
-        return Sequence(
-            rng.uniform(3500, 5000), rng.uniform(32, 52), inversion, _train(8, 16, rng), bandwidth
-        )
+        repetition, echo = rng.uniform(3500, 5000), rng.uniform(32, 52)
+        return PulseSequence(repetition, echo, inversion, int(rng.integers(8, 17)), bandwidth)
     flip_back = rng.uniform(180, 260) if rng.random() < FLIP_BACK_RATE else 0.0
     repetition, echo = rng.uniform(3200, 5200), rng.uniform(86, 115)
-    return Sequence(repetition, echo, 0.0, _train(12, 26, rng), bandwidth, flip_back)
+    return PulseSequence(repetition, echo, 0.0, int(rng.integers(12, 27)), bandwidth, flip_back)
 
 
 def in_flow(signal: np.ndarray, artery: float, vein: float) -> np.ndarray:
@@ -70,11 +67,7 @@ def in_flow(signal: np.ndarray, artery: float, vein: float) -> np.ndarray:
 
 
 def tissue_images(
-    tissue: Tensor,
-    signal: np.ndarray,
-    fibre_mm: tuple[float, float],
-    px_mm: float,
-    rng: np.random.Generator,
+    tissue: Tensor, signal: np.ndarray, fibre_mm: tuple[float, float], px_mm: float, rng: np.random.Generator
 ) -> Tensor:
     """Mean signal (2, K, H, W) of water and fat in the tissues (K, samples, H, W), with their textures.
 
@@ -87,9 +80,7 @@ def tissue_images(
     strand, grain, blotch = (looked_up(row, middle) for row in _textures(signal))
 
     def field(rows_mm: float, cols_mm: float) -> Tensor:
-        return noise_field(
-            (len(middle), *middle.shape[1:]), (rows_mm / px_mm, cols_mm / px_mm), rng, tissue.device
-        )
+        return noise_field(middle, (rows_mm / px_mm, cols_mm / px_mm), rng)
 
     strands = field(*fibre_mm).sub_(0.3).clamp_(min=0)
     fat += strand * strands * field(14, 14).add_(0.6).clamp_(min=0.1)
@@ -105,7 +96,7 @@ def frayed(water: Tensor, fat: Tensor, middle: Tensor, px_mm: float, rng: np.ran
     size = 2 * round(FADE_MM / px_mm / 2) + 1
     box = tuple(_extent(changed, axis, margin) for axis, margin in enumerate((0, 2 * size, 2 * size)))
     marrow = (middle[box] == Tissue.MARROW) | changed[box]
-    lots = noise_field(tuple(marrow.shape), (FADE_MM / px_mm,) * 2, rng, middle.device)
+    lots = noise_field(marrow, (FADE_MM / px_mm,) * 2, rng)
     weight = marrow * (1.2 * lots).exp_()
     parts = torch.stack([water[box] * weight, fat[box] * weight, weight])
     for _ in range(2):
@@ -120,7 +111,7 @@ def csf_flow(
 ) -> Tensor:
     """What streaming leaves of the signal of CSF (K, H, W): dark wisps of a strength in 0..1 (K, H, W)."""
     cells = eddy_mm[0] / px_mm, eddy_mm[1] / px_mm
-    wisps = noise_field(tuple(tissue.shape), cells, rng, tissue.device).sub_(0.7).clamp_(0, 1.2)
+    wisps = noise_field(tissue, cells, rng).sub_(0.7).clamp_(0, 1.2)
     return 1 - (tissue == Tissue.CSF) * (0.8 * strength * wisps).clamp_(max=0.85)
 
 
@@ -130,16 +121,12 @@ def looked_up(values: np.ndarray, index: Tensor) -> Tensor:
     return table.index_select(0, index.reshape(-1)).view(index.shape)
 
 
-def noise_field(
-    shape: tuple[int, ...],
-    cell_px: tuple[float, float],
-    rng: np.random.Generator,
-    device: torch.device | str = "cpu",
-) -> Tensor:
+def noise_field(like: Tensor, cell_px: tuple[float, float], rng: np.random.Generator) -> Tensor:
     """Smooth noise (K, H, W) of unit variance at its nodes, which are `cell_px` rows and columns apart."""
-    nodes = [max(2, round(size / cell)) for size, cell in zip(shape[1:], cell_px)]
-    coarse = torch.from_numpy(rng.standard_normal((1, shape[0], *nodes), dtype=np.float32)).to(device)
-    return interpolate(coarse, size=shape[1:], mode="bilinear", align_corners=True)[0]
+    count, *size = like.shape
+    nodes = [max(2, round(whole / cell)) for whole, cell in zip(size, cell_px)]
+    coarse = torch.from_numpy(rng.standard_normal((1, count, *nodes), dtype=np.float32)).to(like.device)
+    return interpolate(coarse, size=size, mode="bilinear", align_corners=True)[0]
 
 
 def _extent(mask: Tensor, axis: int, margin: int) -> slice:
@@ -150,23 +137,16 @@ def _extent(mask: Tensor, axis: int, margin: int) -> slice:
 
 def _textures(signal: np.ndarray) -> np.ndarray:
     """Of each tissue (3, tissues): fat in strands, and by what share grain and blotches move its signal."""
-    strands, grain, blotches = (
-        np.zeros_like(signal[0]),
-        np.full_like(signal[0], 0.05),
-        np.zeros_like(signal[0]),
-    )
+    strands, grain, blotches = textures = np.zeros((3, signal.shape[1]))
     fat = signal[1]
     strands[Tissue.MUSCLE] = 0.06 * fat[Tissue.FAT]
     strands[Tissue.FASCIA] = 0.3 * fat[Tissue.FAT]
     strands[Tissue.MESENTERY] = -0.25 * fat[Tissue.MESENTERY]
     strands[Tissue.FAT] = -0.10 * fat[Tissue.FAT]
+    grain[:] = 0.05
     grain[[Tissue.MARROW, Tissue.FATTY_MARROW]] = 0.13
     grain[[Tissue.ORGAN, Tissue.BOWEL, Tissue.MESENTERY]] = 0.15
     grain[Tissue.CSF] = 0.02
     blotches[[Tissue.MESENTERY, Tissue.BOWEL]] = 0.28
     blotches[Tissue.MARROW] = 0.05
-    return np.stack([strands, grain, blotches])
-
-
-def _train(fewest: int, most: int, rng: np.random.Generator) -> int:
-    return int(rng.integers(fewest, most + 1))
+    return textures

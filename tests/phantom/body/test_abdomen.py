@@ -6,8 +6,7 @@ from kitlib.phantom.body.abdomen import Abdomen, draw_abdomen, paint_bowel
 from kitlib.phantom.body.muscles import Places
 from kitlib.phantom.body.person import Person
 from kitlib.phantom.body.spine import Spine
-from kitlib.phantom.body.texture import draw_texture
-from kitlib.phantom.body.tissues import Tissue
+from kitlib.phantom.body.tissues import Tissue, draw_texture
 from kitlib.phantom.body.vertebrae import LUMBOSACRAL
 from tests.phantom.body.test_torso import draw_body
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from kitlib.phantom.body import arches, bones, pelvis
+from kitlib.phantom.body import arches, bones
 from kitlib.phantom.body.grid import Canvas
 from kitlib.phantom.body.openings import Openings
 from kitlib.phantom.body.pathology import Change
@@ -28,7 +28,7 @@ def plain_spine(grade: float = 0.4) -> Spine:
         rng = np.random.default_rng(seed)
         spine = draw_spine(draw_person(grades, rng), grades, rng)
         found = spine.pathology
-        if not (spine.transitional or spine.metal or found.slip_mm.any() or any(found.changes)):
+        if not (spine.transitional or found.metal or found.slip_mm.any() or any(found.changes)):
             return spine
     raise AssertionError("no plain spine in fifty")
 
@@ -173,7 +173,7 @@ def test_wings_and_transitional_spines_differ_only_about_the_sacrum() -> None:
     for kind in ("", "lumbarised S1", "sacralised L5"):
         changed = replace(spine, pathology=replace(spine.pathology, transitional=kind))
         canvas = canvas_around(centre, 60.0)
-        pelvis.paint_sacral_wings(canvas, changed)
+        bones.paint_sacral_wings(canvas, changed)
         arches.paint_posterior(canvas, changed, openings())
         bone[kind] = canvas.tissue.eq(Tissue.MARROW)
         height = canvas.local(spine.vertebrae[LUMBOSACRAL].frame, canvas.everything)[2]

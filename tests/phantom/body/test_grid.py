@@ -1,9 +1,9 @@
 import numpy as np
 
-from kitlib.phantom.body.grid import PATIENT, Canvas, Frame
+from kitlib.phantom.body.grid import PATIENT, Canvas, LocalFrame
 
 TILT = np.radians(30)
-TILTED = Frame(
+TILTED = LocalFrame(
     np.array([4.0, -3.0, 2.0]),
     np.array([[1, 0, 0], [0, np.cos(TILT), np.sin(TILT)], [0, -np.sin(TILT), np.cos(TILT)]]),
 )

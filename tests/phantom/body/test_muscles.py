@@ -1,12 +1,15 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from kitlib.phantom.body.muscles import HEIGHTS_MM, Build, Places, paint_back, paint_beside
-from kitlib.phantom.body.texture import draw_texture
-from kitlib.phantom.body.tissues import Tissue
+from kitlib.phantom.body.muscles import HEIGHTS_MM, Places, at_height, paint_back, paint_beside
+from kitlib.phantom.body.person import Person
+from kitlib.phantom.body.tissues import Tissue, draw_texture
 
 FAT = (Tissue.FAT, Tissue.MESENTERY)
+TYPICAL = Person(50.0, True, size=1.0, fat_mm=12.0, muscle=1.0, fatty=0.2, marrow_fat=0.4)
 
 
 def axial_places(up_mm: float = -37.0) -> Places:
@@ -19,9 +22,9 @@ def axial_places(up_mm: float = -37.0) -> Places:
 def painted(fatty: float, up_mm: float = -37.0, muscle: float = 1.0, seed: int = 0) -> np.ndarray:
     places, texture = axial_places(up_mm), draw_texture(np.random.default_rng(seed))
     tissue = torch.full((1, len(places.side)), Tissue.FAT, dtype=torch.uint8)
-    build = Build(1.0, muscle, fatty)
-    paint_beside(tissue, places, build, texture)
-    paint_back(tissue, places, build, texture)
+    person = replace(TYPICAL, muscle=muscle, fatty=fatty)
+    paint_beside(tissue, places, person, texture)
+    paint_back(tissue, places, person, texture)
     return tissue.view(101, 161).numpy()
 
 
@@ -68,8 +71,8 @@ def test_a_muscular_person_has_more_muscle() -> None:
 
 
 def test_tables_hold_their_values_at_the_heights_of_a_larger_person() -> None:
-    build = Build(1.2, 1.0, 0.0)
-    (values,) = build.table(torch.as_tensor(HEIGHTS_MM * 1.2, dtype=torch.float32), HEIGHTS_MM)
+    up = torch.as_tensor(HEIGHTS_MM * 1.2, dtype=torch.float32)
+    (values,) = at_height(up, replace(TYPICAL, size=1.2), HEIGHTS_MM)
     assert np.allclose(values, HEIGHTS_MM, atol=1.0)
 
 

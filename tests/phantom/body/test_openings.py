@@ -3,7 +3,7 @@ import pytest
 
 from kitlib.phantom.body import openings
 from kitlib.phantom.body.openings import Openings, draw_openings
-from kitlib.terms import CELLS
+from kitlib.terms import CELLS, Group
 
 
 def drawn(grade: float, seed: int = 0) -> Openings:
@@ -63,18 +63,18 @@ def test_a_persons_own_normal_does_not_depend_on_the_grades() -> None:
 
 
 @pytest.mark.parametrize(
-    ("measured", "expected"),
+    ("group", "measured", "expected"),
     [
-        (openings.canal_severity(150, 14), 0),
-        (openings.canal_severity(99, 14), 1),
-        (openings.canal_severity(150, 7.0), 2),
-        (openings.recess_severity(3.7), 0),
-        (openings.recess_severity(3.5), 1),
-        (openings.recess_severity(1.9), 2),
-        (openings.foramen_severity(8.0, 5.0), 0),
-        (openings.foramen_severity(6.9, 5.0), 1),
-        (openings.foramen_severity(4.9, 5.0), 2),
+        ("spinal", {"area_mm2": 150, "depth_mm": 14}, 0),
+        ("spinal", {"area_mm2": 99, "depth_mm": 14}, 1),
+        ("spinal", {"area_mm2": 150, "depth_mm": 7.0}, 2),
+        ("subarticular", {"depth_mm": 3.7}, 0),
+        ("subarticular", {"depth_mm": 3.5}, 1),
+        ("subarticular", {"depth_mm": 1.9}, 2),
+        ("foraminal", {"width_mm": 8.0, "root_mm": 5.0}, 0),
+        ("foraminal", {"width_mm": 6.9, "root_mm": 5.0}, 1),
+        ("foraminal", {"width_mm": 4.9, "root_mm": 5.0}, 2),
     ],
 )
-def test_thresholds(measured: int, expected: int) -> None:
-    assert measured == expected
+def test_thresholds(group: Group, measured: dict[str, float], expected: int) -> None:
+    assert openings.severity(group, measured) == expected

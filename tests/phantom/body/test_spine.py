@@ -100,7 +100,7 @@ def test_wear_takes_height_and_water_of_its_own_disc_only(level: str) -> None:
             assert worn.discs[disc].water == fresh.discs[disc].water
         assert [v.width_mm for v in worn.vertebrae] == [v.width_mm for v in fresh.vertebrae]
         assert worn.transitional == fresh.transitional
-        assert worn.metal == fresh.metal
+        assert worn.pathology.metal == fresh.pathology.metal
 
 
 def test_wear_leaves_the_lots_that_follow_as_they_were() -> None:

@@ -1,13 +1,14 @@
 import numpy as np
 import pytest
 
+from kitlib.phantom.body.abdomen import paint_vessels
 from kitlib.phantom.body.anatomy import draw_anatomy
 from kitlib.phantom.body.canal import Canal
 from kitlib.phantom.body.grid import Canvas
 from kitlib.phantom.body.person import Person
 from kitlib.phantom.body.spine import Spine
 from kitlib.phantom.body.tissues import Tissue
-from kitlib.phantom.body.torso import Torso, draw_torso, paint_abdomen, paint_torso
+from kitlib.phantom.body.torso import Torso, draw_torso, paint_torso
 from kitlib.terms import CELLS
 
 STAND_IN = {"age_years": 50.0, "female": True, "size": 1.0, "fat_mm": 12.0, "muscle": 1.0, "fatty": 0.2}
@@ -27,7 +28,7 @@ def axial(torso: Torso, height_mm: float = 0.0, half_mm: float = 230.0) -> np.nd
     corner = np.array([[-half_mm, -half_mm - 40, height_mm]])
     canvas = Canvas.over(corner, np.array([0, 2.0, 0]), np.array([2.0, 0, 0]), (points, points), 1.0, 1)
     paint_torso(canvas, torso)
-    paint_abdomen(canvas, torso)
+    paint_vessels(canvas, torso.abdomen)
     return canvas.tissue[0].numpy()
 
 

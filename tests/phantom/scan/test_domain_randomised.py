@@ -24,10 +24,26 @@ def anatomy() -> Anatomy:
 
 
 @pytest.fixture(scope="module")
-def slices(anatomy: Anatomy) -> list[RandomSlice]:
+def plane2slices(anatomy: Anatomy) -> dict[Plane, list[RandomSlice]]:
     """Many of each plane."""
     rng = np.random.default_rng(8)
-    return [draw_random_slice(anatomy, rng, plane=plane, px=PX) for plane in PLANES for _ in range(40)]
+    return {
+        plane: [draw_random_slice(anatomy, rng, plane=plane, px=PX) for _ in range(40)] for plane in PLANES
+    }
+
+
+@pytest.fixture(scope="module")
+def slices(plane2slices: dict[Plane, list[RandomSlice]]) -> list[RandomSlice]:
+    return [drawn for plane in PLANES for drawn in plane2slices[plane]]
+
+
+def visible(drawn: RandomSlice) -> np.ndarray:
+    """Which points (27,) lie in what is shown and near the plane."""
+    x, y, off_plane_mm = drawn.points.T
+    rows, cols = drawn.shown
+    within = (x >= cols.start) & (x <= cols.stop - 1) & (y >= rows.start) & (y <= rows.stop - 1)
+    near_mm = np.array([NEAR_MM[one.place] for one in LANDMARKS]) + drawn.geometry.thickness_mm / 2
+    return within & (np.abs(off_plane_mm) <= near_mm)
 
 
 def test_images_are_finite_greys_with_contrast(slices: list[RandomSlice]) -> None:
@@ -57,7 +73,6 @@ def test_points_are_the_places_projected(anatomy: Anatomy, slices: list[RandomSl
         axes = np.stack([geometry.row_direction, geometry.column_direction])
         assert np.allclose(axes @ axes.T, np.eye(2))
         assert np.allclose(axes @ geometry.normal, 0)
-        assert geometry.normal[0 if drawn.plane == "sagittal" else 2] > 0.5
         x, y, off_plane_mm = drawn.points.T[..., None]
         back = (
             geometry.origin_mm
@@ -66,6 +81,11 @@ def test_points_are_the_places_projected(anatomy: Anatomy, slices: list[RandomSl
             + off_plane_mm * geometry.normal
         )
         assert np.allclose(back, landmarks_mm(anatomy), atol=1e-6)
+
+
+def test_slices_look_along_the_left_or_the_head(plane2slices: dict[Plane, list[RandomSlice]]) -> None:
+    for plane, along in (("sagittal", 0), ("axial", 2)):
+        assert all(drawn.geometry.normal[along] > 0.5 for drawn in plane2slices[plane])  # type: ignore[index]
 
 
 def test_landmarks_are_where_the_cells_are_graded(anatomy: Anatomy) -> None:
@@ -84,30 +104,20 @@ def test_neighbours_continue_the_row_of_canal_points(anatomy: Anatomy) -> None:
     assert steps.max() < 50
 
 
-def test_visible_points_lie_in_what_is_shown_and_near_the_plane(slices: list[RandomSlice]) -> None:
-    for drawn in slices:
-        x, y, off_plane_mm = drawn.points[drawn.visible].T
-        rows, cols = drawn.shown
-        assert ((x >= cols.start) & (x < cols.stop) & (y >= rows.start) & (y < rows.stop)).all()
-        assert (np.abs(off_plane_mm) <= max(NEAR_MM.values()) + drawn.geometry.thickness_mm / 2).all()
-
-
-def test_every_landmark_is_seen_and_none_always(slices: list[RandomSlice]) -> None:
+def test_every_landmark_is_seen_and_none_always(plane2slices: dict[Plane, list[RandomSlice]]) -> None:
     homes = {"sagittal": ("canal", "foramen"), "axial": ("recess",)}
     for plane in PLANES:
-        seen = np.mean([drawn.visible for drawn in slices if drawn.plane == plane], axis=0)
+        seen = np.mean([visible(drawn) for drawn in plane2slices[plane]], axis=0)
         assert (seen[[one.place in homes[plane] for one in LANDMARKS]] > 0).all()
         assert (seen < 1).all()
 
 
-def test_left_is_at_the_right_of_an_axial_image(slices: list[RandomSlice]) -> None:
+def test_left_is_at_the_right_of_an_axial_image(plane2slices: dict[Plane, list[RandomSlice]]) -> None:
     sides = [[i for i, one in enumerate(LANDMARKS) if one.side == side] for side in ("left", "right")]
-    for drawn in slices:
-        left, right = (drawn.points[side] for side in sides)
-        if drawn.plane == "axial":
-            assert (left[:, 0] > right[:, 0]).all()
-        else:
-            assert (left[:, 2] > right[:, 2]).all()
+    for plane, at in (("axial", 0), ("sagittal", 2)):
+        for drawn in plane2slices[plane]:  # type: ignore[index]
+            left, right = (drawn.points[side] for side in sides)
+            assert (left[:, at] > right[:, at]).all()
 
 
 def test_canal_points_lie_in_the_sac_where_the_plane_passes(
@@ -125,7 +135,7 @@ def test_canal_points_lie_in_the_sac_where_the_plane_passes(
             geometry.thickness_mm,
             1,
         )
-        near = [n for n in canal if drawn.visible[n] and abs(drawn.points[n, 2]) < 1]
+        near = [n for n in canal if visible(drawn)[n] and abs(drawn.points[n, 2]) < 1]
         if near:
             anatomy.paint(canvas)
         for n in near:
@@ -209,7 +219,3 @@ def test_contrasts_vary() -> None:
         brighter = np.mean([look.greys[one] > look.greys[other] for look in looks])
         assert 0.2 < brighter < 0.95
     assert all(look.greys.shape == (Tissue.NUCLEUS + len(WATER),) for look in looks)
-
-
-def test_spines_say_that_they_are_transitional(anatomy: Anatomy, slices: list[RandomSlice]) -> None:
-    assert {drawn.transitional for drawn in slices} == {anatomy.spine.transitional}
