@@ -1,9 +1,9 @@
 """The crops of all studies, located and cut once from prepared volumes and kept with their geometry."""
 
 import dataclasses
-from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from joblib import Parallel, delayed
 from tqdm.auto import tqdm
@@ -12,8 +12,7 @@ from kitlib.artefacts import Provenance, facts_of, fingerprint, is_complete, sha
 from kitlib.localise.geometry import disc_axes
 from kitlib.localise.localiser import worker_localiser
 from kitlib.localise.network import SHIPPED
-from kitlib.localise.points import Located, Point
-from kitlib.localise.prior import graded_on, place2sequence
+from kitlib.localise.points import Located, graded_on, place2sequence
 from kitlib.machine import retire_workers
 from kitlib.mri.ledger import Fault, Ledger
 from kitlib.mri.stack import Stack
@@ -33,21 +32,14 @@ def study_crops(
 
     Each is cut from the sequence that its condition is graded on, or from the plane where that is missing.
     """
-    graded = [point for point in located.points if point.landmark.level in LEVELS]
-    axes = disc_axes(
-        {
-            point.landmark.level: point.patient_mm
-            for point in located.points
-            if point.landmark.place == "canal" and point.confidence > 0
-        }
-    )
+    seen = [point for point in located.points if point.landmark.place == "canal" and point.confidence > 0]
+    axes = disc_axes({point.landmark.level: point.patient_mm for point in seen})
+    options: dict[str, Any] = {"axes": axes, "study_id": study.study_id, "slices": slices, "px_mm": px_mm}
     crops = []
     for place in place2sequence:
-        points_mm = {point.landmark: point.patient_mm for point in graded if point.landmark.place == place}
-        stacks = _graded_stacks(place, study)
-        crops += crop_landmarks(
-            points_mm, stacks, ledger, axes=axes, study_id=study.study_id, slices=slices, px_mm=px_mm
-        )
+        own = [point for point in located.points if point.landmark.place == place]
+        points_mm = {point.landmark: point.patient_mm for point in own if point.landmark.level in LEVELS}
+        crops += crop_landmarks(points_mm, _graded_stacks(place, study), ledger, **options)
     return crops
 
 
@@ -92,9 +84,10 @@ class CropCache:
         ledger, study = Ledger(), self.studies.study(study_id)
         located = worker_localiser().locate_study(study, ledger, fill=True)
         crops = study_crops(study, located, ledger, slices=self.slices, px_mm=self.px_mm)
+        guessed = [point.landmark for point in located.points if point.confidence == 0]
         facts = {
             "state": self._state(study_id),
-            "guessed": [list(point.landmark) for point in _guessed(located.points)],
+            "guessed": [list(landmark) for landmark in guessed if landmark.level in LEVELS],
             "faults": [dataclasses.asdict(fault) for fault in ledger],
         }
         provenance = Provenance({"slices": self.slices, "px_mm": self.px_mm}, {"localiser": _weights()})
@@ -125,10 +118,6 @@ def _graded_stacks(place: Place, study: Study) -> list[Stack]:
     shown = graded_on(place, study)
     own = [stack for series in shown if series.sequence == place2sequence[place] for stack in series.stacks]
     return own or [stack for series in shown for stack in series.stacks]
-
-
-def _guessed(points: Iterable[Point]) -> list[Point]:
-    return [point for point in points if point.confidence == 0 and point.landmark.level in LEVELS]
 
 
 @cache
