@@ -44,7 +44,6 @@ TESTED_IN = {
     "localise/audit/geometry.py": "localise/audit/test_landmarks.py",
     "localise/audit/tables.py": "localise/audit/test_landmarks.py",
     "localise/train/perturb.py": "localise/train/test_evaluate.py",
-    "localise/train/shards.py": "localise/train/test_samples.py",
     "localise/train/transitional.py": "localise/test_transitional.py",
     "localise/train/transitional_samples.py": "localise/test_transitional.py",
     "models/base.py": "models/test_contract.py",
