@@ -75,7 +75,6 @@ TESTED_IN = {
     "phantom/scan/contrast.py": "phantom/scan/test_domain_randomised.py",
     "phantom/scan/prescription.py": "phantom/scan/test_plans.py",
     "predict/predictor.py": "predict/test_stream.py",
-    "prepare/resample.py": "prepare/test_crops.py",
     "run/kernel.py": "run/test_execute.py",
     "run/studies.py": "run/test_grid.py",
 }
