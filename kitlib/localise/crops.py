@@ -12,7 +12,7 @@ from kitlib.artefacts import Provenance, facts_of, fingerprint, is_complete, sha
 from kitlib.localise.geometry import disc_axes
 from kitlib.localise.localiser import worker_localiser
 from kitlib.localise.network import SHIPPED
-from kitlib.localise.points import Located, graded_on, place2sequence
+from kitlib.localise.points import Located, canal_of, graded_on, place2sequence
 from kitlib.machine import retire_workers
 from kitlib.mri.ledger import Fault, Ledger
 from kitlib.mri.stack import Stack
@@ -32,8 +32,7 @@ def study_crops(
 
     Each is cut from the sequence that its condition is graded on, or from the plane where that is missing.
     """
-    seen = [point for point in located.points if point.landmark.place == "canal" and point.confidence > 0]
-    axes = disc_axes({point.landmark.level: point.patient_mm for point in seen})
+    axes = disc_axes(canal_of(point for point in located.points if point.confidence > 0))
     options: dict[str, Any] = {"axes": axes, "study_id": study.study_id, "slices": slices, "px_mm": px_mm}
     crops = []
     for place in place2sequence:
@@ -60,12 +59,11 @@ class CropCache:
         known = self.studies.study_ids
         todo = [study_id for study_id in known if not self._is_current(study_id)]
         retire_workers()
-        with tqdm(total=len(known), initial=len(known) - len(todo), desc="crops", mininterval=1) as bar:
-            made = Parallel(n_jobs=workers, return_as="generator_unordered")(
-                delayed(self._of(study_id)._make)(study_id) for study_id in todo
-            )
-            for _ in made:
-                bar.update()
+        made = Parallel(n_jobs=workers, return_as="generator_unordered")(
+            delayed(self._of(study_id)._make)(study_id) for study_id in todo
+        )
+        for _ in tqdm(made, "crops", len(known), initial=len(known) - len(todo), mininterval=1):
+            pass
         return self._ledger()
 
     def crops(self, study_id: int) -> list[Crop]:

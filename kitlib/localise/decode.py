@@ -40,11 +40,6 @@ class Chain:
     mass: np.ndarray  # (7,) chance that some canal point lies there, whichever; 0 where nothing was seen
     log_odds: float  # of this chain against the best one that counts one level off
 
-    @property
-    def found(self) -> np.ndarray:
-        """Which levels (7,) have a point."""
-        return self.mass > 0
-
 
 def find_chain(maps: np.ndarray, px_mm: float) -> Chain | None:
     """The most likely chain in the maps (7, n, n) of the canal channels; None where there is no peak.

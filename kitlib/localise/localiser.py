@@ -97,14 +97,13 @@ class Localiser:
         images: np.ndarray,
         spacing_mm: float | tuple[float, float],
         step_mm: float = ARRAY_STEP_MM,
-        ledger: Ledger | None = None,
     ) -> Located:
         """The landmarks of sagittal slices (n, H, W) or (H, W), head up and face to the left.
 
         Slices are taken to run from the patient's right to left, instances are counted from 1 and
         `patient_mm` is relative to the first pixel of the first slice.
         """
-        return self.locate_study(array_study(images, spacing_mm, step_mm), ledger)
+        return self.locate_study(array_study(images, spacing_mm, step_mm))
 
     def spine_of(self, series: Series) -> Spine | None:
         """The canal's points on one sagittal series alone; None where none shows."""

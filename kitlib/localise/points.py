@@ -5,7 +5,7 @@ fractions of the image's width and height for canal and foramen points on sagitt
 on axial ones.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -91,6 +91,11 @@ class Located:
         return {"points": points, "abstained": self.abstained, "reason": self.reason}
 
 
+def canal_of(points: Iterable[Point]) -> dict[str, np.ndarray]:
+    """The places (3,) of the canal's points, by level."""
+    return {point.landmark.level: point.patient_mm for point in points if point.landmark.place == "canal"}
+
+
 def point_on(series: Series, landmark: Landmark, point_mm: np.ndarray, confidence: float) -> Point | None:
     """The landmark on the nearest slice of a series; None where no stack holds the point.
 
@@ -126,9 +131,9 @@ def prior_points(study: Study, found: Sequence[Point]) -> list[Point]:
     Beside a canal point that was found, a foramen or recess lies at its mean offset.
     """
     known = {point.landmark for point in found}
-    canal_mm = {point.landmark.level: point.patient_mm for point in found if point.landmark.place == "canal"}
+    canal_mm = canal_of(found)
     points = (_prior(landmark, study, canal_mm) for landmark in LANDMARKS if landmark not in known)
-    return [point for point in points if point is not None]
+    return list(filter(None, points))
 
 
 def graded_on(place: Place, study: Study) -> tuple[Series, ...]:

@@ -88,12 +88,12 @@ def preferred(sagittal: list[SagittalSeries], sequence: str) -> SagittalSeries:
 
 def canal_points(lead: SagittalSeries, spine: Spine) -> list[Point]:
     """The canal's points on the slices of a series."""
-    found = [
+    found = (
         point_on(lead.series, Landmark("canal", level, None), point_mm, spine.confidence * mass)
         for level, point_mm, mass in zip(SPINE, spine.points_mm, spine.mass)
         if mass > 0
-    ]
-    return [point for point in found if point is not None]
+    )
+    return list(filter(None, found))
 
 
 def foramen_points(sagittal: list[SagittalSeries], spine: Spine) -> list[Point]:

@@ -27,15 +27,15 @@ OTHER_SIZE_MM = (45.0, 45.0)
 PX_MM = 0.5
 SLICES = 5, 15  # at least, at most
 BEYOND_MM = 10.0  # from the nearest slice of a stack: further away it does not show the place
+NEARLY_MM = 1.0  # of stacks this much further than the nearest, the one with most slices around is taken
 BLURRED_FROM = 1.25  # source pixels in one of the crop's, from which they are averaged and not skipped
 MARGIN_PX = 3  # of the source around the crop, for averaging and interpolation
 FLAT_COSINE = 0.2  # a direction this steep upon the slices turns nothing in them
-NEARLY_MM = 1.0  # of stacks this much further than the nearest, the one with most slices around is taken
 
 # What is up and right, in the patient, on images as radiologists show them. All but sagittal ones are axial,
 # however steep, where the front is up, or coronal, where the head is.
-SAGITTAL_UP, SAGITTAL_RIGHT = np.array([(0, 0, 1), (0, 1, 0)])
-OTHER_UP, OTHER_RIGHT = np.array([(0, -1, 0.5), (1, 0, 0)])
+READERS_SAGITTAL = np.array([(0, 0, 1), (0, 1, 0)])
+READERS_OTHER = np.array([(0, -1, 0.5), (1, 0, 0)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,9 +193,7 @@ def _directions(stack: Stack, up: np.ndarray | None) -> tuple[np.ndarray, np.nda
     """Down and right in the crop, (3,) unit vectors in the slices' plane."""
     flat = np.zeros(3) if up is None else up - (up @ stack.normal) * stack.normal
     steepness = float(np.linalg.norm(flat))
-    usual, rightwards = (
-        (SAGITTAL_UP, SAGITTAL_RIGHT) if stack.plane == "sagittal" else (OTHER_UP, OTHER_RIGHT)
-    )
+    usual, rightwards = READERS_SAGITTAL if stack.plane == "sagittal" else READERS_OTHER
     if steepness > FLAT_COSINE:
         upwards = flat / steepness
     else:

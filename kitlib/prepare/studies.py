@@ -16,9 +16,10 @@ from kitlib.prepare.volumes import VolumeCache
 from kitlib.terms import AXIAL_T2, SAGITTAL_T1, SAGITTAL_T2, SEQUENCES
 
 sequence2prefix = {SAGITTAL_T1: "t1", SAGITTAL_T2: "t2", AXIAL_T2: "axial"}
+PREFIXES = list(sequence2prefix.values())
 GEOMETRY = ("rows", "columns", "spacing_mm", "step_mm", "view_mm", "covered_mm")
-COUNTS = ("present", "series", "stacks", "slices")
-"""Facts of a sequence that are 0 where it was not acquired."""
+ABSENT = {"present": 0, "series": 0, "stacks": 0, "slices": 0, "series_kind": "0"}
+"""Facts that are known of a sequence that was not acquired."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,17 +107,18 @@ def _study_row(study: Study) -> dict[str, Any]:
         found = _sequence_facts([series.stacks for series in study.series if series.sequence == sequence])
         row |= {f"{sequence2prefix[sequence]}_{name}": value for name, value in found.items()}
     row["axial_series_kind"] = "several" if row["axial_series"] > 1 else str(row["axial_series"])
-    row["sequences"] = _acquired([row[f"{prefix}_present"] for prefix in sequence2prefix.values()])
+    row["sequences"] = _acquired([row[f"{prefix}_present"] for prefix in PREFIXES])
     return row
 
 
 def without_sequences(metadata: pd.DataFrame, removed: np.ndarray, present: np.ndarray) -> pd.DataFrame:
     """Metadata of studies as if `removed` (n, 3) had not been acquired and `present` were all there is."""
     metadata = metadata.copy()
-    for column, prefix in enumerate(sequence2prefix.values()):
-        for name in [name for name in metadata if str(name).startswith(f"{prefix}_")]:
-            absent = _absent_fact(str(name).removeprefix(f"{prefix}_"))
-            metadata[name] = metadata[name].mask(removed[:, column], absent)
+    for name in map(str, metadata):
+        prefix, _, fact = name.partition("_")
+        if prefix in PREFIXES:
+            gone = removed[:, PREFIXES.index(prefix)]
+            metadata[name] = metadata[name].mask(gone, ABSENT.get(fact, np.nan))
     if "sequences" in metadata:
         left = [_acquired(there) for there in present]
         metadata["sequences"] = metadata["sequences"].mask(removed.any(axis=1), left)
@@ -124,15 +126,8 @@ def without_sequences(metadata: pd.DataFrame, removed: np.ndarray, present: np.n
 
 
 def _acquired(present: Iterable[bool]) -> str:
-    prefixes = [prefix for prefix, there in zip(sequence2prefix.values(), present) if there]
+    prefixes = [prefix for prefix, there in zip(PREFIXES, present) if there]
     return "+".join(prefixes) or "none"
-
-
-def _absent_fact(fact: str) -> object:
-    """What `study_metadata` says of a sequence that was not acquired."""
-    if fact in COUNTS:
-        return 0
-    return "0" if fact == "series_kind" else np.nan
 
 
 def _sequence_facts(series_stacks: Sequence[Sequence[Stack]]) -> dict[str, Any]:

@@ -44,12 +44,11 @@ def drawn_in_shards(
         if not (is_complete(path) and facts_of(path)[unit] == list(numbers))
     }
     title = f"{name.partition('_')[0]} {unit}"
-    with tqdm(total=len(plan), initial=len(plan) - len(todo), desc=title, mininterval=1) as bar:
-        made = Parallel(n_jobs=workers, return_as="generator_unordered")(
-            delayed(_write)(sample, draw, path, numbers, unit, provenance) for path, numbers in todo.items()
-        )
-        for _ in made:
-            bar.update()
+    made = Parallel(n_jobs=workers, return_as="generator_unordered")(
+        delayed(_write)(sample, draw, path, numbers, unit, provenance) for path, numbers in todo.items()
+    )
+    for _ in tqdm(made, title, len(plan), initial=len(plan) - len(todo), mininterval=1):
+        pass
     shards = [{name: tensor.numpy() for name, tensor in load_tensors(path).items()} for path in plan]
     return sample.joined([sample(**arrays) for arrays in shards])
 
