@@ -8,17 +8,18 @@ from typing import Any
 from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
-from kitlib.artefacts import Provenance, facts_of, fingerprint, is_complete, sha256
+from kitlib.artefacts import Provenance, facts_of, fingerprint, sha256
 from kitlib.localise.geometry import disc_axes
 from kitlib.localise.localiser import worker_localiser
 from kitlib.localise.network import SHIPPED
 from kitlib.localise.points import Located, canal_of, graded_on, place2sequence
 from kitlib.machine import retire_workers
-from kitlib.mri.ledger import Fault, Ledger
+from kitlib.mri.ledger import Ledger
 from kitlib.mri.stack import Stack
 from kitlib.mri.study import Study
 from kitlib.prepare.crops import PX_MM, SLICES, Crop, crop_landmarks, load_crops, save_crops
 from kitlib.prepare.studies import PreparedStudies
+from kitlib.prepare.volumes import faults_of, is_current
 from kitlib.terms import LEVELS, Landmark, Place
 
 RECIPE = 1
@@ -57,14 +58,17 @@ class CropCache:
         was found and the usual points stood in.
         """
         known = self.studies.study_ids
-        todo = [study_id for study_id in known if not self._is_current(study_id)]
+        todo = [study_id for study_id in known if not is_current(self._path(study_id), self._state(study_id))]
         retire_workers()
         made = Parallel(n_jobs=workers, return_as="generator_unordered")(
             delayed(self._of(study_id)._make)(study_id) for study_id in todo
         )
         for _ in tqdm(made, "crops", len(known), initial=len(known) - len(todo), mininterval=1):
             pass
-        return self._ledger()
+        ledger = Ledger()
+        for study_id in known:
+            ledger.extend(faults_of(self._path(study_id)))
+        return ledger
 
     def crops(self, study_id: int) -> list[Crop]:
         """The crops of a study, memory-mapped; ArtefactError where it was not built."""
@@ -83,32 +87,22 @@ class CropCache:
         located = worker_localiser().locate_study(study, ledger, fill=True)
         crops = study_crops(study, located, ledger, slices=self.slices, px_mm=self.px_mm)
         guessed = [point.landmark for point in located.points if point.confidence == 0]
-        facts = {
-            "state": self._state(study_id),
-            "guessed": [list(landmark) for landmark in guessed if landmark.level in LEVELS],
-            "faults": [dataclasses.asdict(fault) for fault in ledger],
-        }
-        provenance = Provenance({"slices": self.slices, "px_mm": self.px_mm}, {"localiser": _weights()})
-        save_crops(self._path(study_id), crops, provenance, **facts)
+        save_crops(
+            self._path(study_id),
+            crops,
+            Provenance({"slices": self.slices, "px_mm": self.px_mm}, {"localiser": _weights()}),
+            state=self._state(study_id),
+            guessed=[list(landmark) for landmark in guessed if landmark.level in LEVELS],
+            faults=[dataclasses.asdict(fault) for fault in ledger],
+        )
 
     def _path(self, study_id: int) -> Path:
         return self.folder / f"{int(study_id)}.npy"
-
-    def _is_current(self, study_id: int) -> bool:
-        path = self._path(study_id)
-        return is_complete(path) and facts_of(path)["state"] == self._state(study_id)
 
     def _state(self, study_id: int) -> str:
         """Changes when the study's volumes, the localiser, what is asked for or the recipe do."""
         study = self.studies.of([study_id]).fingerprint
         return fingerprint(RECIPE, self.slices, self.px_mm, _weights(), study)
-
-    def _ledger(self) -> Ledger:
-        ledger = Ledger()
-        for study_id in self.studies.study_ids:
-            faults = facts_of(self._path(study_id))["faults"]
-            ledger.extend(Fault(**{**fault, "row_ids": tuple(fault["row_ids"])}) for fault in faults)
-        return ledger
 
 
 def _graded_stacks(place: Place, study: Study) -> list[Stack]:

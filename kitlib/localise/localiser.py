@@ -93,10 +93,7 @@ class Localiser:
         return Located(tuple(points), reason is not None, reason)
 
     def locate_array(
-        self,
-        images: np.ndarray,
-        spacing_mm: float | tuple[float, float],
-        step_mm: float = ARRAY_STEP_MM,
+        self, images: np.ndarray, spacing_mm: float | tuple[float, float], step_mm: float = ARRAY_STEP_MM
     ) -> Located:
         """The landmarks of sagittal slices (n, H, W) or (H, W), head up and face to the left.
 

@@ -28,16 +28,7 @@ from kitlib.localise.geometry import (
 from kitlib.mri.geometry import Plane
 from kitlib.mri.stack import Stack
 from kitlib.mri.study import Series, Study
-from kitlib.terms import (
-    AXIAL_T2,
-    LANDMARKS,
-    LEVELS,
-    SAGITTAL_T1,
-    SAGITTAL_T2,
-    Landmark,
-    Place,
-    level2text,
-)
+from kitlib.terms import AXIAL_T2, LANDMARKS, LEVELS, SAGITTAL_T1, SAGITTAL_T2, Landmark, Place, level2text
 
 # T12/L1 and S1/S2, which the table lacks, go on at the same pace.
 CANAL_ACROSS = (0.60, 0.575, 0.55, 0.535, 0.54, 0.568, 0.62)

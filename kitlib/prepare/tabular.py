@@ -4,6 +4,7 @@ In these tables a column of numbers is numeric and any other is categorical; NaN
 """
 
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,15 +23,15 @@ FEATURE_SHARE = 0.33
 LARGEST_SEED = np.iinfo(np.int32).max
 
 
+@dataclass(frozen=True, eq=False)
 class Forest:
     """What RandomForestRegressor or RandomForestClassifier fits and predicts, to the bit, but sooner.
 
     On tables of some hundred rows nearly all of their time goes into cloning and checking every single tree.
     """
 
-    def __init__(self, trees: list[Any], categories: np.ndarray | None) -> None:
-        self.trees = trees  # sklearn.tree._tree.Tree
-        self.categories = categories  # sorted; None of numbers
+    trees: list[Any]  # sklearn.tree._tree.Tree
+    categories: np.ndarray | None  # sorted; None of numbers
 
     @classmethod
     def grow(cls, rows: np.ndarray, values: np.ndarray, *, trees: int, seed: int) -> Self:

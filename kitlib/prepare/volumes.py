@@ -53,6 +53,16 @@ def stacks_in(path: Path, shapes: Sequence[Sequence[int]], geometries: Sequence[
     ]
 
 
+def is_current(path: Path, state: str) -> bool:
+    """Whether a cached file is there, and was made in the same state."""
+    return is_complete(path) and facts_of(path)["state"] == state
+
+
+def faults_of(path: Path) -> list[Fault]:
+    """The faults that were noted when a cached file was made."""
+    return [Fault(**{**fault, "row_ids": tuple(fault["row_ids"])}) for fault in facts_of(path)["faults"]]
+
+
 class VolumeCache:
     """A folder of prepared series: `<study_id>/<series_id>.npy` holds all stacks of one, end to end."""
 
@@ -68,10 +78,10 @@ class VolumeCache:
         columns = ["study_id", "series_id", "folder", "sequence"]
         rows = list(series[columns].itertuples(index=False, name=None))
         states = {row: self._state(Path(row[2])) for row in rows}
-        todo = [row for row in rows if not self._is_current(row[0], row[1], states[row])]
+        todo = [row for row in rows if not is_current(self._path(*row[:2]), states[row])]
         threads = max(1, cores() // workers)
         made = Parallel(n_jobs=workers, return_as="generator_unordered")(
-            delayed(self._make)(row[0], row[1], Path(row[2]), states[row], threads) for row in todo
+            delayed(self._make)(*row[:2], Path(row[2]), states[row], threads) for row in todo
         )
         for _ in tqdm(made, "volumes", len(rows), initial=len(rows) - len(todo), mininterval=1):
             pass
@@ -95,20 +105,18 @@ class VolumeCache:
         provenance = Provenance({"longest_px": self.longest_px}, {"files": state})
         read = read_series(folder, ledger, study_id=study_id, series_id=series_id, threads=threads)
         stacks = prepare(read, self.longest_px)
-        facts: dict[str, Any] = {
-            "state": state,
-            "shapes": [stack.pixels.shape for stack in stacks],
-            "geometries": [stack.geometry() for stack in stacks],
-            "faults": [dataclasses.asdict(fault) for fault in ledger],
-        }
-        save_array(self._path(study_id, series_id), end_to_end(stacks), provenance, **facts)
+        save_array(
+            self._path(study_id, series_id),
+            end_to_end(stacks),
+            provenance,
+            state=state,
+            shapes=[stack.pixels.shape for stack in stacks],
+            geometries=[stack.geometry() for stack in stacks],
+            faults=[dataclasses.asdict(fault) for fault in ledger],
+        )
 
     def _path(self, study_id: int, series_id: int) -> Path:
         return self.folder / str(int(study_id)) / f"{int(series_id)}.npy"
-
-    def _is_current(self, study_id: int, series_id: int, state: str) -> bool:
-        path = self._path(study_id, series_id)
-        return is_complete(path) and facts_of(path)["state"] == state
 
     def _state(self, folder: Path) -> str:
         """Changes when the series' files, the size asked for or the recipe do."""
@@ -121,9 +129,9 @@ class VolumeCache:
         ledger = Ledger()
         readable: dict[int, set[str]] = {}
         for study_id, series_id, _, sequence in rows:
-            facts = facts_of(self._path(study_id, series_id))
-            ledger.extend(Fault(**{**fault, "row_ids": tuple(fault["row_ids"])}) for fault in facts["faults"])
-            readable.setdefault(study_id, set()).update([sequence] if facts["shapes"] else [])
+            path = self._path(study_id, series_id)
+            ledger.extend(faults_of(path))
+            readable.setdefault(study_id, set()).update([sequence] if facts_of(path)["shapes"] else [])
         for study_id, sequences in readable.items():
             note_missing_sequences(study_id, sequences, ledger)
         return ledger

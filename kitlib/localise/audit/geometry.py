@@ -7,16 +7,10 @@ from itertools import permutations
 
 import numpy as np
 import pandas as pd
+from scipy.interpolate import make_interp_spline
 
 from kitlib.localise.audit.findings import found, without
-from kitlib.localise.audit.tables import (
-    FORAMEN_ABOVE,
-    TELLING_PAIRS,
-    both_rows,
-    misplaced,
-    pairs_of,
-    swapped,
-)
+from kitlib.localise.audit.tables import FORAMEN_ABOVE, TELLING_PAIRS, both_rows, misplaced, pairs_of, swapped
 from kitlib.localise.geometry import CanalPoints
 from kitlib.mri.study import Series, Study
 from kitlib.terms import LEVELS
@@ -154,18 +148,10 @@ def _shifts(sources: list[_Source]) -> list[int]:
 def _shift(source: _Source, reference: _Source) -> int:
     """How many levels lower a source's points lie than the reference's points of the same name."""
     fine = np.arange(-BEYOND, len(LEVELS) - 1 + BEYOND + FINE, FINE)
-    curve = _along(reference, fine)
+    curve = make_interp_spline(reference.rank, reference.points_mm, k=1)(fine)
     away = np.linalg.norm(curve[:, None] - source.points_mm, axis=2)
     lower = fine[away.argmin(axis=0)] - source.rank
     return round(float(np.median(lower)) + ABOVE_CANAL[source.place] - ABOVE_CANAL[reference.place])
-
-
-def _along(source: _Source, rank: np.ndarray) -> np.ndarray:
-    """Points (N, 2) at fractional levels: lines between the points, and on beyond the ends."""
-    start = np.clip(np.searchsorted(source.rank, rank) - 1, 0, len(source.rank) - 2)
-    before, after = source.rank[start], source.rank[start + 1]
-    share = ((rank - before) / (after - before))[:, None]
-    return source.points_mm[start] * (1 - share) + source.points_mm[start + 1] * share
 
 
 def _majority(shifts: Sequence[int], decisive: int | None) -> int | None:

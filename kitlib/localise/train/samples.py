@@ -122,10 +122,7 @@ def visibility_at(off_plane_mm: float, landmark: Landmark, thickness_mm: float) 
 
 
 def one_sample(
-    image: np.ndarray,
-    spacing_mm: tuple[float, float],
-    targets: tuple[np.ndarray, np.ndarray],
-    person: int,
+    image: np.ndarray, spacing_mm: tuple[float, float], targets: tuple[np.ndarray, np.ndarray], person: int
 ) -> Pool:
     """A pool of one slice (H, W) uint8 with the places and visibility of its network's channels."""
     padded = np.zeros((POOL_PX, POOL_PX), np.uint8)

@@ -43,28 +43,21 @@ def drawn_in_shards(
         for path, numbers in plan.items()
         if not (is_complete(path) and facts_of(path)[unit] == list(numbers))
     }
+
+    def write(path: Path, numbers: range) -> None:
+        with torch_threads(1):
+            drawn = sample.joined([draw(number) for number in numbers])
+        tensors = {name: torch.from_numpy(array) for name, array in drawn.arrays().items()}
+        save_tensors(path, tensors, provenance, **{unit: list(numbers)})
+
     title = f"{name.partition('_')[0]} {unit}"
     made = Parallel(n_jobs=workers, return_as="generator_unordered")(
-        delayed(_write)(sample, draw, path, numbers, unit, provenance) for path, numbers in todo.items()
+        delayed(write)(path, numbers) for path, numbers in todo.items()
     )
     for _ in tqdm(made, title, len(plan), initial=len(plan) - len(todo), mininterval=1):
         pass
     shards = [{name: tensor.numpy() for name, tensor in load_tensors(path).items()} for path in plan]
     return sample.joined([sample(**arrays) for arrays in shards])
-
-
-def _write(
-    sample: type[Sample],
-    draw: Callable[[int], Sample],
-    path: Path,
-    numbers: range,
-    unit: str,
-    provenance: Provenance,
-) -> None:
-    with torch_threads(1):
-        drawn = sample.joined([draw(number) for number in numbers])
-    tensors = {name: torch.from_numpy(array) for name, array in drawn.arrays().items()}
-    save_tensors(path, tensors, provenance, **{unit: list(numbers)})
 
 
 def held_out(persons: np.ndarray, share: float) -> np.ndarray:
