@@ -19,7 +19,7 @@ from kitlib.mri.stack import Stack
 from kitlib.mri.study import Study
 from kitlib.prepare.crops import PX_MM, SLICES, Crop, crop_landmarks, load_crops, save_crops
 from kitlib.prepare.studies import PreparedStudies
-from kitlib.prepare.volumes import faults_of, is_current
+from kitlib.prepare.volumes import faults_in, is_current
 from kitlib.terms import LEVELS, Landmark, Place
 
 RECIPE = 1
@@ -67,7 +67,7 @@ class CropCache:
             pass
         ledger = Ledger()
         for study_id in known:
-            ledger.extend(faults_of(self._path(study_id)))
+            ledger.extend(faults_in(facts_of(self._path(study_id))))
         return ledger
 
     def crops(self, study_id: int) -> list[Crop]:

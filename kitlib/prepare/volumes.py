@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +58,9 @@ def is_current(path: Path, state: str) -> bool:
     return is_complete(path) and facts_of(path)["state"] == state
 
 
-def faults_of(path: Path) -> list[Fault]:
+def faults_in(facts: Mapping[str, Any]) -> list[Fault]:
     """The faults that were noted when a cached file was made."""
-    return [Fault(**{**fault, "row_ids": tuple(fault["row_ids"])}) for fault in facts_of(path)["faults"]]
+    return [Fault(**{**fault, "row_ids": tuple(fault["row_ids"])}) for fault in facts["faults"]]
 
 
 class VolumeCache:
@@ -129,9 +129,9 @@ class VolumeCache:
         ledger = Ledger()
         readable: dict[int, set[str]] = {}
         for study_id, series_id, _, sequence in rows:
-            path = self._path(study_id, series_id)
-            ledger.extend(faults_of(path))
-            readable.setdefault(study_id, set()).update([sequence] if facts_of(path)["shapes"] else [])
+            facts = facts_of(self._path(study_id, series_id))
+            ledger.extend(faults_in(facts))
+            readable.setdefault(study_id, set()).update([sequence] if facts["shapes"] else [])
         for study_id, sequences in readable.items():
             note_missing_sequences(study_id, sequences, ledger)
         return ledger
