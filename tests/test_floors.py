@@ -42,7 +42,6 @@ TESTED_IN = {
     "localise/audit/geometry.py": "localise/audit/test_landmarks.py",
     "localise/audit/tables.py": "localise/audit/test_landmarks.py",
     "localise/train/perturb.py": "localise/train/test_evaluate.py",
-    "localise/train/shards.py": "localise/train/test_samples.py",
     "localise/train/transitional.py": "localise/test_transitional.py",
     "localise/train/transitional_samples.py": "localise/test_transitional.py",
     "models/base.py": "models/test_contract.py",
@@ -68,7 +67,7 @@ TESTED_IN = {
     "phantom/scan/contrast.py": "phantom/scan/test_domain_randomised.py",
     "phantom/scan/prescription.py": "phantom/scan/test_plans.py",
     "predict/predictor.py": "predict/test_stream.py",
-    "prepare/resample.py": "prepare/test_crops.py",
+    "run/studies.py": "run/test_grid.py",
 }
 """Modules without a test file of their own: parts that are tested through what they are parts of, there."""
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from kitlib.errors import known_name
 from kitlib.inputs.base import Dataset
-from kitlib.prepare.tabular import sequence2prefix
+from kitlib.prepare.studies import sequence2prefix
 from kitlib.terms import SEQUENCES
 
 Data = TypeVar("Data", bound=Dataset)

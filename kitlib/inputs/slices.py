@@ -19,8 +19,7 @@ from kitlib.inputs.bags import BagDataset
 from kitlib.inputs.base import Encoder, InputSpec, Pretraining, Resources
 from kitlib.mri.ledger import Ledger
 from kitlib.mri.study import Study
-from kitlib.prepare.studies import PreparedStudies
-from kitlib.prepare.tabular import study_metadata, without_sequences
+from kitlib.prepare.studies import PreparedStudies, study_metadata, without_sequences
 from kitlib.terms import SEQUENCES
 
 if TYPE_CHECKING:

@@ -1,25 +1,25 @@
 """The crops of all studies, located and cut once from prepared volumes and kept with their geometry."""
 
 import dataclasses
-from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
-from kitlib.artefacts import Provenance, facts_of, fingerprint, is_complete, sha256
+from kitlib.artefacts import Provenance, facts_of, fingerprint, sha256
 from kitlib.localise.geometry import disc_axes
 from kitlib.localise.localiser import worker_localiser
 from kitlib.localise.network import SHIPPED
-from kitlib.localise.points import Located, Point
-from kitlib.localise.prior import graded_on, place2sequence
+from kitlib.localise.points import Located, canal_of, graded_on, place2sequence
 from kitlib.machine import retire_workers
-from kitlib.mri.ledger import Fault, Ledger
+from kitlib.mri.ledger import Ledger
 from kitlib.mri.stack import Stack
 from kitlib.mri.study import Study
 from kitlib.prepare.crops import PX_MM, SLICES, Crop, crop_landmarks, load_crops, save_crops
 from kitlib.prepare.studies import PreparedStudies
+from kitlib.prepare.volumes import faults_in, is_current
 from kitlib.terms import LEVELS, Landmark, Place
 
 RECIPE = 1
@@ -33,21 +33,13 @@ def study_crops(
 
     Each is cut from the sequence that its condition is graded on, or from the plane where that is missing.
     """
-    graded = [point for point in located.points if point.landmark.level in LEVELS]
-    axes = disc_axes(
-        {
-            point.landmark.level: point.patient_mm
-            for point in located.points
-            if point.landmark.place == "canal" and point.confidence > 0
-        }
-    )
+    axes = disc_axes(canal_of(point for point in located.points if point.confidence > 0))
+    options: dict[str, Any] = {"axes": axes, "study_id": study.study_id, "slices": slices, "px_mm": px_mm}
     crops = []
     for place in place2sequence:
-        points_mm = {point.landmark: point.patient_mm for point in graded if point.landmark.place == place}
-        stacks = _graded_stacks(place, study)
-        crops += crop_landmarks(
-            points_mm, stacks, ledger, axes=axes, study_id=study.study_id, slices=slices, px_mm=px_mm
-        )
+        own = [point for point in located.points if point.landmark.place == place]
+        points_mm = {point.landmark: point.patient_mm for point in own if point.landmark.level in LEVELS}
+        crops += crop_landmarks(points_mm, _graded_stacks(place, study), ledger, **options)
     return crops
 
 
@@ -66,15 +58,17 @@ class CropCache:
         was found and the usual points stood in.
         """
         known = self.studies.study_ids
-        todo = [study_id for study_id in known if not self._is_current(study_id)]
+        todo = [study_id for study_id in known if not is_current(self._path(study_id), self._state(study_id))]
         retire_workers()
-        with tqdm(total=len(known), initial=len(known) - len(todo), desc="crops", mininterval=1) as bar:
-            made = Parallel(n_jobs=workers, return_as="generator_unordered")(
-                delayed(self._of(study_id)._make)(study_id) for study_id in todo
-            )
-            for _ in made:
-                bar.update()
-        return self._ledger()
+        made = Parallel(n_jobs=workers, return_as="generator_unordered")(
+            delayed(self._of(study_id)._make)(study_id) for study_id in todo
+        )
+        for _ in tqdm(made, "crops", len(known), initial=len(known) - len(todo), mininterval=1):
+            pass
+        ledger = Ledger()
+        for study_id in known:
+            ledger.extend(faults_in(facts_of(self._path(study_id))))
+        return ledger
 
     def crops(self, study_id: int) -> list[Crop]:
         """The crops of a study, memory-mapped; ArtefactError where it was not built."""
@@ -92,32 +86,23 @@ class CropCache:
         ledger, study = Ledger(), self.studies.study(study_id)
         located = worker_localiser().locate_study(study, ledger, fill=True)
         crops = study_crops(study, located, ledger, slices=self.slices, px_mm=self.px_mm)
-        facts = {
-            "state": self._state(study_id),
-            "guessed": [list(point.landmark) for point in _guessed(located.points)],
-            "faults": [dataclasses.asdict(fault) for fault in ledger],
-        }
-        provenance = Provenance({"slices": self.slices, "px_mm": self.px_mm}, {"localiser": _weights()})
-        save_crops(self._path(study_id), crops, provenance, **facts)
+        guessed = [point.landmark for point in located.points if point.confidence == 0]
+        save_crops(
+            self._path(study_id),
+            crops,
+            Provenance({"slices": self.slices, "px_mm": self.px_mm}, {"localiser": _weights()}),
+            state=self._state(study_id),
+            guessed=[list(landmark) for landmark in guessed if landmark.level in LEVELS],
+            faults=[dataclasses.asdict(fault) for fault in ledger],
+        )
 
     def _path(self, study_id: int) -> Path:
         return self.folder / f"{int(study_id)}.npy"
-
-    def _is_current(self, study_id: int) -> bool:
-        path = self._path(study_id)
-        return is_complete(path) and facts_of(path)["state"] == self._state(study_id)
 
     def _state(self, study_id: int) -> str:
         """Changes when the study's volumes, the localiser, what is asked for or the recipe do."""
         study = self.studies.of([study_id]).fingerprint
         return fingerprint(RECIPE, self.slices, self.px_mm, _weights(), study)
-
-    def _ledger(self) -> Ledger:
-        ledger = Ledger()
-        for study_id in self.studies.study_ids:
-            faults = facts_of(self._path(study_id))["faults"]
-            ledger.extend(Fault(**{**fault, "row_ids": tuple(fault["row_ids"])}) for fault in faults)
-        return ledger
 
 
 def _graded_stacks(place: Place, study: Study) -> list[Stack]:
@@ -125,10 +110,6 @@ def _graded_stacks(place: Place, study: Study) -> list[Stack]:
     shown = graded_on(place, study)
     own = [stack for series in shown if series.sequence == place2sequence[place] for stack in series.stacks]
     return own or [stack for series in shown for stack in series.stacks]
-
-
-def _guessed(points: Iterable[Point]) -> list[Point]:
-    return [point for point in points if point.confidence == 0 and point.landmark.level in LEVELS]
 
 
 @cache

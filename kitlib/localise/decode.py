@@ -40,11 +40,6 @@ class Chain:
     mass: np.ndarray  # (7,) chance that some canal point lies there, whichever; 0 where nothing was seen
     log_odds: float  # of this chain against the best one that counts one level off
 
-    @property
-    def found(self) -> np.ndarray:
-        """Which levels (7,) have a point."""
-        return self.mass > 0
-
 
 def find_chain(maps: np.ndarray, px_mm: float) -> Chain | None:
     """The most likely chain in the maps (7, n, n) of the canal channels; None where there is no peak.
@@ -71,7 +66,8 @@ def find_chain(maps: np.ndarray, px_mm: float) -> Chain | None:
 
 def find_peaks(chances: np.ndarray) -> np.ndarray:
     """Pixels (N, 2), column and row, next to which a map (n, n) has most mass, the largest first."""
-    summed = _sums_of_nine(chances)
+    padded = np.pad(chances.astype(np.float64), 1)
+    summed = np.lib.stride_tricks.sliding_window_view(padded, (3, 3)).sum(axis=(2, 3))
     peaks: list[tuple[int, int]] = []
     while len(peaks) < MOST_PEAKS:
         row, col = np.unravel_index(int(summed.argmax()), summed.shape)
@@ -92,22 +88,18 @@ def soft_peak(chances: np.ndarray, pixel: np.ndarray) -> np.ndarray:
     return np.array([(around * col).sum(), (around * row).sum()]) / weight
 
 
-def window_mass(chances: np.ndarray, pixel: np.ndarray) -> float:
-    """The mass around a pixel (column, row)."""
-    return float(chances[_window(chances, pixel)].sum())
+def window_mass(chances: np.ndarray, pixel: np.ndarray) -> np.ndarray:
+    """The mass around a pixel (column, row) in each of some maps (..., n, n)."""
+    rows, cols = _window(chances, pixel)
+    return chances[..., rows, cols].sum(axis=(-2, -1))
 
 
 def _window(chances: np.ndarray, pixel: np.ndarray) -> tuple[slice, slice]:
-    col, row = (round(float(value)) for value in pixel)
-    height, width = chances.shape
-    rows = slice(min(max(0, row - WINDOW), height), max(0, row + WINDOW + 1))
-    cols = slice(min(max(0, col - WINDOW), width), max(0, col + WINDOW + 1))
-    return slice(rows.start, min(rows.stop, height)), slice(cols.start, min(cols.stop, width))
-
-
-def _sums_of_nine(chances: np.ndarray) -> np.ndarray:
-    padded = np.pad(chances.astype(np.float64), 1)
-    return np.lib.stride_tricks.sliding_window_view(padded, (3, 3)).sum(axis=(2, 3))
+    height, width = chances.shape[-2:]
+    col, row = np.round(pixel).astype(int)
+    rows = slice(*np.clip([row - WINDOW, row + WINDOW + 1], 0, height))
+    cols = slice(*np.clip([col - WINDOW, col + WINDOW + 1], 0, width))
+    return rows, cols
 
 
 def _log(chances: np.ndarray) -> np.ndarray:
@@ -120,8 +112,7 @@ def _shifted(path: np.ndarray, step: int, peaks: int) -> np.ndarray:
     for level in range(COUNT):
         before = path[level - step] if 0 <= level - step < COUNT else -1
         if before >= 0:
-            allowed[level, :] = False
-            allowed[level, before] = True
+            allowed[level] = np.arange(peaks + 1) == before
         else:
             # The level that comes in at the end may lie anywhere but where another one lies.
             allowed[level, path[path >= 0]] = False

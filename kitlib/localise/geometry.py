@@ -1,21 +1,25 @@
-"""From a study's canal points to the levels of axial slices, and to foramina and recesses beside the canal.
+"""Levels of axial slices, foramina and recesses beside the canal, and stacks as networks look at them.
 
 All points are patient millimetres (LPS). Sides follow from the patient's x, never from the order of files.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from kitlib.localise.points import Point
+from kitlib.mri.geometry import Plane
 from kitlib.mri.stack import Stack
-from kitlib.mri.study import Series
 from kitlib.terms import ABOVE, BELOW, EMPTY, LEVELS, Landmark, Place, Side
 
 CanalPoints = Mapping[str, np.ndarray]
 """Level, a neighbour (T12/L1, S1/S2) included, to the canal's point there, (3,) mm. Any may be missing."""
+
+LEFT, BACK, FEET = np.array([1.0, 0, 0]), np.array([0, 1.0, 0]), np.array([0, 0, -1.0])
+plane2axes: dict[Plane, tuple[np.ndarray, np.ndarray]] = {"sagittal": (BACK, FEET), "axial": (LEFT, BACK)}
+"""Where columns and rows grow in the images that networks learn on."""
+
+FIELD_MM = (20.0, 1000.0)  # sides of an image; a wrong spacing would make the network's input huge
 
 side2sign: dict[Side, int] = {"left": 1, "right": -1}
 SPINE = (ABOVE, *LEVELS, BELOW)
@@ -84,74 +88,49 @@ class StackLevels:
         return np.hypot(self.distance_mm, TILT_REACH_MM * np.sin(np.radians(self.angle_deg)))
 
 
-@dataclass(frozen=True, eq=False)
-class AxialLevels:
-    """The levels of all axial stacks of a study."""
-
-    stacks: tuple[StackLevels, ...]
-    missing: dict[str, str]  # level to why no slice was given to it
-
-    @cached_property
-    def best(self) -> dict[str, tuple[int, int]]:
-        """The stack and the slice in it that lie best on each disc; of equals, the first stack's."""
-        found = {}
-        for index, level in enumerate(LEVELS):
-            ranks = [
-                (round(float(stack.away_mm[at, index]), 3), order, int(at))
-                for order, stack in enumerate(self.stacks)
-                for at in np.flatnonzero(stack.level == index)
-            ]
-            if ranks:
-                found[level] = min(ranks)[1:]
-        return found
-
-
-def axial_levels(
-    stacks: Sequence[Stack], canal_mm: CanalPoints, *, limit_mm: float = LIMIT_MM
-) -> AxialLevels:
+def axial_levels(stacks: Sequence[Stack], canal_mm: CanalPoints) -> list[StackLevels]:
     """Give each slice of a study's axial stacks to the nearest level, by its plane's distance at the canal.
 
-    A slice further than `limit_mm` from every point lies between levels, one in a block for one disc further
+    A slice further than LIMIT_MM from every point lies between levels, one in a block for one disc further
     than BLOCK_LIMIT_MM. A slice whose image does not hold a level's point cannot show that level.
     """
     axes = disc_axes(canal_mm)
-    given = tuple(_stack_levels(stack, canal_mm, axes, limit_mm) for stack in stacks)
-    covered = {LEVELS[index] for shown in given for index in np.unique(shown.level[shown.level != EMPTY])}
-    why = {
-        level: f"no axial slice within {limit_mm:g} mm" if level in canal_mm else "no canal point"
-        for level in LEVELS
-        if level not in covered
-    }
-    return AxialLevels(given, why)
+    return [_stack_levels(stack, canal_mm, axes) for stack in stacks]
 
 
-def _stack_levels(
-    stack: Stack, canal_mm: CanalPoints, axes: Mapping[str, np.ndarray], limit_mm: float
-) -> StackLevels:
+def best_slices(levels: Sequence[StackLevels]) -> dict[str, tuple[int, int]]:
+    """By level, the stack and the slice in it that lie best on the disc; of equals, the first stack's."""
+    found = {}
+    for index, level in enumerate(LEVELS):
+        ranks = [
+            (round(float(stack.away_mm[at, index]), 3), order, int(at))
+            for order, stack in enumerate(levels)
+            for at in np.flatnonzero(stack.level == index)
+        ]
+        if ranks:
+            found[level] = min(ranks)[1:]
+    return found
+
+
+def _stack_levels(stack: Stack, canal_mm: CanalPoints, axes: Mapping[str, np.ndarray]) -> StackLevels:
     distance, angle = np.full((len(stack), len(LEVELS)), np.nan), np.full(len(LEVELS), np.nan)
     for index, level in enumerate(LEVELS):
         if level in canal_mm:
-            cosine = abs(float(axes[level][2] @ stack.normal))
-            angle[index] = np.degrees(np.arccos(min(1.0, cosine)))
-            if cosine > LEAST_COSINE and _in_view(stack, canal_mm[level]):
-                sign = np.sign(axes[level][2] @ stack.normal)
-                distance[:, index] = sign * (stack.positions_mm - canal_mm[level] @ stack.normal)
+            cosine = axes[level][2] @ stack.normal
+            angle[index] = np.degrees(np.arccos(min(1.0, abs(float(cosine)))))
+            if abs(cosine) > LEAST_COSINE and _in_view(stack, canal_mm[level]):
+                away_mm = stack.positions_mm - canal_mm[level] @ stack.normal
+                distance[:, index] = np.sign(cosine) * away_mm
     near = np.where(np.isnan(distance), np.inf, np.abs(distance))
-    limit = BLOCK_LIMIT_MM if _is_block(stack, near, limit_mm) else limit_mm
-    limit = np.fmax(limit, LIMIT_STEPS * stack.step_mm)
-    nearest = near.argmin(axis=1)
-    return StackLevels(np.where(near.min(axis=1) <= limit, nearest, EMPTY), distance, angle)
+    is_block = (near.min(axis=0) <= LIMIT_MM).sum() == 1 and np.ptp(stack.positions_mm) <= BLOCK_MM
+    limit = np.fmax(BLOCK_LIMIT_MM if is_block else LIMIT_MM, LIMIT_STEPS * stack.step_mm)
+    return StackLevels(np.where(near.min(axis=1) <= limit, near.argmin(axis=1), EMPTY), distance, angle)
 
 
 def _in_view(stack: Stack, point_mm: np.ndarray) -> bool:
     col, row, _ = stack.to_pixel(point_mm)
     _, height, width = stack.pixels.shape
     return bool(-0.5 <= col <= width - 0.5 and -0.5 <= row <= height - 0.5)
-
-
-def _is_block(stack: Stack, near_mm: np.ndarray, limit_mm: float) -> bool:
-    reached = (near_mm.min(axis=0) <= limit_mm).sum()
-    return bool(reached == 1 and np.ptp(stack.positions_mm) <= BLOCK_MM)
 
 
 def predict_points(canal_mm: CanalPoints, place: Place) -> dict[Landmark, np.ndarray]:
@@ -167,45 +146,52 @@ def predict_points(canal_mm: CanalPoints, place: Place) -> dict[Landmark, np.nda
     }
 
 
-def on_slice(
-    stack: Stack, index: int, point_mm: np.ndarray, *, along: np.ndarray | None = None
-) -> np.ndarray:
-    """(column, row) on a slice of a point beside it, moved there `along` a direction (the normal if None)."""
-    way = stack.normal if along is None else along
-    lift = (stack.positions_mm[index] - point_mm @ stack.normal) / (way @ stack.normal)
-    in_plane = point_mm + lift * way - stack.origins_mm[index]
+def on_slice(stack: Stack, index: int, point_mm: np.ndarray, along: np.ndarray) -> np.ndarray:
+    """(column, row) on a slice of a point beside it, moved there along a direction."""
+    lift = (stack.positions_mm[index] - point_mm @ stack.normal) / (along @ stack.normal)
+    in_plane = point_mm + lift * along - stack.origins_mm[index]
     rows_mm, cols_mm = stack.spacing_mm
     return np.array([in_plane @ stack.row_direction / cols_mm, in_plane @ stack.column_direction / rows_mm])
 
 
-def point_on(series: Series, landmark: Landmark, point_mm: np.ndarray, confidence: float) -> Point | None:
-    """The landmark on the nearest slice of a series; None where no stack holds the point.
+def upright(stack: Stack, plane: Plane) -> Stack:
+    """The same stack with columns and rows that grow as in `plane2axes`; patient positions do not change."""
+    across, down = plane2axes[plane]
+    if abs(stack.row_direction @ across) < abs(stack.column_direction @ across):
+        stack = replace(
+            stack,
+            pixels=stack.pixels.swapaxes(1, 2),
+            row_direction=stack.column_direction,
+            column_direction=stack.row_direction,
+            spacing_mm=stack.spacing_mm[::-1],
+        )
+    flip_cols, flip_rows = stack.row_direction @ across < 0, stack.column_direction @ down < 0
+    _, height, width = stack.pixels.shape
+    corner = (width - 1) * flip_cols, (height - 1) * flip_rows
+    return replace(
+        stack,
+        pixels=stack.pixels[:, :: -1 if flip_rows else 1, :: -1 if flip_cols else 1],
+        origins_mm=stack.to_patient(*corner, np.arange(len(stack))),
+        row_direction=stack.row_direction * (-1 if flip_cols else 1),
+        column_direction=stack.column_direction * (-1 if flip_rows else 1),
+    )
 
-    It keeps its place in the patient, which may lie between two slices.
-    """
-    found = series.slice_at(point_mm)
-    if found is None:
-        return None
-    x, y = found.xy.tolist()
-    return Point(landmark, series.series_id, found.instance_number, x, y, point_mm, confidence)
+
+def spread(stack: Stack, least_step_mm: float, most: int) -> np.ndarray:
+    """Indices of slices around the stack's middle, no nearer to each other than a step."""
+    step = 1 if len(stack) < 2 else max(1, int(np.ceil(least_step_mm / max(stack.step_mm, 1e-3) - 0.25)))
+    start = (len(stack) - 1) % step // 2
+    indices = np.arange(start, len(stack), step)
+    skip = max(0, len(indices) - most) // 2
+    return indices[skip : skip + most]
 
 
-def recess_points(
-    stacks: Sequence[tuple[Series, Stack]], canal_mm: CanalPoints, confidence: Mapping[str, float]
-) -> list[Point]:
-    """Recesses expected on the best axial slice of each level, without a network.
+def of_plane(stacks: Sequence[Stack], plane: Plane) -> list[Stack]:
+    """The stacks of a plane whose field of view could be that of a patient, those of most slices first."""
+    found = [stack for stack in stacks if stack.plane == plane and _is_plausible(stack)]
+    return sorted(found, key=len, reverse=True)
 
-    `confidence` is that of each level.
-    """
-    best = axial_levels([stack for _, stack in stacks], canal_mm).best
-    axes = disc_axes(canal_mm)
-    points = []
-    for landmark, point_mm in predict_points(canal_mm, "recess").items():
-        if landmark.level in best:
-            order, index = best[landmark.level]
-            series, stack = stacks[order]
-            x, y = on_slice(stack, index, point_mm, along=axes[landmark.level][2]).tolist()
-            at_mm, instance = stack.to_patient(x, y, index), int(stack.instance_numbers[index])
-            chance = confidence[landmark.level]
-            points.append(Point(landmark, series.series_id, instance, x, y, at_mm, chance))
-    return points
+
+def _is_plausible(stack: Stack) -> bool:
+    sides_mm = np.multiply(stack.pixels.shape[1:], stack.spacing_mm)
+    return bool(FIELD_MM[0] <= sides_mm.min() and sides_mm.max() <= FIELD_MM[1])

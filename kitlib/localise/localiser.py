@@ -8,11 +8,9 @@ import numpy as np
 from torch import nn
 
 from kitlib.errors import UsageError
-from kitlib.localise.geometry import axial_levels, recess_points
-from kitlib.localise.heatmaps import Reader, of_plane, read_maps, spread
+from kitlib.localise.geometry import axial_levels, best_slices, of_plane, spread
 from kitlib.localise.network import load_networks
-from kitlib.localise.points import Located, Point
-from kitlib.localise.prior import prior_points
+from kitlib.localise.points import Located, Point, prior_points, recess_points
 from kitlib.localise.sagittal import (
     SURE,
     SagittalSeries,
@@ -23,7 +21,7 @@ from kitlib.localise.sagittal import (
     recess_point,
 )
 from kitlib.localise.sources import ARRAY_STEP_MM, array_study
-from kitlib.localise.spine import Spine, find_spine
+from kitlib.localise.spine import Reader, Spine, find_spine, read_maps
 from kitlib.localise.transitional import JunctionNet, load_junction, transitional_chance
 from kitlib.mri.geometry import Plane
 from kitlib.mri.ledger import Fault, Ledger
@@ -95,18 +93,14 @@ class Localiser:
         return Located(tuple(points), reason is not None, reason)
 
     def locate_array(
-        self,
-        images: np.ndarray,
-        spacing_mm: float | tuple[float, float],
-        step_mm: float = ARRAY_STEP_MM,
-        ledger: Ledger | None = None,
+        self, images: np.ndarray, spacing_mm: float | tuple[float, float], step_mm: float = ARRAY_STEP_MM
     ) -> Located:
         """The landmarks of sagittal slices (n, H, W) or (H, W), head up and face to the left.
 
         Slices are taken to run from the patient's right to left, instances are counted from 1 and
         `patient_mm` is relative to the first pixel of the first slice.
         """
-        return self.locate_study(array_study(images, spacing_mm, step_mm), ledger)
+        return self.locate_study(array_study(images, spacing_mm, step_mm))
 
     def spine_of(self, series: Series) -> Spine | None:
         """The canal's points on one sagittal series alone; None where none shows."""
@@ -154,11 +148,10 @@ class Localiser:
             for stack in of_plane(series.stacks, "axial")
             if series.sequence in (AXIAL_T2, None)
         ]
-        sure = dict.fromkeys(LEVELS, GUESSED * spine.confidence)
-        guesses = recess_points(stacks, spine.canal_mm, sure)
+        guesses = recess_points(stacks, spine.canal_mm, GUESSED * spine.confidence)
         if "axial" not in self.networks:
             return guesses
-        best = axial_levels([stack for _, stack in stacks], spine.canal_mm).best
+        best = best_slices(axial_levels([stack for _, stack in stacks], spine.canal_mm))
         points = []
         for order in sorted({order for order, _ in best.values()}):
             stack = stacks[order][1]

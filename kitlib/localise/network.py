@@ -4,7 +4,7 @@ A network answers for each landmark with one distribution over a heatmap, whose 
 pixels, and over "not visible here", so that position and visibility compete in one softmax.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from kitlib.artefacts import Provenance, facts_of, load_tensors, save_tensors
 from kitlib.errors import WeightsError
 from kitlib.mri.geometry import Plane
+from kitlib.nn.loop import with_prefix
 from kitlib.terms import ABOVE, BELOW, LEVELS, Landmark
 
 INPUT_PX = 192
@@ -24,20 +25,16 @@ STRIDE = 2
 GRID = INPUT_PX // STRIDE
 SHIPPED = Path(__file__).parent / "weights" / "localiser.safetensors"
 
-SAGITTAL_LANDMARKS = (
-    *(Landmark("canal", level, None) for level in (ABOVE, *LEVELS, BELOW)),
-    *(Landmark("foramen", level, None) for level in LEVELS),
-)
-"""The 12 channels of the sagittal network; a foramen's side follows from the patient's x, not from grey."""
-
-AXIAL_LANDMARKS = (Landmark("recess", "", "left"), Landmark("recess", "", "right"))
-"""The 2 channels of the axial network, whatever the level."""
-
 PX_MM: dict[Plane, float] = {"sagittal": 1.8, "axial": 0.8}
 plane2landmarks: dict[Plane, tuple[Landmark, ...]] = {
-    "sagittal": SAGITTAL_LANDMARKS,
-    "axial": AXIAL_LANDMARKS,
+    "sagittal": (
+        *(Landmark("canal", level, None) for level in (ABOVE, *LEVELS, BELOW)),
+        *(Landmark("foramen", level, None) for level in LEVELS),
+    ),
+    "axial": (Landmark("recess", "", "left"), Landmark("recess", "", "right")),
 }
+"""The networks' channels. A foramen's side follows from the patient's x, a recess's level from the canal."""
+
 plane2widths: dict[Plane, tuple[int, ...]] = {
     "sagittal": (24, 48, 72, 104, 144),
     "axial": (16, 32, 48, 72, 96),
@@ -49,8 +46,8 @@ QUANTILE_PX = 96  # quantiles are taken of about this many pixels a side: they a
 LEAST_CONTRAST = 0.05
 PEAK_PX = 2  # about the likeliest heatmap pixel, of which a position is the mean
 
-
 Net = TypeVar("Net", bound=nn.Module)
+Pixels = TypeVar("Pixels", np.ndarray, Tensor)
 
 
 class Resampling(NamedTuple):
@@ -77,17 +74,16 @@ def network_inputs(
     """
     height, width = images.shape[-2:]
     size = [max(1, round(n * mm / px_mm)) for n, mm in zip((height, width), spacing_mm)]
-    resampled = F.interpolate(
-        stretched(images.float().nan_to_num())[:, None],
-        size=size,
-        mode="bilinear",
-        align_corners=False,
-        antialias=True,
-    )
+    small = resampled(stretched(images.float().nan_to_num())[:, None], size)
     top, left = ((INPUT_PX - n) // 2 for n in size)
     padding = (left, INPUT_PX - size[1] - left, top, INPUT_PX - size[0] - top)
     scale = np.array([width / size[1], height / size[0]])
-    return channels(F.pad(resampled, padding)), Resampling(scale, (0.5 - np.array([left, top])) * scale - 0.5)
+    return channels(F.pad(small, padding)), Resampling(scale, (0.5 - np.array([left, top])) * scale - 0.5)
+
+
+def resampled(images: Tensor, size: Sequence[int]) -> Tensor:
+    """Images (B, C, H, W) of another height and width."""
+    return F.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=True)
 
 
 def channels(images: Tensor) -> Tensor:
@@ -98,12 +94,12 @@ def channels(images: Tensor) -> Tensor:
     return torch.cat([root - 0.5, (root - mean) / (spread + LEAST_CONTRAST) / 2], dim=1)
 
 
-def heatmap_to_network(pixels: np.ndarray) -> np.ndarray:
+def heatmap_to_network(pixels: Pixels) -> Pixels:
     """Network pixels at (fractional) heatmap pixels: heatmap pixel 0 covers network pixels 0 and 1."""
     return pixels * STRIDE + (STRIDE - 1) / 2
 
 
-def network_to_heatmap(pixels: np.ndarray) -> np.ndarray:
+def network_to_heatmap(pixels: Pixels) -> Pixels:
     """Fractional heatmap pixels at network pixels."""
     return (pixels - (STRIDE - 1) / 2) / STRIDE
 
@@ -124,7 +120,7 @@ def peaks(logits: Tensor) -> tuple[Tensor, Tensor]:
     by_col = torch.einsum("bcij,bci->bcj", shares, near_rows) * near_cols
     by_row = torch.einsum("bcij,bcj->bci", shares, near_cols) * near_rows
     means = [(by * index).sum(-1) / by.sum(-1).clamp(min=1e-20) for by in (by_col, by_row)]
-    return torch.stack(means, dim=-1) * STRIDE + (STRIDE - 1) / 2, visible
+    return heatmap_to_network(torch.stack(means, dim=-1)), visible
 
 
 class HeatmapNet(nn.Module):
@@ -200,9 +196,9 @@ def build_network(plane: Plane, widths: tuple[int, ...] | None = None) -> Heatma
 
 def save_networks(path: Path, nets: Mapping[Plane, HeatmapNet], provenance: Provenance, **facts: Any) -> None:
     """Save networks in half precision as one safetensors file; `facts` stand in its sidecar."""
-    tensors = {
-        key: tensor for plane, net in nets.items() for key, tensor in named_tensors(plane, net).items()
-    }
+    tensors: dict[str, Tensor] = {}
+    for plane, net in nets.items():
+        tensors |= named_tensors(plane, net)
     widths = {plane: list(net.widths) for plane, net in nets.items()}
     save_tensors(path, tensors, provenance, widths=widths, **facts)
 
@@ -213,12 +209,11 @@ def named_tensors(name: str, net: nn.Module) -> dict[str, Tensor]:
     return {f"{name}.{part}": _cast(tensor, torch.float16) for part, tensor in state}
 
 
-def load_networks(path: Path | None = None) -> dict[Plane, HeatmapNet]:
-    """The networks of a file, by default the shipped one, in evaluation mode on the CPU.
+def load_networks(path: Path = SHIPPED) -> dict[Plane, HeatmapNet]:
+    """The networks of a file, in evaluation mode on the CPU.
 
     WeightsError where they do not fit, ArtefactError where the file is missing or altered.
     """
-    path = Path(path or SHIPPED)
     tensors, widths = load_tensors(path), facts_of(path).get("widths", {})
     return {
         plane: restored(plane, build_network(plane, tuple(widths[plane])), tensors, path)
@@ -229,10 +224,9 @@ def load_networks(path: Path | None = None) -> dict[Plane, HeatmapNet]:
 
 def restored(name: str, net: Net, tensors: Mapping[str, Tensor], path: Path) -> Net:
     """A network with its tensors of a file, in evaluation mode; WeightsError where they do not fit."""
-    own = {part: tensor for part, tensor in tensors.items() if part.startswith(f"{name}.")}
-    state = {part.removeprefix(f"{name}."): _cast(tensor, torch.float32) for part, tensor in own.items()}
+    own = with_prefix(tensors, f"{name}.")
     try:
-        net.load_state_dict(state)
+        net.load_state_dict({part: _cast(tensor, torch.float32) for part, tensor in own.items()})
     except RuntimeError as error:
         last = str(error).splitlines()[-1].strip()
         raise WeightsError(f"the {name} network does not fit: {last}", where=path) from None

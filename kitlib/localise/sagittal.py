@@ -4,10 +4,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from kitlib.localise.geometry import SPINE, CanalPoints, point_on
-from kitlib.localise.heatmaps import Maps
-from kitlib.localise.points import Point
-from kitlib.localise.spine import LEAST_SEEN, Spine, find_foramina, find_recess
+from kitlib.localise.geometry import SPINE, CanalPoints
+from kitlib.localise.points import Point, point_on
+from kitlib.localise.spine import LEAST_SEEN, Maps, Spine, find_foramina, find_recess
 from kitlib.mri.stack import Stack
 from kitlib.mri.study import Series
 from kitlib.terms import SAGITTAL_T2, Landmark
@@ -47,7 +46,8 @@ def counted(sagittal: list[SagittalSeries]) -> tuple[SagittalSeries, Spine, str 
         if series is lead:
             continue
         other = series.shown
-        if _agree(spine.canal_mm, other.canal_mm):
+        apart_mm = disagreement_mm(spine.canal_mm, other.canal_mm)
+        if apart_mm <= SAME_POINT_MM and level_offset(spine.canal_mm, other.canal_mm) == 0:
             spine = spine.with_evidence(SECOND_WEIGHT * other.log_odds)
             continue
         if other.log_odds > spine.log_odds:
@@ -60,29 +60,8 @@ def counted(sagittal: list[SagittalSeries]) -> tuple[SagittalSeries, Spine, str 
     return lead, spine, None
 
 
-def _agree(canal_mm: CanalPoints, other_mm: CanalPoints) -> bool:
-    near = disagreement_mm(canal_mm, other_mm) <= SAME_POINT_MM
-    return near and level_offset(canal_mm, other_mm) == 0
-
-
-def disagreement_mm(canal_mm: CanalPoints, other_mm: CanalPoints) -> float:
-    """Median distance of the points of equal name of two series of a study; NaN where they share none."""
-    return _distance_mm(canal_mm, other_mm, 0)
-
-
-def level_offset(canal_mm: CanalPoints, other_mm: CanalPoints) -> int:
-    """By how many levels the other's names differ: 0, or 1 where its L1/L2 is the first's L2/L3.
-
-    Points must then fit at least twice as well as by name; at most one level is looked at.
-    """
-    by_name = _distance_mm(canal_mm, other_mm, 0)
-    fits = {shift: _distance_mm(canal_mm, other_mm, shift) for shift in (-1, 1)}
-    shift = min(fits, key=lambda key: np.nan_to_num(fits[key], nan=np.inf))
-    return shift if fits[shift] < by_name / 2 else 0
-
-
-def _distance_mm(canal_mm: CanalPoints, other_mm: CanalPoints, shift: int) -> float:
-    """Median distance of the other's points to the first's that lie `shift` levels lower."""
+def disagreement_mm(canal_mm: CanalPoints, other_mm: CanalPoints, shift: int = 0) -> float:
+    """Median distance of another series' points to those that lie `shift` levels lower; NaN without any."""
     pairs = [
         np.linalg.norm(other_mm[name] - canal_mm[SPINE[index + shift]])
         for index, name in enumerate(SPINE)
@@ -91,23 +70,30 @@ def _distance_mm(canal_mm: CanalPoints, other_mm: CanalPoints, shift: int) -> fl
     return float(np.median(pairs)) if pairs else float("nan")
 
 
+def level_offset(canal_mm: CanalPoints, other_mm: CanalPoints) -> int:
+    """By how many levels the other's names differ: 0, or 1 where its L1/L2 is the first's L2/L3.
+
+    Points must then fit at least twice as well as by name; at most one level is looked at.
+    """
+    fits = {shift: disagreement_mm(canal_mm, other_mm, shift) for shift in (-1, 1)}
+    shift = min(fits, key=lambda key: np.nan_to_num(fits[key], nan=np.inf))
+    return shift if fits[shift] < disagreement_mm(canal_mm, other_mm) / 2 else 0
+
+
 def preferred(sagittal: list[SagittalSeries], sequence: str) -> SagittalSeries:
     """The first series of a sequence, else one whose sequence is unknown, else any: most canal first."""
-    for wanted in (sequence, None):
-        for series in sagittal:
-            if series.series.sequence == wanted:
-                return series
-    return sagittal[0]
+    ranks = {sequence: 0, None: 1}
+    return min(sagittal, key=lambda series: ranks.get(series.series.sequence, 2))
 
 
 def canal_points(lead: SagittalSeries, spine: Spine) -> list[Point]:
     """The canal's points on the slices of a series."""
-    found = [
+    found = (
         point_on(lead.series, Landmark("canal", level, None), point_mm, spine.confidence * mass)
         for level, point_mm, mass in zip(SPINE, spine.points_mm, spine.mass)
         if mass > 0
-    ]
-    return [point for point in found if point is not None]
+    )
+    return list(filter(None, found))
 
 
 def foramen_points(sagittal: list[SagittalSeries], spine: Spine) -> list[Point]:

@@ -48,33 +48,28 @@ def array_study(
 ) -> Study:
     """The study of one series of sagittal slices (n, H, W) or (H, W) that have no place in a patient.
 
-    DataError where these are no slices, UsageError where a size is no length.
+    The head is up, the face to the left, and slices run from the patient's right to left. DataError where
+    these are no slices, UsageError where a size is no length.
     """
-    return Study(NO_ID, (Series(NO_ID, None, (array_stack(images, spacing_mm, step_mm),)),))
-
-
-def array_stack(
-    images: np.ndarray, spacing_mm: float | tuple[float, float], step_mm: float = ARRAY_STEP_MM
-) -> Stack:
-    """The stack of `array_study`: head up, face to the left, from the patient's right to left."""
     images = np.asarray(images)
     images = images[None] if images.ndim == 2 else images
     if images.ndim != 3 or images.dtype.kind not in "buif" or not images.size:
         shape = f"{images.shape} of {images.dtype}"
         raise DataError("these are no grey slices", where=shape, hint="Give numbers (n, rows, columns).")
-    spacing = (spacing_mm, spacing_mm) if isinstance(spacing_mm, (int, float)) else tuple(spacing_mm)
-    if not (min(*spacing, step_mm) > 0 and np.isfinite([*spacing, step_mm]).all()):
+    by_row, by_column = np.broadcast_to(spacing_mm, 2).tolist()
+    if not (min(by_row, by_column, step_mm) > 0 and np.isfinite([by_row, by_column, step_mm]).all()):
         raise UsageError(f"spacing {spacing_mm}, step {step_mm} mm", hint="Both are millimetres above 0.")
     count = len(images)
-    return Stack(
+    stack = Stack(
         pixels=images.astype(np.float32, copy=False),
         origins_mm=np.arange(count)[:, None] * np.array([step_mm, 0.0, 0.0]),
         row_direction=np.array([0.0, 1.0, 0.0]),
         column_direction=np.array([0.0, 0.0, -1.0]),
-        spacing_mm=(float(spacing[0]), float(spacing[1])),
+        spacing_mm=(float(by_row), float(by_column)),
         instance_numbers=np.arange(1, count + 1),
         files=("",) * count,
     )
+    return Study(NO_ID, (Series(NO_ID, None, (stack,)),))
 
 
 def read_array(file: Path) -> np.ndarray:
@@ -82,6 +77,5 @@ def read_array(file: Path) -> np.ndarray:
     try:
         return np.load(file, allow_pickle=False)
     except (OSError, ValueError) as error:
-        raise DataError(
-            f"no array can be read: {error}", where=file, hint="Save it with numpy.save."
-        ) from None
+        hint = "Save it with numpy.save."
+        raise DataError(f"no array can be read: {error}", where=file, hint=hint) from None

@@ -1,20 +1,31 @@
-"""From heatmaps to points in the patient: the canal's, then foramina and recesses beside them.
+"""From a stack's slices to heatmaps, and to points in the patient: the canal's, then those beside them.
 
 The count of levels comes from the canal alone; foramina and recesses are looked for where its points say.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+import torch
+from torch import nn
 
-from kitlib.localise.decode import WINDOW, find_chain, soft_peak
-from kitlib.localise.geometry import SPINE, CanalPoints, predict_points, side2sign
-from kitlib.localise.heatmaps import Maps
+from kitlib.localise.decode import COUNT, find_chain, soft_peak, window_mass
+from kitlib.localise.geometry import SPINE, CanalPoints, predict_points, side2sign, upright
+from kitlib.localise.network import (
+    PX_MM,
+    STRIDE,
+    Resampling,
+    heatmap_to_network,
+    heatmaps,
+    network_inputs,
+    network_to_heatmap,
+)
+from kitlib.machine import cores, device, half_precision, torch_threads
+from kitlib.mri.geometry import Plane
+from kitlib.mri.stack import Stack
 from kitlib.terms import Landmark, Side
-
-COUNT = len(SPINE)
 
 CENTRE_SPREAD_MM = 5.0  # of the slices whose maps are averaged, around a plane
 LEVEL_NEAR_MM = 16.0  # a level lies at most so far beside the canal's plane: a scoliotic spine bends
@@ -29,6 +40,53 @@ FORAMEN_BESIDE_MM = (4.0, 32.0)  # where its slice is looked for
 FORAMEN_SPREAD_MM = 6.0  # around the point expected, in each direction
 RECESS_SPREAD_MM = 5.0
 LEAST_SEEN = 0.15  # visibility below which a foramen or recess was not seen
+
+
+@dataclass(frozen=True, eq=False)
+class Maps:
+    """Heatmaps of some slices of an upright stack."""
+
+    stack: Stack  # upright
+    indices: np.ndarray  # (S,) the slices that were read
+    shares: np.ndarray  # (S, C, n, n) float32: chance of each pixel, in sum the visibility
+    resampling: Resampling
+    px_mm: float  # of the heatmaps
+
+    @property
+    def positions_mm(self) -> np.ndarray:
+        """Position (S,) of the slices along the stack's normal."""
+        return self.stack.positions_mm[self.indices]
+
+    def to_patient(self, pixels: np.ndarray, position_mm: float | np.ndarray) -> np.ndarray:
+        """Patient points (..., 3) of heatmap pixels (..., 2) at positions along the normal (...)."""
+        col, row = np.moveaxis(self.resampling.to_native(heatmap_to_network(pixels)), -1, 0)
+        index = np.interp(position_mm, self.stack.positions_mm, np.arange(len(self.stack)))
+        return self.stack.to_patient(col, row, index)
+
+    def to_pixels(self, points_mm: np.ndarray) -> np.ndarray:
+        """Fractional heatmap pixels (..., 2) of patient points (..., 3), projected along the normal."""
+        return network_to_heatmap(self.resampling.to_network(self.stack.to_pixel(points_mm)[..., :2]))
+
+
+Reader = Callable[[nn.Module, Stack, np.ndarray, Plane], Maps]
+
+
+def read_maps(
+    network: nn.Module, stack: Stack, indices: np.ndarray, plane: Plane, *, threads: int | None = None
+) -> Maps:
+    """Maps of slices of a stack, all in one batch; on all cores unless `threads` says less."""
+    found = upright(stack, plane)
+    images = torch.from_numpy(np.nan_to_num(found.pixels[indices].astype(np.float32)))
+    half = half_precision()
+    with (
+        torch_threads(threads or cores()),
+        torch.inference_mode(),
+        torch.autocast(device().type, dtype=half, enabled=half is not None),
+    ):
+        inputs, resampling = network_inputs(images, found.spacing_mm, PX_MM[plane])
+        inputs = inputs.to(device(), memory_format=torch.channels_last)
+        shares, _ = heatmaps(network.to(device())(inputs))
+    return Maps(found, np.asarray(indices), shares.cpu().numpy(), resampling, STRIDE * PX_MM[plane])
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +153,7 @@ def find_spine(maps: Maps) -> Spine | None:
 
 def _canal_point(maps: Maps, shares: np.ndarray, near: np.ndarray, pixel: np.ndarray) -> np.ndarray:
     """The canal's point at a level: midway between the slices that show it, where these show it."""
-    clear = _masses(shares, pixel) * near
+    clear = window_mass(shares, pixel) * near
     position = _middle(maps.positions_mm, clear)
     weights = clear * _bell(maps.positions_mm - position, CENTRE_SPREAD_MM)
     return maps.to_patient(soft_peak(np.tensordot(weights, shares, axes=1), pixel), position)
@@ -103,18 +161,16 @@ def _canal_point(maps: Maps, shares: np.ndarray, near: np.ndarray, pixel: np.nda
 
 def find_foramina(maps: Maps, canal_mm: CanalPoints) -> dict[Landmark, Seen]:
     """The foramina that the slices of a sagittal stack show beside the canal's points."""
-    shares = maps.shares[:, COUNT:].sum(axis=1)  # the canal's points say which level it is
     found = {}
     for landmark, expected in predict_points(canal_mm, "foramen").items():
-        seen = _foramen(maps, shares, expected, canal_mm[landmark.level], landmark.side or "left")
+        seen = _foramen(maps, expected, canal_mm[landmark.level], landmark.side or "left")
         if seen is not None and seen.mass >= LEAST_SEEN:
             found[landmark] = seen
     return found
 
 
-def _foramen(
-    maps: Maps, shares: np.ndarray, expected: np.ndarray, canal: np.ndarray, side: Side
-) -> Seen | None:
+def _foramen(maps: Maps, expected: np.ndarray, canal: np.ndarray, side: Side) -> Seen | None:
+    shares = maps.shares[:, COUNT:].sum(axis=1)  # the canal's points say which level it is
     positions, normal = maps.positions_mm, maps.stack.normal  # which points to the left
     offsets = (positions - canal @ normal) * side2sign[side]
     aside = (offsets > FORAMEN_BESIDE_MM[0]) & (offsets < FORAMEN_BESIDE_MM[1])
@@ -126,7 +182,7 @@ def _foramen(
     weights = clear * _bell(positions - position, CENTRE_SPREAD_MM)
     peak = _peak(np.tensordot(weights, local, axes=1))
     pixel = soft_peak(np.tensordot(weights, shares, axes=1), peak)
-    mass = float((_masses(shares, peak) * aside).max())
+    mass = float((window_mass(shares, peak) * aside).max())
     return Seen(maps.to_patient(pixel, position), min(1.0, mass))
 
 
@@ -138,7 +194,7 @@ def find_recess(maps: Maps, expected: np.ndarray, side: Side) -> Seen:
     local = shares * _bell_at(maps.to_pixels(expected), RECESS_SPREAD_MM / maps.px_mm, shares.shape[1:])
     peak = _peak(np.tensordot(weights, local, axes=1))
     pixel = soft_peak(np.tensordot(weights, shares, axes=1), peak)
-    mass = float((_masses(shares, peak) * weights).sum() / weights.sum())
+    mass = float((window_mass(shares, peak) * weights).sum() / weights.sum())
     return Seen(maps.to_patient(pixel, float(expected @ maps.stack.normal)), min(1.0, mass))
 
 
@@ -153,13 +209,6 @@ def _middle(positions: np.ndarray, weights: np.ndarray) -> float:
     if not weights.any():
         return float(positions.mean())
     return float((positions * weights).sum() / weights.sum())
-
-
-def _masses(shares: np.ndarray, pixel: np.ndarray) -> np.ndarray:
-    """The mass (S,) around a pixel in each map (S, n, n)."""
-    col, row = (int(np.clip(round(float(value)), 0, shares.shape[-1] - 1)) for value in pixel)
-    rows = slice(max(0, row - WINDOW), row + WINDOW + 1)
-    return shares[:, rows, max(0, col - WINDOW) : col + WINDOW + 1].sum(axis=(1, 2))
 
 
 def _bell(offsets: np.ndarray, spread: float) -> np.ndarray:

@@ -13,16 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kitlib.artefacts import facts_of, load_tensors
-from kitlib.localise.heatmaps import Maps
-from kitlib.localise.network import (
-    SHIPPED,
-    STRIDE,
-    HeatmapNet,
-    channels,
-    plane2widths,
-    restored,
-    stretched,
-)
+from kitlib.localise.network import SHIPPED, STRIDE, HeatmapNet, channels, resampled, restored, stretched
+from kitlib.localise.spine import Maps
 from kitlib.machine import torch_threads
 
 NAME = "junction"  # of its tensors beside those of the other networks
@@ -44,7 +36,7 @@ class JunctionNet(nn.Module):
     temperature: Tensor
     offset: Tensor
 
-    def __init__(self, widths: tuple[int, ...] = plane2widths["sagittal"]) -> None:
+    def __init__(self, widths: tuple[int, ...]) -> None:
         super().__init__()
         self.widths = tuple(widths)
         whole = HeatmapNet(1, widths)
@@ -67,9 +59,8 @@ class JunctionNet(nn.Module):
         return self.answer(self.dropout(maps.flatten(1)))[:, 0].unflatten(0, crops.shape[:2])
 
 
-def load_junction(path: Path | None = None) -> JunctionNet | None:
-    """The network of a file of weights, by default the shipped one; None where the file has none."""
-    path = Path(path or SHIPPED)
+def load_junction(path: Path = SHIPPED) -> JunctionNet | None:
+    """The network of a file of weights; None where the file has none."""
     widths = facts_of(path).get("widths", {}).get(NAME)
     return None if widths is None else restored(NAME, JunctionNet(tuple(widths)), load_tensors(path), path)
 
@@ -103,6 +94,4 @@ def junction_crops(maps: Maps, point_mm: np.ndarray) -> Tensor | None:
     top, left = round(row - (sides[0] - 1) / 2), round(col - (sides[1] - 1) / 2)
     padding = (-left, left + sides[1] - width, -top, top + sides[0] - height)  # negative ones crop
     native = F.pad(images, padding)[:, None]
-    size = [CROP_PX, CROP_PX]
-    small = F.interpolate(native, size=size, mode="bilinear", align_corners=False, antialias=True)
-    return channels(stretched(small[:, 0])[:, None])
+    return channels(stretched(resampled(native, (CROP_PX, CROP_PX))[:, 0])[:, None])

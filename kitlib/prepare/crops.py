@@ -1,18 +1,18 @@
 """Crops in millimetres around landmarks, turned with the level, from stacks of any geometry."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
-from kitlib.artefacts import Provenance, facts_of, load_array, save_array
+from kitlib.artefacts import Provenance, facts_of, save_array
 from kitlib.errors import UsageError
 from kitlib.mri.ledger import Fault, Ledger
 from kitlib.mri.stack import Stack
-from kitlib.prepare.resample import framed, sampled
+from kitlib.prepare.volumes import end_to_end, stacks_in
 from kitlib.terms import Landmark, Place
 
 SIZES_MM: dict[tuple[str, Place], tuple[float, float]] = {
@@ -28,6 +28,14 @@ PX_MM = 0.5
 SLICES = 5, 15  # at least, at most
 BEYOND_MM = 10.0  # from the nearest slice of a stack: further away it does not show the place
 NEARLY_MM = 1.0  # of stacks this much further than the nearest, the one with most slices around is taken
+BLURRED_FROM = 1.25  # source pixels in one of the crop's, from which they are averaged and not skipped
+MARGIN_PX = 3  # of the source around the crop, for averaging and interpolation
+FLAT_COSINE = 0.2  # a direction this steep upon the slices turns nothing in them
+
+# What is up and right, in the patient, on images as radiologists show them. All but sagittal ones are axial,
+# however steep, where the front is up, or coronal, where the head is.
+READERS_SAGITTAL = np.array([(0, 0, 1), (0, 1, 0)])
+READERS_OTHER = np.array([(0, -1, 0.5), (1, 0, 0)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,10 +86,10 @@ def crop_around(
     shape = max(1, round(height_mm / px_mm)), max(1, round(width_mm / px_mm))
     shown = np.zeros(slices)
     numbers = nearest + np.arange(slices) - slices // 2
-    frame = framed(stack, numbers, place, shape, px_mm, up)
+    frame = _framed(stack, numbers, place, shape, px_mm, up)
     for order, number in enumerate(numbers):
         if 0 <= number < len(stack):
-            frame.pixels[order], shown[order] = sampled(stack, number, frame, order)
+            frame.pixels[order], shown[order] = _sampled(stack, number, frame, order)
     return Crop(landmark, frame, 1 - float(shown.mean()))
 
 
@@ -116,7 +124,6 @@ def crop_landmarks(
 
 def save_crops(path: Path, crops: Sequence[Crop], provenance: Provenance, **facts: Any) -> None:
     """Save crops, all uint8 or all float32, as one array with geometry, landmarks and `facts` beside it."""
-    flat = np.concatenate([*(crop.stack.pixels.reshape(-1) for crop in crops), np.empty(0, np.uint8)])
     cuts = [
         {
             "landmark": list(crop.landmark),
@@ -126,24 +133,14 @@ def save_crops(path: Path, crops: Sequence[Crop], provenance: Provenance, **fact
         }
         for crop in crops
     ]
-    save_array(path, flat, provenance, crops=cuts, **facts)
+    save_array(path, end_to_end([crop.stack for crop in crops]), provenance, crops=cuts, **facts)
 
 
 def load_crops(path: Path) -> list[Crop]:
     """Open what `save_crops` wrote, memory-mapped; ArtefactError where it is missing or unfinished."""
-    facts = facts_of(path)["crops"]
-    if not facts:
-        return []  # an empty file cannot be mapped
-    ends = np.cumsum([math.prod(fact["shape"]) for fact in facts])
-    flat = np.split(load_array(path, mmap=True), ends[:-1])
-    return [
-        Crop(
-            Landmark(*fact["landmark"]),
-            Stack.from_geometry(pixels.reshape(fact["shape"]), fact["geometry"]),
-            fact["padded_share"],
-        )
-        for pixels, fact in zip(flat, facts)
-    ]
+    cuts = facts_of(path)["crops"]
+    stacks = stacks_in(path, [cut["shape"] for cut in cuts], [cut["geometry"] for cut in cuts])
+    return [Crop(Landmark(*cut["landmark"]), stack, cut["padded_share"]) for cut, stack in zip(cuts, stacks)]
 
 
 def _stack_of(stacks: Sequence[Stack], place: np.ndarray, slices: int) -> tuple[Stack, int] | None:
@@ -165,3 +162,84 @@ def _stack_of(stacks: Sequence[Stack], place: np.ndarray, slices: int) -> tuple[
     least = min(away for away, *_ in found)
     nearly = [shown for shown in found if shown[0] <= least + NEARLY_MM]
     return min(nearly, key=lambda shown: shown[1])[2:]
+
+
+def _framed(
+    stack: Stack,
+    numbers: np.ndarray,
+    place: np.ndarray,
+    shape: tuple[int, int],
+    px_mm: float,
+    up: np.ndarray | None,
+) -> Stack:
+    """The crop's geometry around black pixels: slices over each other along the normal through the place."""
+    down, right = _directions(stack, up)
+    inside = (numbers >= 0) & (numbers < len(stack))
+    known = np.clip(numbers, 0, len(stack) - 1)
+    positions = stack.to_patient(0, 0, numbers) @ stack.normal
+    corner = place - px_mm / 2 * ((shape[0] - 1) * down + (shape[1] - 1) * right)
+    return Stack(
+        pixels=np.zeros((len(numbers), *shape), np.uint8 if stack.pixels.dtype == np.uint8 else np.float32),
+        origins_mm=corner + (positions - corner @ stack.normal)[:, None] * stack.normal,
+        row_direction=right,
+        column_direction=down,
+        spacing_mm=(px_mm, px_mm),
+        instance_numbers=np.where(inside, stack.instance_numbers[known], -1),
+        files=tuple(stack.files[number] if is_there else "" for number, is_there in zip(known, inside)),
+    )
+
+
+def _directions(stack: Stack, up: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Down and right in the crop, (3,) unit vectors in the slices' plane."""
+    flat = np.zeros(3) if up is None else up - (up @ stack.normal) * stack.normal
+    steepness = float(np.linalg.norm(flat))
+    usual, rightwards = READERS_SAGITTAL if stack.plane == "sagittal" else READERS_OTHER
+    if steepness > FLAT_COSINE:
+        upwards = flat / steepness
+    else:
+        axes = (stack.row_direction, stack.column_direction)
+        ways = [sign * axis for axis in axes for sign in (1.0, -1.0)]
+        upwards = max(ways, key=lambda way: float(way @ usual))
+    right = np.cross(upwards, stack.normal)
+    return -upwards, right if right @ rightwards > 0 else -right
+
+
+def _sampled(stack: Stack, index: int, frame: Stack, order: int) -> tuple[np.ndarray, float]:
+    """One slice as the frame's slice `order` sees it, and the share of it that the slice has."""
+    height, width = frame.pixels.shape[1:]
+    # (col, row) in the slice of the frame's pixel (u, v): start + steps @ (u, v)
+    to_px = np.stack(
+        [stack.row_direction / stack.spacing_mm[1], stack.column_direction / stack.spacing_mm[0]]
+    )
+    steps = to_px @ np.stack([frame.row_direction, frame.column_direction], axis=1) * frame.spacing_mm[0]
+    start = to_px @ (frame.origins_mm[order] - stack.origins_mm[index])
+    size = np.array(stack.pixels.shape[:0:-1])
+    corners = start + np.array([(u, v) for u in (0, width - 1) for v in (0, height - 1)]) @ steps.T
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    if (high < -0.5).any() or (low > size - 0.5).any():
+        return np.zeros((height, width)), 0.0
+    first = np.clip(np.floor(low) - MARGIN_PX, 0, size - 1).astype(int)
+    last = np.clip(np.ceil(high) + MARGIN_PX, 1, size).astype(int)
+    source = np.array(stack.pixels[index, first[1] : last[1], first[0] : last[0]], frame.pixels.dtype)
+    source = _averaged(np.nan_to_num(source, copy=False), frame.spacing_mm[0], stack.spacing_mm)
+    image = cv2.warpAffine(
+        source,
+        np.c_[steps, start - first],
+        (width, height),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    if (low >= -0.5).all() and (high <= size - 0.5).all():
+        return image, 1.0
+    at = start + np.indices((width, height)).T @ steps.T  # (height, width, 2)
+    inside = ((at >= -0.5) & (at <= size - 0.5)).all(axis=-1)
+    return np.where(inside, image, 0), float(inside.mean())
+
+
+def _averaged(source: np.ndarray, px_mm: float, spacing_mm: tuple[float, float]) -> np.ndarray:
+    """Pixels blurred as far as those of the crop are larger: sampling alone would skip what lies between."""
+    larger = px_mm / np.array(spacing_mm)
+    if larger.max() < BLURRED_FROM:
+        return source
+    by_row, by_col = np.sqrt(np.maximum(larger**2 - 1, 1e-4) / 12)  # of a box of that many pixels
+    return cv2.GaussianBlur(source, (0, 0), sigmaX=by_col, sigmaY=by_row, borderType=cv2.BORDER_REPLICATE)

@@ -21,9 +21,8 @@ def greyscale(pixels: np.ndarray) -> np.ndarray:
         return np.zeros(pixels.shape, np.uint8)
     grey = np.empty(pixels.shape, np.uint8)
     for image, out in zip(pixels, grey):  # slice by slice: no float copy of the whole stack
-        inside = np.fmin(
-            np.fmax(image, low), high, dtype=np.float32
-        )  # fmax takes the number where one is NaN
+        # Of NaN and a number, fmax takes the number.
+        inside = np.fmin(np.fmax(image, low), high, dtype=np.float32)
         out[...] = (inside - low) * (255 / (high - low)) + 0.5
     return grey
 

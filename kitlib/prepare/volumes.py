@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,33 @@ def prepare(stacks: Sequence[Stack], longest_px: int) -> list[Stack]:
     return [dataclasses.replace(stack, pixels=greyscale(stack.pixels)).fitted(longest_px) for stack in stacks]
 
 
+def end_to_end(stacks: Sequence[Stack]) -> np.ndarray:
+    """The pixels of stacks of one type, all uint8 or all float32, as one array for a file."""
+    return np.concatenate([*(stack.pixels.reshape(-1) for stack in stacks), np.empty(0, np.uint8)])
+
+
+def stacks_in(path: Path, shapes: Sequence[Sequence[int]], geometries: Sequence[Any]) -> list[Stack]:
+    """The stacks that a file holds end to end, memory-mapped."""
+    if not shapes:
+        return []  # an empty file cannot be mapped
+    ends = np.cumsum([math.prod(shape) for shape in shapes])
+    flat = np.split(load_array(path, mmap=True), ends[:-1])
+    return [
+        Stack.from_geometry(pixels.reshape(shape), geometry)
+        for pixels, shape, geometry in zip(flat, shapes, geometries)
+    ]
+
+
+def is_current(path: Path, state: str) -> bool:
+    """Whether a cached file is there, and was made in the same state."""
+    return is_complete(path) and facts_of(path)["state"] == state
+
+
+def faults_in(facts: Mapping[str, Any]) -> list[Fault]:
+    """The faults that were noted when a cached file was made."""
+    return [Fault(**{**fault, "row_ids": tuple(fault["row_ids"])}) for fault in facts["faults"]]
+
+
 class VolumeCache:
     """A folder of prepared series: `<study_id>/<series_id>.npy` holds all stacks of one, end to end."""
 
@@ -51,14 +78,13 @@ class VolumeCache:
         columns = ["study_id", "series_id", "folder", "sequence"]
         rows = list(series[columns].itertuples(index=False, name=None))
         states = {row: self._state(Path(row[2])) for row in rows}
-        todo = [row for row in rows if not self._is_current(row[0], row[1], states[row])]
+        todo = [row for row in rows if not is_current(self._path(*row[:2]), states[row])]
         threads = max(1, cores() // workers)
-        with tqdm(total=len(rows), initial=len(rows) - len(todo), desc="volumes", mininterval=1) as bar:
-            made = Parallel(n_jobs=workers, return_as="generator_unordered")(
-                delayed(self._make)(row[0], row[1], Path(row[2]), states[row], threads) for row in todo
-            )
-            for _ in made:
-                bar.update()
+        made = Parallel(n_jobs=workers, return_as="generator_unordered")(
+            delayed(self._make)(*row[:2], Path(row[2]), states[row], threads) for row in todo
+        )
+        for _ in tqdm(made, "volumes", len(rows), initial=len(rows) - len(todo), mininterval=1):
+            pass
         return self._ledger(rows)
 
     def stacks(self, study_id: int, series_id: int) -> list[Stack]:
@@ -67,15 +93,8 @@ class VolumeCache:
         ArtefactError where the series was not built.
         """
         path = self._path(study_id, series_id)
-        shapes, geometries = (facts_of(path)[name] for name in ("shapes", "geometries"))
-        if not shapes:
-            return []  # an empty file cannot be mapped
-        ends = np.cumsum([math.prod(shape) for shape in shapes])
-        flat = np.split(load_array(path, mmap=True), ends[:-1])
-        return [
-            Stack.from_geometry(pixels.reshape(shape), geometry)
-            for pixels, shape, geometry in zip(flat, shapes, geometries)
-        ]
+        facts = facts_of(path)
+        return stacks_in(path, facts["shapes"], facts["geometries"])
 
     def fingerprint(self, study_id: int, series_id: int) -> str:
         """The sha256 of a prepared series."""
@@ -86,22 +105,18 @@ class VolumeCache:
         provenance = Provenance({"longest_px": self.longest_px}, {"files": state})
         read = read_series(folder, ledger, study_id=study_id, series_id=series_id, threads=threads)
         stacks = prepare(read, self.longest_px)
-        pixels = [np.asarray(stack.pixels).reshape(-1) for stack in stacks]
-        facts: dict[str, Any] = {
-            "state": state,
-            "shapes": [stack.pixels.shape for stack in stacks],
-            "geometries": [stack.geometry() for stack in stacks],
-            "faults": [dataclasses.asdict(fault) for fault in ledger],
-        }
-        flat = np.concatenate([*pixels, np.empty(0, np.uint8)])
-        save_array(self._path(study_id, series_id), flat, provenance, **facts)
+        save_array(
+            self._path(study_id, series_id),
+            end_to_end(stacks),
+            provenance,
+            state=state,
+            shapes=[stack.pixels.shape for stack in stacks],
+            geometries=[stack.geometry() for stack in stacks],
+            faults=[dataclasses.asdict(fault) for fault in ledger],
+        )
 
     def _path(self, study_id: int, series_id: int) -> Path:
         return self.folder / str(int(study_id)) / f"{int(series_id)}.npy"
-
-    def _is_current(self, study_id: int, series_id: int, state: str) -> bool:
-        path = self._path(study_id, series_id)
-        return is_complete(path) and facts_of(path)["state"] == state
 
     def _state(self, folder: Path) -> str:
         """Changes when the series' files, the size asked for or the recipe do."""
@@ -115,7 +130,7 @@ class VolumeCache:
         readable: dict[int, set[str]] = {}
         for study_id, series_id, _, sequence in rows:
             facts = facts_of(self._path(study_id, series_id))
-            ledger.extend(Fault(**{**fault, "row_ids": tuple(fault["row_ids"])}) for fault in facts["faults"])
+            ledger.extend(faults_in(facts))
             readable.setdefault(study_id, set()).update([sequence] if facts["shapes"] else [])
         for study_id, sequences in readable.items():
             note_missing_sequences(study_id, sequences, ledger)

@@ -8,7 +8,7 @@ from kitlib.errors import UsageError
 from kitlib.experiments.scenarios import HALF, SCENARIOS, ablate, scenario2share
 from kitlib.inputs.slices import SliceDataset
 from kitlib.mri.study import Series, Study
-from kitlib.prepare.tabular import study_metadata
+from kitlib.prepare.studies import study_metadata
 from kitlib.terms import AXIAL_T2, SAGITTAL_T1, SAGITTAL_T2, SEQUENCES
 from tests.models.builders import make_features, make_labels
 from tests.report.builders import make_stack

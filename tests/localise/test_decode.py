@@ -61,7 +61,7 @@ def test_levels_out_of_view_have_no_point(seen):
     chain = find_chain(maps_of(PIXELS, shares), HEATMAP_MM)
     expected = np.zeros(7, bool)
     expected[seen] = True
-    np.testing.assert_array_equal(chain.found, expected)
+    np.testing.assert_array_equal((chain.mass > 0), expected)
     np.testing.assert_array_equal(np.isnan(chain.pixels[:, 0]), ~expected)
 
 
@@ -72,9 +72,9 @@ def test_a_doubtful_level_has_a_point_of_little_mass_the_sooner_if_others_lie_ar
     shares = 0.95 * np.eye(7)
     shares[level, level] = share
     chain = find_chain(maps_of(PIXELS, shares), HEATMAP_MM)
-    assert chain.found[level] == found
+    assert (chain.mass > 0)[level] == found
     assert chain.mass[level] == pytest.approx(share if found else 0, abs=0.02)
-    assert np.delete(chain.found, level).all()
+    assert np.delete((chain.mass > 0), level).all()
 
 
 def test_nothing_visible_is_no_chain():

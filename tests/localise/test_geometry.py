@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -12,17 +13,19 @@ from scipy.spatial.transform import Rotation
 from kitlib.localise.geometry import (
     SPINE,
     axial_levels,
+    best_slices,
     disc_axes,
+    of_plane,
     on_slice,
-    point_on,
     predict_points,
-    recess_points,
+    spread,
+    upright,
 )
 from kitlib.mri.geometry import normal_of
 from kitlib.mri.stack import Stack
-from kitlib.mri.study import Series
 from kitlib.phantom.study import PhantomStudy, draw_study
-from kitlib.terms import AXIAL_T2, CONDITIONS, EMPTY, LEVELS, SAGITTAL_T1, SAGITTAL_T2, Cell, Landmark
+from kitlib.terms import AXIAL_T2, EMPTY, LEVELS, Cell
+from tests.localise.fakes import make_sagittal
 
 # A lordotic spine, one point a level of SPINE from T12/L1 down.
 BENDS_DEG = np.radians([-10, -7, -1, 9, 24, 25])
@@ -102,31 +105,29 @@ def test_few_points_still_give_axes() -> None:
 def test_slices_of_one_stack_go_to_the_nearest_level_or_to_none() -> None:
     stack = make_stack(PLACES[1:6].mean(axis=0), count=60, step_mm=3.0, size=96)
     levels = axial_levels([stack], CANAL)
-    (found,) = levels.stacks
-    assert levels.missing == {}
+    (found,) = levels
     for index, level in enumerate(LEVELS):
         away = stack.positions_mm - CANAL[level][2]
         assert np.flatnonzero(found.level == index).tolist() == np.flatnonzero(np.abs(away) <= 5).tolist()
         assert found.distance_mm[:, index] == pytest.approx(away)  # signed: above is positive
-        assert levels.best[level] == (0, int(np.abs(away).argmin()))
+        assert best_slices(levels)[level] == (0, int(np.abs(away).argmin()))
     assert (found.level == EMPTY).sum() > 20
-    assert (axial_levels([stack], CANAL, limit_mm=3.0).stacks[0].level >= 0).sum() < (found.level >= 0).sum()
 
 
 def test_blocks_belong_to_their_disc_as_a_whole() -> None:
     blocks = [make_block(level, count=5) for level in reversed(LEVELS)]  # 8 mm beside the disc
     levels = axial_levels(blocks, CANAL)
     for order, level in enumerate(reversed(LEVELS)):
-        assert (levels.stacks[order].level == LEVELS.index(level)).all()
-        assert levels.stacks[order].angle_deg[LEVELS.index(level)] == pytest.approx(0, abs=1e-5)
-        assert levels.best[level] == (order, 2)
+        assert (levels[order].level == LEVELS.index(level)).all()
+        assert levels[order].angle_deg[LEVELS.index(level)] == pytest.approx(0, abs=1e-5)
+        assert best_slices(levels)[level] == (order, 2)
 
 
 def test_of_two_stacks_the_one_along_the_disc_is_better() -> None:
     straight = make_stack(PLACES[1:6].mean(axis=0), count=45, size=96)
     levels = axial_levels([straight, make_block("l5_s1", lift_mm=1.0)], CANAL)
-    assert levels.best["l5_s1"] == (1, 1)
-    assert levels.best["l3_l4"][0] == 0
+    assert best_slices(levels)["l5_s1"] == (1, 1)
+    assert best_slices(levels)["l3_l4"][0] == 0
 
 
 def test_steep_blocks_have_their_level_and_the_right_sign() -> None:
@@ -134,7 +135,7 @@ def test_steep_blocks_have_their_level_and_the_right_sign() -> None:
     for degrees in (40, 50, 65):  # beyond 45 degrees the normal points to the back, and downwards
         angle = np.radians(degrees)
         back = np.array([0, np.cos(angle), np.sin(angle)])
-        (found,) = axial_levels([make_stack(PLACES[5], (left, back))], CANAL).stacks
+        (found,) = axial_levels([make_stack(PLACES[5], (left, back))], CANAL)
         order = np.argsort(-found.distance_mm[:, 4])
         assert (found.level == 4).all()
         highest = make_stack(PLACES[5], (left, back)).centres_mm[order[0]]
@@ -145,28 +146,23 @@ def test_repeated_positions_and_several_series_do_not_matter() -> None:
     blocks = [make_block(level) for level in LEVELS]
     once = axial_levels(blocks, CANAL)
     twice = axial_levels([*blocks, *blocks], CANAL)
-    assert twice.best == once.best
-    assert [one.level.tolist() for one in twice.stacks] == 2 * [one.level.tolist() for one in once.stacks]
+    assert best_slices(twice) == best_slices(once)
+    assert [one.level.tolist() for one in twice] == 2 * [one.level.tolist() for one in once]
 
 
-def test_uncovered_levels_and_missing_points_are_told() -> None:
+def test_uncovered_levels_and_missing_points_have_no_slice() -> None:
     points = {level: place for level, place in CANAL.items() if level != "l5_s1"}
     levels = axial_levels([make_block(level) for level in LEVELS[2:]], points)
-    assert levels.missing == {
-        "l1_l2": "no axial slice within 5 mm",
-        "l2_l3": "no axial slice within 5 mm",
-        "l5_s1": "no canal point",
-    }
-    assert set(levels.best) == {"l3_l4", "l4_l5"}
-    assert axial_levels([], CANAL).missing.keys() == set(LEVELS)
-    assert axial_levels([make_block("l3_l4")], {}).stacks[0].level.tolist() == [EMPTY] * 3
+    assert set(best_slices(levels)) == {"l3_l4", "l4_l5"}
+    assert best_slices(axial_levels([], CANAL)) == {}
+    assert axial_levels([make_block("l3_l4")], {})[0].level.tolist() == [EMPTY] * 3
 
 
 def test_slices_that_do_not_show_a_level_are_not_given_to_it() -> None:
     beside = make_stack(PLACES[3] + [0, 200, 0])
     sagittal = make_stack(PLACES[3], (np.array([0, 1.0, 0]), np.array([0, 0, -1.0])))
     for stack in (beside, sagittal):
-        assert (axial_levels([stack], CANAL).stacks[0].level == EMPTY).all()
+        assert (axial_levels([stack], CANAL)[0].level == EMPTY).all()
 
 
 @pytest.mark.slow
@@ -181,14 +177,14 @@ def test_levels_of_phantoms_axial_slices_are_right(study_id: int) -> None:
     for row in recesses.itertuples():
         (given,) = (
             int(one.level[np.flatnonzero(stack.instance_numbers == row.instance_number)[0]])
-            for one, stack, number in zip(levels.stacks, stacks, numbers)
+            for one, stack, number in zip(levels, stacks, numbers)
             if number == row.series_id and row.instance_number in stack.instance_numbers
         )
         between += given == EMPTY
         assert given in (LEVELS.index(row.level), EMPTY)
     # The smallest phantoms' slices lie 10 mm apart: a recess may lie on the next one to its canal point's.
     assert between <= 0.2 * len(recesses)
-    assert set(recesses.level) <= set(levels.best)
+    assert set(recesses.level) <= set(best_slices(levels))
 
 
 @pytest.mark.parametrize("study_id", range(4))
@@ -212,51 +208,55 @@ def test_sides_are_the_patients_in_a_curved_and_shifted_spine() -> None:
             assert np.sign((at - curved[mark.level])[0]) == {"left": 1, "right": -1}[mark.side]
 
 
-def test_expected_recesses_lie_on_the_best_slice_whatever_its_order() -> None:
-    stacks = [(Series(7, AXIAL_T2, (block,)), block) for block in map(make_block, LEVELS[1:])]
-    points = recess_points(stacks, CANAL, dict.fromkeys(LEVELS, 0.8))
-    assert len(points) == 8
-    assert {point.landmark.level for point in points} == set(LEVELS[1:])
-    for point in points:
-        own = next(stack for _, stack in stacks if np.abs(stack.to_pixel(point.patient_mm)[2] - 1) < 1e-6)
-        assert own.to_pixel(point.patient_mm)[:2] == pytest.approx([point.x, point.y])
-        assert (point.x > 31.5) == (point.landmark.side == "left")  # patient left is right on an axial image
-        expected = predict_points(CANAL, "recess")[point.landmark]
-        assert np.linalg.norm(point.patient_mm - expected) < 1.5
-    moved = recess_points(stacks[::-1], CANAL, dict.fromkeys(LEVELS, 0.8))
-    assert {one.landmark: one.x for one in moved} == {one.landmark: one.x for one in points}
-
-
 def test_a_place_beside_a_slice_is_moved_onto_it() -> None:
     stack = make_stack(np.zeros(3), count=3, size=9)
-    assert on_slice(stack, 2, np.array([2.0, 4.0, 1.0])) == pytest.approx([5, 6])
-    assert on_slice(stack, 2, np.array([2.0, 4.0, 1.0]), along=np.array([0, 2.0, 3.0])) == pytest.approx(
-        [5, 7]
+    assert on_slice(stack, 2, np.array([2.0, 4.0, 1.0]), stack.normal) == pytest.approx([5, 6])
+    along = np.array([0, 2.0, 3.0])
+    assert on_slice(stack, 2, np.array([2.0, 4.0, 1.0]), along) == pytest.approx([5, 7])
+
+
+@pytest.mark.parametrize("turn", ["rows", "columns", "both", "transposed"])
+def test_upright_keeps_every_pixel_at_its_place(turn):
+    stack = make_sagittal(count=3, px=(20, 30))
+    stack = replace(stack, pixels=np.random.default_rng(1).random(stack.pixels.shape))
+    turned = _turned(stack, turn)
+    found = upright(turned, "sagittal")
+    np.testing.assert_allclose(found.pixels, stack.pixels)
+    np.testing.assert_allclose(found.origins_mm, stack.origins_mm)
+    assert found.spacing_mm == stack.spacing_mm
+
+
+def _turned(stack, how):
+    rows, cols = how in ("rows", "both"), how in ("columns", "both")
+    if how == "transposed":
+        return replace(
+            stack,
+            pixels=stack.pixels.swapaxes(1, 2),
+            row_direction=stack.column_direction,
+            column_direction=stack.row_direction,
+        )
+    _, height, width = stack.pixels.shape
+    return replace(
+        stack,
+        pixels=stack.pixels[:, :: -1 if rows else 1, :: -1 if cols else 1],
+        origins_mm=stack.to_patient((width - 1) * cols, (height - 1) * rows, np.arange(len(stack))),
+        row_direction=stack.row_direction * (-1 if cols else 1),
+        column_direction=stack.column_direction * (-1 if rows else 1),
     )
 
 
-def test_a_point_keeps_its_place_on_the_slice_that_shows_it() -> None:
-    blocks = Series(1, AXIAL_T2, tuple(make_block(level, count=5) for level in LEVELS))
-    mark, at_mm = Landmark("recess", "l5_s1", "left"), PLACES[5] + [9, -5, 0]
-    point = point_on(blocks, mark, at_mm, 0.7)
-    assert (point.landmark, point.series_id, point.confidence) == (mark, 1, 0.7)
-    assert point.patient_mm is at_mm
-    assert blocks.slice_at(at_mm).xy.tolist() == [point.x, point.y]
-    assert point_on(blocks, mark, np.array([500.0, 0, 0]), 1.0) is None
+def test_thin_slices_are_skipped():
+    assert len(spread(make_sagittal(count=1), 3, 24)) == 1
+    thin = spread(make_sagittal(count=38, step_mm=1), 3, 24)
+    assert set(np.diff(thin)) == {3}
+    assert thin[0] <= 1
+    assert thin[-1] >= 36
+    np.testing.assert_array_equal(spread(make_sagittal(count=40), 3, 24), np.arange(8, 32))
 
 
-@pytest.mark.parametrize("study_id", range(2))
-def test_true_landmarks_fall_on_their_own_instances(study_id: int) -> None:
-    study = phantom(study_id)
-    for sequence, condition in ((SAGITTAL_T2, CONDITIONS[0]), (SAGITTAL_T1, CONDITIONS[1])):
-        (series,) = (series for series in study.series if series.sequence == sequence)
-        rows = study.landmarks[study.landmarks.condition == condition]
-        for row in rows.itertuples():
-            point = point_on(
-                series, Landmark("canal", row.level, None), np.array([row.x_mm, row.y_mm, row.z_mm]), 1.0
-            )
-            assert (point.series_id, point.instance_number) == (row.series_id, row.instance_number)
-            assert [point.x, point.y] == pytest.approx([row.x, row.y])
+def test_an_absurd_field_of_view_is_not_read():
+    assert of_plane([make_sagittal(spacing_mm=50)], "sagittal") == []
+    assert of_plane([make_sagittal(count=3), make_sagittal(count=5)], "axial") == []
 
 
 def test_real_axial_and_sagittal_positions_agree(real_dir: Path) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kitlib.errors import DataError, UsageError
-from kitlib.localise.sources import array_stack, array_study, read_array, read_folder
+from kitlib.localise.sources import array_study, read_array, read_folder
 from kitlib.mri.ledger import Ledger
 from kitlib.terms import SAGITTAL_T1
 from tests.mri.builders import make_series
@@ -56,13 +56,13 @@ def test_an_array_is_a_study_of_one_series_whose_sequence_nobody_knows():
 @pytest.mark.parametrize("shape", [(0, 5, 5), (4,), (2, 3, 4, 5)])
 def test_arrays_that_are_no_slices(shape):
     with pytest.raises(DataError, match="no grey slices"):
-        array_stack(np.zeros(shape), 1.0, 4.5)
+        array_study(np.zeros(shape), 1.0, 4.5)
 
 
 @pytest.mark.parametrize("spacing_mm", [0, -1, float("nan"), (1, 0)])
 def test_spacing_must_be_millimetres(spacing_mm):
     with pytest.raises(UsageError, match="above 0"):
-        array_stack(np.zeros((5, 5)), spacing_mm, 4.5)
+        array_study(np.zeros((5, 5)), spacing_mm, 4.5)
 
 
 def test_an_array_file(tmp_path):

@@ -1,7 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
-from kitlib.localise.spine import find_foramina, find_recess, find_spine
+from kitlib.localise.network import GRID, INPUT_PX, build_network
+from kitlib.localise.spine import find_foramina, find_recess, find_spine, read_maps
 from tests.localise.fakes import fake_reader, make_axial, make_canal, make_places, make_sagittal
 
 CANAL = make_canal(bend_mm=7.0)
@@ -10,6 +15,45 @@ PLACES = make_places(CANAL)
 
 def maps_of(stack, plane, **how):
     return fake_reader(PLACES, **how)(None, stack, np.arange(len(stack)), plane)
+
+
+class Brightest(nn.Module):
+    """A network that points all channels at the brightest pixel."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        pixels = nn.functional.avg_pool2d(images[:, :1].float(), INPUT_PX // GRID).flatten(2)
+        logits = 100 * torch.cat([pixels, torch.full_like(pixels[..., :1], -0.5)], dim=2)
+        return logits.expand(-1, 12, -1)
+
+
+def lit(stack, place_mm):
+    """The stack with a bright spot of 8 mm at a place, on all slices."""
+    col, row, _ = stack.to_pixel(place_mm)
+    _, height, width = stack.pixels.shape
+    rows, cols = np.mgrid[:height, :width]
+    away = np.hypot((cols - col) * stack.spacing_mm[1], (rows - row) * stack.spacing_mm[0])
+    return replace(stack, pixels=stack.pixels + np.exp(-0.5 * (away / 4) ** 2).astype(np.float32))
+
+
+@pytest.mark.parametrize(("px", "spacing_mm"), [((256, 240), 1.1), ((512, 512), 0.6), ((150, 320), 1.4)])
+def test_a_spot_is_found_where_it_is(px, spacing_mm):
+    place = make_canal()["l4_l5"]
+    stack = lit(make_sagittal(count=3, px=px, spacing_mm=spacing_mm), place)
+    maps = read_maps(Brightest(), stack, np.array([0, 2]), "sagittal")
+    rows, cols = np.mgrid[:GRID, :GRID]  # the spot's middle is saturated: its mean place counts
+    pixel = np.array([np.average(one, weights=maps.shares[0, 0]) for one in (cols, rows)])
+    found = maps.to_patient(pixel, maps.positions_mm[0])
+    np.testing.assert_allclose(found[1:], place[1:], atol=0.3)
+    np.testing.assert_allclose(maps.to_pixels(found), pixel, atol=1e-9)
+
+
+def test_bad_pixels_give_maps_all_the_same():
+    stack = make_sagittal(count=1, px=(40, 30), spacing_mm=4.0)
+    stack.pixels[0, 3:5] = np.nan
+    stack.pixels[0, 7] = np.inf
+    maps = read_maps(build_network("sagittal").eval(), stack, np.array([0]), "sagittal")
+    assert np.isfinite(maps.shares).all()
+    assert (maps.shares.sum(axis=(2, 3)) <= 1 + 1e-5).all()
 
 
 @pytest.mark.parametrize("step_mm", [2.0, 4.5, 6.0])

@@ -19,7 +19,7 @@ from kitlib.localise.network import (
     save_networks,
 )
 from kitlib.localise.sagittal import SURE
-from kitlib.localise.train.transitional import calibrate, evaluate, seen, split_persons, train_junction
+from kitlib.localise.train.transitional import calibrate, evaluate, seen, train_junction
 from kitlib.localise.train.transitional_samples import (
     DRAWN_PX,
     SLICES,
@@ -204,9 +204,3 @@ def test_calibration_cools_what_is_too_sure_and_knows_how_rare_transitions_are()
     said = np.log(0.99 / 0.01) / net.temperature.item()
     rarer = np.log(SHARE / (1 - SHARE)) - np.log(TRANSITIONAL_SHARE / (1 - TRANSITIONAL_SHARE))
     assert net(seen(bags.images[:1])).item() == pytest.approx(said + rarer, abs=1e-3)
-
-
-def test_nobody_is_both_learnt_from_and_held_out() -> None:
-    learnt, held_out = split_persons(make_bags(40))
-    assert not set(learnt.persons) & set(held_out.persons)
-    assert len(learnt) + len(held_out) == 40

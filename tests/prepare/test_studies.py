@@ -1,11 +1,23 @@
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from kitlib.prepare.studies import PreparedStudies
-from kitlib.terms import AXIAL_T2, SAGITTAL_T1
+from kitlib.mri.study import Series, Study
+from kitlib.prepare.studies import PreparedStudies, study_metadata
+from kitlib.terms import AXIAL_T2, SAGITTAL_T1, SEQUENCES
 from tests.inputs.builders import SERIES2STACKS, make_studies
+from tests.prepare.builders import make_stack
+
+
+def make_study(study_id: int, sequences: Sequence[str] = SEQUENCES) -> Study:
+    series = []
+    for series_id, sequence in enumerate(sequences):
+        plane = "axial" if sequence == AXIAL_T2 else "sagittal"
+        stacks = () if study_id == 3 else (make_stack(plane), make_stack(plane, (2, 8, 8)))
+        series.append(Series(series_id, sequence, stacks))
+    return Study(study_id, tuple(series))
 
 
 @pytest.fixture
@@ -46,3 +58,36 @@ def test_the_fingerprint_changes_with_an_image_and_with_what_is_said_of_one(
     assert renamed.fingerprint != studies.fingerprint
     monkeypatch.setitem(SERIES2STACKS, 10, SERIES2STACKS[21])
     assert make_studies(tmp_path / "other", monkeypatch).fingerprint != studies.fingerprint
+
+
+def test_metadata_tells_what_each_sequence_has() -> None:
+    table = study_metadata([make_study(2), make_study(1)])
+    assert table.index.tolist() == [2, 1]
+    row = table.loc[1]
+    assert (row["axial_present"], row["axial_series"], row["axial_stacks"], row["axial_slices"]) == (
+        1,
+        1,
+        2,
+        7,
+    )
+    assert (row["t1_rows"], row["t1_columns"], row["t1_step_mm"], row["t1_covered_mm"]) == (40, 32, 4, 16)
+    assert (row["t2_spacing_mm"], row["t2_view_mm"]) == (1.5, 48)
+    assert (row["axial_numbering"], row["sequences"], row["axial_series_kind"]) == (
+        "along",
+        "t1+t2+axial",
+        "1",
+    )
+
+
+def test_metadata_of_what_is_missing_is_unknown_not_zero() -> None:
+    table = study_metadata([make_study(2, SEQUENCES[:2]), make_study(3), make_study(99, ())])
+    assert table["axial_present"].tolist() == [0, 0, 0]
+    assert table["axial_step_mm"].isna().all()
+    assert table["sequences"].tolist() == ["t1+t2", "none", "none"]
+
+
+def test_metadata_of_one_study_is_its_row_among_many() -> None:
+    many = study_metadata(make_study(study_id) for study_id in (1, 2, 3))
+    one = study_metadata([make_study(2)])
+    assert many.loc[2].equals(one.loc[2])
+    assert list(study_metadata([]).columns) == list(many.columns)

@@ -1,25 +1,27 @@
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
 from kitlib.artefacts import Provenance
 from kitlib.errors import ModelError
-from kitlib.mri.study import Series, Study
-from kitlib.prepare.tabular import UNKNOWN, ForestImputer, OneHot, impute_labels, study_metadata
-from kitlib.terms import AXIAL_T2, CELL_NAMES, EMPTY, SEQUENCES
-from tests.prepare.builders import make_stack
+from kitlib.prepare.tabular import (
+    FEATURE_SHARE,
+    LEAF_ROWS,
+    UNKNOWN,
+    Forest,
+    ForestImputer,
+    OneHot,
+    impute_labels,
+)
+from kitlib.terms import CELL_NAMES, EMPTY
 
-
-def make_study(study_id: int, sequences: Sequence[str] = SEQUENCES) -> Study:
-    series = []
-    for series_id, sequence in enumerate(sequences):
-        plane = "axial" if sequence == AXIAL_T2 else "sagittal"
-        stacks = () if study_id == 3 else (make_stack(plane), make_stack(plane, (2, 8, 8)))
-        series.append(Series(series_id, sequence, stacks))
-    return Study(study_id, tuple(series))
+RANDOM = np.random.default_rng(0)
+ROWS = RANDOM.normal(size=(60, 7))
+NUMBERS = ROWS[:, 0] - 2 * ROWS[:, 3] + RANDOM.normal(0, 0.3, 60)
+WORDS = np.array(["along", "against", "mixed"], object)[np.digitize(NUMBERS, (-1, 1))]
 
 
 def make_table(rows: int = 40, seed: int = 0) -> pd.DataFrame:
@@ -29,39 +31,6 @@ def make_table(rows: int = 40, seed: int = 0) -> pd.DataFrame:
         {"size": size, "double": 2 * size, "kind": np.where(size > 0, "big", "small").astype(object)},
         index=pd.Index(100 + np.arange(rows), name="study_id"),
     )
-
-
-def test_metadata_tells_what_each_sequence_has() -> None:
-    table = study_metadata([make_study(2), make_study(1)])
-    assert table.index.tolist() == [2, 1]
-    row = table.loc[1]
-    assert (row["axial_present"], row["axial_series"], row["axial_stacks"], row["axial_slices"]) == (
-        1,
-        1,
-        2,
-        7,
-    )
-    assert (row["t1_rows"], row["t1_columns"], row["t1_step_mm"], row["t1_covered_mm"]) == (40, 32, 4, 16)
-    assert (row["t2_spacing_mm"], row["t2_view_mm"]) == (1.5, 48)
-    assert (row["axial_numbering"], row["sequences"], row["axial_series_kind"]) == (
-        "along",
-        "t1+t2+axial",
-        "1",
-    )
-
-
-def test_metadata_of_what_is_missing_is_unknown_not_zero() -> None:
-    table = study_metadata([make_study(2, SEQUENCES[:2]), make_study(3), make_study(99, ())])
-    assert table["axial_present"].tolist() == [0, 0, 0]
-    assert table["axial_step_mm"].isna().all()
-    assert table["sequences"].tolist() == ["t1+t2", "none", "none"]
-
-
-def test_metadata_of_one_study_is_its_row_among_many() -> None:
-    many = study_metadata(make_study(study_id) for study_id in (1, 2, 3))
-    one = study_metadata([make_study(2)])
-    assert many.loc[2].equals(one.loc[2])
-    assert list(study_metadata([]).columns) == list(many.columns)
 
 
 def test_imputer_learns_from_the_other_columns() -> None:
@@ -154,3 +123,23 @@ def test_impute_labels_fills_only_what_is_empty_and_from_related_cells() -> None
     assert (filled.iloc[:, 7] == EMPTY).all()
     others = [column for column in range(25) if column != 7]
     assert filled.iloc[:, others].equals(whole.iloc[:, others])
+
+
+@pytest.mark.parametrize("known", [1, 2, 40])
+@pytest.mark.parametrize(
+    ("library", "values"), [(RandomForestRegressor, NUMBERS), (RandomForestClassifier, WORDS)]
+)
+def test_a_forest_is_the_librarys_to_the_bit(library: type, values: np.ndarray, known: int) -> None:
+    theirs = library(20, min_samples_leaf=LEAF_ROWS, max_features=FEATURE_SHARE, random_state=5)
+    theirs.fit(ROWS[:known], values[:known])
+    ours = Forest.grow(ROWS[:known], values[:known], trees=20, seed=5)
+    assert ours.predict(ROWS).tolist() == theirs.predict(ROWS).tolist()
+    assert ours.predict(ROWS[:1]).tolist() == theirs.predict(ROWS[:1]).tolist()
+
+
+def test_a_seed_decides_and_inputs_stay_as_they_are() -> None:
+    rows, numbers = ROWS.copy(), NUMBERS.copy()
+    first, again, other = (Forest.grow(rows, numbers, trees=5, seed=seed).predict(rows) for seed in (0, 0, 1))
+    assert first.tolist() == again.tolist() != other.tolist()
+    np.testing.assert_array_equal(rows, ROWS)
+    np.testing.assert_array_equal(numbers, NUMBERS)

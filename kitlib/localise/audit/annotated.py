@@ -11,10 +11,9 @@ from tqdm.auto import tqdm
 
 from kitlib.competition.root import Competition
 from kitlib.errors import DataError
-from kitlib.localise.train.samples import POOL_PX, Pool, channel_targets, one_sample, slice_points
+from kitlib.localise.train.samples import POOL_PX, Pool, stack_samples
 from kitlib.mri.geometry import Plane
 from kitlib.mri.ledger import Ledger
-from kitlib.mri.stack import Stack
 from kitlib.mri.study import Study, plane2sequences, read_study
 from kitlib.prepare.volumes import prepare
 from kitlib.terms import LANDMARKS, Cell, Landmark, group2place
@@ -58,13 +57,14 @@ def study_samples(plane: Plane, rows: pd.DataFrame, points: pd.DataFrame, each: 
     rng = np.random.default_rng((seed, study_id))
     study = read_study(study_id, rows, Ledger())
     points_mm = marked_mm(points, study)
-    return [
-        sample
-        for series in study.series
-        if series.sequence in plane2sequences[plane]
-        for stack in prepare(series.stacks, POOL_PX)
-        for sample in _stack_samples(plane, stack, points_mm, study_id, each, rng)
-    ]
+    drawn = []
+    for series in study.series:
+        if series.sequence in plane2sequences[plane]:
+            for stack in prepare(series.stacks, POOL_PX):
+                thickness_mm = SLICE_FILLS * stack.step_mm if len(stack) > 1 else LONE_SLICE_MM
+                samples = stack_samples(plane, stack, points_mm, thickness_mm, study_id)
+                drawn += _drawn(samples, each, rng)
+    return drawn
 
 
 def marked_mm(points: pd.DataFrame, study: Study) -> np.ndarray:
@@ -79,16 +79,8 @@ def marked_mm(points: pd.DataFrame, study: Study) -> np.ndarray:
     return points_mm
 
 
-def _stack_samples(
-    plane: Plane, stack: Stack, points_mm: np.ndarray, study_id: int, each: int, rng: np.random.Generator
-) -> list[Pool]:
+def _drawn(samples: list[Pool], each: int, rng: np.random.Generator) -> list[Pool]:
     """At most `each` slices: half of them those that show most, the others any."""
-    thickness_mm = SLICE_FILLS * stack.step_mm if len(stack) > 1 else LONE_SLICE_MM
-    samples = []
-    for index in range(len(stack)):
-        points, within = slice_points(stack, index, points_mm)
-        targets = channel_targets(plane, points, within, thickness_mm)
-        samples.append(one_sample(stack.pixels[index], stack.spacing_mm, targets, study_id))
     shown = np.array([np.nansum(sample.visibility) for sample in samples])
     order = np.argsort(-shown - rng.random(len(samples)) / 100)
     best, others = order[: (each + 1) // 2], rng.permutation(order[(each + 1) // 2 :])

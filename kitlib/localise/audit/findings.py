@@ -25,22 +25,14 @@ CODES = {
     "level.disagree": "two series name the levels differently, and nothing tells which is right",
     "level.misplaced": "the point is out of line with the other levels of its condition",
 }
-REPORT_COLUMNS = (
-    "code",
-    *LANDMARK_COLUMNS[:5],
-    "detail",
-    "action",
-    "mended_condition",
-    "mended_level",
-    "row",
-)
+KEY_COLUMNS = LANDMARK_COLUMNS[:5]
+REPORT_COLUMNS = ("code", *KEY_COLUMNS, "detail", "action", "mended_condition", "mended_level", "row")
 """`row` is the point's place in the landmark table, counted from 0; it is missing where the point is."""
 
-condition2place = {
-    condition: group2place[Cell(condition, level).group] for condition in CONDITIONS for level in LEVELS
-}
 condition2side = {condition: Cell(condition, LEVELS[0]).side for condition in CONDITIONS}
-condition2sequence = {condition: group2sequence[Cell(condition, LEVELS[0]).group] for condition in CONDITIONS}
+condition2group = {condition: Cell(condition, LEVELS[0]).group for condition in CONDITIONS}
+condition2place = {condition: group2place[group] for condition, group in condition2group.items()}
+condition2sequence = {condition: group2sequence[group] for condition, group in condition2group.items()}
 ID_TYPES = dict.fromkeys(("study_id", "series_id", "instance_number", "row"), "Int64")
 
 
@@ -48,19 +40,16 @@ def described(landmarks: pd.DataFrame, series: pd.DataFrame) -> pd.DataFrame:
     """The points with row, sequence, place, side, rank (0 to 4 from L1/L2), and empty height and width."""
     if unknown := [name for name in LANDMARK_COLUMNS if name not in landmarks]:
         raise UsageError(f"the landmark table lacks {unknown[0]}", hint=f"It has {LANDMARK_COLUMNS}.")
-    points = landmarks[list(LANDMARK_COLUMNS)].reset_index(drop=True)
     keys = ["study_id", "series_id"]
     sequences = series[[*keys, "sequence"]].drop_duplicates(keys)
-    return (
-        points.assign(row=range(len(points)))
-        .merge(sequences, how="left", on=keys)
-        .assign(
-            place=lambda rows: rows["condition"].map(condition2place),
-            side=lambda rows: rows["condition"].map(condition2side),
-            rank=lambda rows: rows["level"].map({level: rank for rank, level in enumerate(LEVELS)}),
-            height=float("nan"),
-            width=float("nan"),
-        )
+    points = landmarks[list(LANDMARK_COLUMNS)].assign(row=range(len(landmarks)))
+    points = points.merge(sequences, how="left", on=keys)
+    return points.assign(
+        place=points["condition"].map(condition2place),
+        side=points["condition"].map(condition2side),
+        rank=points["level"].map(dict(zip(LEVELS, range(len(LEVELS))))),
+        height=float("nan"),
+        width=float("nan"),
     )
 
 
@@ -87,9 +76,8 @@ def without(points: pd.DataFrame, findings: Sequence[pd.DataFrame]) -> pd.DataFr
 
 def joined(findings: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """One report of several, by study, code and cell; ids are nullable integers."""
-    filled = [table.astype(object) for table in findings if len(table)]
     empty = pd.DataFrame(columns=list(REPORT_COLUMNS), dtype=object)
-    report = pd.concat(filled) if filled else empty
+    report = pd.concat([empty, *(table.astype(object) for table in findings if len(table))])
     report = report.astype(ID_TYPES).astype({"condition": object, "level": object})
     order = ["study_id", "code", "condition", "level", "row"]
     return report.sort_values(order, ignore_index=True)

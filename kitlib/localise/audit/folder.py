@@ -17,6 +17,7 @@ from kitlib.localise.audit.geometry import placed
 from kitlib.localise.audit.landmarks import audit_points
 from kitlib.localise.geometry import CanalPoints
 from kitlib.localise.localiser import worker_localiser
+from kitlib.localise.points import canal_of
 from kitlib.localise.sources import NO_ID
 from kitlib.machine import retire_workers
 from kitlib.mri.ledger import Ledger
@@ -79,8 +80,7 @@ def count_levels(series: pd.DataFrame) -> CanalPoints:
     located = worker_localiser().locate_study(read_study(NO_ID, sagittal, Ledger()))
     if located.abstained:
         return {}
-    canal = (point for point in located.points if point.landmark.place == "canal")
-    return {point.landmark.level: point.patient_mm for point in canal if point.landmark.level in LEVELS}
+    return {level: place for level, place in canal_of(located.points).items() if level in LEVELS}
 
 
 def _in_workers(work: Callable[..., Any], tasks: Sequence[tuple], name: str, workers: int) -> list[Any]:

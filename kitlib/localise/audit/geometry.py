@@ -7,17 +7,10 @@ from itertools import permutations
 
 import numpy as np
 import pandas as pd
+from scipy.interpolate import make_interp_spline
 
 from kitlib.localise.audit.findings import found, without
-from kitlib.localise.audit.tables import (
-    FORAMEN_ABOVE,
-    TELLING_PAIRS,
-    both_rows,
-    level_named,
-    misplaced,
-    pairs_of,
-    swapped,
-)
+from kitlib.localise.audit.tables import FORAMEN_ABOVE, TELLING_PAIRS, both_rows, misplaced, pairs_of, swapped
 from kitlib.localise.geometry import CanalPoints
 from kitlib.mri.study import Series, Study
 from kitlib.terms import LEVELS
@@ -63,12 +56,6 @@ def placed(points: pd.DataFrame, study_of: StudyOf) -> pd.DataFrame:
     return result
 
 
-def without_image(points: pd.DataFrame) -> list[pd.DataFrame]:
-    """Points on instances that their series does not have."""
-    absent = points[points["absent"]] if "absent" in points else points[:0]
-    return [found(absent, "image.missing", "the series was read and lacks the instance", "drop")]
-
-
 def in_patient(points: pd.DataFrame, locate: Locate | None) -> list[pd.DataFrame]:
     """Sides, order and names of levels of the points whose place in the patient is known.
 
@@ -80,7 +67,10 @@ def in_patient(points: pd.DataFrame, locate: Locate | None) -> list[pd.DataFrame
     sides = [*_swapped_sides(points, "foramen"), *_swapped_sides(points, "recess")]
     odd = misplaced(points.assign(depth=-points["z_mm"]), ["study_id", "condition"])
     points = without(points, odd)  # swapped ones can still tell how levels are named
-    sources = {study_id: _sources(rows) for study_id, rows in _by_study(points)}
+    sources = {
+        study_id: [_source(part, str(place)) for (_, place), part in rows.groupby(["series_id", "place"])]
+        for study_id, rows in _by_study(points)
+    }
     doubted = [study_id for study_id, own in sources.items() if _is_doubted(own)]
     located = locate(doubted) if locate and doubted else {}
     named = [odd for key, own in sources.items() for odd in _misnamed(own, located.get(key, {}))]
@@ -117,9 +107,9 @@ def _swapped_sides(points: pd.DataFrame, place: str) -> list[pd.DataFrame]:
     return findings
 
 
-def _sources(points: pd.DataFrame) -> list[_Source]:
-    """All ways in which the points of a study name its levels."""
-    return [_source(rows, str(place)) for (_, place), rows in points.groupby(["series_id", "place"])]
+def _source(rows: pd.DataFrame, place: str) -> _Source:
+    means = rows.groupby("rank")[["y_mm", "z_mm"]].mean()
+    return _Source(rows, place, means.index.to_numpy(), means.to_numpy())
 
 
 def _is_doubted(sources: list[_Source]) -> bool:
@@ -155,41 +145,28 @@ def _shifts(sources: list[_Source]) -> list[int]:
     return [_shift(source, reference) for source in sources]
 
 
-def _source(rows: pd.DataFrame, place: str) -> _Source:
-    means = rows.groupby("rank")[["y_mm", "z_mm"]].mean()
-    return _Source(rows, place, means.index.to_numpy(), means.to_numpy())
-
-
 def _shift(source: _Source, reference: _Source) -> int:
     """How many levels lower a source's points lie than the reference's points of the same name."""
     fine = np.arange(-BEYOND, len(LEVELS) - 1 + BEYOND + FINE, FINE)
-    curve = _along(reference, fine)
+    curve = make_interp_spline(reference.rank, reference.points_mm, k=1)(fine)
     away = np.linalg.norm(curve[:, None] - source.points_mm, axis=2)
     lower = fine[away.argmin(axis=0)] - source.rank
     return round(float(np.median(lower)) + ABOVE_CANAL[source.place] - ABOVE_CANAL[reference.place])
 
 
-def _along(source: _Source, rank: np.ndarray) -> np.ndarray:
-    """Points (N, 2) at fractional levels: lines between the points, and on beyond the ends."""
-    start = np.clip(np.searchsorted(source.rank, rank) - 1, 0, len(source.rank) - 2)
-    before, after = source.rank[start], source.rank[start + 1]
-    share = ((rank - before) / (after - before))[:, None]
-    return source.points_mm[start] * (1 - share) + source.points_mm[start + 1] * share
-
-
 def _majority(shifts: Sequence[int], decisive: int | None) -> int | None:
     """What most voices say; between equals the decisive one; None if there is no such."""
     votes = Counter(shifts)
-    most = max(votes.values())
-    best = [shift for shift, count in votes.items() if count == most]
-    if len(best) == 1:
-        return best[0]
-    return decisive if decisive in best else None
+    best = [shift for shift, count in votes.items() if count == max(votes.values())]
+    if len(best) > 1:
+        return decisive if decisive in best else None
+    return best[0]
 
 
 def _renamed(points: pd.DataFrame, lower: int) -> pd.DataFrame:
     """Findings for points that lie some levels lower than named; beyond the graded levels they go."""
-    level = points["rank"].map(lambda rank: level_named(int(rank) + lower))
+    rank2level = dict(enumerate(LEVELS))
+    level = points["rank"].map(lambda rank: rank2level.get(int(rank) + lower))
     action = level.map(lambda name: "mend" if name else "drop")
     detail = f"lies {abs(lower)} level{'s' * (abs(lower) > 1)} {'below' if lower > 0 else 'above'} its name"
     return found(points, "level.off_by_one", detail, action, condition=points["condition"], level=level)

@@ -11,11 +11,18 @@ from typing import Any
 import pandas as pd
 
 from kitlib.artefacts import Provenance, save_json
-from kitlib.competition.tables import LANDMARK_COLUMNS
 from kitlib.errors import DataError, UsageError
 from kitlib.localise.audit import geometry as audit_geometry
 from kitlib.localise.audit import tables as audit_tables
-from kitlib.localise.audit.findings import CODES, REPORT_COLUMNS, described, joined, without
+from kitlib.localise.audit.findings import (
+    CODES,
+    KEY_COLUMNS,
+    REPORT_COLUMNS,
+    described,
+    found,
+    joined,
+    without,
+)
 from kitlib.localise.audit.geometry import Locate, StudyOf
 
 SIZE_COLUMNS = ("study_id", "series_id", "instance_number", "height", "width")
@@ -49,12 +56,12 @@ def audit_points(
     points: pd.DataFrame, labels: pd.DataFrame, series: pd.DataFrame, *, locate: Locate | None = None
 ) -> pd.DataFrame:
     """The audit of points that are `described`, and `placed` where their images were read."""
-    findings = audit_tables.unmatched(points, labels, series)
-    unfit = audit_tables.unfit(points)
-    points = without(points, unfit)
-    unfit += audit_geometry.without_image(points)
+    findings, unfit = audit_tables.unmatched(points, labels, series), audit_tables.unfit(points)
     points = without(points, unfit)
     if "x_mm" in points:
+        detail = "the series was read and lacks the instance"
+        unfit.append(found(points[points["absent"]], "image.missing", detail, "drop"))
+        points = points[~points["absent"]]
         findings += audit_geometry.in_patient(points, locate)
         points = points[points["x_mm"].isna()]  # what was not read can be judged by the table alone
     return joined([*findings, *unfit, *audit_tables.in_pixels(points)])
@@ -65,13 +72,13 @@ def summary(report: pd.DataFrame) -> pd.DataFrame:
     places = report.assign(group=report["condition"].str.removeprefix("left_").str.removeprefix("right_"))
     rows = {}
     for code in CODES:
-        found = places[places["code"] == code]
+        own = places[places["code"] == code]
         rows[code] = {
-            "points": len(found),
-            "places": len(found[["study_id", "group", "level"]].drop_duplicates()),
-            "series": len(found[["study_id", "series_id"]].dropna().drop_duplicates()),
-            "studies": found["study_id"].nunique(),
-            **{action: int((found["action"] == action).sum()) for action in ("mend", "drop", "look")},
+            "points": len(own),
+            "places": len(own[["study_id", "group", "level"]].drop_duplicates()),
+            "series": len(own[["study_id", "series_id"]].dropna().drop_duplicates()),
+            "studies": own["study_id"].nunique(),
+            **{action: int((own["action"] == action).sum()) for action in ("mend", "drop", "look")},
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("code")
 
@@ -92,7 +99,7 @@ def mend(landmarks: pd.DataFrame, report: pd.DataFrame) -> pd.DataFrame:
     table = landmarks.reset_index(drop=True)
     findings = report[report["row"].notna()]
     rows = findings["row"].astype("int64").to_numpy()
-    keys = list(LANDMARK_COLUMNS[:5])
+    keys = list(KEY_COLUMNS)
     in_range = bool((rows < len(table)).all())
     if not in_range or (table.loc[rows, keys].to_numpy() != findings[keys].to_numpy()).any():
         raise DataError("the report is not of this landmark table", hint="Audit this table first.")

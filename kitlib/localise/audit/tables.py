@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from kitlib.localise.audit.findings import condition2sequence, found
-from kitlib.terms import CELLS, EMPTY, LEVELS, other_side
+from kitlib.terms import CELLS, EMPTY, other_side
 
 MISPLACED = 0.65  # gaps between levels; L5/S1 of real spines lies up to half a gap off the others' line
 TELLING_LEVELS = 4  # with fewer, one misplaced point bends the line itself
@@ -20,21 +20,13 @@ CELL = ["study_id", "condition", "level"]
 def unmatched(points: pd.DataFrame, labels: pd.DataFrame, series: pd.DataFrame) -> list[pd.DataFrame]:
     """Labels without a point, and points without a label."""
     rows, columns = np.nonzero(labels[[cell.name for cell in CELLS]].to_numpy() != EMPTY)
-    cells = pd.DataFrame(
-        {
-            "study_id": labels.index[rows],
-            "condition": [CELLS[column].condition for column in columns],
-            "level": [CELLS[column].level for column in columns],
-        }
-    )
-    labelled, pointed = pd.MultiIndex.from_frame(cells), pd.MultiIndex.from_frame(points[CELL])
+    cells = pd.DataFrame([CELLS[column] for column in columns], columns=CELL[1:])
+    cells = cells.assign(study_id=labels.index[rows])
+    labelled, pointed = pd.MultiIndex.from_frame(cells[CELL]), pd.MultiIndex.from_frame(points[CELL])
     bare = points[~pointed.isin(labelled)]
     lost = _with_only_series(cells[~labelled.isin(pointed)], series)
-    detail = (
-        lost["sequence"]
-        .map(lambda name: f"no point on {name}")
-        .where(lost["count"] > 0, "the study has no series of the sequence")
-    )
+    detail = "no point on " + lost["sequence"]
+    detail = detail.where(lost["count"] > 0, "the study has no series of the sequence")
     return [
         found(lost, "point.missing", detail, "look"),
         found(bare, "label.missing", "the cell is empty in the table of labels", "look"),
@@ -61,8 +53,7 @@ def unfit(points: pd.DataFrame) -> list[pd.DataFrame]:
 
 def in_pixels(points: pd.DataFrame) -> list[pd.DataFrame]:
     """Sides and levels of points of which no place in the patient is known."""
-    sagittal = points[points["place"] != "recess"]
-    lines = sagittal.assign(depth=sagittal["y"])
+    lines = points[points["place"] != "recess"].assign(depth=points["y"])
     return [
         *_axial_sides(points),
         *_foramen_sides(points),
@@ -75,15 +66,11 @@ def misplaced(points: pd.DataFrame, line: list[str]) -> list[pd.DataFrame]:
     """Points whose `depth` is off the line of depth over level through all that share the keys `line`."""
     findings = []
     for _, rows in points.groupby(line):
-        if len(rows) < TELLING_LEVELS:
-            continue
-        off = _off_line(rows["rank"].to_numpy(float), rows["depth"].to_numpy(float))
-        if (np.abs(off) > MISPLACED).any():
-            odd = rows[np.abs(off) > MISPLACED]
-            gaps = pd.Series(off[np.abs(off) > MISPLACED], odd.index).map(
-                "{:+.1f} levels off the line".format
-            )
-            findings.append(found(odd, "level.misplaced", gaps, "drop"))
+        if len(rows) >= TELLING_LEVELS:
+            off = _off_line(rows)
+            off = off[off.abs() > MISPLACED]
+            detail = off.map("{:+.1f} levels off the line".format)
+            findings.append(found(rows.loc[off.index], "level.misplaced", detail, "drop"))
     return findings
 
 
@@ -91,8 +78,7 @@ def pairs_of(points: pd.DataFrame, place: str) -> pd.DataFrame:
     """Left and right points of a level side by side: columns end in _left and _right."""
     both = points[points["place"] == place]
     left, right = (both[both["side"] == side] for side in ("left", "right"))
-    keys = ["study_id", "level"]
-    return left.merge(right, on=keys, suffixes=("_left", "_right"))
+    return left.merge(right, on=["study_id", "level"], suffixes=("_left", "_right"))
 
 
 def both_rows(points: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
@@ -114,15 +100,15 @@ def _with_only_series(cells: pd.DataFrame, series: pd.DataFrame) -> pd.DataFrame
     return cells.assign(series_id=cells["first"].astype("Int64").where(cells["count"] == 1))
 
 
-def _off_line(rank: np.ndarray, depth: np.ndarray) -> np.ndarray:
+def _off_line(points: pd.DataFrame) -> pd.Series:
     """How many gaps each point lies below the median line (Theil-Sen); all of them if the line rises."""
+    rank, depth = points["rank"].to_numpy(float), points["depth"].to_numpy(float)
     first, second = np.triu_indices(len(rank), 1)
     apart = rank[second] - rank[first]
     slopes = (depth[second] - depth[first])[apart != 0] / apart[apart != 0]
     gap = float(np.median(slopes)) if len(slopes) else 0.0
-    if gap <= 0:
-        return np.full(len(rank), -np.inf)
-    return (depth - gap * rank - np.median(depth - gap * rank)) / gap
+    below = depth - gap * rank
+    return pd.Series((below - np.median(below)) / gap if gap > 0 else -np.inf, points.index)
 
 
 def _axial_sides(points: pd.DataFrame) -> list[pd.DataFrame]:
@@ -152,10 +138,8 @@ def _foramen_sides(points: pd.DataFrame) -> list[pd.DataFrame]:
 def _levels_in_same_view(points: pd.DataFrame) -> list[pd.DataFrame]:
     """Canal and foramina a level apart, where both series show the same field of view."""
     points = points.assign(down=points["y"] / points["height"])
-    keys = ["study_id", "rank"]
-    canal = points[points["place"] == "canal"].groupby(keys)["down"].mean()
-    foramen = points[points["place"] == "foramen"].groupby(keys)["down"].mean()
-    both = pd.concat({"canal": canal, "foramen": foramen}, axis=1).dropna()
+    means = points.groupby(["study_id", "rank", "place"])["down"].mean().unstack()
+    both = means.reindex(columns=["canal", "foramen"]).dropna()
     findings = []
     for study_id, rows in both.groupby("study_id"):
         if len(rows) >= TELLING_LEVELS:
@@ -167,8 +151,3 @@ def _levels_in_same_view(points: pd.DataFrame) -> list[pd.DataFrame]:
                 detail = f"foramina lie {apart:+.1f} levels below the canal's points"
                 findings.append(found(own, "level.disagree", detail, "look"))
     return findings
-
-
-def level_named(rank: int) -> str | None:
-    """The level of that rank, None beyond the graded ones."""
-    return LEVELS[rank] if 0 <= rank < len(LEVELS) else None

@@ -39,7 +39,8 @@ def seen(plane: Plane, pool: Pool, affine: Affine, greys: torch.Generator | None
     if greys is not None:
         images = GREYS.change(images, greys)
     half_mm, side = PX_MM[plane] * INPUT_PX / 2, INPUT_PX - 1
-    away_mm = (pool.places - _native_centre(pool)) * pool.spacing_mm[:, None, ::-1]
+    centre = (np.array(pool.images.shape[:0:-1]) - 1) / 2
+    away_mm = (pool.places - centre) * pool.spacing_mm[:, None, ::-1]
     away = away_mm / half_mm - affine.shifts.numpy()[:, None]
     turned_mm = np.einsum("nij,ncj->nci", np.linalg.inv(affine.matrices.numpy()), away) * half_mm
     places = turned_mm / PX_MM[plane] + side / 2
@@ -62,7 +63,3 @@ def _sampled(plane: Plane, pool: Pool, affine: Affine) -> Tensor:
         images = torch.where(fine, F.avg_pool2d(F.pad(images, (1, 0, 1, 0)), 2, 1), images)
     sides_mm = spacing_mm.flip(1) * torch.tensor(images.shape[:-3:-1])  # (n, 2) along x and y
     return moved(images, affine.scaled(PX_MM[plane] * INPUT_PX / sides_mm), size=(INPUT_PX, INPUT_PX))
-
-
-def _native_centre(pool: Pool) -> np.ndarray:
-    return (np.array(pool.images.shape[:0:-1]) - 1) / 2

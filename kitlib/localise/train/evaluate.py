@@ -10,7 +10,7 @@ from tqdm.auto import tqdm
 from kitlib.localise.localiser import Localiser
 from kitlib.localise.points import Located, Point
 from kitlib.localise.train.perturb import STRENGTHS, Case, perturbed
-from kitlib.phantom.study import PhantomSeries, PhantomStudy, draw_study
+from kitlib.phantom.study import PhantomStudy, draw_study
 from kitlib.terms import SAGITTAL_T2, Cell, Landmark, group2place
 
 ERROR_COLUMNS = (
@@ -43,23 +43,19 @@ def study_errors(study: PhantomStudy, located: Located) -> pd.DataFrame:
     The patient moves between series: the truth is moved along. A level is right where the nearest true point
     of the same kind and side is the point's own, and no further than LOST_MM.
     """
-    id2series = {series.series_id: series for series in study.series}
     points = {point.landmark: point for point in located.points}
     truth = _still(study)
-    rows = []
-    for landmark, still in truth.items():
-        point = points.get(landmark)
-        row = {
+    rows = [
+        {
             "study_id": study.study_id,
             "transitional": study.facts["transitional"],
             **dict(zip(("landmark", "level", "side"), landmark)),
-            "found": point is not None,
-            "kept": point is not None and not located.abstained,
+            "found": landmark in points,
+            "kept": landmark in points and not located.abstained,
+            **(_errors(points[landmark], truth, study) if landmark in points else {}),
         }
-        if point is not None:
-            alike = {other.level: mm for other, mm in truth.items() if other[::2] == landmark[::2]}
-            row |= _errors(point, still, alike, id2series[point.series_id])
-        rows.append(row)
+        for landmark in truth
+    ]
     return pd.DataFrame(rows, columns=list(ERROR_COLUMNS))
 
 
@@ -75,23 +71,29 @@ def _still(study: PhantomStudy) -> dict[Landmark, np.ndarray]:
 
 
 def _errors(
-    point: Point, still: np.ndarray, alike: Mapping[str, np.ndarray], series: PhantomSeries
+    point: Point, truth: Mapping[Landmark, np.ndarray], study: PhantomStudy
 ) -> dict[str, float | bool]:
+    (series,) = (series for series in study.series if series.series_id == point.series_id)
     found = series.instance(point.instance_number)
     assert found is not None, "points lie on instances"
-    (stack, index), motion_mm = found, series.motion_mm
-    way = point.patient_mm - still - motion_mm
-    in_plane = way - (way @ stack.normal) * stack.normal
-    aside = np.abs(stack.positions_mm - (still + motion_mm) @ stack.normal)
-    far = {level: float(np.linalg.norm(point.patient_mm - mm - motion_mm)) for level, mm in alike.items()}
+    stack, index = found
+    alike = {other.level: mm for other, mm in truth.items() if other[::2] == point.landmark[::2]}
+    ways = {level: point.patient_mm - mm - series.motion_mm for level, mm in alike.items()}
+    way = ways[point.landmark.level]
+    aside = np.abs(stack.positions_mm - (truth[point.landmark] + series.motion_mm) @ stack.normal)
     return {
         "confidence": point.confidence,
-        "error_mm": float(np.linalg.norm(in_plane)),
+        "error_mm": float(np.linalg.norm(way - (way @ stack.normal) * stack.normal)),
         "error_3d_mm": float(np.linalg.norm(way)),
         "slices_off": float(abs(int(aside.argmin()) - index)),
-        "level_right": min(far, key=lambda level: far[level]) == point.landmark.level
-        and far[point.landmark.level] < LOST_MM,
+        "level_right": _is_nearest(point.landmark.level, ways),
     }
+
+
+def _is_nearest(level: str, ways_mm: Mapping[str, np.ndarray]) -> bool:
+    """Whether a point's way from its own level is the shortest, and short enough."""
+    far_mm = {other: np.linalg.norm(way) for other, way in ways_mm.items()}
+    return bool(min(far_mm.values()) == far_mm[level] < LOST_MM)
 
 
 def summary(errors: pd.DataFrame) -> pd.DataFrame:
@@ -145,15 +147,11 @@ def phantom_counts(
             spine = localiser.spine_of(series)
             if spine is None:
                 continue
-            far = [
-                float(np.linalg.norm(point_mm - still[landmark] - series.motion_mm))
-                for level, point_mm in spine.canal_mm.items()
-                if (landmark := Landmark("canal", level, None)) in still
-            ]
-            right = bool(far) and float(np.median(far)) < LOST_MM
-            transitional = study.facts["transitional"]
-            row = (study.study_id, series.series_id, series.sequence, transitional, spine.log_odds, right)
-            rows.append(row)
+            seen = {Landmark("canal", level, None): place for level, place in spine.canal_mm.items()}
+            ways_mm = [place - still[one] - series.motion_mm for one, place in seen.items() if one in still]
+            right = bool(ways_mm) and float(np.median(np.linalg.norm(ways_mm, axis=1))) < LOST_MM
+            told = study.study_id, series.series_id, series.sequence, study.facts["transitional"]
+            rows.append((*told, spine.log_odds, right))
     columns = ["study_id", "series_id", "sequence", "transitional", "log_odds", "right"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -173,12 +171,11 @@ def fit_odds(counts: pd.DataFrame) -> tuple[float, float]:
 
 def phantom_case(study: PhantomStudy) -> Case:
     """The T2 slice of a phantom that lies best in the canal, with its canal points."""
-    canal = [row for row in study.landmarks.itertuples() if row.condition == "spinal_canal_stenosis"]
+    canal = study.landmarks[study.landmarks["condition"] == "spinal_canal_stenosis"]
     stack = study.study.stacks(SAGITTAL_T2)[0]
-    points_mm = np.array([[row.x_mm, row.y_mm, row.z_mm] for row in canal])
-    col_row_slice = stack.to_pixel(points_mm)
-    index = int(np.clip(np.round(np.median(col_row_slice[:, 2])), 0, len(stack) - 1))
-    level2xy = {str(row.level): at[:2] for row, at in zip(canal, col_row_slice)}
+    pixels = stack.to_pixel(canal[["x_mm", "y_mm", "z_mm"]])
+    index = int(np.clip(np.round(np.median(pixels[:, 2])), 0, len(stack) - 1))
+    level2xy = dict(zip(canal["level"], pixels[:, :2]))
     return Case(f"phantom {study.study_id}", stack.pixels[index], stack.spacing_mm, level2xy)
 
 
@@ -186,17 +183,15 @@ def case_errors(localiser: Localiser, case: Case) -> pd.DataFrame:
     """One row for each canal point of an image: level, found, kept, error_mm and level_right."""
     located = localiser.locate_array(case.image, case.spacing_mm)
     found = {point.landmark.level: point for point in located.points if point.landmark.place == "canal"}
-    scale = np.array(case.spacing_mm[::-1])
     rows = []
     for level in case.level2xy:
-        point = found.get(level)
-        row: dict[str, object] = {"case": case.name, "level": level, "found": point is not None}
-        row["kept"] = point is not None and not located.abstained
-        if point is not None:
-            at = np.array([point.x, point.y])
-            far = {other: float(np.linalg.norm((at - xy) * scale)) for other, xy in case.level2xy.items()}
-            row["error_mm"], row["confidence"] = far[level], point.confidence
-            row["level_right"] = min(far, key=lambda other: far[other]) == level and far[level] < LOST_MM
+        row: dict[str, object] = {"case": case.name, "level": level, "found": level in found}
+        row["kept"] = level in found and not located.abstained
+        if level in found:
+            at = np.array([found[level].x, found[level].y])
+            ways_mm = {other: (at - xy) * case.spacing_mm[::-1] for other, xy in case.level2xy.items()}
+            row |= {"confidence": found[level].confidence, "level_right": _is_nearest(level, ways_mm)}
+            row["error_mm"] = float(np.linalg.norm(ways_mm[level]))
         rows.append(row)
     columns = ["case", "level", "found", "kept", "confidence", "error_mm", "level_right"]
     return pd.DataFrame(rows, columns=columns)

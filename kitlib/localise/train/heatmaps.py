@@ -1,7 +1,7 @@
 """Training the localiser's networks: on pools of phantoms, and then on the points of a competition folder."""
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,27 +14,27 @@ from torch import Tensor, nn
 
 from kitlib.artefacts import Provenance, discard, facts_of, sha256
 from kitlib.competition.root import Competition
-from kitlib.errors import ModelError
 from kitlib.localise.audit.annotated import annotated_pool
 from kitlib.localise.network import (
     GRID,
     PX_MM,
-    STRIDE,
     HeatmapNet,
     build_network,
     load_networks,
+    network_to_heatmap,
     peaks,
     plane2landmarks,
     save_networks,
 )
 from kitlib.localise.train.augment import Batch, draw_moves, seen
 from kitlib.localise.train.samples import Pool
-from kitlib.localise.train.transitional import add_junction
+from kitlib.localise.train.shards import held_out
+from kitlib.localise.train.transitional import add_junction, unfinished
 from kitlib.localise.transitional import NAME, load_junction
 from kitlib.machine import cores, device, half_precision, torch_threads
 from kitlib.mri.geometry import Plane
 from kitlib.nn.augment import Affine
-from kitlib.nn.loop import Checkpoint, Schedule, shuffled_evenly, train
+from kitlib.nn.loop import Schedule, shuffled_evenly, train
 
 HELD_OUT = 0.1
 BATCH = 16
@@ -55,47 +55,44 @@ def train_localiser(
     *,
     epochs: int,
     seed: int = 2024,
-    randomised: bool = True,
     widths: Mapping[Plane, tuple[int, ...]] | None = None,
     start: Path | None = None,
-    threads: int | None = None,
     **facts: Any,
 ) -> dict[Plane, Metrics]:
     """Train the network of each plane on its pool; save them to `out` after each epoch, with their metrics.
 
     The last tenth of the persons is held out, measured, and used to set the temperatures. `start` is a file
-    of networks to begin with. A training that was killed goes on where it stopped. Without `randomised`,
-    slices are turned and scaled but keep their greys.
-    `facts`, such as the command, are kept beside the weights. All cores are used unless `threads` says less.
+    of networks to begin with. A training that was killed goes on where it stopped. `facts`, such as the
+    command, are kept beside the weights.
     """
     nets: dict[Plane, HeatmapNet] = dict(load_networks(start)) if start else {}
     metrics: dict[Plane, Metrics] = {}
     sizes = {plane: len(pool) for plane, pool in samples.items()}
-    parameters = {"epochs": epochs, "slices": sizes, "randomised": randomised}
-    provenance = Provenance(parameters, {"start": sha256(start)} if start else {}, seed)
-    checkpoints = {plane: Checkpoint(_unfinished(out, plane), provenance) for plane in samples}
+    inputs = {"start": sha256(start)} if start else {}
+    provenance = Provenance({"epochs": epochs, "slices": sizes}, inputs, seed)
+    checkpoints = {plane: unfinished(out, plane, provenance) for plane in samples}
 
-    def save(plane: Plane, held_out: Pool, epoch: int, average: nn.Module) -> None:
+    def save(plane: Plane, unseen: Pool, epoch: int, average: nn.Module) -> None:
         nets[plane] = copy.deepcopy(average)  # type: ignore[assignment]
         if epoch == epochs:
-            calibrate(nets[plane], plane, held_out)
-        metrics[plane] = evaluate(nets[plane], plane, held_out)
+            calibrate(nets[plane], plane, unseen)
+        metrics[plane] = evaluate(nets[plane], plane, unseen)
         temperatures = {name: net.temperature.tolist() for name, net in nets.items()}
         save_networks(out, nets, provenance, metrics=metrics, temperatures=temperatures, **facts)
 
-    with torch_threads(threads or cores()), torch.random.fork_rng():
+    with torch_threads(cores()), torch.random.fork_rng():
         for plane, pool in samples.items():
             torch.manual_seed(seed)
-            learnt, held_out = split_persons(pool)
-            net = nets[plane].requires_grad_(True) if plane in nets else _new(plane, widths)
+            last = held_out(pool.persons, HELD_OUT)
             rate = LEARNING_RATE * (GENTLER if plane in nets else 1)
+            net = nets.get(plane) or build_network(plane, (widths or {}).get(plane))
             train(
-                net.to(device(), memory_format=torch.channels_last),  # type: ignore[call-overload]
-                PoolBatches(plane, learnt, randomised),
+                net.requires_grad_(True).to(device(), memory_format=torch.channels_last),  # type: ignore[call-overload]
+                PoolBatches(plane, pool.take(~last)),
                 heatmap_loss,
                 Schedule(epochs, rate, warm_up=0.2, average_decay=AVERAGE_DECAY, half=True),
                 seed,
-                after_epoch=partial(save, plane, held_out),
+                after_epoch=partial(save, plane, pool.take(last)),
                 checkpoint=checkpoints[plane],
                 in_thread=device().type != "cpu",
                 title=plane,
@@ -103,15 +100,6 @@ def train_localiser(
     for checkpoint in checkpoints.values():
         discard(checkpoint.path)
     return metrics
-
-
-def join_networks(out: Path, files: Sequence[Path], **facts: Any) -> None:
-    """Save networks that were trained apart as one file, with their metrics and `facts`."""
-    nets = {plane: net for file in files for plane, net in load_networks(file).items()}
-    kept = [facts_of(file) for file in files]
-    for name in ("metrics", "temperatures"):
-        facts[name] = {plane: value for of_file in kept for plane, value in of_file[name].items()}
-    save_networks(out, nets, Provenance(inputs={Path(file).name: sha256(file) for file in files}), **facts)
 
 
 def finetune(
@@ -143,20 +131,11 @@ def finetune(
     return metrics
 
 
-def split_persons(pool: Pool) -> tuple[Pool, Pool]:
-    """The pool without the last tenth of its persons, and these; ModelError where there are too few."""
-    persons = np.unique(pool.persons)
-    if len(persons) < 2:
-        raise ModelError("one person cannot be both learnt from and held out", hint="Draw more anatomies.")
-    held_out = np.isin(pool.persons, persons[-max(1, round(HELD_OUT * len(persons))) :])
-    return pool.take(~held_out), pool.take(held_out)
-
-
 class PoolBatches:
-    """The slices of a pool, looked at anew each time; without `randomised` in their own greys."""
+    """The slices of a pool, looked at anew each time."""
 
-    def __init__(self, plane: Plane, pool: Pool, randomised: bool) -> None:
-        self.plane, self.pool, self.randomised = plane, pool, randomised
+    def __init__(self, plane: Plane, pool: Pool) -> None:
+        self.plane, self.pool = plane, pool
 
     def epoch(self, rng: torch.Generator) -> list[np.ndarray]:
         """All slices."""
@@ -166,7 +145,7 @@ class PoolBatches:
         """Images (B, 2, 192, 192), and the places and visibility of their landmarks."""
         pool = self.pool.take(rows)
         affine = draw_moves(self.plane, len(pool), rng) if rng else Affine.identity(len(pool))
-        batch = seen(self.plane, pool, affine, rng if self.randomised else None)
+        batch = seen(self.plane, pool, affine, rng)
         images = batch.images.to(device(), memory_format=torch.channels_last)
         return images, (batch.places.to(device()), batch.visibility.to(device()))
 
@@ -185,7 +164,8 @@ def cross_entropy(logits: Tensor, places: Tensor, shown: Tensor) -> Tensor:
     """Cross-entropy (B, C) of a Gaussian about places (B, C, 2), of mass `shown` (B, C), the rest absent."""
     grid = logits[..., :-1].unflatten(-1, (GRID, GRID))
     steps = torch.arange(GRID, device=logits.device)
-    away = (steps - _grid_steps(places).clamp(0, GRID - 1)[..., None]) / SPREAD_STEPS  # (B, C, 2, GRID)
+    middles = network_to_heatmap(places).clamp(0, GRID - 1)
+    away = (steps - middles[..., None]) / SPREAD_STEPS  # (B, C, 2, GRID)
     along = (-0.5 * away**2).softmax(dim=-1)
     expected = torch.einsum("bcij,bci,bcj->bc", grid, along[..., 1, :], along[..., 0, :])
     return logits.logsumexp(dim=-1) - shown * expected - (1 - shown) * logits[..., -1]
@@ -196,7 +176,7 @@ def mean_distance(logits: Tensor, places: Tensor) -> Tensor:
     shares = logits[..., :-1].softmax(dim=-1).unflatten(-1, (GRID, GRID))
     steps = torch.arange(GRID, device=logits.device, dtype=shares.dtype)
     means = torch.stack([shares.sum(dim=2) @ steps, shares.sum(dim=3) @ steps], dim=-1)
-    return (means - _grid_steps(places)).abs().sum(dim=-1)
+    return (means - network_to_heatmap(places)).abs().sum(dim=-1)
 
 
 @torch.inference_mode()
@@ -213,16 +193,21 @@ def predicted(net: HeatmapNet, plane: Plane, pool: Pool) -> Iterator[tuple[Batch
 
 def calibrate(net: HeatmapNet, plane: Plane, pool: Pool) -> None:
     """Set one temperature for each sort of landmark: that of least cross-entropy on slices held out."""
-    places = np.array([landmark.place for landmark in plane2landmarks[plane]])
-    sums = np.zeros((len(TEMPERATURES), len(places)))
+    sums = np.zeros((len(TEMPERATURES), len(net.temperature)))
     for batch, logits in predicted(net, plane, pool.take(np.arange(len(pool))[:CALIBRATION_SLICES])):
         known = ~batch.visibility.isnan()
         for row, temperature in enumerate(TEMPERATURES):
             entropy = cross_entropy(logits / temperature, batch.places, batch.visibility.nan_to_num())
             sums[row] += (entropy * known).sum(dim=0).numpy()
-    for place in np.unique(places):
-        best = TEMPERATURES[sums[:, places == place].sum(axis=1).argmin()]
-        net.temperature[torch.from_numpy(places == place)] *= float(best)
+    for own in place2channels(plane).values():
+        best = TEMPERATURES[sums[:, own].sum(axis=1).argmin()]
+        net.temperature[torch.from_numpy(own)] *= float(best)
+
+
+def place2channels(plane: Plane) -> dict[str, np.ndarray]:
+    """For each sort of landmark, which of the network's channels (C,) are about it."""
+    places = np.array([landmark.place for landmark in plane2landmarks[plane]])
+    return {str(place): places == place for place in dict.fromkeys(places)}
 
 
 def evaluate(net: HeatmapNet, plane: Plane, pool: Pool) -> Metrics:
@@ -232,14 +217,11 @@ def evaluate(net: HeatmapNet, plane: Plane, pool: Pool) -> Metrics:
     """
     parts = [(*peaks(out), batch.places, batch.visibility) for batch, out in predicted(net, plane, pool)]
     found, chance, true, seen_there = (torch.cat(arrays).numpy() for arrays in zip(*parts))
-    sorts = np.array([landmark.place for landmark in plane2landmarks[plane]])
-    metrics = {}
-    for sort in dict.fromkeys(sorts):
-        own, mm = sorts == sort, PX_MM[plane]
-        metrics[str(sort)] = _measured(
-            found[:, own] * mm, true[:, own] * mm, chance[:, own], seen_there[:, own]
-        )
-    return metrics
+    mm = PX_MM[plane]
+    return {
+        place: _measured(found[:, own] * mm, true[:, own] * mm, chance[:, own], seen_there[:, own])
+        for place, own in place2channels(plane).items()
+    }
 
 
 def _measured(
@@ -259,16 +241,3 @@ def _measured(
         "visibility_accuracy": np.mean(recalls) if recalls else np.nan,
     }
     return {name: round(float(value), 4) for name, value in values.items()}
-
-
-def _grid_steps(places: Tensor) -> Tensor:
-    """Fractional indices of the heatmap's grid at network pixels."""
-    return (places - (STRIDE - 1) / 2) / STRIDE
-
-
-def _new(plane: Plane, widths: Mapping[Plane, tuple[int, ...]] | None) -> HeatmapNet:
-    return build_network(plane, widths.get(plane) if widths else None)
-
-
-def _unfinished(out: Path, plane: Plane) -> Path:
-    return Path(out).with_name(f"{Path(out).name}.{plane}.unfinished")

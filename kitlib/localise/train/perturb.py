@@ -1,10 +1,12 @@
 """Images made worse step by step, with their landmarks: what a localiser must bear."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
+
+from kitlib.errors import UsageError
 
 STRENGTHS: dict[str, tuple[float, ...]] = {
     "gamma": (0.4, 0.6, 1.0, 1.6, 2.5),
@@ -33,49 +35,28 @@ def perturbed(case: Case, name: str, strength: float, rng: np.random.Generator) 
     grey = np.clip((case.image.astype(np.float32) - low) / max(high - low, 1e-6), 0, None)
     if name == "rotation":
         return _rotated(case, grey, strength)
-    return Case(case.name, name2change[name](grey, strength, case, rng), case.spacing_mm, case.level2xy)
+    return replace(case, image=_worse(case, grey, name, strength, rng))
 
 
-Change = Callable[[np.ndarray, float, Case, np.random.Generator], np.ndarray]
-
-
-def _gamma(grey: np.ndarray, strength: float, _: Case, __: np.random.Generator) -> np.ndarray:
-    return grey**strength
-
-
-def _bias(grey: np.ndarray, strength: float, _: Case, __: np.random.Generator) -> np.ndarray:
-    return grey * np.exp(np.linspace(-strength, strength, grey.shape[1]))
-
-
-def _inversion(grey: np.ndarray, strength: float, _: Case, __: np.random.Generator) -> np.ndarray:
-    return np.clip(1 - grey, 0, 1) if strength else grey
-
-
-def _coarse(grey: np.ndarray, strength: float, _: Case, __: np.random.Generator) -> np.ndarray:
+def _worse(of: Case, grey: np.ndarray, name: str, strength: float, rng: np.random.Generator) -> np.ndarray:
     height, width = grey.shape
-    size = max(1, round(width / strength)), max(1, round(height / strength))
-    return cv2.resize(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), (width, height))
-
-
-def _noisy(grey: np.ndarray, strength: float, _: Case, rng: np.random.Generator) -> np.ndarray:
-    real, imaginary = rng.normal(0, strength, (2, *grey.shape))
-    return np.hypot(grey + real, imaginary)
-
-
-def _cropped(grey: np.ndarray, strength: float, case: Case, _: np.random.Generator) -> np.ndarray:
-    """All below a height is missing; the field of view stays where it is."""
-    last = round(case.level2xy["l5_s1"][1] + strength / case.spacing_mm[0])
-    return np.where(np.arange(len(grey))[:, None] > last, 0, grey)
-
-
-name2change: dict[str, Change] = {
-    "gamma": _gamma,
-    "bias": _bias,
-    "inversion": _inversion,
-    "coarseness": _coarse,
-    "noise": _noisy,
-    "cropped": _cropped,
-}
+    match name:
+        case "gamma":
+            return grey**strength
+        case "bias":
+            return grey * np.exp(np.linspace(-strength, strength, width))
+        case "inversion":
+            return np.clip(1 - grey, 0, 1) if strength else grey
+        case "coarseness":
+            size = max(1, round(width / strength)), max(1, round(height / strength))
+            return cv2.resize(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), (width, height))
+        case "noise":
+            real, imaginary = rng.normal(0, strength, (2, *grey.shape))
+            return np.hypot(grey + real, imaginary)
+        case "cropped":  # all below a height is missing; the field of view stays where it is
+            last = round(of.level2xy["l5_s1"][1] + strength / of.spacing_mm[0])
+            return np.where(np.arange(height)[:, None] > last, 0, grey)
+    raise UsageError(f"no image can be made worse by {name}", hint=f"Choose of {', '.join(STRENGTHS)}.")
 
 
 def _rotated(case: Case, grey: np.ndarray, degrees: float) -> Case:
@@ -87,4 +68,4 @@ def _rotated(case: Case, grey: np.ndarray, degrees: float) -> Case:
     matrix = np.column_stack([turn, centre - turn @ centre])
     image = cv2.warpAffine(grey, matrix, grey.shape[::-1], flags=cv2.INTER_LINEAR)
     moved = {level: turn @ (xy - centre) + centre for level, xy in case.level2xy.items()}
-    return Case(case.name, image, case.spacing_mm, moved)
+    return replace(case, image=image, level2xy=moved)

@@ -1,11 +1,10 @@
 """Slices of phantoms for the localiser to learn on, drawn once and looked at anew in every epoch.
 
 A slice takes longer to draw than a network needs to learn from it. So a pool of slices is drawn first, in
-worker processes, and kept in shards that an interrupted drawing goes on from; `learning` turns, scales and
+worker processes, and kept in shards that an interrupted drawing goes on from; `augment` turns, scales and
 regreys them each time that they are seen.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -33,10 +32,8 @@ RECIPE = 1
 POOL_PX = 192
 SHARD = 10  # anatomies: some five seconds of work
 CLASS_BALANCE = 0.2
-FADING = (
-    0.7,
-    1.3,
-)  # off the plane, in NEAR_MM and half a slice, from where a landmark fades to where it is gone
+# Off the plane, in NEAR_MM and half a slice, from where a landmark fades to where it is gone.
+FADING = (0.7, 1.3)
 PLANES: tuple[Plane, ...] = ("sagittal", "axial")
 
 
@@ -125,10 +122,7 @@ def visibility_at(off_plane_mm: float, landmark: Landmark, thickness_mm: float) 
 
 
 def one_sample(
-    image: np.ndarray,
-    spacing_mm: tuple[float, float],
-    targets: tuple[np.ndarray, np.ndarray],
-    person: int,
+    image: np.ndarray, spacing_mm: tuple[float, float], targets: tuple[np.ndarray, np.ndarray], person: int
 ) -> Pool:
     """A pool of one slice (H, W) uint8 with the places and visibility of its network's channels."""
     padded = np.zeros((POOL_PX, POOL_PX), np.uint8)
@@ -153,7 +147,7 @@ def _randomised(plane: Plane, anatomy: Anatomy, number: int, rng: np.random.Gene
 
 def _clinical(
     plane: Plane, anatomy: Anatomy, number: int, count: int, rng: np.random.Generator
-) -> Iterator[Pool]:
+) -> list[Pool]:
     """At most `count` slices of one series of the plane, as a scanner images it."""
     plans = [
         plan
@@ -163,11 +157,23 @@ def _clinical(
     plan = _thinned(plans[rng.integers(len(plans))], count, rng)
     places_mm = landmarks_mm(anatomy) + plan.motion_mm
     _, stacks = acquire(anatomy, plan, draw_scanner(rng), rng)
-    for stack in prepare(list(stacks), POOL_PX):
-        for index in range(len(stack)):
-            points, within = slice_points(stack, index, places_mm)
-            targets = channel_targets(plane, points, within, plan.plans[0].thickness_mm)
-            yield one_sample(stack.pixels[index], stack.spacing_mm, targets, number)
+    return [
+        sample
+        for stack in prepare(list(stacks), POOL_PX)
+        for sample in stack_samples(plane, stack, places_mm, plan.plans[0].thickness_mm, number)
+    ]
+
+
+def stack_samples(
+    plane: Plane, stack: Stack, places_mm: np.ndarray, thickness_mm: float, person: int
+) -> list[Pool]:
+    """Every slice of a stack as a pool of one, with what places (27, 3) of LANDMARKS tell of it."""
+    samples = []
+    for index, image in enumerate(stack.pixels):
+        points, within = slice_points(stack, index, places_mm)
+        targets = channel_targets(plane, points, within, thickness_mm)
+        samples.append(one_sample(image, stack.spacing_mm, targets, person))
+    return samples
 
 
 def slice_points(stack: Stack, index: int, places_mm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -182,12 +188,11 @@ def slice_points(stack: Stack, index: int, places_mm: np.ndarray) -> tuple[np.nd
 
 def _thinned(plan: SeriesPlan, count: int, rng: np.random.Generator) -> SeriesPlan:
     """The series with `count` of its slices, so that no others need be imaged."""
-    owners = np.concatenate([np.full(len(part.centres_mm), order) for order, part in enumerate(plan.plans)])
-    kept = np.zeros(len(owners), bool)
-    kept[rng.permutation(len(owners))[:count]] = True
+    counts = [len(part.centres_mm) for part in plan.plans]
+    kept = np.isin(np.arange(sum(counts)), rng.permutation(sum(counts))[:count])
     plans = tuple(
-        replace(part, centres_mm=part.centres_mm[kept[owners == order]])
-        for order, part in enumerate(plan.plans)
-        if kept[owners == order].any()
+        replace(part, centres_mm=part.centres_mm[own])
+        for part, own in zip(plan.plans, np.split(kept, np.cumsum(counts)[:-1]))
+        if own.any()
     )
     return replace(plan, plans=plans, numbers=np.arange(1, kept.sum() + 1))

@@ -1,14 +1,16 @@
-"""Drawing samples in worker processes, kept in shards that an interrupted drawing goes on from."""
+"""Samples of many persons: drawn in worker processes into shards that go on, and split by person."""
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
+import numpy as np
 import torch
 from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
 from kitlib.artefacts import Provenance, facts_of, is_complete, load_tensors, save_tensors
+from kitlib.errors import ModelError
 from kitlib.machine import torch_threads
 from kitlib.nn.rows import Rows
 
@@ -36,34 +38,31 @@ def drawn_in_shards(
         Path(folder) / f"{name}_{first:05}.safetensors": range(first, min(first + shard, count))
         for first in range(0, count, shard)
     }
-    todo = {path: numbers for path, numbers in plan.items() if not _holds(path, unit, numbers)}
+    todo = {
+        path: numbers
+        for path, numbers in plan.items()
+        if not (is_complete(path) and facts_of(path)[unit] == list(numbers))
+    }
+
+    def write(path: Path, numbers: range) -> None:
+        with torch_threads(1):
+            drawn = sample.joined([draw(number) for number in numbers])
+        tensors = {name: torch.from_numpy(array) for name, array in drawn.arrays().items()}
+        save_tensors(path, tensors, provenance, **{unit: list(numbers)})
+
     title = f"{name.partition('_')[0]} {unit}"
-    with tqdm(total=len(plan), initial=len(plan) - len(todo), desc=title, mininterval=1) as bar:
-        made = Parallel(n_jobs=workers, return_as="generator_unordered")(
-            delayed(_write)(sample, draw, path, numbers, provenance, {unit: list(numbers)})
-            for path, numbers in todo.items()
-        )
-        for _ in made:
-            bar.update()
-    shards = (load_tensors(path) for path in plan)
-    return sample.joined(
-        [sample(**{name: tensor.numpy() for name, tensor in shard.items()}) for shard in shards]
+    made = Parallel(n_jobs=workers, return_as="generator_unordered")(
+        delayed(write)(path, numbers) for path, numbers in todo.items()
     )
+    for _ in tqdm(made, title, len(plan), initial=len(plan) - len(todo), mininterval=1):
+        pass
+    shards = [{name: tensor.numpy() for name, tensor in load_tensors(path).items()} for path in plan]
+    return sample.joined([sample(**arrays) for arrays in shards])
 
 
-def _holds(path: Path, unit: str, numbers: range) -> bool:
-    return is_complete(path) and facts_of(path)[unit] == list(numbers)
-
-
-def _write(
-    sample: type[Sample],
-    draw: Callable[[int], Sample],
-    path: Path,
-    numbers: range,
-    provenance: Provenance,
-    facts: dict[str, Any],
-) -> None:
-    with torch_threads(1):
-        drawn = sample.joined([draw(number) for number in numbers])
-    tensors = {name: torch.from_numpy(array) for name, array in drawn.arrays().items()}
-    save_tensors(path, tensors, provenance, **facts)
+def held_out(persons: np.ndarray, share: float) -> np.ndarray:
+    """Which samples (n,) are of the last persons, a share of all; ModelError where there are too few."""
+    known = np.unique(persons)
+    if len(known) < 2:
+        raise ModelError("one person cannot be both learnt from and held out", hint="Draw more anatomies.")
+    return np.isin(persons, known[-max(1, round(share * len(known))) :])

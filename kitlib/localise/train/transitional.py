@@ -12,6 +12,7 @@ from torch import Tensor
 from kitlib.artefacts import Provenance, discard, facts_of, load_tensors, save_tensors, sha256
 from kitlib.localise.network import HeatmapNet, channels, load_networks, named_tensors, stretched
 from kitlib.localise.train.augment import GREYS
+from kitlib.localise.train.shards import held_out
 from kitlib.localise.train.transitional_samples import DRAWN_MM, TRANSITIONAL_SHARE, Bags
 from kitlib.localise.transitional import CROP_PX, NAME, SHARE, JunctionNet
 from kitlib.machine import torch_threads
@@ -38,20 +39,25 @@ def train_junction(weights: Path, bags: Bags, *, epochs: int, seed: int = 2024) 
 
     Gives the metrics of persons held out.
     """
-    learnt, held_out = split_persons(bags)
+    last = held_out(bags.persons, HELD_OUT)
     made = Provenance({"persons": len(bags)}, {Path(weights).name: sha256(weights)}, seed)
-    checkpoint = Checkpoint(Path(weights).with_name(f"{Path(weights).name}.{NAME}.unfinished"), made)
+    checkpoint = unfinished(weights, NAME, made)
     with torch_threads(1), torch.random.fork_rng():  # crops are small: more threads gain nothing
         torch.manual_seed(seed)
         net = begun(load_networks(weights)["sagittal"])
         schedule = Schedule(epochs, LEARNING_RATE, WEIGHT_DECAY, warm_up=0.15, average_decay=0.99)
-        train(net, BagBatches(learnt), bag_loss, schedule, seed, checkpoint=checkpoint, title=NAME)
+        train(net, BagBatches(bags.take(~last)), bag_loss, schedule, seed, checkpoint=checkpoint, title=NAME)
         net.requires_grad_(False)
-        calibrate(net, held_out)
-        metrics = evaluate(net, held_out)
+        calibrate(net, bags.take(last))
+        metrics = evaluate(net, bags.take(last))
     add_junction(weights, net, metrics)
     discard(checkpoint.path)
     return metrics
+
+
+def unfinished(weights: Path, name: str, made: Provenance) -> Checkpoint:
+    """From where the training of one of a file's networks goes on."""
+    return Checkpoint(Path(weights).with_name(f"{Path(weights).name}.{name}.unfinished"), made)
 
 
 def begun(sagittal: HeatmapNet) -> JunctionNet:
@@ -125,13 +131,6 @@ def _drawn_cuts(count: int, rng: torch.Generator) -> Tensor:
     ends = torch.where(cut, 1 - CUT_SHARE * torch.rand(count, 2, generator=rng), 1.0) * CROP_PX
     inside = torch.arange(CROP_PX) < ends[..., None]
     return (inside[:, 0, :, None] & inside[:, 1, None, :])[:, None].float()
-
-
-def split_persons(bags: Bags) -> tuple[Bags, Bags]:
-    """The bags without the last of the persons, and theirs."""
-    persons = np.unique(bags.persons)
-    held_out = np.isin(bags.persons, persons[-max(1, round(HELD_OUT * len(persons))) :])
-    return bags.take(~held_out), bags.take(held_out)
 
 
 @torch.inference_mode()

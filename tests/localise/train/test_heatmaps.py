@@ -6,16 +6,13 @@ import pytest
 import torch
 
 from kitlib.artefacts import facts_of, load_tensors
-from kitlib.errors import ModelError
 from kitlib.localise.network import GRID, build_network, load_networks, save_networks
 from kitlib.localise.train.augment import seen
 from kitlib.localise.train.heatmaps import (
     calibrate,
     cross_entropy,
     evaluate,
-    join_networks,
     mean_distance,
-    split_persons,
     train_localiser,
 )
 from kitlib.localise.train.samples import POOL_PX, Pool
@@ -56,15 +53,6 @@ def test_cross_entropy_and_distance_are_least_at_the_place() -> None:
     assert cross_entropy(right, places, 1 - shown) > 40
 
 
-def test_nobody_is_both_learnt_from_and_held_out() -> None:
-    learnt, held_out = split_persons(make_pool(40, 2))
-    assert not set(learnt.persons) & set(held_out.persons)
-    assert len(learnt) + len(held_out) == 40
-    assert len(set(held_out.persons)) == 2
-    with pytest.raises(ModelError, match="one person"):
-        split_persons(make_pool(2, 2))
-
-
 def test_training_is_repeatable_and_keeps_its_metrics(tmp_path: Path) -> None:
     samples = {"sagittal": make_pool(10, 12), "axial": make_pool(10, 2)}
     metrics = [
@@ -101,17 +89,6 @@ def test_a_killed_training_ends_with_the_same_weights(tmp_path: Path, monkeypatc
     assert facts_of(tmp_path / "whole") == facts_of(tmp_path / "killed")
     assert len(saved) == 6  # the finished network, and the epoch gone on from, are saved once more
     assert not list(tmp_path.glob("*unfinished*"))
-
-
-def test_networks_trained_apart_are_joined(tmp_path: Path) -> None:
-    train_localiser(tmp_path / "s", {"sagittal": make_pool(6, 12)}, epochs=1, widths=WIDTHS, threads=1)
-    train_localiser(tmp_path / "a", {"axial": make_pool(6, 2)}, epochs=1, widths=WIDTHS, threads=1)
-    join_networks(tmp_path / "both", [tmp_path / "s", tmp_path / "a"], command="train")
-    parts = load_tensors(tmp_path / "s") | load_tensors(tmp_path / "a")
-    both, facts = load_tensors(tmp_path / "both"), facts_of(tmp_path / "both")
-    assert both.keys() == parts.keys()
-    assert all(torch.equal(both[name], parts[name]) for name in parts)
-    assert set(facts["metrics"]) == set(facts["widths"]) == {"sagittal", "axial"}
 
 
 def test_training_goes_on_from_other_weights(tmp_path: Path) -> None:
