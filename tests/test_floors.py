@@ -31,7 +31,6 @@ WHOLE = {
 
 TESTED_IN = {
     "commands/parsing.py": "test_cli.py",
-    "embed/base.py": "embed/test_backbone.py",
     "embed/pretrain/slices.py": "embed/pretrain/test_train.py",
     "embed/pretrain/targets.py": "embed/pretrain/test_train.py",
     "embed/pretrain/task.py": "embed/pretrain/test_train.py",

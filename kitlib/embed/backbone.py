@@ -9,11 +9,10 @@ import timm
 import torch
 from torch import nn
 
-from kitlib.embed.base import Backbone, Compiler
 from kitlib.embed.names import VOLUME_NETWORKS, reads_volumes
 from kitlib.embed.runtime.inference import inference
 from kitlib.embed.runtime.int8 import eight_bit_inference, holds_eight_bits
-from kitlib.embed.slices import SliceBackbone, build_slice_network, slice_network_names
+from kitlib.embed.slices import Backbone, Compiler, build_slice_network, slice_network_names
 from kitlib.embed.volumes import VolumeBackbone, build_volume_network
 from kitlib.embed.weights.sources import WeightsSource, find_weights, load_strictly
 from kitlib.errors import UsageError
@@ -43,8 +42,8 @@ def load_backbone(
     else:
         compiler = partial(inference, weighted_network(name, source, seed))
     facts: dict[str, Any] = {"input_px": DEFAULT_PX, "view": "whole"} | source.facts
-    kind = VolumeBackbone if reads_volumes(name) else SliceBackbone
-    return kind(compiler, name, source, input_px or facts["input_px"], field_of_view or facts["view"])
+    kind = VolumeBackbone if reads_volumes(name) else Backbone
+    return kind(compiler, source, input_px or facts["input_px"], field_of_view or facts["view"])
 
 
 def weighted_network(name: str, source: WeightsSource, seed: int = 0) -> nn.Module:

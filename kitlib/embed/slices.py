@@ -1,5 +1,6 @@
-"""Networks of slices: any that timm or torchvision knows; one token a slice."""
+"""What a backbone is: it turns the stacks of a series into tokens; networks of slices, one token a slice."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,18 +10,16 @@ import torchvision
 from torch import Tensor, nn
 
 import kitlib.embed.vit  # noqa: F401  # timm knows SPINE_VIT from then on
-from kitlib.embed.base import Backbone, Compiler
-from kitlib.embed.field_of_view import square
+from kitlib.embed.field_of_view import square, stack_images
+from kitlib.embed.runtime.inference import Inference, Prepare
 from kitlib.embed.weights.sources import WeightsSource
-from kitlib.machine import device
+from kitlib.mri.stack import Stack
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 TORCHVISION = "torchvision/"
 
-
-def network_input(slices: np.ndarray) -> Tensor:
-    """Slices (B, px, px) uint8 as networks read them, on the device: (B, 3, px, px)."""
-    return normalised(torch.from_numpy(slices).to(device()))
+Compiler = Callable[[Prepare, tuple[int, ...]], Inference]
+"""A network with its weights, before it is known what prepares its inputs and of what shape they are."""
 
 
 def normalised(slices: Tensor) -> Tensor:
@@ -30,19 +29,40 @@ def normalised(slices: Tensor) -> Tensor:
     return ((grey / 255 - mean) / std).permute(0, 3, 1, 2)
 
 
-class SliceBackbone(Backbone):
-    """A network in evaluation mode that embeds slices one by one."""
+class Backbone:
+    """Turns a stack into inputs, and each input into one or more tokens of length `width`.
 
-    prepare = staticmethod(normalised)
+    Inputs of any stacks may share a batch; the tokens of a stack are those of its inputs, end to end. Here
+    an input is a slice and becomes one token; a `VolumeBackbone` reads stacks.
+    """
 
-    def __init__(
-        self, compiler: Compiler, name: str, source: WeightsSource, input_px: int, field_of_view: str
-    ) -> None:
-        super().__init__(compiler, name, source, input_px, field_of_view)
-        self.width = self.embed(np.zeros((1, *self.input_shape), np.uint8)).shape[1]
+    prepare: Prepare = staticmethod(normalised)
+
+    def __init__(self, compiler: Compiler, source: WeightsSource, input_px: int, field_of_view: str) -> None:
+        self.source, self.input_px, self.field_of_view = source, input_px, field_of_view
+        self.infer = compiler(self.prepare, self.input_shape)
+        self.engine = self.infer.engine  # the name of what runs the network
+        outputs = self.infer(np.zeros((1, *self.input_shape), np.uint8))  # (1, d), a map (1, d, D', H', W')
+        self.width, self.grid = outputs.shape[1], outputs.shape[2:]
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of one input, whatever the stack."""
+        return (self.input_px, self.input_px)
+
+    def inputs(self, stack: Stack, grey: str = "greyscale") -> np.ndarray:
+        """What this backbone reads of a prepared stack: (n, *input_shape) uint8."""
+        return stack_images(stack, self.input_px, field_of_view=self.field_of_view, grey=grey)
+
+    def positions_mm(self, stack: Stack) -> np.ndarray:
+        """Patient position of the centre of each token of a stack: (n * tokens of an input, 3)."""
+        return stack.centres_mm
 
     def embed(self, inputs: np.ndarray) -> np.ndarray:
-        """Vectors (B, d) float32 of slices (B, H, W) uint8; other sizes are made square."""
+        """Tokens (B * tokens of an input, width) float32 of inputs (B, ...) uint8; none of none.
+
+        Slices of other sizes are made square.
+        """
         if not len(inputs):
             return np.zeros((0, self.width), np.float32)
         return self.infer(square(inputs, self.input_px))

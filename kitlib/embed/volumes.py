@@ -10,10 +10,9 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kitlib.embed.base import Backbone, Compiler
 from kitlib.embed.field_of_view import FIELDS_OF_VIEW, square_of, stack_images
 from kitlib.embed.names import MEDICALNET
-from kitlib.embed.weights.sources import WeightsSource
+from kitlib.embed.slices import Backbone
 from kitlib.errors import ExtraMissingError
 from kitlib.mri.stack import Stack
 
@@ -49,13 +48,6 @@ class VolumeBackbone(Backbone):
 
     prepare = staticmethod(volume_input)
 
-    def __init__(
-        self, compiler: Compiler, name: str, source: WeightsSource, input_px: int, field_of_view: str
-    ) -> None:
-        super().__init__(compiler, name, source, input_px, field_of_view)
-        map_shape = self.infer(np.zeros((1, *self.input_shape), np.uint8)).shape  # (1, d, D', H', W')
-        self.width, self.grid = map_shape[1], map_shape[2:]
-
     @property
     def input_shape(self) -> tuple[int, ...]:
         """DEPTH slices."""
@@ -67,9 +59,8 @@ class VolumeBackbone(Backbone):
 
     def positions_mm(self, stack: Stack) -> np.ndarray:
         """Patient position of the centre of each voxel of the map: (D' * H' * W', 3)."""
-        side, first = square_of(
-            stack.pixels.shape[1:], FIELDS_OF_VIEW[self.field_of_view].get(stack.plane, 1.0)
-        )
+        share = FIELDS_OF_VIEW[self.field_of_view].get(stack.plane, 1.0)
+        side, first = square_of(stack.pixels.shape[1:], share)
         index, row, col = (
             (np.arange(count) + 0.5) / count * extent - 0.5 + start
             for count, extent, start in zip(self.grid, (len(stack), side, side), (0, *first))
@@ -80,8 +71,7 @@ class VolumeBackbone(Backbone):
         """Tokens (B * D' * H' * W', d) float32 of volumes (B, DEPTH, px, px) uint8."""
         if not len(inputs):
             return np.zeros((0, self.width), np.float32)
-        maps = self.infer(inputs)
-        return np.moveaxis(maps, 1, -1).reshape(-1, self.width)
+        return np.moveaxis(self.infer(inputs), 1, -1).reshape(-1, self.width)
 
 
 def build_volume_network(name: str) -> nn.Module:

@@ -24,7 +24,7 @@ from kitlib.prepare.tabular import study_metadata, without_sequences
 from kitlib.terms import SEQUENCES
 
 if TYPE_CHECKING:
-    from kitlib.embed.base import Backbone
+    from kitlib.embed.slices import Backbone
 
 RECORDED_KINDS = ("shipped", "hub", "random")
 """Weights that are found by their kind alone; of others, the file is recorded."""

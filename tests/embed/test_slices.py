@@ -1,8 +1,7 @@
-import numpy as np
 import pytest
 import torch
 
-from kitlib.embed.slices import TORCHVISION, build_slice_network, network_input, slice_network_names
+from kitlib.embed.slices import TORCHVISION, build_slice_network, normalised, slice_network_names
 
 
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit", "torchvision/mobilenet_v3_small"])
@@ -23,8 +22,8 @@ def test_both_libraries_are_known_by_name() -> None:
     assert {"resnet50", f"{TORCHVISION}resnet18"} <= set(names)
 
 
-def test_network_input_has_imagenet_statistics() -> None:
-    images = network_input(np.full((2, 8, 8), 255, np.uint8))
+def test_what_networks_read_has_imagenet_statistics() -> None:
+    images = normalised(torch.full((2, 8, 8), 255, dtype=torch.uint8))
     assert images.shape == (2, 3, 8, 8)
     assert images[0, :, 0, 0].tolist() == pytest.approx(
         [(1 - 0.485) / 0.229, (1 - 0.456) / 0.224, (1 - 0.406) / 0.225]

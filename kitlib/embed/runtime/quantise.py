@@ -11,9 +11,9 @@ from tqdm.auto import tqdm
 
 from kitlib.artefacts import Provenance, save_tensors
 from kitlib.embed.backbone import load_backbone, weighted_network
-from kitlib.embed.base import Backbone
 from kitlib.embed.runtime.inference import converted, silent_openvino
 from kitlib.embed.runtime.int8 import EightBitInference, holds_eight_bits, serialised
+from kitlib.embed.slices import Backbone
 from kitlib.errors import ExtraMissingError, UsageError, WeightsError
 from kitlib.machine import cores
 from kitlib.phantom.archive import STUDY_IDS
