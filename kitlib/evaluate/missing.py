@@ -54,8 +54,7 @@ def _guessed(errors: pd.DataFrame, resamples: int) -> dict[str, Any]:
     sums = errors.groupby("study_id")[["error", "mean_error"]].sum().to_numpy()
     shares = np.full(len(sums), 1 / len(sums))
     drawn = np.random.default_rng(0).multinomial(len(sums), shares, size=resamples) @ sums
-    low, high = np.quantile(drawn[:, 0] - drawn[:, 1], [0.025, 0.975])
-    how = _compare(low, high)
+    how = _compare(*np.quantile(drawn[:, 0] - drawn[:, 1], [0.025, 0.975]))
     return {
         "guesses": int(scores["guesses"]),
         **{name: float(scores[name]) for name in RECONSTRUCTION},
@@ -68,21 +67,12 @@ def _scored(
     labels: pd.DataFrame, rows: pd.DataFrame, mean_rows: pd.DataFrame | None, resamples: int
 ) -> dict[str, Any]:
     """The metric, its difference to the mean's, and how the predictions are beside the mean's."""
-    total = score(labels, rows).total
+    scored = {"score": score(labels, rows).total}
     if mean_rows is None:
-        return {
-            "score": total,
-            **dict.fromkeys(("difference", "low", "high"), np.nan),
-            "predictions_are": "",
-        }
+        return scored | dict.fromkeys(("difference", "low", "high"), np.nan) | {"predictions_are": ""}
     interval = difference_interval(labels, rows, mean_rows, resamples=resamples)
-    return {
-        "score": total,
-        "difference": interval.estimate,
-        "low": interval.low,
-        "high": interval.high,
-        "predictions_are": _compare(interval.low, interval.high),
-    }
+    measured = {"difference": interval.estimate, "low": interval.low, "high": interval.high}
+    return scored | measured | {"predictions_are": _compare(interval.low, interval.high)}
 
 
 def _compare(low: float, high: float) -> str:
