@@ -3,6 +3,7 @@
 Chen, Ma and Zheng: Med3D, transfer learning for 3D medical image analysis (2019); networks of MONAI.
 """
 
+from collections import OrderedDict
 from functools import partial
 from typing import Any
 
@@ -75,9 +76,9 @@ class VolumeBackbone(Backbone):
 
 
 def build_volume_network(name: str) -> nn.Module:
-    """The untrained network, up to its last feature map, as MedicalNet publishes its weights.
+    """The untrained network up to its last feature map: (B, 1, D, H, W) to (B, d, D', H', W').
 
-    ExtraMissingError without MONAI.
+    Its keys are those of the weights that MedicalNet publishes. ExtraMissingError without MONAI.
     """
     try:
         from monai.networks.nets import resnet  # late: 4 to 6 seconds, and absent on Kaggle
@@ -99,7 +100,8 @@ def build_volume_network(name: str) -> nn.Module:
     for block in list(network.modules()):
         if isinstance(shortcut := getattr(block, "downsample", None), partial):
             block.downsample = ZeroPadded(shortcut.keywords["planes"], shortcut.keywords["stride"])
-    return FeatureMap(network)
+    up_to_the_map = ("conv1", "bn1", "act", "maxpool", "layer1", "layer2", "layer3", "layer4")
+    return nn.Sequential(OrderedDict((name, getattr(network, name)) for name in up_to_the_map))
 
 
 class ZeroPadded(nn.Module):
@@ -113,12 +115,3 @@ class ZeroPadded(nn.Module):
         """Every so many voxels of maps (B, d, D, H, W), with black maps up to `planes` of them."""
         kept = maps[:, :, :: self.stride, :: self.stride, :: self.stride]
         return F.pad(kept, (0, 0, 0, 0, 0, 0, 0, self.planes - maps.shape[1]))
-
-
-class FeatureMap(nn.Sequential):
-    """A 3D ResNet without its pooling, with its own keys: (B, 1, D, H, W) to (B, d, D', H', W')."""
-
-    def __init__(self, network: Any) -> None:
-        super().__init__()
-        for name in ("conv1", "bn1", "act", "maxpool", "layer1", "layer2", "layer3", "layer4"):
-            self.add_module(name, getattr(network, name))

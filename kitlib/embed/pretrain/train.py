@@ -9,7 +9,7 @@ from joblib import Parallel, delayed
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from kitlib.artefacts import Provenance, discard, parameters_of, save_tensors
+from kitlib.artefacts import Provenance, discard, save_tensors
 from kitlib.embed.backbone import build_network, known_backbone
 from kitlib.embed.field_of_view import FIELDS_OF_VIEW
 from kitlib.embed.names import reads_volumes
@@ -21,9 +21,9 @@ from kitlib.embed.weights.sources import (
     cache_dir,
     file_name,
     find_weights,
-    is_training,
     load_strictly,
     look_for_weights,
+    training_of,
 )
 from kitlib.errors import UsageError, known_name
 from kitlib.machine import cores, device, torch_threads
@@ -149,7 +149,7 @@ def cached_or_pretrained(
     One that was interrupted is finished; a shorter one than asked for is used, and a line says so.
     """
     found = look_for_weights(known_backbone(backbone), attached_dir=attached_dir)
-    learning = _cached_training(found)
+    learning = training_of(found.file) if found and found.kind == "cached" else {}
     if found and not (learning and found.facts["epoch"] < learning["epochs"]):
         if learning and learning["studies"] * learning["epochs"] < studies * epochs:
             print(
@@ -222,17 +222,10 @@ def _refuse_useless(out: Path, training: Training, workers: int) -> None:
             f"{training.backbone} cannot be trained into {out.name}",
             hint="Name a network of timm, torchvision or MedicalNet, and a file that ends in .safetensors.",
         )
-    if out.exists() and not is_training(out):
+    if out.exists() and not training_of(out):
         raise UsageError(
             "there is a file that no training has made",
             where=out,
             hint="Delete it, or name another by --out.",
         )
     known_backbone(training.backbone)
-
-
-def _cached_training(found: WeightsSource | None) -> dict[str, Any]:
-    """The parameters of the training that made weights of the cache; empty where none of the kit's did."""
-    if found is None or found.kind != "cached" or found.file is None or not is_training(found.file):
-        return {}
-    return parameters_of(found.file)

@@ -3,6 +3,7 @@
 On a CPU that is OpenVINO, where the extra `openvino` is installed, else torch; on a GPU it is torch.
 """
 
+import copy
 import math
 import sys
 import warnings
@@ -12,9 +13,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from kitlib.embed.runtime.fuse_bn import folded
 from kitlib.machine import cores, device, half_precision, torch_threads
 
 Prepare = Callable[[Tensor], Tensor]
@@ -23,6 +24,8 @@ Prepare = Callable[[Tensor], Tensor]
 PIXELS_AT_ONCE = {"cpu": 4 * 224 * 224, "cuda": 64 * 224 * 224}
 """A core of a CPU keeps the feature maps of so few in its cache, a fifth faster; a GPU likes many."""
 MEMORY_FORMATS = {2: torch.channels_last, 3: torch.channels_last_3d}
+FOLDED = (nn.BatchNorm2d, nn.BatchNorm3d)
+"""Exactly these types: timm's own, which inherit from them, have an activation inside."""
 
 
 class Inference(ABC):
@@ -53,9 +56,8 @@ def inference(network: nn.Module, prepare: Prepare, input_shape: tuple[int, ...]
 class OpenVINOInference(Inference):
     """Compiled for one input; each core works on one of its own, so that none depends on its batch."""
 
-    engine = "openvino"
-
-    def __init__(self, openvino: Any, model: Any) -> None:
+    def __init__(self, openvino: Any, model: Any, engine: str = "openvino") -> None:
+        self.engine = engine
         settings = {
             "INFERENCE_PRECISION_HINT": "bf16" if half_precision() is torch.bfloat16 else "f32",
             "INFERENCE_NUM_THREADS": cores(),
@@ -129,6 +131,39 @@ class Behind(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """From inputs (B, ...) uint8 to outputs (B, ...)."""
         return self.network(self.prepare(inputs))
+
+
+def folded(network: nn.Module) -> nn.Module:
+    """A copy with batch normalisations folded into the convolutions before them.
+
+    Where FX cannot follow the network nothing is folded, with a warning: only speed is lost.
+    """
+    network = copy.deepcopy(network)
+    if not any(type(module) in FOLDED for module in network.modules()):
+        return network
+    try:
+        traced = fx.symbolic_trace(network)
+    except Exception as error:  # FX cannot follow branches on data, and raises what it likes
+        warnings.warn(
+            f"batch normalisations stay, so this network runs slower: {type(error).__name__}: {error}",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return network
+    name2module: dict[str, Any] = dict(traced.named_modules())
+    for node in traced.graph.nodes:
+        norm: Any = name2module.get(node.target) if node.op == "call_module" else None
+        if type(norm) not in FOLDED:
+            continue
+        (before,) = node.all_input_nodes
+        convolution = name2module.get(before.target) if before.op == "call_module" else None
+        if isinstance(convolution, nn.Conv2d | nn.Conv3d) and len(before.users) == 1:
+            traced.set_submodule(before.target, fuse_conv_bn_eval(convolution, norm))
+            node.replace_all_uses_with(before)
+            traced.graph.erase_node(node)
+    traced.delete_all_unused_submodules()
+    traced.recompile()
+    return traced
 
 
 def silent_openvino() -> Any:
