@@ -49,7 +49,7 @@ def missing_table(
 def _guessed(errors: pd.DataFrame, resamples: int) -> dict[str, Any]:
     """Reconstruction scores over all sequences, and how the guesses are beside the mean."""
     if errors.empty:
-        return {"guesses": 0, **dict.fromkeys(RECONSTRUCTION, np.nan), "guesses_are": ""}
+        return {"guesses": 0, "guesses_are": ""}
     scores = reconstruction_scores(errors, by=["scenario"]).iloc[0]
     sums = errors.groupby("study_id")[["error", "mean_error"]].sum().to_numpy()
     shares = np.full(len(sums), 1 / len(sums))
@@ -67,12 +67,12 @@ def _scored(
     labels: pd.DataFrame, rows: pd.DataFrame, mean_rows: pd.DataFrame | None, resamples: int
 ) -> dict[str, Any]:
     """The metric, its difference to the mean's, and how the predictions are beside the mean's."""
-    scored = {"score": score(labels, rows).total}
+    total = score(labels, rows).total
     if mean_rows is None:
-        return scored | dict.fromkeys(("difference", "low", "high"), np.nan) | {"predictions_are": ""}
+        return {"score": total, "predictions_are": ""}
     interval = difference_interval(labels, rows, mean_rows, resamples=resamples)
-    measured = {"difference": interval.estimate, "low": interval.low, "high": interval.high}
-    return scored | measured | {"predictions_are": _compare(interval.low, interval.high)}
+    measured = {"score": total, "difference": interval.estimate, "low": interval.low, "high": interval.high}
+    return measured | {"predictions_are": _compare(interval.low, interval.high)}
 
 
 def _compare(low: float, high: float) -> str:
