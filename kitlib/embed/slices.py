@@ -1,25 +1,25 @@
-"""What a backbone is: it turns the stacks of a series into tokens; networks of slices, one token a slice."""
+"""What a backbone is, and networks of slices: those of timm, of torchvision and of the kit."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import timm
 import torch
 import torchvision
+from timm.layers import Attention, build_sincos2d_pos_embed
+from timm.models import register_model
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-import kitlib.embed.vit  # noqa: F401  # timm knows SPINE_VIT from then on
 from kitlib.embed.field_of_view import square, stack_images
-from kitlib.embed.runtime.inference import Inference, Prepare
+from kitlib.embed.names import SPINE_VIT_PX, SPINE_VIT_SHAPE
+from kitlib.embed.runtime.inference import Prepare, inference
+from kitlib.embed.runtime.int8 import eight_bit_inference
 from kitlib.embed.weights.sources import WeightsSource
 from kitlib.mri.stack import Stack
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 TORCHVISION = "torchvision/"
-
-Compiler = Callable[[Prepare, tuple[int, ...]], Inference]
-"""A network with its weights, before it is known what prepares its inputs and of what shape they are."""
 
 
 def normalised(slices: Tensor) -> Tensor:
@@ -38,9 +38,15 @@ class Backbone:
 
     prepare: Prepare = staticmethod(normalised)
 
-    def __init__(self, compiler: Compiler, source: WeightsSource, input_px: int, field_of_view: str) -> None:
+    def __init__(
+        self, network: nn.Module | None, source: WeightsSource, input_px: int, field_of_view: str
+    ) -> None:
+        """None stands for a network in eight bits, which the source's file holds whole."""
         self.source, self.input_px, self.field_of_view = source, input_px, field_of_view
-        self.infer = compiler(self.prepare, self.input_shape)
+        if network is None:
+            self.infer = eight_bit_inference(source, self.input_shape)
+        else:
+            self.infer = inference(network, self.prepare, self.input_shape)
         self.engine = self.infer.engine  # the name of what runs the network
         outputs = self.infer(np.zeros((1, *self.input_shape), np.uint8))  # (1, d), a map (1, d, D', H', W')
         self.width, self.grid = outputs.shape[1], outputs.shape[2:]
@@ -85,3 +91,36 @@ def build_slice_network(name: str) -> tuple[nn.Module, tuple[str, ...]]:
     parent, _, child = last.rpartition(".")
     setattr(network.get_submodule(parent), child, nn.Identity())
     return network, (last,)
+
+
+def build_vit(*, px: int, grid: int, width: int, depth: int, heads: int, dropout: float = 0.0) -> Any:
+    """An untrained transformer on (B, 3, px, px) with grid x grid patches, whose mean is the embedding.
+
+    Dosovitskiy et al.: An image is worth 16 x 16 words (2021), at a size that two cores can train.
+    """
+    network: Any = VisionTransformer(
+        img_size=px,
+        patch_size=px // grid,
+        num_classes=0,
+        embed_dim=width,
+        depth=depth,
+        num_heads=heads,
+        mlp_ratio=2.0,
+        class_token=False,
+        global_pool="avg",
+        fc_norm=False,
+        proj_drop_rate=dropout,
+    )
+    # A few studies do not teach the order of the patches: it starts as sines and cosines.
+    network.pos_embed = nn.Parameter(build_sincos2d_pos_embed([grid, grid], dim=width)[None])
+    for attention in (one for one in network.modules() if isinstance(one, Attention)):
+        # Of 64 patches on one core, a step took 1.3 to 2.2 times as long with the fused attention.
+        attention.fused_attn = False  # type: ignore[misc]  # timm has it final, and no argument for it
+    network.pretrained_cfg = {}  # timm's models say here what their classifier is: this one has none
+    return network
+
+
+@register_model
+def spine_vit(**_: Any) -> VisionTransformer:
+    """The kit's own transformer, which timm knows by this name, and calls with settings of its own."""
+    return build_vit(px=SPINE_VIT_PX, **SPINE_VIT_SHAPE)

@@ -99,19 +99,16 @@ def build_volume_network(name: str) -> nn.Module:
     )
     for block in list(network.modules()):
         if isinstance(shortcut := getattr(block, "downsample", None), partial):
-            block.downsample = ZeroPadded(shortcut.keywords["planes"], shortcut.keywords["stride"])
+            given = shortcut.keywords
+            block.downsample = partial(zero_padded, planes=given["planes"], stride=given["stride"])
     up_to_the_map = ("conv1", "bn1", "act", "maxpool", "layer1", "layer2", "layer3", "layer4")
     return nn.Sequential(OrderedDict((name, getattr(network, name)) for name in up_to_the_map))
 
 
-class ZeroPadded(nn.Module):
-    """A shortcut without weights, as MONAI's but for its `.data`, which torch cannot export."""
+def zero_padded(maps: Tensor, planes: int, stride: int) -> Tensor:
+    """Every so many voxels of maps (B, d, D, H, W), with black maps up to `planes` of them.
 
-    def __init__(self, planes: int, stride: int) -> None:
-        super().__init__()
-        self.planes, self.stride = planes, stride
-
-    def forward(self, maps: Tensor) -> Tensor:
-        """Every so many voxels of maps (B, d, D, H, W), with black maps up to `planes` of them."""
-        kept = maps[:, :, :: self.stride, :: self.stride, :: self.stride]
-        return F.pad(kept, (0, 0, 0, 0, 0, 0, 0, self.planes - maps.shape[1]))
+    A shortcut without weights, as MONAI's but for its `.data`, which torch cannot export.
+    """
+    kept = maps[:, :, ::stride, ::stride, ::stride]
+    return F.pad(kept, (0, 0, 0, 0, 0, 0, 0, planes - maps.shape[1]))

@@ -52,6 +52,7 @@ class SlicePretrainNet(PretrainNet):
         self.trunk, _ = build_slice_network(backbone)
         width = self.trunk.eval()(torch.zeros(1, 3, px, px)).shape[1]
         self.heads = nn.Linear(width, 4 * len(FINDINGS) + len(PLACES))
+        self.to(device(), memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Logits of severities, openings in OPENING_UNIT_MM and logits of places of images (B, 3, px, px)."""
@@ -63,6 +64,7 @@ class SlicePretrainNet(PretrainNet):
 class SliceTask(PretrainTask[Slices]):
     """The task of networks of slices."""
 
+    network = SlicePretrainNet
     learning_rate = 2e-3
     batch_size = 32
     half = True
@@ -78,12 +80,6 @@ class SliceTask(PretrainTask[Slices]):
             openings_mm[shown.near, shown.finding] = shown.opening_mm
             places[shown.near] = shown.place
         return Slices(images, findings, openings_mm, np.full(len(stack), study.study_id), places)
-
-    @staticmethod
-    def network(backbone: str, px: int) -> PretrainNet:
-        """The backbone with linear heads."""
-        network = SlicePretrainNet(backbone, px)
-        return network.to(device(), memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def epoch(self, rng: torch.Generator) -> list[np.ndarray]:
         """Batches of positions; what is rarer and tells more is seen more often."""

@@ -53,7 +53,7 @@ class Truth:
 
 
 class PretrainTask(ABC, Generic[Held]):
-    """One way to learn on phantoms, with its examples: Batches for `nn.loop.train`."""
+    """One way to learn on phantoms: examples as Batches for `nn.loop.train`, a network and its loss."""
 
     learning_rate: ClassVar[float]
     batch_size: ClassVar[int]
@@ -80,27 +80,9 @@ class PretrainTask(ABC, Generic[Held]):
     def stack_examples(study: PhantomStudy, sequence: str, stack: Stack, images: np.ndarray) -> Held:
         """The examples in a stack, whose slices embedding sees as `images` (n, px, px)."""
 
-    @staticmethod
-    @abstractmethod
-    def network(backbone: str, px: int) -> PretrainNet:
-        """The network to train."""
-
-    @abstractmethod
-    def epoch(self, rng: torch.Generator) -> list[np.ndarray]:
-        """Positions of an epoch's examples, batch by batch."""
-
     @abstractmethod
     def batch(self, rows: np.ndarray, rng: torch.Generator | None) -> tuple[Tensor, Any]:
         """What the network reads of examples, and the truth; augmented where a generator is given."""
-
-    @staticmethod
-    @abstractmethod
-    def loss(output: Any, truth: Any) -> Tensor:
-        """Loss of the network's output."""
-
-    @abstractmethod
-    def metrics(self, network: nn.Module) -> dict[str, float]:
-        """What a trained network gets right, by finding."""
 
     @torch.inference_mode()
     def outputs(self, network: nn.Module) -> list[np.ndarray]:

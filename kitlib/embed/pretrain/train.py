@@ -14,7 +14,7 @@ from kitlib.embed.backbone import build_network, known_backbone
 from kitlib.embed.field_of_view import FIELDS_OF_VIEW
 from kitlib.embed.names import reads_volumes
 from kitlib.embed.pretrain.slices import SliceTask
-from kitlib.embed.pretrain.task import Examples, PretrainNet, PretrainTask
+from kitlib.embed.pretrain.task import Examples, PretrainNet
 from kitlib.embed.pretrain.volumes import VolumeTask
 from kitlib.embed.weights.sources import (
     WeightsSource,
@@ -63,7 +63,7 @@ class Training:
     start: str = ""
 
     @property
-    def task(self) -> type[PretrainTask[Any]]:
+    def task(self) -> type[SliceTask | VolumeTask]:
         """What such a backbone learns."""
         return VolumeTask if reads_volumes(self.backbone) else SliceTask
 
@@ -185,7 +185,7 @@ def beginning(training: Training, source: WeightsSource | None) -> PretrainNet:
     return network
 
 
-def drawn(training: Training, workers: int) -> tuple[PretrainTask[Any], PretrainTask[Any]]:
+def drawn(training: Training, workers: int) -> tuple[SliceTask | VolumeTask, SliceTask | VolumeTask]:
     """What is learned and what is held out, drawn in `workers` processes."""
     studies, task = training.studies, training.task
     drawing = Parallel(n_jobs=workers, return_as="generator")(
@@ -197,7 +197,7 @@ def drawn(training: Training, workers: int) -> tuple[PretrainTask[Any], Pretrain
     return task(examples.take(~last)), task(examples.take(last))
 
 
-def schedule_of(task: type[PretrainTask[Any]], epochs: int) -> Schedule:
+def schedule_of(task: type[SliceTask | VolumeTask], epochs: int) -> Schedule:
     """How long and how hard to train."""
     return Schedule(
         epochs, task.learning_rate, warm_up=WARM_UP, average_decay=AVERAGE_DECAY, fused=True, half=task.half

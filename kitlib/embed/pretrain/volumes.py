@@ -37,13 +37,16 @@ class Volumes(Examples):
 class VolumePretrainNet(PretrainNet):
     """A 3D backbone whose heads, a cell, attend to the places of the feature map that tell of it."""
 
-    def __init__(self, backbone: str) -> None:
+    def __init__(self, backbone: str, px: int) -> None:
         super().__init__()
         self.trunk = build_volume_network(backbone)
         for block in self.trunk.modules():  # each block starts as the identity: deep networks learn sooner so
             if isinstance(last := getattr(block, "bn3", getattr(block, "bn2", None)), nn.BatchNorm3d):
                 nn.init.zeros_(last.weight)
         self.heads = nn.LazyConv3d(len(CELLS) * 5, kernel_size=1)
+        with torch.no_grad():
+            self.eval()(torch.zeros(1, 1, px, px, px))  # gives the heads their width
+        self.to(device())
 
     def forward(self, volumes: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of severities (B, 25, 3) and openings (B, 25) of volumes (B, 1, D, H, W)."""
@@ -56,6 +59,7 @@ class VolumePretrainNet(PretrainNet):
 class VolumeTask(PretrainTask[Volumes]):
     """The task of networks of volumes."""
 
+    network = VolumePretrainNet
     learning_rate = 1e-3
     batch_size = 8
     # oneDNN's bfloat16 gradients of small 3D convolutions are NaN now and then, and an H100 was slower
@@ -72,14 +76,6 @@ class VolumeTask(PretrainTask[Volumes]):
             openings_mm[0, shown.cell] = shown.opening_mm
         studies, sagittal = np.array([study.study_id]), np.array([stack.plane == "sagittal"])
         return Volumes(volume(images)[None], findings, openings_mm, studies, sagittal)
-
-    @staticmethod
-    def network(backbone: str, px: int) -> PretrainNet:
-        """The backbone with attending heads."""
-        network = VolumePretrainNet(backbone)
-        with torch.no_grad():
-            network.eval()(torch.zeros(1, 1, px, px, px))  # gives the heads their width
-        return network.to(device())
 
     def epoch(self, rng: torch.Generator) -> list[np.ndarray]:
         """Batches of positions of the volumes that show a cell."""

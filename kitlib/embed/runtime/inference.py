@@ -7,7 +7,6 @@ import copy
 import math
 import sys
 import warnings
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -28,17 +27,7 @@ FOLDED = (nn.BatchNorm2d, nn.BatchNorm3d)
 """Exactly these types: timm's own, which inherit from them, have an activation inside."""
 
 
-class Inference(ABC):
-    """What a network makes of inputs (B, *input_shape) uint8: (B, ...) float32."""
-
-    engine: str
-
-    @abstractmethod
-    def __call__(self, inputs: np.ndarray) -> np.ndarray:
-        """Outputs, in the order of the inputs, of which there is at least one."""
-
-
-def inference(network: nn.Module, prepare: Prepare, input_shape: tuple[int, ...]) -> Inference:
+def inference(network: nn.Module, prepare: Prepare, input_shape: tuple[int, ...]) -> "Inference":
     """The network behind `prepare` on the fastest engine; torch with a warning where OpenVINO cannot."""
     openvino = silent_openvino() if device().type == "cpu" else None
     if openvino is not None:
@@ -53,7 +42,7 @@ def inference(network: nn.Module, prepare: Prepare, input_shape: tuple[int, ...]
     return TorchInference(network, prepare, input_shape)
 
 
-class OpenVINOInference(Inference):
+class OpenVINOInference:
     """Compiled for one input; each core works on one of its own, so that none depends on its batch."""
 
     def __init__(self, openvino: Any, model: Any, engine: str = "openvino") -> None:
@@ -69,7 +58,7 @@ class OpenVINOInference(Inference):
         self.requests = openvino.AsyncInferQueue(compiled, cores())
 
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
-        """As Inference says."""
+        """As `Inference` says."""
         outputs = np.empty((len(inputs), *self.output_shape), np.float32)
 
         def keep(request: Any, row: int) -> None:
@@ -82,7 +71,7 @@ class OpenVINOInference(Inference):
         return outputs
 
 
-class TorchInference(Inference):
+class TorchInference:
     """Folded, in half precision where that is fast, channels last, few inputs at a time."""
 
     engine = "torch"
@@ -96,7 +85,7 @@ class TorchInference(Inference):
         self.at_once = max(1, PIXELS_AT_ONCE[device().type] * workers // math.prod(input_shape))
 
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
-        """As Inference says."""
+        """As `Inference` says."""
         parts = (inputs[first : first + self.at_once] for first in range(0, len(inputs), self.at_once))
         return np.concatenate([self._outputs(part) for part in parts])
 
@@ -108,6 +97,10 @@ class TorchInference(Inference):
             torch.autocast(device().type, dtype=half, enabled=half is not None),
         ):
             return self.network(self.prepare(torch.from_numpy(inputs).to(device()))).float().cpu().numpy()
+
+
+Inference = OpenVINOInference | TorchInference
+"""Outputs (B, ...) float32 of inputs (B, *input_shape) uint8, in their order; there is at least one."""
 
 
 def converted(openvino: Any, network: nn.Module, prepare: Prepare, input_shape: tuple[int, ...]) -> Any:

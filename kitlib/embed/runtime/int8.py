@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from kitlib.artefacts import is_complete, load_tensors
-from kitlib.embed.runtime.inference import Inference, OpenVINOInference, Prepare, silent_openvino
+from kitlib.embed.runtime.inference import Inference, OpenVINOInference, silent_openvino
 from kitlib.embed.weights.sources import WeightsSource
 from kitlib.errors import ExtraMissingError, WeightsError
 
@@ -32,7 +32,7 @@ def holds_eight_bits(file: Path | None) -> bool:
         return False
 
 
-def eight_bit_inference(source: WeightsSource, _prepare: Prepare, input_shape: tuple[int, ...]) -> Inference:
+def eight_bit_inference(source: WeightsSource, input_shape: tuple[int, ...]) -> Inference:
     """The network in such a file; what prepares its inputs is part of it.
 
     ExtraMissingError without OpenVINO; WeightsError where the file is of another backbone or input, or has
