@@ -48,7 +48,7 @@ def labelled_cells(predictions: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFr
     table = table.div(table.sum(axis=1), axis=0)
     table.insert(0, "group", [cell.group for _, cell in parsed])
     table.insert(1, "level", [cell.level for _, cell in parsed])
-    table.insert(2, "label", codes.fillna(EMPTY).to_numpy(int))
+    table.insert(2, "label", codes.fillna(EMPTY).to_numpy(int).ravel())
     return table[table["label"] != EMPTY].reset_index(drop=True)
 
 
