@@ -30,7 +30,6 @@ WHOLE = {
 """Test files that are about more than one module; beside them each room may have a `test_real.py`."""
 
 TESTED_IN = {
-    "embed/base.py": "embed/test_backbone.py",
     "embed/pretrain/slices.py": "embed/pretrain/test_train.py",
     "embed/pretrain/targets.py": "embed/pretrain/test_train.py",
     "embed/pretrain/task.py": "embed/pretrain/test_train.py",

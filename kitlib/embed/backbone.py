@@ -1,7 +1,6 @@
 """Backbones by name, with their weights: networks of slices or of volumes."""
 
 import difflib
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +8,9 @@ import timm
 import torch
 from torch import nn
 
-from kitlib.embed.base import Backbone, Compiler
 from kitlib.embed.names import VOLUME_NETWORKS, reads_volumes
-from kitlib.embed.runtime.inference import inference
-from kitlib.embed.runtime.int8 import eight_bit_inference, holds_eight_bits
-from kitlib.embed.slices import SliceBackbone, build_slice_network, slice_network_names
+from kitlib.embed.runtime.int8 import holds_eight_bits
+from kitlib.embed.slices import Backbone, build_slice_network, slice_network_names
 from kitlib.embed.volumes import VolumeBackbone, build_volume_network
 from kitlib.embed.weights.sources import WeightsSource, find_weights, load_strictly
 from kitlib.errors import UsageError
@@ -37,14 +34,10 @@ def load_backbone(
     "whole"; `seed` draws random weights.
     """
     source = find_weights(known_backbone(name), weights, attached_dir)
-    compiler: Compiler
-    if holds_eight_bits(source.file):
-        compiler = partial(eight_bit_inference, source)
-    else:
-        compiler = partial(inference, weighted_network(name, source, seed))
+    network = None if holds_eight_bits(source.file) else weighted_network(name, source, seed)
     facts: dict[str, Any] = {"input_px": DEFAULT_PX, "view": "whole"} | source.facts
-    kind = VolumeBackbone if reads_volumes(name) else SliceBackbone
-    return kind(compiler, name, source, input_px or facts["input_px"], field_of_view or facts["view"])
+    kind = VolumeBackbone if reads_volumes(name) else Backbone
+    return kind(network, source, input_px or facts["input_px"], field_of_view or facts["view"])
 
 
 def weighted_network(name: str, source: WeightsSource, seed: int = 0) -> nn.Module:

@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 from tqdm.auto import tqdm
 
-from kitlib.embed.base import Backbone
+from kitlib.embed.slices import Backbone
 from kitlib.embed.store import TokenStore
 from kitlib.embed.tokens import Tokens, in_half_precision
 from kitlib.mri.stack import Stack
@@ -25,17 +25,16 @@ LOADED_AHEAD = 8  # series; a bound on memory
 class Job:
     """One series on its way to the store."""
 
-    study_id: int
-    series_id: int
+    key: tuple[int, int]  # study_id, series_id
     volume: str  # fingerprint of the prepared volume
-    inputs: np.ndarray  # (n, *input_shape): slices or volumes
+    inputs: list[np.ndarray]  # n slices or volumes
     positions_mm: np.ndarray  # (n t, 3), t tokens an input
     vectors: list[np.ndarray] = field(default_factory=list)  # so far, (t, d) each
 
 
 def study_tokens(backbone: Backbone, stacks: Sequence[Stack], *, grey: str = "greyscale") -> Tokens:
     """Tokens of prepared stacks of one sequence, as `embed_series` stores them: what streaming uses."""
-    vectors = [backbone.embed(backbone.inputs(stack, grey)) for stack in stacks]
+    vectors = (backbone.embed(backbone.inputs(stack, grey)) for stack in stacks)
     parts = [
         Tokens(in_half_precision(of_stack), backbone.positions_mm(stack))
         for of_stack, stack in zip(vectors, stacks)
@@ -57,19 +56,14 @@ def embed_series(
 
     def load(key: tuple[int, int]) -> Job:
         stacks = volumes.stacks(*key)
-        inputs = [backbone.inputs(stack, grey) for stack in stacks]
-        return Job(
-            *key,
-            volumes.fingerprint(*key),
-            np.concatenate([np.zeros((0, *backbone.input_shape), np.uint8), *inputs]),
-            np.concatenate([np.zeros((0, 3)), *(backbone.positions_mm(stack) for stack in stacks)]),
-        )
+        inputs = [one for stack in stacks for one in backbone.inputs(stack, grey)]
+        positions_mm = np.concatenate([np.zeros((0, 3)), *map(backbone.positions_mm, stacks)])
+        return Job(key, volumes.fingerprint(*key), inputs, positions_mm)
 
     with tqdm(total=len(keys), initial=len(keys) - len(todo), desc="embeddings", mininterval=1) as bar:
         for job in embedded(backbone, prefetched(load, todo), batch):
             vectors = np.concatenate([np.zeros((0, backbone.width), np.float32), *job.vectors])
-            tokens = Tokens(in_half_precision(vectors), job.positions_mm)
-            store.add(job.study_id, job.series_id, tokens, job.volume)
+            store.add(*job.key, Tokens(in_half_precision(vectors), job.positions_mm), job.volume)
             bar.update()
 
 

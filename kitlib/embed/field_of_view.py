@@ -29,20 +29,16 @@ def stack_images(
 
 def square(slices: np.ndarray, px: int, share: float = 1.0) -> np.ndarray:
     """The middle of slices (B, H, W) resized to (B, px, px) in proportion, black beyond their edges."""
-    size = np.array(slices.shape[1:])
     side, first = square_of(slices.shape[1:], share)
-    here, there = np.maximum(first, 0), np.maximum(-first, 0)
-    height, width = np.minimum(size, side)
-    window = np.zeros((len(slices), side, side), slices.dtype)
-    window[:, there[0] : there[0] + height, there[1] : there[1] + width] = slices[
-        :, here[0] : here[0] + height, here[1] : here[1] + width
-    ]
+    row, col = np.maximum(first, 0)
+    seen = slices[:, row : row + side, col : col + side]
+    before = np.maximum(-first, 0)
+    window = np.pad(seen, [(0, 0), *zip(before, side - before - seen.shape[1:])])
     if side == px:
         return window
     method = cv2.INTER_AREA if side > px else cv2.INTER_LINEAR
-    return np.array([cv2.resize(image, (px, px), interpolation=method) for image in window]).reshape(
-        -1, px, px
-    )
+    resized = [cv2.resize(image, (px, px), interpolation=method) for image in window]
+    return np.array(resized).reshape(-1, px, px)
 
 
 def square_of(shape: tuple[int, ...], share: float = 1.0) -> tuple[int, np.ndarray]:

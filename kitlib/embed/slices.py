@@ -1,4 +1,4 @@
-"""Networks of slices: any that timm or torchvision knows; one token a slice."""
+"""What a backbone is, and networks of slices: those of timm, of torchvision and of the kit."""
 
 from typing import Any
 
@@ -6,21 +6,20 @@ import numpy as np
 import timm
 import torch
 import torchvision
+from timm.layers import Attention, build_sincos2d_pos_embed
+from timm.models import register_model
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-import kitlib.embed.vit  # noqa: F401  # timm knows SPINE_VIT from then on
-from kitlib.embed.base import Backbone, Compiler
-from kitlib.embed.field_of_view import square
+from kitlib.embed.field_of_view import square, stack_images
+from kitlib.embed.names import SPINE_VIT_PX, SPINE_VIT_SHAPE
+from kitlib.embed.runtime.inference import Prepare, inference
+from kitlib.embed.runtime.int8 import eight_bit_inference
 from kitlib.embed.weights.sources import WeightsSource
-from kitlib.machine import device
+from kitlib.mri.stack import Stack
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 TORCHVISION = "torchvision/"
-
-
-def network_input(slices: np.ndarray) -> Tensor:
-    """Slices (B, px, px) uint8 as networks read them, on the device: (B, 3, px, px)."""
-    return normalised(torch.from_numpy(slices).to(device()))
 
 
 def normalised(slices: Tensor) -> Tensor:
@@ -30,19 +29,46 @@ def normalised(slices: Tensor) -> Tensor:
     return ((grey / 255 - mean) / std).permute(0, 3, 1, 2)
 
 
-class SliceBackbone(Backbone):
-    """A network in evaluation mode that embeds slices one by one."""
+class Backbone:
+    """Turns a stack into inputs, and each input into one or more tokens of length `width`.
 
-    prepare = staticmethod(normalised)
+    Inputs of any stacks may share a batch; the tokens of a stack are those of its inputs, end to end. Here
+    an input is a slice and becomes one token; a `VolumeBackbone` reads stacks.
+    """
+
+    prepare: Prepare = staticmethod(normalised)
 
     def __init__(
-        self, compiler: Compiler, name: str, source: WeightsSource, input_px: int, field_of_view: str
+        self, network: nn.Module | None, source: WeightsSource, input_px: int, field_of_view: str
     ) -> None:
-        super().__init__(compiler, name, source, input_px, field_of_view)
-        self.width = self.embed(np.zeros((1, *self.input_shape), np.uint8)).shape[1]
+        """None stands for a network in eight bits, which the source's file holds whole."""
+        self.source, self.input_px, self.field_of_view = source, input_px, field_of_view
+        if network is None:
+            self.infer = eight_bit_inference(source, self.input_shape)
+        else:
+            self.infer = inference(network, self.prepare, self.input_shape)
+        self.engine = self.infer.engine  # the name of what runs the network
+        outputs = self.infer(np.zeros((1, *self.input_shape), np.uint8))  # (1, d), a map (1, d, D', H', W')
+        self.width, self.grid = outputs.shape[1], outputs.shape[2:]
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of one input, whatever the stack."""
+        return (self.input_px, self.input_px)
+
+    def inputs(self, stack: Stack, grey: str = "greyscale") -> np.ndarray:
+        """What this backbone reads of a prepared stack: (n, *input_shape) uint8."""
+        return stack_images(stack, self.input_px, field_of_view=self.field_of_view, grey=grey)
+
+    def positions_mm(self, stack: Stack) -> np.ndarray:
+        """Patient position of the centre of each token of a stack: (n * tokens of an input, 3)."""
+        return stack.centres_mm
 
     def embed(self, inputs: np.ndarray) -> np.ndarray:
-        """Vectors (B, d) float32 of slices (B, H, W) uint8; other sizes are made square."""
+        """Tokens (B * tokens of an input, width) float32 of inputs (B, ...) uint8; none of none.
+
+        Slices of other sizes are made square.
+        """
         if not len(inputs):
             return np.zeros((0, self.width), np.float32)
         return self.infer(square(inputs, self.input_px))
@@ -65,3 +91,36 @@ def build_slice_network(name: str) -> tuple[nn.Module, tuple[str, ...]]:
     parent, _, child = last.rpartition(".")
     setattr(network.get_submodule(parent), child, nn.Identity())
     return network, (last,)
+
+
+def build_vit(*, px: int, grid: int, width: int, depth: int, heads: int, dropout: float = 0.0) -> Any:
+    """An untrained transformer on (B, 3, px, px) with grid x grid patches, whose mean is the embedding.
+
+    Dosovitskiy et al.: An image is worth 16 x 16 words (2021), at a size that two cores can train.
+    """
+    network: Any = VisionTransformer(
+        img_size=px,
+        patch_size=px // grid,
+        num_classes=0,
+        embed_dim=width,
+        depth=depth,
+        num_heads=heads,
+        mlp_ratio=2.0,
+        class_token=False,
+        global_pool="avg",
+        fc_norm=False,
+        proj_drop_rate=dropout,
+    )
+    # A few studies do not teach the order of the patches: it starts as sines and cosines.
+    network.pos_embed = nn.Parameter(build_sincos2d_pos_embed([grid, grid], dim=width)[None])
+    for attention in (one for one in network.modules() if isinstance(one, Attention)):
+        # Of 64 patches on one core, a step took 1.3 to 2.2 times as long with the fused attention.
+        attention.fused_attn = False  # type: ignore[misc]  # timm has it final, and no argument for it
+    network.pretrained_cfg = {}  # timm's models say here what their classifier is: this one has none
+    return network
+
+
+@register_model
+def spine_vit(**_: Any) -> VisionTransformer:
+    """The kit's own transformer, which timm knows by this name, and calls with settings of its own."""
+    return build_vit(px=SPINE_VIT_PX, **SPINE_VIT_SHAPE)

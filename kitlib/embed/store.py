@@ -51,13 +51,12 @@ class TokenStore:
     def bags(self, study_ids: Iterable[int], series: pd.DataFrame) -> dict[str, list[Tokens]]:
         """For each sequence the tokens of each study: its `series` (study_id, series_id, sequence) joined."""
         wanted = series.groupby(["study_id", "sequence"])["series_id"].apply(list).to_dict()
-        return {
-            sequence: [self._joined(study_id, wanted.get((study_id, sequence), [])) for study_id in study_ids]
-            for sequence in SEQUENCES
-        }
 
-    def _joined(self, study_id: int, series_ids: list[int]) -> Tokens:
-        return Tokens.joined([self.series_tokens(study_id, one) for one in series_ids], self.width)
+        def bag(study_id: int, sequence: str) -> Tokens:
+            series_ids = wanted.get((study_id, sequence), [])
+            return Tokens.joined([self.series_tokens(study_id, one) for one in series_ids], self.width)
+
+        return {sequence: [bag(study_id, sequence) for study_id in study_ids] for sequence in SEQUENCES}
 
     def _path(self, study_id: int, series_id: int) -> Path:
         return self.folder / str(int(study_id)) / f"{int(series_id)}.npy"

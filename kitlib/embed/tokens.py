@@ -1,10 +1,15 @@
-"""Tokens: one vector a slice (of a 3D network: a voxel of its last map), with its position in the patient."""
+"""Tokens: one vector a slice (of a 3D network: a voxel of its last map), with its position in the patient.
 
-from collections.abc import Sequence
+Pooled, the tokens of a study are one vector.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from kitlib.terms import SEQUENCES
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +50,7 @@ class Tokens:
         """Several series as one; a single one stays as it is."""
         if len(parts) == 1:
             return parts[0]
-        if not parts:
-            return cls.none(width)
+        parts = parts or [cls.none(width)]
         return cls(
             np.concatenate([part.embeddings for part in parts]),
             np.concatenate([part.positions_mm for part in parts]),
@@ -57,3 +61,15 @@ def in_half_precision(vectors: np.ndarray) -> np.ndarray:
     """Vectors rounded to the half precision of the store, so that streaming and the store agree."""
     finite = np.finfo(np.float16)
     return vectors.clip(finite.min, finite.max).astype(np.float16)
+
+
+def average_pool(tokens: Sequence[Tokens]) -> np.ndarray:
+    """Mean over each study's slices: (n, d) float32, zeros where there are none."""
+    width = tokens[0].width if tokens else 0
+    means = [one.vectors.mean(axis=0) if len(one) else np.zeros(width) for one in tokens]
+    return np.asarray(means, np.float32).reshape(len(tokens), width)
+
+
+def pool_sequences(tokens: Mapping[str, Sequence[Tokens]]) -> np.ndarray:
+    """The averages of all sequences side by side, in the order of SEQUENCES: (n, 3 d)."""
+    return np.concatenate([average_pool(tokens[sequence]) for sequence in SEQUENCES], axis=1)

@@ -3,6 +3,7 @@
 Chen, Ma and Zheng: Med3D, transfer learning for 3D medical image analysis (2019); networks of MONAI.
 """
 
+from collections import OrderedDict
 from functools import partial
 from typing import Any
 
@@ -10,10 +11,9 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kitlib.embed.base import Backbone, Compiler
 from kitlib.embed.field_of_view import FIELDS_OF_VIEW, square_of, stack_images
 from kitlib.embed.names import MEDICALNET
-from kitlib.embed.weights.sources import WeightsSource
+from kitlib.embed.slices import Backbone
 from kitlib.errors import ExtraMissingError
 from kitlib.mri.stack import Stack
 
@@ -49,13 +49,6 @@ class VolumeBackbone(Backbone):
 
     prepare = staticmethod(volume_input)
 
-    def __init__(
-        self, compiler: Compiler, name: str, source: WeightsSource, input_px: int, field_of_view: str
-    ) -> None:
-        super().__init__(compiler, name, source, input_px, field_of_view)
-        map_shape = self.infer(np.zeros((1, *self.input_shape), np.uint8)).shape  # (1, d, D', H', W')
-        self.width, self.grid = map_shape[1], map_shape[2:]
-
     @property
     def input_shape(self) -> tuple[int, ...]:
         """DEPTH slices."""
@@ -67,9 +60,8 @@ class VolumeBackbone(Backbone):
 
     def positions_mm(self, stack: Stack) -> np.ndarray:
         """Patient position of the centre of each voxel of the map: (D' * H' * W', 3)."""
-        side, first = square_of(
-            stack.pixels.shape[1:], FIELDS_OF_VIEW[self.field_of_view].get(stack.plane, 1.0)
-        )
+        share = FIELDS_OF_VIEW[self.field_of_view].get(stack.plane, 1.0)
+        side, first = square_of(stack.pixels.shape[1:], share)
         index, row, col = (
             (np.arange(count) + 0.5) / count * extent - 0.5 + start
             for count, extent, start in zip(self.grid, (len(stack), side, side), (0, *first))
@@ -80,14 +72,13 @@ class VolumeBackbone(Backbone):
         """Tokens (B * D' * H' * W', d) float32 of volumes (B, DEPTH, px, px) uint8."""
         if not len(inputs):
             return np.zeros((0, self.width), np.float32)
-        maps = self.infer(inputs)
-        return np.moveaxis(maps, 1, -1).reshape(-1, self.width)
+        return np.moveaxis(self.infer(inputs), 1, -1).reshape(-1, self.width)
 
 
 def build_volume_network(name: str) -> nn.Module:
-    """The untrained network, up to its last feature map, as MedicalNet publishes its weights.
+    """The untrained network up to its last feature map: (B, 1, D, H, W) to (B, d, D', H', W').
 
-    ExtraMissingError without MONAI.
+    Its keys are those of the weights that MedicalNet publishes. ExtraMissingError without MONAI.
     """
     try:
         from monai.networks.nets import resnet  # late: 4 to 6 seconds, and absent on Kaggle
@@ -108,27 +99,16 @@ def build_volume_network(name: str) -> nn.Module:
     )
     for block in list(network.modules()):
         if isinstance(shortcut := getattr(block, "downsample", None), partial):
-            block.downsample = ZeroPadded(shortcut.keywords["planes"], shortcut.keywords["stride"])
-    return FeatureMap(network)
+            given = shortcut.keywords
+            block.downsample = partial(zero_padded, planes=given["planes"], stride=given["stride"])
+    up_to_the_map = ("conv1", "bn1", "act", "maxpool", "layer1", "layer2", "layer3", "layer4")
+    return nn.Sequential(OrderedDict((name, getattr(network, name)) for name in up_to_the_map))
 
 
-class ZeroPadded(nn.Module):
-    """A shortcut without weights, as MONAI's but for its `.data`, which torch cannot export."""
+def zero_padded(maps: Tensor, planes: int, stride: int) -> Tensor:
+    """Every so many voxels of maps (B, d, D, H, W), with black maps up to `planes` of them.
 
-    def __init__(self, planes: int, stride: int) -> None:
-        super().__init__()
-        self.planes, self.stride = planes, stride
-
-    def forward(self, maps: Tensor) -> Tensor:
-        """Every so many voxels of maps (B, d, D, H, W), with black maps up to `planes` of them."""
-        kept = maps[:, :, :: self.stride, :: self.stride, :: self.stride]
-        return F.pad(kept, (0, 0, 0, 0, 0, 0, 0, self.planes - maps.shape[1]))
-
-
-class FeatureMap(nn.Sequential):
-    """A 3D ResNet without its pooling, with its own keys: (B, 1, D, H, W) to (B, d, D', H', W')."""
-
-    def __init__(self, network: Any) -> None:
-        super().__init__()
-        for name in ("conv1", "bn1", "act", "maxpool", "layer1", "layer2", "layer3", "layer4"):
-            self.add_module(name, getattr(network, name))
+    A shortcut without weights, as MONAI's but for its `.data`, which torch cannot export.
+    """
+    kept = maps[:, :, ::stride, ::stride, ::stride]
+    return F.pad(kept, (0, 0, 0, 0, 0, 0, 0, planes - maps.shape[1]))

@@ -13,8 +13,6 @@ from kitlib.terms import AXIAL_T2, CELLS, SAGITTAL_T1, SAGITTAL_T2, Cell, group2
 NEAR_MM = 5.0
 """About one slice step: annotators mark one slice where the next one would do as well."""
 
-POINT_KEYS = ["study_id", "series_id", "condition", "level"]
-
 sequence2coordinate = {SAGITTAL_T1: 0, SAGITTAL_T2: 0, AXIAL_T2: 2}
 """The patient coordinate (x, y, z) along which the slices of a sequence follow one another."""
 
@@ -61,7 +59,7 @@ def share_near_landmarks(
     study2row = {int(study_id): row for row, study_id in enumerate(record.study_ids)}
     points = landmarks[landmarks["study_id"].isin(study2row)]
     rows = []
-    for key, point in points.groupby(POINT_KEYS):
+    for key, point in points.groupby(["study_id", "series_id", "condition", "level"]):
         study_id, series_id, condition, level = cast(tuple[int, int, str, str], key)
         cell, row = Cell(condition, level), study2row[study_id]
         sequence = group2sequence[cell.group]

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,13 +23,15 @@ def score_table(
     With the name of another prediction to compare `against`: that name, and the difference of the totals on
     the same studies, difference, difference_low and difference_high.
     """
-    rows = [_row(labels, name, table, seed) for name, table in predictions.items()]
-    if against:
-        for row in rows:
-            other = predictions[against]
-            paired = difference_interval(labels, predictions[row["prediction"]], other, seed=seed)
+    rows = []
+    for name, table in predictions.items():
+        interval = score_interval(labels, table, seed=seed)
+        row = {"prediction": name, **vars(score(labels, table)), "low": interval.low, "high": interval.high}
+        if against:
+            paired = difference_interval(labels, table, predictions[against], seed=seed)
             row |= {"against": against, "difference": paired.estimate}
             row |= {"difference_low": paired.low, "difference_high": paired.high}
+        rows.append(row)
     return pd.DataFrame(rows)
 
 
@@ -58,9 +59,3 @@ def prior_out_of_fold(labels: pd.DataFrame, folds: pd.Series) -> pd.DataFrame:
         for fold in sorted(folds.unique())
     ]
     return pd.concat(parts)
-
-
-def _row(labels: pd.DataFrame, name: str, predictions: pd.DataFrame, seed: int) -> dict[str, Any]:
-    interval = score_interval(labels, predictions, seed=seed)
-    parts = vars(score(labels, predictions))
-    return {"prediction": name, **parts, "low": interval.low, "high": interval.high}

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
+from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, roc_auc_score
 
 from kitlib.competition.metric import aligned
 from kitlib.terms import CELL_NAMES, CELLS, EMPTY, PROBABILITIES, SEVERITIES, parse_row_id
@@ -26,20 +26,14 @@ def per_cell(labels: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
 def _measures(truth: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
     if len(truth) == 0:
         return {"accuracy": np.nan, "macro_f1": np.nan, "macro_auc": np.nan}
-    predicted = probabilities.argmax(axis=1)
+    predicted, all_labelled = probabilities.argmax(axis=1), len(np.unique(truth)) == len(SEVERITIES)
     return {
         "accuracy": float(accuracy_score(truth, predicted)),
         "macro_f1": float(f1_score(truth, predicted, average="macro")),
-        "macro_auc": _macro_auc(truth, probabilities),
+        "macro_auc": float(roc_auc_score(truth, probabilities, multi_class="ovr"))
+        if all_labelled
+        else np.nan,
     }
-
-
-def _macro_auc(truth: np.ndarray, probabilities: np.ndarray) -> float:
-    if len(np.unique(truth)) < len(SEVERITIES):
-        return np.nan
-    return float(
-        np.mean([roc_auc_score(truth == code, probabilities[:, code]) for code in range(len(SEVERITIES))])
-    )
 
 
 def labelled_cells(predictions: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
@@ -49,24 +43,19 @@ def labelled_cells(predictions: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFr
     the other do not count.
     """
     parsed = [parse_row_id(str(row)) for row in predictions.index]
-    codes = labels[list(CELL_NAMES)].to_numpy()
-    study2row = {int(study): row for row, study in enumerate(labels.index)}
-    cell2column = {name: column for column, name in enumerate(CELL_NAMES)}
-    known = [(study2row.get(study, -1), cell2column[cell.name]) for study, cell in parsed]
+    codes = labels[list(CELL_NAMES)].stack().reindex([(study, cell.name) for study, cell in parsed])
     table = predictions[list(PROBABILITIES)].astype(float).reset_index(drop=True)
     table = table.div(table.sum(axis=1), axis=0)
     table.insert(0, "group", [cell.group for _, cell in parsed])
     table.insert(1, "level", [cell.level for _, cell in parsed])
-    table.insert(2, "label", [int(codes[row, column]) if row >= 0 else EMPTY for row, column in known])
+    table.insert(2, "label", codes.fillna(EMPTY).to_numpy(int).ravel())
     return table[table["label"] != EMPTY].reset_index(drop=True)
 
 
 def confusion_counts(cells: pd.DataFrame) -> np.ndarray:
     """How many of these labelled cells have each label (rows) and likeliest severity (columns): (3, 3)."""
     likeliest = cells[list(PROBABILITIES)].to_numpy().argmax(axis=1)
-    counts = np.zeros((len(SEVERITIES), len(SEVERITIES)), dtype=int)
-    np.add.at(counts, (cells["label"].to_numpy(), likeliest), 1)
-    return counts
+    return confusion_matrix(cells["label"], likeliest, labels=range(len(SEVERITIES)))
 
 
 def binned_rates(said: np.ndarray, came_true: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray]:

@@ -10,11 +10,12 @@ from kitlib.competition.metric import aligned, study_sums
 from kitlib.errors import ModelError
 
 RESAMPLES = 2000
+SHARE = 0.95
 
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate on all studies; the central share of its bootstrap and the standard deviation there."""
+    """An estimate on all studies; the central SHARE of its bootstrap and the standard deviation there."""
 
     estimate: float
     low: float
@@ -27,12 +28,11 @@ def score_interval(
     predictions: pd.DataFrame,
     *,
     resamples: int = RESAMPLES,
-    share: float = 0.95,
     seed: int = 0,
 ) -> Interval:
     """The competition metric of predictions, and how it would move with other studies of the same kind."""
     sums = study_sums(*aligned(labels, predictions))
-    return _interval(lambda counts: _scores(sums, counts), len(labels), resamples, share, seed)
+    return _interval(lambda counts: _scores(sums, counts), len(labels), resamples, seed)
 
 
 def difference_interval(
@@ -41,17 +41,12 @@ def difference_interval(
     second: pd.DataFrame,
     *,
     resamples: int = RESAMPLES,
-    share: float = 0.95,
     seed: int = 0,
 ) -> Interval:
     """The metric of `first` minus that of `second` on the same studies: below zero, the first is better."""
-    sums = study_sums(*aligned(labels, first)), study_sums(*aligned(labels, second))
+    one, other = (study_sums(*aligned(labels, predictions)) for predictions in (first, second))
     return _interval(
-        lambda counts: _scores(sums[0], counts) - _scores(sums[1], counts),
-        len(labels),
-        resamples,
-        share,
-        seed,
+        lambda counts: _scores(one, counts) - _scores(other, counts), len(labels), resamples, seed
     )
 
 
@@ -63,7 +58,7 @@ def _scores(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 
 def _interval(
-    scores: Callable[[np.ndarray], np.ndarray], studies: int, resamples: int, share: float, seed: int
+    scores: Callable[[np.ndarray], np.ndarray], studies: int, resamples: int, seed: int
 ) -> Interval:
     if not studies:
         raise ModelError("no study to compare on", hint="Give labelled studies.")
@@ -71,7 +66,6 @@ def _interval(
     counts = random.multinomial(studies, np.full(studies, 1 / studies), size=resamples).astype(np.float64)
     drawn = scores(counts)
     drawn = drawn[~np.isnan(drawn)]
-    tails = [(1 - share) / 2, (1 + share) / 2]
-    low, high = np.quantile(drawn, tails) if len(drawn) else (np.nan, np.nan)
+    low, high = np.quantile(drawn, [(1 - SHARE) / 2, (1 + SHARE) / 2]) if len(drawn) else (np.nan, np.nan)
     estimate = float(scores(np.ones((1, studies)))[0])
     return Interval(estimate, float(low), float(high), float(drawn.std()) if len(drawn) else np.nan)

@@ -107,9 +107,11 @@ def neighbour_check(slices: SliceTable, *, seed: int = 0, most: int = 2000) -> p
     chosen = np.sort(rng.permutation(len(slices.facts))[:most])
     facts = slices.facts.iloc[chosen].reset_index(drop=True)
     studies = facts["study_id"].to_numpy()
+    elsewhere = (np.flatnonzero(studies != study_id) for study_id in studies)
+    drawn = [int(rng.choice(others)) if len(others) else -1 for others in elsewhere]
     partners = {
         "nearest": nearest_elsewhere(slices.vectors[chosen], studies),
-        "by chance": np.array([_drawn_elsewhere(studies, row, rng) for row in range(len(facts))], dtype=int),
+        "by chance": np.array(drawn, dtype=int),
     }
     return pd.DataFrame({name: _alike(facts, partner) for name, partner in partners.items()}).T
 
@@ -120,11 +122,6 @@ def _alike(facts: pd.DataFrame, partner: np.ndarray) -> dict[str, float]:
     same = own["sequence"] == other["sequence"]
     apart_mm = (own["position_mm"] - other["position_mm"]).abs()[same]
     return {"same sequence": float(same.mean()), "median distance (mm)": float(apart_mm.median())}
-
-
-def _drawn_elsewhere(studies: np.ndarray, row: int, rng: np.random.Generator) -> int:
-    others = np.flatnonzero(studies != studies[row])
-    return int(rng.choice(others)) if len(others) else -1
 
 
 def nearest_elsewhere(vectors: np.ndarray, study_ids: np.ndarray) -> np.ndarray:
@@ -150,12 +147,11 @@ def severity_neighbours(slices: SliceTable) -> pd.DataFrame:
     for group, facts in slices.facts.groupby("group", sort=False):
         narrow = facts["severity"].ne(SEVERITIES[0]).to_numpy()
         nearest = nearest_elsewhere(slices.vectors[facts.index], facts["study_id"].to_numpy())
-        paired = nearest >= 0
-        beside = narrow[nearest]
+        beside = pd.Series(np.where(nearest >= 0, narrow[nearest], np.nan))
         rows[group] = {
             "slices": len(facts),
             "narrow": narrow.mean(),
-            "beside a narrow one": beside[paired & narrow].mean() if (paired & narrow).any() else np.nan,
-            "beside another": beside[paired & ~narrow].mean() if (paired & ~narrow).any() else np.nan,
+            "beside a narrow one": beside[narrow].mean(),
+            "beside another": beside[~narrow].mean(),
         }
     return pd.DataFrame.from_dict(rows, orient="index")

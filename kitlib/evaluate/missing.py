@@ -49,13 +49,12 @@ def missing_table(
 def _guessed(errors: pd.DataFrame, resamples: int) -> dict[str, Any]:
     """Reconstruction scores over all sequences, and how the guesses are beside the mean."""
     if errors.empty:
-        return {"guesses": 0, **dict.fromkeys(RECONSTRUCTION, np.nan), "guesses_are": ""}
+        return {"guesses": 0, "guesses_are": ""}
     scores = reconstruction_scores(errors, by=["scenario"]).iloc[0]
     sums = errors.groupby("study_id")[["error", "mean_error"]].sum().to_numpy()
     shares = np.full(len(sums), 1 / len(sums))
     drawn = np.random.default_rng(0).multinomial(len(sums), shares, size=resamples) @ sums
-    low, high = np.quantile(drawn[:, 0] - drawn[:, 1], [0.025, 0.975])
-    how = _compare(low, high)
+    how = _compare(*np.quantile(drawn[:, 0] - drawn[:, 1], [0.025, 0.975]))
     return {
         "guesses": int(scores["guesses"]),
         **{name: float(scores[name]) for name in RECONSTRUCTION},
@@ -70,19 +69,10 @@ def _scored(
     """The metric, its difference to the mean's, and how the predictions are beside the mean's."""
     total = score(labels, rows).total
     if mean_rows is None:
-        return {
-            "score": total,
-            **dict.fromkeys(("difference", "low", "high"), np.nan),
-            "predictions_are": "",
-        }
+        return {"score": total, "predictions_are": ""}
     interval = difference_interval(labels, rows, mean_rows, resamples=resamples)
-    return {
-        "score": total,
-        "difference": interval.estimate,
-        "low": interval.low,
-        "high": interval.high,
-        "predictions_are": _compare(interval.low, interval.high),
-    }
+    measured = {"score": total, "difference": interval.estimate, "low": interval.low, "high": interval.high}
+    return measured | {"predictions_are": _compare(interval.low, interval.high)}
 
 
 def _compare(low: float, high: float) -> str:

@@ -20,7 +20,8 @@ from kitlib.terms import (
     level2text,
 )
 
-SIDES = ("left", "right")
+TEXTS = [level2text[level] for level in LEVELS]
+CELL_INDEX = pd.MultiIndex.from_tuples(CELLS, names=["condition", "level"])
 
 
 def severity_shares(labels: pd.DataFrame) -> pd.DataFrame:
@@ -29,7 +30,7 @@ def severity_shares(labels: pd.DataFrame) -> pd.DataFrame:
     columns = dict(zip((*SEVERITIES, "empty"), (0, 1, 2, EMPTY), strict=True))
     studies = max(len(codes), 1)
     shares = {name: (codes == code).sum(axis=0) / studies for name, code in columns.items()}
-    return pd.DataFrame(shares, index=pd.MultiIndex.from_tuples(CELLS, names=["condition", "level"]))
+    return pd.DataFrame(shares, index=CELL_INDEX)
 
 
 def any_severe_rate(labels: pd.DataFrame) -> float:
@@ -48,28 +49,25 @@ def side_correlation(correlation: pd.DataFrame) -> pd.DataFrame:
     for right in (condition for condition in CONDITIONS if condition.startswith("right_")):
         left = right.replace("right_", "left_")
         rows[condition2text[right][6:]] = [correlation.at[f"{left}_{lv}", f"{right}_{lv}"] for lv in LEVELS]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=[level2text[level] for level in LEVELS])
+    return pd.DataFrame.from_dict(rows, orient="index", columns=TEXTS)
 
 
 def side_level_correlation(correlation: pd.DataFrame, group: Group) -> pd.DataFrame:
     """The left side's levels (rows) against the right side's (columns) of a condition group with sides."""
     left, right = (
-        [cell.name for cell in CELLS if (cell.group, cell.side) == (group, side)] for side in SIDES
+        [cell.name for cell in CELLS if (cell.group, cell.side) == (group, side)]
+        for side in ("left", "right")
     )
-    texts = [level2text[level] for level in LEVELS]
-    return pd.DataFrame(correlation.loc[left, right].to_numpy(), texts, texts)
+    return pd.DataFrame(correlation.loc[left, right].to_numpy(), TEXTS, TEXTS)
 
 
 def level_correlation(correlation: pd.DataFrame) -> pd.DataFrame:
     """A level against the next one below: rows are conditions, columns pairs of levels."""
-    pairs = list(itertools.pairwise(LEVELS))
-    rows = {
-        condition2text[condition]: [
-            correlation.at[f"{condition}_{upper}", f"{condition}_{lower}"] for upper, lower in pairs
-        ]
-        for condition in CONDITIONS
-    }
-    columns = [f"{level2text[upper]}\n{level2text[lower]}" for upper, lower in pairs]
+    rows = {}
+    for name in CONDITIONS:
+        pairs = itertools.pairwise(f"{name}_{level}" for level in LEVELS)
+        rows[condition2text[name]] = [correlation.at[upper, lower] for upper, lower in pairs]
+    columns = ["\n".join(pair) for pair in itertools.pairwise(TEXTS)]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 
 
@@ -94,7 +92,7 @@ def landmark_gaps(labels: pd.DataFrame, landmarks: pd.DataFrame) -> pd.DataFrame
             "label_without_point": (has_label & ~has_point).sum(axis=0),
             "point_without_label": (has_point & ~has_label).sum(axis=0),
         },
-        index=pd.MultiIndex.from_tuples(CELLS, names=["condition", "level"]),
+        index=CELL_INDEX,
     )
 
 
@@ -102,12 +100,11 @@ def side_offsets(landmarks: pd.DataFrame, group: str) -> pd.DataFrame:
     """Left minus right point of the same series and level: `x` and `y` in pixels, `instance` in slices."""
     keys = ["study_id", "series_id", "level"]
     values = landmarks.set_index(keys)[["x", "y", "instance_number"]]
-    sides = [
+    left, right = (
         values[(landmarks["condition"] == cell.condition).to_numpy()].groupby(level=keys).first()
         for cell in CELLS
         if cell.group == group and cell.level == LEVELS[0]
-    ]
-    left, right = sides
+    )
     return (left - right).dropna().rename(columns={"instance_number": "instance"})
 
 
@@ -127,13 +124,8 @@ def fault_counts(faults: pd.DataFrame) -> pd.DataFrame:
 def imputation_errors(true: pd.Series, imputed: pd.Series, mean: float) -> pd.Series:
     """Mean absolute error of imputed values beside that of filling in the mean of the training studies."""
     truth = true.to_numpy(float)
-    return pd.Series(
-        {
-            "forest": float(np.abs(imputed.to_numpy(float) - truth).mean()),
-            "mean": float(np.abs(truth - mean).mean()),
-        },
-        name="mean absolute error",
-    )
+    errors = {"forest": np.abs(imputed.to_numpy(float) - truth).mean(), "mean": np.abs(truth - mean).mean()}
+    return pd.Series(errors, name="mean absolute error")
 
 
 def with_holes(
@@ -141,6 +133,5 @@ def with_holes(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """A copy with a share of the known values hidden, and where they were; `hole` is what a hole holds."""
     known = table.notna() if hole is None else table.ne(hole)
-    drawn = np.random.default_rng(seed).random(table.shape) < share
-    hidden = known & drawn
+    hidden = known & (np.random.default_rng(seed).random(table.shape) < share)
     return table.mask(hidden, np.nan if hole is None else hole), hidden

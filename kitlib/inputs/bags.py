@@ -28,8 +28,7 @@ class BagDataset(Dataset):
     def take(self, index: Any) -> Self:
         """The studies at these positions (integers, a slice or a mask), in that order."""
         rows = np.arange(len(self))[index]
-        tokens = {name: [bags[row] for row in rows] for name, bags in self.tokens.items()}
-        return self._with(rows, tokens)._trusted_as(self)
+        return self._with(rows, {name: [bags[row] for row in rows] for name, bags in self.tokens.items()})
 
     def without(self, removed: np.ndarray) -> Self:
         """The studies as if the sequences `removed` (n, 3) had not been acquired."""
@@ -45,7 +44,7 @@ class BagDataset(Dataset):
             name: [bag[part::count] for bag in bags for part in range(count)]
             for name, bags in self.tokens.items()
         }
-        return self._with(np.repeat(np.arange(len(self)), count), tokens)._trusted_as(self)
+        return self._with(np.repeat(np.arange(len(self)), count), tokens)
 
     def renumbered(self, study_ids: np.ndarray) -> Self:
         """The same rows under other ids (n,)."""
@@ -53,7 +52,7 @@ class BagDataset(Dataset):
 
     def _with(self, rows: np.ndarray, tokens: Mapping[str, list[Tokens]]) -> Self:
         """The studies at these rows, with these tokens."""
-        return replace(self, study_ids=self.study_ids[rows], tokens=tokens)
+        return replace(self, study_ids=self.study_ids[rows], tokens=tokens)._trusted_as(self)
 
     def _digest(self) -> str:
         digest = hashlib.sha256(self.study_ids.tobytes())

@@ -68,15 +68,11 @@ class Dataset(ABC):
         """ModelError where a model could not read this; looked at once, what is taken of it not again."""
         if not self.__dict__.get("_is_checked"):
             self._check()
-            self._trust()
-
-    def _trust(self) -> None:
-        self.__dict__["_is_checked"] = True
+            self.__dict__["_is_checked"] = True
 
     def _trusted_as(self, other: "Dataset") -> Self:
         """This dataset, made of nothing but rows of the other one."""
-        if other.__dict__.get("_is_checked"):
-            self._trust()
+        self.__dict__["_is_checked"] = other.__dict__.get("_is_checked")
         return self
 
 
@@ -122,8 +118,7 @@ class InputSpec(ABC):
 
     def completed(self, defaults: Mapping[str, Any]) -> Self:
         """The spec with its empty fields taken from `defaults`, by name."""
-        fields = {field.name for field in dataclasses.fields(self)}
-        empty = {name for name in fields if getattr(self, name) in ("", 0)}
+        empty = {name for name, value in dataclasses.asdict(self).items() if value in ("", 0)}
         return dataclasses.replace(self, **{name: defaults[name] for name in empty & defaults.keys()})
 
     @abstractmethod
@@ -179,23 +174,18 @@ def register_input(spec: type[InputSpec]) -> type[InputSpec]:
 
 def input_from_json(values: Mapping[str, Any]) -> InputSpec:
     """The spec that `to_json` described; ArtefactError on a kind or field that the kit does not know."""
-    values = dict(values)
-    kind = values.pop("kind", "")
+    fields = dict(values)
+    kind = fields.pop("kind", "")
     try:
-        return _input_class(kind)(**values)
+        if kind not in _registered:
+            module, _, name = _kind2place[kind].partition(":")
+            register_input(getattr(import_module(module), name))
+        return _registered[kind](**fields)
     except (KeyError, TypeError):
-        raise ArtefactError(
-            f"an input of an unknown kind or form: {kind!r}", hint="Update the kit."
-        ) from None
+        what = f"an input of an unknown kind or form: {kind!r}"
+        raise ArtefactError(what, hint="Update the kit.") from None
 
 
 def load_input(folder: Path) -> InputSpec:
     """The input of the model that a folder holds; ArtefactError where none is said."""
     return input_from_json(load_json(Path(folder) / INPUT_FILE))
-
-
-def _input_class(kind: str) -> type[InputSpec]:
-    if kind not in _registered:
-        module, _, name = _kind2place[kind].partition(":")
-        register_input(getattr(import_module(module), name))
-    return _registered[kind]

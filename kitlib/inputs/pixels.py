@@ -1,6 +1,5 @@
 """Slices as they are: the grey values themselves, for networks that are trained on them end to end."""
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,13 +56,11 @@ class PixelInput(InputSpec):
         return PixelEncoder(self)
 
 
+@dataclass
 class PixelEncoder(Encoder):
     """Cuts and resizes slices; many studies through a store on disk."""
 
     spec: PixelInput
-
-    def __init__(self, spec: PixelInput) -> None:
-        self.spec = spec
 
     def encode(self, study: Study, ledger: Ledger) -> PixelDataset:  # noqa: ARG002  # nothing goes wrong here
         """A dataset of one study."""
@@ -72,24 +69,17 @@ class PixelEncoder(Encoder):
 
     def dataset(self, studies: PreparedStudies, cache: Path) -> PixelDataset:
         """The slices of many studies, memory-mapped."""
-        store = TokenStore(
-            Path(cache) / self.spec.folder_name, dataclasses.asdict(self.spec), self.spec.px**2
-        )
-        for key in tqdm(store.outdated(studies.volumes, studies.keys), desc="pixels", mininterval=1):
-            tokens = self._tokens(studies.volumes.stacks(*key))
-            store.add(*key, tokens, studies.volumes.fingerprint(*key))
+        store = TokenStore(Path(cache) / self.spec.folder_name, self.spec.identity(), self.spec.px**2)
+        volumes = studies.volumes
+        for key in tqdm(store.outdated(volumes, studies.keys), desc="pixels", mininterval=1):
+            store.add(*key, self._tokens(volumes.stacks(*key)), volumes.fingerprint(*key))
         study_ids = np.array(studies.study_ids, np.int64)
         return PixelDataset(study_ids, store.bags(study_ids, studies.series), self.spec.px)
 
     def _tokens(self, stacks: Sequence[Stack]) -> Tokens:
         spec = self.spec
-        parts = [
-            Tokens(
-                stack_images(stack, spec.px, field_of_view=spec.field_of_view, grey=spec.grey).reshape(
-                    len(stack), -1
-                ),
-                stack.centres_mm,
-            )
-            for stack in stacks
+        images = [
+            stack_images(one, spec.px, field_of_view=spec.field_of_view, grey=spec.grey) for one in stacks
         ]
+        parts = [Tokens(seen.reshape(-1, spec.px**2), one.centres_mm) for seen, one in zip(images, stacks)]
         return Tokens.joined(parts, spec.px**2)

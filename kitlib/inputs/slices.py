@@ -23,7 +23,7 @@ from kitlib.prepare.studies import PreparedStudies, study_metadata, without_sequ
 from kitlib.terms import SEQUENCES
 
 if TYPE_CHECKING:
-    from kitlib.embed.base import Backbone
+    from kitlib.embed.slices import Backbone
 
 RECORDED_KINDS = ("shipped", "hub", "random")
 """Weights that are found by their kind alone; of others, the file is recorded."""
@@ -44,11 +44,11 @@ class SliceDataset(BagDataset):
     def renumbered(self, study_ids: np.ndarray) -> Self:
         """The same rows under other ids (n,)."""
         metadata = self.metadata.set_axis(pd.Index(study_ids, name=self.metadata.index.name))
-        return dataclasses.replace(self, study_ids=study_ids, metadata=metadata)._trusted_as(self)
+        return dataclasses.replace(super().renumbered(study_ids), metadata=metadata)._trusted_as(self)
 
     def _with(self, rows: np.ndarray, tokens: Mapping[str, list[Tokens]]) -> Self:
-        metadata = self.metadata.iloc[rows]
-        return dataclasses.replace(self, study_ids=self.study_ids[rows], tokens=tokens, metadata=metadata)
+        some = super()._with(rows, tokens)
+        return dataclasses.replace(some, metadata=self.metadata.iloc[rows])._trusted_as(self)
 
     def _digest(self) -> str:
         return hashlib.sha256((super()._digest() + self.metadata.to_json()).encode()).hexdigest()
@@ -113,10 +113,18 @@ class SliceEncoder(Encoder):
     """
 
     def __init__(self, spec: SliceInput, resources: Resources) -> None:
-        self.resources = resources
         self.spec: SliceInput = spec
+        self.resources = resources
         if not spec.width:
-            self.spec = _resolved(spec, self.backbone)
+            source = self.backbone.source
+            self.spec = dataclasses.replace(
+                spec,
+                weights=source.kind if source.kind in RECORDED_KINDS else str(source.file),
+                input_px=self.backbone.input_px,
+                field_of_view=self.backbone.field_of_view,
+                sha256=source.sha256,
+                width=self.backbone.width,
+            )
 
     @cached_property
     def backbone(self) -> "Backbone":
@@ -148,9 +156,8 @@ class SliceEncoder(Encoder):
         """A dataset of one study."""
         from kitlib.embed.engine import study_tokens
 
-        tokens = {
-            name: [study_tokens(self.backbone, study.stacks(name), grey=self.spec.grey)] for name in SEQUENCES
-        }
+        backbone, grey = self.backbone, self.spec.grey
+        tokens = {name: [study_tokens(backbone, study.stacks(name), grey=grey)] for name in SEQUENCES}
         return SliceDataset(np.array([study.study_id], np.int64), tokens, study_metadata([study]))
 
     def dataset(self, studies: PreparedStudies, cache: Path) -> SliceDataset:
@@ -167,28 +174,15 @@ class SliceEncoder(Encoder):
     def _weights(self) -> str:
         """Where to look for weights: as the spec says, else wherever there are some."""
         named, attached_dir = self.spec.weights, self.resources.attached_dir
+        how = self.resources.without_weights
         if self.spec.width:  # known already: where they lay, or where they may lie in this session
             return "auto" if attached_dir else named
-        if named or self.resources.without_weights == "refuse":
+        if named or how == "refuse":
             return named or "auto"
         from kitlib.embed.pretrain.train import cached_or_pretrained
         from kitlib.embed.weights.sources import look_for_weights
 
-        how = self.resources.without_weights
         if isinstance(how, Pretraining):
             cached_or_pretrained(self.spec.backbone, **dataclasses.asdict(how), attached_dir=attached_dir)
             return "auto"
         return "auto" if look_for_weights(self.spec.backbone, "auto", attached_dir) else "random"
-
-
-def _resolved(spec: SliceInput, backbone: "Backbone") -> SliceInput:
-    """The spec with what is known once its backbone is loaded."""
-    source = backbone.source
-    return dataclasses.replace(
-        spec,
-        weights=source.kind if source.kind in RECORDED_KINDS else str(source.file),
-        input_px=backbone.input_px,
-        field_of_view=backbone.field_of_view,
-        sha256=source.sha256,
-        width=backbone.width,
-    )

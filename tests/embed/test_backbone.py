@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from kitlib.embed.backbone import load_backbone
-from kitlib.embed.base import Backbone
+from kitlib.embed.slices import Backbone
 
 NAMES = ["test_resnet", "torchvision/mobilenet_v3_small"]
 

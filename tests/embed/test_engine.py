@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from kitlib.embed.backbone import load_backbone
-from kitlib.embed.base import Backbone
 from kitlib.embed.engine import embed_series, prefetched, study_tokens
+from kitlib.embed.slices import Backbone
 from kitlib.embed.store import TokenStore
 from kitlib.errors import ArtefactError
 from kitlib.prepare.volumes import VolumeCache

@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import save_file
 
 from kitlib.embed.backbone import build_network, load_backbone
-from kitlib.embed.base import Backbone
 from kitlib.embed.engine import embed_series, study_tokens
+from kitlib.embed.slices import Backbone
 from kitlib.embed.store import TokenStore
 from kitlib.embed.volumes import DEPTH, volume, volume_input
 from kitlib.embed.weights.checkpoint import convert

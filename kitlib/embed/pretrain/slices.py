@@ -1,37 +1,33 @@
 """Learning slices: where does a slice lie, and what is narrow in it?"""
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kitlib.embed.pretrain.targets import (
-    AXIAL_PLACES,
-    FINDINGS,
-    PLACES,
-    Slices,
-    mirrored_findings,
-    study_slices,
-)
+from kitlib.embed.pretrain.targets import AXIAL_PLACES, FINDINGS, PLACES, mirrored_findings, shown_cells
 from kitlib.embed.pretrain.task import (
+    Examples,
     PretrainNet,
     PretrainTask,
     Truth,
+    accuracies,
     augmented,
-    balanced_accuracy,
     drawn_mirror,
     graded_loss,
     graded_truth,
 )
-from kitlib.embed.slices import build_slice_network, network_input, normalised
+from kitlib.embed.slices import build_slice_network, normalised
 from kitlib.machine import device
+from kitlib.mri.stack import Stack
 from kitlib.nn.loop import shuffled_evenly
 from kitlib.phantom.study import PhantomStudy
-from kitlib.terms import EMPTY
+from kitlib.terms import EMPTY, SEQUENCES
 
 # Of slices without a finding, with normal ones only, and with a narrow one: how many are seen in an epoch.
 EPOCH_SHARES = (0.15, 0.6, 1.0)
-BATCH = 32
 PLACE_WEIGHT = 0.5
 finding2columns = {
     "canal": range(5),
@@ -39,6 +35,13 @@ finding2columns = {
     "axial canal": range(10, 11),
     "recess": range(11, 13),
 }
+
+
+@dataclass(frozen=True, eq=False)
+class Slices(Examples):
+    """Slices with FINDINGS and places."""
+
+    places: np.ndarray  # (n,) int64, index into PLACES
 
 
 class SlicePretrainNet(PretrainNet):
@@ -49,6 +52,7 @@ class SlicePretrainNet(PretrainNet):
         self.trunk, _ = build_slice_network(backbone)
         width = self.trunk.eval()(torch.zeros(1, 3, px, px)).shape[1]
         self.heads = nn.Linear(width, 4 * len(FINDINGS) + len(PLACES))
+        self.to(device(), memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Logits of severities, openings in OPENING_UNIT_MM and logits of places of images (B, 3, px, px)."""
@@ -60,26 +64,29 @@ class SlicePretrainNet(PretrainNet):
 class SliceTask(PretrainTask[Slices]):
     """The task of networks of slices."""
 
+    network = SlicePretrainNet
     learning_rate = 2e-3
+    batch_size = 32
     half = True
 
     @staticmethod
-    def examples_of(study: PhantomStudy, px: int, field_of_view: str, longest_px: int) -> Slices:
+    def stack_examples(study: PhantomStudy, sequence: str, stack: Stack, images: np.ndarray) -> Slices:
         """Every slice with its place and findings."""
-        return study_slices(study, px, field_of_view, longest_px)
-
-    @staticmethod
-    def network(backbone: str, px: int) -> PretrainNet:
-        """The backbone with linear heads."""
-        network = SlicePretrainNet(backbone, px)
-        return network.to(device(), memory_format=torch.channels_last)  # type: ignore[call-overload]
+        findings = np.full((len(stack), len(FINDINGS)), EMPTY)
+        openings_mm = np.full(findings.shape, np.nan, np.float32)
+        places = np.full(len(stack), SEQUENCES.index(sequence))
+        for shown in shown_cells(study, sequence, stack):
+            findings[shown.near, shown.finding] = shown.severity
+            openings_mm[shown.near, shown.finding] = shown.opening_mm
+            places[shown.near] = shown.place
+        return Slices(images, findings, openings_mm, np.full(len(stack), study.study_id), places)
 
     def epoch(self, rng: torch.Generator) -> list[np.ndarray]:
         """Batches of positions; what is rarer and tells more is seen more often."""
         worst = self.examples.findings.max(axis=1).clip(EMPTY, 1)
         share = np.array(EPOCH_SHARES)[worst - EMPTY]
         seen = torch.rand(len(worst), generator=rng).numpy() < share
-        return shuffled_evenly(np.flatnonzero(seen), BATCH, rng)
+        return shuffled_evenly(np.flatnonzero(seen), self.batch_size, rng)
 
     def batch(self, rows: np.ndarray, rng: torch.Generator | None) -> tuple[Tensor, tuple[Truth, Tensor]]:
         """Images, with their findings and places; half of the axial slices are mirrored."""
@@ -98,15 +105,8 @@ class SliceTask(PretrainTask[Slices]):
         graded = graded_loss(severities, openings, findings)
         return graded + PLACE_WEIGHT * F.cross_entropy(places, true_places)
 
-    @torch.inference_mode()
     def metrics(self, network: nn.Module) -> dict[str, float]:
         """Balanced accuracy of severities by kind of finding, and accuracy of places."""
-        examples = self.examples
-        outputs = [network(network_input(examples.images[i : i + 64])) for i in range(0, len(examples), 64)]
-        severities = torch.cat([severity.argmax(-1) for severity, _, _ in outputs]).cpu().numpy()
-        places = torch.cat([place.argmax(-1) for _, _, place in outputs]).cpu().numpy()
-        right = round(float((places == examples.places).mean()), 4)
-        return {"place accuracy": right} | {
-            finding: balanced_accuracy(examples.findings[:, columns], severities[:, columns])
-            for finding, columns in finding2columns.items()
-        }
+        severities, _, places = self.outputs(network)
+        right = round(float((places.argmax(axis=1) == self.examples.places).mean()), 4)
+        return {"place accuracy": right} | accuracies(self.examples.findings, severities, finding2columns)

@@ -1,6 +1,7 @@
 """What a backbone learns on phantoms, said once for slices and for volumes."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -9,10 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from kitlib.embed.field_of_view import stack_images
 from kitlib.machine import device
+from kitlib.mri.stack import Stack
 from kitlib.nn.augment import Greys, Moves, moved
+from kitlib.nn.loop import chunks
 from kitlib.nn.rows import Rows
 from kitlib.phantom.study import PhantomStudy
+from kitlib.prepare.volumes import prepare
 from kitlib.terms import EMPTY, SEVERITIES, SEVERITY_WEIGHTS
 
 OPENING_UNIT_MM = 5.0
@@ -48,41 +53,43 @@ class Truth:
 
 
 class PretrainTask(ABC, Generic[Held]):
-    """One way to learn on phantoms, with its examples: Batches for `nn.loop.train`."""
+    """One way to learn on phantoms: examples as Batches for `nn.loop.train`, a network and its loss."""
 
     learning_rate: ClassVar[float]
+    batch_size: ClassVar[int]
     half: ClassVar[bool]
     """Whether in 16 bits where the device is fast in them."""
 
     def __init__(self, examples: Held) -> None:
         self.examples = examples
 
-    @staticmethod
-    @abstractmethod
-    def examples_of(study: PhantomStudy, px: int, field_of_view: str, longest_px: int) -> Held:
+    @classmethod
+    def examples_of(cls, study: PhantomStudy, px: int, field_of_view: str, longest_px: int) -> Held:
         """All examples of a phantom, as embedding sees it."""
+        parts = [
+            cls.stack_examples(
+                study, series.sequence, stack, stack_images(stack, px, field_of_view=field_of_view)
+            )
+            for series in study.series
+            for stack in prepare(series.stacks, longest_px)
+        ]
+        return type(parts[0]).joined(parts)
 
     @staticmethod
     @abstractmethod
-    def network(backbone: str, px: int) -> PretrainNet:
-        """The network to train."""
-
-    @abstractmethod
-    def epoch(self, rng: torch.Generator) -> list[np.ndarray]:
-        """Positions of an epoch's examples, batch by batch."""
+    def stack_examples(study: PhantomStudy, sequence: str, stack: Stack, images: np.ndarray) -> Held:
+        """The examples in a stack, whose slices embedding sees as `images` (n, px, px)."""
 
     @abstractmethod
     def batch(self, rows: np.ndarray, rng: torch.Generator | None) -> tuple[Tensor, Any]:
         """What the network reads of examples, and the truth; augmented where a generator is given."""
 
-    @staticmethod
-    @abstractmethod
-    def loss(output: Any, truth: Any) -> Tensor:
-        """Loss of the network's output."""
-
-    @abstractmethod
-    def metrics(self, network: nn.Module) -> dict[str, float]:
-        """What a trained network gets right, by finding."""
+    @torch.inference_mode()
+    def outputs(self, network: nn.Module) -> list[np.ndarray]:
+        """Each output of a network on all examples as they are; the first are logits of severities."""
+        batches = chunks(np.arange(len(self.examples)), self.batch_size)
+        parts = [network(self.batch(rows, None)[0]) for rows in batches]
+        return [torch.cat(kind).cpu().numpy() for kind in zip(*parts)]
 
 
 def graded_truth(examples: Examples, mirror: Tensor, mirrored: list[int]) -> Truth:
@@ -121,6 +128,15 @@ def augmented(images: Tensor, mirror: Tensor, rng: torch.Generator | None) -> Te
     if rng is None:
         return images.float()
     return 255 * GREYS.change(moved(images.float() / 255, MOVES.draw(len(images), rng, mirror)), rng)
+
+
+def accuracies(findings: np.ndarray, logits: np.ndarray, kind2columns: Mapping[str, Any]) -> dict[str, float]:
+    """Balanced accuracy of severities (n, f), of logits (n, f, 3), by kind of finding."""
+    guess = logits.argmax(axis=-1)
+    return {
+        kind: balanced_accuracy(findings[:, columns], guess[:, columns])
+        for kind, columns in kind2columns.items()
+    }
 
 
 def balanced_accuracy(truth: np.ndarray, guess: np.ndarray) -> float:

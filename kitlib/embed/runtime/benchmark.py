@@ -3,10 +3,10 @@
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -16,11 +16,10 @@ import torch
 
 from kitlib.competition.root import Competition
 from kitlib.embed.backbone import DEFAULT_PX, build_network, known_backbone, load_backbone
-from kitlib.embed.base import Backbone
 from kitlib.embed.engine import embed_series
 from kitlib.embed.names import reads_volumes
 from kitlib.embed.runtime.quantise import quantise
-from kitlib.embed.slices import IMAGENET_MEAN, IMAGENET_STD
+from kitlib.embed.slices import IMAGENET_MEAN, IMAGENET_STD, Backbone
 from kitlib.embed.store import TokenStore
 from kitlib.embed.weights.sources import file_name
 from kitlib.errors import ExtraMissingError, UsageError, WeightsError
@@ -43,19 +42,18 @@ def benchmark(backbones: Sequence[str], *, studies: int, repeats: int, size: str
     run as it is and in eight bits. The loop, as it is, is timed anew beside each repeat. UsageError, before
     anything is drawn, where there is nothing to time or a backbone is no network of slices.
     """
-    _refuse_untimeable(backbones, studies, repeats)
+    for name in backbones:
+        if reads_volumes(known_backbone(name)):
+            raise UsageError(f"{name} is no network of slices", hint="Name one of timm or torchvision.")
     rows = []
-    with tempfile.TemporaryDirectory(prefix="kitlib-bench-") as folder:
-        root = Path(folder) / "phantoms"
-        write_competition(root, studies=studies, seed=SEED, size=size, workers=cores())
-        series = Competition(root).series("train")
+    with drawn_series(studies, repeats, size) as (folder, series):
         for name in backbones:
-            network, loaded = build_network(name)[0], variants(name, Path(folder), size)
+            network, loaded = build_network(name)[0], variants(name, folder, size)
             warm_up(network, loaded)
             for repeat in range(repeats):
-                slices, loop_s = timed(partial(obvious_loop, network, series))
+                slices, loop_s = timed(obvious_loop, network, series)
                 for number, backbone in enumerate(loaded):
-                    work = Path(folder) / f"{repeat}-{number}-{name.replace('/', '_')}"
+                    work = folder / f"{repeat}-{number}-{name.replace('/', '_')}"
                     beside = {"backbone": name, "engine": backbone.engine, "slices": slices, "loop_s": loop_s}
                     rows.append(beside | kit_run(backbone, series, work))
     return summary(pd.DataFrame(rows))
@@ -67,27 +65,33 @@ def reading_benchmark(*, studies: int, repeats: int, size: str = "clinical") -> 
     Both read the same phantoms' files from the system's cache, in turns; the fastest of the repeats counts.
     UsageError where there is nothing to time.
     """
-    _refuse_nothing(studies, repeats)
-    with tempfile.TemporaryDirectory(prefix="kitlib-bench-") as folder:
-        root = Path(folder) / "phantoms"
-        write_competition(root, studies=studies, seed=SEED, size=size, workers=cores())
-        folders = [Path(path) for path in Competition(root).series("train")["folder"]]
-        runs = [
-            (*timed(partial(plain_reading, folders)), timed(partial(kit_reading, folders))[1])
-            for _ in range(repeats)
-        ]
+    with drawn_series(studies, repeats, size) as (_, series):
+        folders = [Path(path) for path in series["folder"]]
+        runs = [(*timed(plain_reading, folders), timed(kit_reading, folders)[1]) for _ in range(repeats)]
     slices, loop_s, kit_s = np.min(runs, axis=0)
     rates = {"loop_per_s": slices / loop_s, "kit_per_s": slices / kit_s, "ratio": loop_s / kit_s}
     return pd.DataFrame([{"slices": int(slices), **rates}])
 
 
+@contextmanager
+def drawn_series(studies: int, repeats: int, size: str) -> Iterator[tuple[Path, pd.DataFrame]]:
+    """A temporary folder and the series of phantoms in it; UsageError where there is nothing to time."""
+    if min(studies, repeats) < 1:
+        raise UsageError(
+            f"{studies} studies x {repeats} repeats are nothing to time", hint="Ask for one or more."
+        )
+    with tempfile.TemporaryDirectory(prefix="kitlib-bench-") as folder:
+        root = Path(folder) / "phantoms"
+        write_competition(root, studies=studies, seed=SEED, size=size, workers=cores())
+        yield Path(folder), Competition(root).series("train")
+
+
 def plain_reading(folders: Sequence[Path]) -> int:
-    """Read series with pydicom, one file after the other; returns how many."""
+    """Read series with pydicom, one file after the other; returns how many slices they have."""
     count = 0
     for folder in folders:
         files = sorted(folder.glob("*.dcm"))
-        images = [pydicom.dcmread(file).pixel_array.astype(np.float32) for file in files]
-        count += len(images)
+        count += len([pydicom.dcmread(file).pixel_array.astype(np.float32) for file in files])
     return count
 
 
@@ -113,8 +117,8 @@ def kit_run(backbone: Backbone, series: pd.DataFrame, work: Path) -> dict[str, f
     cache = VolumeCache(work / "volumes", longest_px=LONGEST_PX)
     store = TokenStore(work / "store", {}, backbone.width)
     keys = list(series[["study_id", "series_id"]].itertuples(index=False, name=None))
-    _, prepare_s = timed(partial(cache.build, series, workers=cores()))
-    _, embed_s = timed(partial(embed_series, store, backbone, cache, keys, batch=BATCH))
+    _, prepare_s = timed(cache.build, series, workers=cores())
+    _, embed_s = timed(embed_series, store, backbone, cache, keys, batch=BATCH)
     return {"kit_s": prepare_s + embed_s, "embed_s": embed_s}
 
 
@@ -140,36 +144,20 @@ def warm_up(network: torch.nn.Module, backbones: Sequence[Backbone]) -> None:
         backbone.embed(np.zeros((BATCH, DEFAULT_PX, DEFAULT_PX), np.uint8))
 
 
-def timed(call: Callable[[], Result]) -> tuple[Result, float]:
+def timed(call: Callable[..., Result], *how: Any, **options: Any) -> tuple[Result, float]:
     """What a call returns, and the seconds it takes."""
     started_s = time.perf_counter()
-    return call(), time.perf_counter() - started_s
+    return call(*how, **options), time.perf_counter() - started_s
 
 
 def summary(runs: pd.DataFrame) -> pd.DataFrame:
     """Medians over repeats as slices a second; the ratio with its smallest and largest value."""
-    ratio = runs["loop_s"] / runs["kit_s"]
     rates = runs[["backbone", "engine", "slices"]].assign(
         loop_per_s=runs["slices"] / runs["loop_s"],
         kit_per_s=runs["slices"] / runs["kit_s"],
         embedding_alone_per_s=runs["slices"] / runs["embed_s"],
-        ratio=ratio,
+        ratio=runs["loop_s"] / runs["kit_s"],
     )
-    keys = ["backbone", "engine"]
-    table = rates.groupby(keys, sort=False).median()
-    of_backbone = ratio.groupby([runs[key] for key in keys], sort=False)
-    return table.assign(ratio_min=of_backbone.min(), ratio_max=of_backbone.max()).reset_index()
-
-
-def _refuse_nothing(studies: int, repeats: int) -> None:
-    if min(studies, repeats) < 1:
-        raise UsageError(
-            f"{studies} studies x {repeats} repeats are nothing to time", hint="Ask for one or more."
-        )
-
-
-def _refuse_untimeable(backbones: Sequence[str], studies: int, repeats: int) -> None:
-    _refuse_nothing(studies, repeats)
-    for name in backbones:
-        if reads_volumes(known_backbone(name)):
-            raise UsageError(f"{name} is no network of slices", hint="Name one of timm or torchvision.")
+    grouped = rates.groupby(["backbone", "engine"], sort=False)
+    spread = {"ratio_min": grouped["ratio"].min(), "ratio_max": grouped["ratio"].max()}
+    return grouped.median().assign(**spread).reset_index()

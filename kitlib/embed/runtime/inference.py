@@ -3,18 +3,18 @@
 On a CPU that is OpenVINO, where the extra `openvino` is installed, else torch; on a GPU it is torch.
 """
 
+import copy
 import math
 import sys
 import warnings
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from kitlib.embed.runtime.fuse_bn import folded
 from kitlib.machine import cores, device, half_precision, torch_threads
 
 Prepare = Callable[[Tensor], Tensor]
@@ -23,19 +23,11 @@ Prepare = Callable[[Tensor], Tensor]
 PIXELS_AT_ONCE = {"cpu": 4 * 224 * 224, "cuda": 64 * 224 * 224}
 """A core of a CPU keeps the feature maps of so few in its cache, a fifth faster; a GPU likes many."""
 MEMORY_FORMATS = {2: torch.channels_last, 3: torch.channels_last_3d}
+FOLDED = (nn.BatchNorm2d, nn.BatchNorm3d)
+"""Exactly these types: timm's own, which inherit from them, have an activation inside."""
 
 
-class Inference(ABC):
-    """What a network makes of inputs (B, *input_shape) uint8: (B, ...) float32."""
-
-    engine: str
-
-    @abstractmethod
-    def __call__(self, inputs: np.ndarray) -> np.ndarray:
-        """Outputs, in the order of the inputs, of which there is at least one."""
-
-
-def inference(network: nn.Module, prepare: Prepare, input_shape: tuple[int, ...]) -> Inference:
+def inference(network: nn.Module, prepare: Prepare, input_shape: tuple[int, ...]) -> "Inference":
     """The network behind `prepare` on the fastest engine; torch with a warning where OpenVINO cannot."""
     openvino = silent_openvino() if device().type == "cpu" else None
     if openvino is not None:
@@ -50,12 +42,11 @@ def inference(network: nn.Module, prepare: Prepare, input_shape: tuple[int, ...]
     return TorchInference(network, prepare, input_shape)
 
 
-class OpenVINOInference(Inference):
+class OpenVINOInference:
     """Compiled for one input; each core works on one of its own, so that none depends on its batch."""
 
-    engine = "openvino"
-
-    def __init__(self, openvino: Any, model: Any) -> None:
+    def __init__(self, openvino: Any, model: Any, engine: str = "openvino") -> None:
+        self.engine = engine
         settings = {
             "INFERENCE_PRECISION_HINT": "bf16" if half_precision() is torch.bfloat16 else "f32",
             "INFERENCE_NUM_THREADS": cores(),
@@ -67,7 +58,7 @@ class OpenVINOInference(Inference):
         self.requests = openvino.AsyncInferQueue(compiled, cores())
 
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
-        """As Inference says."""
+        """As `Inference` says."""
         outputs = np.empty((len(inputs), *self.output_shape), np.float32)
 
         def keep(request: Any, row: int) -> None:
@@ -80,7 +71,7 @@ class OpenVINOInference(Inference):
         return outputs
 
 
-class TorchInference(Inference):
+class TorchInference:
     """Folded, in half precision where that is fast, channels last, few inputs at a time."""
 
     engine = "torch"
@@ -94,7 +85,7 @@ class TorchInference(Inference):
         self.at_once = max(1, PIXELS_AT_ONCE[device().type] * workers // math.prod(input_shape))
 
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
-        """As Inference says."""
+        """As `Inference` says."""
         parts = (inputs[first : first + self.at_once] for first in range(0, len(inputs), self.at_once))
         return np.concatenate([self._outputs(part) for part in parts])
 
@@ -106,6 +97,10 @@ class TorchInference(Inference):
             torch.autocast(device().type, dtype=half, enabled=half is not None),
         ):
             return self.network(self.prepare(torch.from_numpy(inputs).to(device()))).float().cpu().numpy()
+
+
+Inference = OpenVINOInference | TorchInference
+"""Outputs (B, ...) float32 of inputs (B, *input_shape) uint8, in their order; there is at least one."""
 
 
 def converted(openvino: Any, network: nn.Module, prepare: Prepare, input_shape: tuple[int, ...]) -> Any:
@@ -129,6 +124,39 @@ class Behind(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """From inputs (B, ...) uint8 to outputs (B, ...)."""
         return self.network(self.prepare(inputs))
+
+
+def folded(network: nn.Module) -> nn.Module:
+    """A copy with batch normalisations folded into the convolutions before them.
+
+    Where FX cannot follow the network nothing is folded, with a warning: only speed is lost.
+    """
+    network = copy.deepcopy(network)
+    if not any(type(module) in FOLDED for module in network.modules()):
+        return network
+    try:
+        traced = fx.symbolic_trace(network)
+    except Exception as error:  # FX cannot follow branches on data, and raises what it likes
+        warnings.warn(
+            f"batch normalisations stay, so this network runs slower: {type(error).__name__}: {error}",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return network
+    name2module: dict[str, Any] = dict(traced.named_modules())
+    for node in traced.graph.nodes:
+        norm: Any = name2module.get(node.target) if node.op == "call_module" else None
+        if type(norm) not in FOLDED:
+            continue
+        (before,) = node.all_input_nodes
+        convolution = name2module.get(before.target) if before.op == "call_module" else None
+        if isinstance(convolution, nn.Conv2d | nn.Conv3d) and len(before.users) == 1:
+            traced.set_submodule(before.target, fuse_conv_bn_eval(convolution, norm))
+            node.replace_all_uses_with(before)
+            traced.graph.erase_node(node)
+    traced.delete_all_unused_submodules()
+    traced.recompile()
+    return traced
 
 
 def silent_openvino() -> Any:

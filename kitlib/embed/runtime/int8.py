@@ -1,30 +1,26 @@
 """Networks in eight bits: weights files that hold OpenVINO's graph of a network instead of its tensors.
 
-Such a file is found, named and checked like any other, and has a sha256 of its own: its vectors are never
-mixed with those of the network that it was made from (`kitlib.embed.runtime.quantise`).
+Weights and activations are rounded to 256 steps. Such a file is found, named and checked like any other, and
+has a sha256 of its own: its vectors are never mixed with those of the network that it was made from
+(`kitlib.embed.runtime.quantise`).
 """
 
 import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from kitlib.artefacts import is_complete, load_tensors
-from kitlib.embed.runtime.inference import OpenVINOInference, Prepare, silent_openvino
+from kitlib.embed.runtime.inference import Inference, OpenVINOInference, silent_openvino
 from kitlib.embed.weights.sources import WeightsSource
 from kitlib.errors import ExtraMissingError, WeightsError
 
 GRAPH, NUMBERS = "openvino.xml", "openvino.bin"
 """The two tensors, of bytes: the graph and the numbers in it."""
-
-
-class EightBitInference(OpenVINOInference):
-    """A network whose weights and activations are rounded to 256 steps."""
-
-    engine = "openvino int8"
 
 
 def holds_eight_bits(file: Path | None) -> bool:
@@ -36,9 +32,7 @@ def holds_eight_bits(file: Path | None) -> bool:
         return False
 
 
-def eight_bit_inference(
-    source: WeightsSource, _prepare: Prepare, input_shape: tuple[int, ...]
-) -> EightBitInference:
+def eight_bit_inference(source: WeightsSource, input_shape: tuple[int, ...]) -> Inference:
     """The network in such a file; what prepares its inputs is part of it.
 
     ExtraMissingError without OpenVINO; WeightsError where the file is of another backbone or input, or has
@@ -57,7 +51,7 @@ def eight_bit_inference(
             where=source.file,
             hint=f"Copy {source.file.name}.json beside it, or run `python -m kitlib quantise` again.",
         )
-    model = _model(openvino, source.file)
+    model = _opened(openvino, source.file)
     made_for = source.facts["backbone"], tuple(model.input(0).shape)[1:]
     if made_for != (source.name, input_shape):
         raise WeightsError(
@@ -65,7 +59,7 @@ def eight_bit_inference(
             where=source.file,
             hint="Eight-bit networks read one size: run `python -m kitlib quantise` for this one.",
         )
-    return EightBitInference(openvino, model)
+    return OpenVINOInference(openvino, model, "openvino int8")
 
 
 def serialised(openvino: Any, model: Any) -> dict[str, Tensor]:
@@ -74,7 +68,7 @@ def serialised(openvino: Any, model: Any) -> dict[str, Tensor]:
     with tempfile.TemporaryDirectory() as folder:
         files = {name: Path(folder) / name for name in (GRAPH, NUMBERS)}
         openvino.serialize(model, files[GRAPH], files[NUMBERS])
-        return {name: _bytes(file.read_bytes()) for name, file in files.items()}
+        return {name: torch.from_numpy(np.fromfile(file, np.uint8)) for name, file in files.items()}
 
 
 def _rename_by_place(model: Any) -> None:
@@ -87,16 +81,11 @@ def _rename_by_place(model: Any) -> None:
             del facts[name]
 
 
-def _bytes(content: bytes) -> Tensor:
-    return torch.frombuffer(bytearray(content), dtype=torch.uint8)
-
-
-def _model(openvino: Any, file: Path) -> Any:
+def _opened(openvino: Any, file: Path) -> Any:
     tensors = load_tensors(file)
     try:
-        return openvino.Core().read_model(
-            tensors[GRAPH].numpy().tobytes(), openvino.Tensor(tensors[NUMBERS].numpy())
-        )
+        graph, numbers = (tensors[name].numpy() for name in (GRAPH, NUMBERS))
+        return openvino.Core().read_model(graph.tobytes(), openvino.Tensor(numbers))
     except (KeyError, RuntimeError) as error:
         raise WeightsError(
             f"OpenVINO cannot read the network: {type(error).__name__}",

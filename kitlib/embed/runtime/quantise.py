@@ -11,9 +11,9 @@ from tqdm.auto import tqdm
 
 from kitlib.artefacts import Provenance, save_tensors
 from kitlib.embed.backbone import load_backbone, weighted_network
-from kitlib.embed.base import Backbone
-from kitlib.embed.runtime.inference import converted, silent_openvino
-from kitlib.embed.runtime.int8 import EightBitInference, holds_eight_bits, serialised
+from kitlib.embed.runtime.inference import OpenVINOInference, converted, silent_openvino
+from kitlib.embed.runtime.int8 import holds_eight_bits, serialised
+from kitlib.embed.slices import Backbone
 from kitlib.errors import ExtraMissingError, UsageError, WeightsError
 from kitlib.machine import cores
 from kitlib.phantom.archive import STUDY_IDS
@@ -35,7 +35,6 @@ def quantise(
     name: str,
     *,
     weights: str = "auto",
-    attached_dir: Path | None = None,
     input_px: int | None = None,
     field_of_view: str | None = None,
     size: str = "demo",
@@ -50,28 +49,22 @@ def quantise(
         raise UsageError(f"{out.name!r} is no name for weights", hint="Let it end in .safetensors.")
     out.parent.mkdir(parents=True, exist_ok=True)  # what cannot be written is known before a minute's work
     openvino, nncf = _libraries()
-    backbone = load_backbone(
-        name, weights=weights, attached_dir=attached_dir, input_px=input_px, field_of_view=field_of_view
-    )
-    if holds_eight_bits(backbone.source.file):
-        raise UsageError(f"there is nothing to round in {backbone.source}", hint="Name a network's weights.")
+    backbone = load_backbone(name, weights=weights, input_px=input_px, field_of_view=field_of_view)
+    source = backbone.source
+    if holds_eight_bits(source.file):
+        raise UsageError(f"there is nothing to round in {source}", hint="Name a network's weights.")
     facts = {"backbone": name, "input_px": backbone.input_px, "view": backbone.field_of_view}
-    parameters = facts | {"of": backbone.source.label, "most_inputs": MOST_INPUTS, "size": size}
-    provenance = Provenance(parameters, {"weights": backbone.source.sha256}, SEED)
-    network = weighted_network(name, backbone.source)
-    model = converted(openvino, network, backbone.prepare, backbone.input_shape)
-    inputs = np.concatenate(list(phantom_inputs(backbone, SCALED_ON, size)))
-    rounded = _rounded(nncf, model, np.random.default_rng(SEED).permutation(inputs)[:MOST_INPUTS])
-    infer = EightBitInference(openvino, rounded)
+    parameters = facts | {"of": source.label, "most_inputs": MOST_INPUTS, "size": size}
+    provenance = Provenance(parameters, {"weights": source.sha256}, SEED)
+    model = converted(openvino, weighted_network(name, source), backbone.prepare, backbone.input_shape)
+    rounded = _rounded(nncf, model, np.concatenate(list(phantom_inputs(backbone, SCALED_ON, size))))
+    infer = OpenVINOInference(openvino, rounded)
     agreement = agreement_of(
         (backbone.infer(judged), infer(judged)) for judged in phantom_inputs(backbone, JUDGED_ON, size)
     )
     if not agreement["r2"] >= LEAST_R2:
-        raise WeightsError(
-            f"in eight bits {name} has other vectors: R2 {agreement['r2']:.2f}",
-            where=backbone.source,
-            hint="Embed with the backbone as it is.",
-        )
+        what = f"in eight bits {name} has other vectors: R2 {agreement['r2']:.2f}"
+        raise WeightsError(what, where=source, hint="Embed with the backbone as it is.")
     save_tensors(out, serialised(openvino, rounded), provenance, agreement=agreement, **facts)
     return agreement
 
@@ -102,14 +95,15 @@ def agreement_of(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> dict[str, fl
 
 
 def _rounded(nncf: Any, model: Any, inputs: np.ndarray) -> Any:
-    """OpenVINO's model in eight bits, by scales that suit these inputs."""
+    """OpenVINO's model in eight bits, by scales that suit MOST_INPUTS of these."""
+    chosen = np.random.default_rng(SEED).permutation(inputs)[:MOST_INPUTS]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # NNCF warns of what its own libraries deprecate
         return nncf.quantize(
             model,
-            nncf.Dataset(list(inputs[:, None])),
+            nncf.Dataset(list(chosen[:, None])),
             preset=nncf.QuantizationPreset.MIXED,  # activations may lie on both sides of zero
-            subset_size=len(inputs),
+            subset_size=len(chosen),
         )
 
 

@@ -9,10 +9,9 @@ import pickle
 import struct
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import torch
 
@@ -35,29 +34,20 @@ STORAGE2DTYPE = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class StorageKind:
-    """Stands in for a class such as torch.FloatStorage."""
-
-    dtype: torch.dtype
-
-
-@dataclass(frozen=True, slots=True)
-class Storage:
+class Storage(NamedTuple):
     """A block of numbers elsewhere in the file."""
 
     key: str
     dtype: torch.dtype
-    count: int
+    length: int
 
     @property
     def size_bytes(self) -> int:
         """Its size in the file."""
-        return self.count * self.dtype.itemsize
+        return self.length * self.dtype.itemsize
 
 
-@dataclass(frozen=True, slots=True)
-class StorageView:
+class StorageView(NamedTuple):
     """A tensor whose numbers are not read yet."""
 
     storage: Storage
@@ -67,19 +57,16 @@ class StorageView:
 
     def tensor(self, numbers: bytes) -> torch.Tensor:
         """The tensor itself; ValueError where it reaches beyond its storage."""
-        if min((self.offset, *self.size, *self.stride)) < 0 or len(self.size) != len(self.stride):
-            raise ValueError("a tensor has an impossible shape")
         if 0 in self.size:
             return torch.zeros(self.size, dtype=self.storage.dtype)
         last = self.offset + sum((length - 1) * step for length, step in zip(self.size, self.stride))
-        if last >= self.storage.count:
+        if last >= self.storage.length:
             raise ValueError("a tensor reaches beyond its storage")
         block = torch.frombuffer(bytearray(numbers), dtype=self.storage.dtype)
         return block.as_strided(self.size, self.stride, self.offset).clone()
 
 
-@dataclass(frozen=True, slots=True)
-class RebuildTensor:
+class RebuildTensor(NamedTuple):
     """Stands in for torch._utils._rebuild_tensor_v2."""
 
     def __call__(
@@ -91,8 +78,7 @@ class RebuildTensor:
         return StorageView(storage, int(offset), tuple(map(int, size)), tuple(map(int, stride)))
 
 
-@dataclass(frozen=True, slots=True)
-class RebuildParameter:
+class RebuildParameter(NamedTuple):
     """Stands in for torch._utils._rebuild_parameter."""
 
     def __call__(self, data: Any, *_: Any) -> Any:
@@ -100,12 +86,12 @@ class RebuildParameter:
         return data
 
 
-# Instances, not functions: a pickle can set attributes of what it is given, and these have none to set.
-ALLOWED: Mapping[tuple[str, str], Any] = {
+# Tuples and dtypes, not functions: a pickle can set attributes of what it is given, these have none to set.
+ALLOWED: dict[tuple[str, str], Any] = {
     ("collections", "OrderedDict"): OrderedDict,
     ("torch._utils", "_rebuild_tensor_v2"): RebuildTensor(),
     ("torch._utils", "_rebuild_parameter"): RebuildParameter(),
-    **{("torch", name): StorageKind(dtype) for name, dtype in STORAGE2DTYPE.items()},
+    **{("torch", name): dtype for name, dtype in STORAGE2DTYPE.items()},
 }
 
 
@@ -127,10 +113,10 @@ class InertUnpickler(pickle.Unpickler):
 
     def persistent_load(self, pid: Any) -> Storage:
         """The storage that `pid` describes."""
-        kind, storage_kind, key, _, count, *view = pid
-        if kind != "storage" or not isinstance(storage_kind, StorageKind) or view not in ([], [None]):
+        kind, dtype, key, _, length, *view = pid
+        if kind != "storage" or not isinstance(dtype, torch.dtype) or view not in ([], [None]):
             raise ValueError("unknown kind of storage")
-        storage = Storage(str(key), storage_kind.dtype, int(count))
+        storage = Storage(str(key), dtype, int(length))
         return self.storages.setdefault(storage.key, storage)
 
 
@@ -170,7 +156,7 @@ def _views(content: Any) -> dict[str, StorageView]:
     if not isinstance(nested, dict) or not nested:
         raise WeightsError("the file holds no dictionary of tensors", hint="Save model.state_dict().")
     others = [
-        name for name, value in nested.items() if not (isinstance(value, StorageView) and type(name) is str)
+        name for name, view in nested.items() if type(name) is not str or not isinstance(view, StorageView)
     ]
     if others:
         raise WeightsError(f"not all of its entries are tensors: {others[:3]}", hint="Save state_dict().")
@@ -206,9 +192,9 @@ def _read_legacy(opened: IO[bytes]) -> tuple[Any, Callable[[Storage], bytes]]:
     key2numbers = {}
     for key in keys:
         storage = unpickler.storages[key]
-        (count,) = struct.unpack("<q", opened.read(8))
+        (length,) = struct.unpack("<q", opened.read(8))
         key2numbers[key] = opened.read(storage.size_bytes)
-        if count != storage.count or len(key2numbers[key]) != storage.size_bytes:
+        if length != storage.length or len(key2numbers[key]) != storage.size_bytes:
             raise ValueError(f"storage {key} has another size")
     if opened.read(1):
         raise ValueError("something follows the last storage")

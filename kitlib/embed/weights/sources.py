@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import huggingface_hub
 import timm
-from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
+from huggingface_hub.errors import EntryNotFoundError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
@@ -27,7 +27,7 @@ from kitlib.machine import on_kaggle
 
 SourceKind = Literal["path", "attached", "hub", "cached", "shipped", "random"]
 SHIPPED_DIR = Path(__file__).parent
-AGAIN = "Fetch it, or make it, again."
+CONVERT = "Turn it into safetensors, running nothing: python -m kitlib convert {file} {file.stem}.safetensors"
 PICKLES = (".pth", ".pt", ".bin", ".ckpt", ".pkl")
 PROBE_S = 3.0
 WRAPPER = "module."  # what DataParallel puts in front of every key
@@ -57,9 +57,8 @@ class WeightsSource:
             return self.kind
         if "agreement" in self.facts:
             return f"{parameters_of(self.file)['of']}, in eight bits"
-        if not is_training(self.file):
+        if not (learning := training_of(self.file)):
             return self.kind if self.kind == "hub" else f"{self.kind}: {self.file.name}"
-        learning = parameters_of(self.file)
         own = f"phantoms, {learning['studies']} studies x {self.facts['epoch']} epochs"
         return f"{own}, after {learning['start']}" if "start" in learning else own
 
@@ -74,8 +73,9 @@ def find_weights(backbone: str, weights: str = "auto", attached_dir: Path | None
         return found
     raise WeightsError(
         f"no weights for {backbone!r}",
-        where=f"weights={weights}, attached folder: {attached_dir or 'none'}, hub: {hub_state()}, "
-        f"cache: {cache_dir()}, shipped: {', '.join(shipped_backbones())}",
+        where=f"weights={weights}, attached folder: {attached_dir or 'none'}, "
+        f"hub: {'online' if online() else 'offline'}, cache: {cache_dir()}, "
+        f"shipped: {', '.join(shipped_backbones())}",
         hint=f"Make some: python -m kitlib pretrain --backbone {backbone} --studies 300 --epochs 4. "
         f"Or attach a folder with {file_name(backbone)}, give its path, or ask for 'random' by that name.",
     )
@@ -94,7 +94,13 @@ def look_for_weights(
     if weights in ("auto", "hub") and (downloaded := _from_hub(backbone)):
         return _verified("hub", backbone, downloaded)
     if weights in ("auto", "cached") and (cached := cache_dir() / file_name(backbone)).is_file():
-        return _verified("cached", backbone, _with_sidecar(cached))
+        if not is_complete(cached):  # half a training, or a user's own file, to be kept
+            raise WeightsError(
+                "the cache holds a file without the kit's sidecar",
+                where=cached,
+                hint="Delete it if a training was cut short; to use it, give its path or attach its folder.",
+            )
+        return _verified("cached", backbone, cached)
     if weights in ("auto", "shipped") and (shipped := SHIPPED_DIR / file_name(backbone)).is_file():
         return _verified("shipped", backbone, shipped)
     return None
@@ -112,9 +118,9 @@ def file_name(backbone: str) -> str:
     return backbone.replace("/", "_") + ".safetensors"
 
 
-def is_training(file: Path) -> bool:
-    """Whether the file is of a training of the kit, which may be unfinished and may be done again."""
-    return is_complete(file) and "epoch" in facts_of(file)
+def training_of(file: Path | None) -> dict[str, Any]:
+    """The parameters of the kit's training, perhaps unfinished, that made a file; empty where none did."""
+    return parameters_of(file) if file and is_complete(file) and "epoch" in facts_of(file) else {}
 
 
 def shipped_backbones() -> list[str]:
@@ -131,19 +137,19 @@ def load_strictly(model: nn.Module, file: Path, head: tuple[str, ...]) -> None:
     try:
         tensors = unwrapped(load_file(file))
     except SafetensorError as error:
-        raise WeightsError(f"the file is cut short or altered: {error}", where=file, hint=AGAIN) from None
+        what = f"the file is cut short or altered: {error}"
+        raise WeightsError(what, where=file, hint="Fetch it, or make it, again.") from None
+    of_head = tuple(f"{module}." for module in head)
     kept = {
-        name: value for name, value in tensors.items() if not name.startswith(tuple(f"{h}." for h in head))
+        name: value.float() if value.is_floating_point() else value
+        for name, value in tensors.items()
+        if not name.startswith(of_head)
     }
     try:
-        missing, unexpected = model.load_state_dict(
-            {name: value.float() if value.is_floating_point() else value for name, value in kept.items()},
-            strict=False,
-        )
+        missing, unexpected = model.load_state_dict(kept, strict=False)
     except RuntimeError as error:  # sizes that do not fit
-        raise WeightsError(
-            f"the weights do not fit: {str(error).splitlines()[-1].strip()}", where=file
-        ) from None
+        reason = str(error).splitlines()[-1].strip()
+        raise WeightsError(f"the weights do not fit: {reason}", where=file) from None
     if missing or unexpected:
         raise WeightsError(
             f"{len(missing)} keys are missing {missing[:3]}, {len(unexpected)} unexpected {unexpected[:3]}",
@@ -157,11 +163,6 @@ def unwrapped(tensors: dict[str, Any]) -> dict[str, Any]:
     if not all(name.startswith(WRAPPER) for name in tensors):
         return tensors
     return {name.removeprefix(WRAPPER): value for name, value in tensors.items()}
-
-
-def hub_state() -> str:
-    """Offline, or online, as far as one short probe can tell."""
-    return "online" if online() else "offline"
 
 
 @cache
@@ -189,30 +190,10 @@ def _verified(kind: SourceKind, backbone: str, file: Path) -> WeightsSource:
     if not file.is_file():
         raise WeightsError("the weights file is missing", where=file, hint="Check the path.")
     if file.suffix != ".safetensors":
-        raise WeightsError(
-            f"{file.suffix or 'such'} files are not opened, they run code",
-            where=file,
-            hint=_convert_hint(file),
-        )
+        what = f"{file.suffix or 'such'} files are not opened, they run code"
+        raise WeightsError(what, where=file, hint=CONVERT.format(file=file))
     has_manifest = file.with_name(file.name + ".json").exists()
     return WeightsSource(kind, backbone, file, sha256(verified(file) if has_manifest else file))
-
-
-def _with_sidecar(cached: Path) -> Path:
-    """A file of the cache; WeightsError on one that may be half a training or a user's own, to be kept."""
-    if not is_complete(cached):
-        raise WeightsError(
-            "the cache holds a file without the kit's sidecar",
-            where=cached,
-            hint="Delete it if a training was cut short; to use it, give its path or attach its folder.",
-        )
-    return cached
-
-
-def _convert_hint(file: Path) -> str:
-    return (
-        f"Turn it into safetensors, running nothing: python -m kitlib convert {file} {file.stem}.safetensors"
-    )
 
 
 def _attached(backbone: str, folder: Path) -> Path | None:
@@ -225,9 +206,8 @@ def _attached(backbone: str, folder: Path) -> Path | None:
         return found[0]
     pickles = sorted(file for suffix in PICKLES for file in folder.rglob(f"{name}{suffix}"))
     if pickles:
-        raise WeightsError(
-            "only a pickle is attached, which is not opened", where=pickles[0], hint=_convert_hint(pickles[0])
-        )
+        what, file = "only a pickle is attached, which is not opened", pickles[0]
+        raise WeightsError(what, where=file, hint=CONVERT.format(file=file))
     return None
 
 
@@ -236,10 +216,9 @@ def _from_hub(backbone: str) -> Path | None:
     cfg = timm.get_pretrained_cfg(backbone) if timm.is_model(backbone) else None
     if cfg is None or not cfg.hf_hub_id:
         return None
+    offline = not online()
     try:
-        file = huggingface_hub.hf_hub_download(
-            cfg.hf_hub_id, "model.safetensors", local_files_only=not online()
-        )
-    except (LocalEntryNotFoundError, EntryNotFoundError, HfHubHTTPError, OSError):
+        file = huggingface_hub.hf_hub_download(cfg.hf_hub_id, "model.safetensors", local_files_only=offline)
+    except (EntryNotFoundError, OSError):
         return None
     return Path(file)

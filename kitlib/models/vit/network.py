@@ -8,8 +8,7 @@ where the patch lies on the slice, and what it holds. The last layer starts at z
 import torch
 from torch import nn
 
-from kitlib.embed.slices import normalised
-from kitlib.embed.vit import build_vit
+from kitlib.embed.slices import build_vit, normalised
 from kitlib.machine import half_precision
 from kitlib.models.cell_attention.network import PlaceAttention
 from kitlib.models.common.positions import LEVEL_MM, cell2condition, cell2level

@@ -9,15 +9,8 @@ import torch
 from kitlib.artefacts import Provenance, facts_of, load_tensors, save_tensors
 from kitlib.embed.backbone import load_backbone
 from kitlib.embed.pretrain import slices as slice_task
-from kitlib.embed.pretrain.slices import SliceTask
-from kitlib.embed.pretrain.targets import (
-    AXIAL_PLACES,
-    FINDINGS,
-    PLACES,
-    Slices,
-    mirrored_findings,
-    study_slices,
-)
+from kitlib.embed.pretrain.slices import Slices, SliceTask
+from kitlib.embed.pretrain.targets import AXIAL_PLACES, FINDINGS, PLACES, mirrored_findings
 from kitlib.embed.pretrain.task import augmented
 from kitlib.embed.pretrain.train import FIRST_STUDY_ID, cached_or_pretrained, pretrain, schedule_of
 from kitlib.embed.pretrain.volumes import VolumeTask
@@ -47,7 +40,7 @@ def study() -> PhantomStudy:
 
 @pytest.fixture(scope="module")
 def slices(study: PhantomStudy) -> Slices:
-    return study_slices(study, PX, "middle", 128)
+    return SliceTask.examples_of(study, PX, "middle", 128)
 
 
 def test_every_slice_has_targets(study: PhantomStudy, slices: Slices) -> None:
@@ -304,7 +297,7 @@ def test_weights_are_trained_once_and_kept(
     monkeypatch.setattr("kitlib.embed.pretrain.train.pretrain", train)
     train(tmp_path / "kitlib/weights/test_resnet.safetensors", studies=3, epochs=4, stop=2)  # was interrupted
     for _ in range(2):
-        source = cached_or_pretrained("test_resnet", studies=3, epochs=5, seed=1, workers=1)
+        source = cached_or_pretrained("test_resnet", studies=3, epochs=5, workers=1)
         assert (source.kind, source.label) == ("cached", "phantoms, 3 studies x 5 epochs")
     assert trainings == [4, 5]
     assert "3 studies x 5 epochs" in capsys.readouterr().out

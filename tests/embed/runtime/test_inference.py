@@ -1,4 +1,4 @@
-"""Both engines give a network's own vectors; OpenVINO's depend on no batch, and nothing is sent to anyone."""
+"""Both engines give a network's own vectors, folded or not, of any batch, and nothing is sent to anyone."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ from joblib.externals.loky import get_reusable_executor
 
 from kitlib.embed.backbone import build_network, load_backbone
 from kitlib.embed.runtime import inference as module
-from kitlib.embed.runtime.inference import TorchInference, inference
+from kitlib.embed.runtime.inference import TorchInference, folded, inference
 from kitlib.embed.slices import normalised
 from kitlib.embed.volumes import volume_input
 from kitlib.machine import retire_workers
@@ -129,6 +129,45 @@ def test_torch_runs_a_few_inputs_at_a_time(monkeypatch: pytest.MonkeyPatch) -> N
     expected = infer(slices)
     monkeypatch.setattr(infer, "at_once", 2)
     assert cosines(infer(slices), expected).min() > 0.999
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "resnet10t", "torchvision/mobilenet_v3_small"])
+def test_folding_changes_nothing_but_the_time(name: str) -> None:
+    network = build_network(name)[0].eval()
+    for norm in network.modules():  # as after training: statistics that do something
+        if isinstance(norm, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(norm.running_mean, -0.1, 0.1)
+            torch.nn.init.uniform_(norm.running_var, 0.5, 2)
+            torch.nn.init.uniform_(norm.weight, 0.5, 1.5)
+    lean, images = folded(network), torch.rand(2, 3, 64, 64)
+    assert sum(isinstance(one, torch.nn.BatchNorm2d) for one in lean.modules()) == 0
+    with torch.inference_mode():
+        expected = network(images)
+        assert torch.allclose(lean(images), expected, atol=1e-4 * float(expected.abs().max()))
+
+
+class Guarded(torch.nn.Module):
+    def __init__(self, *modules: torch.nn.Module) -> None:
+        super().__init__()
+        self.inner = torch.nn.Sequential(*modules)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.inner(images) if images.sum() > 0 else -images
+
+
+def test_a_network_that_fx_cannot_follow_is_copied_as_it_is_and_said_to_be_slower() -> None:
+    network = Guarded(torch.nn.Conv2d(3, 4, 1), torch.nn.BatchNorm2d(4))
+    with pytest.warns(RuntimeWarning, match="runs slower: TraceError"):
+        lean = folded(network)
+    assert type(lean) is Guarded
+    assert lean is not network
+
+
+def test_where_there_is_nothing_to_fold_nothing_is_said() -> None:
+    network = Guarded(torch.nn.Conv2d(3, 4, 1))
+    lean = folded(network)  # warnings are errors here
+    assert type(lean) is Guarded
+    assert lean is not network
 
 
 def embedded(slices: np.ndarray) -> tuple[np.ndarray, str]:

@@ -9,11 +9,11 @@ import pytest
 
 from kitlib.artefacts import load_tensors, sha256
 from kitlib.embed.backbone import load_backbone
-from kitlib.embed.base import Backbone
 from kitlib.embed.runtime import int8 as module
 from kitlib.embed.runtime import quantise as making
 from kitlib.embed.runtime.int8 import GRAPH, holds_eight_bits
 from kitlib.embed.runtime.quantise import agreement_of, phantom_inputs, quantise
+from kitlib.embed.slices import Backbone
 from kitlib.errors import ArtefactError, ExtraMissingError, UsageError, WeightsError
 from kitlib.inputs.base import Resources
 from kitlib.inputs.slices import SliceInput

@@ -76,6 +76,15 @@ def test_code_in_a_file_is_refused_by_its_name_and_does_not_run(tmp_path: Path, 
     assert mark.exists()
 
 
+def test_a_file_cannot_change_what_stands_for_a_name_in_the_next_one(tmp_path: Path) -> None:
+    altering = b"\x80\x02ctorch\nFloatStorage\n]K\x05ab."  # gives the stand-in the state [5]
+    (tmp_path / "a.pth").write_bytes(altering)
+    with pytest.raises(WeightsError):
+        read_checkpoint(tmp_path / "a.pth")
+    read = read_checkpoint(save({"w": torch.ones(2)}, tmp_path / "b.pth", "zip"))
+    assert torch.equal(read["w"], torch.ones(2))
+
+
 def test_a_plain_pickle_is_refused_before_it_runs(tmp_path: Path) -> None:
     mark = tmp_path / "ran"
     (tmp_path / "a.pth").write_bytes(pickle.dumps(Evil(mark)))
