@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
 from kitlib.artefacts import Provenance, facts_of, load_tensors, save_tensors
-from kitlib.models.common.sampling import SAMPLERS, Sampler
+from kitlib.models.common.sampling import SAMPLERS
 from kitlib.models.pooled.classifiers import CellClassifiers
 from kitlib.nn.loop import Curve, Schedule, train
 from kitlib.terms import EMPTY, SEVERITIES, SEVERITY_WEIGHTS
@@ -20,6 +20,7 @@ HIDDEN = 16
 DROPOUT = 0.5
 LEARNING_RATE = 1e-3
 WEIGHT_DECAY = 0.1
+EPOCHS = 80
 PATIENCE = 15
 LEAST_CHANCE = 1e-3
 
@@ -72,14 +73,8 @@ class CellExamples:
         return (total / known.clamp_min(1e-9))[known > 0].mean()
 
 
-@dataclass
 class NetworkClassifiers(CellClassifiers):
-    """As many epochs as suit the studies held out, and then as many again on all studies.
-
-    `weighted` counts a cell 1, 2 or 4 times in the loss, by its severity.
-    """
-
-    epochs: int = 80
+    """As many epochs as suit the studies held out, and then as many again on all studies."""
 
     def fit(
         self, rows: np.ndarray, labels: np.ndarray, held_out: np.ndarray, prior: np.ndarray, *, seed: int
@@ -91,7 +86,7 @@ class NetworkClassifiers(CellClassifiers):
         judged = self._shared(rows[held_out], labels[held_out])
         with torch.random.fork_rng():
             self._start(rows.shape[1], seed)
-            self.curve = self._train(self._examples(rows[first], labels[first], seed), self.epochs, judged)
+            self.curve = self._train(self._examples(rows[first], labels[first], seed), EPOCHS, judged)
             self._start(rows.shape[1], seed)
             # One at least: a network at the prior would be blind.
             self._train(self._examples(rows, labels, seed), max(best_epoch(self.curve), 1))
@@ -122,7 +117,7 @@ class NetworkClassifiers(CellClassifiers):
     def _start(self, columns: int, seed: int) -> None:
         """A block at the prior; that counts labels 1/2/4, and unweighted networks start without."""
         torch.manual_seed(seed)
-        chances = self.prior if self.weighted else self.prior / np.array(SEVERITY_WEIGHTS)
+        chances = self.prior if self.settings.weighted else self.prior / np.array(SEVERITY_WEIGHTS)
         chances = chances / chances.sum(axis=1, keepdims=True)
         self.block = NetworkBlock(columns, torch.from_numpy(chances).float()).eval()
 
@@ -135,12 +130,10 @@ class NetworkClassifiers(CellClassifiers):
 
     def _examples(self, rows: np.ndarray, labels: np.ndarray, seed: int) -> CellExamples:
         """Each cell's own sample of its labelled rows, padded with rows of no weight to the longest."""
-        if not SAMPLERS[self.sampling]:
+        if not SAMPLERS[self.settings.sampling]:
             return self._shared(rows, labels)
-        sampler, self.sampler_notes, samples = Sampler(self.sampling, seed), [], []
-        for column in labels.T:
-            samples.append(sampler.fit_resample(rows[column != EMPTY], column[column != EMPTY]))
-            self.sampler_notes.append(sampler.note_)
+        self.sampler_notes = []
+        samples = [self._sampled(rows, column, seed) for column in labels.T]
         padded = pad_sequence([torch.from_numpy(rows).float() for rows, _ in samples], batch_first=True)
         codes = [torch.from_numpy(codes.astype(np.int64)) for _, codes in samples]
         severities = pad_sequence(codes, batch_first=True, padding_value=EMPTY)
@@ -152,8 +145,7 @@ class NetworkClassifiers(CellClassifiers):
         return CellExamples(torch.from_numpy(rows).float()[None], codes.clamp_min(0), self._weights(codes))
 
     def _weights(self, severities: torch.Tensor) -> torch.Tensor:
-        counted = torch.tensor(SEVERITY_WEIGHTS if self.weighted else (1, 1, 1)).float()
-        return counted[severities.clamp_min(0)] * (severities != EMPTY)
+        return torch.tensor(self.counted).float()[severities.clamp_min(0)] * (severities != EMPTY)
 
 
 def best_epoch(curve: Curve) -> int:

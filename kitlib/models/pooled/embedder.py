@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 
 from kitlib.artefacts import Provenance, facts_of, fingerprint, load_tensors, save_tensors
 from kitlib.errors import known_name
@@ -22,15 +23,17 @@ from kitlib.inputs.slices import SliceDataset
 from kitlib.machine import device
 from kitlib.models.base import CURVE_COLUMNS
 from kitlib.models.common.cv import inner_splits
-from kitlib.models.neural.batches import StudyBatches, StudyTensors, fit_reduction
+from kitlib.models.neural.batches import SequenceBatch, StudyBatches, StudyTensors, fit_reduction
 from kitlib.models.neural.members import AVERAGE_DECAY, validation
-from kitlib.models.pooled.embedding_network import EmbeddingNetwork, WithHeads
 from kitlib.models.pooled.model import POOLINGS
+from kitlib.nn.attention import GatedAttention
 from kitlib.nn.loop import IDLE, Schedule, learned_nothing, train, with_prefix
 from kitlib.nn.losses import metric_loss
 from kitlib.nn.projection import reduction_of
-from kitlib.terms import SEQUENCES
+from kitlib.terms import CELLS, SEQUENCES, SEVERITIES
 
+ATTENTION_HIDDEN = 64
+DROPOUT = 0.3
 EMBEDDER_FILE = "embedder.safetensors"
 STOPPING_PARTS = 4
 KEPT_EMBEDDERS = 4
@@ -66,6 +69,61 @@ def fit_embedder(
             _embedders.popitem(last=False)
     _embedders.move_to_end(key)
     return _embedders[key]
+
+
+class AveragePooling(nn.Module):
+    """The plain mean of a bag's slices, with nothing to learn."""
+
+    def forward(self, vectors: torch.Tensor, present: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """As GatedAttention: pooled (B, d) and weights (B, T), zeros for a bag without slices."""
+        weights = present / present.sum(1, keepdim=True).clamp_min(1)
+        return (weights[:, None] @ vectors)[:, 0], weights
+
+
+class EmbeddingNetwork(nn.Module):
+    """One vector a sequence from its slices of `width_in`; `width` 0 keeps that width and projects nothing.
+
+    A projection starts as a random rotation, attention about even: untrained, it is a random projection of
+    the average.
+    """
+
+    def __init__(self, width_in: int, *, pooling: str, width: int) -> None:
+        super().__init__()
+        self.width = width or width_in
+        self.pool = nn.ModuleList(
+            GatedAttention(width_in, ATTENTION_HIDDEN) if pooling == "attention" else AveragePooling()
+            for _ in SEQUENCES
+        )
+        self.project = nn.ModuleList(
+            nn.Linear(width_in, width, bias=False) if width else nn.Identity() for _ in SEQUENCES
+        )
+        for layer in self.project:
+            if isinstance(layer, nn.Linear):
+                nn.init.orthogonal_(layer.weight)
+
+    def embed(self, sequences: list[SequenceBatch]) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Vectors (B, 3, width), zeros for a missing sequence; per sequence its slices' weights (B, T)."""
+        pooled = [pool(batch.vectors, batch.present) for pool, batch in zip(self.pool, sequences)]
+        vectors = [project(vector) for project, (vector, _) in zip(self.project, pooled)]
+        return torch.stack(vectors, 1), [weights for _, weights in pooled]
+
+
+class WithHeads(nn.Module):
+    """An embedding network under linear heads for the 25 cells, which start at the log prior."""
+
+    def __init__(self, network: EmbeddingNetwork, log_prior: torch.Tensor) -> None:
+        super().__init__()
+        self.network = network
+        self.log_prior = nn.Buffer(log_prior)  # (25, 3)
+        self.drop = nn.Dropout(DROPOUT)
+        self.heads = nn.Linear(len(SEQUENCES) * network.width, len(CELLS) * len(SEVERITIES))
+        nn.init.zeros_(self.heads.weight)
+        nn.init.zeros_(self.heads.bias)
+
+    def forward(self, sequences: list[SequenceBatch]) -> torch.Tensor:
+        """Logits (B, 25, 3)."""
+        vectors, _ = self.network.embed(sequences)
+        return self.log_prior + self.heads(self.drop(vectors.flatten(1))).unflatten(1, self.log_prior.shape)
 
 
 class StudyEmbedder:

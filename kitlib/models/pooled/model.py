@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 CLASSIFIERS = {
     "svc": "kitlib.models.pooled.classifiers:SVCClassifiers",
-    "lightgbm": "kitlib.models.pooled.classifiers:LightGBMClassifiers",
-    "xgboost": "kitlib.models.pooled.classifiers:XGBoostClassifiers",
-    "bagging": "kitlib.models.pooled.classifiers:BaggingClassifiers",
+    "lightgbm": "kitlib.models.pooled.trees:LightGBMClassifiers",
+    "xgboost": "kitlib.models.pooled.trees:XGBoostClassifiers",
+    "bagging": "kitlib.models.pooled.trees:BaggingClassifiers",
     "networks": "kitlib.models.pooled.cell_networks:NetworkClassifiers",
 }
 """Where they are: they need torch, LightGBM or XGBoost, which listing models must not."""
@@ -91,8 +91,7 @@ class PooledModel(Model):
 
     def _classifiers(self) -> "CellClassifiers":
         module, _, name = CLASSIFIERS[self.classifier].partition(":")
-        classifiers = getattr(import_module(module), name)
-        return classifiers(self.sampling, self.weighted, self.balanced, self.trees, self.bags)
+        return getattr(import_module(module), name)(self)
 
     def _save(self, folder: Path, provenance: Provenance) -> None:
         self.embedder.save(folder, provenance)

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -7,10 +8,10 @@ from kitlib.artefacts import Provenance
 from kitlib.competition.metric import score_arrays
 from kitlib.errors import UsageError
 from kitlib.models.common.sampling import SAMPLERS, Sampler
+from kitlib.models.common.svm import RBFSVM
 from kitlib.models.pooled import classifiers
 from kitlib.models.pooled.embedder import stopping_split
 from kitlib.models.pooled.model import CLASSIFIERS, PooledModel
-from kitlib.models.pooled.threshold_classifiers import SVCThresholdClassifier
 from kitlib.models.prior import PriorModel
 from kitlib.terms import CELL_NAMES, EMPTY
 from tests.models.builders import make_features, make_labels
@@ -77,13 +78,11 @@ def test_sampling_sees_training_rows_only(classifier: str, monkeypatch: pytest.M
 
 def test_decisions_are_calibrated_on_rows_the_first_fit_has_not_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     fits: list[int] = []
-    fit = SVCThresholdClassifier.fit
+    fit_cell = classifiers.SVCClassifiers._fit_cell
 
-    def watched(
-        self: SVCThresholdClassifier, rows: np.ndarray, severities: np.ndarray
-    ) -> SVCThresholdClassifier:
+    def watched(self: classifiers.SVCClassifiers, rows: np.ndarray, *rest: Any) -> list[RBFSVM]:
         fits.append(len(rows))
-        return fit(self, rows, severities)
+        return fit_cell(self, rows, *rest)
 
     calibrated: list[np.ndarray] = []
     calibrate = classifiers.Calibration.fit
@@ -92,7 +91,7 @@ def test_decisions_are_calibrated_on_rows_the_first_fit_has_not_seen(monkeypatch
         calibrated.append(labels)
         return calibrate(decisions, labels, *rest, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(SVCThresholdClassifier, "fit", watched)
+    monkeypatch.setattr(classifiers.SVCClassifiers, "_fit_cell", watched)
     monkeypatch.setattr(classifiers.Calibration, "fit", watched_too)
     fitted(classifier="svc")
     _, held_out = stopping_split(LABELS, seed=0)
