@@ -76,20 +76,17 @@ class CellExamples:
 class NetworkClassifiers(CellClassifiers):
     """As many epochs as suit the studies held out, and then as many again on all studies."""
 
-    def fit(
-        self, rows: np.ndarray, labels: np.ndarray, held_out: np.ndarray, prior: np.ndarray, *, seed: int
-    ) -> Self:
+    def fit(self, rows: np.ndarray, labels: np.ndarray, held_out: np.ndarray) -> Self:
         """As the base says."""
-        self.prior = prior
         self.learned = np.array([len(np.unique(column[column != EMPTY])) > 1 for column in labels.T])
         first = np.delete(np.arange(len(rows)), held_out)
         judged = self._shared(rows[held_out], labels[held_out])
         with torch.random.fork_rng():
-            self._start(rows.shape[1], seed)
-            self.curve = self._train(self._examples(rows[first], labels[first], seed), EPOCHS, judged)
-            self._start(rows.shape[1], seed)
+            self._start(rows.shape[1])
+            self.curve = self._train(self._examples(rows[first], labels[first]), EPOCHS, judged)
+            self._start(rows.shape[1])
             # One at least: a network at the prior would be blind.
-            self._train(self._examples(rows, labels, seed), max(best_epoch(self.curve), 1))
+            self._train(self._examples(rows, labels), max(best_epoch(self.curve), 1))
         return self
 
     @torch.inference_mode()
@@ -105,18 +102,18 @@ class NetworkClassifiers(CellClassifiers):
         learned = self.learned.tolist()
         save_tensors(folder / NETWORKS_FILE, self.block.state_dict(), provenance, learned=learned)
 
-    def load(self, folder: Path, prior: np.ndarray) -> Self:
+    def load(self, folder: Path) -> Self:
         """As the base says."""
         state = load_tensors(folder / NETWORKS_FILE)
-        self.prior, self.learned = prior, np.array(facts_of(folder / NETWORKS_FILE)["learned"])
+        self.learned = np.array(facts_of(folder / NETWORKS_FILE)["learned"])
         with torch.random.fork_rng():
-            self._start(state["first"].shape[1], seed=0)
+            self._start(state["first"].shape[1])
         self.block.load_state_dict(state)
         return self
 
-    def _start(self, columns: int, seed: int) -> None:
+    def _start(self, columns: int) -> None:
         """A block at the prior; that counts labels 1/2/4, and unweighted networks start without."""
-        torch.manual_seed(seed)
+        torch.manual_seed(self.seed)
         chances = self.prior if self.settings.weighted else self.prior / np.array(SEVERITY_WEIGHTS)
         chances = chances / chances.sum(axis=1, keepdims=True)
         self.block = NetworkBlock(columns, torch.from_numpy(chances).float()).eval()
@@ -124,16 +121,15 @@ class NetworkClassifiers(CellClassifiers):
     def _train(self, examples: CellExamples, epochs: int, judged: CellExamples | None = None) -> Curve:
         """Train on whole batches; the curve, a row an epoch, with epoch 0 as it was started."""
         schedule = Schedule(epochs, LEARNING_RATE, weight_decay=WEIGHT_DECAY, patience=PATIENCE)
-        return train(
-            self.block, examples, examples.loss, schedule, 0, validate=judged.judge if judged else None
-        )
+        judge = judged.judge if judged else None
+        return train(self.block, examples, examples.loss, schedule, 0, validate=judge)
 
-    def _examples(self, rows: np.ndarray, labels: np.ndarray, seed: int) -> CellExamples:
+    def _examples(self, rows: np.ndarray, labels: np.ndarray) -> CellExamples:
         """Each cell's own sample of its labelled rows, padded with rows of no weight to the longest."""
         if not SAMPLERS[self.settings.sampling]:
             return self._shared(rows, labels)
         self.sampler_notes = []
-        samples = [self._sampled(rows, column, seed) for column in labels.T]
+        samples = [self._sampled(rows, column) for column in labels.T]
         padded = pad_sequence([torch.from_numpy(rows).float() for rows, _ in samples], batch_first=True)
         codes = [torch.from_numpy(codes.astype(np.int64)) for _, codes in samples]
         severities = pad_sequence(codes, batch_first=True, padding_value=EMPTY)

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from kitlib.artefacts import Provenance, load_array, load_json, save_array, save_json
+from kitlib.artefacts import Provenance, load_array, save_array
 from kitlib.models.common.sampling import Sampler
-from kitlib.models.common.svm import RBFSVM, THRESHOLDS, Calibration, load_machines, save_machines
+from kitlib.models.common.softmax import SoftmaxRegressions
+from kitlib.models.common.svm import RBFSVM, THRESHOLDS, load_machines, save_machines
 from kitlib.terms import CELL_NAMES, EMPTY, SEVERITIES, SEVERITY_WEIGHTS
 
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ COST = 1.0
 class CellClassifiers(ABC):
     """What the classifiers of all cells have in common; rows are (n, columns), one a study."""
 
-    def __init__(self, settings: "PooledModel") -> None:
-        self.settings = settings
+    def __init__(self, settings: "PooledModel", seed: int) -> None:
+        self.settings, self.prior, self.seed = settings, settings.prior, seed
         self.counted = SEVERITY_WEIGHTS if settings.weighted else (1,) * len(SEVERITIES)
         """How often a training row counts, by its severity."""
         self.curve: list[dict[str, Any]] = []  # of classifiers that have one
@@ -39,17 +40,15 @@ class CellClassifiers(ABC):
         counts = Counter(note for note in self.sampler_notes if note)
         return [f"{note} ({count} of {len(CELL_NAMES)} cells)" for note, count in counts.items()]
 
-    def _sampled(self, rows: np.ndarray, labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    def _sampled(self, rows: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """A sample of the rows that have a label (n,) of one cell, and their severities."""
-        sampler, labelled = Sampler(self.settings.sampling, seed), labels != EMPTY
+        sampler, labelled = Sampler(self.settings.sampling, self.seed), labels != EMPTY
         sampled = sampler.fit_resample(rows[labelled], labels[labelled])
         self.sampler_notes.append(sampler.note_)
         return sampled
 
     @abstractmethod
-    def fit(
-        self, rows: np.ndarray, labels: np.ndarray, held_out: np.ndarray, prior: np.ndarray, *, seed: int
-    ) -> Self:
+    def fit(self, rows: np.ndarray, labels: np.ndarray, held_out: np.ndarray) -> Self:
         """Fit on rows (n, columns) with labels (n, 25); the positions held out stop and calibrate."""
 
     @abstractmethod
@@ -61,7 +60,7 @@ class CellClassifiers(ABC):
         """Save into a model's folder."""
 
     @abstractmethod
-    def load(self, folder: Path, prior: np.ndarray) -> Self:
+    def load(self, folder: Path) -> Self:
         """Open what `save` wrote."""
 
 
@@ -73,23 +72,22 @@ class CalibratedClassifiers(CellClassifiers):
     keeps about its prior; sampling and overfitting have moved them, and calibration brings them back.
     """
 
-    def fit(
-        self, rows: np.ndarray, labels: np.ndarray, held_out: np.ndarray, prior: np.ndarray, *, seed: int
-    ) -> Self:
+    centres: np.ndarray  # (25, 2)
+
+    def fit(self, rows: np.ndarray, labels: np.ndarray, held_out: np.ndarray) -> Self:
         """As the base says: one fit without the positions held out, and then one on all."""
         rows = self._fit_rows(rows)
         first = np.delete(np.arange(len(rows)), held_out)
-        self._fit_cells(rows[first], labels[first], seed)
+        self._fit_cells(rows[first], labels[first])
         decisions = self._decisions(rows[held_out]) - self.centres
-        self.calibration = Calibration.fit(decisions, labels[held_out], prior, penalty=PENALTY)
-        self._fit_cells(rows, labels, seed)
-        self.prior = prior
+        self.calibration = SoftmaxRegressions.fit(decisions, labels[held_out], self.prior, penalty=PENALTY)
+        self._fit_cells(rows, labels)
         return self
 
     def predict(self, rows: np.ndarray) -> np.ndarray:
         """As the base says."""
         decisions = self._decisions(self._rows(rows)) - self.centres
-        probabilities = self.calibration.probabilities(decisions)
+        probabilities = self.calibration.predict(decisions)
         silent = [name not in self.classifiers for name in CELL_NAMES]
         probabilities[:, silent] = self.prior[silent]
         return probabilities
@@ -97,24 +95,24 @@ class CalibratedClassifiers(CellClassifiers):
     def save(self, folder: Path, provenance: Provenance) -> None:
         """As the base says; classifiers are saved by those who know what they are."""
         save_array(folder / CENTRES_FILE, self.centres, provenance)
-        save_json(folder / CALIBRATION_FILE, self.calibration.to_json(), provenance)
+        self.calibration.save(folder / CALIBRATION_FILE, provenance)
 
-    def load(self, folder: Path, prior: np.ndarray) -> Self:
+    def load(self, folder: Path) -> Self:
         """As the base says."""
-        self.prior, self.centres = prior, load_array(folder / CENTRES_FILE)
-        self.calibration = Calibration.from_json(load_json(folder / CALIBRATION_FILE), prior)
+        self.centres = load_array(folder / CENTRES_FILE)
+        self.calibration = SoftmaxRegressions.load(folder / CALIBRATION_FILE, self.prior)
         return self
 
-    def _fit_cells(self, rows: np.ndarray, labels: np.ndarray, seed: int) -> None:
+    def _fit_cells(self, rows: np.ndarray, labels: np.ndarray) -> None:
         """Fit the cells with two severities or more, and take their mean decisions (25, 2)."""
         self.classifiers: dict[str, Any] = {}
         self.sampler_notes = []
         for name, column in zip(CELL_NAMES, labels.T):
             if len(np.unique(column[column != EMPTY])) > 1:
-                sampled, severities = self._sampled(rows, column, seed)
+                sampled, severities = self._sampled(rows, column)
                 weights = np.take(self.counted, severities).astype(float)
-                self.classifiers[name] = self._fit_cell(sampled, severities, weights, seed)
-        self.centres: np.ndarray = self._decisions(rows).mean(axis=0)
+                self.classifiers[name] = self._fit_cell(sampled, severities, weights)
+        self.centres = self._decisions(rows).mean(axis=0)
 
     def _decisions(self, rows: np.ndarray) -> np.ndarray:
         """Decisions (n, 25, 2) about rows, 0 for a cell without a classifier."""
@@ -133,7 +131,7 @@ class CalibratedClassifiers(CellClassifiers):
         return rows
 
     @abstractmethod
-    def _fit_cell(self, rows: np.ndarray, severities: np.ndarray, weights: np.ndarray, seed: int) -> Any:
+    def _fit_cell(self, rows: np.ndarray, severities: np.ndarray, weights: np.ndarray) -> Any:
         """The classifier of a cell, from rows (n, columns) of two severities or more, with weights (n,)."""
 
     @abstractmethod
@@ -153,12 +151,12 @@ class SVCClassifiers(CalibratedClassifiers):
         save_machines(folder / MACHINES_FILE, self.classifiers, provenance)
         save_array(folder / SPAN_FILE, np.vstack([self.centre, self.span]), provenance)
 
-    def load(self, folder: Path, prior: np.ndarray) -> Self:
+    def load(self, folder: Path) -> Self:
         """As the base says."""
         self.classifiers = load_machines(folder / MACHINES_FILE)
         stacked = load_array(folder / SPAN_FILE)
         self.centre, self.span = stacked[0], stacked[1:]
-        return super().load(folder, prior)
+        return super().load(folder)
 
     def _fit_rows(self, rows: np.ndarray) -> np.ndarray:
         self.centre = rows.mean(axis=0)
@@ -176,17 +174,9 @@ class SVCClassifiers(CalibratedClassifiers):
         outside = np.linalg.norm(centred - inside @ self.span, axis=1, keepdims=True)
         return np.hstack([inside, outside])
 
-    def _fit_cell(
-        self,
-        rows: np.ndarray,
-        severities: np.ndarray,
-        weights: np.ndarray,
-        seed: int,  # noqa: ARG002 - no dice
-    ) -> list[RBFSVM]:
+    def _fit_cell(self, rows: np.ndarray, severities: np.ndarray, weights: np.ndarray) -> list[RBFSVM]:
         balanced = self.settings.balanced
-        return [
-            RBFSVM.fit(rows, severities >= least, weights, COST, balanced=balanced) for least in THRESHOLDS
-        ]
+        return [RBFSVM.fit(rows, severities >= least, weights, COST, balanced) for least in THRESHOLDS]
 
     def _decide(self, classifier: list[RBFSVM], rows: np.ndarray) -> np.ndarray:
         return np.stack([machine.decide(rows) for machine in classifier], axis=1)

@@ -50,7 +50,6 @@ def fit_embedder(
     data: SliceDataset,
     labels: np.ndarray,
     prior: np.ndarray,
-    *,
     pooling: str,
     width: int,
     epochs: int,
@@ -165,16 +164,10 @@ class StudyEmbedder:
 
     def save(self, folder: Path, provenance: Provenance) -> None:
         """Save into a model's folder, as tensors."""
-        moments = {"mean": torch.from_numpy(self.mean), "deviation": torch.from_numpy(self.deviation)}
-        network = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
-        scale = {f"scale.{name}": tensor for name, tensor in self.scale.tensors().items()}
-        save_tensors(
-            folder / EMBEDDER_FILE,
-            {**moments, **network, **scale},
-            provenance,
-            pooling=self.pooling,
-            width=self.width,
-        )
+        tensors = {"mean": torch.from_numpy(self.mean), "deviation": torch.from_numpy(self.deviation)}
+        tensors |= {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
+        tensors |= {f"scale.{name}": tensor for name, tensor in self.scale.tensors().items()}
+        save_tensors(folder / EMBEDDER_FILE, tensors, provenance, pooling=self.pooling, width=self.width)
 
     @classmethod
     def load(cls, folder: Path) -> "StudyEmbedder":
@@ -212,9 +205,7 @@ class StudyEmbedder:
 
     def _pooled(self, data: SliceDataset) -> tuple[np.ndarray, np.ndarray]:
         vectors = [of_study[0].cpu().numpy() for of_study, _ in self._embedded(data)]
-        present = [[len(tokens) > 0 for tokens in data.tokens[name]] for name in SEQUENCES]
-        shape = (len(data), len(SEQUENCES), self.network.width)
-        return np.reshape(vectors, shape), np.array(present, dtype=bool).T
+        return np.reshape(vectors, (len(data), len(SEQUENCES), self.network.width)), data.present
 
 
 def _moments(vectors: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -37,17 +37,17 @@ class TreeClassifiers(CalibratedClassifiers):
         }
         save_json(folder / BOOSTERS_FILE, content, provenance)
 
-    def load(self, folder: Path, prior: np.ndarray) -> Self:
+    def load(self, folder: Path) -> Self:
         """As the base says."""
         self.classifiers = {
             name: Trees(np.array(trees["severities"]), [*map(self._booster, trees["boosters"])])
             for name, trees in load_json(folder / BOOSTERS_FILE).items()
         }
-        return super().load(folder, prior)
+        return super().load(folder)
 
-    def _fit_cell(self, rows: np.ndarray, severities: np.ndarray, weights: np.ndarray, seed: int) -> Trees:
+    def _fit_cell(self, rows: np.ndarray, severities: np.ndarray, weights: np.ndarray) -> Trees:
         found, codes = np.unique(severities, return_inverse=True)
-        return Trees(found, self._grow(rows, codes, weights, seed))
+        return Trees(found, self._grow(rows, codes, weights))
 
     def _decide(self, classifier: Trees, rows: np.ndarray) -> np.ndarray:
         severities, boosters = classifier
@@ -60,7 +60,7 @@ class TreeClassifiers(CalibratedClassifiers):
         return np.log(above / (1 - above)) * known
 
     @abstractmethod
-    def _grow(self, rows: np.ndarray, codes: np.ndarray, weights: np.ndarray, seed: int) -> list[Any]:
+    def _grow(self, rows: np.ndarray, codes: np.ndarray, weights: np.ndarray) -> list[Any]:
         """The ensembles of rows whose severities have the codes 0, 1 and so on, none left out."""
 
     @abstractmethod
@@ -77,11 +77,11 @@ class TreeClassifiers(CalibratedClassifiers):
 class LightGBMClassifiers(TreeClassifiers):
     """LightGBM."""
 
-    def _grow(self, rows: np.ndarray, codes: np.ndarray, weights: np.ndarray, seed: int) -> list[Any]:
+    def _grow(self, rows: np.ndarray, codes: np.ndarray, weights: np.ndarray) -> list[Any]:
         parameters = {
             "objective": "multiclass", "num_class": int(codes.max()) + 1, "num_leaves": 4, "max_bin": BINS,
             "learning_rate": 0.1, "feature_fraction": 0.1, "min_data_in_leaf": 5, "lambda_l2": 5.0,
-            "seed": seed, "num_threads": 1, "deterministic": True, "force_col_wise": True,
+            "seed": self.seed, "num_threads": 1, "deterministic": True, "force_col_wise": True,
             "enable_bundle": False, "feature_pre_filter": False, "verbosity": -1,
         }  # fmt: skip
         data = lightgbm.Dataset(rows, codes, weight=weights, params=parameters)
@@ -100,9 +100,9 @@ class LightGBMClassifiers(TreeClassifiers):
 class XGBoostClassifiers(TreeClassifiers):
     """XGBoost."""
 
-    def _grow(self, rows: np.ndarray, codes: np.ndarray, weights: np.ndarray, seed: int) -> list[Any]:
+    def _grow(self, rows: np.ndarray, codes: np.ndarray, weights: np.ndarray) -> list[Any]:
         data = xgboost.QuantileDMatrix(rows, codes, weight=weights, max_bin=BINS, nthread=1)
-        return [self._boost(data, int(codes.max()) + 1, seed)]
+        return [self._boost(data, int(codes.max()) + 1, self.seed)]
 
     def _boost(self, data: xgboost.DMatrix, codes: int, seed: int) -> xgboost.Booster:
         parameters = {
@@ -130,13 +130,13 @@ class BaggingClassifiers(XGBoostClassifiers):
     As scikit-learn's BaggingClassifier does it, but with the rows binned once and no severity ever lost.
     """
 
-    def _grow(self, rows: np.ndarray, codes: np.ndarray, weights: np.ndarray, seed: int) -> list[Any]:
-        random = np.random.default_rng(seed)
+    def _grow(self, rows: np.ndarray, codes: np.ndarray, weights: np.ndarray) -> list[Any]:
+        random = np.random.default_rng(self.seed)
         data = xgboost.QuantileDMatrix(rows, codes, weight=weights, max_bin=BINS, nthread=1)
         boosters = []
         for _ in range(self.settings.bags):
-            of_bag = int(random.integers(2**31))
+            seed = int(random.integers(2**31))
             drawn = random.multinomial(len(rows), np.full(len(rows), 1 / len(rows)))
             data.set_weight(weights * drawn)
-            boosters.append(self._boost(data, int(codes.max()) + 1, of_bag))
+            boosters.append(self._boost(data, int(codes.max()) + 1, seed))
         return boosters

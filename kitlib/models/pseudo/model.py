@@ -18,9 +18,9 @@ from kitlib.errors import known_name
 from kitlib.inputs.slices import SliceDataset
 from kitlib.models.base import Model
 from kitlib.models.common.cv import inner_splits
-from kitlib.models.pseudo.classifier import ImputedClassifier
-from kitlib.models.pseudo.scores import reconstruction_errors
-from kitlib.terms import SEQUENCES
+from kitlib.models.common.positions import cell2level, cell2side
+from kitlib.models.common.softmax import SoftmaxRegressions
+from kitlib.terms import CELLS, LEVELS, SEQUENCES
 
 if TYPE_CHECKING:
     from kitlib.models.pooled.embedder import StudyEmbedder
@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 
 NETWORKS = ("dae", "vae", "attention_vae", "masked")
 IMPUTERS = ("zeros", "mean", "knn", "iterative", *NETWORKS)
+CLASSIFIER_FILE = "classifier.json"
+CELL_CODES = np.column_stack([np.ones(len(CELLS)), np.eye(len(LEVELS))[cell2level], cell2side])  # (25, 7)
+"""Whom a coefficient is for: all cells of a condition group, those of one level, left against right."""
+ERROR_COLUMNS = ("study_id", "sequence", "error", "mean_error", "variation", "cosine", "mean_cosine")
+"""Of a guess: squared errors, its own and the mean's; squared distance to the judged studies' mean."""
 
 
 def build_imputer(name: str, *, components: int, hidden: int, epochs: int) -> "ModalityImputer":
@@ -37,6 +42,16 @@ def build_imputer(name: str, *, components: int, hidden: int, epochs: int) -> "M
     if name not in NETWORKS:
         return imputers.PLAIN_IMPUTERS[name](components)
     return learned.NetworkImputer(networks.NETWORKS[name], components, hidden=hidden, epochs=epochs)
+
+
+class ImputedClassifier(SoftmaxRegressions):
+    """Judges imputers, one and the same for all: it reads a row a study, and learns in seconds, exactly."""
+
+    @staticmethod
+    def _of_cells(rows: np.ndarray, cells: np.ndarray) -> np.ndarray:
+        """Each study's row (n, columns) for each code of each cell: (n, cells, 7 columns)."""
+        coded = CELL_CODES[cells][None, :, :, None] * rows[:, None, None, :]
+        return coded.reshape(len(rows), len(cells), -1)
 
 
 @dataclass
@@ -68,9 +83,7 @@ class PseudoModel(Model):
     def _fit(self, data: SliceDataset, labels: np.ndarray, seed: int) -> None:
         from kitlib.models.pooled.embedder import fit_embedder
 
-        self.embedder = fit_embedder(
-            data, labels, self.prior, pooling="average", width=0, epochs=0, seed=seed
-        )
+        self.embedder = fit_embedder(data, labels, self.prior, "average", width=0, epochs=0, seed=seed)
         embeddings, present = self._embeddings(data)
         self.fitted = self._imputer().fit(embeddings, present, seed)
         self.note(self.fitted.note)
@@ -78,7 +91,7 @@ class PseudoModel(Model):
         imputed = self._cross_imputed(embeddings, present, kept, labels, seed)
         rows = np.concatenate([self._rows(copy, real) for copy, real in zip(imputed, kept)])
         copies = np.tile(labels, (len(kept), 1))
-        self.classifier = ImputedClassifier.fit(rows, copies, self.prior, self.penalty * len(kept))
+        self.classifier = ImputedClassifier.fit(rows, copies, self.prior, penalty=self.penalty * len(kept))
 
     def _embeddings(self, data: SliceDataset) -> tuple[np.ndarray, np.ndarray]:
         """Embeddings (n, 3, width), seen from the backbone's own zero, and which are present (n, 3)."""
@@ -137,14 +150,14 @@ class PseudoModel(Model):
     def _save(self, folder: Path, provenance: Provenance) -> None:
         self.embedder.save(folder, provenance)
         self.fitted.save(folder, provenance)
-        self.classifier.save(folder, provenance)
+        self.classifier.save(folder / CLASSIFIER_FILE, provenance)
 
     def _load(self, folder: Path) -> None:
         from kitlib.models.pooled.embedder import StudyEmbedder
 
         self.embedder = StudyEmbedder.load(folder)
         self.fitted = self._imputer().load(folder)
-        self.classifier = ImputedClassifier.load(folder, self.prior)
+        self.classifier = ImputedClassifier.load(folder / CLASSIFIER_FILE, self.prior)
 
 
 def _origin(embedder: "StudyEmbedder") -> np.ndarray:
@@ -154,3 +167,45 @@ def _origin(embedder: "StudyEmbedder") -> np.ndarray:
         np.zeros(1, np.int64), {name: [slices] for name in SEQUENCES}, pd.DataFrame(index=[0])
     )
     return embedder.transform(blank)[0][0]
+
+
+def reconstruction_errors(
+    study_ids: np.ndarray,
+    embeddings: np.ndarray,
+    guesses: np.ndarray,
+    means: np.ndarray,
+    present: np.ndarray,
+    removed: np.ndarray,
+) -> pd.DataFrame:
+    """ERROR_COLUMNS of each sequence that is present and was removed (n, 3).
+
+    Embeddings and guesses are (n, 3, width), means, the training studies', (3, width).
+    """
+    tables = []
+    for sequence, name in enumerate(SEQUENCES):
+        known = embeddings[present[:, sequence], sequence].astype(np.float64)
+        rows = np.flatnonzero(present[:, sequence] & removed[:, sequence])
+        truth = embeddings[rows, sequence].astype(np.float64)
+        guess, mean = guesses[rows, sequence], np.broadcast_to(means[sequence], truth.shape)
+        own_mean = known.mean(axis=0) if len(known) else 0.0
+        columns = {
+            "study_id": study_ids[rows],
+            "sequence": name,
+            "error": _squares(truth - guess),
+            "mean_error": _squares(truth - mean),
+            "variation": _squares(truth - own_mean),
+            "cosine": _cosine(truth, guess),
+            "mean_cosine": _cosine(truth, mean),
+        }
+        tables.append(pd.DataFrame(columns, columns=list(ERROR_COLUMNS)))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _squares(vectors: np.ndarray) -> np.ndarray:
+    return np.square(vectors).sum(axis=1)
+
+
+def _cosine(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Cosines of rows; a row of zeros points nowhere, and its cosine is 0."""
+    lengths = np.sqrt(_squares(first) * _squares(second))
+    return (first * second).sum(axis=1) / np.where(lengths > 0, lengths, 1.0)

@@ -85,14 +85,14 @@ def test_decisions_are_calibrated_on_rows_the_first_fit_has_not_seen(monkeypatch
         return fit_cell(self, rows, *rest)
 
     calibrated: list[np.ndarray] = []
-    calibrate = classifiers.Calibration.fit
+    calibrate = classifiers.SoftmaxRegressions.fit
 
     def watched_too(decisions: np.ndarray, labels: np.ndarray, *rest: object, **more: object) -> object:
         calibrated.append(labels)
         return calibrate(decisions, labels, *rest, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(classifiers.SVCClassifiers, "_fit_cell", watched)
-    monkeypatch.setattr(classifiers.Calibration, "fit", watched_too)
+    monkeypatch.setattr(classifiers.SoftmaxRegressions, "fit", watched_too)
     fitted(classifier="svc")
     _, held_out = stopping_split(LABELS, seed=0)
     np.testing.assert_array_equal(calibrated[0], LABELS[held_out])
