@@ -27,11 +27,10 @@ from kitlib.inputs.base import InputSpec
 from kitlib.inputs.pixels import PixelInput
 from kitlib.inputs.slices import SliceInput
 from kitlib.models.base import Model
+from kitlib.models.blind import PriorModel, RandomModel
 from kitlib.models.fusion.model import FusionModel
 from kitlib.models.pooled.model import PooledModel
-from kitlib.models.prior import PriorModel
 from kitlib.models.pseudo.model import PseudoModel
-from kitlib.models.random_model import RandomModel
 from kitlib.models.vit.model import ViTModel
 
 PUBLISHED, DEMO_TAG = "published", "demo"

@@ -40,7 +40,7 @@ def cross_validate(
 
     >>> from kitlib.experiments.leaks import make_split
     >>> from kitlib.inputs.base import Resources
-    >>> from kitlib.models.prior import PriorModel
+    >>> from kitlib.models.blind import PriorModel
     >>> from kitlib.prepare.studies import PreparedStudies
     >>> competition, spec = find_root("competition"), SliceInput(64, "resnet10t", "shipped", grey="greyscale")
     >>> studies = PreparedStudies.build(competition.series("train"), Path("volumes"), longest_px=64)

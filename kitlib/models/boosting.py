@@ -14,7 +14,7 @@ from kitlib.inputs.slices import SliceDataset
 from kitlib.models.base import CURVE_COLUMNS, Model
 from kitlib.models.common.cell_table import CellTable
 from kitlib.models.common.cv import inner_splits
-from kitlib.models.common.sampling import SAMPLERS, Sampler
+from kitlib.models.common.sampling import SAMPLERS, resampled
 from kitlib.models.common.softmax import softmax
 from kitlib.terms import EMPTY, SEVERITIES, SEVERITY_WEIGHTS
 
@@ -93,21 +93,19 @@ class LightGBMModel(Model):
         """A booster and its curve; rows (n, cells, columns), labels (n, cells) with EMPTY."""
         import lightgbm
 
-        sampler = Sampler(self.sampling, seed)
-        train = _dataset(*sampler.fit_resample(*_labelled(rows, labels)))
-        self.note(sampler.note_)
-        sets, names = [train], ["train_loss"]
+        sampled, severities, note = resampled(self.sampling, *_labelled(rows, labels), seed=seed)
+        self.note(note)
+        rated = {"train_loss": _dataset(sampled, severities)}
         if held_out:
-            sets, names = [train, _dataset(*_labelled(*held_out), train)], ["train_loss", "valid_loss"]
+            rated["valid_loss"] = _dataset(*_labelled(*held_out), rated["train_loss"])
         losses: dict[str, dict[str, list[float]]] = {}
-        record = lightgbm.record_evaluation(losses)
         booster = lightgbm.train(
-            self._parameters(seed), train, trees, valid_sets=sets, valid_names=names, callbacks=[record]
-        )
-        curve = pd.DataFrame({name: losses[name]["multi_logloss"] for name in names})
-        at_prior = {name: _prior_loss(rated) for name, rated in zip(names, sets)}
-        curve = pd.concat([pd.DataFrame([at_prior]), curve], ignore_index=True)
-        return booster, curve.rename_axis("epoch").reset_index()
+            self._parameters(seed), rated["train_loss"], trees,
+            valid_sets=list(rated.values()), valid_names=list(rated),
+            callbacks=[lightgbm.record_evaluation(losses)],
+        )  # fmt: skip
+        curve = {name: [_prior_loss(data), *losses[name]["multi_logloss"]] for name, data in rated.items()}
+        return booster, pd.DataFrame(curve).rename_axis("epoch").reset_index()
 
     def _parameters(self, seed: int) -> dict[str, Any]:
         return {
@@ -145,14 +143,8 @@ def _dataset(
     import lightgbm
 
     weights = np.take(SEVERITY_WEIGHTS, severities)
-    return lightgbm.Dataset(
-        rows,
-        severities,
-        weight=weights,
-        init_score=rows[:, PRIOR_COLUMNS],
-        reference=reference,
-        free_raw_data=False,
-    )
+    start = rows[:, PRIOR_COLUMNS]
+    return lightgbm.Dataset(rows, severities, reference, weights, init_score=start, free_raw_data=False)
 
 
 def _prior_loss(data: "lightgbm.Dataset") -> float:

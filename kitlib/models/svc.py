@@ -13,7 +13,7 @@ from kitlib.inputs.slices import SliceDataset
 from kitlib.models.base import Model
 from kitlib.models.common.cell_table import CellTable
 from kitlib.models.common.cv import inner_splits
-from kitlib.models.common.sampling import SAMPLERS, Sampler
+from kitlib.models.common.sampling import SAMPLERS, resampled
 from kitlib.models.common.softmax import SoftmaxRegressions
 from kitlib.models.common.svm import RBFSVM, THRESHOLDS, load_machines, save_machines
 from kitlib.terms import EMPTY, SEVERITY_WEIGHTS
@@ -59,9 +59,8 @@ class SVCModel(Model):
         labelled = labels != EMPTY
         if not labelled.any():
             return [RBFSVM.silent(rows.shape[-1]) for _ in THRESHOLDS]
-        sampler = Sampler(self.sampling, seed)
-        sampled, severities = sampler.fit_resample(rows[labelled], labels[labelled])
-        self.note(sampler.note_)
+        sampled, severities, note = resampled(self.sampling, rows[labelled], labels[labelled], seed=seed)
+        self.note(note)
         weights = np.take(SEVERITY_WEIGHTS, severities)
         return [RBFSVM.fit(sampled, severities >= least, weights, self.cost) for least in THRESHOLDS]
 

@@ -11,7 +11,7 @@ from kitlib.experiments.experiment import About, Experiment, Protocol
 from kitlib.experiments.fold import run_fold
 from kitlib.experiments.status import RunKey, RunNote, failure, is_begun, skipped
 from kitlib.inputs.slices import SliceInput
-from kitlib.models.prior import PriorModel
+from kitlib.models.blind import PriorModel
 from kitlib.models.svc import SVCModel
 from kitlib.prepare.studies import PreparedStudies
 from kitlib.run.grid import run_grid, weights_label

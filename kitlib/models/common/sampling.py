@@ -21,54 +21,43 @@ SAMPLERS: dict[str, tuple[str, ...]] = {
 """The steps of each way of sampling."""
 
 
-class Sampler:
-    """Samples the rows of a training set by one of SAMPLERS.
+def resampled(
+    sampling: str, rows: np.ndarray, severities: np.ndarray, *, seed: int
+) -> tuple[np.ndarray, np.ndarray, str]:
+    """Rows (n, columns) and severities (n,) of a training set after sampling; a note where it went otherwise.
 
     Over-sampling interpolates between neighbours: severities with one example are left as they are.
     """
-
-    def __init__(self, name: str = "none", seed: int = 0) -> None:
-        self.name, self.seed = name, seed
-
-    def fit_resample(self, rows: np.ndarray, severities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Rows (n, columns) and severities (n,) of a training set after sampling; sets `note_`."""
-        known_name(self.name, SAMPLERS, "sampling")
-        self.note_ = ""
-        several = np.bincount(severities)[severities] > 1
-        if not SAMPLERS[self.name] or len(np.unique(severities[several])) < 2:
-            return rows, severities
-        sampled, codes = rows[several], severities[several]
-        for step in SAMPLERS[self.name]:
-            sampled, codes = self._step(step, sampled, codes)
-        return np.concatenate([sampled, rows[~several]]), np.concatenate([codes, severities[~several]])
-
-    def _step(self, step: str, rows: np.ndarray, severities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        counts = np.bincount(severities)
+    known_name(sampling, SAMPLERS, "sampling")
+    several = np.bincount(severities)[severities] > 1
+    if not SAMPLERS[sampling] or len(np.unique(severities[several])) < 2:
+        return rows, severities, ""
+    sampled, codes, note = rows[several], severities[several], ""
+    for step in SAMPLERS[sampling]:
         try:
-            return _library_sampler(step, counts, self.seed).fit_resample(rows, severities)
+            sampled, codes = _library_sampler(step, codes, seed).fit_resample(sampled, codes)
         except ValueError:
             if step != "svm_smote":
                 raise
             # It refuses a class whose support vectors all lie among other classes: plain SMOTE takes it.
-            self.note_ = "SMOTE stands in for SVM-SMOTE, which refused a class amid the others"
-            return self._step("smote", rows, severities)
+            note = "SMOTE stands in for SVM-SMOTE, which refused a class amid the others"
+            sampled, codes = _library_sampler("smote", codes, seed).fit_resample(sampled, codes)
+    single = ~several
+    return np.concatenate([sampled, rows[single]]), np.concatenate([codes, severities[single]]), note
 
 
-def _library_sampler(step: str, counts: np.ndarray, seed: int) -> Any:
-    """Imbalanced-learn's sampler of a step, for a training set of `counts` rows a class."""
+def _library_sampler(step: str, severities: np.ndarray, seed: int) -> Any:
+    """Imbalanced-learn's sampler of a step, for a training set of these severities."""
     from imblearn.over_sampling import SMOTE, SVMSMOTE  # more than a second
     from imblearn.under_sampling import RandomUnderSampler
 
+    counts = np.bincount(severities)
     if step == "undersample":
-        kept = {int(counts.argmax()): _kept(counts)}
-        return RandomUnderSampler(sampling_strategy=kept, random_state=seed)
+        # No fewer than the second commonest class, or the order of the classes would turn.
+        kept = int(max(counts.max() * UNDERSAMPLED_SHARE, np.sort(counts)[-2]))
+        return RandomUnderSampler(sampling_strategy={int(counts.argmax()): kept}, random_state=seed)
     neighbours = int(min(NEIGHBOURS, counts[counts > 0].min() - 1))
     if step == "smote":
         return SMOTE(k_neighbors=neighbours, random_state=seed)
     around = int(min(2 * NEIGHBOURS, counts.sum() - 1))
     return SVMSMOTE(k_neighbors=neighbours, m_neighbors=around, random_state=seed)
-
-
-def _kept(counts: np.ndarray) -> int:
-    """No fewer than the second commonest class, or the order of the classes would turn."""
-    return int(max(counts.max() * UNDERSAMPLED_SHARE, np.sort(counts)[-2]))

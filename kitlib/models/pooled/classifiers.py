@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from kitlib.artefacts import Provenance, load_array, save_array
-from kitlib.models.common.sampling import Sampler
+from kitlib.models.common.sampling import resampled
 from kitlib.models.common.softmax import SoftmaxRegressions
 from kitlib.models.common.svm import RBFSVM, THRESHOLDS, load_machines, save_machines
 from kitlib.terms import CELL_NAMES, EMPTY, SEVERITIES, SEVERITY_WEIGHTS
@@ -42,10 +42,10 @@ class CellClassifiers(ABC):
 
     def _sampled(self, rows: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """A sample of the rows that have a label (n,) of one cell, and their severities."""
-        sampler, labelled = Sampler(self.settings.sampling, self.seed), labels != EMPTY
-        sampled = sampler.fit_resample(rows[labelled], labels[labelled])
-        self.sampler_notes.append(sampler.note_)
-        return sampled
+        known, sampling = labels != EMPTY, self.settings.sampling
+        rows, severities, note = resampled(sampling, rows[known], labels[known], seed=self.seed)
+        self.sampler_notes.append(note)
+        return rows, severities
 
     @abstractmethod
     def fit(self, rows: np.ndarray, labels: np.ndarray, held_out: np.ndarray) -> Self:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from kitlib.errors import UsageError
-from kitlib.models.common.sampling import SAMPLERS, Sampler
+from kitlib.models.common.sampling import SAMPLERS, resampled
 
 RANDOM = np.random.default_rng(0)
 SEVERITIES = np.repeat([0, 1, 2], [60, 12, 6])
@@ -10,14 +10,14 @@ ROWS = RANDOM.normal(size=(78, 4)) + SEVERITIES[:, None]
 
 
 def sampled_counts(name: str, severities: np.ndarray = SEVERITIES) -> list[int]:
-    rows, codes = Sampler(name).fit_resample(ROWS[: len(severities)], severities)
+    rows, codes, _ = resampled(name, ROWS[: len(severities)], severities, seed=0)
     assert len(rows) == len(codes)
     assert np.isfinite(rows).all()
     return np.bincount(codes, minlength=3).tolist()
 
 
 def test_no_sampling_changes_nothing() -> None:
-    rows, codes = Sampler("none").fit_resample(ROWS, SEVERITIES)
+    rows, codes, _ = resampled("none", ROWS, SEVERITIES, seed=0)
     assert rows is ROWS
     assert codes is SEVERITIES
 
@@ -40,16 +40,10 @@ def test_smote_after_under_sampling_fills_up_to_what_is_left_of_the_commonest() 
 def test_a_stand_in_is_noted_and_no_other_sampling_is() -> None:
     amid = np.vstack([ROWS[:60], ROWS[:60].mean(axis=0), ROWS[:60].mean(axis=0) + 3])
     severities = np.repeat([0, 2], [60, 2])
-    notes = {}
-    for name in SAMPLERS:
-        sampler = Sampler(name)
-        sampler.fit_resample(amid, severities)
-        notes[name] = sampler.note_
+    notes = {name: resampled(name, amid, severities, seed=0)[2] for name in SAMPLERS}
     assert "SMOTE stands in" in notes.pop("svm_smote")
     assert not any(notes.values())
-    sampler = Sampler("svm_smote")
-    sampler.fit_resample(ROWS, SEVERITIES)
-    assert sampler.note_ == ""
+    assert resampled("svm_smote", ROWS, SEVERITIES, seed=0)[2] == ""
 
 
 def test_under_sampling_leaves_a_third_of_the_commonest() -> None:
@@ -65,4 +59,4 @@ def test_small_classes_are_survived(name: str, counts: tuple[int, int, int]) -> 
 
 def test_an_unknown_name_is_refused() -> None:
     with pytest.raises(UsageError, match="unknown sampling"):
-        Sampler("smoat").fit_resample(ROWS, SEVERITIES)
+        resampled("smoat", ROWS, SEVERITIES, seed=0)

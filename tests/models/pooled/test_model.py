@@ -7,12 +7,12 @@ import pytest
 from kitlib.artefacts import Provenance
 from kitlib.competition.metric import score_arrays
 from kitlib.errors import UsageError
-from kitlib.models.common.sampling import SAMPLERS, Sampler
+from kitlib.models.blind import PriorModel
+from kitlib.models.common.sampling import SAMPLERS, resampled
 from kitlib.models.common.svm import RBFSVM
 from kitlib.models.pooled import classifiers
 from kitlib.models.pooled.embedder import stopping_split
 from kitlib.models.pooled.model import CLASSIFIERS, PooledModel
-from kitlib.models.prior import PriorModel
 from kitlib.terms import CELL_NAMES, EMPTY
 from tests.models.builders import make_features, make_labels
 
@@ -60,13 +60,12 @@ def test_cells_of_one_severity_keep_their_prior_and_absent_ones_stay_possible(cl
 def test_sampling_sees_training_rows_only(classifier: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first of the two fits must not sample from the rows that it is then calibrated or stopped on."""
     seen: list[np.ndarray] = []
-    sample = Sampler.fit_resample
 
-    def watched(self: Sampler, rows: np.ndarray, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def watched(sampling: str, rows: np.ndarray, *rest: Any, **more: Any) -> tuple:
         seen.append(rows)
-        return sample(self, rows, codes)
+        return resampled(sampling, rows, *rest, **more)
 
-    monkeypatch.setattr(Sampler, "fit_resample", watched)
+    monkeypatch.setattr(classifiers, "resampled", watched)
     model = fitted(classifier=classifier, sampling="smote")
     model.predict(JUDGED)
     assert len(seen) == 2 * len(CELL_NAMES)  # none of them when predicting

@@ -1,4 +1,4 @@
-"""`random`: random predictions, the row of the published table that every other must leave behind."""
+"""Models that look at no image: `prior`, the mark that every other model has to beat, and `random`."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -11,8 +11,25 @@ from kitlib.terms import CELLS, SEVERITIES
 
 
 @dataclass
+class PriorModel(Model):
+    """Weighted frequency of each severity per condition group and level, the same for every study."""
+
+    name: ClassVar[str] = "prior"
+    reads = Dataset
+
+    def _fit(self, data: Dataset, labels: np.ndarray, seed: int) -> None:
+        """Nothing is left to do: the base class has counted the labels."""
+
+    def _predict(self, data: Dataset) -> np.ndarray:
+        return np.tile(self.prior, (len(data), 1, 1))
+
+
+@dataclass
 class RandomModel(Model):
-    """Probabilities drawn evenly from all there are, by the seed, the study's id and the cell alone."""
+    """Probabilities drawn evenly from all there are, by the seed, the study's id and the cell alone.
+
+    The row of the published table that every other must leave behind.
+    """
 
     name: ClassVar[str] = "random"
     reads = Dataset
