@@ -26,9 +26,9 @@ from kitlib.experiments.scenarios import SCENARIOS
 from kitlib.inputs.base import InputSpec
 from kitlib.inputs.pixels import PixelInput
 from kitlib.inputs.slices import SliceInput
+from kitlib.models.attention import FusionModel
 from kitlib.models.base import Model
 from kitlib.models.blind import PriorModel, RandomModel
-from kitlib.models.fusion.model import FusionModel
 from kitlib.models.pooled.model import PooledModel
 from kitlib.models.pseudo.model import PseudoModel
 from kitlib.models.vit.model import ViTModel

@@ -12,7 +12,7 @@ from kitlib.artefacts import Provenance, facts_of, load_tensors, save_tensors
 from kitlib.inputs.bags import BagDataset
 from kitlib.models.common.cv import inner_splits
 from kitlib.models.neural.batches import StudyTensors
-from kitlib.nn.loop import Curve, chunks, train, with_prefix
+from kitlib.nn.loop import Curve, Schedule, chunks, train, with_prefix
 from kitlib.nn.losses import LOSSES, Loss, metric_loss
 from kitlib.nn.projection import TokenReduction, TokenScale, reduction_of
 from kitlib.terms import EMPTY, SEQUENCES
@@ -37,6 +37,10 @@ class Members:
         """Train on studies with labels (n, 25) as the model's parameters say; the curve of each network."""
         fitted, curves = cls([], model.fit_reduction(data, seed)), []
         tensors = StudyTensors(data, fitted.reduction)
+        schedule = Schedule(
+            model.epochs, model.learning_rate, model.weight_decay,
+            average_decay=AVERAGE_DECAY, patience=model.patience,
+        )  # fmt: skip
         splits = inner_splits(labels, model.inner_parts or model.members, seed=seed)
         for member, (rows, held_out) in enumerate(splits[: model.members]):
             member_seed = int(np.random.default_rng([seed, member]).integers(2**31))
@@ -48,7 +52,7 @@ class Members:
                     network,
                     model.batches(tensors, labels, rows),
                     LOSSES[model.loss],
-                    model.schedule(),
+                    schedule,
                     member_seed,
                     validate=validation(tensors, labels, held_out, LOSSES[model.loss]),
                 )

@@ -26,7 +26,7 @@ from kitlib.models.common.cv import inner_splits
 from kitlib.models.neural.batches import SequenceBatch, StudyBatches, StudyTensors, fit_reduction
 from kitlib.models.neural.members import AVERAGE_DECAY, validation
 from kitlib.models.pooled.model import POOLINGS
-from kitlib.nn.attention import GatedAttention
+from kitlib.nn.layers import GatedAttention, linear_from_zero
 from kitlib.nn.loop import IDLE, Schedule, learned_nothing, train, with_prefix
 from kitlib.nn.losses import metric_loss
 from kitlib.nn.projection import reduction_of
@@ -115,9 +115,7 @@ class WithHeads(nn.Module):
         self.network = network
         self.log_prior = nn.Buffer(log_prior)  # (25, 3)
         self.drop = nn.Dropout(DROPOUT)
-        self.heads = nn.Linear(len(SEQUENCES) * network.width, len(CELLS) * len(SEVERITIES))
-        nn.init.zeros_(self.heads.weight)
-        nn.init.zeros_(self.heads.bias)
+        self.heads = linear_from_zero(len(SEQUENCES) * network.width, len(CELLS) * len(SEVERITIES))
 
     def forward(self, sequences: list[SequenceBatch]) -> torch.Tensor:
         """Logits (B, 25, 3)."""

@@ -8,7 +8,7 @@ layer is zero.
 import torch
 from torch import nn
 
-from kitlib.nn.attention import GatedAttention
+from kitlib.nn.layers import GatedAttention, linear_from_zero
 from kitlib.terms import SEQUENCES
 
 DROPOUT = 0.1
@@ -32,7 +32,7 @@ class DenoisingAutoencoder(nn.Module):
             *_layer(hidden, hidden // 2),
             *_layer(hidden // 2, hidden // 2),
             *_layer(hidden // 2, hidden),
-            _from_the_mean(hidden, SEQUENCE_COUNT * components),
+            linear_from_zero(hidden, SEQUENCE_COUNT * components),
         )
 
     def forward(self, shown: Shown) -> Guess:
@@ -50,7 +50,7 @@ class VariationalCore(nn.Module):
         self.encode = nn.Sequential(*_layer(inputs, hidden))
         self.mean, self.log_variance = nn.Linear(hidden, latent), nn.Linear(hidden, latent)
         self.decode = nn.Sequential(
-            *_layer(latent, hidden), _from_the_mean(hidden, SEQUENCE_COUNT * components)
+            *_layer(latent, hidden), linear_from_zero(hidden, SEQUENCE_COUNT * components)
         )
 
     def forward(self, inputs: torch.Tensor) -> Guess:
@@ -105,7 +105,7 @@ class MaskedFusion(nn.Module):
             hidden, HEADS, 2 * hidden, DROPOUT, "gelu", batch_first=True, norm_first=True
         )
         self.encoder = nn.TransformerEncoder(layer, LAYERS, enable_nested_tensor=False)
-        self.last = nn.ModuleList(_from_the_mean(hidden, components) for _ in SEQUENCES)
+        self.last = nn.ModuleList(linear_from_zero(hidden, components) for _ in SEQUENCES)
 
     def forward(self, shown: Shown) -> Guess:
         """Guesses (B, 3, k); nothing is penalised."""
@@ -125,13 +125,6 @@ NETWORKS: dict[str, type[nn.Module]] = {
 
 def _layer(inputs: int, outputs: int) -> tuple[nn.Module, ...]:
     return nn.Linear(inputs, outputs), nn.GELU(), nn.Dropout(DROPOUT)
-
-
-def _from_the_mean(inputs: int, outputs: int) -> nn.Linear:
-    layer = nn.Linear(inputs, outputs)
-    nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)
-    return layer
 
 
 def _with_mask(shown: Shown) -> torch.Tensor:

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 
 from kitlib.machine import device
-from kitlib.models.cell_attention.network import PlaceAttention
 from kitlib.models.common.positions import X_MM
 from kitlib.models.neural.batches import SequenceBatch
+from kitlib.models.neural.cell_attention import PlaceAttention
 from kitlib.nn.augment import Greys, Moves, moved
 from kitlib.nn.loop import Batches
 from kitlib.terms import AXIAL_T2, CELLS, SEQUENCES, group2sequence, mirrored_cells

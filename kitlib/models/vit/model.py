@@ -15,7 +15,7 @@ from kitlib.embed.names import SPINE_VIT, SPINE_VIT_SHAPE
 from kitlib.errors import ModelError
 from kitlib.inputs.base import Dataset
 from kitlib.inputs.pixels import PixelDataset
-from kitlib.models.neural.model import SliceAttentionModel
+from kitlib.models.neural.model import NetworkModel
 from kitlib.terms import CELLS, SEQUENCES, Cell, group2sequence
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class ViTModel(SliceAttentionModel):
+class ViTModel(NetworkModel):
     """Patches of the slices of each cell's own sequence, with attention from the 25 cells to the patches.
 
     The patches of a slice are `grid` x `grid`, whatever its size in pixels: that bounds the cost. `start`

@@ -1,7 +1,7 @@
 """The network of `vit`: slices as sequences of patches, and 25 questions that look at a study's patches.
 
 A transformer turns each slice into patch tokens. Every cell's question is answered from the patches of its
-own sequence: its attention is a sum over where the slice lies in the patient (as in models.cell_attention),
+own sequence: its attention is a sum over where the slice lies in the patient (as in neural.cell_attention),
 where the patch lies on the slice, and what it holds. The last layer starts at zero on the log prior.
 """
 
@@ -11,10 +11,11 @@ from torch import nn
 from kitlib.embed.slices import normalised
 from kitlib.embed.vit import build_vit
 from kitlib.machine import half_precision
-from kitlib.models.cell_attention.network import PlaceAttention
 from kitlib.models.common.positions import LEVEL_MM, cell2condition, cell2level
 from kitlib.models.neural.batches import SequenceBatch
+from kitlib.models.neural.cell_attention import PlaceAttention
 from kitlib.models.vit.batches import sequence2cells
+from kitlib.nn.layers import linear_from_zero
 from kitlib.terms import AXIAL_T2, CELLS, CONDITIONS, LEVELS, SEVERITIES, group2sequence
 
 SLICES_AT_ONCE = 128
@@ -73,9 +74,7 @@ class ViTNetwork(nn.Module):
         self.key = nn.Linear(width, width)
         self.hidden = nn.Linear(width, width)
         self.drop = nn.Dropout(dropout)
-        self.last = nn.Linear(width, len(SEVERITIES))
-        nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)
+        self.last = linear_from_zero(width, len(SEVERITIES))
 
     def forward(self, sequences: list[SequenceBatch]) -> torch.Tensor:
         """Logits (B, 25, 3)."""

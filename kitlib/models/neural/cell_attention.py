@@ -24,6 +24,7 @@ from kitlib.models.common.positions import (
     cell2side,
 )
 from kitlib.models.neural.batches import SequenceBatch
+from kitlib.nn.layers import linear_from_zero
 from kitlib.terms import CONDITIONS, GROUPS, LEVELS, SEQUENCES, SEVERITIES
 
 INPUT_DROPOUT = 0.1
@@ -72,9 +73,7 @@ class CellNetwork(nn.Module):
         self.hidden = nn.Linear(len(SEQUENCES) * width, width)
         self.drop_input = nn.Dropout(INPUT_DROPOUT)
         self.drop = nn.Dropout(dropout)
-        self.last = nn.Linear(width, len(SEVERITIES))
-        nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)
+        self.last = linear_from_zero(width, len(SEVERITIES))
 
     def forward(self, sequences: list[SequenceBatch]) -> torch.Tensor:
         """Logits (B, 25, 3)."""

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from kitlib.models.cell_attention.model import CellAttentionModel
+from kitlib.models.attention import CellAttentionModel
 from kitlib.models.common.cv import inner_splits
 from kitlib.models.common.positions import cell2side
 from kitlib.nn.losses import metric_loss
