@@ -25,7 +25,7 @@ from kitlib.embed.pretrain.task import (
 )
 from kitlib.embed.slices import build_slice_network, network_input, normalised
 from kitlib.machine import device
-from kitlib.nn.loop import shuffled_evenly
+from kitlib.nn.rows import shuffled_evenly
 from kitlib.phantom.study import PhantomStudy
 from kitlib.terms import EMPTY
 

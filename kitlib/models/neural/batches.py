@@ -11,8 +11,8 @@ from kitlib.embed.tokens import Tokens
 from kitlib.inputs.bags import BagDataset, embedding_width
 from kitlib.machine import device
 from kitlib.models.common.positions import relative_positions
-from kitlib.nn.loop import shuffled
 from kitlib.nn.projection import TokenReduction, TokenScale
+from kitlib.nn.rows import shuffled
 from kitlib.terms import EMPTY, SEQUENCES
 
 SLICES_OF_PCA = 20_000

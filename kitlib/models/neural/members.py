@@ -12,9 +12,10 @@ from kitlib.artefacts import Provenance, facts_of, load_tensors, save_tensors
 from kitlib.inputs.bags import BagDataset
 from kitlib.models.common.cv import inner_splits
 from kitlib.models.neural.batches import StudyTensors
-from kitlib.nn.loop import Curve, Schedule, chunks, train, with_prefix
+from kitlib.nn.loop import Curve, Schedule, train, with_prefix
 from kitlib.nn.losses import LOSSES, Loss, metric_loss
 from kitlib.nn.projection import TokenReduction, TokenScale, reduction_of
+from kitlib.nn.rows import chunks
 from kitlib.terms import EMPTY, SEQUENCES
 
 if TYPE_CHECKING:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from kitlib.models.neural.batches import StudyTensors
-    from kitlib.nn.loop import Batches
     from kitlib.nn.projection import TokenReduction, TokenScale
+    from kitlib.nn.rows import Batches
 
 LOSS_NAMES = ("metric", "bce", "weighted_bce")
 """Those of `nn.losses`."""

@@ -11,7 +11,8 @@ from torch import nn
 from kitlib.artefacts import Provenance, load_tensors, save_tensors
 from kitlib.models.pseudo.imputers import ModalityImputer
 from kitlib.models.pseudo.networks import Guess, Shown
-from kitlib.nn.loop import IDLE, Schedule, learned_nothing, shuffled, train
+from kitlib.nn.loop import IDLE, Schedule, learned_nothing, train
+from kitlib.nn.rows import shuffled
 from kitlib.terms import SEQUENCES
 
 NETWORK_FILE = "imputer_network.safetensors"

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from kitlib.embed.weights.sources import WeightsSource
     from kitlib.models.neural.batches import StudyTensors
-    from kitlib.nn.loop import Batches
     from kitlib.nn.projection import TokenScale
+    from kitlib.nn.rows import Batches
 
 
 @dataclass
