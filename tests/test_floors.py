@@ -55,7 +55,6 @@ TESTED_IN = {
     "models/pooled/trees.py": "models/pooled/test_model.py",
     "models/pseudo/learned.py": "models/pseudo/test_imputers.py",
     "models/pseudo/networks.py": "models/pseudo/test_imputers.py",
-    "models/pseudo/reduction.py": "models/pseudo/test_imputers.py",
     "models/svc.py": "models/test_contract.py",
     "mri/dicom/encoded.py": "mri/dicom/test_slices.py",
     "mri/dicom/frames.py": "mri/dicom/test_slices.py",

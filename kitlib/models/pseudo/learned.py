@@ -1,8 +1,8 @@
 """Imputers that are networks: trained by hiding sequences that are there, stopped by studies kept aside."""
 
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -71,14 +71,19 @@ class NetworkImputer(ModalityImputer):
     def _impute(self, reduced: np.ndarray, present: np.ndarray) -> np.ndarray:
         return self.network((torch.from_numpy(reduced), torch.from_numpy(present)))[0].numpy()
 
-    def _save(self, folder: Path, provenance: Provenance) -> None:
+    def save(self, folder: Path, provenance: Provenance) -> None:
+        """As the base says, with the network."""
+        super().save(folder, provenance)
         save_tensors(folder / NETWORK_FILE, self.network.state_dict(), provenance)
 
-    def _load(self, folder: Path) -> None:
+    def load(self, folder: Path) -> Self:
+        """As the base says."""
+        super().load(folder)
         with torch.random.fork_rng(devices=[]):
             network = self._network().double()
         network.load_state_dict(load_tensors(folder / NETWORK_FILE))
         self.network = network.eval()
+        return self
 
 
 class HidingBatches:
@@ -113,18 +118,11 @@ def _error(guesses: torch.Tensor, truth: Truth, seen_weight: float) -> torch.Ten
 @torch.inference_mode()
 def _held_out_error(network: nn.Module, embeddings: torch.Tensor, there: torch.Tensor) -> float:
     """Mean squared error of studies each of whose sequences is hidden in turn; NaN where there is none."""
-    in_turn = torch.cat(list(_hidden_in_turn(there)))
     copies = len(SEQUENCES)
+    in_turn = (torch.eye(copies, dtype=torch.bool)[:, None] & there).flatten(0, 1)  # (copies n, copies)
     embeddings, there = embeddings.repeat(copies, 1, 1), there.repeat(copies, 1)
     guesses, _ = network((embeddings, there & ~in_turn))
     return float(_error(guesses, (embeddings, there, in_turn), 0.0))
-
-
-def _hidden_in_turn(there: torch.Tensor) -> Iterator[torch.Tensor]:
-    for sequence in range(there.shape[1]):
-        hidden = torch.zeros_like(there)
-        hidden[:, sequence] = there[:, sequence]
-        yield hidden
 
 
 def draw_hidden(there: torch.Tensor, random: torch.Generator) -> torch.Tensor:
