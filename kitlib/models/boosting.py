@@ -21,6 +21,8 @@ from kitlib.terms import EMPTY, SEVERITIES, SEVERITY_WEIGHTS
 if TYPE_CHECKING:
     import lightgbm
 
+Cells = tuple[np.ndarray, np.ndarray]
+"""Rows (n, cells, columns) and labels (n, cells) with EMPTY."""
 GROUPS_FILE = "boosters.json"
 PRIOR_COLUMNS = slice(-len(SEVERITIES), None)
 """Where a cell's row holds its log prior, from which boosting starts."""
@@ -53,11 +55,12 @@ class LightGBMModel(Model):
         for group, cells in group2cells.items():
             if (labels[:, cells] == EMPTY).all():
                 continue  # nothing to learn from: the group keeps the prior
-            curve = self._cross_validated(rows[:, cells], labels[:, cells], splits, seed)
+            known = rows[:, cells], labels[:, cells]
+            curve = self._cross_validated(known, splits, seed)
             curves.append(curve.assign(part=group))
             trees = int(np.nanargmin(curve["valid_loss"])) if curve["valid_loss"].notna().any() else 0
             if trees:
-                self.boosters[group], _ = self._grow(rows[:, cells], labels[:, cells], trees, seed)
+                self.boosters[group], _ = self._grow(known, trees, seed)
         self.curve = pd.concat(curves)[list(CURVE_COLUMNS)]
 
     def _predict(self, data: SliceDataset) -> np.ndarray:
@@ -70,11 +73,12 @@ class LightGBMModel(Model):
         return softmax(logits)
 
     def _cross_validated(
-        self, rows: np.ndarray, labels: np.ndarray, splits: list[tuple[np.ndarray, np.ndarray]], seed: int
+        self, cells: Cells, splits: list[tuple[np.ndarray, np.ndarray]], seed: int
     ) -> pd.DataFrame:
         """Mean loss by number of trees, on training and on held-out studies."""
+        rows, labels = cells
         curves = [
-            self._grow(rows[train], labels[train], self.trees, seed, (rows[held], labels[held]))[1]
+            self._grow((rows[train], labels[train]), self.trees, seed, (rows[held], labels[held]))[1]
             for train, held in splits
             if (labels[train] != EMPTY).any() and (labels[held] != EMPTY).any()
         ]
@@ -83,21 +87,16 @@ class LightGBMModel(Model):
         return pd.concat(curves).groupby("epoch", as_index=False).mean()
 
     def _grow(
-        self,
-        rows: np.ndarray,
-        labels: np.ndarray,
-        trees: int,
-        seed: int,
-        held_out: tuple[np.ndarray, np.ndarray] | None = None,
+        self, cells: Cells, trees: int, seed: int, held_out: Cells | None = None
     ) -> "tuple[lightgbm.Booster, pd.DataFrame]":
-        """A booster and its curve; rows (n, cells, columns), labels (n, cells) with EMPTY."""
+        """A booster and its curve."""
         import lightgbm
 
-        sampled, severities, note = resampled(self.sampling, *_labelled(rows, labels), seed=seed)
+        sampled, severities, note = resampled(self.sampling, *_labelled(cells), seed=seed)
         self.note(note)
         rated = {"train_loss": _dataset(sampled, severities)}
         if held_out:
-            rated["valid_loss"] = _dataset(*_labelled(*held_out), rated["train_loss"])
+            rated["valid_loss"] = _dataset(*_labelled(held_out), rated["train_loss"])
         losses: dict[str, dict[str, list[float]]] = {}
         booster = lightgbm.train(
             self._parameters(seed), rated["train_loss"], trees,
@@ -132,7 +131,8 @@ class LightGBMModel(Model):
         }
 
 
-def _labelled(rows: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _labelled(cells: Cells) -> tuple[np.ndarray, np.ndarray]:
+    rows, labels = cells
     labelled = labels != EMPTY
     return rows[labelled], labels[labelled]
 

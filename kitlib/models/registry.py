@@ -16,17 +16,10 @@ from kitlib.models.vit.model import ViTModel
 MODELS: dict[str, type[Model]] = {
     model.name: model
     for model in (
-        PriorModel,
-        CellAttentionModel,
-        FusionModel,
-        LightGBMModel,
-        PooledModel,
-        RandomModel,
-        PseudoModel,
-        SVCModel,
-        ViTModel,
+        PriorModel, CellAttentionModel, FusionModel, LightGBMModel, PooledModel, RandomModel, PseudoModel,
+        SVCModel, ViTModel,
     )
-}
+}  # fmt: skip
 
 
 def register_model(model: type[Model]) -> type[Model]:

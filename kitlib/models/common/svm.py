@@ -59,9 +59,8 @@ def save_machines(path: Path, machines: Mapping[str, Sequence[RBFSVM]], provenan
         for threshold, machine in zip(THRESHOLDS, ours):
             scalars = np.array([machine.gamma, machine.intercept])
             parts = {"support": machine.support, "dual": machine.dual, "scalars": scalars}
-            tensors |= {
-                f"{name}.{threshold}.{part}": torch.from_numpy(values) for part, values in parts.items()
-            }
+            prefix = f"{name}.{threshold}."
+            tensors |= {prefix + part: torch.from_numpy(values) for part, values in parts.items()}
     save_tensors(path, tensors, provenance, names=list(machines))
 
 

@@ -94,13 +94,11 @@ class StudyBatches:
         tensors: StudyTensors,
         labels: np.ndarray,
         rows: np.ndarray,
-        *,
         size: int,
-        slice_dropout: float,
-        sequence_dropout: float,
+        dropped: tuple[float, float],
     ) -> None:
         self.tensors, self.rows, self.size = tensors, rows, size
-        self.slice_dropout, self.sequence_dropout = slice_dropout, sequence_dropout
+        self.dropped = dropped  # shares, of slices and of all slices of a sequence
         self.labels = torch.from_numpy(labels.astype(np.int64)).to(device())  # (n, 25)
 
     def epoch(self, rng: torch.Generator) -> list[np.ndarray]:
@@ -114,8 +112,7 @@ class StudyBatches:
         """The sequences of some studies, with a generator without some of the slices, and labels (B, 25)."""
         sequences = self.tensors.batch(rows)
         if rng is not None:
-            shares = self.slice_dropout, self.sequence_dropout
-            sequences = [drop_slices(sequence, *shares, rng) for sequence in sequences]
+            sequences = [drop_slices(sequence, *self.dropped, rng) for sequence in sequences]
         return sequences, self.labels[rows]
 
 

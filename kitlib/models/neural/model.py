@@ -102,11 +102,4 @@ class NetworkModel(Model):
         """The training studies `rows` as the loop reads them."""
         from kitlib.models.neural.batches import StudyBatches
 
-        return StudyBatches(
-            tensors,
-            labels,
-            rows,
-            size=self.batch,
-            slice_dropout=self.slice_dropout,
-            sequence_dropout=self.view_dropout,
-        )
+        return StudyBatches(tensors, labels, rows, self.batch, (self.slice_dropout, self.view_dropout))

@@ -188,7 +188,7 @@ class StudyEmbedder:
         network = WithHeads(self.network, torch.from_numpy(np.log(prior)).float()).to(device())
         rows, held_out = stopping_split(labels, seed=seed)
         tensors = StudyTensors(data, self.scale)
-        batches = StudyBatches(tensors, labels, rows, size=16, slice_dropout=0.5, sequence_dropout=0.1)
+        batches = StudyBatches(tensors, labels, rows, size=16, dropped=(0.5, 0.1))
         schedule = Schedule(epochs, 3e-4, weight_decay=0.1, average_decay=AVERAGE_DECAY, patience=4)
         judge = validation(tensors, labels, held_out)
         curve = train(network, batches, metric_loss, schedule, seed, validate=judge)

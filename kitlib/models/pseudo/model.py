@@ -88,7 +88,7 @@ class PseudoModel(Model):
         self.fitted = self._imputer().fit(embeddings, present, seed)
         self.note(self.fitted.note)
         kept = self._kept(present, seed)
-        imputed = self._cross_imputed(embeddings, present, kept, labels, seed)
+        imputed = self._cross_imputed(embeddings, kept, labels, seed)
         rows = np.concatenate([self._rows(copy, real) for copy, real in zip(imputed, kept)])
         copies = np.tile(labels, (len(kept), 1))
         self.classifier = ImputedClassifier.fit(rows, copies, self.prior, penalty=self.penalty * len(kept))
@@ -110,17 +110,12 @@ class PseudoModel(Model):
         return [present, *(present & ~gone for gone in hidden)]
 
     def _cross_imputed(
-        self,
-        embeddings: np.ndarray,
-        present: np.ndarray,
-        kept: list[np.ndarray],
-        labels: np.ndarray,
-        seed: int,
+        self, embeddings: np.ndarray, kept: list[np.ndarray], labels: np.ndarray, seed: int
     ) -> list[np.ndarray]:
         """Each copy (n, 3, width), imputed part by part by imputers of the other parts."""
         imputed = [embeddings.astype(np.float64) for _ in kept]
         for train, held_out in inner_splits(labels, self.inner_parts, seed=seed):
-            imputer = self._imputer().fit(embeddings[train], present[train], seed)
+            imputer = self._imputer().fit(embeddings[train], kept[0][train], seed)
             # A single study cannot be held out: it is imputed by the imputer that knows it.
             rows = held_out if len(held_out) else train
             for copy, real in zip(imputed, kept):

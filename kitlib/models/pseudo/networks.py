@@ -5,6 +5,8 @@ penalty (a scalar) on how they came about. None reads what is hidden, and all st
 layer is zero.
 """
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 
@@ -27,13 +29,9 @@ class DenoisingAutoencoder(nn.Module):
     def __init__(self, components: int, hidden: int) -> None:
         super().__init__()
         inputs = SEQUENCE_COUNT * (components + 1)
-        self.layers = nn.Sequential(
-            *_layer(inputs, hidden),
-            *_layer(hidden, hidden // 2),
-            *_layer(hidden // 2, hidden // 2),
-            *_layer(hidden // 2, hidden),
-            linear_from_zero(hidden, SEQUENCE_COUNT * components),
-        )
+        widths = (inputs, hidden, hidden // 2, hidden // 2, hidden)
+        layers = [module for pair in pairwise(widths) for module in _layer(*pair)]
+        self.layers = nn.Sequential(*layers, linear_from_zero(hidden, SEQUENCE_COUNT * components))
 
     def forward(self, shown: Shown) -> Guess:
         """Guesses (B, 3, k); nothing is penalised."""

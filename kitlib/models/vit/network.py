@@ -35,9 +35,8 @@ def expected_on_slice(grid: int) -> torch.Tensor:
     centres = (torch.arange(grid) + 0.5) / grid
     level_rows = torch.tensor(0.5 - LEVEL_MM / SLICE_MM).float()[cell2level]
     axial = torch.tensor([group2sequence[cell.group] == AXIAL_T2 for cell in CELLS])
-    rows = (centres - torch.where(axial, 0.5, level_rows)[:, None]) / torch.where(axial, ASIDE, LEVEL)[
-        :, None
-    ]
+    middle, deviation = torch.where(axial, 0.5, level_rows), torch.where(axial, ASIDE, LEVEL)
+    rows = (centres - middle[:, None]) / deviation[:, None]
     columns = (centres - 0.5) / ASIDE
     return -0.5 * (rows.square()[:, :, None] + columns.square()).flatten(1)
 
