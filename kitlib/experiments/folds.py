@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from kitlib.errors import ModelError
-from kitlib.models.common.cv import dealt
+from kitlib.models.common.training_rows import dealt
 from kitlib.terms import CELL_NAMES, CELLS, SEVERITIES
 
 SEVERE = len(SEVERITIES) - 1

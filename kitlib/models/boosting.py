@@ -13,9 +13,8 @@ from kitlib.errors import known_name
 from kitlib.inputs.slices import SliceDataset
 from kitlib.models.base import CURVE_COLUMNS, Model
 from kitlib.models.common.cell_table import CellTable
-from kitlib.models.common.cv import inner_splits
-from kitlib.models.common.sampling import SAMPLERS, resampled
 from kitlib.models.common.softmax import softmax
+from kitlib.models.common.training_rows import SAMPLERS, inner_splits, resampled
 from kitlib.terms import EMPTY, SEVERITIES, SEVERITY_WEIGHTS
 
 if TYPE_CHECKING:

@@ -12,10 +12,9 @@ from kitlib.errors import known_name
 from kitlib.inputs.slices import SliceDataset
 from kitlib.models.base import Model
 from kitlib.models.common.cell_table import CellTable
-from kitlib.models.common.cv import inner_splits
-from kitlib.models.common.sampling import SAMPLERS, resampled
 from kitlib.models.common.softmax import SoftmaxRegressions
 from kitlib.models.common.svm import RBFSVM, THRESHOLDS, load_machines, save_machines
+from kitlib.models.common.training_rows import SAMPLERS, inner_splits, resampled
 from kitlib.terms import EMPTY, SEVERITY_WEIGHTS
 
 CALIBRATION_FILE = "calibration.json"

@@ -59,10 +59,8 @@ class StudyTensors:
         self.tokens = [data.tokens[name] for name in SEQUENCES]
         self.reduced: list[list[torch.Tensor]] = []  # empty where the reduction does not shrink
         if reduction.shrinks:
-            rows = range(len(data))
-            self.reduced = [
-                [self._reduce(sequence, row) for row in rows] for sequence in range(len(SEQUENCES))
-            ]
+            rows, sequences = range(len(data)), range(len(SEQUENCES))
+            self.reduced = [[self._reduce(sequence, row) for row in rows] for sequence in sequences]
         self.positions = [
             [torch.from_numpy(study[name]).float() for study in positions] for name in SEQUENCES
         ]

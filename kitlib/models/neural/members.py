@@ -10,7 +10,7 @@ from torch import nn
 
 from kitlib.artefacts import Provenance, facts_of, load_tensors, save_tensors
 from kitlib.inputs.bags import BagDataset
-from kitlib.models.common.cv import inner_splits
+from kitlib.models.common.training_rows import inner_splits
 from kitlib.models.neural.batches import StudyTensors
 from kitlib.nn.loop import Curve, Schedule, train, with_prefix
 from kitlib.nn.losses import LOSSES, Loss, metric_loss

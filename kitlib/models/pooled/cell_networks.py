@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
 from kitlib.artefacts import Provenance, facts_of, load_tensors, save_tensors
-from kitlib.models.common.sampling import SAMPLERS
+from kitlib.models.common.training_rows import SAMPLERS
 from kitlib.models.pooled.classifiers import CellClassifiers
 from kitlib.nn.loop import Curve, Schedule, train
 from kitlib.terms import EMPTY, SEVERITIES, SEVERITY_WEIGHTS
@@ -82,9 +82,7 @@ class NetworkClassifiers(CellClassifiers):
         first = np.delete(np.arange(len(rows)), held_out)
         judged = self._shared(rows[held_out], labels[held_out])
         with torch.random.fork_rng():
-            self._start(rows.shape[1])
             self.curve = self._train(self._examples(rows[first], labels[first]), EPOCHS, judged)
-            self._start(rows.shape[1])
             # One at least: a network at the prior would be blind.
             self._train(self._examples(rows, labels), max(best_epoch(self.curve), 1))
         return self
@@ -107,19 +105,20 @@ class NetworkClassifiers(CellClassifiers):
         state = load_tensors(folder / NETWORKS_FILE)
         self.learned = np.array(facts_of(folder / NETWORKS_FILE)["learned"])
         with torch.random.fork_rng():
-            self._start(state["first"].shape[1])
+            self.block = self._block(state["first"].shape[1])
         self.block.load_state_dict(state)
         return self
 
-    def _start(self, columns: int) -> None:
+    def _block(self, columns: int) -> NetworkBlock:
         """A block at the prior; that counts labels 1/2/4, and unweighted networks start without."""
-        torch.manual_seed(self.seed)
         chances = self.prior if self.settings.weighted else self.prior / np.array(SEVERITY_WEIGHTS)
         chances = chances / chances.sum(axis=1, keepdims=True)
-        self.block = NetworkBlock(columns, torch.from_numpy(chances).float()).eval()
+        return NetworkBlock(columns, torch.from_numpy(chances).float()).eval()
 
     def _train(self, examples: CellExamples, epochs: int, judged: CellExamples | None = None) -> Curve:
-        """Train on whole batches; the curve, a row an epoch, with epoch 0 as it was started."""
+        """Train a new block on whole batches; the curve, a row an epoch, with epoch 0 as it was started."""
+        torch.manual_seed(self.seed)
+        self.block = self._block(examples.rows.shape[2])
         schedule = Schedule(epochs, LEARNING_RATE, weight_decay=WEIGHT_DECAY, patience=PATIENCE)
         judge = judged.judge if judged else None
         return train(self.block, examples, examples.loss, schedule, 0, validate=judge)

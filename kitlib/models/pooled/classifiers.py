@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from kitlib.artefacts import Provenance, load_array, save_array
-from kitlib.models.common.sampling import resampled
 from kitlib.models.common.softmax import SoftmaxRegressions
 from kitlib.models.common.svm import RBFSVM, THRESHOLDS, load_machines, save_machines
+from kitlib.models.common.training_rows import resampled
 from kitlib.terms import CELL_NAMES, EMPTY, SEVERITIES, SEVERITY_WEIGHTS
 
 if TYPE_CHECKING:

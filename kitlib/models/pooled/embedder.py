@@ -22,7 +22,7 @@ from kitlib.errors import known_name
 from kitlib.inputs.slices import SliceDataset
 from kitlib.machine import device
 from kitlib.models.base import CURVE_COLUMNS
-from kitlib.models.common.cv import inner_splits
+from kitlib.models.common.training_rows import inner_splits
 from kitlib.models.neural.batches import SequenceBatch, StudyBatches, StudyTensors, fit_reduction
 from kitlib.models.neural.members import AVERAGE_DECAY, validation
 from kitlib.models.pooled.model import POOLINGS

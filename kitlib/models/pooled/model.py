@@ -13,7 +13,7 @@ from kitlib.errors import known_name
 from kitlib.inputs.slices import SliceDataset
 from kitlib.models.base import CURVE_COLUMNS, Model
 from kitlib.models.common.cell_table import METADATA_FILE, StudyTable
-from kitlib.models.common.sampling import SAMPLERS
+from kitlib.models.common.training_rows import SAMPLERS
 
 if TYPE_CHECKING:
     from kitlib.models.pooled.classifiers import CellClassifiers

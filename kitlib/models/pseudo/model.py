@@ -17,9 +17,9 @@ from kitlib.embed.tokens import Tokens
 from kitlib.errors import known_name
 from kitlib.inputs.slices import SliceDataset
 from kitlib.models.base import Model
-from kitlib.models.common.cv import inner_splits
 from kitlib.models.common.positions import cell2level, cell2side
 from kitlib.models.common.softmax import SoftmaxRegressions
+from kitlib.models.common.training_rows import inner_splits
 from kitlib.terms import CELLS, LEVELS, SEQUENCES
 
 if TYPE_CHECKING:

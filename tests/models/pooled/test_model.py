@@ -8,8 +8,8 @@ from kitlib.artefacts import Provenance
 from kitlib.competition.metric import score_arrays
 from kitlib.errors import UsageError
 from kitlib.models.blind import PriorModel
-from kitlib.models.common.sampling import SAMPLERS, resampled
 from kitlib.models.common.svm import RBFSVM
+from kitlib.models.common.training_rows import SAMPLERS, resampled
 from kitlib.models.pooled import classifiers
 from kitlib.models.pooled.embedder import stopping_split
 from kitlib.models.pooled.model import CLASSIFIERS, PooledModel
