@@ -84,20 +84,15 @@ class StudyTensors:
         return SequenceBatch(padded.to(device()), positions.to(device()), present.to(device()))
 
 
+@dataclass(frozen=True, eq=False)
 class StudyBatches:
     """Studies with their labels, in batches for `nn.loop.train`; some of what they show is dropped."""
 
-    def __init__(
-        self,
-        tensors: StudyTensors,
-        labels: np.ndarray,
-        rows: np.ndarray,
-        size: int,
-        dropped: tuple[float, float],
-    ) -> None:
-        self.tensors, self.rows, self.size = tensors, rows, size
-        self.dropped = dropped  # shares, of slices and of all slices of a sequence
-        self.labels = torch.from_numpy(labels.astype(np.int64)).to(device())  # (n, 25)
+    tensors: StudyTensors
+    labels: np.ndarray  # (n, 25)
+    rows: np.ndarray  # those that are trained on
+    size: int
+    dropped: tuple[float, float]  # shares, of slices and of all slices of a sequence
 
     def epoch(self, rng: torch.Generator) -> list[np.ndarray]:
         """All studies; a batch without a label is left out."""
@@ -111,7 +106,7 @@ class StudyBatches:
         sequences = self.tensors.batch(rows)
         if rng is not None:
             sequences = [drop_slices(sequence, *self.dropped, rng) for sequence in sequences]
-        return sequences, self.labels[rows]
+        return sequences, torch.from_numpy(self.labels[rows].astype(np.int64)).to(device())
 
 
 def drop_slices(

@@ -76,7 +76,6 @@ class CalibratedClassifiers(CellClassifiers):
 
     def fit(self, rows: np.ndarray, labels: np.ndarray, held_out: np.ndarray) -> Self:
         """As the base says: one fit without the positions held out, and then one on all."""
-        rows = self._fit_rows(rows)
         first = np.delete(np.arange(len(rows)), held_out)
         self._fit_cells(rows[first], labels[first])
         decisions = self._decisions(rows[held_out]) - self.centres
@@ -86,7 +85,7 @@ class CalibratedClassifiers(CellClassifiers):
 
     def predict(self, rows: np.ndarray) -> np.ndarray:
         """As the base says."""
-        decisions = self._decisions(self._rows(rows)) - self.centres
+        decisions = self._decisions(rows) - self.centres
         probabilities = self.calibration.predict(decisions)
         silent = [name not in self.classifiers for name in CELL_NAMES]
         probabilities[:, silent] = self.prior[silent]
@@ -122,14 +121,6 @@ class CalibratedClassifiers(CellClassifiers):
                 decisions[:, cell] = self._decide(self.classifiers[name], rows)
         return decisions
 
-    def _fit_rows(self, rows: np.ndarray) -> np.ndarray:
-        """What classifiers read of the training rows."""
-        return rows
-
-    def _rows(self, rows: np.ndarray) -> np.ndarray:
-        """What classifiers read of any rows."""
-        return rows
-
     @abstractmethod
     def _fit_cell(self, rows: np.ndarray, severities: np.ndarray, weights: np.ndarray) -> Any:
         """The classifier of a cell, from rows (n, columns) of two severities or more, with weights (n,)."""
@@ -145,6 +136,17 @@ class SVCClassifiers(CalibratedClassifiers):
     Its kernel sees distances only, so rows are turned into what spans them.
     """
 
+    def fit(self, rows: np.ndarray, labels: np.ndarray, held_out: np.ndarray) -> Self:
+        """As the base says."""
+        self.centre = rows.mean(axis=0)
+        _, lengths, axes = np.linalg.svd(rows - self.centre, full_matrices=False)
+        self.span = axes[lengths > 1e-6 * max(lengths[0], 1e-12)]
+        return super().fit(self._in_span(rows), labels, held_out)
+
+    def predict(self, rows: np.ndarray) -> np.ndarray:
+        """As the base says."""
+        return super().predict(self._in_span(rows))
+
     def save(self, folder: Path, provenance: Provenance) -> None:
         """As the base says."""
         super().save(folder, provenance)
@@ -158,13 +160,7 @@ class SVCClassifiers(CalibratedClassifiers):
         self.centre, self.span = stacked[0], stacked[1:]
         return super().load(folder)
 
-    def _fit_rows(self, rows: np.ndarray) -> np.ndarray:
-        self.centre = rows.mean(axis=0)
-        _, lengths, axes = np.linalg.svd(rows - self.centre, full_matrices=False)
-        self.span = axes[lengths > 1e-6 * max(lengths[0], 1e-12)]
-        return self._rows(rows)
-
-    def _rows(self, rows: np.ndarray) -> np.ndarray:
+    def _in_span(self, rows: np.ndarray) -> np.ndarray:
         """Coordinates in the span of the training rows, and the distance from it: all distances are kept.
 
         A few hundred columns in place of thousands make machines that are quick, and small on disk.

@@ -19,7 +19,7 @@ from torch import nn
 
 from kitlib.artefacts import Provenance, facts_of, fingerprint, load_tensors, save_tensors
 from kitlib.errors import known_name
-from kitlib.inputs.slices import SliceDataset
+from kitlib.inputs.bags import BagDataset
 from kitlib.machine import device
 from kitlib.models.base import CURVE_COLUMNS
 from kitlib.models.common.training_rows import inner_splits
@@ -47,13 +47,7 @@ def stopping_split(labels: np.ndarray, *, seed: int) -> tuple[np.ndarray, np.nda
 
 
 def fit_embedder(
-    data: SliceDataset,
-    labels: np.ndarray,
-    prior: np.ndarray,
-    pooling: str,
-    width: int,
-    epochs: int,
-    seed: int,
+    data: BagDataset, labels: np.ndarray, prior: np.ndarray, pooling: str, width: int, epochs: int, seed: int
 ) -> "StudyEmbedder":
     """The embedder fitted on these training studies; the same one when this process has fitted it before.
 
@@ -132,7 +126,7 @@ class StudyEmbedder:
         self.note = ""
 
     def fit(
-        self, data: SliceDataset, labels: np.ndarray, prior: np.ndarray, *, epochs: int, seed: int
+        self, data: BagDataset, labels: np.ndarray, prior: np.ndarray, *, epochs: int, seed: int
     ) -> "StudyEmbedder":
         """Learn from training studies with labels (n, 25) and their prior (25, 3)."""
         self.scale = fit_reduction(data, 0, seed=seed)
@@ -145,7 +139,7 @@ class StudyEmbedder:
         self.mean, self.deviation = _moments(vectors, present)
         return self
 
-    def transform(self, data: SliceDataset) -> tuple[np.ndarray, np.ndarray]:
+    def transform(self, data: BagDataset) -> tuple[np.ndarray, np.ndarray]:
         """Vectors (n, 3, width) float32, zeros for a missing sequence, and which are present (n, 3) bool.
 
         A present sequence's vectors have mean 0 and deviation 1 over the training studies.
@@ -153,7 +147,7 @@ class StudyEmbedder:
         vectors, present = self._pooled(data)
         return ((vectors - self.mean) / self.deviation) * present[..., None], present
 
-    def attention(self, data: SliceDataset) -> list[dict[str, np.ndarray]]:
+    def attention(self, data: BagDataset) -> list[dict[str, np.ndarray]]:
         """For each study and sequence the weights (slices,) of the pooling: their sum is one."""
         return [
             {name: of_sequence[0].cpu().numpy() for name, of_sequence in zip(SEQUENCES, weights)}
@@ -182,9 +176,7 @@ class StudyEmbedder:
     def _network(self) -> EmbeddingNetwork:
         return EmbeddingNetwork(self.scale.width, pooling=self.pooling, width=self.width).to(device()).eval()
 
-    def _train(
-        self, data: SliceDataset, labels: np.ndarray, prior: np.ndarray, epochs: int, seed: int
-    ) -> None:
+    def _train(self, data: BagDataset, labels: np.ndarray, prior: np.ndarray, epochs: int, seed: int) -> None:
         network = WithHeads(self.network, torch.from_numpy(np.log(prior)).float()).to(device())
         rows, held_out = stopping_split(labels, seed=seed)
         tensors = StudyTensors(data, self.scale)
@@ -196,12 +188,12 @@ class StudyEmbedder:
         self.curve = pd.DataFrame(curve).assign(part="embedder")[list(CURVE_COLUMNS)]
 
     @torch.inference_mode()
-    def _embedded(self, data: SliceDataset) -> list[tuple[torch.Tensor, list[torch.Tensor]]]:
+    def _embedded(self, data: BagDataset) -> list[tuple[torch.Tensor, list[torch.Tensor]]]:
         """One study at a time: in a batch its last digits would hang on the others, and so might a tree."""
         tensors = StudyTensors(data, self.scale)
         return [self.network.embed(tensors.batch([row])) for row in range(len(data))]
 
-    def _pooled(self, data: SliceDataset) -> tuple[np.ndarray, np.ndarray]:
+    def _pooled(self, data: BagDataset) -> tuple[np.ndarray, np.ndarray]:
         vectors = [of_study[0].cpu().numpy() for of_study, _ in self._embedded(data)]
         return np.reshape(vectors, (len(data), len(SEQUENCES), self.network.width)), data.present
 
