@@ -27,6 +27,7 @@ from kitlib.models.common.positions import (
     expected_log_weights,
     relative_positions,
 )
+from kitlib.models.common.softmax import softmax
 from kitlib.prepare.tabular import ForestImputer, OneHot
 from kitlib.terms import CELLS, SEQUENCES
 
@@ -54,9 +55,7 @@ def pooled(data: SliceDataset, sequence: str, width: int) -> np.ndarray:
     for row, positions in enumerate(relative_positions(data)):
         vectors = data.tokens[sequence][row].vectors
         if len(vectors):
-            log_weights = expected_log_weights(positions[sequence], columns)[first_cells]
-            weights = np.exp(log_weights - log_weights.max(axis=1, keepdims=True))
-            out[row] = weights / weights.sum(axis=1, keepdims=True) @ vectors
+            out[row] = softmax(expected_log_weights(positions[sequence], columns)[first_cells]) @ vectors
     return out
 
 

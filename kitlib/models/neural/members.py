@@ -42,6 +42,7 @@ class Members:
             model.epochs, model.learning_rate, model.weight_decay,
             average_decay=AVERAGE_DECAY, patience=model.patience,
         )  # fmt: skip
+        loss = LOSSES[model.loss]
         splits = inner_splits(labels, model.inner_parts or model.members, seed=seed)
         for member, (rows, held_out) in enumerate(splits[: model.members]):
             member_seed = int(np.random.default_rng([seed, member]).integers(2**31))
@@ -49,14 +50,9 @@ class Members:
             with torch.random.fork_rng():
                 torch.manual_seed(member_seed)
                 network = model.build_network(fitted.reduction.width)
-                curve = train(
-                    network,
-                    model.batches(tensors, labels, rows),
-                    LOSSES[model.loss],
-                    schedule,
-                    member_seed,
-                    validate=validation(tensors, labels, held_out, LOSSES[model.loss]),
-                )
+                batches = model.batches(tensors, labels, rows)
+                judge = validation(tensors, labels, held_out, loss)
+                curve = train(network, batches, loss, schedule, member_seed, validate=judge)
             fitted.networks.append(network)
             curves.append(curve)
         return fitted, curves

@@ -4,7 +4,8 @@ All impute in one small space for the three sequences' embeddings, in which cell
 """
 
 import warnings
-from abc import abstractmethod
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -27,6 +28,7 @@ ITERATIVE_COMPONENTS = 12
 ROUNDS = 5
 
 
+@dataclass(frozen=True, eq=False)
 class StudyReduction:
     """Each sequence centred on its training mean, reduced by a PCA, and scaled by one number.
 
@@ -36,10 +38,9 @@ class StudyReduction:
     within a sequence large components stay large: errors here are shares of the embedding's own variance.
     """
 
-    def __init__(self, means: np.ndarray, axes: np.ndarray, scales: np.ndarray) -> None:
-        self.means = means  # (3, width)
-        self.axes = axes  # (3, width, k), orthonormal columns, zeros where studies do not tell more
-        self.scales = scales  # (3,)
+    means: np.ndarray  # (3, width)
+    axes: np.ndarray  # (3, width, k), orthonormal columns, zeros where studies do not tell more
+    scales: np.ndarray  # (3,)
 
     @classmethod
     def fit(cls, embeddings: np.ndarray, present: np.ndarray, components: int, seed: int) -> Self:
@@ -51,11 +52,6 @@ class StudyReduction:
         means, axes = (np.stack(arrays) for arrays in list(zip(*fitted))[:2])
         scales = np.array([np.sqrt(told.mean()) if len(told) else 1.0 for _, _, told in fitted])
         return cls(means, axes, scales)
-
-    @property
-    def components(self) -> int:
-        """The length k of a reduced embedding."""
-        return self.axes.shape[2]
 
     def transform(self, embeddings: np.ndarray, present: np.ndarray) -> np.ndarray:
         """(n, 3, k) from (n, 3, width), zeros (the training mean) where a sequence is not present."""
@@ -77,15 +73,14 @@ class StudyReduction:
 
     def save(self, folder: Path, provenance: Provenance) -> None:
         """Save into a folder."""
-        arrays = {"means": self.means, "axes": self.axes, "scales": self.scales}
-        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        tensors = {name: torch.from_numpy(array) for name, array in vars(self).items()}
         save_tensors(Path(folder) / REDUCTION_FILE, tensors, provenance)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Open what `save` wrote."""
         tensors = load_tensors(Path(folder) / REDUCTION_FILE)
-        return cls(*(tensors[name].numpy() for name in ("means", "axes", "scales")))
+        return cls(**{name: tensor.numpy() for name, tensor in tensors.items()})
 
 
 class ModalityImputer:
@@ -138,7 +133,7 @@ class ZerosImputer(ModalityImputer):
         return np.where(present[..., None], embeddings, 0.0)
 
 
-class TableImputer(ModalityImputer):
+class TableImputer(ModalityImputer, ABC):
     """An imputer of scikit-learn on a table of components; kept as its training table, and fitted again."""
 
     leading: int | None = None

@@ -39,7 +39,7 @@ class NetworkImputer(ModalityImputer):
         self.kind, self.hidden, self.epochs = kind, hidden, epochs
 
     def _network(self) -> nn.Module:
-        return self.kind(self.reduction.components, self.hidden)
+        return self.kind(self.components, self.hidden)
 
     def _fit(self, reduced: np.ndarray, present: np.ndarray, seed: int) -> None:
         embeddings, there = torch.from_numpy(reduced).float(), torch.from_numpy(present)
@@ -47,21 +47,15 @@ class NetworkImputer(ModalityImputer):
         order = np.random.default_rng(seed).permutation(np.flatnonzero(present.sum(axis=1) > 1))
         count = round(HELD_OUT_SHARE * len(order))
         held_out, rows = order[:count], order[count:]
-        schedule = Schedule(
-            self.epochs if count else 0, LEARNING_RATE, WEIGHT_DECAY, patience=PATIENCE, fused=True
-        )
+        epochs = self.epochs if count else 0
+        schedule = Schedule(epochs, LEARNING_RATE, WEIGHT_DECAY, patience=PATIENCE, fused=True)
+        batches = HidingBatches(embeddings, there, rows)
+        judge = partial(_held_out_error, embeddings=embeddings[held_out], there=there[held_out])
         # Initial weights and dropout draw from torch's global generator: fork it, and leave no trace.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = self._network()
-            curve = train(
-                network,
-                HidingBatches(embeddings, there, rows),
-                hiding_loss,
-                schedule,
-                seed,
-                validate=partial(_held_out_error, embeddings=embeddings[held_out], there=there[held_out]),
-            )
+            curve = train(network, batches, hiding_loss, schedule, seed, validate=judge)
         is_better = len(curve) > 1 and not learned_nothing(curve)
         self.note = "" if is_better else f"the imputer is as it began, at the mean: {IDLE}"
         # In double precision a study's guess is the same alone and among others.

@@ -122,7 +122,7 @@ class ViTModel(NetworkModel):
         if not batch.present.any():
             raise ModelError(f"the study has no {SEQUENCES[sequence]}", where=self.name, hint="Ask another.")
         with torch.inference_mode():
-            of_members = [network.patch_attention(batch, sequence) for network in self.fitted.networks]  # type: ignore[operator]
+            of_members = [network.attend(batch, sequence)[1] for network in self.fitted.networks]  # type: ignore[operator]
         weights = torch.stack(of_members).mean(0)[0, CELLS.index(cell)]  # (T, patches)
         index = int(weights.sum(-1).argmax())
         side = math.isqrt(weights.shape[-1])

@@ -77,23 +77,19 @@ class ViTNetwork(nn.Module):
 
     def forward(self, sequences: list[SequenceBatch]) -> torch.Tensor:
         """Logits (B, 25, 3)."""
-        contexts = [self._attend(batch, index)[0] for index, batch in enumerate(sequences)]
+        contexts = [self.attend(batch, index)[0] for index, batch in enumerate(sequences)]
         hidden = nn.functional.gelu(self.hidden(torch.stack(contexts).sum(0)) + self._query())
         return self.log_prior + self.last(self.drop(hidden))
 
     def attention(self, sequences: list[SequenceBatch]) -> list[torch.Tensor]:
         """How each cell's attention is spread over the slices of each sequence: (B, 25, T)."""
-        return [self.patch_attention(batch, index).sum(-1) for index, batch in enumerate(sequences)]
-
-    def patch_attention(self, batch: SequenceBatch, sequence: int) -> torch.Tensor:
-        """How each cell's attention is spread over slices and patches of a sequence: (B, 25, T, patches)."""
-        return self._attend(batch, sequence)[1]
+        return [self.attend(batch, index)[1].sum(-1) for index, batch in enumerate(sequences)]
 
     def _query(self) -> torch.Tensor:
         """The 25 questions (25, width): a condition at a level."""
         return self.condition.weight[cell2condition] + self.level.weight[cell2level]
 
-    def _attend(self, batch: SequenceBatch, sequence: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def attend(self, batch: SequenceBatch, sequence: int) -> tuple[torch.Tensor, torch.Tensor]:
         """What each cell sees of one sequence (B, 25, width), and its weights (B, 25, T, patches).
 
         Both are zero for the cells of other sequences and for studies without a slice.
