@@ -39,8 +39,8 @@ DEVIATIONS = np.array([5.0, 0.08, 20.0])
 
 def relative_positions(data: BagDataset) -> list[dict[str, np.ndarray]]:
     """For each study and sequence the relative positions (n, 3) of its slices; see X_MM, Z_FRACTION, Z_MM."""
-    studies = [{name: data.tokens[name][row] for name in SEQUENCES} for row in range(len(data))]
-    return [_positions_of_study(tokens) for tokens in studies]
+    rows = range(len(data))
+    return [_positions_of_study({name: data.tokens[name][row] for name in SEQUENCES}) for row in rows]
 
 
 def _positions_of_study(tokens: dict[str, Tokens]) -> dict[str, np.ndarray]:

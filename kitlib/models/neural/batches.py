@@ -61,9 +61,7 @@ class StudyTensors:
         if reduction.shrinks:
             rows, sequences = range(len(data)), range(len(SEQUENCES))
             self.reduced = [[self._reduce(sequence, row) for row in rows] for sequence in sequences]
-        self.positions = [
-            [torch.from_numpy(study[name]).float() for study in positions] for name in SEQUENCES
-        ]
+        self.positions = [[torch.from_numpy(one[name]).float() for one in positions] for name in SEQUENCES]
 
     def _reduce(self, sequence: int, row: int) -> torch.Tensor:
         return self.reduction.transform(sequence, self.tokens[sequence][row].embeddings)

@@ -110,12 +110,9 @@ class _Attentive(nn.Module):
 
     def attention(self, sequences: list[SequenceBatch]) -> list[torch.Tensor]:
         """For each sequence the queries' mean weights over slices (B, 25, T): the same for every cell."""
-        return [
-            embed.weigh(batch.vectors, batch.present)  # type: ignore[operator]
-            .mean(1, keepdim=True)
-            .expand(-1, len(CELLS), -1)
-            for embed, batch in zip(self.sequences, sequences)
-        ]
+        pairs = zip(self.sequences, sequences)
+        weights = [embed.weigh(batch.vectors, batch.present) for embed, batch in pairs]  # type: ignore[operator]
+        return [of_queries.mean(1, keepdim=True).expand(-1, len(CELLS), -1) for of_queries in weights]
 
 
 class IntermediateFusion(_Attentive):

@@ -11,7 +11,7 @@ from torch import nn
 from kitlib.artefacts import Provenance, facts_of, load_tensors, save_tensors
 from kitlib.inputs.bags import BagDataset
 from kitlib.models.common.training_rows import inner_splits
-from kitlib.models.neural.batches import StudyTensors
+from kitlib.models.neural.batches import SequenceBatch, StudyTensors
 from kitlib.nn.loop import Curve, Schedule, train, with_prefix
 from kitlib.nn.losses import LOSSES, Loss, metric_loss
 from kitlib.nn.projection import TokenReduction, TokenScale, reduction_of
@@ -67,10 +67,9 @@ class Members:
     def attention(self, data: BagDataset) -> list[dict[str, np.ndarray]]:
         """For each study and sequence, how each cell's attention is spread over the slices: (25, slices)."""
         tensors = StudyTensors(data, self.reduction)
-        return [self._attention(tensors, row) for row in range(len(data))]
+        return [self._attention(tensors.batch([row])) for row in range(len(data))]
 
-    def _attention(self, tensors: StudyTensors, row: int) -> dict[str, np.ndarray]:
-        sequences = tensors.batch([row])
+    def _attention(self, sequences: list[SequenceBatch]) -> dict[str, np.ndarray]:
         of_members = [network.attention(sequences) for network in self.networks]  # type: ignore[operator]
         means = [torch.stack(of_sequence).mean(0)[0] for of_sequence in zip(*of_members)]
         return {name: mean.cpu().numpy() for name, mean in zip(SEQUENCES, means)}

@@ -15,6 +15,7 @@ import pandas as pd
 from kitlib.artefacts import Provenance
 from kitlib.embed.tokens import Tokens
 from kitlib.errors import known_name
+from kitlib.inputs.bags import BagDataset
 from kitlib.inputs.slices import SliceDataset
 from kitlib.models.base import Model
 from kitlib.models.common.positions import cell2level, cell2side
@@ -35,7 +36,7 @@ ERROR_COLUMNS = ("study_id", "sequence", "error", "mean_error", "variation", "co
 """Of a guess: squared errors, its own and the mean's; squared distance to the judged studies' mean."""
 
 
-def build_imputer(name: str, *, components: int, hidden: int, epochs: int) -> "ModalityImputer":
+def build_imputer(name: str, components: int, hidden: int, epochs: int) -> "ModalityImputer":
     """An unfitted imputer, one of IMPUTERS; `hidden` and `epochs` are for those that are networks."""
     from kitlib.models.pseudo import imputers, learned, networks
 
@@ -76,9 +77,7 @@ class PseudoModel(Model):
         known_name(self.imputer, IMPUTERS, f"{self.name}.imputer")
 
     def _imputer(self) -> "ModalityImputer":
-        return build_imputer(
-            self.imputer, components=self.components, hidden=self.hidden, epochs=self.imputer_epochs
-        )
+        return build_imputer(self.imputer, self.components, self.hidden, self.imputer_epochs)
 
     def _fit(self, data: SliceDataset, labels: np.ndarray, seed: int) -> None:
         from kitlib.models.pooled.embedder import fit_embedder
@@ -158,9 +157,7 @@ class PseudoModel(Model):
 def _origin(embedder: "StudyEmbedder") -> np.ndarray:
     """Where slices of zeros lie (3, width); the embedder's own zero is the mean, which zeros must not be."""
     slices = Tokens(np.zeros((1, embedder.scale.width), np.float32), np.zeros((1, 3)))
-    blank = SliceDataset(
-        np.zeros(1, np.int64), {name: [slices] for name in SEQUENCES}, pd.DataFrame(index=[0])
-    )
+    blank = BagDataset(np.zeros(1, np.int64), {name: [slices] for name in SEQUENCES})
     return embedder.transform(blank)[0][0]
 
 

@@ -52,11 +52,11 @@ class VariationalCore(nn.Module):
         )
 
     def forward(self, inputs: torch.Tensor) -> Guess:
-        """Guesses (B, 3 k) and a share of the latents' divergence from a standard normal."""
+        """Guesses (B, 3, k) and a share of the latents' divergence from a standard normal."""
         hidden = self.encode(inputs)
         mean, log_variance = self.mean(hidden), self.log_variance(hidden).clamp(-8, 8)
         noise = torch.randn_like(mean) * (log_variance / 2).exp() if self.training else 0.0
-        guesses = self.decode(mean + noise)
+        guesses = self.decode(mean + noise).unflatten(1, (SEQUENCE_COUNT, -1))
         divergence = (mean.square() + log_variance.exp() - 1 - log_variance).sum() / 2
         return guesses, DIVERGENCE_WEIGHT * divergence / max(guesses.numel(), 1)
 
@@ -70,8 +70,7 @@ class VariationalAutoencoder(nn.Module):
 
     def forward(self, shown: Shown) -> Guess:
         """Guesses (B, 3, k) and the divergence."""
-        guesses, divergence = self.core(_with_mask(shown))
-        return guesses.reshape(shown[0].shape), divergence
+        return self.core(_with_mask(shown))
 
 
 class AttentionAutoencoder(nn.Module):
@@ -87,8 +86,7 @@ class AttentionAutoencoder(nn.Module):
         """Guesses (B, 3, k) and the divergence."""
         embeddings, visible = shown
         fused, _ = self.fuse(_projected(self.project, embeddings), visible)
-        guesses, divergence = self.core(torch.cat([fused, visible.to(fused.dtype)], dim=1))
-        return guesses.reshape(embeddings.shape), divergence
+        return self.core(torch.cat([fused, visible.to(fused.dtype)], dim=1))
 
 
 class MaskedFusion(nn.Module):
