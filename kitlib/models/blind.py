@@ -45,7 +45,5 @@ class RandomModel(Model):
 
 def draw(seed: int, study_id: int) -> np.ndarray:
     """The random probabilities (25, 3) of a study's cells."""
-    evenly = np.ones(len(SEVERITIES))
-    return np.stack(
-        [np.random.default_rng([seed, study_id, cell]).dirichlet(evenly) for cell in range(len(CELLS))]
-    )
+    generators = [np.random.default_rng([seed, study_id, cell]) for cell in range(len(CELLS))]
+    return np.stack([random.dirichlet(np.ones(len(SEVERITIES))) for random in generators])

@@ -58,7 +58,7 @@ class StudyTensors:
         self.reduction = reduction
         self.tokens = [data.tokens[name] for name in SEQUENCES]
         self.reduced: list[list[torch.Tensor]] = []  # empty where the reduction does not shrink
-        if reduction.shrinks:
+        if isinstance(reduction, TokenReduction):
             rows, sequences = range(len(data)), range(len(SEQUENCES))
             self.reduced = [[self._reduce(sequence, row) for row in rows] for sequence in sequences]
         self.positions = [[torch.from_numpy(one[name]).float() for one in positions] for name in SEQUENCES]
