@@ -189,9 +189,8 @@ class _Training:
     def save(self, checkpoint: Checkpoint) -> None:
         """Write everything whole."""
         optimiser = self.optimiser.state_dict()["state"]
-        states = {f"optimiser.{index}": state for index, state in optimiser.items()}
+        states = {"best": self.best} | {f"optimiser.{index}": state for index, state in optimiser.items()}
         states |= {"network": self.network.state_dict(), "average": self.average.state_dict()}
-        states["best"] = self.best
         tensors = {f"{of}.{name}": tensor for of, state in states.items() for name, tensor in state.items()}
         tensors |= {"rng": self.rng.get_state(), "dropout": self.drawn_from.get_rng_state()}
         reached = {"curve": self.curve, "best_epoch": self.best_epoch, "step": self.step}
