@@ -1,11 +1,9 @@
 """Embedding many series: inputs batched across series, loaded in the background while the network works."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TypeVar
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -14,10 +12,9 @@ from kitlib.embed.slices import Backbone
 from kitlib.embed.store import TokenStore
 from kitlib.embed.tokens import Tokens, in_half_precision
 from kitlib.mri.stack import Stack
+from kitlib.nn.rows import prefetched
 from kitlib.prepare.volumes import VolumeCache
 
-Task = TypeVar("Task")
-Result = TypeVar("Result")
 LOADED_AHEAD = 8  # series; a bound on memory
 
 
@@ -61,7 +58,7 @@ def embed_series(
         return Job(key, volumes.fingerprint(*key), inputs, positions_mm)
 
     with tqdm(total=len(keys), initial=len(keys) - len(todo), desc="embeddings", mininterval=1) as bar:
-        for job in embedded(backbone, prefetched(load, todo), batch):
+        for job in embedded(backbone, prefetched(load, todo, LOADED_AHEAD), batch):
             vectors = np.concatenate([np.zeros((0, backbone.width), np.float32), *job.vectors])
             store.add(*job.key, Tokens(in_half_precision(vectors), job.positions_mm), job.volume)
             bar.update()
@@ -84,17 +81,3 @@ def embedded(backbone: Backbone, jobs: Iterable[Job], batch: int) -> Iterator[Jo
         while waiting and len(waiting[0].vectors) == len(waiting[0].inputs):
             yield waiting.popleft()
     yield from waiting
-
-
-def prefetched(
-    load: Callable[[Task], Result], tasks: Iterable[Task], ahead: int = LOADED_AHEAD
-) -> Iterator[Result]:
-    """Results in the order of the tasks, loaded in a thread while the caller works on those before."""
-    with ThreadPoolExecutor(1) as pool:
-        loading: deque = deque()
-        for task in tasks:
-            loading.append(pool.submit(load, task))
-            if len(loading) > ahead:
-                yield loading.popleft().result()
-        while loading:
-            yield loading.popleft().result()

@@ -11,8 +11,8 @@ import numpy as np
 from scipy.optimize import minimize
 
 from kitlib.competition.metric import group2cells, study_sums
-from kitlib.models.common.cv import inner_splits
 from kitlib.models.common.softmax import softmax
+from kitlib.models.common.training_rows import inner_splits
 from kitlib.terms import EMPTY, GROUPS, SEVERITIES, SEVERITY_WEIGHTS
 
 SHRINKAGES = (10.0, 100.0, 1000.0)

@@ -17,11 +17,10 @@ from kitlib.experiments.leaks import SLICE_PARTS, split2text
 from kitlib.experiments.scenarios import SCENARIOS
 from kitlib.inputs.pixels import PixelInput
 from kitlib.inputs.slices import SliceInput
-from kitlib.models.fusion.model import FusionModel
+from kitlib.models.attention import FusionModel
+from kitlib.models.blind import PriorModel, RandomModel
 from kitlib.models.pooled.model import PooledModel
-from kitlib.models.prior import PriorModel
 from kitlib.models.pseudo.model import PseudoModel
-from kitlib.models.random_model import RandomModel
 from kitlib.models.vit.model import ViTModel
 
 PUBLISHED, DEMO_TAG = "published", "demo"

@@ -6,10 +6,10 @@ from kitlib.errors import UsageError, known_name
 from kitlib.experiments.experiment import About, Experiment
 from kitlib.experiments.published import published_experiments
 from kitlib.inputs.base import register_input
+from kitlib.models.attention import CellAttentionModel
 from kitlib.models.base import Model
+from kitlib.models.blind import PriorModel
 from kitlib.models.boosting import LightGBMModel
-from kitlib.models.cell_attention.model import CellAttentionModel
-from kitlib.models.prior import PriorModel
 from kitlib.models.registry import register_model
 from kitlib.models.svc import SVCModel
 

@@ -22,7 +22,7 @@ from kitlib.experiments.leaks import Split
 from kitlib.experiments.parallel import TaskGroup, run_groups
 from kitlib.experiments.status import UNFINISHED_FILE, failure
 from kitlib.models.base import CURVE_COLUMNS
-from kitlib.models.common.cv import dealt
+from kitlib.models.common.training_rows import dealt
 from kitlib.terms import CELL_NAMES, CELLS, SEVERITIES
 
 SEVERE = len(SEVERITIES) - 1
@@ -63,7 +63,7 @@ def cross_validate(
 
     >>> from kitlib.experiments.leaks import make_split
     >>> from kitlib.inputs.base import Resources
-    >>> from kitlib.models.prior import PriorModel
+    >>> from kitlib.models.blind import PriorModel
     >>> from kitlib.prepare.studies import PreparedStudies
     >>> competition, spec = find_root("competition"), SliceInput(64, "resnet10t", "shipped", grey="greyscale")
     >>> studies = PreparedStudies.build(competition.series("train"), Path("volumes"), longest_px=64)

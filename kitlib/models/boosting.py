@@ -13,14 +13,15 @@ from kitlib.errors import known_name
 from kitlib.inputs.slices import SliceDataset
 from kitlib.models.base import CURVE_COLUMNS, Model
 from kitlib.models.common.cell_table import CellTable
-from kitlib.models.common.cv import inner_splits
-from kitlib.models.common.sampling import SAMPLERS, Sampler
 from kitlib.models.common.softmax import softmax
+from kitlib.models.common.training_rows import SAMPLERS, inner_splits, resampled
 from kitlib.terms import EMPTY, SEVERITIES, SEVERITY_WEIGHTS
 
 if TYPE_CHECKING:
     import lightgbm
 
+Cells = tuple[np.ndarray, np.ndarray]
+"""Rows (n, cells, columns) and labels (n, cells) with EMPTY."""
 GROUPS_FILE = "boosters.json"
 PRIOR_COLUMNS = slice(-len(SEVERITIES), None)
 """Where a cell's row holds its log prior, from which boosting starts."""
@@ -53,11 +54,12 @@ class LightGBMModel(Model):
         for group, cells in group2cells.items():
             if (labels[:, cells] == EMPTY).all():
                 continue  # nothing to learn from: the group keeps the prior
-            curve = self._cross_validated(rows[:, cells], labels[:, cells], splits, seed)
+            known = rows[:, cells], labels[:, cells]
+            curve = self._cross_validated(known, splits, seed)
             curves.append(curve.assign(part=group))
             trees = int(np.nanargmin(curve["valid_loss"])) if curve["valid_loss"].notna().any() else 0
             if trees:
-                self.boosters[group], _ = self._grow(rows[:, cells], labels[:, cells], trees, seed)
+                self.boosters[group], _ = self._grow(known, trees, seed)
         self.curve = pd.concat(curves)[list(CURVE_COLUMNS)]
 
     def _predict(self, data: SliceDataset) -> np.ndarray:
@@ -70,11 +72,12 @@ class LightGBMModel(Model):
         return softmax(logits)
 
     def _cross_validated(
-        self, rows: np.ndarray, labels: np.ndarray, splits: list[tuple[np.ndarray, np.ndarray]], seed: int
+        self, cells: Cells, splits: list[tuple[np.ndarray, np.ndarray]], seed: int
     ) -> pd.DataFrame:
         """Mean loss by number of trees, on training and on held-out studies."""
+        rows, labels = cells
         curves = [
-            self._grow(rows[train], labels[train], self.trees, seed, (rows[held], labels[held]))[1]
+            self._grow((rows[train], labels[train]), self.trees, seed, (rows[held], labels[held]))[1]
             for train, held in splits
             if (labels[train] != EMPTY).any() and (labels[held] != EMPTY).any()
         ]
@@ -83,31 +86,24 @@ class LightGBMModel(Model):
         return pd.concat(curves).groupby("epoch", as_index=False).mean()
 
     def _grow(
-        self,
-        rows: np.ndarray,
-        labels: np.ndarray,
-        trees: int,
-        seed: int,
-        held_out: tuple[np.ndarray, np.ndarray] | None = None,
+        self, cells: Cells, trees: int, seed: int, held_out: Cells | None = None
     ) -> "tuple[lightgbm.Booster, pd.DataFrame]":
-        """A booster and its curve; rows (n, cells, columns), labels (n, cells) with EMPTY."""
+        """A booster and its curve."""
         import lightgbm
 
-        sampler = Sampler(self.sampling, seed)
-        train = _dataset(*sampler.fit_resample(*_labelled(rows, labels)))
-        self.note(sampler.note_)
-        sets, names = [train], ["train_loss"]
+        sampled, severities, note = resampled(self.sampling, *_labelled(cells), seed=seed)
+        self.note(note)
+        rated = {"train_loss": _dataset(sampled, severities)}
         if held_out:
-            sets, names = [train, _dataset(*_labelled(*held_out), train)], ["train_loss", "valid_loss"]
+            rated["valid_loss"] = _dataset(*_labelled(held_out), rated["train_loss"])
         losses: dict[str, dict[str, list[float]]] = {}
-        record = lightgbm.record_evaluation(losses)
         booster = lightgbm.train(
-            self._parameters(seed), train, trees, valid_sets=sets, valid_names=names, callbacks=[record]
-        )
-        curve = pd.DataFrame({name: losses[name]["multi_logloss"] for name in names})
-        at_prior = {name: _prior_loss(rated) for name, rated in zip(names, sets)}
-        curve = pd.concat([pd.DataFrame([at_prior]), curve], ignore_index=True)
-        return booster, curve.rename_axis("epoch").reset_index()
+            self._parameters(seed), rated["train_loss"], trees,
+            valid_sets=list(rated.values()), valid_names=list(rated),
+            callbacks=[lightgbm.record_evaluation(losses)],
+        )  # fmt: skip
+        curve = {name: [_prior_loss(data), *losses[name]["multi_logloss"]] for name, data in rated.items()}
+        return booster, pd.DataFrame(curve).rename_axis("epoch").reset_index()
 
     def _parameters(self, seed: int) -> dict[str, Any]:
         return {
@@ -134,7 +130,8 @@ class LightGBMModel(Model):
         }
 
 
-def _labelled(rows: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _labelled(cells: Cells) -> tuple[np.ndarray, np.ndarray]:
+    rows, labels = cells
     labelled = labels != EMPTY
     return rows[labelled], labels[labelled]
 
@@ -145,14 +142,8 @@ def _dataset(
     import lightgbm
 
     weights = np.take(SEVERITY_WEIGHTS, severities)
-    return lightgbm.Dataset(
-        rows,
-        severities,
-        weight=weights,
-        init_score=rows[:, PRIOR_COLUMNS],
-        reference=reference,
-        free_raw_data=False,
-    )
+    start = rows[:, PRIOR_COLUMNS]
+    return lightgbm.Dataset(rows, severities, reference, weights, init_score=start, free_raw_data=False)
 
 
 def _prior_loss(data: "lightgbm.Dataset") -> float:

@@ -4,31 +4,22 @@ from pathlib import Path
 
 from kitlib.artefacts import load_json
 from kitlib.errors import ModelError
+from kitlib.models.attention import CellAttentionModel, FusionModel
 from kitlib.models.base import MODEL_FILE, Model
+from kitlib.models.blind import PriorModel, RandomModel
 from kitlib.models.boosting import LightGBMModel
-from kitlib.models.cell_attention.model import CellAttentionModel
-from kitlib.models.fusion.model import FusionModel
 from kitlib.models.pooled.model import PooledModel
-from kitlib.models.prior import PriorModel
 from kitlib.models.pseudo.model import PseudoModel
-from kitlib.models.random_model import RandomModel
 from kitlib.models.svc import SVCModel
 from kitlib.models.vit.model import ViTModel
 
 MODELS: dict[str, type[Model]] = {
     model.name: model
     for model in (
-        PriorModel,
-        CellAttentionModel,
-        FusionModel,
-        LightGBMModel,
-        PooledModel,
-        RandomModel,
-        PseudoModel,
-        SVCModel,
-        ViTModel,
+        PriorModel, CellAttentionModel, FusionModel, LightGBMModel, PooledModel, RandomModel, PseudoModel,
+        SVCModel, ViTModel,
     )
-}
+}  # fmt: skip
 
 
 def register_model(model: type[Model]) -> type[Model]:

@@ -6,15 +6,15 @@ from typing import ClassVar
 
 import numpy as np
 
-from kitlib.artefacts import Provenance, load_json, save_json
+from kitlib.artefacts import Provenance
 from kitlib.competition.metric import group2cells
 from kitlib.errors import known_name
 from kitlib.inputs.slices import SliceDataset
 from kitlib.models.base import Model
 from kitlib.models.common.cell_table import CellTable
-from kitlib.models.common.cv import inner_splits
-from kitlib.models.common.sampling import SAMPLERS, Sampler
-from kitlib.models.common.svm import RBFSVM, THRESHOLDS, Calibration, load_machines, save_machines
+from kitlib.models.common.softmax import SoftmaxRegressions
+from kitlib.models.common.svm import RBFSVM, THRESHOLDS, load_machines, save_machines
+from kitlib.models.common.training_rows import SAMPLERS, inner_splits, resampled
 from kitlib.terms import EMPTY, SEVERITY_WEIGHTS
 
 CALIBRATION_FILE = "calibration.json"
@@ -45,7 +45,7 @@ class SVCModel(Model):
         for train, held_out in inner_splits(labels, self.inner_parts, seed=seed):
             decisions[held_out] = decide(self._machines(rows[train], labels[train], seed), rows[held_out])
         self.machines = self._machines(rows, labels, seed)
-        self.calibration = Calibration.fit(decisions, labels, self.prior, penalty=self.penalty)
+        self.calibration = SoftmaxRegressions.fit(decisions, labels, self.prior, penalty=self.penalty)
 
     def _machines(self, rows: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, list[RBFSVM]]:
         """The machines of each condition group; rows (n, 25, columns), labels (n, 25)."""
@@ -58,24 +58,23 @@ class SVCModel(Model):
         labelled = labels != EMPTY
         if not labelled.any():
             return [RBFSVM.silent(rows.shape[-1]) for _ in THRESHOLDS]
-        sampler = Sampler(self.sampling, seed)
-        sampled, severities = sampler.fit_resample(rows[labelled], labels[labelled])
-        self.note(sampler.note_)
+        sampled, severities, note = resampled(self.sampling, rows[labelled], labels[labelled], seed=seed)
+        self.note(note)
         weights = np.take(SEVERITY_WEIGHTS, severities)
         return [RBFSVM.fit(sampled, severities >= least, weights, self.cost) for least in THRESHOLDS]
 
     def _predict(self, data: SliceDataset) -> np.ndarray:
-        return self.calibration.probabilities(decide(self.machines, self.table.transform(data)))
+        return self.calibration.predict(decide(self.machines, self.table.transform(data)))
 
     def _save(self, folder: Path, provenance: Provenance) -> None:
         self.table.save(folder, provenance)
         save_machines(folder / MACHINES_FILE, self.machines, provenance)
-        save_json(folder / CALIBRATION_FILE, self.calibration.to_json(), provenance)
+        self.calibration.save(folder / CALIBRATION_FILE, provenance)
 
     def _load(self, folder: Path) -> None:
         self.table = CellTable.load(folder, self.prior)
         self.machines = load_machines(folder / MACHINES_FILE)
-        self.calibration = Calibration.from_json(load_json(folder / CALIBRATION_FILE), self.prior)
+        self.calibration = SoftmaxRegressions.load(folder / CALIBRATION_FILE, self.prior)
 
 
 def decide(group2machines: dict[str, list[RBFSVM]], rows: np.ndarray) -> np.ndarray:

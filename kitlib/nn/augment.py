@@ -52,7 +52,8 @@ class Moves:
         """Random affines; those of `mirrored` (n,) exchange left and right as well."""
         angle = torch.deg2rad(_normal(self.turn_deg, rng, count))
         stretch = _normal(self.log_stretch, rng, count, 1) * torch.tensor([1.0, -1.0])
-        scale = (_uniform(self.log_scale, rng, count, 1) + stretch).exp()  # (n, 2)
+        evenly = 2 * torch.rand((count, 1), generator=rng, dtype=torch.float64) - 1
+        scale = (self.log_scale * evenly + stretch).exp()  # (n, 2)
         flip = torch.ones(count) if mirrored is None else torch.where(mirrored, -1.0, 1.0)
         cos, sin = angle.cos(), angle.sin()
         turns = torch.stack([cos * flip, -sin, sin * flip, cos], dim=1).reshape(-1, 2, 2)
@@ -113,7 +114,3 @@ def _field(log_bias: float, rng: torch.Generator, images: Tensor) -> Tensor:
 
 def _normal(deviation: float, rng: torch.Generator, *shape: int) -> Tensor:
     return deviation * torch.randn(shape, generator=rng, dtype=torch.float64)
-
-
-def _uniform(most: float, rng: torch.Generator, *shape: int) -> Tensor:
-    return most * (2 * torch.rand(shape, generator=rng, dtype=torch.float64) - 1)

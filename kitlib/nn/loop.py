@@ -6,12 +6,11 @@ any time: with a checkpoint, a training that is started again ends with the same
 
 import copy
 import math
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,14 +19,13 @@ from tqdm.auto import tqdm
 
 from kitlib.artefacts import Provenance, facts_of, fingerprint, is_complete, load_tensors, save_tensors
 from kitlib.machine import half_precision
+from kitlib.nn.rows import Batches, prefetched
 
 IDLE = "training found nothing better"
 """Why a network is as it began, for the notes of models."""
 MOMENTUM_RANGE = 0.85, 0.95
 FIRST_RATE, LAST_RATE = 1 / 25, 1 / 250_000
 """Of the highest learning rate, before it grows and after it fell."""
-AHEAD = 2
-"""Batches that a thread prepares while one is learned from."""
 
 Curve = list[dict[str, Any]]
 """A row an epoch with epoch, train_loss and valid_loss; epoch 0 is the network as given."""
@@ -63,18 +61,6 @@ class Schedule:
         return min(self.average_decay, 1 - step ** (-2 / 3)) if self.warm_up else self.average_decay
 
 
-class Batches(Protocol):
-    """What is learned from."""
-
-    def epoch(self, rng: torch.Generator) -> Sequence[np.ndarray]:
-        """The rows of an epoch's batches, in random order."""
-        ...
-
-    def batch(self, rows: np.ndarray, rng: torch.Generator | None) -> tuple[Any, Any]:
-        """What the network reads, and what its output is compared with; augmented where `rng` is given."""
-        ...
-
-
 @dataclass(frozen=True)
 class Checkpoint:
     """A file from which a training of the same provenance goes on; the caller discards it in the end."""
@@ -105,15 +91,16 @@ def train(
     evaluation mode. Dropout draws from torch's global generator, which the caller seeds.
     """
     training = _Training(network, schedule, seed)
-    if checkpoint and training.load(checkpoint):
-        training.report(after_epoch)
-    else:
+    if not (checkpoint and training.load(checkpoint)):
         training.judge(validate, float("nan"))
+    elif after_epoch:
+        after_epoch(training.epoch, training.average)
     while training.goes_on():
         training.judge(validate, training.run_epoch(batches, loss, in_thread, title))
         if checkpoint:
             training.save(checkpoint)
-        training.report(after_epoch)
+        if after_epoch:
+            after_epoch(training.epoch, training.average)
     network.load_state_dict(training.best)
     network.eval()
     return training.curve
@@ -123,22 +110,6 @@ def learned_nothing(curve: Curve) -> bool:
     """Whether training left a network as it was given: no epoch did better on what was held out."""
     start, *trained = [row["valid_loss"] for row in curve] or [np.nan]
     return bool(trained) and not np.isnan(start) and not any(loss < start for loss in trained)
-
-
-def shuffled(rows: np.ndarray, size: int, rng: torch.Generator) -> list[np.ndarray]:
-    """The rows in random order, `size` at a time."""
-    return list(chunks(rows[torch.randperm(len(rows), generator=rng).numpy()], size))
-
-
-def shuffled_evenly(rows: np.ndarray, size: int, rng: torch.Generator) -> list[np.ndarray]:
-    """The rows in random order, `size` or a few more at a time: no batch is a small rest."""
-    order = rows[torch.randperm(len(rows), generator=rng).numpy()]
-    return np.array_split(order, max(1, len(rows) // size))
-
-
-def chunks(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
-    """The rows in order, `size` at a time."""
-    return (rows[start : start + size] for start in range(0, len(rows), size))
 
 
 def with_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -154,14 +125,12 @@ class _Training:
         self.average = copy.deepcopy(network).eval().requires_grad_(False)
         self.learning = [weight for weight in network.parameters() if weight.requires_grad]
         self.device = self.learning[0].device
-        self.optimiser = torch.optim.AdamW(
-            self.learning,
-            lr=schedule.learning_rate,
-            weight_decay=schedule.weight_decay,
-            fused=schedule.fused or None,
-        )
-        is_scaled = schedule.half and half_precision() is torch.float16
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=is_scaled)
+        rate, decay, fused = schedule.learning_rate, schedule.weight_decay, schedule.fused or None
+        self.optimiser = torch.optim.AdamW(self.learning, rate, weight_decay=decay, fused=fused)
+        self.half = half_precision() if schedule.half else None
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.half is torch.float16)
+        # Dropout draws from the generator of the device on which the network lies.
+        self.drawn_from = torch.cuda if self.device.type == "cuda" else torch
         self.rng = torch.Generator().manual_seed(seed)
         self.best: dict[str, Tensor] = {}
         self.best_epoch = self.step = 0
@@ -183,19 +152,16 @@ class _Training:
         if not self.best or not validate or loss < self.curve[self.best_epoch]["valid_loss"]:
             self.best, self.best_epoch = copy.deepcopy(self.average.state_dict()), self.epoch
 
-    def report(self, after_epoch: Callable[[int, nn.Module], None] | None) -> None:
-        if after_epoch:
-            after_epoch(self.epoch, self.average)
-
     def run_epoch(
         self, batches: Batches, loss: Callable[[Any, Any], Tensor], in_thread: bool, title: str
     ) -> float:
         """One pass over the batches; the mean loss of its steps."""
         _set_training(self.network)
         plan, losses = batches.epoch(self.rng), []
-        prepared = _prepared(batches, plan, self.rng, AHEAD if in_thread else 0)
+        batch = partial(batches.batch, rng=self.rng)
+        ready = prefetched(batch, plan) if in_thread else map(batch, plan)
         name = f"{title} epoch {self.epoch + 1}/{self.schedule.epochs}"
-        with tqdm(prepared, name, len(plan), disable=not title, mininterval=1) as bar:
+        with tqdm(ready, name, len(plan), disable=not title, mininterval=1) as bar:
             for number, (inputs, target) in enumerate(bar):
                 self._set_rate((self.epoch + number / len(plan)) / self.schedule.epochs)
                 losses.append(self._learn(inputs, target, loss))
@@ -209,8 +175,7 @@ class _Training:
                 group["betas"] = (momentum, group["betas"][1])
 
     def _learn(self, inputs: Any, target: Any, loss: Callable[[Any, Any], Tensor]) -> float:
-        half = half_precision() if self.schedule.half else None
-        with torch.autocast(self.device.type, dtype=half, enabled=half is not None):
+        with torch.autocast(self.device.type, dtype=self.half, enabled=self.half is not None):
             output = self.network(inputs)
         of_batch = loss(output, target)
         self.optimiser.zero_grad()
@@ -226,26 +191,14 @@ class _Training:
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Write everything whole."""
-        modules = {"network": self.network.state_dict(), "average": self.average.state_dict()}
-        tensors = {
-            f"{part}.{name}": tensor
-            for part, state in (modules | {"best": self.best}).items()
-            for name, tensor in state.items()
-        }
-        for index, weight in enumerate(self.learning):
-            state = self.optimiser.state[weight].items()
-            tensors |= {f"optimiser.{index}.{name}": tensor for name, tensor in state}
-        tensors |= {"rng": self.rng.get_state(), "dropout": self._global_generator().get_rng_state()}
-        save_tensors(
-            checkpoint.path,
-            tensors,
-            checkpoint.provenance,
-            run=self._run(checkpoint),
-            curve=self.curve,
-            best_epoch=self.best_epoch,
-            step=self.step,
-            scaler=self.scaler.state_dict(),
-        )
+        optimiser = self.optimiser.state_dict()["state"]
+        states = {"best": self.best} | {f"optimiser.{index}": state for index, state in optimiser.items()}
+        states |= {"network": self.network.state_dict(), "average": self.average.state_dict()}
+        tensors = {f"{of}.{name}": tensor for of, state in states.items() for name, tensor in state.items()}
+        tensors |= {"rng": self.rng.get_state(), "dropout": self.drawn_from.get_rng_state()}
+        reached = {"curve": self.curve, "best_epoch": self.best_epoch, "step": self.step}
+        facts = reached | {"run": self._run(checkpoint), "scaler": self.scaler.state_dict()}
+        save_tensors(checkpoint.path, tensors, checkpoint.provenance, **facts)
 
     def load(self, checkpoint: Checkpoint) -> bool:
         """Go on from a file, unless there is none of the same training."""
@@ -263,35 +216,15 @@ class _Training:
         }
         self.optimiser.load_state_dict(optimiser)
         self.rng.set_state(tensors["rng"])
-        self._global_generator().set_rng_state(tensors["dropout"])
+        self.drawn_from.set_rng_state(tensors["dropout"])
         self.scaler.load_state_dict(facts["scaler"])
         self.curve, self.best_epoch, self.step = facts["curve"], facts["best_epoch"], facts["step"]
         return True
-
-    def _global_generator(self) -> Any:
-        """Of which dropout draws: that of the device on which the network lies."""
-        return torch.cuda if self.device.type == "cuda" else torch
 
     def _run(self, checkpoint: Checkpoint) -> str:
         """Changes when anything does that the weights depend on."""
         made = checkpoint.provenance
         return fingerprint(asdict(self.schedule), self.seed, made.parameters, made.inputs, made.seed)
-
-
-def _prepared(
-    batches: Batches, plan: Sequence[np.ndarray], rng: torch.Generator, ahead: int
-) -> Iterator[tuple[Any, Any]]:
-    """The batches in order; one thread prepares those `ahead`, so that draws come in the same order."""
-    if not ahead:
-        yield from (batches.batch(rows, rng) for rows in plan)
-        return
-    with ThreadPoolExecutor(1) as pool:
-        waiting: deque[Future[tuple[Any, Any]]] = deque()
-        for rows in plan:
-            waiting.append(pool.submit(batches.batch, rows, rng))
-            if len(waiting) > ahead:
-                yield waiting.popleft().result()
-        yield from (batch.result() for batch in waiting)
 
 
 def _set_training(network: nn.Module) -> None:

@@ -22,7 +22,7 @@ def metric_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """
     labelled = labels != EMPTY
     target = labels.clamp_min(0).long()
-    weights = _severity_weights(logits)[target] * labelled
+    weights = logits.new_tensor(SEVERITY_WEIGHTS)[target] * labelled
     log_probabilities = logits.log_softmax(-1)
     losses = -log_probabilities.gather(-1, target[..., None])[..., 0] * weights
     terms = [(losses[:, cells].sum(), weights[:, cells].sum()) for cells in group2cells.values()]
@@ -43,19 +43,11 @@ def binary_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
 def weighted_binary_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """As `binary_loss`, the cells weighted 1/2/4 by their true severity."""
-    weights = _severity_weights(logits)[labels.clamp_min(0).long()]
+    weights = logits.new_tensor(SEVERITY_WEIGHTS)[labels.clamp_min(0).long()]
     return _mean(_binary_losses(logits, labels), weights * (labels != EMPTY))
 
 
-LOSSES: dict[str, Loss] = {
-    "metric": metric_loss,
-    "bce": binary_loss,
-    "weighted_bce": weighted_binary_loss,
-}
-
-
-def _severity_weights(logits: torch.Tensor) -> torch.Tensor:
-    return torch.tensor(SEVERITY_WEIGHTS, dtype=logits.dtype, device=logits.device)
+LOSSES: dict[str, Loss] = {"metric": metric_loss, "bce": binary_loss, "weighted_bce": weighted_binary_loss}
 
 
 def _binary_losses(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

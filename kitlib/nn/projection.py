@@ -1,7 +1,6 @@
 """Embeddings in fewer dimensions, or on one scale: learned from the vectors of each sequence."""
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -34,8 +33,6 @@ class TokenReduction:
     60 studies with a planted signal 16 components scored .51 where all 512, standardised, scored .66.
     """
 
-    shrinks: ClassVar[bool] = True
-
     def __init__(self, means: torch.Tensor, axes: torch.Tensor) -> None:
         self.means = means  # (sequences, d)
         self.axes = axes  # (sequences, d, k), scaled: the first component has a deviation of 2
@@ -64,8 +61,6 @@ class TokenReduction:
 
 class TokenScale:
     """All dimensions of the tokens, centred, on one scale a sequence: for networks that project them."""
-
-    shrinks: ClassVar[bool] = False
 
     def __init__(self, means: torch.Tensor, scales: torch.Tensor) -> None:
         self.means = means  # (sequences, d)

@@ -22,8 +22,8 @@ from kitlib.experiments.status import (
     record_skipped,
     rows_path,
 )
+from kitlib.models.blind import PriorModel
 from kitlib.models.boosting import LightGBMModel
-from kitlib.models.prior import PriorModel
 from kitlib.models.pseudo.model import PseudoModel
 from kitlib.run.profiles import profile_named
 from kitlib.terms import CELL_NAMES

@@ -1,5 +1,3 @@
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +5,7 @@ import pandas as pd
 import pytest
 
 from kitlib.embed.backbone import load_backbone
-from kitlib.embed.engine import embed_series, prefetched, study_tokens
+from kitlib.embed.engine import embed_series, study_tokens
 from kitlib.embed.slices import Backbone
 from kitlib.embed.store import TokenStore
 from kitlib.errors import ArtefactError
@@ -122,19 +120,3 @@ def test_bags_join_series_by_sequence_and_leave_the_missing_empty(
     assert [len(tokens) for tokens in bags[SAGITTAL_T2]] == [0, 3, 0]
     assert [len(tokens) for tokens in bags[AXIAL_T2]] == [0, 7, 0]
     assert bags[AXIAL_T2][2].vectors.shape == (0, backbone.width)
-
-
-def test_loading_runs_a_bounded_way_ahead_and_in_order() -> None:
-    asked = 0
-
-    def tasks() -> Iterator[int]:
-        nonlocal asked
-        for task in range(20):
-            asked += 1
-            yield task
-
-    loader = prefetched(lambda task: (task, threading.get_ident()), tasks(), ahead=3)
-    task, thread = next(loader)
-    assert (task, asked) == (0, 4)
-    assert thread != threading.get_ident()
-    assert [task for task, _ in loader] == list(range(1, 20))

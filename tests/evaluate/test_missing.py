@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from kitlib.evaluate.missing import TABLE_COLUMNS, missing_table
-from kitlib.models.pseudo.scores import ERROR_COLUMNS
+from kitlib.models.pseudo.model import ERROR_COLUMNS
 from kitlib.terms import CELL_NAMES, EMPTY, PROBABILITIES, SAGITTAL_T1
 from tests.report.builders import make_labels, make_predictions
 

@@ -7,7 +7,7 @@ from kitlib.experiments import fold
 from kitlib.experiments.experiment import Experiment, Protocol
 from kitlib.experiments.fold import FoldData, FoldTask, load_fold, result_files, run_fold
 from kitlib.inputs.slices import SliceInput
-from kitlib.models.prior import PriorModel
+from kitlib.models.blind import PriorModel
 from kitlib.models.pseudo.model import PseudoModel
 from tests.models.builders import make_features, make_labels
 

@@ -16,7 +16,7 @@ from kitlib.experiments.leaks import Split
 from kitlib.experiments.parallel import TaskGroup, run_group, run_groups
 from kitlib.experiments.status import DIED, failure
 from kitlib.inputs.slices import SliceDataset
-from kitlib.models.prior import PriorModel
+from kitlib.models.blind import PriorModel
 from kitlib.terms import CELL_NAMES
 from tests.models.builders import make_features, make_labels
 

@@ -8,9 +8,9 @@ from kitlib.experiments.experiment import About, Experiment, Protocol
 from kitlib.experiments.registry import experiment, experiments, register, select
 from kitlib.inputs.pixels import PixelInput
 from kitlib.inputs.slices import SliceInput
+from kitlib.models.attention import CellAttentionModel
+from kitlib.models.blind import PriorModel
 from kitlib.models.boosting import LightGBMModel
-from kitlib.models.cell_attention.model import CellAttentionModel
-from kitlib.models.prior import PriorModel
 
 
 @pytest.fixture(autouse=True)

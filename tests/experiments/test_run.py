@@ -18,10 +18,10 @@ from kitlib.experiments.leaks import make_split
 from kitlib.experiments.run import cross_validate, fold_tasks, learning_curves, make_folds
 from kitlib.experiments.status import UNFINISHED_FILE
 from kitlib.inputs.slices import SliceDataset
+from kitlib.models.attention import CellAttentionModel
 from kitlib.models.base import CURVE_COLUMNS
+from kitlib.models.blind import PriorModel
 from kitlib.models.boosting import LightGBMModel
-from kitlib.models.cell_attention.model import CellAttentionModel
-from kitlib.models.prior import PriorModel
 from kitlib.models.svc import SVCModel
 from kitlib.terms import CELL_NAMES, CELLS, PROBABILITIES, row_ids
 from tests.models.builders import make_features, make_labels

@@ -19,7 +19,7 @@ from kitlib.inputs.base import Dataset
 from kitlib.inputs.pixels import PixelDataset
 from kitlib.inputs.slices import SliceDataset
 from kitlib.models.base import CURVE_COLUMNS, Model
-from kitlib.models.prior import PriorModel
+from kitlib.models.blind import PriorModel
 from kitlib.models.pseudo.model import IMPUTERS
 from kitlib.models.registry import MODELS, load_model
 from kitlib.terms import AXIAL_T2, EMPTY, SAGITTAL_T1, SAGITTAL_T2, SEQUENCES

@@ -8,8 +8,8 @@ import pytest
 from kitlib.artefacts import Provenance, save_json
 from kitlib.errors import ModelError, UsageError
 from kitlib.models import registry
+from kitlib.models.blind import PriorModel
 from kitlib.models.boosting import LightGBMModel
-from kitlib.models.prior import PriorModel
 from kitlib.models.registry import MODELS, load_model, register_model
 from tests.models.builders import make_features, make_labels
 

@@ -12,7 +12,8 @@ from timm.utils import ModelEmaV3
 from torch import nn
 
 from kitlib.artefacts import Provenance
-from kitlib.nn.loop import Checkpoint, Schedule, chunks, learned_nothing, shuffled, shuffled_evenly, train
+from kitlib.nn.loop import Checkpoint, Schedule, learned_nothing, train
+from kitlib.nn.rows import shuffled
 
 TARGET = torch.tensor([1.0, -2.0, 3.0])
 
@@ -178,7 +179,7 @@ def test_a_thread_draws_the_same() -> None:
 
 
 def test_an_error_in_a_thread_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Points, "batch", lambda *_: 1 / 0)
+    monkeypatch.setattr(Points, "batch", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         trained(in_thread=True)
 
@@ -223,18 +224,3 @@ def test_the_average_warms_up_as_that_of_timm(decay: float) -> None:
     for step in (1, 2, 10, 100, 20_000):
         assert ours.decay(step) == pytest.approx(theirs.get_decay(step))
     assert schedule(average_decay=decay).decay(1) == decay
-
-
-def test_shuffled_rows_are_all_rows_once_and_chunks_keep_their_order() -> None:
-    rows = np.arange(10, 21)
-    parts = shuffled(rows, 4, torch.Generator().manual_seed(0))
-    assert [len(part) for part in parts] == [4, 4, 3]
-    assert sorted(np.concatenate(parts)) == rows.tolist()
-    np.testing.assert_array_equal(np.concatenate(list(chunks(rows, 4))), rows)
-
-
-@pytest.mark.parametrize(("count", "sizes"), [(3, [3]), (9, [5, 4]), (11, [6, 5]), (12, [4, 4, 4])])
-def test_even_batches_have_no_small_rest(count: int, sizes: list[int]) -> None:
-    parts = shuffled_evenly(np.arange(count), 4, torch.Generator().manual_seed(0))
-    assert [len(part) for part in parts] == sizes
-    assert sorted(np.concatenate(parts)) == list(range(count))

@@ -12,8 +12,8 @@ from kitlib.experiments.leaks import make_split
 from kitlib.experiments.run import cross_validate
 from kitlib.inputs.base import Resources
 from kitlib.inputs.slices import SliceInput
-from kitlib.models.cell_attention.model import CellAttentionModel
-from kitlib.models.prior import PriorModel
+from kitlib.models.attention import CellAttentionModel
+from kitlib.models.blind import PriorModel
 from kitlib.prepare.studies import PreparedStudies
 from kitlib.run import layout
 from kitlib.run.steps import STEPS, outputs, outputs_fingerprint, step_named, write_manifest

@@ -11,7 +11,7 @@ from kitlib.experiments.experiment import About, Experiment, Protocol
 from kitlib.experiments.fold import run_fold
 from kitlib.experiments.status import BEGUN, RunKey, RunNote, failure, noted, skipped
 from kitlib.inputs.slices import SliceInput
-from kitlib.models.prior import PriorModel
+from kitlib.models.blind import PriorModel
 from kitlib.models.svc import SVCModel
 from kitlib.prepare.studies import PreparedStudies
 from kitlib.run.data import sole_run

@@ -7,8 +7,8 @@ from kitlib.errors import StepError, UsageError
 from kitlib.experiments import registry
 from kitlib.experiments.experiment import About, Experiment
 from kitlib.inputs.slices import SliceInput
-from kitlib.models.cell_attention.model import CellAttentionModel
-from kitlib.models.prior import PriorModel
+from kitlib.models.attention import CellAttentionModel
+from kitlib.models.blind import PriorModel
 from kitlib.run import layout
 from kitlib.run.profiles import profile_named
 from kitlib.run.settings import Settings

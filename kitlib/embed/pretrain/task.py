@@ -14,8 +14,7 @@ from kitlib.embed.field_of_view import stack_images
 from kitlib.machine import device
 from kitlib.mri.stack import Stack
 from kitlib.nn.augment import Greys, Moves, moved
-from kitlib.nn.loop import chunks
-from kitlib.nn.rows import Rows
+from kitlib.nn.rows import Rows, chunks
 from kitlib.phantom.study import PhantomStudy
 from kitlib.prepare.volumes import prepare
 from kitlib.terms import EMPTY, SEVERITIES, SEVERITY_WEIGHTS

@@ -22,7 +22,7 @@ from kitlib.embed.pretrain.task import (
 from kitlib.embed.volumes import build_volume_network, volume, volume_input
 from kitlib.machine import device
 from kitlib.mri.stack import Stack
-from kitlib.nn.loop import shuffled_evenly
+from kitlib.nn.rows import shuffled_evenly
 from kitlib.phantom.study import PhantomStudy
 from kitlib.terms import CELLS, EMPTY, mirrored_cells
 

@@ -34,7 +34,8 @@ from kitlib.localise.transitional import NAME, load_junction
 from kitlib.machine import cores, device, half_precision, torch_threads
 from kitlib.mri.geometry import Plane
 from kitlib.nn.augment import Affine
-from kitlib.nn.loop import Schedule, shuffled_evenly, train
+from kitlib.nn.loop import Schedule, train
+from kitlib.nn.rows import shuffled_evenly
 
 HELD_OUT = 0.1
 BATCH = 16

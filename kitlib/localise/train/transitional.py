@@ -17,7 +17,8 @@ from kitlib.localise.train.transitional_samples import DRAWN_MM, TRANSITIONAL_SH
 from kitlib.localise.transitional import CROP_PX, NAME, SHARE, JunctionNet
 from kitlib.machine import torch_threads
 from kitlib.nn.augment import Moves, moved
-from kitlib.nn.loop import Checkpoint, Schedule, shuffled_evenly, train
+from kitlib.nn.loop import Checkpoint, Schedule, train
+from kitlib.nn.rows import shuffled_evenly
 
 HELD_OUT = 0.15
 BATCH, SEEN_SLICES = 16, 4

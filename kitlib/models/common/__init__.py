@@ -1,1 +1,1 @@
-"""What several families share: cells as rows of a table, positions, inner splits, sampling."""
+"""What several families share: cells as rows of a table, positions, training rows."""

@@ -5,6 +5,7 @@ expected, reduced by a PCA; its level and side; its study's metadata, imputed an
 prior. All that is learned here is learned from the studies of `fit`.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 from weakref import WeakValueDictionary
@@ -26,6 +27,7 @@ from kitlib.models.common.positions import (
     expected_log_weights,
     relative_positions,
 )
+from kitlib.models.common.softmax import softmax
 from kitlib.prepare.tabular import ForestImputer, OneHot
 from kitlib.terms import CELLS, SEQUENCES
 
@@ -53,18 +55,16 @@ def pooled(data: SliceDataset, sequence: str, width: int) -> np.ndarray:
     for row, positions in enumerate(relative_positions(data)):
         vectors = data.tokens[sequence][row].vectors
         if len(vectors):
-            log_weights = expected_log_weights(positions[sequence], columns)[first_cells]
-            weights = np.exp(log_weights - log_weights.max(axis=1, keepdims=True))
-            out[row] = weights / weights.sum(axis=1, keepdims=True) @ vectors
+            out[row] = softmax(expected_log_weights(positions[sequence], columns)[first_cells]) @ vectors
     return out
 
 
+@dataclass(frozen=True, eq=False)
 class Reduction:
     """A PCA of one sequence's pooled regions, each region centred on its own training mean."""
 
-    def __init__(self, centres: np.ndarray, axes: np.ndarray) -> None:
-        self.centres = centres  # (regions, d)
-        self.axes = axes  # (d, k), scaled so that the first component has a standard deviation of one
+    centres: np.ndarray  # (regions, d)
+    axes: np.ndarray  # (d, k), scaled so that the first component has a standard deviation of one
 
     @classmethod
     def fit(cls, regions: np.ndarray, components: int, seed: int) -> Self:
@@ -143,16 +143,13 @@ class CellTable:
     def transform(self, data: SliceDataset) -> np.ndarray:
         """(n, 25, columns); a missing sequence stands at its training mean, and its metadata say so."""
         embedding_width(data, self.width)
-        n = len(data)
         seen = [
-            np.nan_to_num(self.reductions[name].transform(pooled(data, name, self.width)))[
-                :, cell2region(name)
-            ]
-            for name in SEQUENCES
+            np.nan_to_num(reduction.transform(pooled(data, name, self.width)))[:, cell2region(name)]
+            for name, reduction in self.reductions.items()
         ]
         level_and_side = np.stack([cell2level / cell2level.max() * 2 - 1, cell2side], axis=1)
         study = np.repeat(self.study_table.transform(data.metadata)[:, None], len(CELLS), axis=1)
-        cell = np.tile(np.concatenate([level_and_side, self.log_prior], axis=1), (n, 1, 1))
+        cell = np.tile(np.concatenate([level_and_side, self.log_prior], axis=1), (len(data), 1, 1))
         return np.concatenate([*seen, study, cell], axis=2)
 
     def save(self, folder: Path, provenance: Provenance) -> None:

@@ -27,17 +27,20 @@ cell2side = np.array([{"left": 1, "right": -1, None: 0}[cell.side] for cell in C
 # share of the axial coverage are rounded means over annotated slices of the competition's tables; a lumbar
 # segment is about 34 mm high.
 LATERAL_MM = {"spinal": 0.0, "foraminal": 16.0, "subarticular": 8.0}
-LATERAL_SD_MM = 5.0
 LEVEL_FRACTION = np.linspace(0.97, 0.06, len(LEVELS))
-LEVEL_FRACTION_SD = 0.08
 LEVEL_MM = 34.0 * (len(LEVELS) // 2 - np.arange(len(LEVELS)))
-LEVEL_SD_MM = 20.0
+EXPECTED = np.stack(
+    [[LATERAL_MM[cell.group] for cell in CELLS] * cell2side, LEVEL_FRACTION[cell2level], LEVEL_MM[cell2level]]
+)
+"""(3, 25), by the columns of a position."""
+DEVIATIONS = np.array([5.0, 0.08, 20.0])
+"""From what is expected, by the columns of a position."""
 
 
 def relative_positions(data: BagDataset) -> list[dict[str, np.ndarray]]:
     """For each study and sequence the relative positions (n, 3) of its slices; see X_MM, Z_FRACTION, Z_MM."""
-    studies = [{name: data.tokens[name][row] for name in SEQUENCES} for row in range(len(data))]
-    return [_positions_of_study(tokens) for tokens in studies]
+    rows = range(len(data))
+    return [_positions_of_study({name: data.tokens[name][row] for name in SEQUENCES}) for row in rows]
 
 
 def _positions_of_study(tokens: dict[str, Tokens]) -> dict[str, np.ndarray]:
@@ -65,15 +68,8 @@ def expected_log_weights(
 
     Only these columns of the positions are looked at.
     """
-    lateral_mm = np.array([LATERAL_MM[group] for group in GROUPS])[cell2group] * cell2side
-    offsets = np.stack(
-        [
-            (positions[:, X_MM] - lateral_mm[:, None]) / LATERAL_SD_MM,
-            (positions[:, Z_FRACTION] - LEVEL_FRACTION[cell2level, None]) / LEVEL_FRACTION_SD,
-            (positions[:, Z_MM] - LEVEL_MM[cell2level, None]) / LEVEL_SD_MM,
-        ]
-    )
-    return -0.5 * (offsets[list(columns)] ** 2).sum(axis=0)
+    offsets = np.stack([(positions[:, one] - EXPECTED[one, :, None]) / DEVIATIONS[one] for one in columns])
+    return -0.5 * (offsets**2).sum(axis=0)
 
 
 def expected_attention(data: BagDataset) -> list[dict[str, np.ndarray]]:

@@ -1,14 +1,70 @@
-"""Multinomial regression on top of given logits: it starts at them and is pulled back to them."""
+"""Softmax regressions on top of given logits: they start at them and are pulled back to them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
 
 import numpy as np
 
-from kitlib.terms import SEVERITY_WEIGHTS
+from kitlib.artefacts import Provenance, load_json, save_json
+from kitlib.competition.metric import group2cells
+from kitlib.terms import EMPTY, SEVERITY_WEIGHTS
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Probabilities along the last axis."""
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return powers / powers.sum(axis=-1, keepdims=True)
+
+
+@dataclass(frozen=True, eq=False)
+class SoftmaxRegressions:
+    """From rows about cells to their probabilities: a regression a condition group, on top of the log prior.
+
+    Those that calibrate decisions must be fitted on rows that the machines have not been fitted on: decisions
+    about their own rows lie.
+    """
+
+    log_prior: np.ndarray  # (25, 3)
+    coefficients: dict[str, np.ndarray]  # per group (columns + 1, 3); a group without labels is absent
+
+    @classmethod
+    def fit(cls, rows: np.ndarray, labels: np.ndarray, prior: np.ndarray, *, penalty: float) -> Self:
+        """Learn from rows (n, 25, columns) and labels (n, 25) with EMPTY; `penalty` pulls to the prior."""
+        log_prior, coefficients = np.log(prior), {}
+        offsets = np.broadcast_to(log_prior, (*labels.shape, log_prior.shape[1]))
+        for group, cells in group2cells.items():
+            labelled = labels[:, cells] != EMPTY
+            if labelled.any():
+                coefficients[group] = fit_softmax(
+                    cls._of_cells(rows, cells)[labelled],
+                    offsets[:, cells][labelled],
+                    labels[:, cells][labelled],
+                    penalty=penalty,
+                )
+        return cls(log_prior, coefficients)
+
+    def predict(self, rows: np.ndarray) -> np.ndarray:
+        """Probabilities (n, 25, 3) of rows (n, 25, columns); the prior where there was no label."""
+        logits = np.tile(self.log_prior, (len(rows), 1, 1))
+        for group, coefficients in self.coefficients.items():
+            cells = group2cells[group]
+            logits[:, cells] += self._of_cells(rows, cells) @ coefficients[:-1] + coefficients[-1]
+        return softmax(logits)
+
+    def save(self, path: Path, provenance: Provenance) -> None:
+        """Save the coefficients as JSON."""
+        save_json(path, {group: array.tolist() for group, array in self.coefficients.items()}, provenance)
+
+    @classmethod
+    def load(cls, path: Path, prior: np.ndarray) -> Self:
+        """Open what `save` wrote, on top of a prior (25, 3)."""
+        return cls(np.log(prior), {group: np.array(values) for group, values in load_json(path).items()})
+
+    @staticmethod
+    def _of_cells(rows: np.ndarray, cells: np.ndarray) -> np.ndarray:
+        """The rows (n, cells, columns) of some cells."""
+        return rows[:, cells]
 
 
 def fit_softmax(

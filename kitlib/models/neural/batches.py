@@ -11,8 +11,8 @@ from kitlib.embed.tokens import Tokens
 from kitlib.inputs.bags import BagDataset, embedding_width
 from kitlib.machine import device
 from kitlib.models.common.positions import relative_positions
-from kitlib.nn.loop import shuffled
 from kitlib.nn.projection import TokenReduction, TokenScale
+from kitlib.nn.rows import shuffled
 from kitlib.terms import EMPTY, SEQUENCES
 
 SLICES_OF_PCA = 20_000
@@ -58,14 +58,10 @@ class StudyTensors:
         self.reduction = reduction
         self.tokens = [data.tokens[name] for name in SEQUENCES]
         self.reduced: list[list[torch.Tensor]] = []  # empty where the reduction does not shrink
-        if reduction.shrinks:
-            rows = range(len(data))
-            self.reduced = [
-                [self._reduce(sequence, row) for row in rows] for sequence in range(len(SEQUENCES))
-            ]
-        self.positions = [
-            [torch.from_numpy(study[name]).float() for study in positions] for name in SEQUENCES
-        ]
+        if isinstance(reduction, TokenReduction):
+            rows, sequences = range(len(data)), range(len(SEQUENCES))
+            self.reduced = [[self._reduce(sequence, row) for row in rows] for sequence in sequences]
+        self.positions = [[torch.from_numpy(one[name]).float() for one in positions] for name in SEQUENCES]
 
     def _reduce(self, sequence: int, row: int) -> torch.Tensor:
         return self.reduction.transform(sequence, self.tokens[sequence][row].embeddings)
@@ -86,22 +82,15 @@ class StudyTensors:
         return SequenceBatch(padded.to(device()), positions.to(device()), present.to(device()))
 
 
+@dataclass(frozen=True, eq=False)
 class StudyBatches:
     """Studies with their labels, in batches for `nn.loop.train`; some of what they show is dropped."""
 
-    def __init__(
-        self,
-        tensors: StudyTensors,
-        labels: np.ndarray,
-        rows: np.ndarray,
-        *,
-        size: int,
-        slice_dropout: float,
-        sequence_dropout: float,
-    ) -> None:
-        self.tensors, self.rows, self.size = tensors, rows, size
-        self.slice_dropout, self.sequence_dropout = slice_dropout, sequence_dropout
-        self.labels = torch.from_numpy(labels.astype(np.int64)).to(device())  # (n, 25)
+    tensors: StudyTensors
+    labels: np.ndarray  # (n, 25)
+    rows: np.ndarray  # those that are trained on
+    size: int
+    dropped: tuple[float, float]  # shares, of slices and of all slices of a sequence
 
     def epoch(self, rng: torch.Generator) -> list[np.ndarray]:
         """All studies; a batch without a label is left out."""
@@ -114,9 +103,8 @@ class StudyBatches:
         """The sequences of some studies, with a generator without some of the slices, and labels (B, 25)."""
         sequences = self.tensors.batch(rows)
         if rng is not None:
-            shares = self.slice_dropout, self.sequence_dropout
-            sequences = [drop_slices(sequence, *shares, rng) for sequence in sequences]
-        return sequences, self.labels[rows]
+            sequences = [drop_slices(sequence, *self.dropped, rng) for sequence in sequences]
+        return sequences, torch.from_numpy(self.labels[rows].astype(np.int64)).to(device())
 
 
 def drop_slices(

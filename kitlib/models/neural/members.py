@@ -10,11 +10,12 @@ from torch import nn
 
 from kitlib.artefacts import Provenance, facts_of, load_tensors, save_tensors
 from kitlib.inputs.bags import BagDataset
-from kitlib.models.common.cv import inner_splits
-from kitlib.models.neural.batches import StudyTensors
-from kitlib.nn.loop import Curve, chunks, train, with_prefix
+from kitlib.models.common.training_rows import inner_splits
+from kitlib.models.neural.batches import SequenceBatch, StudyTensors
+from kitlib.nn.loop import Curve, Schedule, train, with_prefix
 from kitlib.nn.losses import LOSSES, Loss, metric_loss
 from kitlib.nn.projection import TokenReduction, TokenScale, reduction_of
+from kitlib.nn.rows import chunks
 from kitlib.terms import EMPTY, SEQUENCES
 
 if TYPE_CHECKING:
@@ -37,6 +38,11 @@ class Members:
         """Train on studies with labels (n, 25) as the model's parameters say; the curve of each network."""
         fitted, curves = cls([], model.fit_reduction(data, seed)), []
         tensors = StudyTensors(data, fitted.reduction)
+        schedule = Schedule(
+            model.epochs, model.learning_rate, model.weight_decay,
+            average_decay=AVERAGE_DECAY, patience=model.patience,
+        )  # fmt: skip
+        loss = LOSSES[model.loss]
         splits = inner_splits(labels, model.inner_parts or model.members, seed=seed)
         for member, (rows, held_out) in enumerate(splits[: model.members]):
             member_seed = int(np.random.default_rng([seed, member]).integers(2**31))
@@ -44,14 +50,9 @@ class Members:
             with torch.random.fork_rng():
                 torch.manual_seed(member_seed)
                 network = model.build_network(fitted.reduction.width)
-                curve = train(
-                    network,
-                    model.batches(tensors, labels, rows),
-                    LOSSES[model.loss],
-                    model.schedule(),
-                    member_seed,
-                    validate=validation(tensors, labels, held_out, LOSSES[model.loss]),
-                )
+                batches = model.batches(tensors, labels, rows)
+                judge = validation(tensors, labels, held_out, loss)
+                curve = train(network, batches, loss, schedule, member_seed, validate=judge)
             fitted.networks.append(network)
             curves.append(curve)
         return fitted, curves
@@ -66,10 +67,9 @@ class Members:
     def attention(self, data: BagDataset) -> list[dict[str, np.ndarray]]:
         """For each study and sequence, how each cell's attention is spread over the slices: (25, slices)."""
         tensors = StudyTensors(data, self.reduction)
-        return [self._attention(tensors, row) for row in range(len(data))]
+        return [self._attention(tensors.batch([row])) for row in range(len(data))]
 
-    def _attention(self, tensors: StudyTensors, row: int) -> dict[str, np.ndarray]:
-        sequences = tensors.batch([row])
+    def _attention(self, sequences: list[SequenceBatch]) -> dict[str, np.ndarray]:
         of_members = [network.attention(sequences) for network in self.networks]  # type: ignore[operator]
         means = [torch.stack(of_sequence).mean(0)[0] for of_sequence in zip(*of_members)]
         return {name: mean.cpu().numpy() for name, mean in zip(SEQUENCES, means)}

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from kitlib.models.neural.batches import StudyTensors
-    from kitlib.nn.loop import Batches, Schedule
     from kitlib.nn.projection import TokenReduction, TokenScale
+    from kitlib.nn.rows import Batches
 
 LOSS_NAMES = ("metric", "bce", "weighted_bce")
 """Those of `nn.losses`."""
@@ -55,7 +55,8 @@ class NetworkModel(Model):
     def _network(self, inputs: int, log_prior: "torch.Tensor") -> "nn.Module":
         """An untrained network from a batch's sequences, vectors (B, T, inputs), to logits (B, 25, 3).
 
-        It starts at log_prior (25, 3); torch's global generators are seeded.
+        It starts at log_prior (25, 3); torch's global generators are seeded. Its `attention(sequences)` tells
+        where it looks: (B, 25, T) of each sequence.
         """
 
     def _fit(self, data: Any, labels: np.ndarray, seed: int) -> None:
@@ -70,6 +71,10 @@ class NetworkModel(Model):
 
     def _predict(self, data: BagDataset) -> np.ndarray:
         return self.fitted.predict(data)
+
+    def attention(self, data: BagDataset) -> list[dict[str, np.ndarray]]:
+        """For each study and sequence, how each cell's attention is spread over the slices: (25, slices)."""
+        return self.fitted.attention(data)
 
     def _save(self, folder: Path, provenance: Provenance) -> None:
         self.fitted.save(folder, provenance)
@@ -97,33 +102,4 @@ class NetworkModel(Model):
         """The training studies `rows` as the loop reads them."""
         from kitlib.models.neural.batches import StudyBatches
 
-        return StudyBatches(
-            tensors,
-            labels,
-            rows,
-            size=self.batch,
-            slice_dropout=self.slice_dropout,
-            sequence_dropout=self.view_dropout,
-        )
-
-    def schedule(self) -> "Schedule":
-        """How long and how hard a network is trained."""
-        from kitlib.models.neural.members import AVERAGE_DECAY
-        from kitlib.nn.loop import Schedule
-
-        return Schedule(
-            epochs=self.epochs,
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            average_decay=AVERAGE_DECAY,
-            patience=self.patience,
-        )
-
-
-@dataclass
-class SliceAttentionModel(NetworkModel):
-    """A network model whose networks tell where they look: by `attention(sequences)`, (B, 25, T) of each."""
-
-    def attention(self, data: BagDataset) -> list[dict[str, np.ndarray]]:
-        """For each study and sequence, how each cell's attention is spread over the slices: (25, slices)."""
-        return self.fitted.attention(data)
+        return StudyBatches(tensors, labels, rows, self.batch, (self.slice_dropout, self.view_dropout))

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
 from kitlib.artefacts import Provenance, facts_of, load_tensors, save_tensors
-from kitlib.models.common.sampling import SAMPLERS, Sampler
+from kitlib.models.common.training_rows import SAMPLERS
 from kitlib.models.pooled.classifiers import CellClassifiers
 from kitlib.nn.loop import Curve, Schedule, train
 from kitlib.terms import EMPTY, SEVERITIES, SEVERITY_WEIGHTS
@@ -20,6 +20,7 @@ HIDDEN = 16
 DROPOUT = 0.5
 LEARNING_RATE = 1e-3
 WEIGHT_DECAY = 0.1
+EPOCHS = 80
 PATIENCE = 15
 LEAST_CHANCE = 1e-3
 
@@ -72,29 +73,18 @@ class CellExamples:
         return (total / known.clamp_min(1e-9))[known > 0].mean()
 
 
-@dataclass
 class NetworkClassifiers(CellClassifiers):
-    """As many epochs as suit the studies held out, and then as many again on all studies.
+    """As many epochs as suit the studies held out, and then as many again on all studies."""
 
-    `weighted` counts a cell 1, 2 or 4 times in the loss, by its severity.
-    """
-
-    epochs: int = 80
-
-    def fit(
-        self, rows: np.ndarray, labels: np.ndarray, held_out: np.ndarray, prior: np.ndarray, *, seed: int
-    ) -> Self:
+    def fit(self, rows: np.ndarray, labels: np.ndarray, held_out: np.ndarray) -> Self:
         """As the base says."""
-        self.prior = prior
         self.learned = np.array([len(np.unique(column[column != EMPTY])) > 1 for column in labels.T])
         first = np.delete(np.arange(len(rows)), held_out)
         judged = self._shared(rows[held_out], labels[held_out])
         with torch.random.fork_rng():
-            self._start(rows.shape[1], seed)
-            self.curve = self._train(self._examples(rows[first], labels[first], seed), self.epochs, judged)
-            self._start(rows.shape[1], seed)
+            self.curve = self._train(self._examples(rows[first], labels[first]), EPOCHS, judged)
             # One at least: a network at the prior would be blind.
-            self._train(self._examples(rows, labels, seed), max(best_epoch(self.curve), 1))
+            self._train(self._examples(rows, labels), max(best_epoch(self.curve), 1))
         return self
 
     @torch.inference_mode()
@@ -110,37 +100,35 @@ class NetworkClassifiers(CellClassifiers):
         learned = self.learned.tolist()
         save_tensors(folder / NETWORKS_FILE, self.block.state_dict(), provenance, learned=learned)
 
-    def load(self, folder: Path, prior: np.ndarray) -> Self:
+    def load(self, folder: Path) -> Self:
         """As the base says."""
         state = load_tensors(folder / NETWORKS_FILE)
-        self.prior, self.learned = prior, np.array(facts_of(folder / NETWORKS_FILE)["learned"])
+        self.learned = np.array(facts_of(folder / NETWORKS_FILE)["learned"])
         with torch.random.fork_rng():
-            self._start(state["first"].shape[1], seed=0)
+            self.block = self._block(state["first"].shape[1])
         self.block.load_state_dict(state)
         return self
 
-    def _start(self, columns: int, seed: int) -> None:
+    def _block(self, columns: int) -> NetworkBlock:
         """A block at the prior; that counts labels 1/2/4, and unweighted networks start without."""
-        torch.manual_seed(seed)
-        chances = self.prior if self.weighted else self.prior / np.array(SEVERITY_WEIGHTS)
+        chances = self.prior if self.settings.weighted else self.prior / np.array(SEVERITY_WEIGHTS)
         chances = chances / chances.sum(axis=1, keepdims=True)
-        self.block = NetworkBlock(columns, torch.from_numpy(chances).float()).eval()
+        return NetworkBlock(columns, torch.from_numpy(chances).float()).eval()
 
     def _train(self, examples: CellExamples, epochs: int, judged: CellExamples | None = None) -> Curve:
-        """Train on whole batches; the curve, a row an epoch, with epoch 0 as it was started."""
+        """Train a new block on whole batches; the curve, a row an epoch, with epoch 0 as it was started."""
+        torch.manual_seed(self.seed)
+        self.block = self._block(examples.rows.shape[2])
         schedule = Schedule(epochs, LEARNING_RATE, weight_decay=WEIGHT_DECAY, patience=PATIENCE)
-        return train(
-            self.block, examples, examples.loss, schedule, 0, validate=judged.judge if judged else None
-        )
+        judge = judged.judge if judged else None
+        return train(self.block, examples, examples.loss, schedule, 0, validate=judge)
 
-    def _examples(self, rows: np.ndarray, labels: np.ndarray, seed: int) -> CellExamples:
+    def _examples(self, rows: np.ndarray, labels: np.ndarray) -> CellExamples:
         """Each cell's own sample of its labelled rows, padded with rows of no weight to the longest."""
-        if not SAMPLERS[self.sampling]:
+        if not SAMPLERS[self.settings.sampling]:
             return self._shared(rows, labels)
-        sampler, self.sampler_notes, samples = Sampler(self.sampling, seed), [], []
-        for column in labels.T:
-            samples.append(sampler.fit_resample(rows[column != EMPTY], column[column != EMPTY]))
-            self.sampler_notes.append(sampler.note_)
+        self.sampler_notes = []
+        samples = [self._sampled(rows, column) for column in labels.T]
         padded = pad_sequence([torch.from_numpy(rows).float() for rows, _ in samples], batch_first=True)
         codes = [torch.from_numpy(codes.astype(np.int64)) for _, codes in samples]
         severities = pad_sequence(codes, batch_first=True, padding_value=EMPTY)
@@ -152,8 +140,7 @@ class NetworkClassifiers(CellClassifiers):
         return CellExamples(torch.from_numpy(rows).float()[None], codes.clamp_min(0), self._weights(codes))
 
     def _weights(self, severities: torch.Tensor) -> torch.Tensor:
-        counted = torch.tensor(SEVERITY_WEIGHTS if self.weighted else (1, 1, 1)).float()
-        return counted[severities.clamp_min(0)] * (severities != EMPTY)
+        return torch.tensor(self.counted).float()[severities.clamp_min(0)] * (severities != EMPTY)
 
 
 def best_epoch(curve: Curve) -> int:

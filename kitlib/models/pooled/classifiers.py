@@ -2,41 +2,37 @@
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from kitlib.artefacts import Provenance, load_array, load_json, save_array, save_json
-from kitlib.models.common.sampling import Sampler
-from kitlib.models.common.svm import THRESHOLDS, Calibration
-from kitlib.models.pooled.threshold_classifiers import (
-    BaggingThresholdClassifier,
-    LightGBMThresholdClassifier,
-    SVCThresholdClassifier,
-    ThresholdClassifier,
-    XGBoostThresholdClassifier,
-)
-from kitlib.terms import CELL_NAMES, EMPTY
+from kitlib.artefacts import Provenance, load_array, save_array
+from kitlib.models.common.softmax import SoftmaxRegressions
+from kitlib.models.common.svm import RBFSVM, THRESHOLDS, load_machines, save_machines
+from kitlib.models.common.training_rows import resampled
+from kitlib.terms import CELL_NAMES, EMPTY, SEVERITIES, SEVERITY_WEIGHTS
+
+if TYPE_CHECKING:
+    from kitlib.models.pooled.model import PooledModel
 
 CALIBRATION_FILE = "calibration.json"
 CENTRES_FILE = "centres.npy"
+MACHINES_FILE = "machines.safetensors"
+SPAN_FILE = "span.npy"
 PENALTY = 2.0
+COST = 1.0
 
 
-@dataclass
 class CellClassifiers(ABC):
     """What the classifiers of all cells have in common; rows are (n, columns), one a study."""
 
-    sampling: str
-    weighted: bool
-    balanced: bool = True
-    trees: int = 20  # of one booster
-    bags: int = 6  # of bagged boosters
-    curve: list[dict[str, Any]] = field(default_factory=list)  # of classifiers that have one
-    sampler_notes: list[str] = field(default_factory=list)  # one a cell
+    def __init__(self, settings: "PooledModel", seed: int) -> None:
+        self.settings, self.prior, self.seed = settings, settings.prior, seed
+        self.counted = SEVERITY_WEIGHTS if settings.weighted else (1,) * len(SEVERITIES)
+        """How often a training row counts, by its severity."""
+        self.curve: list[dict[str, Any]] = []  # of classifiers that have one
+        self.sampler_notes: list[str] = []  # one a cell
 
     @property
     def notes(self) -> list[str]:
@@ -44,10 +40,15 @@ class CellClassifiers(ABC):
         counts = Counter(note for note in self.sampler_notes if note)
         return [f"{note} ({count} of {len(CELL_NAMES)} cells)" for note, count in counts.items()]
 
+    def _sampled(self, rows: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """A sample of the rows that have a label (n,) of one cell, and their severities."""
+        known, sampling = labels != EMPTY, self.settings.sampling
+        rows, severities, note = resampled(sampling, rows[known], labels[known], seed=self.seed)
+        self.sampler_notes.append(note)
+        return rows, severities
+
     @abstractmethod
-    def fit(
-        self, rows: np.ndarray, labels: np.ndarray, held_out: np.ndarray, prior: np.ndarray, *, seed: int
-    ) -> Self:
+    def fit(self, rows: np.ndarray, labels: np.ndarray, held_out: np.ndarray) -> Self:
         """Fit on rows (n, columns) with labels (n, 25); the positions held out stop and calibrate."""
 
     @abstractmethod
@@ -59,107 +60,107 @@ class CellClassifiers(ABC):
         """Save into a model's folder."""
 
     @abstractmethod
-    def load(self, folder: Path, prior: np.ndarray) -> Self:
+    def load(self, folder: Path) -> Self:
         """Open what `save` wrote."""
 
 
-@dataclass
 class CalibratedClassifiers(CellClassifiers):
     """A classifier a cell on sampled rows, calibrated on what a first fit says of rows it did not see.
 
-    Decisions are centred on the training rows, so that the average study keeps about its prior.
+    A classifier makes one decision a threshold: is a row Moderate or worse, is it Severe? Decisions are
+    signed, 0 where it has nothing to go by. They are centred on the training rows, so that the average study
+    keeps about its prior; sampling and overfitting have moved them, and calibration brings them back.
     """
 
-    classifier: ClassVar[type[ThresholdClassifier]]
+    centres: np.ndarray  # (25, 2)
 
-    def fit(
-        self, rows: np.ndarray, labels: np.ndarray, held_out: np.ndarray, prior: np.ndarray, *, seed: int
-    ) -> Self:
+    def fit(self, rows: np.ndarray, labels: np.ndarray, held_out: np.ndarray) -> Self:
         """As the base says: one fit without the positions held out, and then one on all."""
-        rows = self._fit_rows(rows)
         first = np.delete(np.arange(len(rows)), held_out)
-        classifiers, centres = self._fit_cells(rows[first], labels[first], seed)
-        decisions = _decisions(classifiers, rows[held_out]) - centres
-        self.calibration = Calibration.fit(decisions, labels[held_out], prior, penalty=PENALTY)
-        self.classifiers, self.centres = self._fit_cells(rows, labels, seed)
-        self.prior = prior
+        self._fit_cells(rows[first], labels[first])
+        decisions = self._decisions(rows[held_out]) - self.centres
+        self.calibration = SoftmaxRegressions.fit(decisions, labels[held_out], self.prior, penalty=PENALTY)
+        self._fit_cells(rows, labels)
         return self
 
     def predict(self, rows: np.ndarray) -> np.ndarray:
         """As the base says."""
-        probabilities = self.calibration.probabilities(
-            _decisions(self.classifiers, self._rows(rows)) - self.centres
-        )
+        decisions = self._decisions(rows) - self.centres
+        probabilities = self.calibration.predict(decisions)
         silent = [name not in self.classifiers for name in CELL_NAMES]
         probabilities[:, silent] = self.prior[silent]
         return probabilities
 
     def save(self, folder: Path, provenance: Provenance) -> None:
-        """As the base says."""
-        self.classifier.save_all(self.classifiers, folder, provenance)
+        """As the base says; classifiers are saved by those who know what they are."""
         save_array(folder / CENTRES_FILE, self.centres, provenance)
-        save_json(folder / CALIBRATION_FILE, self.calibration.to_json(), provenance)
+        self.calibration.save(folder / CALIBRATION_FILE, provenance)
 
-    def load(self, folder: Path, prior: np.ndarray) -> Self:
+    def load(self, folder: Path) -> Self:
         """As the base says."""
-        self.prior = prior
-        self.classifiers = self.classifier.load_all(folder)
         self.centres = load_array(folder / CENTRES_FILE)
-        self.calibration = Calibration.from_json(load_json(folder / CALIBRATION_FILE), prior)
+        self.calibration = SoftmaxRegressions.load(folder / CALIBRATION_FILE, self.prior)
         return self
 
-    def _fit_rows(self, rows: np.ndarray) -> np.ndarray:
-        """What classifiers read of the training rows."""
-        return rows
-
-    def _rows(self, rows: np.ndarray) -> np.ndarray:
-        """What classifiers read of any rows."""
-        return rows
-
-    def _fit_cells(
-        self, rows: np.ndarray, labels: np.ndarray, seed: int
-    ) -> tuple[dict[str, ThresholdClassifier], np.ndarray]:
-        """Classifiers of the cells with two severities or more, and their mean decisions (25, 2)."""
-        classifiers: dict[str, ThresholdClassifier] = {}
+    def _fit_cells(self, rows: np.ndarray, labels: np.ndarray) -> None:
+        """Fit the cells with two severities or more, and take their mean decisions (25, 2)."""
+        self.classifiers: dict[str, Any] = {}
         self.sampler_notes = []
+        for name, column in zip(CELL_NAMES, labels.T):
+            if len(np.unique(column[column != EMPTY])) > 1:
+                sampled, severities = self._sampled(rows, column)
+                weights = np.take(self.counted, severities).astype(float)
+                self.classifiers[name] = self._fit_cell(sampled, severities, weights)
+        self.centres = self._decisions(rows).mean(axis=0)
+
+    def _decisions(self, rows: np.ndarray) -> np.ndarray:
+        """Decisions (n, 25, 2) about rows, 0 for a cell without a classifier."""
+        decisions = np.zeros((len(rows), len(CELL_NAMES), len(THRESHOLDS)))
         for cell, name in enumerate(CELL_NAMES):
-            labelled = labels[:, cell] != EMPTY
-            if len(np.unique(labels[labelled, cell])) < 2:
-                continue
-            sampler = Sampler(self.sampling, seed)
-            sampled, severities = sampler.fit_resample(rows[labelled], labels[labelled, cell])
-            classifiers[name] = self.classifier(
-                weighted=self.weighted, balanced=self.balanced, trees=self.trees, bags=self.bags, seed=seed
-            ).fit(sampled, severities)
-            self.sampler_notes.append(sampler.note_)
-        return classifiers, _decisions(classifiers, rows).mean(axis=0)
+            if name in self.classifiers and len(rows):
+                decisions[:, cell] = self._decide(self.classifiers[name], rows)
+        return decisions
+
+    @abstractmethod
+    def _fit_cell(self, rows: np.ndarray, severities: np.ndarray, weights: np.ndarray) -> Any:
+        """The classifier of a cell, from rows (n, columns) of two severities or more, with weights (n,)."""
+
+    @abstractmethod
+    def _decide(self, classifier: Any, rows: np.ndarray) -> np.ndarray:
+        """A cell's decisions (n, 2), one a threshold, about rows (n, columns)."""
 
 
-@dataclass
 class SVCClassifiers(CalibratedClassifiers):
-    """Support vector machines. Their kernel sees distances only, so rows are turned into what spans them."""
+    """A support vector machine a threshold; if `balanced`, its two sides count alike, however many rows.
 
-    classifier: ClassVar[type[ThresholdClassifier]] = SVCThresholdClassifier
-    SPAN_FILE: ClassVar[str] = "span.npy"
+    Its kernel sees distances only, so rows are turned into what spans them.
+    """
+
+    def fit(self, rows: np.ndarray, labels: np.ndarray, held_out: np.ndarray) -> Self:
+        """As the base says."""
+        self.centre = rows.mean(axis=0)
+        _, lengths, axes = np.linalg.svd(rows - self.centre, full_matrices=False)
+        self.span = axes[lengths > 1e-6 * max(lengths[0], 1e-12)]
+        return super().fit(self._in_span(rows), labels, held_out)
+
+    def predict(self, rows: np.ndarray) -> np.ndarray:
+        """As the base says."""
+        return super().predict(self._in_span(rows))
 
     def save(self, folder: Path, provenance: Provenance) -> None:
         """As the base says."""
         super().save(folder, provenance)
-        save_array(folder / self.SPAN_FILE, np.vstack([self.centre, self.span]), provenance)
+        save_machines(folder / MACHINES_FILE, self.classifiers, provenance)
+        save_array(folder / SPAN_FILE, np.vstack([self.centre, self.span]), provenance)
 
-    def load(self, folder: Path, prior: np.ndarray) -> Self:
+    def load(self, folder: Path) -> Self:
         """As the base says."""
-        stacked = load_array(folder / self.SPAN_FILE)
+        self.classifiers = load_machines(folder / MACHINES_FILE)
+        stacked = load_array(folder / SPAN_FILE)
         self.centre, self.span = stacked[0], stacked[1:]
-        return super().load(folder, prior)
+        return super().load(folder)
 
-    def _fit_rows(self, rows: np.ndarray) -> np.ndarray:
-        self.centre = rows.mean(axis=0)
-        _, lengths, axes = np.linalg.svd(rows - self.centre, full_matrices=False)
-        self.span = axes[lengths > 1e-6 * max(lengths[0], 1e-12)]
-        return self._rows(rows)
-
-    def _rows(self, rows: np.ndarray) -> np.ndarray:
+    def _in_span(self, rows: np.ndarray) -> np.ndarray:
         """Coordinates in the span of the training rows, and the distance from it: all distances are kept.
 
         A few hundred columns in place of thousands make machines that are quick, and small on disk.
@@ -169,32 +170,9 @@ class SVCClassifiers(CalibratedClassifiers):
         outside = np.linalg.norm(centred - inside @ self.span, axis=1, keepdims=True)
         return np.hstack([inside, outside])
 
+    def _fit_cell(self, rows: np.ndarray, severities: np.ndarray, weights: np.ndarray) -> list[RBFSVM]:
+        balanced = self.settings.balanced
+        return [RBFSVM.fit(rows, severities >= least, weights, COST, balanced) for least in THRESHOLDS]
 
-@dataclass
-class LightGBMClassifiers(CalibratedClassifiers):
-    """LightGBM."""
-
-    classifier: ClassVar[type[ThresholdClassifier]] = LightGBMThresholdClassifier
-
-
-@dataclass
-class XGBoostClassifiers(CalibratedClassifiers):
-    """XGBoost."""
-
-    classifier: ClassVar[type[ThresholdClassifier]] = XGBoostThresholdClassifier
-
-
-@dataclass
-class BaggingClassifiers(CalibratedClassifiers):
-    """Bagged XGBoost."""
-
-    classifier: ClassVar[type[ThresholdClassifier]] = BaggingThresholdClassifier
-
-
-def _decisions(classifiers: Mapping[str, ThresholdClassifier], rows: np.ndarray) -> np.ndarray:
-    """Decisions (n, 25, 2) about rows, 0 for a cell without a classifier."""
-    decisions = np.zeros((len(rows), len(CELL_NAMES), len(THRESHOLDS)))
-    for cell, name in enumerate(CELL_NAMES):
-        if name in classifiers and len(rows):
-            decisions[:, cell] = classifiers[name].decision_function(rows)
-    return decisions
+    def _decide(self, classifier: list[RBFSVM], rows: np.ndarray) -> np.ndarray:
+        return np.stack([machine.decide(rows) for machine in classifier], axis=1)

@@ -15,22 +15,25 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 
 from kitlib.artefacts import Provenance, facts_of, fingerprint, load_tensors, save_tensors
 from kitlib.errors import known_name
-from kitlib.inputs.slices import SliceDataset
+from kitlib.inputs.bags import BagDataset
 from kitlib.machine import device
 from kitlib.models.base import CURVE_COLUMNS
-from kitlib.models.common.cv import inner_splits
-from kitlib.models.neural.batches import StudyBatches, StudyTensors, fit_reduction
+from kitlib.models.common.training_rows import inner_splits
+from kitlib.models.neural.batches import SequenceBatch, StudyBatches, StudyTensors, fit_reduction
 from kitlib.models.neural.members import AVERAGE_DECAY, validation
-from kitlib.models.pooled.embedding_network import EmbeddingNetwork, WithHeads
 from kitlib.models.pooled.model import POOLINGS
+from kitlib.nn.layers import GatedAttention, linear_from_zero
 from kitlib.nn.loop import IDLE, Schedule, learned_nothing, train, with_prefix
 from kitlib.nn.losses import metric_loss
 from kitlib.nn.projection import reduction_of
-from kitlib.terms import SEQUENCES
+from kitlib.terms import CELLS, SEQUENCES, SEVERITIES
 
+ATTENTION_HIDDEN = 64
+DROPOUT = 0.3
 EMBEDDER_FILE = "embedder.safetensors"
 STOPPING_PARTS = 4
 KEPT_EMBEDDERS = 4
@@ -44,14 +47,7 @@ def stopping_split(labels: np.ndarray, *, seed: int) -> tuple[np.ndarray, np.nda
 
 
 def fit_embedder(
-    data: SliceDataset,
-    labels: np.ndarray,
-    prior: np.ndarray,
-    *,
-    pooling: str,
-    width: int,
-    epochs: int,
-    seed: int,
+    data: BagDataset, labels: np.ndarray, prior: np.ndarray, pooling: str, width: int, epochs: int, seed: int
 ) -> "StudyEmbedder":
     """The embedder fitted on these training studies; the same one when this process has fitted it before.
 
@@ -68,6 +64,59 @@ def fit_embedder(
     return _embedders[key]
 
 
+class AveragePooling(nn.Module):
+    """The plain mean of a bag's slices, with nothing to learn."""
+
+    def forward(self, vectors: torch.Tensor, present: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """As GatedAttention: pooled (B, d) and weights (B, T), zeros for a bag without slices."""
+        weights = present / present.sum(1, keepdim=True).clamp_min(1)
+        return (weights[:, None] @ vectors)[:, 0], weights
+
+
+class EmbeddingNetwork(nn.Module):
+    """One vector a sequence from its slices of `width_in`; `width` 0 keeps that width and projects nothing.
+
+    A projection starts as a random rotation, attention about even: untrained, it is a random projection of
+    the average.
+    """
+
+    def __init__(self, width_in: int, *, pooling: str, width: int) -> None:
+        super().__init__()
+        self.width = width or width_in
+        self.pool = nn.ModuleList(
+            GatedAttention(width_in, ATTENTION_HIDDEN) if pooling == "attention" else AveragePooling()
+            for _ in SEQUENCES
+        )
+        self.project = nn.ModuleList(
+            nn.Linear(width_in, width, bias=False) if width else nn.Identity() for _ in SEQUENCES
+        )
+        for layer in self.project:
+            if isinstance(layer, nn.Linear):
+                nn.init.orthogonal_(layer.weight)
+
+    def embed(self, sequences: list[SequenceBatch]) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Vectors (B, 3, width), zeros for a missing sequence; per sequence its slices' weights (B, T)."""
+        pooled = [pool(batch.vectors, batch.present) for pool, batch in zip(self.pool, sequences)]
+        vectors = [project(vector) for project, (vector, _) in zip(self.project, pooled)]
+        return torch.stack(vectors, 1), [weights for _, weights in pooled]
+
+
+class WithHeads(nn.Module):
+    """An embedding network under linear heads for the 25 cells, which start at the log prior."""
+
+    def __init__(self, network: EmbeddingNetwork, log_prior: torch.Tensor) -> None:
+        super().__init__()
+        self.network = network
+        self.log_prior = nn.Buffer(log_prior)  # (25, 3)
+        self.drop = nn.Dropout(DROPOUT)
+        self.heads = linear_from_zero(len(SEQUENCES) * network.width, len(CELLS) * len(SEVERITIES))
+
+    def forward(self, sequences: list[SequenceBatch]) -> torch.Tensor:
+        """Logits (B, 25, 3)."""
+        vectors, _ = self.network.embed(sequences)
+        return self.log_prior + self.heads(self.drop(vectors.flatten(1))).unflatten(1, self.log_prior.shape)
+
+
 class StudyEmbedder:
     """One standardised vector for each sequence of a study."""
 
@@ -77,7 +126,7 @@ class StudyEmbedder:
         self.note = ""
 
     def fit(
-        self, data: SliceDataset, labels: np.ndarray, prior: np.ndarray, *, epochs: int, seed: int
+        self, data: BagDataset, labels: np.ndarray, prior: np.ndarray, *, epochs: int, seed: int
     ) -> "StudyEmbedder":
         """Learn from training studies with labels (n, 25) and their prior (25, 3)."""
         self.scale = fit_reduction(data, 0, seed=seed)
@@ -90,7 +139,7 @@ class StudyEmbedder:
         self.mean, self.deviation = _moments(vectors, present)
         return self
 
-    def transform(self, data: SliceDataset) -> tuple[np.ndarray, np.ndarray]:
+    def transform(self, data: BagDataset) -> tuple[np.ndarray, np.ndarray]:
         """Vectors (n, 3, width) float32, zeros for a missing sequence, and which are present (n, 3) bool.
 
         A present sequence's vectors have mean 0 and deviation 1 over the training studies.
@@ -98,7 +147,7 @@ class StudyEmbedder:
         vectors, present = self._pooled(data)
         return ((vectors - self.mean) / self.deviation) * present[..., None], present
 
-    def attention(self, data: SliceDataset) -> list[dict[str, np.ndarray]]:
+    def attention(self, data: BagDataset) -> list[dict[str, np.ndarray]]:
         """For each study and sequence the weights (slices,) of the pooling: their sum is one."""
         return [
             {name: of_sequence[0].cpu().numpy() for name, of_sequence in zip(SEQUENCES, weights)}
@@ -107,16 +156,10 @@ class StudyEmbedder:
 
     def save(self, folder: Path, provenance: Provenance) -> None:
         """Save into a model's folder, as tensors."""
-        moments = {"mean": torch.from_numpy(self.mean), "deviation": torch.from_numpy(self.deviation)}
-        network = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
-        scale = {f"scale.{name}": tensor for name, tensor in self.scale.tensors().items()}
-        save_tensors(
-            folder / EMBEDDER_FILE,
-            {**moments, **network, **scale},
-            provenance,
-            pooling=self.pooling,
-            width=self.width,
-        )
+        tensors = {"mean": torch.from_numpy(self.mean), "deviation": torch.from_numpy(self.deviation)}
+        tensors |= {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
+        tensors |= {f"scale.{name}": tensor for name, tensor in self.scale.tensors().items()}
+        save_tensors(folder / EMBEDDER_FILE, tensors, provenance, pooling=self.pooling, width=self.width)
 
     @classmethod
     def load(cls, folder: Path) -> "StudyEmbedder":
@@ -133,13 +176,11 @@ class StudyEmbedder:
     def _network(self) -> EmbeddingNetwork:
         return EmbeddingNetwork(self.scale.width, pooling=self.pooling, width=self.width).to(device()).eval()
 
-    def _train(
-        self, data: SliceDataset, labels: np.ndarray, prior: np.ndarray, epochs: int, seed: int
-    ) -> None:
+    def _train(self, data: BagDataset, labels: np.ndarray, prior: np.ndarray, epochs: int, seed: int) -> None:
         network = WithHeads(self.network, torch.from_numpy(np.log(prior)).float()).to(device())
         rows, held_out = stopping_split(labels, seed=seed)
         tensors = StudyTensors(data, self.scale)
-        batches = StudyBatches(tensors, labels, rows, size=16, slice_dropout=0.5, sequence_dropout=0.1)
+        batches = StudyBatches(tensors, labels, rows, size=16, dropped=(0.5, 0.1))
         schedule = Schedule(epochs, 3e-4, weight_decay=0.1, average_decay=AVERAGE_DECAY, patience=4)
         judge = validation(tensors, labels, held_out)
         curve = train(network, batches, metric_loss, schedule, seed, validate=judge)
@@ -147,16 +188,14 @@ class StudyEmbedder:
         self.curve = pd.DataFrame(curve).assign(part="embedder")[list(CURVE_COLUMNS)]
 
     @torch.inference_mode()
-    def _embedded(self, data: SliceDataset) -> list[tuple[torch.Tensor, list[torch.Tensor]]]:
+    def _embedded(self, data: BagDataset) -> list[tuple[torch.Tensor, list[torch.Tensor]]]:
         """One study at a time: in a batch its last digits would hang on the others, and so might a tree."""
         tensors = StudyTensors(data, self.scale)
         return [self.network.embed(tensors.batch([row])) for row in range(len(data))]
 
-    def _pooled(self, data: SliceDataset) -> tuple[np.ndarray, np.ndarray]:
+    def _pooled(self, data: BagDataset) -> tuple[np.ndarray, np.ndarray]:
         vectors = [of_study[0].cpu().numpy() for of_study, _ in self._embedded(data)]
-        present = [[len(tokens) > 0 for tokens in data.tokens[name]] for name in SEQUENCES]
-        shape = (len(data), len(SEQUENCES), self.network.width)
-        return np.reshape(vectors, shape), np.array(present, dtype=bool).T
+        return np.reshape(vectors, (len(data), len(SEQUENCES), self.network.width)), data.present
 
 
 def _moments(vectors: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

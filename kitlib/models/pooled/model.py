@@ -1,6 +1,5 @@
 """`pooled`, the first published project's pipeline: pooled vectors, metadata, a classifier a cell."""
 
-from collections.abc import Hashable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -14,16 +13,16 @@ from kitlib.errors import known_name
 from kitlib.inputs.slices import SliceDataset
 from kitlib.models.base import CURVE_COLUMNS, Model
 from kitlib.models.common.cell_table import METADATA_FILE, StudyTable
-from kitlib.models.common.sampling import SAMPLERS
+from kitlib.models.common.training_rows import SAMPLERS
 
 if TYPE_CHECKING:
     from kitlib.models.pooled.classifiers import CellClassifiers
 
 CLASSIFIERS = {
     "svc": "kitlib.models.pooled.classifiers:SVCClassifiers",
-    "lightgbm": "kitlib.models.pooled.classifiers:LightGBMClassifiers",
-    "xgboost": "kitlib.models.pooled.classifiers:XGBoostClassifiers",
-    "bagging": "kitlib.models.pooled.classifiers:BaggingClassifiers",
+    "lightgbm": "kitlib.models.pooled.trees:LightGBMClassifiers",
+    "xgboost": "kitlib.models.pooled.trees:XGBoostClassifiers",
+    "bagging": "kitlib.models.pooled.trees:BaggingClassifiers",
     "networks": "kitlib.models.pooled.cell_networks:NetworkClassifiers",
 }
 """Where they are: they need torch, LightGBM or XGBoost, which listing models must not."""
@@ -55,26 +54,17 @@ class PooledModel(Model):
         known_name(self.classifier, CLASSIFIERS, f"{self.name}.classifier")
         known_name(self.sampling, SAMPLERS, "sampling")
 
-    def shared_stage(self) -> Hashable:
+    def shared_stage(self) -> tuple[str, int, int]:
         """The embedder, which all classifiers of one pooling, width and number of epochs share."""
         return self.pooling, self.width, self.embedder_epochs
 
     def _fit(self, data: SliceDataset, labels: np.ndarray, seed: int) -> None:
         from kitlib.models.pooled.embedder import fit_embedder, stopping_split
 
-        self.embedder = fit_embedder(
-            data,
-            labels,
-            self.prior,
-            pooling=self.pooling,
-            width=self.width,
-            epochs=self.embedder_epochs,
-            seed=seed,
-        )
+        self.embedder = fit_embedder(data, labels, self.prior, *self.shared_stage(), seed)
         self.table = StudyTable.fit(data.metadata, seed=seed)
-        self.classifiers = self._classifiers()
         _, held_out = stopping_split(labels, seed=seed)
-        self.classifiers.fit(self._rows(data), labels, held_out, self.prior, seed=seed)
+        self.classifiers = self._classifiers(seed).fit(self._rows(data), labels, held_out)
         for note in (*self.classifiers.notes, self.embedder.note):
             self.note(note)
         own = pd.DataFrame(self.classifiers.curve, columns=list(CURVE_COLUMNS)).assign(part=self.classifier)
@@ -89,10 +79,9 @@ class PooledModel(Model):
         vectors, present = self.embedder.transform(data)
         return np.hstack([vectors.reshape(len(vectors), -1), present, self.table.transform(data.metadata)])
 
-    def _classifiers(self) -> "CellClassifiers":
+    def _classifiers(self, seed: int = 0) -> "CellClassifiers":
         module, _, name = CLASSIFIERS[self.classifier].partition(":")
-        classifiers = getattr(import_module(module), name)
-        return classifiers(self.sampling, self.weighted, self.balanced, self.trees, self.bags)
+        return getattr(import_module(module), name)(self, seed)
 
     def _save(self, folder: Path, provenance: Provenance) -> None:
         self.embedder.save(folder, provenance)
@@ -104,4 +93,4 @@ class PooledModel(Model):
 
         self.embedder = StudyEmbedder.load(folder)
         self.table = StudyTable.load(folder / METADATA_FILE)
-        self.classifiers = self._classifiers().load(folder, self.prior)
+        self.classifiers = self._classifiers().load(folder)

@@ -1,8 +1,8 @@
 """Imputers that are networks: trained by hiding sequences that are there, stopped by studies kept aside."""
 
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -11,7 +11,8 @@ from torch import nn
 from kitlib.artefacts import Provenance, load_tensors, save_tensors
 from kitlib.models.pseudo.imputers import ModalityImputer
 from kitlib.models.pseudo.networks import Guess, Shown
-from kitlib.nn.loop import IDLE, Schedule, learned_nothing, shuffled, train
+from kitlib.nn.loop import IDLE, Schedule, learned_nothing, train
+from kitlib.nn.rows import shuffled
 from kitlib.terms import SEQUENCES
 
 NETWORK_FILE = "imputer_network.safetensors"
@@ -38,7 +39,7 @@ class NetworkImputer(ModalityImputer):
         self.kind, self.hidden, self.epochs = kind, hidden, epochs
 
     def _network(self) -> nn.Module:
-        return self.kind(self.reduction.components, self.hidden)
+        return self.kind(self.components, self.hidden)
 
     def _fit(self, reduced: np.ndarray, present: np.ndarray, seed: int) -> None:
         embeddings, there = torch.from_numpy(reduced).float(), torch.from_numpy(present)
@@ -46,21 +47,15 @@ class NetworkImputer(ModalityImputer):
         order = np.random.default_rng(seed).permutation(np.flatnonzero(present.sum(axis=1) > 1))
         count = round(HELD_OUT_SHARE * len(order))
         held_out, rows = order[:count], order[count:]
-        schedule = Schedule(
-            self.epochs if count else 0, LEARNING_RATE, WEIGHT_DECAY, patience=PATIENCE, fused=True
-        )
+        epochs = self.epochs if count else 0
+        schedule = Schedule(epochs, LEARNING_RATE, WEIGHT_DECAY, patience=PATIENCE, fused=True)
+        batches = HidingBatches(embeddings, there, rows)
+        judge = partial(_held_out_error, embeddings=embeddings[held_out], there=there[held_out])
         # Initial weights and dropout draw from torch's global generator: fork it, and leave no trace.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = self._network()
-            curve = train(
-                network,
-                HidingBatches(embeddings, there, rows),
-                hiding_loss,
-                schedule,
-                seed,
-                validate=partial(_held_out_error, embeddings=embeddings[held_out], there=there[held_out]),
-            )
+            curve = train(network, batches, hiding_loss, schedule, seed, validate=judge)
         is_better = len(curve) > 1 and not learned_nothing(curve)
         self.note = "" if is_better else f"the imputer is as it began, at the mean: {IDLE}"
         # In double precision a study's guess is the same alone and among others.
@@ -70,14 +65,19 @@ class NetworkImputer(ModalityImputer):
     def _impute(self, reduced: np.ndarray, present: np.ndarray) -> np.ndarray:
         return self.network((torch.from_numpy(reduced), torch.from_numpy(present)))[0].numpy()
 
-    def _save(self, folder: Path, provenance: Provenance) -> None:
+    def save(self, folder: Path, provenance: Provenance) -> None:
+        """As the base says, with the network."""
+        super().save(folder, provenance)
         save_tensors(folder / NETWORK_FILE, self.network.state_dict(), provenance)
 
-    def _load(self, folder: Path) -> None:
+    def load(self, folder: Path) -> Self:
+        """As the base says."""
+        super().load(folder)
         with torch.random.fork_rng(devices=[]):
             network = self._network().double()
         network.load_state_dict(load_tensors(folder / NETWORK_FILE))
         self.network = network.eval()
+        return self
 
 
 class HidingBatches:
@@ -112,18 +112,11 @@ def _error(guesses: torch.Tensor, truth: Truth, seen_weight: float) -> torch.Ten
 @torch.inference_mode()
 def _held_out_error(network: nn.Module, embeddings: torch.Tensor, there: torch.Tensor) -> float:
     """Mean squared error of studies each of whose sequences is hidden in turn; NaN where there is none."""
-    in_turn = torch.cat(list(_hidden_in_turn(there)))
     copies = len(SEQUENCES)
+    in_turn = (torch.eye(copies, dtype=torch.bool)[:, None] & there).flatten(0, 1)  # (copies n, copies)
     embeddings, there = embeddings.repeat(copies, 1, 1), there.repeat(copies, 1)
     guesses, _ = network((embeddings, there & ~in_turn))
     return float(_error(guesses, (embeddings, there, in_turn), 0.0))
-
-
-def _hidden_in_turn(there: torch.Tensor) -> Iterator[torch.Tensor]:
-    for sequence in range(there.shape[1]):
-        hidden = torch.zeros_like(there)
-        hidden[:, sequence] = there[:, sequence]
-        yield hidden
 
 
 def draw_hidden(there: torch.Tensor, random: torch.Generator) -> torch.Tensor:

@@ -15,12 +15,13 @@ import pandas as pd
 from kitlib.artefacts import Provenance
 from kitlib.embed.tokens import Tokens
 from kitlib.errors import known_name
+from kitlib.inputs.bags import BagDataset
 from kitlib.inputs.slices import SliceDataset
 from kitlib.models.base import Model
-from kitlib.models.common.cv import inner_splits
-from kitlib.models.pseudo.classifier import ImputedClassifier
-from kitlib.models.pseudo.scores import reconstruction_errors
-from kitlib.terms import SEQUENCES
+from kitlib.models.common.positions import cell2level, cell2side
+from kitlib.models.common.softmax import SoftmaxRegressions
+from kitlib.models.common.training_rows import inner_splits
+from kitlib.terms import CELLS, LEVELS, SEQUENCES
 
 if TYPE_CHECKING:
     from kitlib.models.pooled.embedder import StudyEmbedder
@@ -28,15 +29,30 @@ if TYPE_CHECKING:
 
 NETWORKS = ("dae", "vae", "attention_vae", "masked")
 IMPUTERS = ("zeros", "mean", "knn", "iterative", *NETWORKS)
+CLASSIFIER_FILE = "classifier.json"
+CELL_CODES = np.column_stack([np.ones(len(CELLS)), np.eye(len(LEVELS))[cell2level], cell2side])  # (25, 7)
+"""Whom a coefficient is for: all cells of a condition group, those of one level, left against right."""
+ERROR_COLUMNS = ("study_id", "sequence", "error", "mean_error", "variation", "cosine", "mean_cosine")
+"""Of a guess: squared errors, its own and the mean's; squared distance to the judged studies' mean."""
 
 
-def build_imputer(name: str, *, components: int, hidden: int, epochs: int) -> "ModalityImputer":
+def build_imputer(name: str, components: int, hidden: int, epochs: int) -> "ModalityImputer":
     """An unfitted imputer, one of IMPUTERS; `hidden` and `epochs` are for those that are networks."""
     from kitlib.models.pseudo import imputers, learned, networks
 
     if name not in NETWORKS:
         return imputers.PLAIN_IMPUTERS[name](components)
     return learned.NetworkImputer(networks.NETWORKS[name], components, hidden=hidden, epochs=epochs)
+
+
+class ImputedClassifier(SoftmaxRegressions):
+    """Judges imputers, one and the same for all: it reads a row a study, and learns in seconds, exactly."""
+
+    @staticmethod
+    def _of_cells(rows: np.ndarray, cells: np.ndarray) -> np.ndarray:
+        """Each study's row (n, columns) for each code of each cell: (n, cells, 7 columns)."""
+        coded = CELL_CODES[cells][None, :, :, None] * rows[:, None, None, :]
+        return coded.reshape(len(rows), len(cells), -1)
 
 
 @dataclass
@@ -61,24 +77,20 @@ class PseudoModel(Model):
         known_name(self.imputer, IMPUTERS, f"{self.name}.imputer")
 
     def _imputer(self) -> "ModalityImputer":
-        return build_imputer(
-            self.imputer, components=self.components, hidden=self.hidden, epochs=self.imputer_epochs
-        )
+        return build_imputer(self.imputer, self.components, self.hidden, self.imputer_epochs)
 
     def _fit(self, data: SliceDataset, labels: np.ndarray, seed: int) -> None:
         from kitlib.models.pooled.embedder import fit_embedder
 
-        self.embedder = fit_embedder(
-            data, labels, self.prior, pooling="average", width=0, epochs=0, seed=seed
-        )
+        self.embedder = fit_embedder(data, labels, self.prior, "average", width=0, epochs=0, seed=seed)
         embeddings, present = self._embeddings(data)
         self.fitted = self._imputer().fit(embeddings, present, seed)
         self.note(self.fitted.note)
         kept = self._kept(present, seed)
-        imputed = self._cross_imputed(embeddings, present, kept, labels, seed)
+        imputed = self._cross_imputed(embeddings, kept, labels, seed)
         rows = np.concatenate([self._rows(copy, real) for copy, real in zip(imputed, kept)])
         copies = np.tile(labels, (len(kept), 1))
-        self.classifier = ImputedClassifier.fit(rows, copies, self.prior, self.penalty * len(kept))
+        self.classifier = ImputedClassifier.fit(rows, copies, self.prior, penalty=self.penalty * len(kept))
 
     def _embeddings(self, data: SliceDataset) -> tuple[np.ndarray, np.ndarray]:
         """Embeddings (n, 3, width), seen from the backbone's own zero, and which are present (n, 3)."""
@@ -97,17 +109,12 @@ class PseudoModel(Model):
         return [present, *(present & ~gone for gone in hidden)]
 
     def _cross_imputed(
-        self,
-        embeddings: np.ndarray,
-        present: np.ndarray,
-        kept: list[np.ndarray],
-        labels: np.ndarray,
-        seed: int,
+        self, embeddings: np.ndarray, kept: list[np.ndarray], labels: np.ndarray, seed: int
     ) -> list[np.ndarray]:
         """Each copy (n, 3, width), imputed part by part by imputers of the other parts."""
         imputed = [embeddings.astype(np.float64) for _ in kept]
         for train, held_out in inner_splits(labels, self.inner_parts, seed=seed):
-            imputer = self._imputer().fit(embeddings[train], present[train], seed)
+            imputer = self._imputer().fit(embeddings[train], kept[0][train], seed)
             # A single study cannot be held out: it is imputed by the imputer that knows it.
             rows = held_out if len(held_out) else train
             for copy, real in zip(imputed, kept):
@@ -137,20 +144,60 @@ class PseudoModel(Model):
     def _save(self, folder: Path, provenance: Provenance) -> None:
         self.embedder.save(folder, provenance)
         self.fitted.save(folder, provenance)
-        self.classifier.save(folder, provenance)
+        self.classifier.save(folder / CLASSIFIER_FILE, provenance)
 
     def _load(self, folder: Path) -> None:
         from kitlib.models.pooled.embedder import StudyEmbedder
 
         self.embedder = StudyEmbedder.load(folder)
         self.fitted = self._imputer().load(folder)
-        self.classifier = ImputedClassifier.load(folder, self.prior)
+        self.classifier = ImputedClassifier.load(folder / CLASSIFIER_FILE, self.prior)
 
 
 def _origin(embedder: "StudyEmbedder") -> np.ndarray:
     """Where slices of zeros lie (3, width); the embedder's own zero is the mean, which zeros must not be."""
     slices = Tokens(np.zeros((1, embedder.scale.width), np.float32), np.zeros((1, 3)))
-    blank = SliceDataset(
-        np.zeros(1, np.int64), {name: [slices] for name in SEQUENCES}, pd.DataFrame(index=[0])
-    )
+    blank = BagDataset(np.zeros(1, np.int64), {name: [slices] for name in SEQUENCES})
     return embedder.transform(blank)[0][0]
+
+
+def reconstruction_errors(
+    study_ids: np.ndarray,
+    embeddings: np.ndarray,
+    guesses: np.ndarray,
+    means: np.ndarray,
+    present: np.ndarray,
+    removed: np.ndarray,
+) -> pd.DataFrame:
+    """ERROR_COLUMNS of each sequence that is present and was removed (n, 3).
+
+    Embeddings and guesses are (n, 3, width), means, the training studies', (3, width).
+    """
+    tables = []
+    for sequence, name in enumerate(SEQUENCES):
+        known = embeddings[present[:, sequence], sequence].astype(np.float64)
+        rows = np.flatnonzero(present[:, sequence] & removed[:, sequence])
+        truth = embeddings[rows, sequence].astype(np.float64)
+        guess, mean = guesses[rows, sequence], np.broadcast_to(means[sequence], truth.shape)
+        own_mean = known.mean(axis=0) if len(known) else 0.0
+        columns = {
+            "study_id": study_ids[rows],
+            "sequence": name,
+            "error": _squares(truth - guess),
+            "mean_error": _squares(truth - mean),
+            "variation": _squares(truth - own_mean),
+            "cosine": _cosine(truth, guess),
+            "mean_cosine": _cosine(truth, mean),
+        }
+        tables.append(pd.DataFrame(columns, columns=list(ERROR_COLUMNS)))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _squares(vectors: np.ndarray) -> np.ndarray:
+    return np.square(vectors).sum(axis=1)
+
+
+def _cosine(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Cosines of rows; a row of zeros points nowhere, and its cosine is 0."""
+    lengths = np.sqrt(_squares(first) * _squares(second))
+    return (first * second).sum(axis=1) / np.where(lengths > 0, lengths, 1.0)

@@ -5,10 +5,12 @@ penalty (a scalar) on how they came about. None reads what is hidden, and all st
 layer is zero.
 """
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 
-from kitlib.nn.attention import GatedAttention
+from kitlib.nn.layers import GatedAttention, linear_from_zero
 from kitlib.terms import SEQUENCES
 
 DROPOUT = 0.1
@@ -27,13 +29,9 @@ class DenoisingAutoencoder(nn.Module):
     def __init__(self, components: int, hidden: int) -> None:
         super().__init__()
         inputs = SEQUENCE_COUNT * (components + 1)
-        self.layers = nn.Sequential(
-            *_layer(inputs, hidden),
-            *_layer(hidden, hidden // 2),
-            *_layer(hidden // 2, hidden // 2),
-            *_layer(hidden // 2, hidden),
-            _from_the_mean(hidden, SEQUENCE_COUNT * components),
-        )
+        widths = (inputs, hidden, hidden // 2, hidden // 2, hidden)
+        layers = [module for pair in pairwise(widths) for module in _layer(*pair)]
+        self.layers = nn.Sequential(*layers, linear_from_zero(hidden, SEQUENCE_COUNT * components))
 
     def forward(self, shown: Shown) -> Guess:
         """Guesses (B, 3, k); nothing is penalised."""
@@ -50,15 +48,15 @@ class VariationalCore(nn.Module):
         self.encode = nn.Sequential(*_layer(inputs, hidden))
         self.mean, self.log_variance = nn.Linear(hidden, latent), nn.Linear(hidden, latent)
         self.decode = nn.Sequential(
-            *_layer(latent, hidden), _from_the_mean(hidden, SEQUENCE_COUNT * components)
+            *_layer(latent, hidden), linear_from_zero(hidden, SEQUENCE_COUNT * components)
         )
 
     def forward(self, inputs: torch.Tensor) -> Guess:
-        """Guesses (B, 3 k) and a share of the latents' divergence from a standard normal."""
+        """Guesses (B, 3, k) and a share of the latents' divergence from a standard normal."""
         hidden = self.encode(inputs)
         mean, log_variance = self.mean(hidden), self.log_variance(hidden).clamp(-8, 8)
         noise = torch.randn_like(mean) * (log_variance / 2).exp() if self.training else 0.0
-        guesses = self.decode(mean + noise)
+        guesses = self.decode(mean + noise).unflatten(1, (SEQUENCE_COUNT, -1))
         divergence = (mean.square() + log_variance.exp() - 1 - log_variance).sum() / 2
         return guesses, DIVERGENCE_WEIGHT * divergence / max(guesses.numel(), 1)
 
@@ -72,8 +70,7 @@ class VariationalAutoencoder(nn.Module):
 
     def forward(self, shown: Shown) -> Guess:
         """Guesses (B, 3, k) and the divergence."""
-        guesses, divergence = self.core(_with_mask(shown))
-        return guesses.reshape(shown[0].shape), divergence
+        return self.core(_with_mask(shown))
 
 
 class AttentionAutoencoder(nn.Module):
@@ -89,8 +86,7 @@ class AttentionAutoencoder(nn.Module):
         """Guesses (B, 3, k) and the divergence."""
         embeddings, visible = shown
         fused, _ = self.fuse(_projected(self.project, embeddings), visible)
-        guesses, divergence = self.core(torch.cat([fused, visible.to(fused.dtype)], dim=1))
-        return guesses.reshape(embeddings.shape), divergence
+        return self.core(torch.cat([fused, visible.to(fused.dtype)], dim=1))
 
 
 class MaskedFusion(nn.Module):
@@ -105,7 +101,7 @@ class MaskedFusion(nn.Module):
             hidden, HEADS, 2 * hidden, DROPOUT, "gelu", batch_first=True, norm_first=True
         )
         self.encoder = nn.TransformerEncoder(layer, LAYERS, enable_nested_tensor=False)
-        self.last = nn.ModuleList(_from_the_mean(hidden, components) for _ in SEQUENCES)
+        self.last = nn.ModuleList(linear_from_zero(hidden, components) for _ in SEQUENCES)
 
     def forward(self, shown: Shown) -> Guess:
         """Guesses (B, 3, k); nothing is penalised."""
@@ -125,13 +121,6 @@ NETWORKS: dict[str, type[nn.Module]] = {
 
 def _layer(inputs: int, outputs: int) -> tuple[nn.Module, ...]:
     return nn.Linear(inputs, outputs), nn.GELU(), nn.Dropout(DROPOUT)
-
-
-def _from_the_mean(inputs: int, outputs: int) -> nn.Linear:
-    layer = nn.Linear(inputs, outputs)
-    nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)
-    return layer
 
 
 def _with_mask(shown: Shown) -> torch.Tensor:

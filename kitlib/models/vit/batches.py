@@ -7,11 +7,11 @@ import numpy as np
 import torch
 
 from kitlib.machine import device
-from kitlib.models.cell_attention.network import PlaceAttention
 from kitlib.models.common.positions import X_MM
 from kitlib.models.neural.batches import SequenceBatch
+from kitlib.models.neural.cell_attention import PlaceAttention
 from kitlib.nn.augment import Greys, Moves, moved
-from kitlib.nn.loop import Batches
+from kitlib.nn.rows import Batches
 from kitlib.terms import AXIAL_T2, CELLS, SEQUENCES, group2sequence, mirrored_cells
 
 MOVES, GREYS = Moves(log_scale=0.14, shift=0.05), Greys(log_gain=0.2, offset=0.02)

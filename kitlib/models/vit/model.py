@@ -15,7 +15,7 @@ from kitlib.embed.names import SPINE_VIT, SPINE_VIT_SHAPE
 from kitlib.errors import ModelError
 from kitlib.inputs.base import Dataset
 from kitlib.inputs.pixels import PixelDataset
-from kitlib.models.neural.model import SliceAttentionModel
+from kitlib.models.neural.model import NetworkModel
 from kitlib.terms import CELLS, SEQUENCES, Cell, group2sequence
 
 if TYPE_CHECKING:
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
     from kitlib.embed.weights.sources import WeightsSource
     from kitlib.models.neural.batches import StudyTensors
-    from kitlib.nn.loop import Batches
     from kitlib.nn.projection import TokenScale
+    from kitlib.nn.rows import Batches
 
 
 @dataclass
-class ViTModel(SliceAttentionModel):
+class ViTModel(NetworkModel):
     """Patches of the slices of each cell's own sequence, with attention from the 25 cells to the patches.
 
     The patches of a slice are `grid` x `grid`, whatever its size in pixels: that bounds the cost. `start`
@@ -122,7 +122,7 @@ class ViTModel(SliceAttentionModel):
         if not batch.present.any():
             raise ModelError(f"the study has no {SEQUENCES[sequence]}", where=self.name, hint="Ask another.")
         with torch.inference_mode():
-            of_members = [network.patch_attention(batch, sequence) for network in self.fitted.networks]  # type: ignore[operator]
+            of_members = [network.attend(batch, sequence)[1] for network in self.fitted.networks]  # type: ignore[operator]
         weights = torch.stack(of_members).mean(0)[0, CELLS.index(cell)]  # (T, patches)
         index = int(weights.sum(-1).argmax())
         side = math.isqrt(weights.shape[-1])

@@ -1,7 +1,7 @@
 """The network of `vit`: slices as sequences of patches, and 25 questions that look at a study's patches.
 
 A transformer turns each slice into patch tokens. Every cell's question is answered from the patches of its
-own sequence: its attention is a sum over where the slice lies in the patient (as in models.cell_attention),
+own sequence: its attention is a sum over where the slice lies in the patient (as in neural.cell_attention),
 where the patch lies on the slice, and what it holds. The last layer starts at zero on the log prior.
 """
 
@@ -10,10 +10,11 @@ from torch import nn
 
 from kitlib.embed.slices import build_vit, normalised
 from kitlib.machine import half_precision
-from kitlib.models.cell_attention.network import PlaceAttention
 from kitlib.models.common.positions import LEVEL_MM, cell2condition, cell2level
 from kitlib.models.neural.batches import SequenceBatch
+from kitlib.models.neural.cell_attention import PlaceAttention
 from kitlib.models.vit.batches import sequence2cells
+from kitlib.nn.layers import linear_from_zero
 from kitlib.terms import AXIAL_T2, CELLS, CONDITIONS, LEVELS, SEVERITIES, group2sequence
 
 SLICES_AT_ONCE = 128
@@ -33,9 +34,8 @@ def expected_on_slice(grid: int) -> torch.Tensor:
     centres = (torch.arange(grid) + 0.5) / grid
     level_rows = torch.tensor(0.5 - LEVEL_MM / SLICE_MM).float()[cell2level]
     axial = torch.tensor([group2sequence[cell.group] == AXIAL_T2 for cell in CELLS])
-    rows = (centres - torch.where(axial, 0.5, level_rows)[:, None]) / torch.where(axial, ASIDE, LEVEL)[
-        :, None
-    ]
+    middle, deviation = torch.where(axial, 0.5, level_rows), torch.where(axial, ASIDE, LEVEL)
+    rows = (centres - middle[:, None]) / deviation[:, None]
     columns = (centres - 0.5) / ASIDE
     return -0.5 * (rows.square()[:, :, None] + columns.square()).flatten(1)
 
@@ -72,29 +72,23 @@ class ViTNetwork(nn.Module):
         self.key = nn.Linear(width, width)
         self.hidden = nn.Linear(width, width)
         self.drop = nn.Dropout(dropout)
-        self.last = nn.Linear(width, len(SEVERITIES))
-        nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)
+        self.last = linear_from_zero(width, len(SEVERITIES))
 
     def forward(self, sequences: list[SequenceBatch]) -> torch.Tensor:
         """Logits (B, 25, 3)."""
-        contexts = [self._attend(batch, index)[0] for index, batch in enumerate(sequences)]
+        contexts = [self.attend(batch, index)[0] for index, batch in enumerate(sequences)]
         hidden = nn.functional.gelu(self.hidden(torch.stack(contexts).sum(0)) + self._query())
         return self.log_prior + self.last(self.drop(hidden))
 
     def attention(self, sequences: list[SequenceBatch]) -> list[torch.Tensor]:
         """How each cell's attention is spread over the slices of each sequence: (B, 25, T)."""
-        return [self.patch_attention(batch, index).sum(-1) for index, batch in enumerate(sequences)]
-
-    def patch_attention(self, batch: SequenceBatch, sequence: int) -> torch.Tensor:
-        """How each cell's attention is spread over slices and patches of a sequence: (B, 25, T, patches)."""
-        return self._attend(batch, sequence)[1]
+        return [self.attend(batch, index)[1].sum(-1) for index, batch in enumerate(sequences)]
 
     def _query(self) -> torch.Tensor:
         """The 25 questions (25, width): a condition at a level."""
         return self.condition.weight[cell2condition] + self.level.weight[cell2level]
 
-    def _attend(self, batch: SequenceBatch, sequence: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def attend(self, batch: SequenceBatch, sequence: int) -> tuple[torch.Tensor, torch.Tensor]:
         """What each cell sees of one sequence (B, 25, width), and its weights (B, 25, T, patches).
 
         Both are zero for the cells of other sequences and for studies without a slice.

@@ -11,10 +11,9 @@ LABELS = make_labels(16)
 FEATURES = make_features(LABELS, missing={AXIAL_T2: [1]})
 
 
-def make_batches(labels: np.ndarray = LABELS, **shares: float) -> StudyBatches:
+def make_batches(labels: np.ndarray = LABELS, slice_dropout: float = 0.0) -> StudyBatches:
     tensors = StudyTensors(FEATURES, fit_reduction(FEATURES, 4, seed=0))
-    shares = {"slice_dropout": 0.0, "sequence_dropout": 0.0, **shares}
-    return StudyBatches(tensors, labels, np.arange(12), size=4, **shares)
+    return StudyBatches(tensors, labels, np.arange(12), size=4, dropped=(slice_dropout, 0.0))
 
 
 def test_without_components_all_dimensions_are_seen_centred_and_on_one_scale() -> None:

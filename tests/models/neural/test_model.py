@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from kitlib.errors import UsageError
-from kitlib.models.cell_attention.model import CellAttentionModel
+from kitlib.models.attention import CellAttentionModel
 from kitlib.models.neural.model import LOSS_NAMES
 from kitlib.nn.losses import LOSSES
 from kitlib.terms import AXIAL_T2

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -6,12 +7,12 @@ import pytest
 from kitlib.artefacts import Provenance
 from kitlib.competition.metric import score_arrays
 from kitlib.errors import UsageError
-from kitlib.models.common.sampling import SAMPLERS, Sampler
+from kitlib.models.blind import PriorModel
+from kitlib.models.common.svm import RBFSVM
+from kitlib.models.common.training_rows import SAMPLERS, resampled
 from kitlib.models.pooled import classifiers
 from kitlib.models.pooled.embedder import stopping_split
 from kitlib.models.pooled.model import CLASSIFIERS, PooledModel
-from kitlib.models.pooled.threshold_classifiers import SVCThresholdClassifier
-from kitlib.models.prior import PriorModel
 from kitlib.terms import CELL_NAMES, EMPTY
 from tests.models.builders import make_features, make_labels
 
@@ -59,13 +60,12 @@ def test_cells_of_one_severity_keep_their_prior_and_absent_ones_stay_possible(cl
 def test_sampling_sees_training_rows_only(classifier: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first of the two fits must not sample from the rows that it is then calibrated or stopped on."""
     seen: list[np.ndarray] = []
-    sample = Sampler.fit_resample
 
-    def watched(self: Sampler, rows: np.ndarray, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def watched(sampling: str, rows: np.ndarray, *rest: Any, **more: Any) -> tuple:
         seen.append(rows)
-        return sample(self, rows, codes)
+        return resampled(sampling, rows, *rest, **more)
 
-    monkeypatch.setattr(Sampler, "fit_resample", watched)
+    monkeypatch.setattr(classifiers, "resampled", watched)
     model = fitted(classifier=classifier, sampling="smote")
     model.predict(JUDGED)
     assert len(seen) == 2 * len(CELL_NAMES)  # none of them when predicting
@@ -77,23 +77,21 @@ def test_sampling_sees_training_rows_only(classifier: str, monkeypatch: pytest.M
 
 def test_decisions_are_calibrated_on_rows_the_first_fit_has_not_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     fits: list[int] = []
-    fit = SVCThresholdClassifier.fit
+    fit_cell = classifiers.SVCClassifiers._fit_cell
 
-    def watched(
-        self: SVCThresholdClassifier, rows: np.ndarray, severities: np.ndarray
-    ) -> SVCThresholdClassifier:
+    def watched(self: classifiers.SVCClassifiers, rows: np.ndarray, *rest: Any) -> list[RBFSVM]:
         fits.append(len(rows))
-        return fit(self, rows, severities)
+        return fit_cell(self, rows, *rest)
 
     calibrated: list[np.ndarray] = []
-    calibrate = classifiers.Calibration.fit
+    calibrate = classifiers.SoftmaxRegressions.fit
 
     def watched_too(decisions: np.ndarray, labels: np.ndarray, *rest: object, **more: object) -> object:
         calibrated.append(labels)
         return calibrate(decisions, labels, *rest, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(SVCThresholdClassifier, "fit", watched)
-    monkeypatch.setattr(classifiers.Calibration, "fit", watched_too)
+    monkeypatch.setattr(classifiers.SVCClassifiers, "_fit_cell", watched)
+    monkeypatch.setattr(classifiers.SoftmaxRegressions, "fit", watched_too)
     fitted(classifier="svc")
     _, held_out = stopping_split(LABELS, seed=0)
     np.testing.assert_array_equal(calibrated[0], LABELS[held_out])

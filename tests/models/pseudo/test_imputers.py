@@ -8,9 +8,8 @@ from kitlib.artefacts import Provenance
 from kitlib.errors import ModelError
 from kitlib.evaluate.missing import reconstruction_scores
 from kitlib.models.pseudo.imputers import ModalityImputer
-from kitlib.models.pseudo.model import IMPUTERS, build_imputer
+from kitlib.models.pseudo.model import IMPUTERS, build_imputer, reconstruction_errors
 from kitlib.models.pseudo.networks import NETWORKS
-from kitlib.models.pseudo.scores import reconstruction_errors
 
 WIDTH = 10
 PLAIN_GUESSES = ("zeros", "mean")

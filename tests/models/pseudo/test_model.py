@@ -9,8 +9,7 @@ from kitlib.evaluate.missing import reconstruction_scores
 from kitlib.experiments.scenarios import ablate
 from kitlib.inputs.slices import SliceDataset
 from kitlib.models.pseudo.imputers import ModalityImputer
-from kitlib.models.pseudo.model import IMPUTERS, PseudoModel
-from kitlib.models.pseudo.scores import ERROR_COLUMNS, reconstruction_errors
+from kitlib.models.pseudo.model import ERROR_COLUMNS, IMPUTERS, PseudoModel, reconstruction_errors
 from kitlib.terms import AXIAL_T2, SAGITTAL_T1, SEQUENCES
 from tests.models.builders import make_features, make_labels
 

@@ -20,7 +20,7 @@ def lots(seed: int = 0) -> torch.Generator:
 
 def make_batches(*, augment: bool) -> PixelBatches:
     tensors = StudyTensors(FEATURES, TokenScale.grey_values(3, 16))
-    studies = StudyBatches(tensors, LABELS, np.arange(10), size=4, slice_dropout=0.0, sequence_dropout=0.0)
+    studies = StudyBatches(tensors, LABELS, np.arange(10), size=4, dropped=(0.0, 0.0))
     return PixelBatches(studies, slices=3, augment=augment)
 
 

@@ -1,7 +1,18 @@
-"""Gated attention over slices (Ilse et al. 2018, "Attention-based deep multiple instance learning")."""
+"""Layers that several networks have: a last one that starts at zero, and gated attention over slices.
+
+The attention is that of Ilse et al. 2018, "Attention-based deep multiple instance learning".
+"""
 
 import torch
 from torch import nn
+
+
+def linear_from_zero(inputs: int, outputs: int) -> nn.Linear:
+    """A layer whose output is zero until it has learned."""
+    layer = nn.Linear(inputs, outputs)
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
 
 
 class GatedWeights(nn.Module):

@@ -9,21 +9,17 @@ import torch
 from torch import nn
 
 from kitlib.models.common.positions import (
+    DEVIATIONS,
     LATERAL_MM,
-    LATERAL_SD_MM,
     LEVEL_FRACTION,
-    LEVEL_FRACTION_SD,
     LEVEL_MM,
-    LEVEL_SD_MM,
-    X_MM,
-    Z_FRACTION,
-    Z_MM,
     cell2condition,
     cell2group,
     cell2level,
     cell2side,
 )
 from kitlib.models.neural.batches import SequenceBatch
+from kitlib.nn.layers import linear_from_zero
 from kitlib.terms import CONDITIONS, GROUPS, LEVELS, SEQUENCES, SEVERITIES
 
 INPUT_DROPOUT = 0.1
@@ -34,24 +30,19 @@ class PlaceAttention(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        lateral, fraction, level = DEVIATIONS
         lateral_mm = torch.tensor([LATERAL_MM[group] for group in GROUPS])
-        self.lateral_mm = nn.Parameter(lateral_mm[:, None].repeat(1, len(SEQUENCES)) / LATERAL_SD_MM)
-        self.fraction = nn.Parameter(torch.tensor(LEVEL_FRACTION / LEVEL_FRACTION_SD).float())
-        self.level_mm = nn.Parameter(torch.tensor(LEVEL_MM / LEVEL_SD_MM).float())
+        self.lateral_mm = nn.Parameter(lateral_mm[:, None].repeat(1, len(SEQUENCES)) / lateral)
+        self.fraction = nn.Parameter(torch.tensor(LEVEL_FRACTION / fraction).float())
+        self.level_mm = nn.Parameter(torch.tensor(LEVEL_MM / level).float())
         self.log_sharpness = nn.Parameter(torch.zeros(3))
 
     def forward(self, batch: SequenceBatch, sequence: int) -> torch.Tensor:
         """(B, 25, T) for one sequence."""
         side = torch.as_tensor(cell2side, device=batch.positions.device)
-        centres = torch.stack(
-            [
-                self.lateral_mm[cell2group, sequence] * side,
-                self.fraction[cell2level],
-                self.level_mm[cell2level],
-            ]
-        )
-        units = batch.positions.new_tensor([LATERAL_SD_MM, LEVEL_FRACTION_SD, LEVEL_SD_MM])
-        positions = (batch.positions / units)[..., [X_MM, Z_FRACTION, Z_MM]]
+        lateral_mm = self.lateral_mm[cell2group, sequence] * side
+        centres = torch.stack([lateral_mm, self.fraction[cell2level], self.level_mm[cell2level]])
+        positions = batch.positions / batch.positions.new_tensor(DEVIATIONS)
         offsets = positions[:, None] - centres.T[None, :, None]  # (B, 25, T, 3)
         return -0.5 * (offsets * self.log_sharpness.exp()).square().sum(-1)
 
@@ -72,9 +63,7 @@ class CellNetwork(nn.Module):
         self.hidden = nn.Linear(len(SEQUENCES) * width, width)
         self.drop_input = nn.Dropout(INPUT_DROPOUT)
         self.drop = nn.Dropout(dropout)
-        self.last = nn.Linear(width, len(SEVERITIES))
-        nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)
+        self.last = linear_from_zero(width, len(SEVERITIES))
 
     def forward(self, sequences: list[SequenceBatch]) -> torch.Tensor:
         """Logits (B, 25, 3)."""

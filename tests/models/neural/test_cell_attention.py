@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from kitlib.models.cell_attention.model import CellAttentionModel
-from kitlib.models.common.cv import inner_splits
+from kitlib.models.attention import CellAttentionModel
 from kitlib.models.common.positions import cell2side
+from kitlib.models.common.training_rows import inner_splits
 from kitlib.nn.losses import metric_loss
 from kitlib.terms import AXIAL_T2, CELLS, SAGITTAL_T1, SEQUENCES
 from tests.models.builders import make_features, make_labels

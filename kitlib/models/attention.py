@@ -1,4 +1,6 @@
-"""`fusion`: three published ways to join the sequences, and a cascade, as they are described.
+"""Models whose networks look at slices with attention: `cell_attention` and `fusion`.
+
+`fusion` is three published ways to join the sequences, and a cascade, as they are described.
 
 - "1.1", late fusion: attention weighs the slices of each sequence, a CNN fuses the three weighted averages
   into one vector, and one network answers for all 25 cells.
@@ -15,16 +17,28 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from kitlib.errors import known_name
-from kitlib.models.neural.model import SliceAttentionModel
+from kitlib.models.neural.model import NetworkModel
+from kitlib.terms import CONDITIONS
 
 if TYPE_CHECKING:
     import torch
-
-    from kitlib.models.fusion.network import IntermediateFusion, LateFusion
+    from torch import nn
 
 
 @dataclass
-class FusionModel(SliceAttentionModel):
+class CellAttentionModel(NetworkModel):
+    """An average of networks in which each of the 25 cells asks its own question of every slice."""
+
+    name: ClassVar[str] = "cell_attention"
+
+    def _network(self, inputs: int, log_prior: "torch.Tensor") -> "nn.Module":
+        from kitlib.models.neural.cell_attention import CellNetwork
+
+        return CellNetwork(inputs=inputs, width=self.width, dropout=self.dropout, log_prior=log_prior)
+
+
+@dataclass
+class FusionModel(NetworkModel):
     """An average of networks that embed each sequence by trained attention and join the three."""
 
     name: ClassVar[str] = "fusion"
@@ -44,14 +58,11 @@ class FusionModel(SliceAttentionModel):
         known_name(self.architecture, ("1.1", "1.2", "2"), f"{self.name}.architecture")
         known_name(self.head, ("softmax", "cascade"), f"{self.name}.head")
 
-    def _network(self, inputs: int, log_prior: "torch.Tensor") -> "IntermediateFusion | LateFusion":
-        from kitlib.models.fusion.network import build_fusion
+    def _network(self, inputs: int, log_prior: "torch.Tensor") -> "nn.Module":
+        from kitlib.models.neural import fusion
 
-        return build_fusion(
-            self.architecture,
-            self.head,
-            inputs=inputs,
-            width=self.width,
-            dropout=self.dropout,
-            log_prior=log_prior,
-        )
+        head = fusion.CascadeHead(log_prior) if self.head == "cascade" else fusion.SoftmaxHead(log_prior)
+        if self.architecture == "2":
+            return fusion.LateFusion(inputs, self.width, self.dropout, head)
+        queries, networks = (1, 1) if self.architecture == "1.1" else (fusion.QUERIES, len(CONDITIONS))
+        return fusion.IntermediateFusion(inputs, self.width, self.dropout, head, queries, networks)

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from kitlib.errors import UsageError
-from kitlib.models.fusion.model import FusionModel
-from kitlib.models.fusion.network import CascadeHead, EmbeddingCNN, SequenceEmbedding
+from kitlib.models.attention import FusionModel
 from kitlib.models.neural.batches import SequenceBatch, StudyTensors
+from kitlib.models.neural.fusion import CascadeHead, EmbeddingCNN, SequenceEmbedding
 from kitlib.terms import AXIAL_T2, SEQUENCES
 from tests.models.builders import make_features, make_labels
 

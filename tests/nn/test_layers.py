@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from kitlib.nn.attention import GatedAttention, GatedWeights
+from kitlib.nn.layers import GatedAttention, GatedWeights, linear_from_zero
 
 
 def make_bags(lengths: list[int], longest: int, width: int = 6) -> tuple[torch.Tensor, torch.Tensor]:
@@ -58,3 +58,11 @@ def test_attention_learns_which_slice_tells() -> None:
         (pooled[:, 1] - wanted).square().mean().backward()
         optimiser.step()
     assert float(weights.gather(1, marked).mean().detach()) > 0.8
+
+
+def test_a_layer_from_zero_answers_zero_and_learns() -> None:
+    layer = linear_from_zero(3, 2)
+    output = layer(torch.ones(4, 3))
+    assert (output == 0).all()
+    output.sum().backward()
+    assert (layer.weight.grad != 0).all()

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from kitlib.models.neural.batches import SequenceBatch
-from kitlib.nn.attention import GatedWeights
-from kitlib.terms import CELLS, CONDITIONS, SEQUENCES, SEVERITIES
+from kitlib.nn.layers import GatedWeights, linear_from_zero
+from kitlib.terms import CELLS, SEQUENCES, SEVERITIES
 
 QUERIES = 4
 """Learned queries of architecture 1.2, for each sequence."""
@@ -110,19 +110,16 @@ class _Attentive(nn.Module):
 
     def attention(self, sequences: list[SequenceBatch]) -> list[torch.Tensor]:
         """For each sequence the queries' mean weights over slices (B, 25, T): the same for every cell."""
-        return [
-            embed.weigh(batch.vectors, batch.present)  # type: ignore[operator]
-            .mean(1, keepdim=True)
-            .expand(-1, len(CELLS), -1)
-            for embed, batch in zip(self.sequences, sequences)
-        ]
+        pairs = zip(self.sequences, sequences)
+        weights = [embed.weigh(batch.vectors, batch.present) for embed, batch in pairs]  # type: ignore[operator]
+        return [of_queries.mean(1, keepdim=True).expand(-1, len(CELLS), -1) for of_queries in weights]
 
 
 class IntermediateFusion(_Attentive):
     """Fuse the sequences into one vector, from which one network, or several side by side, answer."""
 
     def __init__(
-        self, *, inputs: int, width: int, queries: int, networks: int, dropout: float, head: Head
+        self, inputs: int, width: int, dropout: float, head: Head, queries: int, networks: int
     ) -> None:
         super().__init__(inputs, width, queries)
         self.fuse = EmbeddingCNN(len(SEQUENCES) * queries)
@@ -143,7 +140,7 @@ class LateFusion(_Attentive):
     How much a sequence counts is learned for each cell; a missing one counts nothing.
     """
 
-    def __init__(self, *, inputs: int, width: int, dropout: float, head: Head) -> None:
+    def __init__(self, inputs: int, width: int, dropout: float, head: Head) -> None:
         super().__init__(inputs, width, queries=1)
         outputs = len(CELLS) * head.n_logits
         self.networks = nn.ModuleList(_network(width, outputs, dropout) for _ in SEQUENCES)
@@ -154,29 +151,12 @@ class LateFusion(_Attentive):
         """Logits (B, 25, 3)."""
         embeddings = self.embed(sequences)[:, :, 0].unbind(1)
         changes = torch.stack([network(vector) for network, vector in zip(self.networks, embeddings)], dim=1)
-        present = torch.stack([batch.present.any(-1) for batch in sequences], dim=1)[
-            ..., None
-        ]  # (B, sequences, 1)
+        present = torch.stack([batch.present.any(-1, keepdim=True) for batch in sequences], dim=1)
         trust = self.trust.masked_fill(~present, torch.finfo(changes.dtype).min).softmax(1) * present
         joined = (changes.unflatten(2, (len(CELLS), -1)) * trust[..., None]).sum(1)
         return self.head(joined)
 
 
-def build_fusion(
-    architecture: str, head: str, *, inputs: int, width: int, dropout: float, log_prior: torch.Tensor
-) -> IntermediateFusion | LateFusion:
-    """An untrained network of one of the architectures that `model` describes."""
-    last: Head = SoftmaxHead(log_prior) if head == "softmax" else CascadeHead(log_prior)
-    if architecture == "2":
-        return LateFusion(inputs=inputs, width=width, dropout=dropout, head=last)
-    queries, networks = (1, 1) if architecture == "1.1" else (QUERIES, len(CONDITIONS))
-    return IntermediateFusion(
-        inputs=inputs, width=width, queries=queries, networks=networks, dropout=dropout, head=last
-    )
-
-
 def _network(inputs: int, outputs: int, dropout: float) -> nn.Sequential:
-    last = nn.Linear(HIDDEN, outputs)
-    nn.init.zeros_(last.weight)
-    nn.init.zeros_(last.bias)
+    last = linear_from_zero(HIDDEN, outputs)
     return nn.Sequential(nn.Dropout(dropout), nn.Linear(inputs, HIDDEN), nn.GELU(), nn.Dropout(dropout), last)

@@ -1,1 +1,0 @@
-"""`fusion`: the published architectures 1.1, 1.2 and 2, and the cascade."""
