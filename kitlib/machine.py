@@ -5,6 +5,7 @@ import os
 import re
 import resource
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
@@ -83,6 +84,24 @@ def _shared(pool: ThreadPoolExecutor, threads: int, call: Callable, *iterables: 
 
 def _called(call: Callable, tasks: Iterable[tuple]) -> list[Any]:
     return [call(*task) for task in tasks]
+
+
+@contextlib.contextmanager
+def repeating(call: Callable[[], None], every_s: float = 0.5) -> Iterator[None]:
+    """Call something again and again in a thread while the block runs."""
+    ended = threading.Event()
+
+    def repeat() -> None:
+        while not ended.wait(every_s):
+            call()
+
+    thread = threading.Thread(target=repeat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 @contextlib.contextmanager

@@ -125,3 +125,19 @@ def test_mapping_in_threads_keeps_the_order_and_ends_with_the_block(threads):
 def test_what_fails_in_a_thread_fails_here():
     with pytest.raises(ZeroDivisionError), machine.threaded(2) as each:
         list(each(lambda number: 1 // number, [1, 0]))
+
+
+def test_a_call_is_repeated_while_the_block_runs_and_never_after() -> None:
+    calls: list[int] = []
+
+    def fail_later() -> None:
+        with machine.repeating(lambda: calls.append(1), every_s=0.001):
+            while len(calls) < 3:
+                time.sleep(0.001)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail_later()
+    count = len(calls)
+    time.sleep(0.02)
+    assert len(calls) == count

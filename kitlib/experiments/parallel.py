@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import threading
 import traceback
 import warnings
 from collections.abc import Iterator
@@ -16,8 +15,7 @@ from tqdm.auto import tqdm
 from kitlib.experiments.fold import FoldData, FoldTask, run_fold
 from kitlib.experiments.leaks import Split
 from kitlib.experiments.status import BEGUN, DIED, clear, failure, noted, record
-
-POLL_S = 0.5
+from kitlib.machine import repeating
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +92,6 @@ def run_group(tasks: list[FoldTask], data: FoldData) -> None:
 def watched(tasks: list[FoldTask], progress: bool = True) -> Iterator[None]:
     """Show how many tasks are done or have failed, and how long the others will take."""
     open_tasks = [task for task in tasks if not task.is_done]
-    ended = threading.Event()
     names = dict.fromkeys(task.experiment.name for task in tasks)
     bar = tqdm(
         total=len(tasks),
@@ -112,16 +109,9 @@ def watched(tasks: list[FoldTask], progress: bool = True) -> Iterator[None]:
                 open_tasks.remove(task)
                 bar.update()
 
-    def watch() -> None:
-        while not ended.wait(POLL_S):
+    with bar:
+        try:
+            with repeating(look):
+                yield
+        finally:
             look()
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        watcher.join()
-        look()
-        bar.close()

@@ -3,7 +3,6 @@
 import contextlib
 import shutil
 import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from tqdm.auto import tqdm
 
 from kitlib.artefacts import atomic_write, fingerprint, load_table
 from kitlib.errors import StepError, UsageError
+from kitlib.machine import repeating
 from kitlib.run import layout, steps
 from kitlib.run.data import repository, resolve_competition, resolve_submission, resolve_work
 from kitlib.run.execute import execute, own_kernel, read_notebook
@@ -24,7 +24,6 @@ from kitlib.run.steps import STEPS, Step
 
 BAR = "{desc} |{bar:20}| {n_fmt}/{total_fmt} steps, {elapsed}{postfix}"
 LOG_INTERVAL_S = 30
-SAMPLE_S = 0.5
 SHOWN_SCORES = {
     "calibrated blend": "cross-validated",
     "oracle": "oracle",
@@ -86,22 +85,16 @@ class Runner:
 @contextlib.contextmanager
 def watched_memory(bar: "tqdm[Any]") -> Iterator[list[float]]:
     """Show the memory of this process's children on a bar; yields its samples in MB, which grow meanwhile."""
-    samples_mb, ended = [0.0], threading.Event()
+    samples_mb = [0.0]
 
-    def watch() -> None:
-        while not ended.wait(SAMPLE_S):
-            samples_mb.append(children_memory_mb())
-            text = f"memory {samples_mb[-1]:.0f} MB, peak {max(samples_mb):.0f} MB"
-            bar.set_postfix_str(text, refresh=False)
-            bar.update(0)
+    def sample() -> None:
+        samples_mb.append(children_memory_mb())
+        text = f"memory {samples_mb[-1]:.0f} MB, peak {max(samples_mb):.0f} MB"
+        bar.set_postfix_str(text, refresh=False)
+        bar.update(0)
 
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
+    with repeating(sample):
         yield samples_mb
-    finally:
-        ended.set()
-        watcher.join()
 
 
 def children_memory_mb() -> float:
