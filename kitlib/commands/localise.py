@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from kitlib.competition.root import Competition
     from kitlib.localise.points import Located
-    from kitlib.mri.geometry import Plane
     from kitlib.mri.ledger import Ledger
+    from kitlib.mri.stack import Plane
 
 
 def add_localise(commands: Commands) -> None:

@@ -4,8 +4,7 @@ import cv2
 import numpy as np
 
 from kitlib.errors import known_name
-from kitlib.mri.geometry import Plane
-from kitlib.mri.stack import Stack
+from kitlib.mri.stack import Plane, Stack
 from kitlib.prepare.grey import GREY_OPTIONS
 
 # Of the competition's landmarks 99.8 % (sagittal) and 99.99 % (axial) lie in these middles.

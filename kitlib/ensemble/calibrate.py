@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import minimize
+from scipy.special import softmax
 
 from kitlib.competition.metric import group2cells, study_sums
-from kitlib.models.common.softmax import softmax
 from kitlib.models.common.training_rows import inner_splits
 from kitlib.terms import EMPTY, GROUPS, SEVERITIES, SEVERITY_WEIGHTS
 
@@ -42,7 +42,7 @@ class VectorScaling:
         calibrated = probabilities / probabilities.sum(axis=-1, keepdims=True)
         for group, (scale, shift) in self.group2scaling.items():
             cells = group2cells[group]
-            calibrated[:, cells] = softmax(_log(calibrated[:, cells]) * scale + shift)
+            calibrated[:, cells] = softmax(_log(calibrated[:, cells]) * scale + shift, axis=-1)
         return calibrated
 
     def to_json(self) -> dict[str, list[list[float]]]:
@@ -97,7 +97,7 @@ def _fit_group(labels: np.ndarray, probabilities: np.ndarray, group: str, shrink
 
     def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
         scale, shift = flat.reshape(IDENTITY.shape)
-        scaled = softmax(logs * scale + shift)
+        scaled = softmax(logs * scale + shift, axis=-1)
         away = flat - IDENTITY.ravel()
         log_loss = -weights @ np.log(np.maximum((scaled * truth).sum(axis=1), SMALLEST))
         slope = (scaled - truth) * weights[:, None]

@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from kitlib.mri.geometry import Plane
-from kitlib.mri.stack import Stack
+from kitlib.mri.stack import Plane, Stack
 from kitlib.terms import ABOVE, BELOW, EMPTY, LEVELS, Landmark, Place, Side
 
 CanalPoints = Mapping[str, np.ndarray]

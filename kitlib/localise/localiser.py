@@ -23,8 +23,8 @@ from kitlib.localise.sagittal import (
 from kitlib.localise.sources import ARRAY_STEP_MM, array_study
 from kitlib.localise.spine import Reader, Spine, find_spine, read_maps
 from kitlib.localise.transitional import JunctionNet, load_junction, transitional_chance
-from kitlib.mri.geometry import Plane
 from kitlib.mri.ledger import Fault, Ledger
+from kitlib.mri.stack import Plane
 from kitlib.mri.study import Series, Study
 from kitlib.terms import AXIAL_T2, BELOW, LEVELS, SAGITTAL_T1
 

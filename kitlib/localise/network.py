@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from kitlib.artefacts import Provenance, facts_of, load_tensors, save_tensors
 from kitlib.errors import WeightsError
-from kitlib.mri.geometry import Plane
+from kitlib.mri.stack import Plane
 from kitlib.nn.loop import with_prefix
 from kitlib.terms import ABOVE, BELOW, LEVELS, Landmark
 

@@ -25,8 +25,7 @@ from kitlib.localise.geometry import (
     side2sign,
     upright,
 )
-from kitlib.mri.geometry import Plane
-from kitlib.mri.stack import Stack
+from kitlib.mri.stack import Plane, Stack
 from kitlib.mri.study import Series, Study
 from kitlib.terms import AXIAL_T2, LANDMARKS, LEVELS, SAGITTAL_T1, SAGITTAL_T2, Landmark, Place, level2text
 

@@ -23,8 +23,7 @@ from kitlib.localise.network import (
     network_to_heatmap,
 )
 from kitlib.machine import cores, device, half_precision, torch_threads
-from kitlib.mri.geometry import Plane
-from kitlib.mri.stack import Stack
+from kitlib.mri.stack import Plane, Stack
 from kitlib.terms import Landmark, Side
 
 CENTRE_SPREAD_MM = 5.0  # of the slices whose maps are averaged, around a plane

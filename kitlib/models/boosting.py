@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
+from scipy.special import softmax
 
 from kitlib.artefacts import Provenance, load_json, load_text, save_json, save_text
 from kitlib.competition.metric import group2cells
@@ -13,7 +14,6 @@ from kitlib.errors import known_name
 from kitlib.inputs.slices import SliceDataset
 from kitlib.models.base import CURVE_COLUMNS, Model
 from kitlib.models.common.cell_table import CellTable
-from kitlib.models.common.softmax import softmax
 from kitlib.models.common.training_rows import SAMPLERS, inner_splits, resampled
 from kitlib.terms import EMPTY, SEVERITIES, SEVERITY_WEIGHTS
 
@@ -69,7 +69,7 @@ class LightGBMModel(Model):
             cells = group2cells[group]
             flat = rows[:, cells].reshape(-1, rows.shape[2])
             logits[:, cells] += np.asarray(booster.predict(flat, raw_score=True)).reshape(-1, len(cells), 3)
-        return softmax(logits)
+        return softmax(logits, axis=-1)
 
     def _cross_validated(
         self, cells: Cells, splits: list[tuple[np.ndarray, np.ndarray]], seed: int

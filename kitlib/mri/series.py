@@ -19,9 +19,8 @@ from scipy.spatial.distance import cdist
 from kitlib.machine import Map, cores, threaded
 from kitlib.mri.dicom.header import LIMITS, Limits
 from kitlib.mri.dicom.slices import Slice, read_files
-from kitlib.mri.geometry import normal_of, orthonormal
 from kitlib.mri.ledger import Fault, Ledger
-from kitlib.mri.stack import Stack
+from kitlib.mri.stack import Stack, normal_of, orthonormal
 
 SKIPPED = "series skipped"
 COSINE_TOLERANCE = 0.002  # 0.1 degrees: above the jitter of rounded tags, below the angle between two discs

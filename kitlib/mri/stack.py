@@ -3,15 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike
 
 from kitlib.errors import DataError
-from kitlib.mri.geometry import Plane, normal_of, plane_of
 
+Plane = Literal["sagittal", "axial", "coronal", "oblique"]
+PLANES: tuple[Plane, ...] = ("sagittal", "coronal", "axial")  # whose normal is nearest to x, y, z
+OBLIQUE_COSINE = np.cos(np.radians(45))
 LONE_STEP_MM = 1.0  # a single slice has no step: slices beyond it are counted in millimetres
 ORTHONORMAL_TOLERANCE = 1e-6
 VECTORS = ("origins_mm", "row_direction", "column_direction")
@@ -165,3 +167,21 @@ class Stack:
         """Origins (..., 3) at fractional slices within the stack; neighbours may be shifted in plane."""
         whole = np.arange(len(self))
         return np.stack([np.interp(index, whole, axis) for axis in self.origins_mm.T], axis=-1)
+
+
+def normal_of(row_direction: np.ndarray, column_direction: np.ndarray) -> np.ndarray:
+    """The (3,) unit normal that points to the patient's left, back or head, whichever is nearest."""
+    normal = np.cross(row_direction, column_direction)
+    return normal * np.sign(normal[np.abs(normal).argmax()])
+
+
+def plane_of(normal: np.ndarray) -> Plane:
+    """The anatomical plane within 45 degrees of which slices with this normal lie, else "oblique"."""
+    cosines = np.abs(normal)
+    return PLANES[cosines.argmax()] if cosines.max() > OBLIQUE_COSINE else "oblique"
+
+
+def orthonormal(directions: np.ndarray) -> np.ndarray:
+    """The pair of orthogonal unit vectors (2, 3) nearest to two almost orthogonal, almost unit ones."""
+    left, _, right = np.linalg.svd(directions, full_matrices=False)
+    return left @ right

@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from kitlib.mri.geometry import Plane
 from kitlib.mri.ledger import Fault, Ledger
 from kitlib.mri.series import read_series
-from kitlib.mri.stack import Stack
+from kitlib.mri.stack import Plane, Stack
 from kitlib.terms import AXIAL_T2, CELLS, SAGITTAL_T1, SAGITTAL_T2, SEQUENCES, group2sequence, row_id
 
 Prepare = Callable[[list[Stack]], list[Stack]]

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pandas as pd
+from scipy.special import softmax
 
 from kitlib.competition.submission import to_rows
-from kitlib.models.common.softmax import softmax
 from kitlib.terms import CELL_NAMES
 from tests.models.builders import make_labels
 
@@ -20,7 +20,7 @@ def make_probabilities(
     """Noisy evidence for the truth (n, 25, 3); `sharpness` other than 1 is over- or under-confidence."""
     noise = np.random.default_rng(seed).normal(size=(*labels.shape, 3))
     evidence = skill * np.eye(3)[labels.clip(0)] + noise
-    return softmax(sharpness * skill * evidence)
+    return softmax(sharpness * skill * evidence, axis=-1)
 
 
 def make_table(labels: pd.DataFrame, **quality: float) -> pd.DataFrame:

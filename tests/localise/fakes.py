@@ -9,8 +9,7 @@ from torch import nn
 from kitlib.localise.geometry import GAP_SHARES, SPINE, TURNS_DEG, predict_points, upright
 from kitlib.localise.network import GRID, PX_MM, STRIDE, network_inputs, plane2landmarks
 from kitlib.localise.spine import Maps, Reader
-from kitlib.mri.geometry import Plane
-from kitlib.mri.stack import Stack
+from kitlib.mri.stack import Plane, Stack
 from kitlib.mri.study import Series, Study
 from kitlib.terms import Landmark
 

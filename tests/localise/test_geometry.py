@@ -21,8 +21,7 @@ from kitlib.localise.geometry import (
     spread,
     upright,
 )
-from kitlib.mri.geometry import normal_of
-from kitlib.mri.stack import Stack
+from kitlib.mri.stack import Stack, normal_of
 from kitlib.phantom.study import PhantomStudy, draw_study
 from kitlib.terms import AXIAL_T2, EMPTY, LEVELS, Cell
 from tests.localise.fakes import make_sagittal

@@ -17,7 +17,7 @@ from kitlib.localise.network import (
     plane2landmarks,
     save_networks,
 )
-from kitlib.mri.geometry import Plane
+from kitlib.mri.stack import Plane
 
 WIDTHS = (4, 6, 8)
 

@@ -6,10 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kitlib.mri.geometry import orthonormal
 from kitlib.mri.ledger import Ledger
 from kitlib.mri.series import read_series
-from kitlib.mri.stack import Stack
+from kitlib.mri.stack import Stack, orthonormal
 from tests.mri.builders import make_image, make_slice_dataset, spoiling, write
 
 GENERIC = ([("sagittal", (4, 256, 256), 1.0)], [])

@@ -10,9 +10,8 @@ from scipy.spatial.transform import Rotation
 
 from kitlib.artefacts import Provenance
 from kitlib.errors import ArtefactError, UsageError
-from kitlib.mri.geometry import normal_of
 from kitlib.mri.ledger import Ledger
-from kitlib.mri.stack import Stack
+from kitlib.mri.stack import Stack, normal_of
 from kitlib.prepare.crops import SLICES, crop_around, crop_landmarks, load_crops, save_crops
 from kitlib.terms import Landmark
 

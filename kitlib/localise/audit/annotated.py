@@ -12,8 +12,8 @@ from tqdm.auto import tqdm
 from kitlib.competition.root import Competition
 from kitlib.errors import DataError
 from kitlib.localise.train.samples import POOL_PX, Pool, stack_samples
-from kitlib.mri.geometry import Plane
 from kitlib.mri.ledger import Ledger
+from kitlib.mri.stack import Plane
 from kitlib.mri.study import Study, plane2sequences, read_study
 from kitlib.prepare.volumes import prepare
 from kitlib.terms import LANDMARKS, Cell, Landmark, group2place

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kitlib.localise.network import INPUT_PX, PX_MM, channels, stretched
 from kitlib.localise.train.samples import Pool
-from kitlib.mri.geometry import Plane
+from kitlib.mri.stack import Plane
 from kitlib.nn.augment import Affine, Greys, Moves, moved
 
 MOVES = Moves(turn_deg=5.0, log_scale=0.15, shift=8 / (INPUT_PX / 2))

@@ -32,7 +32,7 @@ from kitlib.localise.train.shards import held_out
 from kitlib.localise.train.transitional import add_junction, unfinished
 from kitlib.localise.transitional import NAME, load_junction
 from kitlib.machine import cores, device, half_precision, torch_threads
-from kitlib.mri.geometry import Plane
+from kitlib.mri.stack import Plane
 from kitlib.nn.augment import Affine
 from kitlib.nn.loop import Schedule, train
 from kitlib.nn.rows import shuffled_evenly

@@ -15,8 +15,7 @@ import numpy as np
 from kitlib.artefacts import Provenance, fingerprint
 from kitlib.localise.network import plane2landmarks
 from kitlib.localise.train.shards import drawn_in_shards
-from kitlib.mri.geometry import Plane
-from kitlib.mri.stack import Stack
+from kitlib.mri.stack import Plane, Stack
 from kitlib.nn.rows import Rows
 from kitlib.phantom.body.anatomy import Anatomy, draw_anatomy
 from kitlib.phantom.labels import draw_grades

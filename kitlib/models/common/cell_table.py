@@ -12,6 +12,7 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 import pandas as pd
+from scipy.special import softmax
 
 from kitlib.artefacts import Provenance, load_array, save_array
 from kitlib.inputs.bags import embedding_width
@@ -27,7 +28,6 @@ from kitlib.models.common.positions import (
     expected_log_weights,
     relative_positions,
 )
-from kitlib.models.common.softmax import softmax
 from kitlib.prepare.tabular import ForestImputer, OneHot
 from kitlib.terms import CELLS, SEQUENCES
 
@@ -55,7 +55,8 @@ def pooled(data: SliceDataset, sequence: str, width: int) -> np.ndarray:
     for row, positions in enumerate(relative_positions(data)):
         vectors = data.tokens[sequence][row].vectors
         if len(vectors):
-            out[row] = softmax(expected_log_weights(positions[sequence], columns)[first_cells]) @ vectors
+            logits = expected_log_weights(positions[sequence], columns)[first_cells]
+            out[row] = softmax(logits, axis=-1) @ vectors
     return out
 
 

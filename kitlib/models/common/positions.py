@@ -7,10 +7,10 @@ coordinates have their zero where the scanner had it, so both are made relative 
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.special import softmax
 
 from kitlib.embed.tokens import Tokens
 from kitlib.inputs.bags import BagDataset
-from kitlib.models.common.softmax import softmax
 from kitlib.terms import AXIAL_T2, CELLS, CONDITIONS, GROUPS, LEVELS, SAGITTAL_T1, SAGITTAL_T2, SEQUENCES
 
 SAGITTAL = (SAGITTAL_T1, SAGITTAL_T2)
@@ -76,7 +76,7 @@ def expected_attention(data: BagDataset) -> list[dict[str, np.ndarray]]:
     """For each study and sequence the expected weights (25, slices), whose rows sum to one."""
     return [
         {
-            name: softmax(expected_log_weights(at)) if len(at) else np.zeros((len(CELLS), 0))
+            name: softmax(expected_log_weights(at), axis=-1) if len(at) else np.zeros((len(CELLS), 0))
             for name, at in study.items()
         }
         for study in relative_positions(data)

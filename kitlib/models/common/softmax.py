@@ -5,16 +5,11 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
+from scipy.special import softmax
 
 from kitlib.artefacts import Provenance, load_json, save_json
 from kitlib.competition.metric import group2cells
 from kitlib.terms import EMPTY, SEVERITY_WEIGHTS
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities along the last axis."""
-    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return powers / powers.sum(axis=-1, keepdims=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +45,7 @@ class SoftmaxRegressions:
         for group, coefficients in self.coefficients.items():
             cells = group2cells[group]
             logits[:, cells] += self._of_cells(rows, cells) @ coefficients[:-1] + coefficients[-1]
-        return softmax(logits)
+        return softmax(logits, axis=-1)
 
     def save(self, path: Path, provenance: Provenance) -> None:
         """Save the coefficients as JSON."""
@@ -84,7 +79,7 @@ def fit_softmax(
 
     def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
         coefficients = flat.reshape(shape)
-        probabilities = softmax(offsets + design @ coefficients)
+        probabilities = softmax(offsets + design @ coefficients, axis=-1)
         log_loss = -weights @ np.log(np.maximum((probabilities * truth).sum(axis=1), 1e-300))
         gradient = design.T @ ((probabilities - truth) * weights[:, None]) + ridge * coefficients
         return log_loss + ridge / 2 * flat @ flat, gradient.ravel()

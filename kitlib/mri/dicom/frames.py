@@ -14,7 +14,7 @@ from pydicom import Dataset
 from kitlib.errors import SliceError
 from kitlib.mri.dicom.header import Header, classified
 from kitlib.mri.dicom.plain import value_of
-from kitlib.mri.geometry import orthonormal
+from kitlib.mri.stack import orthonormal
 
 ORTHONORMAL_TOLERANCE = 0.01  # headers round cosines, some to two decimals
 FARTHEST_MM = 10_000.0

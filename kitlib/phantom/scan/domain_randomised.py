@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from kitlib.mri.geometry import Plane
+from kitlib.mri.stack import Plane
 from kitlib.phantom.body.anatomy import Anatomy
 from kitlib.phantom.body.grid import PATIENT, Canvas, Device, unit
 from kitlib.phantom.body.vertebrae import disc_of

@@ -5,7 +5,7 @@ import torch
 from kitlib.localise.network import PX_MM, network_inputs
 from kitlib.localise.train.augment import draw_moves, seen
 from kitlib.localise.train.samples import PLANES, POOL_PX, Pool
-from kitlib.mri.geometry import Plane
+from kitlib.mri.stack import Plane
 from kitlib.nn.augment import Affine, Moves
 
 

@@ -16,8 +16,7 @@ from kitlib.localise.train.samples import (
     slice_points,
     visibility_at,
 )
-from kitlib.mri.geometry import Plane
-from kitlib.mri.stack import Stack
+from kitlib.mri.stack import Plane, Stack
 from kitlib.phantom.scan.domain_randomised import NEAR_MM
 from kitlib.terms import LANDMARKS, Landmark
 

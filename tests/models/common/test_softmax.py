@@ -1,20 +1,17 @@
 from pathlib import Path
 
 import numpy as np
+from scipy.special import softmax
 
 from kitlib.artefacts import Provenance
-from kitlib.models.common.softmax import SoftmaxRegressions, fit_softmax, softmax
+from kitlib.models.common.softmax import SoftmaxRegressions, fit_softmax
 from kitlib.terms import EMPTY
 
 RANDOM = np.random.default_rng(0)
 ROWS = RANDOM.normal(size=(400, 2))
 TRUE_LOGITS = np.stack([np.zeros(400), 2 * ROWS[:, 0], -2 * ROWS[:, 0]], axis=1)
-SEVERITIES = np.array([RANDOM.choice(3, p=row) for row in softmax(TRUE_LOGITS)])
+SEVERITIES = np.array([RANDOM.choice(3, p=row) for row in softmax(TRUE_LOGITS, axis=-1)])
 OFFSETS = np.zeros((400, 3))
-
-
-def test_rows_sum_to_one_at_any_size() -> None:
-    np.testing.assert_allclose(softmax(np.array([[1e5, 0, -1e5], [0, 0, 0]])), [[1, 0, 0], [1 / 3] * 3])
 
 
 def test_the_relation_is_found() -> None:

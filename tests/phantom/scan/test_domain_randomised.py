@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import kitlib.phantom.scan.domain_randomised as module
-from kitlib.mri.geometry import Plane
+from kitlib.mri.stack import Plane
 from kitlib.phantom.body.anatomy import Anatomy, draw_anatomy
 from kitlib.phantom.body.grid import Canvas
 from kitlib.phantom.body.tissues import Tissue
