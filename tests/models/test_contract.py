@@ -38,11 +38,11 @@ QUICK: dict[str, dict[str, Any]] = {
 
 SIGNAL: dict[str, dict[str, Any]] = {
     "pseudo": {"components": 12, "imputer_epochs": 30},
-    "cell_attention": {"epochs": 40, "width": 16, "batch": 8, "learning_rate": 4e-3},
-    "fusion": {"inner_parts": 5, "epochs": 25, "batch": 8, "learning_rate": 4e-3},
+    "cell_attention": {"epochs": 25, "width": 16, "batch": 8, "learning_rate": 4e-3},
+    "fusion": {"inner_parts": 5, "epochs": 15, "batch": 8, "learning_rate": 4e-3},
     "lightgbm": {"trees": 60, "components": 12},
-    "pooled": {"embedder_epochs": 20, "trees": 20, "bags": 6},
-    "vit": {"epochs": 20, "patience": 20, "width": 32, "learning_rate": 4e-3},
+    "pooled": {"embedder_epochs": 10, "trees": 10, "bags": 4},
+    "vit": {"epochs": 14, "patience": 14, "width": 32, "learning_rate": 4e-3},
 }
 """Further parameters with which it has time to learn what is planted."""
 
