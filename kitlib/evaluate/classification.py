@@ -2,7 +2,7 @@
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
+from scipy.stats import rankdata
 
 from kitlib.competition.metric import aligned
 from kitlib.terms import CELL_NAMES, CELLS, EMPTY, PROBABILITIES, SEVERITIES, parse_row_id
@@ -28,18 +28,28 @@ def _measures(truth: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
         return {"accuracy": np.nan, "macro_f1": np.nan, "macro_auc": np.nan}
     predicted = probabilities.argmax(axis=1)
     return {
-        "accuracy": float(accuracy_score(truth, predicted)),
-        "macro_f1": float(f1_score(truth, predicted, average="macro")),
+        "accuracy": float((truth == predicted).mean()),
+        "macro_f1": _macro_f1(truth, predicted),
         "macro_auc": _macro_auc(truth, probabilities),
     }
 
 
+def _macro_f1(truth: np.ndarray, predicted: np.ndarray) -> float:
+    found = [code for code in range(len(SEVERITIES)) if ((truth == code) | (predicted == code)).any()]
+    both = [((truth == code) & (predicted == code)).sum() for code in found]
+    either = [(truth == code).sum() + (predicted == code).sum() for code in found]
+    return float(np.mean(2 * np.array(both) / np.array(either)))
+
+
 def _macro_auc(truth: np.ndarray, probabilities: np.ndarray) -> float:
-    if len(np.unique(truth)) < len(SEVERITIES):
+    """By ranks: the share of pairs, one of a severity and one of the rest, that stand in the right order."""
+    counts = np.bincount(truth, minlength=len(SEVERITIES))
+    if (counts == 0).any():
         return np.nan
-    return float(
-        np.mean([roc_auc_score(truth == code, probabilities[:, code]) for code in range(len(SEVERITIES))])
-    )
+    ranks = rankdata(probabilities, axis=0)
+    sums = np.array([ranks[truth == code, code].sum() for code in range(len(SEVERITIES))])
+    pairs = counts * (len(truth) - counts)
+    return float(((sums - counts * (counts + 1) / 2) / pairs).mean())
 
 
 def labelled_cells(predictions: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
