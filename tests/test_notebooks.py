@@ -110,10 +110,14 @@ def printed(work, step):
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory):
-    """The work folder of a finished run of all six notebooks."""
+    """The work folder of a finished run of all six notebooks.
+
+    They share no work: what goes to other processes has its tests where it is sent, and each of those would
+    import torch anew for four phantoms.
+    """
     patch = pytest.MonkeyPatch()
     patch.chdir(HOME)
-    yield run("smoke", work_dir=str(tmp_path_factory.mktemp("smoke")))
+    yield run("smoke", work_dir=str(tmp_path_factory.mktemp("smoke")), overrides={"workers": 1})
     patch.undo()
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from kitlib.embed.tokens import Tokens
 from kitlib.experiments.experiment import Experiment
 from kitlib.experiments.fold import FoldTask
 from kitlib.experiments.leaks import Split
@@ -17,11 +18,12 @@ from kitlib.experiments.parallel import TaskGroup, run_group, run_groups
 from kitlib.experiments.status import DIED, failure
 from kitlib.inputs.slices import SliceDataset
 from kitlib.models.blind import PriorModel
-from kitlib.terms import CELL_NAMES
+from kitlib.terms import CELL_NAMES, SEQUENCES
 from tests.models.builders import make_features, make_labels
 
 CODES = make_labels(12)
 FEATURES = make_features(CODES)
+"""Those of the fits lie in files, as those of a run do, and reach other processes mapped."""
 PATIENCE_S = 60.0
 
 
@@ -34,6 +36,8 @@ class Watched(PriorModel):
     def _fit(self, features: SliceDataset, labels: np.ndarray, seed: int) -> None:
         with open(self.diary, "a") as file:
             file.write("fitted\n")
+        assert all(isinstance(bag.embeddings, np.memmap) for bags in features.tokens.values() for bag in bags)
+        assert np.isfinite(features.tokens[SEQUENCES[0]][0].vectors).all()
         super()._fit(features, labels, seed)
 
 
@@ -66,6 +70,18 @@ def lines(path: Path) -> int:
 NAME2MODEL = {"innocent": Innocent, "guilty": Guilty, "later": Watched}
 
 
+def stored(folder: Path) -> SliceDataset:
+    """FEATURES as a store opens them."""
+    tokens = {}
+    for sequence, bags in FEATURES.tokens.items():
+        tokens[sequence] = []
+        for study, bag in enumerate(bags):
+            path = folder / f"{SEQUENCES.index(sequence)}_{study}.npy"
+            np.save(path, bag.embeddings)
+            tokens[sequence].append(Tokens(np.load(path, mmap_mode="r"), bag.positions_mm))
+    return SliceDataset(FEATURES.study_ids, tokens, FEATURES.metadata)
+
+
 def make_group(folder: Path, *names: str) -> TaskGroup:
     labels = pd.DataFrame(CODES, index=FEATURES.study_ids, columns=list(CELL_NAMES))
     folds = pd.Series([0, 1] * 6, index=labels.index)
@@ -80,7 +96,7 @@ def make_group(folder: Path, *names: str) -> TaskGroup:
         )
         for name in names
     ]
-    return TaskGroup(tasks, Split(FEATURES, labels, folds, labels.index.to_series()))
+    return TaskGroup(tasks, Split(stored(folder), labels, folds, labels.index.to_series()))
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """Crops of studies: cut from the right sequence, kept, remade when something changed, and faults told."""
 
 import dataclasses
+import pickle
 
 import numpy as np
 import pytest
@@ -76,7 +77,7 @@ def phantoms(tmp_path_factory):
     return PreparedStudies.build(find_root(root).series("train"), folder / "volumes", longest_px=128)
 
 
-def test_a_cache_is_made_once_and_remade_for_another_size(phantoms, tmp_path):
+def test_a_cache_is_made_once_the_same_by_a_worker_and_remade_for_another_size(phantoms, tmp_path):
     (study_id,) = phantoms.study_ids
     cache = CropCache(tmp_path, phantoms)
     with pytest.raises(ArtefactError):
@@ -89,5 +90,9 @@ def test_a_cache_is_made_once_and_remade_for_another_size(phantoms, tmp_path):
     assert {crop.landmark for crop in cache.crops(study_id)} <= GRADED
     assert set(cache.guessed(study_id)) <= GRADED
     assert bool(cache.guessed(study_id)) == ("landmarks.prior" in set(first["code"]))
+    pickle.loads(pickle.dumps(CropCache(tmp_path / "sent", phantoms)._of(study_id)._make))(study_id)
+    for ours, theirs in zip(cache.crops(study_id), CropCache(tmp_path / "sent", phantoms).crops(study_id)):
+        assert ours.landmark == theirs.landmark
+        assert np.array_equal(ours.stack.pixels, theirs.stack.pixels)
     CropCache(tmp_path, phantoms, slices=7).build()
     assert {len(crop.stack) for crop in cache.crops(study_id)} == {7}

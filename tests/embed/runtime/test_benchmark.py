@@ -12,6 +12,12 @@ from kitlib.errors import ExtraMissingError, KitError, UsageError, WeightsError
 from tests.embed.builders import draw_few_phantoms, needs_nncf
 
 
+@pytest.fixture(autouse=True)
+def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes of their own would import the kit for one study."""
+    monkeypatch.setattr(module, "cores", lambda: 1)
+
+
 def test_rates_are_medians_over_repeats() -> None:
     runs = pd.DataFrame(
         {

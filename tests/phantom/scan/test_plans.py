@@ -36,6 +36,12 @@ def drawn(
     ]
 
 
+@pytest.fixture(scope="module")
+def many(anatomies: list[Anatomy]) -> list[list[SeriesPlan]]:
+    """The series of enough studies to count what is rare."""
+    return drawn(anatomies, 500)
+
+
 def stack_of(plan: Plan, numbers: np.ndarray) -> Stack:
     """An empty stack where the plan is, from the anatomy's origin."""
     pixels = np.broadcast_to(np.float32(0), (len(plan.centres_mm), *plan.shape))
@@ -49,9 +55,8 @@ def stacks_of(series: SeriesPlan) -> list[Stack]:
 
 
 @pytest.mark.slow
-def test_a_study_has_as_many_series_as_real_ones(anatomies: list[Anatomy]) -> None:
-    studies = drawn(anatomies, 400, "smoke")
-    order = [[series.sequence for series in study] for study in studies]
+def test_a_study_has_as_many_series_as_real_ones(many: list[list[SeriesPlan]]) -> None:
+    order = [[series.sequence for series in study] for study in many[:400]]
     assert all(
         names == sorted(names, key=SEQUENCES.index) and set(names) == set(SEQUENCES) for names in order
     )
@@ -105,15 +110,15 @@ def test_planes_are_those_of_their_names(anatomies: list[Anatomy]) -> None:
             assert all(plan.sagittal == (plane == "sagittal") for plan in series.plans)
 
 
-def test_the_patient_moves_a_little_after_the_first_series(anatomies: list[Anatomy]) -> None:
-    studies = drawn(anatomies, 60, "smoke")
+def test_the_patient_moves_a_little_after_the_first_series(many: list[list[SeriesPlan]]) -> None:
+    studies = many[:60]
     assert not any(study[0].motion_mm.any() for study in studies)
     moved = [np.linalg.norm(series.motion_mm) for study in studies for series in study[1:]]
     assert 0 < min(moved) < max(moved) <= MOTION_MM
 
 
-def test_instances_are_numbered_once_along_the_stacks_or_against_them(anatomies: list[Anatomy]) -> None:
-    series = [one for study in drawn(anatomies, 100, "smoke") for one in study]
+def test_instances_are_numbered_once_along_the_stacks_or_against_them(many: list[list[SeriesPlan]]) -> None:
+    series = [one for study in many[:100] for one in study]
     unbroken = 0
     for one in series:
         numbers = np.concatenate(one.instance_numbers())
@@ -148,9 +153,9 @@ def test_clinical_series_have_real_dimensions(anatomies: list[Anatomy]) -> None:
 
 
 @pytest.mark.slow
-def test_oddities_of_axial_series_are_rare(anatomies: list[Anatomy]) -> None:
+def test_oddities_of_axial_series_are_rare(many: list[list[SeriesPlan]]) -> None:
     found: Counter[str] = Counter()
-    axial = [one for study in drawn(anatomies, 500) for one in study if one.sequence == AXIAL_T2]
+    axial = [one for study in many for one in study if one.sequence == AXIAL_T2]
     for one in axial:
         stacks = stacks_of(one)
         places = np.round(np.concatenate([stack.centres_mm for stack in stacks]), 3)
