@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from kitlib.experiments.registry import register as register
     from kitlib.experiments.run import cross_validate as cross_validate
     from kitlib.experiments.run import make_folds as make_folds
+    from kitlib.grade.network import Grader as Grader
     from kitlib.inputs.slices import SliceInput as SliceInput
     from kitlib.localise.localiser import Localiser as Localiser
     from kitlib.models.base import Model as Model
@@ -33,6 +34,7 @@ __version__ = "0.2.0"
 _name2module = {
     "Competition": "competition.root",
     "Experiment": "experiments.experiment",
+    "Grader": "grade.network",
     "KitError": "errors",
     "Ledger": "mri.ledger",
     "Localiser": "localise.localiser",

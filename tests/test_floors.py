@@ -11,8 +11,8 @@ import pytest
 KITLIB = Path(__file__).parents[1] / "kitlib"
 ROOM2FLOOR = {
     "terms": 0, "errors": 0, "machine": 0, "artefacts": 0, "competition": 1, "mri": 1, "phantom": 2, "nn": 2,
-    "prepare": 3, "evaluate": 3, "embed": 4, "localise": 4, "inputs": 5, "models": 6, "ensemble": 7,
-    "experiments": 7, "predict": 8, "run": 9, "report": 9, "commands": 10, "cli": 11,
+    "prepare": 3, "evaluate": 3, "embed": 4, "localise": 4, "grade": 5, "inputs": 5, "models": 6,
+    "ensemble": 7, "experiments": 7, "predict": 8, "run": 9, "report": 9, "commands": 10, "cli": 11,
 }  # fmt: skip
 FILES = sorted(KITLIB.rglob("*.py"))
 TESTS = Path(__file__).parent

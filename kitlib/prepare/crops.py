@@ -25,7 +25,7 @@ SIZES_MM: dict[tuple[str, Place], tuple[float, float]] = {
 OTHER_SIZE_MM = (45.0, 45.0)
 
 PX_MM = 0.5
-SLICES = 5, 15  # at least, at most
+SLICES = 5, 15  # usually, at most
 BEYOND_MM = 10.0  # from the nearest slice of a stack: further away it does not show the place
 NEARLY_MM = 1.0  # of stacks this much further than the nearest, the one with most slices around is taken
 BLURRED_FROM = 1.25  # source pixels in one of the crop's, from which they are averaged and not skipped
@@ -74,8 +74,8 @@ def crop_around(
     sagittal and the front of its level on axial ones; without it, or where it stands upon the slices, they
     are only flipped and turned by right angles.
     """
-    if not SLICES[0] <= slices <= SLICES[1]:
-        raise UsageError(f"{slices} slices a crop", hint=f"{SLICES[0]} to {SLICES[1]} can be asked for.")
+    if not 1 <= slices <= SLICES[1]:
+        raise UsageError(f"{slices} slices a crop", hint=f"1 to {SLICES[1]} can be asked for.")
     place = np.asarray(place_mm, dtype=np.float64)
     found = _stack_of(stacks, place, slices)
     if found is None:

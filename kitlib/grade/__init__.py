@@ -1,0 +1,1 @@
+"""Grading places: a network that reads views of them, trained on phantoms alone."""

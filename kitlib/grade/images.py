@@ -1,0 +1,69 @@
+"""Single images as stacks: PNG, WebP, JPEG or TIFF, NPY, or a file of DICOM."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from kitlib.errors import DataError
+from kitlib.mri.dicom.header import LIMITS
+from kitlib.mri.dicom.slices import read_files
+
+FORMATS = ("PNG", "WEBP", "JPEG", "TIFF")
+READ_BY_PIL = (".png", ".webp", ".jpg", ".jpeg", ".tif", ".tiff")
+
+
+def read_image(file: Path) -> np.ndarray:
+    """Neighbouring slices (S, H, W) in one file, in float32; DataError where there are none.
+
+    Three channels that differ are three slices, the one of the place in the middle; of three equal ones, one.
+    """
+    file = Path(file)
+    if not file.is_file():
+        raise DataError("there is no such image", where=file.name)
+    if file.stat().st_size > LIMITS.file_mb * 1e6:
+        raise DataError(f"the image is larger than {LIMITS.file_mb} MB", where=file.name)
+    kind = file.suffix.lower()
+    pixels = (
+        _of_picture(file) if kind in READ_BY_PIL else _of_array(file) if kind == ".npy" else _of_dicom(file)
+    )
+    if pixels.ndim == 2:
+        pixels = pixels[None]
+    if pixels.ndim != 3 or pixels.dtype.kind not in "buif" or not pixels.size:
+        raise DataError(f"{pixels.dtype} of shape {pixels.shape} is no grey image", where=file.name)
+    if max(pixels.shape[1:]) > LIMITS.side_px or pixels.size > LIMITS.file_values:
+        raise DataError(f"an image of shape {pixels.shape} is too large", where=file.name)
+    return pixels.astype(np.float32)
+
+
+def _of_picture(file: Path) -> np.ndarray:
+    try:
+        with Image.open(file, formats=FORMATS) as image:
+            if max(image.size) > LIMITS.side_px:  # known before anything is unpacked
+                raise DataError(f"an image of {image.size} pixels is too large", where=file.name)
+            pixels = np.asarray(image)
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+        raise DataError(f"the image cannot be read: {type(error).__name__}", where=file.name) from error
+    if pixels.ndim == 2:
+        return pixels
+    if pixels.shape[2] != 3:
+        raise DataError(f"{pixels.shape[2]} channels are neither one slice nor three", where=file.name)
+    is_grey = (pixels == pixels[..., :1]).all()
+    return pixels[..., 0] if is_grey else np.moveaxis(pixels, -1, 0)
+
+
+def _of_array(file: Path) -> np.ndarray:
+    try:
+        return np.load(file, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise DataError("no array can be read", where=file.name, hint="Save it with numpy.save.") from error
+
+
+def _of_dicom(file: Path) -> np.ndarray:
+    ((slices, faults),) = read_files([file])
+    if len(slices) != 1:
+        reason = faults[0].code if faults else f"{len(slices)} frames"
+        raise DataError(f"no single image can be read: {reason}", where=file.name)
+    pixels = np.empty(slices[0].stored.shape, np.float32)
+    slices[0].rescale_into(pixels)
+    return pixels

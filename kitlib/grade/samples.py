@@ -1,0 +1,84 @@
+"""Views of phantoms for the grader to learn on, drawn once and kept in shards."""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kitlib.artefacts import Provenance, fingerprint
+from kitlib.localise.train.shards import drawn_in_shards
+from kitlib.nn.rows import Rows
+from kitlib.phantom.archive import STUDY_IDS
+from kitlib.phantom.study import PhantomStudy, draw_study
+from kitlib.phantom.truth import VERSION
+from kitlib.prepare.views import VIEWS, View, cut_view
+from kitlib.terms import CELLS, Cell, Landmark, group2place
+
+RECIPE = 1
+"""To be raised when drawing changes what it makes, so that shards of before are drawn again."""
+FIRST_STUDY_ID = STUDY_IDS.stop + 10**8
+"""Phantoms to learn from are numbered from here, so that no study of a data set is among them."""
+CLASS_BALANCE = 0.6
+"""Share of cells drawn evenly over the severities: by prevalence, a canal is severe in one of twenty."""
+MARGIN = 4 / 3  # around a view, so that it can be turned and moved
+SLICES = 5
+SHARD = 5  # persons
+
+
+@dataclass(frozen=True, eq=False)
+class ViewSamples(Rows):
+    """Views with what they show."""
+
+    images: np.ndarray  # (n, SLICES, px, px) uint8, MARGIN wider than a view
+    present: np.ndarray  # (n, SLICES) bool
+    views: np.ndarray  # (n,) int64, index into VIEWS
+    severities: np.ndarray  # (n,) int64, true ones
+    openings_mm: np.ndarray  # (n,) float32
+    persons: np.ndarray  # (n,) int64
+
+
+def make_samples(
+    folder: Path, *, persons: int, seed: int = 2024, size: str = "clinical", workers: int = 1
+) -> ViewSamples:
+    """All views of `persons` phantoms; shards that lie in the folder already are not drawn again."""
+    options: dict[str, Any] = {"seed": seed, "size": size, "class_balance": CLASS_BALANCE}
+    return drawn_in_shards(
+        ViewSamples,
+        partial(_draw, seed=seed, size=size),
+        folder,
+        f"views_{fingerprint(options, RECIPE, VERSION)}",
+        count=persons,
+        shard=SHARD,
+        unit="persons",
+        provenance=Provenance(options, seed=seed),
+        workers=workers,
+    )
+
+
+def phantom_views(phantom: PhantomStudy, person: int) -> ViewSamples:
+    """Every view of every labelled place of a phantom, around its true point."""
+    rows = []
+    truths = dict(zip(CELLS, phantom.severities))
+    for mark in phantom.landmarks.to_dict("records"):
+        cell = Cell(mark["condition"], mark["level"])
+        landmark = Landmark(group2place[cell.group], cell.level, cell.side)
+        point_mm = np.array([mark["x_mm"], mark["y_mm"], mark["z_mm"]])
+        for number, view in enumerate(VIEWS):
+            if view.place == landmark.place and (cut := _cut(phantom, view, landmark, point_mm)):
+                rows.append((*cut, number, truths[cell], mark["opening_mm"], person))
+    kinds = (np.uint8, bool, np.int64, np.int64, np.float32, np.int64)
+    return ViewSamples(*(np.array(column, kind) for column, kind in zip(zip(*rows), kinds)))
+
+
+def _cut(
+    phantom: PhantomStudy, view: View, landmark: Landmark, point_mm: np.ndarray
+) -> tuple[np.ndarray, np.ndarray] | None:
+    stacks = phantom.study.stacks(view.sequence)
+    return cut_view(stacks, view, landmark, point_mm, slices=SLICES, margin=MARGIN)
+
+
+def _draw(person: int, *, seed: int, size: str) -> ViewSamples:
+    study = draw_study(FIRST_STUDY_ID + person, seed=seed, size=size, class_balance=CLASS_BALANCE)
+    return phantom_views(study, person)

@@ -1,0 +1,168 @@
+"""Grading a table of places on single images: a row a place, its point in pixels."""
+
+import io
+import math
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from kitlib.competition.tables import few, read_text, text2level
+from kitlib.errors import DataError, KitError, TableError
+from kitlib.grade.images import read_image
+from kitlib.grade.network import Grader
+from kitlib.localise.sources import ARRAY_STEP_MM
+from kitlib.mri.stack import Stack
+from kitlib.prepare.views import VIEWS, View, cut_view
+from kitlib.terms import AXIAL_T2, PROBABILITIES, Landmark
+
+COLUMNS = ("image", "sequence", "place", "level", "side", "x", "y", "spacing_mm")
+"""What a table must have. `spacing_mm` is the size of a pixel along its row; `spacing_y_mm`, where the table
+has it, along its column. `x` and `y` count from the middle of the first pixel; other columns are kept."""
+GRADES = (*PROBABILITIES, "opening_mm")
+SPACING_MM = 0.05, 5.0
+AT_ONCE = 512
+Row = Mapping[Hashable, str]
+SIDES = {"canal": ("",), "foramen": ("left", "right"), "recess": ("left", "right")}
+
+
+@dataclass(frozen=True, eq=False)
+class GradedTable:
+    """The table with GRADES, which are empty where a row could not be graded, and why."""
+
+    rows: pd.DataFrame
+    problems: tuple[str, ...]
+
+
+def grade_table(file: Path, grader: Grader) -> GradedTable:
+    """Grade each row of a CSV file with COLUMNS, whose images lie beside it; TableError where it is none."""
+    rows = _read(file)
+    grades = pd.DataFrame(np.nan, index=rows.index, columns=list(GRADES))
+    problems: list[str] = []
+    cut: dict[int, list[tuple[int, int, np.ndarray, np.ndarray]]] = {}
+    waiting = 0
+    for line, number, images, present in _views(rows, Path(file).parent, problems):
+        cut.setdefault(len(images), []).append((line, number, images, present))
+        waiting += 1
+        if waiting == AT_ONCE:
+            _grade(cut, grader, grades)
+            cut, waiting = {}, 0
+    _grade(cut, grader, grades)
+    return GradedTable(pd.concat([rows, grades], axis=1), tuple(problems))
+
+
+def _read(file: Path) -> pd.DataFrame:
+    try:
+        rows = pd.read_csv(io.StringIO(read_text(file)), dtype=str, keep_default_na=False)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise TableError(
+            f"this is no CSV: {error}", where=file, hint=f"Its columns: {', '.join(COLUMNS)}."
+        ) from error
+    missing = [name for name in COLUMNS if name not in rows]
+    taken = [name for name in GRADES if name in rows]
+    if missing or taken:
+        what = f"columns {few(missing)} are missing" if missing else f"columns {few(taken)} are to be written"
+        raise TableError(what, where=file, hint=f"It must have {', '.join(COLUMNS)}.")
+    return rows
+
+
+def _views(
+    rows: pd.DataFrame, folder: Path, problems: list[str]
+) -> Iterator[tuple[int, int, np.ndarray, np.ndarray]]:
+    """Of each row that can be graded its label, view and images, and which of these there are."""
+    for name, own in tqdm(rows.groupby("image", sort=False), desc="images", mininterval=1):
+        image: np.ndarray | KitError
+        try:
+            image = read_image(folder / str(name))
+        except KitError as error:
+            image = error
+        for number, row in zip(own.index, own.to_dict("records")):
+            try:
+                if isinstance(image, KitError):
+                    raise image
+                yield (number, *_view(row, image))
+            except KitError as error:
+                problems.append(f"line {number + 2}: {error}")
+
+
+def _view(row: Row, image: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:
+    """The number of the row's view, its images and which of them there are; DataError where it has none."""
+    view, landmark = _named(row)
+    across, down = _number(row, "spacing_mm", SPACING_MM), _number(row, "spacing_mm", SPACING_MM)
+    if row.get("spacing_y_mm"):
+        down = _number(row, "spacing_y_mm", SPACING_MM)
+    slices, height, width = image.shape
+    x, y = (
+        _number(row, name, (-reach, size + reach))
+        for name, size, reach in (
+            ("x", width, view.side_mm / 3 / across),
+            ("y", height, view.side_mm / 3 / down),
+        )
+    )
+    beside = math.ceil(max(-x, -y, x - width + 1, y - height + 1, 0))  # some places lie just off their image
+    image = np.pad(image, [(0, 0), (beside, beside), (beside, beside)])
+    stack = _stack(image, (down, across), view)
+    point_mm = stack.to_patient(x + beside, y + beside, slices // 2)
+    shown = cut_view([stack], view, landmark, point_mm, slices=slices)
+    if shown is None or not shown[0].any():
+        raise DataError("nothing is to be seen at this place", where=row["image"])
+    return (VIEWS.index(view), *shown)
+
+
+def _named(row: Row) -> tuple[View, Landmark]:
+    view = View(row["place"], row["sequence"])  # type: ignore[arg-type]  # looked up below
+    if view not in VIEWS:
+        known = ", ".join(f"{place} on {sequence}" for place, sequence in VIEWS)
+        raise DataError(
+            f"{few([row['place']])} on {few([row['sequence']])} is not graded", hint=f"Graded are: {known}."
+        )
+    if row["side"] not in SIDES[row["place"]]:
+        known = " or ".join(map(repr, SIDES[row["place"]]))
+        raise DataError(f"the side of a {row['place']} is {few([row['side']])}", hint=f"It must be {known}.")
+    if row["level"] not in text2level:
+        raise DataError(
+            f"the level is {few([row['level']])}", hint=f"It must be one of {', '.join(text2level)}."
+        )
+    return view, Landmark(view.place, text2level[row["level"]], row["side"] or None)  # type: ignore[arg-type]
+
+
+def _number(row: Row, name: str, limits: tuple[float, float]) -> float:
+    text = row[name]
+    try:
+        number = float(text)
+    except ValueError:
+        number = float("nan")
+    if not limits[0] <= number <= limits[1]:
+        raise DataError(
+            f"{name} is {few([text])}", hint=f"It must be a number from {limits[0]} to {limits[1]}."
+        )
+    return number
+
+
+def _stack(image: np.ndarray, spacing_mm: tuple[float, float], view: View) -> Stack:
+    """The image as a stack in a patient that lies as images show one."""
+    axial = view.sequence == AXIAL_T2
+    right, down, normal = ((1, 0, 0), (0, 1, 0), (0, 0, 1)) if axial else ((0, 1, 0), (0, 0, -1), (1, 0, 0))
+    slices = np.arange(len(image))
+    return Stack(
+        pixels=image,
+        origins_mm=slices[:, None] * ARRAY_STEP_MM * np.array(normal, float),
+        row_direction=np.array(right, float),
+        column_direction=np.array(down, float),
+        spacing_mm=spacing_mm,
+        instance_numbers=slices + 1,
+        files=("",) * len(image),
+    )
+
+
+def _grade(
+    cut: dict[int, list[tuple[int, int, np.ndarray, np.ndarray]]], grader: Grader, grades: pd.DataFrame
+) -> None:
+    """Grade views of as many slices at once, and write what they are into their rows."""
+    for views in cut.values():
+        lines, numbers, images, present = map(list, zip(*views))
+        probabilities, openings_mm = grader.grade(np.stack(images), np.stack(present), np.array(numbers))
+        grades.loc[lines] = np.column_stack([probabilities, openings_mm])

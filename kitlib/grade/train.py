@@ -1,0 +1,153 @@
+"""Training the grader on phantoms."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from sklearn.metrics import roc_auc_score
+from torch import Tensor, nn
+
+from kitlib.artefacts import Provenance, discard
+from kitlib.grade.network import BACKBONE, OPENING_UNIT_MM, Grader, ViewBatch, ViewNet, save_grader
+from kitlib.grade.samples import CLASS_BALANCE, MARGIN, SLICES, ViewSamples
+from kitlib.localise.train.shards import held_out
+from kitlib.machine import cores, device, torch_threads
+from kitlib.nn.augment import Greys, Moves, moved
+from kitlib.nn.loop import Checkpoint, Schedule, train
+from kitlib.nn.rows import shuffled_evenly
+from kitlib.phantom.truth import VERSION
+from kitlib.prepare.views import VIEW_PX, VIEWS
+from kitlib.terms import AXIAL_T2, SEVERITY_WEIGHTS
+
+HELD_OUT = 0.1
+BATCH = 64
+LEARNING_RATE = 2e-3
+MOVES = Moves(turn_deg=8.0, log_scale=0.18, log_stretch=0.06, shift=0.09)
+GREYS = Greys(log_gamma=0.35, log_gain=0.2, log_bias=0.4, offset=0.04, noise=0.03)
+THREE_SLICES = 0.4  # of batches; of the others a view is one slice
+OFF_CENTRE, ABSENT = 0.25, 0.15  # of views, and of the slices beside the middle
+BLURRED, COARSEST = 0.6, 2.4  # of batches; pixels of a view in one of the image it might be cut from
+CUT_OFF, MOST_CUT = 0.3, 1 / 6  # of batches, and of a side that an image may lack
+
+
+class ViewBatches:
+    """Views seen a little differently each time: Batches for `nn.loop.train`."""
+
+    def __init__(self, samples: ViewSamples) -> None:
+        self.samples = samples
+
+    def epoch(self, rng: torch.Generator) -> list[np.ndarray]:
+        """All views, in random order."""
+        return shuffled_evenly(np.arange(len(self.samples)), BATCH, rng)
+
+    def batch(self, rows: np.ndarray, rng: torch.Generator | None) -> tuple[ViewBatch, tuple[Tensor, Tensor]]:
+        """Views, and their severities and openings in mm; the middle slice as it is without `rng`."""
+        samples = self.samples
+        slices = _drawn_slices(len(rows), rng)
+        images = torch.from_numpy(samples.images[rows[:, None], slices]).to(device()).float() / 255
+        present = torch.from_numpy(samples.present[rows[:, None], slices])
+        views = torch.from_numpy(samples.views[rows])
+        if rng is not None:
+            beside = torch.arange(slices.shape[1]) != slices.shape[1] // 2
+            present &= ~(beside & (torch.rand(present.shape, generator=rng) < ABSENT))
+        truth = torch.from_numpy(samples.severities[rows]), torch.from_numpy(samples.openings_mm[rows])
+        batch = ViewBatch(_seen(images, views, rng), present.to(device()), views.to(device()))
+        return batch, (truth[0].to(device()), truth[1].to(device()))
+
+
+def train_grader(
+    out: Path, samples: ViewSamples, *, epochs: int, seed: int = 2024, backbone: str = BACKBONE, **facts: Any
+) -> dict[str, float]:
+    """Train a grader; save it to `out` after each epoch, with its metrics on the last tenth of the persons.
+
+    A training that was killed goes on where it stopped. `facts`, such as the command, are kept beside the
+    weights. Returns the metrics: see `metrics`.
+    """
+    last = held_out(samples.persons, HELD_OUT)
+    learnt, judged = samples.take(~last), samples.take(last)
+    parameters = {"epochs": epochs, "backbone": backbone, "views": len(samples), "phantoms": VERSION}
+    provenance = Provenance(parameters | {"class_balance": CLASS_BALANCE}, seed=seed)
+    checkpoint = Checkpoint(Path(out).with_name(f"{Path(out).name}.unfinished"), provenance)
+    found: dict[str, float] = {}
+
+    def save(epoch: int, average: nn.Module) -> None:
+        found.update(metrics(Grader(average), judged))  # type: ignore[arg-type]
+        save_grader(out, average, provenance, epoch=epoch, metrics=found, **facts)  # type: ignore[arg-type]
+
+    with torch_threads(cores()), torch.random.fork_rng():
+        torch.manual_seed(seed)
+        train(
+            ViewNet(backbone).to(device(), memory_format=torch.channels_last),  # type: ignore[call-overload]
+            ViewBatches(learnt),
+            grading_loss,
+            Schedule(epochs, LEARNING_RATE, warm_up=0.2, average_decay=0.998, half=True),
+            seed,
+            after_epoch=save,
+            checkpoint=checkpoint,
+            in_thread=device().type != "cpu",
+            title="grader",
+        )
+    discard(checkpoint.path)
+    return found
+
+
+def grading_loss(output: tuple[Tensor, Tensor], truth: tuple[Tensor, Tensor]) -> Tensor:
+    """Cross-entropy of severities, weighted as in the competition, and how far openings are off."""
+    (logits, openings), (severities, openings_mm) = output, truth
+    weight = torch.tensor(SEVERITY_WEIGHTS, dtype=torch.float32, device=logits.device)
+    graded = F.cross_entropy(logits.float(), severities, weight, reduction="sum") / len(logits)
+    return graded + F.smooth_l1_loss(openings.float(), openings_mm / OPENING_UNIT_MM)
+
+
+def metrics(grader: Grader, samples: ViewSamples) -> dict[str, float]:
+    """Of each kind of view: AUC of severe against normal, and the median error in mm of openings."""
+    (batch, _) = ViewBatches(samples).batch(np.arange(len(samples)), None)
+    images = (255 * batch.images).round().to(torch.uint8).cpu().numpy()
+    probabilities, openings_mm = grader.grade(images, batch.present.cpu().numpy(), samples.views)
+    error_mm = np.abs(openings_mm - samples.openings_mm)
+    found = {}
+    for number, view in enumerate(VIEWS):
+        name = f"{view.place} on {view.sequence}"
+        own = samples.views == number
+        clear = own & (samples.severities != 1)
+        if len(np.unique(samples.severities[clear])) == 2:
+            worse = probabilities[clear, 1] + 2 * probabilities[clear, 2]
+            found[f"{name}: AUC"] = round(float(roc_auc_score(samples.severities[clear] == 2, worse)), 4)
+        if own.any():
+            found[f"{name}: mm"] = round(float(np.median(error_mm[own])), 3)
+    return found
+
+
+def _drawn_slices(count: int, rng: torch.Generator | None) -> np.ndarray:
+    """Which slices are seen of each view (count, 1 or 3): the middle ones, or some beside them."""
+    middle = np.full(count, SLICES // 2)
+    if rng is None:
+        return middle[:, None]
+    seen = 3 if torch.rand(1, generator=rng) < THREE_SLICES else 1
+    off = torch.randint(-1, 2, (count,), generator=rng) * (torch.rand(count, generator=rng) < OFF_CENTRE)
+    return (middle + off.numpy())[:, None] + np.arange(seen) - seen // 2
+
+
+def _seen(images: Tensor, views: Tensor, rng: torch.Generator | None) -> Tensor:
+    """Images (B, S, h, h) in 0..1 as views of VIEW_PX; moved and worsened where there is an `rng`."""
+    size, ratio = (VIEW_PX, VIEW_PX), 1 / MARGIN
+    if rng is None:
+        start = (images.shape[-1] - VIEW_PX) // 2
+        return images[..., start : start + VIEW_PX, start : start + VIEW_PX]
+    is_axial_canal = torch.tensor([view == ("canal", AXIAL_T2) for view in VIEWS])[views]
+    mirrored = is_axial_canal & (torch.rand(len(views), generator=rng) < 0.5)
+    images = moved(images, MOVES.draw(len(images), rng, mirrored).scaled(ratio), size=size)
+    images = GREYS.change(images, rng)
+    if torch.rand(1, generator=rng) < BLURRED:
+        coarse = round(VIEW_PX / (1 + (COARSEST - 1) * float(torch.rand(1, generator=rng))))
+        images = F.interpolate(
+            F.interpolate(images, size=(coarse, coarse), mode="area"), size=size, mode="bilinear"
+        )
+    if torch.rand(1, generator=rng) < CUT_OFF:
+        top, bottom, left, right = (MOST_CUT * VIEW_PX * torch.rand(4, generator=rng)).int().tolist()
+        images = F.pad(
+            images[..., top : VIEW_PX - bottom, left : VIEW_PX - right], (left, right, top, bottom)
+        )
+    return images

@@ -1,0 +1,100 @@
+"""The grader's network: slices weigh in whatever their order, what is absent does not, files keep it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from kitlib.artefacts import Provenance
+from kitlib.errors import ArtefactError, WeightsError
+from kitlib.grade.network import SHIPPED, Grader, ViewNet, load_grader, save_grader
+from kitlib.prepare.views import VIEW_PX, VIEWS
+
+
+@pytest.fixture(scope="module")
+def grader() -> Grader:
+    torch.manual_seed(0)
+    return Grader(ViewNet())
+
+
+def some_views(count: int, slices: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 255, (count, slices, VIEW_PX, VIEW_PX), np.uint8)
+    return images, np.ones((count, slices), bool), np.arange(count) % len(VIEWS)
+
+
+def test_grades_are_probabilities_and_millimetres(grader: Grader) -> None:
+    probabilities, openings_mm = grader.grade(*some_views(7, 2))
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+    assert (openings_mm >= 0).all()
+    assert np.isfinite(openings_mm).all()
+
+
+def test_a_batch_grades_as_each_alone(grader: Grader) -> None:
+    views = some_views(5, 1)
+    together = grader.grade(*views)
+    alone = [grader.grade(*(part[k : k + 1] for part in views)) for k in range(5)]
+    for number, found in enumerate(together):
+        np.testing.assert_allclose(found, np.concatenate([one[number] for one in alone]), atol=1e-4)
+
+
+def test_absent_slices_and_the_order_of_slices_do_not_matter(grader: Grader) -> None:
+    images, present, views = some_views(4, 3)
+    present[:, 2] = False
+    expected, _ = grader.grade(images[:, :2], present[:, :2], views)
+    np.testing.assert_allclose(grader.grade(images, present, views)[0], expected, atol=1e-4)
+    turned, _ = grader.grade(images[:, ::-1].copy(), present[:, ::-1].copy(), views)
+    np.testing.assert_allclose(turned, expected, atol=1e-4)
+
+
+def test_each_kind_of_view_has_a_head_of_its_own(grader: Grader) -> None:
+    images, present, _ = some_views(1, 1)
+    found = [grader.grade(images, present, np.array([number]))[1][0] for number in range(len(VIEWS))]
+    assert len(np.unique(found)) > 1
+
+
+def test_no_view_gives_no_grade(grader: Grader) -> None:
+    probabilities, openings_mm = grader.grade(*some_views(0, 1))
+    assert probabilities.shape == (0, 3)
+    assert openings_mm.shape == (0,)
+
+
+def test_a_file_keeps_a_network_in_half_precision(tmp_path: Path, grader: Grader) -> None:
+    file = tmp_path / "grader.safetensors"
+    save_grader(file, grader.network, Provenance())
+    kept = Grader(load_grader(file))
+    np.testing.assert_allclose(
+        kept.grade(*some_views(3, 1))[0], grader.grade(*some_views(3, 1))[0], atol=0.02
+    )
+    assert file.stat().st_size < 15e6
+
+
+def test_a_file_of_another_network_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "grader.safetensors"
+    network = ViewNet()
+    network.backbone = "resnet18"
+    save_grader(file, network, Provenance())
+    with pytest.raises(WeightsError, match="does not fit"):
+        load_grader(file)
+
+
+def test_a_missing_or_altered_file_is_refused(tmp_path: Path, grader: Grader) -> None:
+    file = tmp_path / "grader.safetensors"
+    with pytest.raises(ArtefactError):
+        load_grader(file)
+    save_grader(file, grader.network, Provenance())
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(ArtefactError):
+        load_grader(file)
+
+
+def test_the_shipped_weights_say_how_they_were_made() -> None:
+    from kitlib.artefacts import facts_of
+
+    facts = facts_of(SHIPPED)
+    assert facts["command"].startswith("python -m kitlib grader train")
+    assert facts["metrics"]["foramen on Sagittal T1: AUC"] > 0.9
+    assert SHIPPED.stat().st_size < 15e6

@@ -1,0 +1,121 @@
+"""Grading a table: each row that can be graded is, and each of the others has its reason."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from kitlib.errors import TableError
+from kitlib.grade.network import Grader, ViewNet
+from kitlib.grade.table import GRADES, grade_table
+
+ROW = {
+    "image": "t1.png", "study_id": "7", "sequence": "Sagittal T1", "place": "foramen", "level": "L4/L5",
+    "side": "left", "x": "50", "y": "60", "spacing_mm": "0.8",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def grader() -> Grader:
+    torch.manual_seed(0)
+    return Grader(ViewNet())
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(1, 255, (120, 100), np.uint8)).save(tmp_path / "t1.png")
+    Image.fromarray(rng.integers(1, 255, (90, 110, 3), np.uint8)).save(tmp_path / "axial.png")
+    Image.fromarray(np.zeros((120, 100), np.uint8)).save(tmp_path / "black.png")
+    return tmp_path
+
+
+def table(folder: Path, *rows: dict[str, str]) -> Path:
+    file = folder / "places.csv"
+    pd.DataFrame(rows).to_csv(file, index=False)
+    return file
+
+
+AXIAL = ROW | {"image": "axial.png", "sequence": "Axial T2", "place": "recess"}
+
+
+def test_rows_of_all_kinds_are_graded_in_their_order(folder: Path, grader: Grader) -> None:
+    canal = ROW | {"sequence": "Sagittal T2/STIR", "place": "canal", "side": ""}
+    graded = grade_table(table(folder, ROW, AXIAL, canal, AXIAL | {"side": "right"}), grader)
+    assert not graded.problems
+    assert graded.rows["place"].tolist() == ["foramen", "recess", "canal", "recess"]
+    assert np.isfinite(graded.rows[list(GRADES)].to_numpy(float)).all()
+    np.testing.assert_allclose(graded.rows[list(GRADES[:3])].sum(axis=1), 1)
+
+
+def test_a_row_does_not_depend_on_those_beside_it(
+    folder: Path, grader: Grader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [ROW | {"x": str(x)} for x in range(30, 70, 10)] + [AXIAL]
+    together = grade_table(table(folder, *rows), grader).rows
+    monkeypatch.setattr("kitlib.grade.table.AT_ONCE", 2)
+    in_pairs = grade_table(table(folder, *rows), grader).rows
+    np.testing.assert_allclose(
+        in_pairs[list(GRADES)].astype(float), together[list(GRADES)].astype(float), atol=1e-4
+    )
+
+
+def test_pixels_that_are_not_square_are_taken_as_they_are(folder: Path, grader: Grader) -> None:
+    """An image and itself at half the rows are the same view."""
+    smooth = np.add.outer(np.arange(120), np.arange(100)).astype(np.uint8)
+    Image.fromarray(smooth).save(folder / "t1.png")
+    Image.fromarray(smooth[::2]).save(folder / "flat.png")
+    flat = ROW | {"image": "flat.png", "y": "30", "spacing_y_mm": "1.6"}
+    one, other = grade_table(table(folder, ROW, flat), grader).rows[list(GRADES)].to_numpy(float)
+    np.testing.assert_allclose(one, other, atol=0.05)
+
+
+def test_a_place_just_off_its_image_is_graded(folder: Path, grader: Grader) -> None:
+    graded = grade_table(table(folder, ROW | {"x": "-3.5"}, ROW | {"y": "125"}), grader)
+    assert not graded.problems
+    assert graded.rows["severe"].notna().all()
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"image": "nowhere.png"}, "no such image"),
+        ({"image": "black.png"}, "nothing is to be seen"),
+        ({"sequence": "T1"}, "is not graded"),
+        ({"place": "disc"}, "is not graded"),
+        ({"sequence": "Axial T2"}, "is not graded"),
+        ({"side": ""}, "the side of a foramen"),
+        ({"side": "Left"}, "the side of a foramen"),
+        ({"level": "l4_l5"}, "the level"),
+        ({"x": "900"}, "x is '900'"),
+        ({"y": "nan"}, "y is 'nan'"),
+        ({"x": ""}, "x is ''"),
+        ({"spacing_mm": "45"}, "spacing_mm is '45'"),
+        ({"spacing_mm": "0"}, "spacing_mm is '0'"),
+        ({"spacing_y_mm": "inf"}, "spacing_y_mm is 'inf'"),
+    ],
+)
+def test_a_bad_row_costs_itself(folder: Path, grader: Grader, change: dict[str, str], why: str) -> None:
+    graded = grade_table(table(folder, ROW, ROW | change, AXIAL), grader)
+    (problem,) = graded.problems
+    assert problem.startswith("line 3: ")
+    assert why in problem
+    assert graded.rows["severe"].notna().tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "no CSV"),
+        ("image,x\nt1.png,3\n", "are missing"),
+        (",".join((*ROW, "severe")) + "\n", "are to be written"),
+        ('image,"x\n', "no CSV"),
+    ],
+)
+def test_what_is_no_such_table_is_refused(folder: Path, grader: Grader, text: str, why: str) -> None:
+    (folder / "places.csv").write_text(text)
+    with pytest.raises(TableError, match=why):
+        grade_table(folder / "places.csv", grader)
