@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from kitlib.errors import DataError
+from kitlib.errors import DataError, KitError
 from kitlib.mri.dicom.header import LIMITS
 from kitlib.mri.dicom.slices import read_files
 
@@ -41,8 +41,12 @@ def _of_picture(file: Path) -> np.ndarray:
         with Image.open(file, formats=FORMATS) as image:
             if max(image.size) > LIMITS.side_px:  # known before anything is unpacked
                 raise DataError(f"an image of {image.size} pixels is too large", where=file.name)
-            pixels = np.asarray(image)
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+            if (count := getattr(image, "n_frames", 1)) > 1:
+                raise DataError(f"the file holds {count} images", where=file.name)
+            pixels = np.asarray(image.convert("RGB") if image.mode == "P" else image)
+    except KitError:
+        raise
+    except Exception as error:  # spoilt files raise whatever their format's reader stumbles over
         raise DataError(f"the image cannot be read: {type(error).__name__}", where=file.name) from error
     if pixels.ndim == 2:
         return pixels

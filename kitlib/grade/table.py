@@ -1,16 +1,18 @@
 """Grading a table of places on single images: a row a place, its point in pixels."""
 
+import csv
 import io
 import math
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from kitlib.competition.tables import few, read_text, text2level
+from kitlib.competition.tables import BYTE_ORDER_MARK, few, read_text, text2level
 from kitlib.errors import DataError, KitError, TableError
 from kitlib.grade.images import read_image
 from kitlib.grade.network import Grader
@@ -29,6 +31,15 @@ Row = Mapping[Hashable, str]
 SIDES = {"canal": ("",), "foramen": ("left", "right"), "recess": ("left", "right")}
 
 
+class Cut(NamedTuple):
+    """What is looked at for one row."""
+
+    line: int
+    view: int  # index into VIEWS
+    images: np.ndarray  # (slices, px, px) uint8
+    present: np.ndarray  # (slices,) bool
+
+
 @dataclass(frozen=True, eq=False)
 class GradedTable:
     """The table with GRADES, which are empty where a row could not be graded, and why."""
@@ -39,53 +50,61 @@ class GradedTable:
 
 def grade_table(file: Path, grader: Grader) -> GradedTable:
     """Grade each row of a CSV file with COLUMNS, whose images lie beside it; TableError where it is none."""
-    rows = _read(file)
+    rows, ragged = _read(file)
     grades = pd.DataFrame(np.nan, index=rows.index, columns=list(GRADES))
-    problems: list[str] = []
-    cut: dict[int, list[tuple[int, int, np.ndarray, np.ndarray]]] = {}
-    waiting = 0
-    for line, number, images, present in _views(rows, Path(file).parent, problems):
-        cut.setdefault(len(images), []).append((line, number, images, present))
-        waiting += 1
-        if waiting == AT_ONCE:
-            _grade(cut, grader, grades)
-            cut, waiting = {}, 0
-    _grade(cut, grader, grades)
+    problems = [f"line {line}: {what}" for line, what in ragged.items()]
+    waiting: list[Cut] = []
+    for cut in _views(rows.drop(list(ragged)), Path(file).parent, problems):
+        waiting.append(cut)
+        if len(waiting) == AT_ONCE:
+            _grade(waiting, grader, grades)
+            waiting = []
+    _grade(waiting, grader, grades)
     return GradedTable(pd.concat([rows, grades], axis=1), tuple(problems))
 
 
-def _read(file: Path) -> pd.DataFrame:
+def _read(file: Path) -> tuple[pd.DataFrame, dict[int, str]]:
+    """The rows as text, by line, and what is wrong with lines of another length than the header."""
+    hint = f"Its columns: {', '.join(COLUMNS)}."
+    reader = csv.reader(io.StringIO(read_text(file).removeprefix(BYTE_ORDER_MARK), newline=""), strict=True)
     try:
-        rows = pd.read_csv(io.StringIO(read_text(file)), dtype=str, keep_default_na=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise TableError(
-            f"this is no CSV: {error}", where=file, hint=f"Its columns: {', '.join(COLUMNS)}."
-        ) from error
-    missing = [name for name in COLUMNS if name not in rows]
-    taken = [name for name in GRADES if name in rows]
-    if missing or taken:
-        what = f"columns {few(missing)} are missing" if missing else f"columns {few(taken)} are to be written"
-        raise TableError(what, where=file, hint=f"It must have {', '.join(COLUMNS)}.")
-    return rows
+        header = next(reader, [])
+        filled = [(reader.line_num, fields) for fields in reader if fields]
+    except csv.Error as error:
+        what = f"line {reader.line_num} is not CSV: {error}"
+        raise TableError(what, where=file, hint=hint) from error
+    missing = [name for name in COLUMNS if name not in header]
+    surplus = [name for name in header if name in GRADES or header.count(name) > 1]
+    if missing or surplus:
+        what = f"columns {few(missing)} are missing" if missing else f"columns {few(surplus)} cannot be kept"
+        raise TableError(what, where=file, hint=hint)
+    if not filled:
+        raise TableError("there is no row", where=file, hint=hint)
+    count = len(header)
+    ragged = {
+        line: f"{len(fields)} fields, where the header has {count}"
+        for line, fields in filled
+        if len(fields) != count
+    }
+    texts = {line: (fields + [""] * count)[:count] for line, fields in filled}
+    return pd.DataFrame.from_dict(texts, orient="index", columns=header), ragged
 
 
-def _views(
-    rows: pd.DataFrame, folder: Path, problems: list[str]
-) -> Iterator[tuple[int, int, np.ndarray, np.ndarray]]:
-    """Of each row that can be graded its label, view and images, and which of these there are."""
+def _views(rows: pd.DataFrame, folder: Path, problems: list[str]) -> Iterator[Cut]:
+    """A view for each row that can be graded; the others are problems. An image is read once."""
     for name, own in tqdm(rows.groupby("image", sort=False), desc="images", mininterval=1):
         image: np.ndarray | KitError
         try:
             image = read_image(folder / str(name))
         except KitError as error:
             image = error
-        for number, row in zip(own.index, own.to_dict("records")):
+        for line, row in zip(own.index, own.to_dict("records")):
             try:
                 if isinstance(image, KitError):
                     raise image
-                yield (number, *_view(row, image))
+                yield Cut(line, *_view(row, image))
             except KitError as error:
-                problems.append(f"line {number + 2}: {error}")
+                problems.append(f"line {line}: {error}")
 
 
 def _view(row: Row, image: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:
@@ -107,7 +126,7 @@ def _view(row: Row, image: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:
     stack = _stack(image, (down, across), view)
     point_mm = stack.to_patient(x + beside, y + beside, slices // 2)
     shown = cut_view([stack], view, landmark, point_mm, slices=slices)
-    if shown is None or not shown[0].any():
+    if shown is None or len(np.unique(shown[0])) < 3:  # black, beside the image, and one grey
         raise DataError("nothing is to be seen at this place", where=row["image"])
     return (VIEWS.index(view), *shown)
 
@@ -158,11 +177,10 @@ def _stack(image: np.ndarray, spacing_mm: tuple[float, float], view: View) -> St
     )
 
 
-def _grade(
-    cut: dict[int, list[tuple[int, int, np.ndarray, np.ndarray]]], grader: Grader, grades: pd.DataFrame
-) -> None:
+def _grade(waiting: list[Cut], grader: Grader, grades: pd.DataFrame) -> None:
     """Grade views of as many slices at once, and write what they are into their rows."""
-    for views in cut.values():
-        lines, numbers, images, present = map(list, zip(*views))
-        probabilities, openings_mm = grader.grade(np.stack(images), np.stack(present), np.array(numbers))
+    for slices in {len(cut.images) for cut in waiting}:
+        alike = [cut for cut in waiting if len(cut.images) == slices]
+        lines, views, images, present = map(list, zip(*alike))
+        probabilities, openings_mm = grader.grade(np.stack(images), np.stack(present), np.array(views))
         grades.loc[lines] = np.column_stack([probabilities, openings_mm])

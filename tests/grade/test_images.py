@@ -1,5 +1,6 @@
 """Single images: what is read, and what is refused with its reason."""
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,15 @@ def test_sixteen_bits_are_kept(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_image(tmp_path / "deep.png"), deep[None])
 
 
+def test_colours_of_a_palette_are_looked_up(tmp_path: Path) -> None:
+    image = Image.fromarray(GREY % 4).convert("P")
+    image.putpalette([0, 0, 0, 50, 50, 50, 10, 10, 10, 200, 200, 200])
+    image.save(tmp_path / "palette.png")
+    np.testing.assert_array_equal(
+        read_image(tmp_path / "palette.png")[0], np.array([0, 50, 10, 200])[GREY % 4]
+    )
+
+
 def test_a_file_of_dicom_is_one_slice(tmp_path: Path) -> None:
     folder = make_series(tmp_path / "series", count=1)
     (file,) = folder.glob("*.dcm")
@@ -57,6 +67,11 @@ def _vast(file: Path) -> None:
 
 def _see_through(file: Path) -> None:
     Image.fromarray(np.zeros((4, 4, 4), np.uint8)).save(file)
+
+
+def _pages(file: Path) -> None:
+    page = Image.fromarray(GREY)
+    page.save(file, save_all=True, append_images=[page])
 
 
 def _text(file: Path) -> None:
@@ -82,6 +97,7 @@ def _absent(_: Path) -> None:
         ("vast.png", _vast, "too large"),
         ("see_through.png", _see_through, "4 channels"),
         ("text.png", _text, "cannot be read"),
+        ("pages.tif", _pages, "2 images"),
         ("text.dcm", _text, "slice.not_dicom"),
         ("objects.npy", _objects, "no array"),
         ("flat.npy", _flat, "no grey image"),
@@ -100,3 +116,17 @@ def test_a_large_file_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(images, "LIMITS", images.LIMITS.__class__(file_mb=1e-6))
     with pytest.raises(DataError, match="larger than"):
         read_image(tmp_path / "image.npy")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".jpg", ".tif"])
+def test_a_spoilt_picture_is_read_or_refused(tmp_path: Path, suffix: str) -> None:
+    rng, file = np.random.default_rng(0), tmp_path / f"image{suffix}"
+    Image.fromarray(rng.integers(0, 255, (24, 20), np.uint8)).save(file)
+    content = file.read_bytes()
+    for _ in range(60):
+        spoilt = bytearray(content[: rng.integers(10, len(content) + 1)])
+        for place in rng.integers(0, len(spoilt), 3):
+            spoilt[place] = rng.integers(256)
+        file.write_bytes(spoilt)
+        with contextlib.suppress(DataError):
+            assert read_image(file).ndim == 3

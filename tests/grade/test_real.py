@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pandas as pd
-import pytest
 from sklearn.metrics import roc_auc_score
 
 from kitlib.grade.network import Grader

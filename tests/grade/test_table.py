@@ -30,6 +30,7 @@ def folder(tmp_path: Path) -> Path:
     Image.fromarray(rng.integers(1, 255, (120, 100), np.uint8)).save(tmp_path / "t1.png")
     Image.fromarray(rng.integers(1, 255, (90, 110, 3), np.uint8)).save(tmp_path / "axial.png")
     Image.fromarray(np.zeros((120, 100), np.uint8)).save(tmp_path / "black.png")
+    Image.fromarray(np.full((120, 100), 77, np.uint8)).save(tmp_path / "grey.png")
     return tmp_path
 
 
@@ -84,6 +85,7 @@ def test_a_place_just_off_its_image_is_graded(folder: Path, grader: Grader) -> N
     [
         ({"image": "nowhere.png"}, "no such image"),
         ({"image": "black.png"}, "nothing is to be seen"),
+        ({"image": "grey.png"}, "nothing is to be seen"),
         ({"sequence": "T1"}, "is not graded"),
         ({"place": "disc"}, "is not graded"),
         ({"sequence": "Axial T2"}, "is not graded"),
@@ -106,13 +108,24 @@ def test_a_bad_row_costs_itself(folder: Path, grader: Grader, change: dict[str, 
     assert graded.rows["severe"].notna().tolist() == [True, False, True]
 
 
+def test_lines_of_another_length_cost_themselves(folder: Path, grader: Grader) -> None:
+    file = table(folder, ROW, ROW, ROW)
+    first, short, long, last = file.read_text().splitlines()
+    file.write_text("\ufeff" + "\n".join([first, short[:-4], long + ",more", "", last]))
+    graded = grade_table(file, grader)
+    assert [problem.partition(":")[0] for problem in graded.problems] == ["line 2", "line 3"]
+    assert graded.rows["severe"].notna().tolist() == [False, False, True]
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("", "no CSV"),
+        ("", "are missing"),
         ("image,x\nt1.png,3\n", "are missing"),
-        (",".join((*ROW, "severe")) + "\n", "are to be written"),
-        ('image,"x\n', "no CSV"),
+        (",".join((*ROW, "severe")) + "\n", "cannot be kept"),
+        (",".join((*ROW, "x")) + "\n", "cannot be kept"),
+        (",".join(ROW) + "\n", "no row"),
+        ('image,"x\n', "not CSV"),
     ],
 )
 def test_what_is_no_such_table_is_refused(folder: Path, grader: Grader, text: str, why: str) -> None:
