@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 from kitlib.errors import DataError, KitError
+from kitlib.localise.sources import read_array
 from kitlib.mri.dicom.header import LIMITS
 from kitlib.mri.dicom.slices import read_files
 
@@ -25,7 +26,7 @@ def read_image(file: Path) -> np.ndarray:
         raise DataError(f"the image is larger than {LIMITS.file_mb} MB", where=file.name)
     kind = file.suffix.lower()
     pixels = (
-        _of_picture(file) if kind in READ_BY_PIL else _of_array(file) if kind == ".npy" else _of_dicom(file)
+        _of_picture(file) if kind in READ_BY_PIL else read_array(file) if kind == ".npy" else _of_dicom(file)
     )
     if pixels.ndim == 2:
         pixels = pixels[None]
@@ -54,13 +55,6 @@ def _of_picture(file: Path) -> np.ndarray:
         raise DataError(f"{pixels.shape[2]} channels are neither one slice nor three", where=file.name)
     is_grey = (pixels == pixels[..., :1]).all()
     return pixels[..., 0] if is_grey else np.moveaxis(pixels, -1, 0)
-
-
-def _of_array(file: Path) -> np.ndarray:
-    try:
-        return np.load(file, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise DataError("no array can be read", where=file.name, hint="Save it with numpy.save.") from error
 
 
 def _of_dicom(file: Path) -> np.ndarray:

@@ -16,8 +16,7 @@ from kitlib.competition.tables import BYTE_ORDER_MARK, few, read_text, text2leve
 from kitlib.errors import DataError, KitError, TableError
 from kitlib.grade.images import read_image
 from kitlib.grade.network import Grader
-from kitlib.localise.sources import ARRAY_STEP_MM
-from kitlib.mri.stack import Stack
+from kitlib.localise.sources import array_stack
 from kitlib.prepare.views import VIEWS, View, cut_view
 from kitlib.terms import AXIAL_T2, PROBABILITIES, Landmark
 
@@ -110,9 +109,8 @@ def _views(rows: pd.DataFrame, folder: Path, problems: list[str]) -> Iterator[Cu
 def _view(row: Row, image: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:
     """The number of the row's view, its images and which of them there are; DataError where it has none."""
     view, landmark = _named(row)
-    across, down = _number(row, "spacing_mm", SPACING_MM), _number(row, "spacing_mm", SPACING_MM)
-    if row.get("spacing_y_mm"):
-        down = _number(row, "spacing_y_mm", SPACING_MM)
+    across = _number(row, "spacing_mm", SPACING_MM)
+    down = _number(row, "spacing_y_mm", SPACING_MM) if row.get("spacing_y_mm") else across
     slices, height, width = image.shape
     x, y = (
         _number(row, name, (-reach, size + reach))
@@ -123,7 +121,7 @@ def _view(row: Row, image: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:
     )
     beside = math.ceil(max(-x, -y, x - width + 1, y - height + 1, 0))  # some places lie just off their image
     image = np.pad(image, [(0, 0), (beside, beside), (beside, beside)])
-    stack = _stack(image, (down, across), view)
+    stack = array_stack(image, (down, across), axial=view.sequence == AXIAL_T2)
     point_mm = stack.to_patient(x + beside, y + beside, slices // 2)
     shown = cut_view([stack], view, landmark, point_mm, slices=slices)
     if shown is None or len(np.unique(shown[0])) < 3:  # black, beside the image, and one grey
@@ -159,22 +157,6 @@ def _number(row: Row, name: str, limits: tuple[float, float]) -> float:
             f"{name} is {few([text])}", hint=f"It must be a number from {limits[0]} to {limits[1]}."
         )
     return number
-
-
-def _stack(image: np.ndarray, spacing_mm: tuple[float, float], view: View) -> Stack:
-    """The image as a stack in a patient that lies as images show one."""
-    axial = view.sequence == AXIAL_T2
-    right, down, normal = ((1, 0, 0), (0, 1, 0), (0, 0, 1)) if axial else ((0, 1, 0), (0, 0, -1), (1, 0, 0))
-    slices = np.arange(len(image))
-    return Stack(
-        pixels=image,
-        origins_mm=slices[:, None] * ARRAY_STEP_MM * np.array(normal, float),
-        row_direction=np.array(right, float),
-        column_direction=np.array(down, float),
-        spacing_mm=spacing_mm,
-        instance_numbers=slices + 1,
-        files=("",) * len(image),
-    )
 
 
 def _grade(waiting: list[Cut], grader: Grader, grades: pd.DataFrame) -> None:

@@ -15,6 +15,10 @@ from kitlib.terms import SEQUENCES
 NO_ID = 0  # of a study or series that has no number
 ARRAY_STEP_MM = 4.5  # between slices of an array, where nothing else is said
 
+# Of images as they are usually shown: the direction along rows, along columns, and from slice to slice.
+SAGITTAL_AXES = np.array([(0.0, 1, 0), (0, 0, -1), (1, 0, 0)])
+AXIAL_AXES = np.array([(1.0, 0, 0), (0, 1, 0), (0, 0, 1)])
+
 
 def read_folder(folder: Path, ledger: Ledger, sequences: Mapping[int, str] | None = None) -> Study:
     """The study in the folder of one series, or of several; `sequences` by series id, where known.
@@ -59,23 +63,36 @@ def array_study(
     by_row, by_column = np.broadcast_to(spacing_mm, 2).tolist()
     if not (min(by_row, by_column, step_mm) > 0 and np.isfinite([by_row, by_column, step_mm]).all()):
         raise UsageError(f"spacing {spacing_mm}, step {step_mm} mm", hint="Both are millimetres above 0.")
-    count = len(images)
-    stack = Stack(
-        pixels=images.astype(np.float32, copy=False),
-        origins_mm=np.arange(count)[:, None] * np.array([step_mm, 0.0, 0.0]),
-        row_direction=np.array([0.0, 1.0, 0.0]),
-        column_direction=np.array([0.0, 0.0, -1.0]),
-        spacing_mm=(float(by_row), float(by_column)),
-        instance_numbers=np.arange(1, count + 1),
-        files=("",) * count,
-    )
+    stack = array_stack(images, (by_row, by_column), step_mm)
     return Study(NO_ID, (Series(NO_ID, None, (stack,)),))
+
+
+def array_stack(
+    images: np.ndarray,
+    spacing_mm: tuple[float, float],
+    step_mm: float = ARRAY_STEP_MM,
+    *,
+    axial: bool = False,
+) -> Stack:
+    """Slices (n, H, W) as a stack in a patient who lies as images usually show one."""
+    right, down, normal = AXIAL_AXES if axial else SAGITTAL_AXES
+    slices = np.arange(len(images))
+    return Stack(
+        pixels=images.astype(np.float32, copy=False),
+        origins_mm=slices[:, None] * step_mm * normal,
+        row_direction=right,
+        column_direction=down,
+        spacing_mm=spacing_mm,
+        instance_numbers=slices + 1,
+        files=("",) * len(images),
+    )
 
 
 def read_array(file: Path) -> np.ndarray:
     """The array in an .npy file; DataError for anything else."""
     try:
-        return np.load(file, allow_pickle=False)
-    except (OSError, ValueError) as error:
+        with open(file, "rb") as content:
+            return np.lib.format.read_array(content, allow_pickle=False)
+    except (OSError, ValueError, MemoryError) as error:  # a header may ask for more than there is
         hint = "Save it with numpy.save."
         raise DataError(f"no array can be read: {error}", where=file, hint=hint) from None

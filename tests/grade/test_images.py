@@ -82,6 +82,17 @@ def _objects(file: Path) -> None:
     np.save(file, np.array([{}], dtype=object), allow_pickle=True)
 
 
+def _archive(file: Path) -> None:
+    with file.open("wb") as content:
+        np.savez(content, GREY)
+
+
+def _claiming(file: Path) -> None:
+    with file.open("wb") as content:
+        header = {"descr": "<f4", "fortran_order": False, "shape": (2**40, 2**10)}
+        np.lib.format.write_array_header_1_0(content, header)
+
+
 def _flat(file: Path) -> None:
     np.save(file, np.zeros(4))
 
@@ -100,6 +111,8 @@ def _absent(_: Path) -> None:
         ("pages.tif", _pages, "2 images"),
         ("text.dcm", _text, "slice.not_dicom"),
         ("objects.npy", _objects, "no array"),
+        ("archive.npy", _archive, "no array"),
+        ("claiming.npy", _claiming, "no array"),
         ("flat.npy", _flat, "no grey image"),
         ("absent.png", _absent, "no such image"),
     ],
