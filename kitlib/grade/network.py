@@ -9,16 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from kitlib.artefacts import Provenance, facts_of, load_tensors, save_tensors
-from kitlib.errors import WeightsError
 from kitlib.machine import device
 from kitlib.nn.layers import GatedAttention
+from kitlib.nn.losses import OPENING_UNIT_MM
+from kitlib.nn.weights import in_half, restored
 from kitlib.prepare.views import VIEWS
 from kitlib.terms import SEVERITIES
 
 SHIPPED = Path(__file__).parent / "weights" / "grader.safetensors"
 BACKBONE = "resnet10t"
 HIDDEN = 128
-OPENING_UNIT_MM = 5.0
 GREY_MEAN, GREY_SD = 0.3, 0.25
 BATCH = 128
 
@@ -102,19 +102,9 @@ class Grader:
 
 def save_grader(path: Path, network: ViewNet, provenance: Provenance, **facts: Any) -> None:
     """Save a network in half precision; `facts` stand in its sidecar."""
-    halved = {
-        name: tensor.half() if tensor.is_floating_point() else tensor
-        for name, tensor in network.state_dict().items()
-    }
-    save_tensors(path, halved, provenance, backbone=network.backbone, **facts)
+    save_tensors(path, in_half(network), provenance, backbone=network.backbone, **facts)
 
 
 def load_grader(path: Path) -> ViewNet:
     """The network of a file; WeightsError where it does not fit, ArtefactError where it is missing."""
-    network = ViewNet(facts_of(path)["backbone"])
-    try:
-        network.load_state_dict(load_tensors(path))
-    except RuntimeError as error:
-        last = str(error).splitlines()[-1].strip()
-        raise WeightsError(f"the network does not fit: {last}", where=path) from None
-    return network.requires_grad_(False)
+    return restored(ViewNet(facts_of(path)["backbone"]), load_tensors(path), "grading", path)

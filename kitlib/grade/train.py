@@ -10,16 +10,17 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 from kitlib.artefacts import Provenance, discard
-from kitlib.grade.network import BACKBONE, OPENING_UNIT_MM, Grader, ViewBatch, ViewNet, save_grader
+from kitlib.grade.network import BACKBONE, Grader, ViewBatch, ViewNet, save_grader
 from kitlib.grade.samples import CLASS_BALANCE, MARGIN, SLICES, ViewSamples
 from kitlib.localise.train.shards import held_out
 from kitlib.machine import cores, device, torch_threads
 from kitlib.nn.augment import Greys, Moves, moved
 from kitlib.nn.loop import Checkpoint, Schedule, train
+from kitlib.nn.losses import Truth, graded_loss
 from kitlib.nn.rows import shuffled_evenly
 from kitlib.phantom.truth import VERSION
 from kitlib.prepare.views import VIEW_PX, VIEWS
-from kitlib.terms import AXIAL_T2, SEVERITY_WEIGHTS
+from kitlib.terms import AXIAL_T2
 
 HELD_OUT = 0.1
 BATCH = 64
@@ -96,16 +97,15 @@ def train_grader(
 def grading_loss(output: tuple[Tensor, Tensor], truth: tuple[Tensor, Tensor]) -> Tensor:
     """Cross-entropy of severities, weighted as in the competition, and how far openings are off."""
     (logits, openings), (severities, openings_mm) = output, truth
-    weight = torch.tensor(SEVERITY_WEIGHTS, dtype=torch.float32, device=logits.device)
-    graded = F.cross_entropy(logits.float(), severities, weight, reduction="sum") / len(logits)
-    return graded + F.smooth_l1_loss(openings.float(), openings_mm / OPENING_UNIT_MM)
+    truth_of_one = Truth(severities[:, None], openings_mm[:, None])
+    return graded_loss(logits.float()[:, None], openings.float()[:, None], truth_of_one)
 
 
 def metrics(grader: Grader, samples: ViewSamples) -> dict[str, float]:
     """Of each kind of view: AUC of severe against normal, and the median error in mm of openings."""
-    (batch, _) = ViewBatches(samples).batch(np.arange(len(samples)), None)
-    images = (255 * batch.images).round().to(torch.uint8).cpu().numpy()
-    probabilities, openings_mm = grader.grade(images, batch.present.cpu().numpy(), samples.views)
+    edge, middle = (samples.images.shape[-1] - VIEW_PX) // 2, [SLICES // 2]
+    images = samples.images[:, middle, edge : edge + VIEW_PX, edge : edge + VIEW_PX]
+    probabilities, openings_mm = grader.grade(images, samples.present[:, middle], samples.views)
     error_mm = np.abs(openings_mm - samples.openings_mm)
     found = {}
     for number, view in enumerate(VIEWS):

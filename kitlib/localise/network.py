@@ -15,9 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kitlib.artefacts import Provenance, facts_of, load_tensors, save_tensors
-from kitlib.errors import WeightsError
 from kitlib.mri.stack import Plane
-from kitlib.nn.loop import with_prefix
+from kitlib.nn.weights import in_half, restored, with_prefix
 from kitlib.terms import ABOVE, BELOW, LEVELS, Landmark
 
 INPUT_PX = 192
@@ -46,7 +45,6 @@ QUANTILE_PX = 96  # quantiles are taken of about this many pixels a side: they a
 LEAST_CONTRAST = 0.05
 PEAK_PX = 2  # about the likeliest heatmap pixel, of which a position is the mean
 
-Net = TypeVar("Net", bound=nn.Module)
 Pixels = TypeVar("Pixels", np.ndarray, Tensor)
 
 
@@ -205,8 +203,7 @@ def save_networks(path: Path, nets: Mapping[Plane, HeatmapNet], provenance: Prov
 
 def named_tensors(name: str, net: nn.Module) -> dict[str, Tensor]:
     """What a file keeps of a network: its tensors in half precision, `name` before theirs."""
-    state = net.state_dict().items()
-    return {f"{name}.{part}": _cast(tensor, torch.float16) for part, tensor in state}
+    return {f"{name}.{part}": tensor for part, tensor in in_half(net).items()}
 
 
 def load_networks(path: Path = SHIPPED) -> dict[Plane, HeatmapNet]:
@@ -216,25 +213,12 @@ def load_networks(path: Path = SHIPPED) -> dict[Plane, HeatmapNet]:
     """
     tensors, widths = load_tensors(path), facts_of(path).get("widths", {})
     return {
-        plane: restored(plane, build_network(plane, tuple(widths[plane])), tensors, path)
+        plane: restored(
+            build_network(plane, tuple(widths[plane])), with_prefix(tensors, f"{plane}."), plane, path
+        )
         for plane in plane2landmarks
         if plane in widths
     }
-
-
-def restored(name: str, net: Net, tensors: Mapping[str, Tensor], path: Path) -> Net:
-    """A network with its tensors of a file, in evaluation mode; WeightsError where they do not fit."""
-    own = with_prefix(tensors, f"{name}.")
-    try:
-        net.load_state_dict({part: _cast(tensor, torch.float32) for part, tensor in own.items()})
-    except RuntimeError as error:
-        last = str(error).splitlines()[-1].strip()
-        raise WeightsError(f"the {name} network does not fit: {last}", where=path) from None
-    return net.eval().requires_grad_(False)
-
-
-def _cast(tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    return tensor.to(dtype) if tensor.is_floating_point() else tensor
 
 
 def stretched(images: Tensor) -> Tensor:

@@ -13,9 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kitlib.artefacts import facts_of, load_tensors
-from kitlib.localise.network import SHIPPED, STRIDE, HeatmapNet, channels, resampled, restored, stretched
+from kitlib.localise.network import SHIPPED, STRIDE, HeatmapNet, channels, resampled, stretched
 from kitlib.localise.spine import Maps
 from kitlib.machine import torch_threads
+from kitlib.nn.weights import restored, with_prefix
 
 NAME = "junction"  # of its tensors beside those of the other networks
 CROP_PX, CROP_PX_MM = 64, 1.8
@@ -62,7 +63,9 @@ class JunctionNet(nn.Module):
 def load_junction(path: Path = SHIPPED) -> JunctionNet | None:
     """The network of a file of weights; None where the file has none."""
     widths = facts_of(path).get("widths", {}).get(NAME)
-    return None if widths is None else restored(NAME, JunctionNet(tuple(widths)), load_tensors(path), path)
+    if widths is None:
+        return None
+    return restored(JunctionNet(tuple(widths)), with_prefix(load_tensors(path), f"{NAME}."), NAME, path)
 
 
 @torch.inference_mode()

@@ -20,6 +20,7 @@ from tqdm.auto import tqdm
 from kitlib.artefacts import Provenance, facts_of, fingerprint, is_complete, load_tensors, save_tensors
 from kitlib.machine import half_precision
 from kitlib.nn.rows import Batches, prefetched
+from kitlib.nn.weights import with_prefix
 
 IDLE = "training found nothing better"
 """Why a network is as it began, for the notes of models."""
@@ -110,11 +111,6 @@ def learned_nothing(curve: Curve) -> bool:
     """Whether training left a network as it was given: no epoch did better on what was held out."""
     start, *trained = [row["valid_loss"] for row in curve] or [np.nan]
     return bool(trained) and not np.isnan(start) and not any(loss < start for loss in trained)
-
-
-def with_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The tensors whose names begin so, under the rest of their names."""
-    return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 class _Training:

@@ -1,6 +1,10 @@
-"""Losses of neural models: from logits (B, 25, 3) and labels (B, 25), EMPTY where unknown, to a scalar."""
+"""Losses of neural models: from logits (B, 25, 3) and labels (B, 25), EMPTY where unknown, to a scalar.
+
+And that of networks which learn severities and openings on phantoms.
+"""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 
@@ -10,6 +14,8 @@ from kitlib.terms import EMPTY, SEVERITY_WEIGHTS
 SEVERE = len(SEVERITY_WEIGHTS) - 1
 ALMOST_ONE = 1 - 1e-6
 """A probability may round to one, whose complement has no logarithm."""
+
+OPENING_UNIT_MM = 5.0
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -60,3 +66,23 @@ def _binary_losses(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
 def _mean(losses: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     return (losses * weights).sum() / weights.sum()
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What the findings (B, f) of images are, where they show them: severities, and openings in mm."""
+
+    severities: torch.Tensor  # int64, EMPTY where the image does not show it
+    openings_mm: torch.Tensor  # NaN where the image does not show it
+
+
+def graded_loss(severities: torch.Tensor, openings: torch.Tensor, truth: Truth) -> torch.Tensor:
+    """Loss a finding shown of logits (B, f, 3), weighted as in the competition, and openings (B, f)."""
+    weight = torch.tensor(SEVERITY_WEIGHTS, dtype=torch.float32, device=severities.device)
+    graded = torch.nn.functional.cross_entropy(
+        severities.flatten(0, 1), truth.severities.flatten(), weight, ignore_index=EMPTY, reduction="sum"
+    )
+    measured = ~truth.openings_mm.isnan()
+    expected = truth.openings_mm[measured] / OPENING_UNIT_MM
+    opening = torch.nn.functional.smooth_l1_loss(openings[measured], expected, reduction="sum")
+    return (graded + opening) / measured.sum().clamp(min=1)

@@ -12,16 +12,15 @@ from kitlib.embed.pretrain.task import (
     Examples,
     PretrainNet,
     PretrainTask,
-    Truth,
     accuracies,
     augmented,
     drawn_mirror,
-    graded_loss,
     graded_truth,
 )
 from kitlib.embed.slices import build_slice_network, normalised
 from kitlib.machine import device
 from kitlib.mri.stack import Stack
+from kitlib.nn.losses import Truth, graded_loss
 from kitlib.nn.rows import shuffled_evenly
 from kitlib.phantom.study import PhantomStudy
 from kitlib.terms import EMPTY, SEQUENCES

@@ -7,19 +7,18 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kitlib.embed.field_of_view import stack_images
 from kitlib.machine import device
 from kitlib.mri.stack import Stack
 from kitlib.nn.augment import Greys, Moves, moved
+from kitlib.nn.losses import Truth
 from kitlib.nn.rows import Rows, chunks
 from kitlib.phantom.study import PhantomStudy
 from kitlib.prepare.volumes import prepare
-from kitlib.terms import EMPTY, SEVERITIES, SEVERITY_WEIGHTS
+from kitlib.terms import SEVERITIES
 
-OPENING_UNIT_MM = 5.0
 MOVES = Moves(turn_deg=5.0, log_scale=0.14, shift=0.05)
 GREYS = Greys(log_gamma=0.25, log_gain=0.1, noise=0.02)
 
@@ -41,14 +40,6 @@ class PretrainNet(nn.Module):
     """A backbone, `trunk`, with heads that are thrown away after training."""
 
     trunk: nn.Module
-
-
-@dataclass(frozen=True)
-class Truth:
-    """What the findings (B, f) of images are, where they show them: severities, and openings in mm."""
-
-    severities: Tensor  # int64, EMPTY where the image does not show it
-    openings_mm: Tensor  # NaN where the image does not show it
 
 
 class PretrainTask(ABC, Generic[Held]):
@@ -98,18 +89,6 @@ def graded_truth(examples: Examples, mirror: Tensor, mirrored: list[int]) -> Tru
         for values in (torch.from_numpy(examples.findings), torch.from_numpy(examples.openings_mm))
     )
     return Truth(severities, openings_mm)
-
-
-def graded_loss(severities: Tensor, openings: Tensor, truth: Truth) -> Tensor:
-    """Loss a finding shown of logits (B, f, 3), weighted as in the competition, and openings (B, f)."""
-    weight = torch.tensor(SEVERITY_WEIGHTS, dtype=torch.float32, device=severities.device)
-    graded = F.cross_entropy(
-        severities.flatten(0, 1), truth.severities.flatten(), weight, ignore_index=EMPTY, reduction="sum"
-    )
-    measured = ~truth.openings_mm.isnan()
-    expected = truth.openings_mm[measured] / OPENING_UNIT_MM
-    opening = F.smooth_l1_loss(openings[measured], expected, reduction="sum")
-    return (graded + opening) / measured.sum().clamp(min=1)
 
 
 def drawn_mirror(can_be: np.ndarray, rng: torch.Generator | None) -> Tensor:

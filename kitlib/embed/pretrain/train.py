@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from joblib import Parallel, delayed
-from torch import Tensor, nn
+from torch import nn
 from tqdm.auto import tqdm
 
 from kitlib.artefacts import Provenance, discard, save_tensors
@@ -28,6 +28,7 @@ from kitlib.embed.weights.sources import (
 from kitlib.errors import UsageError, known_name
 from kitlib.machine import cores, device, torch_threads
 from kitlib.nn.loop import Checkpoint, Schedule, train
+from kitlib.nn.weights import in_half
 from kitlib.phantom.archive import STUDY_IDS
 from kitlib.phantom.study import draw_study
 
@@ -202,12 +203,6 @@ def schedule_of(task: type[SliceTask | VolumeTask], epochs: int) -> Schedule:
     return Schedule(
         epochs, task.learning_rate, warm_up=WARM_UP, average_decay=AVERAGE_DECAY, fused=True, half=task.half
     )
-
-
-def in_half(trunk: nn.Module) -> dict[str, Tensor]:
-    """A network's tensors as they are kept: numbers in half precision, counts as they are."""
-    state = trunk.state_dict()
-    return {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
 
 
 def _refuse_useless(out: Path, training: Training, workers: int) -> None:

@@ -12,16 +12,15 @@ from kitlib.embed.pretrain.task import (
     Examples,
     PretrainNet,
     PretrainTask,
-    Truth,
     accuracies,
     augmented,
     drawn_mirror,
-    graded_loss,
     graded_truth,
 )
 from kitlib.embed.volumes import build_volume_network, volume, volume_input
 from kitlib.machine import device
 from kitlib.mri.stack import Stack
+from kitlib.nn.losses import Truth, graded_loss
 from kitlib.nn.rows import shuffled_evenly
 from kitlib.phantom.study import PhantomStudy
 from kitlib.terms import CELLS, EMPTY, mirrored_cells

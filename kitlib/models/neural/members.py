@@ -12,10 +12,11 @@ from kitlib.artefacts import Provenance, facts_of, load_tensors, save_tensors
 from kitlib.inputs.bags import BagDataset
 from kitlib.models.common.training_rows import inner_splits
 from kitlib.models.neural.batches import SequenceBatch, StudyTensors
-from kitlib.nn.loop import Curve, Schedule, train, with_prefix
+from kitlib.nn.loop import Curve, Schedule, train
 from kitlib.nn.losses import LOSSES, Loss, metric_loss
 from kitlib.nn.projection import TokenReduction, TokenScale, reduction_of
 from kitlib.nn.rows import chunks
+from kitlib.nn.weights import with_prefix
 from kitlib.terms import EMPTY, SEQUENCES
 
 if TYPE_CHECKING:

@@ -27,9 +27,10 @@ from kitlib.models.neural.batches import SequenceBatch, StudyBatches, StudyTenso
 from kitlib.models.neural.members import AVERAGE_DECAY, validation
 from kitlib.models.pooled.model import POOLINGS
 from kitlib.nn.layers import GatedAttention, linear_from_zero
-from kitlib.nn.loop import IDLE, Schedule, learned_nothing, train, with_prefix
+from kitlib.nn.loop import IDLE, Schedule, learned_nothing, train
 from kitlib.nn.losses import metric_loss
 from kitlib.nn.projection import reduction_of
+from kitlib.nn.weights import with_prefix
 from kitlib.terms import CELLS, SEQUENCES, SEVERITIES
 
 ATTENTION_HIDDEN = 64
