@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 
 from kitlib.artefacts import Provenance, fingerprint
+from kitlib.localise.geometry import disc_axes
 from kitlib.localise.train.shards import drawn_in_shards
 from kitlib.nn.rows import Rows
 from kitlib.phantom.archive import STUDY_IDS
 from kitlib.phantom.study import PhantomStudy, draw_study
 from kitlib.phantom.truth import VERSION
-from kitlib.prepare.views import VIEWS, View, cut_view
+from kitlib.prepare.views import VIEWS, cut_view
 from kitlib.terms import CELLS, Cell, Landmark, group2place
 
-RECIPE = 1
+RECIPE = 2
 """To be raised when drawing changes what it makes, so that shards of before are drawn again."""
 FIRST_STUDY_ID = STUDY_IDS.stop + 10**8
 """Phantoms to learn from are numbered from here, so that no study of a data set is among them."""
@@ -33,6 +34,7 @@ class ViewSamples(Rows):
 
     images: np.ndarray  # (n, SLICES, px, px) uint8, MARGIN wider than a view
     present: np.ndarray  # (n, SLICES) bool
+    cells: np.ndarray  # (n,) int64, index into CELLS
     views: np.ndarray  # (n,) int64, index into VIEWS
     severities: np.ndarray  # (n,) int64, true ones
     openings_mm: np.ndarray  # (n,) float32
@@ -58,25 +60,29 @@ def make_samples(
 
 
 def phantom_views(phantom: PhantomStudy, person: int) -> ViewSamples:
-    """Every view of every labelled place of a phantom, around its true point."""
+    """Every view of every labelled place of a phantom, around its true point.
+
+    Those of every other person are turned with their level, as views of located studies are; the others are
+    upright as their image is, as views of single images are.
+    """
     rows = []
-    truths = dict(zip(CELLS, phantom.severities))
-    for mark in phantom.landmarks.to_dict("records"):
-        cell = Cell(mark["condition"], mark["level"])
+    marks = [(Cell(mark["condition"], mark["level"]), mark) for mark in phantom.landmarks.to_dict("records")]
+    points_mm = {cell: np.array([mark["x_mm"], mark["y_mm"], mark["z_mm"]]) for cell, mark in marks}
+    axes = disc_axes({cell.level: points_mm[cell] for cell in points_mm if cell.group == "spinal"})
+    for cell, mark in marks:
+        row = CELLS.index(cell)
         landmark = Landmark(group2place[cell.group], cell.level, cell.side)
-        point_mm = np.array([mark["x_mm"], mark["y_mm"], mark["z_mm"]])
         for number, view in enumerate(VIEWS):
-            if view.place == landmark.place and (cut := _cut(phantom, view, landmark, point_mm)):
-                rows.append((*cut, number, truths[cell], mark["opening_mm"], person))
-    kinds = (np.uint8, bool, np.int64, np.int64, np.float32, np.int64)
+            up = view.up(axes.get(cell.level)) if person % 2 else None
+            if view.place == landmark.place and (
+                cut := cut_view(
+                    phantom.study.stacks(view.sequence), view, landmark, points_mm[cell],
+                    slices=SLICES, margin=MARGIN, up=up,
+                )
+            ):  # fmt: skip
+                rows.append((*cut, row, number, phantom.severities[row], mark["opening_mm"], person))
+    kinds = (np.uint8, bool, np.int64, np.int64, np.int64, np.float32, np.int64)
     return ViewSamples(*(np.array(column, kind) for column, kind in zip(zip(*rows), kinds)))
-
-
-def _cut(
-    phantom: PhantomStudy, view: View, landmark: Landmark, point_mm: np.ndarray
-) -> tuple[np.ndarray, np.ndarray] | None:
-    stacks = phantom.study.stacks(view.sequence)
-    return cut_view(stacks, view, landmark, point_mm, slices=SLICES, margin=MARGIN)
 
 
 def _draw(person: int, *, seed: int, size: str) -> ViewSamples:

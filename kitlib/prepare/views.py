@@ -26,6 +26,12 @@ class View(NamedTuple):
         """Side of the square around the place."""
         return AXIAL_MM if self.sequence == AXIAL_T2 else SAGITTAL_MM
 
+    def up(self, axes: np.ndarray | None) -> np.ndarray | None:
+        """What is up in it, of a level's axes (rows left, back, up): the head, or the front on axial slices."""
+        if axes is None:
+            return None
+        return -axes[1] if self.sequence == AXIAL_T2 else axes[2]
+
 
 VIEWS = (
     View("canal", SAGITTAL_T2),
@@ -44,12 +50,13 @@ def cut_view(
     *,
     slices: int = 3,
     margin: float = 1.0,
+    up: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """Images (slices, px, px) uint8 around a place (3,), and which of the slices there are, (slices,) bool.
 
     `stacks` are of the view's sequence; None where none of them shows the place. Greys span what is shown, so
     no scale needs to be known. Axial views of the right side are mirrored: all recesses look like left ones.
-    `margin` widens the square, and px with it.
+    `margin` widens the square, and px with it; `up` turns it, as `crop_around` says.
     """
     side_mm = margin * view.side_mm
     crop = crop_around(
@@ -59,6 +66,7 @@ def cut_view(
         size_mm=(side_mm, side_mm),
         slices=slices,
         px_mm=view.side_mm / VIEW_PX,
+        up=up,
     )
     if crop is None:
         return None
