@@ -87,7 +87,7 @@ class VectorScaling(Calibrator):
     identity = np.array([1.0, 1.0, 1.0, 0.0, 0.0, 0.0])
     directions: ClassVar[np.ndarray] = np.eye(6)
     """What each parameter (rows) moves of the three scales and the three shifts."""
-    shrinkages = (10.0, 100.0, 1000.0)
+    shrinkages: ClassVar[tuple[float, ...]] = (10.0, 100.0, 1000.0)
 
     @classmethod
     def _apply_group(cls, probabilities: np.ndarray, parameters: np.ndarray) -> np.ndarray:

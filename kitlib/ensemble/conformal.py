@@ -17,6 +17,7 @@ import pandas as pd
 from kitlib.competition.metric import group2cells
 from kitlib.competition.submission import to_array
 from kitlib.ensemble.calibrate import normalised_rows
+from kitlib.ensemble.crossfit import DEFAULT, CrossFit, Recipe, complete_arrays, crossfit
 from kitlib.errors import UsageError
 from kitlib.evaluate.compare import share_interval
 from kitlib.terms import CELL_NAMES, CELLS, CONDITIONS, EMPTY, SEVERITIES, condition2text
@@ -71,20 +72,33 @@ class ConformalSets:
 
 
 def crossfit_sets(
-    labels: pd.DataFrame, folds: pd.Series, predictions: pd.DataFrame, coverage: float = COVERAGE
+    labels: pd.DataFrame,
+    folds: pd.Series,
+    candidates: Mapping[str, pd.DataFrame],
+    recipe: Recipe = DEFAULT,
+    coverage: float = COVERAGE,
 ) -> np.ndarray:
-    """Sets (n, 25, 3) of the studies of `folds`, of each fold by thresholds of the other folds' studies.
+    """Sets (n, 25, 3) of the studies of `folds`, in whose ensemble and thresholds a fold itself has no say.
 
-    `predictions` are out of fold and keyed by row_id; every cell must have one.
+    For each fold the other folds are cross-fitted among themselves, for thresholds, and their ensemble is
+    applied to it. Arguments are as of `crossfit`.
     """
-    probabilities = to_array(folds.index, predictions)
-    codes = labels.loc[folds.index, list(CELL_NAMES)].to_numpy()
-    sets = np.zeros(probabilities.shape, dtype=bool)
+    sets = np.zeros((len(folds), len(CELLS), len(SEVERITIES)), dtype=bool)
     for fold in folds.unique():
         judged = (folds == fold).to_numpy()
-        fitted = ConformalSets.fit(codes[~judged], probabilities[~judged], coverage)
-        sets[judged] = fitted.apply(probabilities[judged])
+        others = crossfit(labels, folds[~judged], candidates, recipe)
+        fitted = fit_sets(labels, folds[~judged], others, coverage)
+        here = complete_arrays(folds.index[judged].to_numpy(), candidates)
+        sets[judged] = fitted.apply(others.final.apply(here))
     return sets
+
+
+def fit_sets(
+    labels: pd.DataFrame, folds: pd.Series, fitted: CrossFit, coverage: float = COVERAGE
+) -> ConformalSets:
+    """Sets for what `fitted.final` predicts of new studies, from its out-of-fold predictions."""
+    codes = labels.loc[folds.index, list(CELL_NAMES)].to_numpy()
+    return ConformalSets.fit(codes, to_array(folds.index, fitted.calibrated), coverage)
 
 
 def coverage_table(labels: pd.DataFrame, sets: np.ndarray, *, seed: int = 0) -> pd.DataFrame:

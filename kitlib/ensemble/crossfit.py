@@ -24,6 +24,9 @@ class Recipe:
     calibrate: tuple[str, ...] = ("vector_scaling",)
 
 
+DEFAULT = Recipe()
+
+
 @dataclass(frozen=True)
 class Ensemble:
     """What turns the probabilities of several models into one: a combiner, then calibrators."""
@@ -33,7 +36,7 @@ class Ensemble:
 
     @classmethod
     def fit(
-        cls, labels: np.ndarray, candidates: Mapping[str, np.ndarray], recipe: Recipe = Recipe()
+        cls, labels: np.ndarray, candidates: Mapping[str, np.ndarray], recipe: Recipe = DEFAULT
     ) -> "Ensemble":
         """Fit on labels (n, 25) and out-of-fold probabilities (n, 25, 3) by model."""
         combiner = combiner_named(recipe.combine).fit(labels, candidates)
@@ -95,7 +98,7 @@ def crossfit(
     labels: pd.DataFrame,
     folds: pd.Series,
     candidates: Mapping[str, pd.DataFrame],
-    recipe: Recipe = Recipe(),
+    recipe: Recipe = DEFAULT,
 ) -> CrossFit:
     """For each fold an ensemble fitted on the other folds' out-of-fold predictions, applied to that fold.
 
@@ -103,7 +106,7 @@ def crossfit(
     """
     study_ids = folds.index.to_numpy()
     codes = labels.loc[study_ids, list(CELL_NAMES)].to_numpy()
-    arrays = {name: _complete_array(name, study_ids, table) for name, table in candidates.items()}
+    arrays = complete_arrays(study_ids, candidates)
     blended, calibrated = np.empty((2, len(study_ids), len(CELL_NAMES), 3))
     fold2ensemble = {}
     for fold in sorted(folds.unique().tolist()):
@@ -121,6 +124,11 @@ def crossfit(
         fold2ensemble,
         Ensemble.fit(codes, arrays, recipe),
     )
+
+
+def complete_arrays(study_ids: np.ndarray, candidates: Mapping[str, pd.DataFrame]) -> dict[str, np.ndarray]:
+    """Probabilities (n, 25, 3) of these studies by model; ModelError where one lacks a cell."""
+    return {name: _complete_array(name, study_ids, table) for name, table in candidates.items()}
 
 
 def _complete_array(name: str, study_ids: np.ndarray, predictions: pd.DataFrame) -> np.ndarray:

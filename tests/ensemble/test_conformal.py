@@ -6,7 +6,8 @@ import pytest
 from scipy.special import softmax
 
 from kitlib.competition.submission import to_rows
-from kitlib.ensemble.conformal import ALL, ConformalSets, coverage_table, crossfit_sets
+from kitlib.ensemble.conformal import ALL, ConformalSets, coverage_table, crossfit_sets, fit_sets
+from kitlib.ensemble.crossfit import Recipe, crossfit
 from kitlib.errors import UsageError
 from kitlib.experiments.run import make_folds
 from kitlib.terms import CELL_NAMES, EMPTY, SEVERITIES
@@ -23,14 +24,15 @@ LABELS = make_label_table(600)
 CODES = LABELS[list(CELL_NAMES)].to_numpy()
 PROBABILITIES = make_ordered(CODES)
 FOLDS = make_folds(LABELS, 4, seed=0)
-PREDICTIONS = to_rows(LABELS.index, PROBABILITIES)
+CANDIDATES = {"one": to_rows(LABELS.index, PROBABILITIES)}
+AS_IT_IS = Recipe(calibrate=())
 SETS = ConformalSets.fit(CODES, PROBABILITIES)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("coverage", [0.8, 0.9])
 def test_each_severity_is_covered_as_stated_on_studies_without_a_say(coverage: float) -> None:
-    table = coverage_table(LABELS, crossfit_sets(LABELS, FOLDS, PREDICTIONS, coverage))
+    table = coverage_table(LABELS, crossfit_sets(LABELS, FOLDS, CANDIDATES, AS_IT_IS, coverage))
     assert table["coverage"].between(coverage - 0.05, coverage + 0.05).all()
     assert table["coverage"].mean() == pytest.approx(coverage, abs=0.015)
     assert ((table["low"] < table["coverage"]) & (table["coverage"] < table["high"])).all()
@@ -38,8 +40,8 @@ def test_each_severity_is_covered_as_stated_on_studies_without_a_say(coverage: f
 
 @pytest.mark.slow
 def test_an_overconfident_model_is_covered_too() -> None:
-    sharp = to_rows(LABELS.index, PROBABILITIES**4)
-    table = coverage_table(LABELS, crossfit_sets(LABELS, FOLDS, sharp))
+    sharp = {"sharp": to_rows(LABELS.index, PROBABILITIES**4)}
+    table = coverage_table(LABELS, crossfit_sets(LABELS, FOLDS, sharp, AS_IT_IS))
     assert table["coverage"].mean() == pytest.approx(0.9, abs=0.02)
 
 
@@ -63,14 +65,25 @@ def test_the_threshold_is_that_of_the_finite_sample() -> None:
     np.testing.assert_allclose(least, [0, 0, severe[1]])  # of 20 with the next one, 2 may be left out
 
 
-def test_a_fold_has_no_say_in_its_own_thresholds() -> None:
+@pytest.mark.slow
+def test_a_fold_has_no_say_in_its_own_sets() -> None:
+    recipe = Recipe("logistic", ("temperature",))
     labels = LABELS.copy()
     judged = FOLDS.index[FOLDS == 1]
     labels.loc[judged] = 0
-    plain, changed = (crossfit_sets(table, FOLDS, PREDICTIONS) for table in (LABELS, labels))
+    plain, changed = (crossfit_sets(table, FOLDS, CANDIDATES, recipe) for table in (LABELS, labels))
     of_fold = (FOLDS == 1).to_numpy()
     np.testing.assert_array_equal(plain[of_fold], changed[of_fold])
     assert (plain[~of_fold] != changed[~of_fold]).any()
+
+
+def test_sets_for_new_studies_are_of_the_out_of_fold_predictions() -> None:
+    fitted = crossfit(LABELS, FOLDS, CANDIDATES, AS_IT_IS)
+    shuffled = FOLDS.sample(frac=1, random_state=0)
+    again = crossfit(LABELS, shuffled, CANDIDATES, AS_IT_IS)
+    for sets in (fit_sets(LABELS, FOLDS, fitted), fit_sets(LABELS, shuffled, again)):
+        for group, least in SETS.group2least.items():
+            np.testing.assert_allclose(sets.group2least[group], least)
 
 
 def test_higher_coverage_makes_larger_sets() -> None:
