@@ -101,7 +101,8 @@ def open_dataset(content: Content) -> tuple[Dataset, UID, int]:
         meta = read_dataset(stream, False, True, stop_when=lambda tag, *_: tag >= DATASET_TAG)
         syntax = UID(meta.TransferSyntaxUID)
     if syntax not in TRANSFER_SYNTAXES:
-        raise SliceError("slice.transfer_syntax", f"the transfer syntax {syntax.name[:64]!r} is not read")
+        known = syntax.name if syntax.keyword else "of no known name"  # not the text of a file
+        raise SliceError("slice.transfer_syntax", f"the transfer syntax {known} is not read")
     with classified("slice.header", "the header does not parse"):
         dataset = read_dataset(
             stream,
