@@ -1,4 +1,4 @@
-"""Compressed frames are decoded in processes of their own: a decoder's crash, hang or appetite costs one file.
+"""Compressed frames are decoded in processes of their own: a crash, hang or appetite costs one file.
 
 The processes are started when they are first needed, one for each thread that decodes, and kept. They share
 nothing with this one but a socket, so that no shared memory is needed, and nothing that they send is run.
@@ -22,7 +22,12 @@ from kitlib.mri.dicom.header import Header
 from kitlib.mri.dicom.streams import Streams
 from kitlib.mri.dicom.worker import Job, Reply
 
-START = "import sys; sys.path[:] = sys.argv[2:]; from kitlib.mri.dicom.worker import serve; serve(int(sys.argv[1]))"
+START = """
+import sys
+sys.path[:] = sys.argv[2:]
+from kitlib.mri.dicom.worker import serve
+serve(int(sys.argv[1]))
+"""
 THREADS = ("ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 # What a file may take: some ten times what the slowest decoder takes for an image of its size.
 PROCESSOR_S, PROCESSOR_S_A_VALUE = 0.5, 5e-6
@@ -59,8 +64,8 @@ class Decoder:
             )
         self.files = 0  # decoded so far
 
-    def decode(self, job: Job, frames: Sequence[bytes]) -> tuple[np.ndarray, bool]:
-        """The values (frames, rows, columns), and whether the decoder warned; SliceError where there are none.
+    def decode(self, job: Job, frames: Sequence[bytes]) -> np.ndarray:
+        """The values (frames, rows, columns); SliceError where there are none.
 
         Whatever else is raised, the process is not to be used again.
         """
@@ -81,7 +86,7 @@ class Decoder:
         values = np.empty((job.header.frames, job.header.rows, job.header.columns), reply.type)
         if connection.recv_bytes_into(values.data.cast("B")) != values.nbytes:
             raise EOFError
-        return values, reply.is_odd
+        return values
 
     def end(self) -> int:
         """End the process, and return its exit status: minus a signal's number where one ended it."""
@@ -98,8 +103,8 @@ class Decoder:
         self._connection.close()
 
 
-def decoded(header: Header, streams: Streams) -> tuple[np.ndarray, bool]:
-    """The values (frames, rows, columns) of compressed frames, and whether the decoder warned of them.
+def decoded(header: Header, streams: Streams) -> np.ndarray:
+    """The values (frames, rows, columns) of compressed frames.
 
     SliceError where there are none, or where they take more time or memory than such an image may.
     """
@@ -122,10 +127,11 @@ def decoded(header: Header, streams: Streams) -> tuple[np.ndarray, bool]:
     except Ended as end:
         raise SliceError("slice.pixels", end.what) from None
     except OSError as error:
-        raise SliceError("slice.pixels", f"no process can be started to decode: {type(error).__name__}") from None
+        what = f"no process can be started to decode the pixels: {type(error).__name__}"
+        raise SliceError("slice.pixels", what) from None
 
 
-def _decoded_by(decoder: Decoder, job: Job, frames: Sequence[bytes]) -> tuple[np.ndarray, bool]:
+def _decoded_by(decoder: Decoder, job: Job, frames: Sequence[bytes]) -> np.ndarray:
     """What a process makes of frames; it is kept for the next file if it is still of use."""
     try:
         done = decoder.decode(job, frames)

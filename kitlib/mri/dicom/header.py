@@ -18,6 +18,7 @@ from kitlib.mri.dicom.plain import (
     DATASET_TAG,
     PIXEL_DATA,
     PIXEL_TAG,
+    UNDEFINED,
     Content,
     plain_dataset,
     plain_pixels,
@@ -53,6 +54,7 @@ class Limits:
     side_px: int = 4096
     frames: int = 4096
     file_values: int = 2**26  # rows x columns x frames of one file
+    series_slices: int = 4096
     series_values: int = 2**28  # of all files of a series: 1 GB as float32
 
 
@@ -124,6 +126,9 @@ def read_pixel_bytes(content: Content, start: int, syntax: UID) -> tuple[Content
         dataset = read_dataset(
             stream, syntax.is_implicit_VR, syntax.is_little_endian, specific_tags=[PIXEL_DATA]
         )
+        raw = dataset.get_item(PIXEL_DATA)
+        if raw.length not in (UNDEFINED, len(raw.value)):
+            raise SliceError("slice.pixels", f"{len(raw.value)} bytes of pixels, not {raw.length}")
         element = dataset[PIXEL_DATA]
         return bytes(element.value), element.VR
 

@@ -1,11 +1,13 @@
 """From encoded bytes to stored values: uncompressed pixels here, compressed ones in another process."""
 
 import numpy as np
+from pydicom.uid import RLELossless
 
 from kitlib.errors import SliceError
 from kitlib.mri.dicom.codecs import decoded_by_pydicom
 from kitlib.mri.dicom.decoder import decoded
 from kitlib.mri.dicom.header import Header, classified
+from kitlib.mri.dicom.rle import decoded_rle
 from kitlib.mri.dicom.streams import checked_streams
 
 Doubt = tuple[str, str]
@@ -34,9 +36,13 @@ def _decoded(
 ) -> tuple[np.ndarray, list[Doubt]]:
     if header.transfer_syntax.is_compressed:
         streams = checked_streams(header, bytes(encoded))
-        values, is_odd = decoded(header, streams)
-        doubts = sorted(streams.doubts) + ["the decoder warns of it"] * is_odd
-        return values, [("slice.stream", doubt) for doubt in doubts]
+        doubts = [("slice.stream", doubt) for doubt in sorted(streams.doubts)]
+        if header.transfer_syntax != RLELossless:
+            return decoded(header, streams), doubts
+        values, is_longer = decoded_rle(header, streams.frames)
+        if is_longer:
+            doubts.append(("slice.stream", "the stream holds more than the image"))
+        return values, doubts
     _check_size(header, encoded)
     with classified("slice.pixels", "the pixels do not decode"):
         if isinstance(encoded, memoryview):  # little-endian and as they are
@@ -46,7 +52,7 @@ def _decoded(
 
 
 def _used_bits(header: Header, values: np.ndarray) -> tuple[np.ndarray, bool]:
-    """The stored bits only, the highest of which is the sign, and whether others held anything: an overlay, say."""
+    """The stored bits, of which the highest is the sign, and whether others hold something (an overlay)."""
     high_bit = header.bits_stored - 1 if header.transfer_syntax.is_compressed else header.high_bit
     above = header.bits_allocated - 1 - high_bit
     unused = header.bits_allocated - header.bits_stored

@@ -1,8 +1,8 @@
 """Compressed frames, checked against the file before any decoder sees them.
 
 Decoders believe what a stream says of itself: a kilobyte of JPEG 2000 can hold an image of a billion pixels,
-and a fragment may claim two gigabytes. So lengths are followed to their ends here, sizes are compared with the
-DICOM header's, and the frames are handed on without the fragments that they came in.
+and a fragment may claim two gigabytes. So lengths are followed to their ends here, sizes are compared with
+the DICOM header's, and the frames are handed on without the fragments that they came in.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,13 @@ from struct import Struct
 
 from pydicom.encaps import generate_frames
 from pydicom.pixels import get_decoder
-from pydicom.uid import JPEG2000Lossless, JPEG2000TransferSyntaxes, JPEGLosslessSV1, JPEGLSLossless, RLELossless
+from pydicom.uid import (
+    JPEG2000Lossless,
+    JPEG2000TransferSyntaxes,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    RLELossless,
+)
 
 from kitlib.errors import SliceError
 from kitlib.mri.dicom.header import Header, classified
@@ -21,14 +27,13 @@ LARGEST_GROWTH = 2  # a codec may enlarge noise a little, never this much
 SLACK_BYTES = 2**16
 ITEM, ITEMS_END = 0xE000FFFE, 0xE0DDFFFE  # DICOM PS3.5, A.4
 ITEM_HEAD = Struct("<LL")
-RLE_HEAD = Struct("<16L")  # DICOM PS3.5, G.5
 
 # Markers of ITU T.81 (JPEG), T.87 (JPEG-LS) and T.800 (JPEG 2000).
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
 SEQUENTIAL, PILLOW_FRAMES, LOSSLESS, JPEG_LS = {0xC0, 0xC1}, {0xC0, 0xC1, 0xC2}, 0xC3, 0xF7
 FILL, SCAN, IMAGE_END = 0xFF, 0xDA, b"\xff\xd9"
-JPEG2000_START, CODING_STYLE, TILE = b"\xff\x4f\xff\x51", 0x52, 0x90
-REVERSIBLE = 1  # the wavelet that loses nothing
+JPEG2000_START, SIZE, CODING_STYLE, QUANTISATION, TILE = b"\xff\x4f\xff\x51", 0x51, 0x52, 0x5C, 0x90
+REVERSIBLE = 1  # the wavelet that loses nothing; it has one exponent for each of three bands a level
 PILLOW_JPEG_BITS, PILLOW_JPEG2000_BITS = 8, 16
 
 
@@ -64,9 +69,7 @@ def checked_streams(header: Header, encoded: bytes) -> Streams:
         if len(frames) != header.frames:
             raise SliceError("slice.pixels", f"{len(frames)} compressed frames, not {header.frames}")
         if header.transfer_syntax == RLELossless:
-            for frame in frames:
-                _check_rle(header, frame)
-            return Streams(frames, is_for_itk=False)
+            return Streams(frames, is_for_itk=False)  # `rle.py` checks what it decodes
         return _checked_codestreams(header, frames)
 
 
@@ -78,7 +81,8 @@ def _check_items(header: Header, encoded: bytes) -> None:
         raise SliceError("slice.pixels", "no compressed frames")
     start = fragments[0][0]
     table = [
-        int.from_bytes(encoded[at : at + 4], "little") for at in range(first[0] + 8, first[0] + 8 + first[1], 4)
+        int.from_bytes(encoded[at : at + 4], "little")
+        for at in range(first[0] + 8, first[0] + 8 + first[1], 4)
     ]
     if table and (len(table) != header.frames or table[0] or any(b <= a for a, b in pairwise(table))):
         raise SliceError("slice.pixels", "the table of frames is not in order")
@@ -99,18 +103,6 @@ def _items(encoded: bytes) -> Iterator[tuple[int, int]]:
         place += ITEM_HEAD.size + length
 
 
-def _check_rle(header: Header, frame: bytes) -> None:
-    """Each byte of a pixel has its segment, and each segment begins after the one before, in the frame."""
-    count, *offsets = RLE_HEAD.unpack_from(frame)
-    if count != header.bits_allocated // 8:
-        raise SliceError("slice.pixels", f"{count} RLE segments for {header.bits_allocated} bits")
-    places = [RLE_HEAD.size, *offsets[1:count], len(frame)]
-    if offsets[0] != RLE_HEAD.size or any(after <= before for before, after in pairwise(places)):
-        raise SliceError("slice.pixels", "RLE segments are not in order within the frame")
-    if any(offsets[count:]):
-        raise SliceError("slice.pixels", "the RLE header has places of segments that it does not count")
-
-
 def _checked_codestreams(header: Header, frames: list[bytes]) -> Streams:
     is_jpeg2000 = header.transfer_syntax in JPEG2000TransferSyntaxes
     streams = [(_jpeg2000 if is_jpeg2000 else _jpeg)(header, frame) for frame in frames]
@@ -120,7 +112,8 @@ def _checked_codestreams(header: Header, frames: list[bytes]) -> Streams:
             raise SliceError("slice.pixels", f"the stream holds an image of {stream.rows, stream.columns}")
         if stream.bits > header.bits_allocated:
             raise SliceError("slice.pixels", f"{stream.bits} bits a pixel in {header.bits_allocated}")
-        if stream.bits not in (header.bits_stored, header.bits_allocated):  # some writers mean the allocated ones
+        # Some writers give the bits allocated.
+        if stream.bits not in (header.bits_stored, header.bits_allocated):
             doubts.add(f"{stream.bits} bits a pixel in the stream, {header.bits_stored} in the header")
         if stream.is_signed not in (None, header.is_signed):
             doubts.add("the stream and the header differ in whether values have a sign")
@@ -149,7 +142,7 @@ def _jpeg(header: Header, frame: bytes) -> _Stream:
 
 
 def _scan_doubts(header: Header, kind: int, scan: bytes) -> Iterator[str]:
-    """What the parameters of a scan (T.81, B.2.3; T.87, C.2.3) leave in doubt; SliceError if they cannot be."""
+    """What the parameters of a scan (T.81, B.2.3; T.87, C.2.3) leave in doubt; SliceError if it is none."""
     first, last, shift = scan[3:]
     syntax = header.transfer_syntax
     if kind in SEQUENTIAL and (first, last, shift) != (0, 63, 0):
@@ -170,12 +163,15 @@ def _jpeg2000(header: Header, frame: bytes) -> _Stream:
     """What the main header of a JPEG 2000 stream says."""
     start = frame.index(JPEG2000_START)
     found = dict(_segments(frame, start + 2, TILE))
-    size, style = found[JPEG2000_START[-1]], found[CODING_STYLE]
+    size, style, quantisation = found[SIZE], found[CODING_STYLE], found[QUANTISATION]
     width, height, left, top = (_number(size, 2 + 4 * index, 4) for index in range(4))
     if _number(size, 34, 2) != 1 or len(size) != 39 or size[37:] != b"\1\1":
         raise SliceError("slice.pixels", "the stream is not of grey pixels")
+    levels, is_lossless, quantised = style[5], style[9] == REVERSIBLE, quantisation[0] & 0x1F
+    if is_lossless and (quantised or len(quantisation) != 2 + 3 * levels):
+        raise SliceError("slice.pixels", "the stream is said to be lossless, and is quantised")
     doubts = set()
-    if style[9] != REVERSIBLE and header.transfer_syntax == JPEG2000Lossless:
+    if not is_lossless and header.transfer_syntax == JPEG2000Lossless:
         doubts.add("the stream is not lossless, as the header says")
     if not frame.rstrip(b"\0").endswith(IMAGE_END):
         doubts.add("the stream has no end")

@@ -1,7 +1,7 @@
 """The process in which compressed frames are decoded, with a limit on the time and the memory of each file.
 
-`decoder.py` starts it and talks to it. A limit that is passed, or a decoder that crashes, ends this process and
-no other; when the one that started it is gone, it ends by itself.
+`decoder.py` starts it and talks to it. A limit that is passed, or a decoder that crashes, ends this process
+and no other; when the one that started it is gone, it ends by itself.
 """
 
 import contextlib
@@ -9,7 +9,6 @@ import json
 import os
 import resource
 import signal
-import warnings
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -52,7 +51,6 @@ class Reply:
 
     error: str = ""
     type: str = ""  # of the values, as numpy writes it
-    is_odd: bool = False  # the decoder warned
 
     def to_json(self) -> bytes:
         """The reply as text."""
@@ -85,11 +83,9 @@ def _decoded(job: Job, frames: list[bytes]) -> tuple[Reply, np.ndarray]:
         import SimpleITK  # noqa: F401  (not within the limits of the first file)
     _limit(job.processor_s, job.memory_mb)
     try:
-        with warnings.catch_warnings(record=True) as warned:
-            warnings.simplefilter("always")
-            decode = decoded_by_itk if job.is_for_itk else decoded_by_pydicom
-            values = np.ascontiguousarray(decode(job.header, encoded))
-        return Reply(type=values.dtype.str, is_odd=bool(warned)), values
+        decode = decoded_by_itk if job.is_for_itk else decoded_by_pydicom
+        values = np.ascontiguousarray(decode(job.header, encoded))
+        return Reply(type=values.dtype.str), values
     except Exception as error:
         return Reply(error=type(error).__name__), np.empty(0)
     finally:
@@ -97,7 +93,7 @@ def _decoded(job: Job, frames: list[bytes]) -> tuple[Reply, np.ndarray]:
 
 
 def _limit(processor_s: float, memory_mb: float) -> None:
-    """Let the next job take so much; SIGPROF, which nobody catches, ends the process when its time is over."""
+    """Let the next job take so much: SIGPROF, which nobody catches, ends the process when its time is up."""
     signal.setitimer(signal.ITIMER_PROF, processor_s)
     with contextlib.suppress(OSError, ValueError):  # no such file but on Linux
         used = int(MEMORY.read_text(encoding="ascii").split()[0]) * resource.getpagesize()

@@ -2,7 +2,6 @@ import os
 import zlib
 from io import BytesIO
 
-import cv2
 import numpy as np
 import pydicom
 import pytest
@@ -13,12 +12,14 @@ from pydicom.filebase import DicomBytesIO
 from kitlib.mri.dicom.header import Limits
 from tests.mri.builders import (
     AXIAL,
+    CODECS,
     FIRST_MM,
+    encapsulate_into,
+    make_compressed_dataset,
     make_enhanced_dataset,
     make_image,
     make_slice_dataset,
     read_file,
-    spoiling,
     write,
 )
 
@@ -335,52 +336,19 @@ def test_monochrome1_is_turned_round(tmp_path, dtype, stored):
     assert faults == []
 
 
-def compressed(image, codec, folder):
-    """The dataset of a 12-bit slice (8-bit for plain JPEG) whose pixels a codec holds."""
-    dataset = make_slice_dataset(image, BitsStored=12, HighBit=11)
-    if codec == "RLE":
-        dataset.compress(uid.RLELossless)
-    elif codec == "baseline JPEG":
-        dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 8, 8, 7
-        encapsulate_into(
-            dataset, cv2.imencode(".jpg", image.astype(np.uint8))[1].tobytes(), uid.JPEGBaseline8Bit
-        )
-    else:
-        with spoiling():  # its import warns, and as an error that warning kills the interpreter
-            import SimpleITK as sitk
-        writer = sitk.ImageFileWriter()
-        writer.SetImageIO("GDCMImageIO")
-        writer.SetCompressor(codec)
-        writer.UseCompressionOn()
-        writer.SetFileName(str(folder / "codec.dcm"))
-        writer.Execute(sitk.GetImageFromArray(image[None]))
-        source = pydicom.dcmread(folder / "codec.dcm")
-        frame = next(generate_frames(source.PixelData, number_of_frames=1))
-        encapsulate_into(dataset, frame, source.file_meta.TransferSyntaxUID)
-        dataset.BitsStored, dataset.HighBit = 16, 15
-    return dataset
-
-
-def encapsulate_into(dataset, frame, syntax):
-    dataset.PixelData = encapsulate([frame])
-    dataset["PixelData"].is_undefined_length = True
-    dataset.file_meta.TransferSyntaxUID = syntax
-
-
-CODECS = ("RLE", "baseline JPEG", "JPEG", "JPEG2000")  # the last two lossless; no Python codec for the third
 SMOOTH = np.add.outer(np.arange(64), np.arange(80)).astype(np.uint16)
 
 
 @pytest.mark.parametrize("codec", CODECS)
 def test_compressed_pixels_come_back(tmp_path, codec):
-    slices, faults = read(tmp_path, compressed(SMOOTH, codec, tmp_path))
+    slices, faults = read(tmp_path, make_compressed_dataset(SMOOTH, codec, tmp_path))
     assert faults == []
     np.testing.assert_allclose(slices[0].stored, SMOOTH, atol=3 if codec == "baseline JPEG" else 0)
 
 
 @pytest.mark.parametrize("codec", CODECS[1:])  # RLE says nothing of its size
 def test_compressed_pixels_of_another_size_are_refused(tmp_path, codec):
-    dataset = compressed(SMOOTH, codec, tmp_path)
+    dataset = make_compressed_dataset(SMOOTH, codec, tmp_path)
     dataset.Rows = 48
     assert codes(read(tmp_path, dataset)[1]) == ["slice.pixels"]
 
@@ -389,7 +357,7 @@ def test_compressed_pixels_of_another_size_are_refused(tmp_path, codec):
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
 def test_compressed_pixels_cut_short_are_refused(tmp_path, codec, share):
     image = make_image(size=(64, 80))
-    dataset = compressed(image, codec, tmp_path)
+    dataset = make_compressed_dataset(image, codec, tmp_path)
     frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
     encapsulate_into(dataset, frame[: int(share * len(frame))], dataset.file_meta.TransferSyntaxUID)
     slices, faults = read(tmp_path, dataset)
@@ -397,7 +365,7 @@ def test_compressed_pixels_cut_short_are_refused(tmp_path, codec, share):
 
 
 def test_compressed_pixels_far_longer_than_the_image_are_refused(tmp_path):
-    dataset = compressed(SMOOTH, "RLE", tmp_path)
+    dataset = make_compressed_dataset(SMOOTH, "RLE", tmp_path)
     encapsulate_into(dataset, bytes(100_000), uid.RLELossless)
     assert codes(read(tmp_path, dataset)[1]) == ["slice.too_large"]
 
@@ -406,7 +374,7 @@ def test_frames_that_only_itk_decodes_keep_their_order(tmp_path):
     dataset = make_enhanced_dataset(frames=2)
     frames = []
     for index in range(2):
-        one = compressed(make_image(index), "JPEG", tmp_path)
+        one = make_compressed_dataset(make_image(index), "JPEG", tmp_path)
         frames.append(next(generate_frames(one.PixelData, number_of_frames=1)))
     dataset.PixelData = encapsulate(frames)
     dataset["PixelData"].is_undefined_length = True
