@@ -1,4 +1,4 @@
-"""Groups of things that chains of near points link, in a time that grows with their number and not its square."""
+"""Groups of things that chains of near points link, without the distances of all to all."""
 
 from collections.abc import Iterator, Sequence
 from typing import TypeVar

@@ -18,7 +18,7 @@ NO_RUN = 128  # smaller numbers are of bytes that follow, larger ones of repeats
 
 
 def decoded_rle(header: Header, frames: list[bytes]) -> tuple[np.ndarray, bool]:
-    """The values (frames, rows, columns), and whether the frames hold more; SliceError where they hold less."""
+    """The values (frames, rows, columns), and whether frames hold more; SliceError where they hold less."""
     count, is_longer = header.rows * header.columns, False
     bytes_a_value = header.bits_allocated // 8
     values = np.empty((header.frames, count, bytes_a_value), np.uint8)

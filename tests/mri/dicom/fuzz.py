@@ -7,8 +7,10 @@ can be told to be wrong. What is coded, samples and the tables that they are cod
 change is another pixel, as in an uncompressed file.
 """
 
+import contextlib
 import os
 import random
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -64,6 +66,7 @@ class Mutant:
     part: str
     place: int
     seconds: float  # of processors
+    decoder_mb: float  # largest memory of a process that decodes, so far
     is_refused: bool
     is_silent: bool  # pixels differ, and no row of the ledger says so
 
@@ -187,7 +190,17 @@ def mutants(files: list[Original], count: int, seed: int, folder: Path) -> Itera
         slices, faults = read_file(path)
         seconds = processor_s() - before
         is_silent = not faults and not np.array_equal(_pixels(slices), original.pixels)
-        yield Mutant(original.name, part, place, seconds, not slices, is_silent)
+        yield Mutant(original.name, part, place, seconds, decoder_peak_mb(), not slices, is_silent)
+
+
+def decoder_peak_mb() -> float:
+    """Largest resident memory of the processes that decode, of those that still run, in MB."""
+    peaks = [0.0]
+    for child in psutil.Process().children():
+        with contextlib.suppress(OSError):  # it has ended
+            status = Path(f"/proc/{child.pid}/status").read_text(encoding="ascii", errors="replace")
+            peaks += [int(found) / 1024 for found in re.findall(r"VmHWM:\s*(\d+)", status)]
+    return max(peaks)
 
 
 def processor_s() -> float:

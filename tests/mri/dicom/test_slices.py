@@ -180,7 +180,10 @@ def test_a_name_that_is_no_text_still_fits_into_a_table(tmp_path):
 def test_what_cannot_be_opened_is_refused(tmp_path):
     (tmp_path / "folder.dcm").mkdir()
     (tmp_path / "link.dcm").symlink_to(tmp_path / "nowhere")
-    for name in ("folder.dcm", "link.dcm", "absent.dcm"):
+    os.mkfifo(tmp_path / "fifo.dcm")  # to open it would wait for ever
+    (tmp_path / "to_fifo.dcm").symlink_to(tmp_path / "fifo.dcm")
+    (tmp_path / "device.dcm").symlink_to("/dev/zero")
+    for name in ("folder.dcm", "link.dcm", "absent.dcm", "fifo.dcm", "to_fifo.dcm", "device.dcm"):
         assert codes(read_file(tmp_path / name)[1]) == ["slice.unreadable"]
 
 
@@ -215,7 +218,34 @@ def test_transfer_syntaxes_off_the_list_are_refused(tmp_path, syntax):
     with BytesIO() as buffer:
         pydicom.dcmwrite(buffer, dataset, implicit_vr=False, little_endian=True, force_encoding=True)
         path.write_bytes(buffer.getvalue())
-    assert codes(read_file(path)[1]) == ["slice.transfer_syntax"]
+    (fault,) = read_file(path)[1]
+    assert fault.code == "slice.transfer_syntax"
+    assert "1.2.3.4" not in fault.detail  # whatever text stands there
+
+
+@pytest.mark.parametrize("syntax", [uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian])
+def test_a_header_of_more_items_than_frames_need_is_not_parsed(tmp_path, syntax):
+    path = write(tmp_path / "1.dcm", make_slice_dataset(missing="PixelData", syntax=syntax))
+    item = (b"\xfe\xff\x00\xe0" if syntax.is_little_endian else b"\xff\xfe\xe0\x00") + bytes(4)
+    path.write_bytes(path.read_bytes() + item * 140_000)
+    assert codes(read_file(path)[1]) == ["slice.too_large"]
+
+
+def test_numbers_of_pages_of_digits_are_in_no_message(tmp_path):
+    dataset = as_value_text(make_slice_dataset(NumberOfFrames=1), "NumberOfFrames", "1234" * 100)
+    (fault,) = read(tmp_path, dataset)[1]
+    assert fault.code == "slice.header"
+    assert "1234" not in fault.detail
+
+
+def test_pixels_that_claim_more_than_the_file_has_are_refused(tmp_path):
+    dataset = make_slice_dataset(make_image(size=(4, 40)))
+    path = write(tmp_path / "1.dcm", dataset)
+    content = path.read_bytes()
+    head = content.index(b"\xe0\x7f\x10\x00OW\0\0") + 8
+    # 8 bytes before the pixels: they are less than a row, which would pass as padding at the end
+    path.write_bytes(content[:head] + (10**6).to_bytes(4, "little") + bytes(8) + content[head + 4 :])
+    assert codes(read_file(path)[1]) == ["slice.pixels"]
 
 
 @pytest.mark.parametrize(
@@ -248,6 +278,8 @@ def test_values_that_rescaling_lifts_above_zero_are_no_flipped_signs(tmp_path):
         ({"missing": "InstanceNumber"}, "slice.instance_number"),
         ({"InstanceNumber": -3}, "slice.instance_number"),
         ({"Modality": "CT"}, "slice.modality"),
+        ({"image": make_image(highest=5000), "BitsStored": 12, "HighBit": 11}, "slice.unused_bits"),
+        ({"image": make_image(highest=1000), "BitsStored": 12, "HighBit": 15}, "slice.unused_bits"),
         ({"image": np.full((6, 6), 9, dtype=np.uint16)}, "slice.constant"),
         (
             {"image": make_image(highest=4000), "BitsStored": 12, "HighBit": 11, "PixelRepresentation": 1},
