@@ -119,7 +119,7 @@ def _parts(content: bytes) -> dict[str, list[int]]:
     """The places of each part; uncompressed files have tags alone."""
     start = max(content.rfind(PIXEL_DATA), content.rfind(PIXEL_DATA_BIG_ENDIAN))
     if start < 0 or not content.rstrip(b"\0").endswith(b"\xfe\xff\xdd\xe0"):
-        return {TAGS: list(range(META_START, start + 12 if start > 0 else len(content)))}
+        return {TAGS: list(range(META_START, start + ITEM_HEAD_BYTES if start > 0 else len(content)))}
     value, end = start + 12, len(content) - ITEM_HEAD_BYTES
     table_bytes = int.from_bytes(content[value + 4 : value + 8], "little")
     stream = value + 2 * ITEM_HEAD_BYTES + table_bytes

@@ -195,7 +195,7 @@ def summary(found: list[Mutant], grown_mb: float) -> str:
     seconds, decoder_mb = (max(values) for values in zip(*((one.seconds, one.decoder_mb) for one in found)))
     lines = [
         f"{len(found)} mutants, {sum(mutant.is_refused for mutant in found)} refused; "
-        f"at most {seconds:.2f} s, {decoder_mb:.0f} MB in a decoder and {grown_mb:.0f} MB more in this process"
+        f"at most {seconds:.2f} s, {decoder_mb:.0f} MB in a decoder, {grown_mb:.0f} MB more in this process"
     ]
     for part in dict.fromkeys(mutant.part for mutant in found):
         own = [mutant for mutant in found if mutant.part == part]
