@@ -52,9 +52,11 @@ class ViewNet(nn.Module):
 
     def pooled(self, batch: ViewBatch) -> tuple[Tensor, Tensor]:
         """A vector a view (B, width), and the weights of its slices (B, S)."""
-        grey = (batch.images.flatten(0, 1)[:, None] - GREY_MEAN) / GREY_SD
-        slices = self.trunk(grey.contiguous(memory_format=torch.channels_last)).float()
-        return self.attention(slices.unflatten(0, batch.present.shape), batch.present)
+        grey = (batch.images[batch.present][:, None] - GREY_MEAN) / GREY_SD
+        seen = self.trunk(grey.contiguous(memory_format=torch.channels_last)).float()
+        slices = seen.new_zeros(*batch.present.shape, seen.shape[-1])
+        slices[batch.present] = seen
+        return self.attention(slices, batch.present)
 
 
 class Grader:

@@ -14,7 +14,7 @@ from kitlib.nn.rows import Rows
 from kitlib.phantom.archive import STUDY_IDS
 from kitlib.phantom.study import PhantomStudy, draw_study
 from kitlib.phantom.truth import VERSION
-from kitlib.prepare.views import VIEWS, cut_view
+from kitlib.prepare.views import MARGIN_PX, VIEWS, cut_view
 from kitlib.terms import CELLS, Cell, Landmark, group2place
 
 RECIPE = 2
@@ -23,7 +23,6 @@ FIRST_STUDY_ID = STUDY_IDS.stop + 10**8
 """Phantoms to learn from are numbered from here, so that no study of a data set is among them."""
 CLASS_BALANCE = 0.6
 """Share of cells drawn evenly over the severities: by prevalence, a canal is severe in one of twenty."""
-MARGIN = 4 / 3  # around a view, so that it can be turned and moved
 SLICES = 5
 SHARD = 5  # persons
 
@@ -32,7 +31,7 @@ SHARD = 5  # persons
 class ViewSamples(Rows):
     """Views with what they show."""
 
-    images: np.ndarray  # (n, SLICES, px, px) uint8, MARGIN wider than a view
+    images: np.ndarray  # (n, SLICES, px, px) uint8, px is MARGIN_PX
     present: np.ndarray  # (n, SLICES) bool
     cells: np.ndarray  # (n,) int64, index into CELLS
     views: np.ndarray  # (n,) int64, index into VIEWS
@@ -77,7 +76,7 @@ def phantom_views(phantom: PhantomStudy, person: int) -> ViewSamples:
             if view.place == landmark.place and (
                 cut := cut_view(
                     phantom.study.stacks(view.sequence), view, landmark, points_mm[cell],
-                    slices=SLICES, margin=MARGIN, up=up,
+                    slices=SLICES, px=MARGIN_PX, up=up,
                 )
             ):  # fmt: skip
                 rows.append((*cut, row, number, phantom.severities[row], mark["opening_mm"], person))

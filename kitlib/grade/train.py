@@ -5,32 +5,27 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 from kitlib.artefacts import Provenance, discard
-from kitlib.grade.network import BACKBONE, Grader, ViewBatch, ViewNet, save_grader
-from kitlib.grade.samples import CLASS_BALANCE, MARGIN, SLICES, ViewSamples
+from kitlib.grade.augment import changed
+from kitlib.grade.network import Grader, ViewBatch, save_grader
+from kitlib.grade.samples import CLASS_BALANCE, SLICES, ViewSamples
+from kitlib.grade.starts import started
 from kitlib.localise.train.shards import held_out
 from kitlib.machine import cores, device, torch_threads
-from kitlib.nn.augment import Greys, Moves, moved
 from kitlib.nn.loop import Checkpoint, Schedule, train
 from kitlib.nn.losses import Truth, graded_loss
 from kitlib.nn.rows import shuffled_evenly
 from kitlib.phantom.truth import VERSION
-from kitlib.prepare.views import VIEW_PX, VIEWS
-from kitlib.terms import AXIAL_T2
+from kitlib.prepare.views import VIEWS, without_margin
 
 HELD_OUT = 0.1
 BATCH = 64
 LEARNING_RATE = 2e-3
-MOVES = Moves(turn_deg=8.0, log_scale=0.18, log_stretch=0.06, shift=0.09)
-GREYS = Greys(log_gamma=0.35, log_gain=0.2, log_bias=0.4, offset=0.04, noise=0.03)
 THREE_SLICES = 0.4  # of batches; of the others a view is one slice
 OFF_CENTRE, ABSENT = 0.25, 0.15  # of views, and of the slices beside the middle
-BLURRED, COARSEST = 0.6, 2.4  # of batches; pixels of a view in one of the image it might be cut from
-CUT_OFF, MOST_CUT = 0.3, 1 / 6  # of batches, and of a side that an image may lack
 
 
 class ViewBatches:
@@ -54,21 +49,34 @@ class ViewBatches:
             beside = torch.arange(slices.shape[1]) != slices.shape[1] // 2
             present &= ~(beside & (torch.rand(present.shape, generator=rng) < ABSENT))
         truth = torch.from_numpy(samples.severities[rows]), torch.from_numpy(samples.openings_mm[rows])
-        batch = ViewBatch(_seen(images, views, rng), present.to(device()), views.to(device()))
+        batch = ViewBatch(changed(images, views, rng), present.to(device()), views.to(device()))
         return batch, (truth[0].to(device()), truth[1].to(device()))
 
 
 def train_grader(
-    out: Path, samples: ViewSamples, *, epochs: int, seed: int = 2024, backbone: str = BACKBONE, **facts: Any
+    out: Path,
+    samples: ViewSamples,
+    *,
+    epochs: int,
+    seed: int = 2024,
+    start: str = "nothing",
+    backbone: str = "",
+    **facts: Any,
 ) -> dict[str, float]:
     """Train a grader; save it to `out` after each epoch, with its metrics on the last tenth of the persons.
 
     A training that was killed goes on where it stopped. `facts`, such as the command, are kept beside the
-    weights. Returns the metrics: see `metrics`.
+    weights; `start` and `backbone` are as `started` takes them. Returns the metrics: see `metrics`.
     """
     last = held_out(samples.persons, HELD_OUT)
     learnt, judged = samples.take(~last), samples.take(last)
-    parameters = {"epochs": epochs, "backbone": backbone, "views": len(samples), "phantoms": VERSION}
+    parameters = {
+        "epochs": epochs,
+        "start": start,
+        "backbone": backbone,
+        "views": len(samples),
+        "phantoms": VERSION,
+    }
     provenance = Provenance(parameters | {"class_balance": CLASS_BALANCE}, seed=seed)
     checkpoint = Checkpoint(Path(out).with_name(f"{Path(out).name}.unfinished"), provenance)
     found: dict[str, float] = {}
@@ -80,7 +88,7 @@ def train_grader(
     with torch_threads(cores()), torch.random.fork_rng():
         torch.manual_seed(seed)
         train(
-            ViewNet(backbone).to(device(), memory_format=torch.channels_last),  # type: ignore[call-overload]
+            started(start, backbone).to(device(), memory_format=torch.channels_last),  # type: ignore[call-overload]
             ViewBatches(learnt),
             grading_loss,
             Schedule(epochs, LEARNING_RATE, warm_up=0.2, average_decay=0.998, half=True),
@@ -103,8 +111,8 @@ def grading_loss(output: tuple[Tensor, Tensor], truth: tuple[Tensor, Tensor]) ->
 
 def metrics(grader: Grader, samples: ViewSamples) -> dict[str, float]:
     """Of each kind of view: AUC of severe against normal, and the median error in mm of openings."""
-    edge, middle = (samples.images.shape[-1] - VIEW_PX) // 2, [SLICES // 2]
-    images = samples.images[:, middle, edge : edge + VIEW_PX, edge : edge + VIEW_PX]
+    middle = [SLICES // 2]
+    images = without_margin(samples.images[:, middle])
     probabilities, openings_mm = grader.grade(images, samples.present[:, middle], samples.views)
     error_mm = np.abs(openings_mm - samples.openings_mm)
     found = {}
@@ -128,26 +136,3 @@ def _drawn_slices(count: int, rng: torch.Generator | None) -> np.ndarray:
     seen = 3 if torch.rand(1, generator=rng) < THREE_SLICES else 1
     off = torch.randint(-1, 2, (count,), generator=rng) * (torch.rand(count, generator=rng) < OFF_CENTRE)
     return (middle + off.numpy())[:, None] + np.arange(seen) - seen // 2
-
-
-def _seen(images: Tensor, views: Tensor, rng: torch.Generator | None) -> Tensor:
-    """Images (B, S, h, h) in 0..1 as views of VIEW_PX; moved and worsened where there is an `rng`."""
-    size, ratio = (VIEW_PX, VIEW_PX), 1 / MARGIN
-    if rng is None:
-        start = (images.shape[-1] - VIEW_PX) // 2
-        return images[..., start : start + VIEW_PX, start : start + VIEW_PX]
-    is_axial_canal = torch.tensor([view == ("canal", AXIAL_T2) for view in VIEWS])[views]
-    mirrored = is_axial_canal & (torch.rand(len(views), generator=rng) < 0.5)
-    images = moved(images, MOVES.draw(len(images), rng, mirrored).scaled(ratio), size=size)
-    images = GREYS.change(images, rng)
-    if torch.rand(1, generator=rng) < BLURRED:
-        coarse = round(VIEW_PX / (1 + (COARSEST - 1) * float(torch.rand(1, generator=rng))))
-        images = F.interpolate(
-            F.interpolate(images, size=(coarse, coarse), mode="area"), size=size, mode="bilinear"
-        )
-    if torch.rand(1, generator=rng) < CUT_OFF:
-        top, bottom, left, right = (MOST_CUT * VIEW_PX * torch.rand(4, generator=rng)).int().tolist()
-        images = F.pad(
-            images[..., top : VIEW_PX - bottom, left : VIEW_PX - right], (left, right, top, bottom)
-        )
-    return images

@@ -1,0 +1,31 @@
+"""What a grader begins with: the weights that ship, those of ImageNet, none, or those of a file."""
+
+from pathlib import Path
+
+from kitlib.embed.weights import imagenet
+from kitlib.errors import UsageError
+from kitlib.grade.network import BACKBONE, GREY_MEAN, GREY_SD, SHIPPED, ViewNet, load_grader
+
+STARTS = ("shipped", "imagenet", "nothing")
+"""What a start may be; anything else is the path of a file that the kit saved."""
+
+
+def started(start: str, backbone: str = "") -> ViewNet:
+    """A network to train; random parts of it are drawn from torch's generator.
+
+    Without a `backbone` it is that of the start. UsageError where another is asked for than the weights fit,
+    WeightsError or ArtefactError where there are no weights.
+    """
+    if start == "nothing":
+        return ViewNet(backbone or BACKBONE)
+    if start == "imagenet":
+        network = ViewNet(imagenet.BACKBONE)
+        tensors = imagenet.imagenet_tensors((GREY_MEAN,), (GREY_SD,))
+        of_trunk = {name: tensors[name] for name in network.trunk.state_dict()}
+        network.trunk.load_state_dict(of_trunk)
+    else:
+        network = load_grader(SHIPPED if start == "shipped" else Path(start)).requires_grad_(True)
+    if backbone not in ("", network.backbone):
+        what = f"the weights of {start!r} are those of {network.backbone!r}, not of {backbone!r}"
+        raise UsageError(what, hint="Leave the backbone out, or start from nothing.")
+    return network
