@@ -76,7 +76,9 @@ def label_curve(
     lines = np.intersect1d(wide.lines, plain.lines)
     samples, judged = wide.only(lines), plain.only(lines)
     judged = ViewSamples(**judged.arrays() | {"persons": samples.persons})
-    drawn_studies(samples, max(point.studies for point in points), 0)  # raises before any training
+    drawn_studies(samples, max(point.studies for point in points), 0)  # it and the next raise before training
+    for start in {point.start for point in points}:
+        started(start)
     common = [RECIPE, epochs, STEPS, EPOCHS, HELD_OUT, JUDGED, sha256(file), len(lines)]
     paths = {point: Path(folder) / "points" / _name(point, common) for point in points}
     todo = [point for point, path in paths.items() if not is_complete(path)]

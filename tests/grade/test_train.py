@@ -28,7 +28,13 @@ def samples() -> ViewSamples:
     openings_mm = (12 - 5 * severities).astype(np.float32)
     views = (np.arange(count) // 3) % len(VIEWS)
     return ViewSamples(
-        images, np.ones((count, SLICES), bool), views, severities, openings_mm, np.arange(count)
+        images,
+        np.ones((count, SLICES), bool),
+        np.zeros(count, int),
+        views,
+        severities,
+        openings_mm,
+        np.arange(count),
     )
 
 
