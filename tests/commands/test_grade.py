@@ -44,6 +44,7 @@ def test_useless_trainings_are_refused_before_drawing(tmp_path: Path, capsys) ->
     assert "persons are two or more" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_grader_is_tuned_on_a_table(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     file, out = labelled_table(tmp_path / "labels", studies=4), tmp_path / "tuned.safetensors"
     (tmp_path / "labels" / "1_l3_l4.png").unlink()
@@ -79,6 +80,7 @@ def test_tables_that_nothing_can_be_learnt_from_are_refused(
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_a_curve_is_a_table_a_page_and_a_figure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

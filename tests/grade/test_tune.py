@@ -51,6 +51,7 @@ def test_what_is_absent_changes_nothing(samples: ViewSamples) -> None:
     assert not openings.any()
 
 
+@pytest.mark.slow
 def test_the_best_epoch_on_studies_held_out_is_kept(samples: ViewSamples) -> None:
     torch.manual_seed(0)
     network = started("nothing", TINY)
@@ -63,6 +64,7 @@ def test_the_best_epoch_on_studies_held_out_is_kept(samples: ViewSamples) -> Non
     assert held_out_loss(network, last) == pytest.approx(min(losses), abs=1e-5)
 
 
+@pytest.mark.slow
 def test_a_killed_tuning_ends_the_same(
     tmp_path: Path, samples: ViewSamples, monkeypatch: pytest.MonkeyPatch
 ) -> None:
