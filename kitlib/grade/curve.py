@@ -18,6 +18,7 @@ from kitlib.artefacts import (
     fingerprint_of,
     is_complete,
     load_json,
+    parameters_of,
     save_json,
     sha256,
 )
@@ -69,17 +70,15 @@ def label_curve(
 ) -> pd.DataFrame:
     """Tune a grader at every point on a labelled table, and judge each on the same rest within a seed.
 
-    A row a point and kind of view: start, seed, view, learnt (studies), those of `judged_places`. Points that
-    lie in the folder already are not made again. For errors see `read_labelled` and `drawn_studies`.
+    A row a point and kind of view: start, asked, seed, view, learnt (studies), and `judged_places`. Points of
+    this table that lie in the folder are among them and are not made again, unless the weights that they
+    start from have changed. For errors see `read_labelled`, `drawn_studies` and `started`.
     """
-    wide, plain = read_labelled(file), read_labelled(file, slices=SEEN, px=VIEW_PX)
-    lines = np.intersect1d(wide.lines, plain.lines)
-    samples, judged = wide.only(lines), plain.only(lines)
-    judged = ViewSamples(**judged.arrays() | {"persons": samples.persons})
-    drawn_studies(samples, max(point.studies for point in points), 0)  # it and the next raise before training
+    samples, judged = _both(file)
+    drawn_studies(samples, max(point.studies for point in points), 0)  # this and the next raise at once
     for start in {point.start for point in points}:
         started(start)
-    common = [RECIPE, epochs, STEPS, EPOCHS, HELD_OUT, JUDGED, sha256(file), len(lines)]
+    common = [RECIPE, epochs, STEPS, EPOCHS, HELD_OUT, JUDGED, sha256(file), len(samples)]
     paths = {point: Path(folder) / "points" / _name(point, common) for point in points}
     todo = [point for point, path in paths.items() if not is_complete(path)]
     make = partial(_make, samples=samples, judged=judged, epochs=epochs)
@@ -88,7 +87,7 @@ def label_curve(
     )
     for _ in tqdm(made, "graders", len(points), initial=len(points) - len(todo), mininterval=1):
         pass
-    return pd.DataFrame([row for path in paths.values() for row in load_json(path)])
+    return _lying(Path(folder) / "points", common)
 
 
 def drawn_studies(samples: ViewSamples, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -114,7 +113,7 @@ def drawn_studies(samples: ViewSamples, size: int, seed: int) -> tuple[np.ndarra
 
 def curve_table(curve: pd.DataFrame) -> pd.DataFrame:
     """Means over the seeds, with the lowest and the highest: a row a view, start and size."""
-    groups = curve.groupby(["view", "start", "asked"], sort=False)
+    groups = curve.sort_values("view", kind="stable").groupby(["view", "start", "asked"], sort=False)
     found = groups[["learnt", "studies", "places", "severe"]].mean().round().astype(int)
     for name in MEASURES:
         for how in ("mean", "min", "max"):
@@ -131,6 +130,25 @@ def curve_page(table: pd.DataFrame) -> str:
         rest = f"{row['places']} places, {row['severe']} severe, of {row['studies']} studies"
         lines.append("| " + " | ".join([row["view"], row["start"], str(row["learnt"]), *told, rest]) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _both(file: Path) -> tuple[ViewSamples, ViewSamples]:
+    """The same places as they are learnt from, with a margin, and as the command `grade` looks at them."""
+    wide, plain = read_labelled(file), read_labelled(file, slices=SEEN, px=VIEW_PX)
+    lines = np.intersect1d(wide.lines, plain.lines)
+    samples, judged = wide.only(lines), plain.only(lines)
+    return samples, ViewSamples(**judged.arrays() | {"persons": samples.persons})
+
+
+def _lying(folder: Path, common: Sequence[Any]) -> pd.DataFrame:
+    """What was found at the points in a folder that were made in the same way."""
+    rows = []
+    for path in sorted(path for path in folder.glob("*.json") if is_complete(path)):
+        if path.name == _name(Point(**parameters_of(path)), common):
+            rows += load_json(path)
+    order = {start: number for number, start in enumerate(STARTS)}
+    table = pd.DataFrame(rows).sort_values(["seed", "asked"], kind="stable")
+    return table.sort_values("start", key=lambda starts: starts.map(order), kind="stable", ignore_index=True)
 
 
 def _make(point: Point, path: Path, *, samples: ViewSamples, judged: ViewSamples, epochs: int) -> None:

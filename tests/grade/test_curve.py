@@ -83,3 +83,15 @@ def test_a_curve_is_made_once_and_told(file: Path, tmp_path: Path, monkeypatch: 
     assert "| canal on Axial T2 | nothing | 2 | " in page[2] + page[3]
     with pytest.raises(TypeError):
         label_curve(file, tmp_path, points, epochs=2)
+
+
+def test_what_lies_there_is_told_unless_it_began_with_other_weights(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(curve, "started", lambda _: ViewNet("test_resnet"))
+    label_curve(file, tmp_path, [Point("shipped", 0, 0)])
+    both = label_curve(file, tmp_path, [Point("shipped", 0, 1)])
+    assert both["seed"].tolist() == [0, 0, 1, 1]
+    monkeypatch.setattr(curve, "fingerprint_of", lambda _: "other weights")
+    assert label_curve(file, tmp_path, [Point("shipped", 0, 1)])["seed"].tolist() == [1, 1]
+    assert len(list((tmp_path / "points").glob("*.json"))) == 3
