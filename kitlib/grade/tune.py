@@ -23,7 +23,7 @@ from kitlib.prepare.views import without_margin
 HELD_OUT = 0.2
 BATCH = 64
 LEARNING_RATE, FROM_NOTHING = 1e-3, 2e-3
-STEPS, EPOCHS = 400, (6, 24)  # about so many steps, within so many epochs
+STEPS, EPOCHS = 250, (5, 16)  # about so many steps, within so many epochs
 THREE_SLICES = 0.4  # of batches; of the others a view is one slice
 
 
