@@ -94,14 +94,13 @@ def _train_on_phantoms(arguments: argparse.Namespace) -> None:
 
 
 def _train_on_table(arguments: argparse.Namespace) -> None:
-    from kitlib.grade.labelled import read_labelled
     from kitlib.grade.tune import tune_grader
 
-    labelled = read_labelled(arguments.table)
-    for problem in labelled.problems:
-        print(problem, file=sys.stderr)
     how = {name: getattr(arguments, name) for name in ("backbone", "epochs", "seed")}
-    curve = tune_grader(arguments.out, labelled.samples, start=arguments.start or "shipped", **how)
+    start = arguments.start or "shipped"
+    curve, problems = tune_grader(arguments.out, arguments.table, start=start, **how)
+    for problem in problems:
+        print(problem, file=sys.stderr)
     best = min(curve, key=lambda row: row["valid_loss"])
     print(
         f"log loss on studies held out: {curve[0]['valid_loss']:.3f} as it starts, "

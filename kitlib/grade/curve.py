@@ -15,20 +15,18 @@ from tqdm.auto import tqdm
 from kitlib.artefacts import (
     Provenance,
     fingerprint,
-    fingerprint_of,
     is_complete,
     load_json,
     parameters_of,
     save_json,
     sha256,
 )
-from kitlib.embed.weights import imagenet
 from kitlib.errors import UsageError
 from kitlib.evaluate.places import judged_places
 from kitlib.grade.labelled import read_labelled
-from kitlib.grade.network import SHIPPED, Grader
+from kitlib.grade.network import Grader
 from kitlib.grade.samples import ViewSamples
-from kitlib.grade.starts import STARTS, started
+from kitlib.grade.starts import STARTS, fingerprint_of_start, started
 from kitlib.grade.tune import EPOCHS, HELD_OUT, STEPS, rate_of, tuned
 from kitlib.machine import torch_threads
 from kitlib.prepare.views import VIEW_PX, VIEWS
@@ -186,6 +184,5 @@ def _judged(grader: Grader, samples: ViewSamples) -> list[dict[str, Any]]:
 
 def _name(point: Point, common: Sequence[Any]) -> str:
     """The file of a point, whose name changes with the weights that it starts from."""
-    weights = {"shipped": fingerprint_of(SHIPPED), "imagenet": imagenet.SHA256}.get(point.start)
-    own = fingerprint(common, weights, rate_of(point.start))
+    own = fingerprint(common, fingerprint_of_start(point.start), rate_of(point.start))
     return f"{point.start}_{point.studies}_{point.seed}_{own}.json"

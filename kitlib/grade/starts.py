@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from kitlib.artefacts import fingerprint_of
 from kitlib.embed.weights import imagenet
 from kitlib.errors import UsageError
 from kitlib.grade.network import BACKBONE, GREY_MEAN, GREY_SD, SHIPPED, ViewNet, load_grader
@@ -29,3 +30,12 @@ def started(start: str, backbone: str = "") -> ViewNet:
         what = f"the weights of {start!r} are those of {network.backbone!r}, not of {backbone!r}"
         raise UsageError(what, hint="Leave the backbone out, or start from nothing.")
     return network
+
+
+def fingerprint_of_start(start: str) -> str | None:
+    """The sha256 of the weights that a start begins with; None where it begins with none."""
+    if start == "nothing":
+        return None
+    if start == "imagenet":
+        return imagenet.SHA256
+    return fingerprint_of(SHIPPED if start == "shipped" else Path(start))

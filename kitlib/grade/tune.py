@@ -7,12 +7,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kitlib.artefacts import Provenance, discard
+from kitlib.artefacts import Provenance, discard, sha256
 from kitlib.evaluate.places import weighted_log_loss
 from kitlib.grade.augment import changed
+from kitlib.grade.labelled import read_labelled
 from kitlib.grade.network import BACKBONE, Grader, ViewBatch, ViewNet, save_grader
 from kitlib.grade.samples import SLICES, ViewSamples
-from kitlib.grade.starts import started
+from kitlib.grade.starts import fingerprint_of_start, started
 from kitlib.grade.train import grading_loss
 from kitlib.localise.train.shards import held_out
 from kitlib.machine import cores, device, torch_threads
@@ -87,14 +88,18 @@ def tuned(
 
 
 def tune_grader(
-    out: Path, samples: ViewSamples, *, start: str, backbone: str = "", epochs: int = 0, seed: int = 2024
-) -> Curve:
-    """Tune a grader on labelled places and save it to `out`; a training that was killed goes on.
+    out: Path, table: Path, *, start: str, backbone: str = "", epochs: int = 0, seed: int = 2024
+) -> tuple[Curve, tuple[str, ...]]:
+    """Tune a grader on a labelled table and save it to `out`; a training that was killed goes on.
 
-    `start` and `backbone` are as `started` takes them.
+    `start` and `backbone` are as `started` takes them. Openings are not learnt: what they were, they are no
+    more. Returns the curve, and why rows were left out. For errors see `read_labelled` and `started`.
     """
-    parameters = {"start": start, "epochs": epochs, "backbone": backbone, "views": len(samples)}
-    provenance = Provenance(parameters | {"studies": len(np.unique(samples.persons))}, seed=seed)
+    labelled = read_labelled(table)
+    samples = labelled.samples
+    parameters = {"start": start, "backbone": backbone, "epochs": epochs, "views": len(samples)}
+    inputs = {Path(table).name: sha256(table), "start": fingerprint_of_start(start) or "nothing"}
+    provenance = Provenance(parameters, inputs, seed)
     checkpoint = Checkpoint(Path(out).with_name(f"{Path(out).name}.unfinished"), provenance)
     with torch_threads(cores()), torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -110,7 +115,7 @@ def tune_grader(
         )
     save_grader(out, network, provenance, curve=curve)
     discard(checkpoint.path)
-    return curve
+    return curve, labelled.problems
 
 
 def rate_of(start: str) -> float:

@@ -92,6 +92,6 @@ def test_what_lies_there_is_told_unless_it_began_with_other_weights(
     label_curve(file, tmp_path, [Point("shipped", 0, 0)])
     both = label_curve(file, tmp_path, [Point("shipped", 0, 1)])
     assert both["seed"].tolist() == [0, 0, 1, 1]
-    monkeypatch.setattr(curve, "fingerprint_of", lambda _: "other weights")
+    monkeypatch.setattr(curve, "fingerprint_of_start", lambda _: "other weights")
     assert label_curve(file, tmp_path, [Point("shipped", 0, 1)])["seed"].tolist() == [1, 1]
     assert len(list((tmp_path / "points").glob("*.json.json"))) == 3

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from kitlib.artefacts import Provenance
+from kitlib.artefacts import Provenance, sha256
 from kitlib.embed.weights import imagenet
 from kitlib.errors import ArtefactError, UsageError
 from kitlib.grade.network import SHIPPED, ViewNet, load_grader, save_grader
-from kitlib.grade.starts import started
+from kitlib.grade.starts import fingerprint_of_start, started
 
 
 def test_what_ships_is_started_from_and_can_be_trained() -> None:
@@ -20,6 +20,7 @@ def test_what_ships_is_started_from_and_can_be_trained() -> None:
 
 def test_nothing_is_a_network_of_any_backbone() -> None:
     assert started("nothing").backbone == load_grader(SHIPPED).backbone
+    assert fingerprint_of_start("nothing") is None
     assert started("nothing", "test_resnet").backbone == "test_resnet"
 
 
@@ -27,6 +28,7 @@ def test_a_file_is_started_from(tmp_path: Path) -> None:
     network = ViewNet("test_resnet")
     save_grader(tmp_path / "own.safetensors", network, Provenance())
     assert started(str(tmp_path / "own.safetensors")).backbone == "test_resnet"
+    assert fingerprint_of_start(str(tmp_path / "own.safetensors")) == sha256(tmp_path / "own.safetensors")
     with pytest.raises(ArtefactError, match="missing"):
         started(str(tmp_path / "none.safetensors"))
     with pytest.raises(UsageError, match="those of 'test_resnet', not of 'resnet10t'"):
