@@ -1,1 +1,1 @@
-"""Grading places: a network that reads views of them, trained on phantoms and, if you like, on your labels."""
+"""Grading places: a network that reads views of them, trained on phantoms and tuned on labels of your own."""
