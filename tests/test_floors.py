@@ -37,6 +37,7 @@ TESTED_IN = {
     "embed/runtime/quantise.py": "embed/runtime/test_int8.py",
     "experiments/experiment.py": "experiments/test_registry.py",
     "experiments/table.py": "commands/test_experiments.py",
+    "grade/augment.py": "grade/test_train.py",
     "localise/audit/findings.py": "localise/audit/test_landmarks.py",
     "localise/audit/geometry.py": "localise/audit/test_landmarks.py",
     "localise/audit/tables.py": "localise/audit/test_landmarks.py",
