@@ -8,7 +8,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 LIGHT = (
     "artefacts.py", "competition/*.py", "embed/field_of_view.py", "embed/names.py", "embed/store.py",
-    "embed/tokens.py", "experiments/registry.py", "inputs/*.py", "models/*.py", "models/*/model.py",
+    "embed/tokens.py", "experiments/registry.py", "inputs/[!c]*.py",
+    "inputs/crops.py", "models/*.py", "models/*/model.py",
     "models/common/*.py", "models/pooled/classifiers.py", "mri/**/*.py", "prepare/*.py", "run/studies.py",
 )  # fmt: skip
 HEAVY = ("imblearn", "lightgbm", "openvino", "sklearn", "timm", "torch", "xgboost")

@@ -1,9 +1,10 @@
 """Cutting crops: a study is located, and a view cut around each place; those of many studies are kept."""
 
 import dataclasses
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -53,10 +54,14 @@ class CropEncoder(Encoder):
 
     spec: CropInput
     workers: int = 1
+    cut: WeakKeyDictionary[Study, StudyCrops] = field(default_factory=WeakKeyDictionary)
+    """Crops of studies that somebody still works with."""
 
     def encode(self, study: Study, ledger: Ledger) -> CropDataset:
-        """A dataset of one study."""
-        crops = cut_study(study, shipped_localiser(), self.spec.slices)
+        """A dataset of one study, which is located once."""
+        if study not in self.cut:
+            self.cut[study] = cut_study(study, shipped_localiser(), self.spec.slices)
+        crops = self.cut[study]
         ledger.extend(crops.faults)
         return CropDataset.of([study.study_id], [crops])
 

@@ -10,7 +10,7 @@ from kitlib.errors import UsageError
 from kitlib.grade import curve
 from kitlib.grade.curve import Point, curve_page, curve_table, drawn_studies, label_curve, points_of
 from kitlib.grade.labelled import read_labelled
-from kitlib.grade.network import ViewNet
+from kitlib.grade.network import StudyNet
 from kitlib.grade.samples import ViewSamples
 from tests.grade.labels import labelled_table
 
@@ -63,7 +63,7 @@ def test_points_are_starts_by_sizes_by_seeds() -> None:
 
 @pytest.mark.slow
 def test_a_curve_is_made_once_and_told(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(curve, "started", lambda _: ViewNet("test_resnet"))
+    monkeypatch.setattr(curve, "started", lambda _: StudyNet("test_resnet"))
     points = points_of(["nothing"], [2, 4], 2)
     rows = label_curve(file, tmp_path, points, epochs=1)
     assert len(rows) == 4 * 2
@@ -88,7 +88,7 @@ def test_a_curve_is_made_once_and_told(file: Path, tmp_path: Path, monkeypatch: 
 def test_what_lies_there_is_told_unless_it_began_with_other_weights(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(curve, "started", lambda _: ViewNet("test_resnet"))
+    monkeypatch.setattr(curve, "started", lambda _: StudyNet("test_resnet"))
     label_curve(file, tmp_path, [Point("shipped", 0, 0)])
     both = label_curve(file, tmp_path, [Point("shipped", 0, 1)])
     assert both["seed"].tolist() == [0, 0, 1, 1]

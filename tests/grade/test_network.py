@@ -8,14 +8,28 @@ import torch
 
 from kitlib.artefacts import Provenance
 from kitlib.errors import ArtefactError, WeightsError
-from kitlib.grade.network import SHIPPED, Grader, ViewNet, load_grader, save_grader
-from kitlib.prepare.views import VIEW_PX, VIEWS
+from kitlib.grade.network import (
+    SHIPPED,
+    Grader,
+    StudyBatch,
+    StudyNet,
+    ViewBatch,
+    load_network,
+    save_network,
+    with_views_dropped,
+)
+from kitlib.prepare.views import SLOTS, VIEW_PX, VIEWS
 
 
 @pytest.fixture(scope="module")
-def grader() -> Grader:
+def network() -> StudyNet:
     torch.manual_seed(0)
-    return Grader(ViewNet())
+    return StudyNet().eval()
+
+
+@pytest.fixture(scope="module")
+def grader(network: StudyNet) -> Grader:
+    return Grader(network.views)
 
 
 def some_views(count: int, slices: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -60,10 +74,37 @@ def test_no_view_gives_no_grade(grader: Grader) -> None:
     assert openings_mm.shape == (0,)
 
 
-def test_a_file_keeps_a_network_in_half_precision(tmp_path: Path, grader: Grader) -> None:
+def test_a_study_is_told_by_its_own_views_alone(network: StudyNet) -> None:
+    images, present, _ = some_views(6, 1)
+    slots = torch.tensor([0, 5, 20, 0, 5, 20])
+    views = ViewBatch(
+        torch.from_numpy(images).float() / 255,
+        torch.from_numpy(present),
+        torch.tensor([SLOTS[slot].view for slot in slots]),
+    )
+    with torch.inference_mode():
+        both = network(StudyBatch(views, torch.tensor([0, 0, 0, 2, 2, 2]), slots, 3)).cells
+        first = ViewBatch(*(part[:3] for part in views))
+        alone = network(StudyBatch(first, torch.zeros(3, dtype=torch.int64), slots[:3], 1)).cells
+        none = network(StudyBatch(ViewBatch(*(part[:0] for part in views)), slots[:0], slots[:0], 1)).cells
+    torch.testing.assert_close(both[0], alone[0], atol=1e-4, rtol=0)
+    torch.testing.assert_close(both[1], none[0], atol=1e-4, rtol=0)
+    assert not torch.allclose(both[0], both[2], atol=1e-4)
+
+
+def test_views_are_dropped_one_by_one_and_by_sequence() -> None:
+    rng = torch.Generator().manual_seed(0)
+    left = with_views_dropped(torch.ones(400, len(SLOTS), dtype=torch.bool), rng)
+    axial = torch.tensor([VIEWS[slot.view].sequence == "Axial T2" for slot in SLOTS])
+    lost = ~left[:, axial].any(dim=1)
+    assert 0.1 < lost.float().mean() < 0.2
+    assert 0.05 < (~left[:, axial][~lost]).float().mean() < 0.15
+
+
+def test_a_file_keeps_a_network_in_half_precision(tmp_path: Path, network: StudyNet, grader: Grader) -> None:
     file = tmp_path / "grader.safetensors"
-    save_grader(file, grader.network, Provenance())
-    kept = Grader(load_grader(file))
+    save_network(file, network, Provenance())
+    kept = Grader(load_network(file).views)
     np.testing.assert_allclose(
         kept.grade(*some_views(3, 1))[0], grader.grade(*some_views(3, 1))[0], atol=0.02
     )
@@ -72,23 +113,23 @@ def test_a_file_keeps_a_network_in_half_precision(tmp_path: Path, grader: Grader
 
 def test_a_file_of_another_network_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "grader.safetensors"
-    network = ViewNet()
-    network.backbone = "resnet18"
-    save_grader(file, network, Provenance())
+    other = StudyNet()
+    other.backbone = "resnet18"
+    save_network(file, other, Provenance())
     with pytest.raises(WeightsError, match="does not fit"):
-        load_grader(file)
+        load_network(file)
 
 
-def test_a_missing_or_altered_file_is_refused(tmp_path: Path, grader: Grader) -> None:
+def test_a_missing_or_altered_file_is_refused(tmp_path: Path, network: StudyNet) -> None:
     file = tmp_path / "grader.safetensors"
     with pytest.raises(ArtefactError):
-        load_grader(file)
-    save_grader(file, grader.network, Provenance())
+        load_network(file)
+    save_network(file, network, Provenance())
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(content)
     with pytest.raises(ArtefactError):
-        load_grader(file)
+        load_network(file)
 
 
 def test_the_shipped_weights_say_how_they_were_made() -> None:

@@ -27,6 +27,14 @@ def test_every_labelled_place_has_its_views_with_its_truth(phantom: PhantomStudy
     truth = dict(zip(CELLS, phantom.severities))
     assert sorted(on_t1.severities) == sorted(truth[cell] for cell in foramina)
     assert (samples.openings_mm > 0).all()
+    assert [truth[CELLS[cell]] for cell in samples.cells] == samples.severities.tolist()
+
+
+def test_views_of_every_other_person_are_turned_with_their_level(phantom: PhantomStudy) -> None:
+    upright, turned = phantom_views(phantom, 2), phantom_views(phantom, 3)
+    lowest = [CELLS[cell].level == "l5_s1" for cell in upright.cells]  # whose disc leans most
+    assert not np.array_equal(upright.images[lowest], turned.images[lowest])
+    np.testing.assert_array_equal(upright.severities, turned.severities)
 
 
 def test_shards_are_drawn_once_and_the_same_again(tmp_path: Path) -> None:

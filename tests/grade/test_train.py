@@ -1,5 +1,6 @@
 """Training the grader: it learns, it can be killed, and what it sees is a view."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +9,12 @@ import torch
 
 from kitlib.artefacts import facts_of, sha256
 from kitlib.grade import train as training
-from kitlib.grade.network import ViewNet, load_grader
+from kitlib.grade.network import StudyNet, StudyTold, Told, load_network, told_loss
 from kitlib.grade.samples import SLICES, ViewSamples
-from kitlib.grade.train import ViewBatches, grading_loss, train_grader
-from kitlib.prepare.views import MARGIN_PX, VIEW_PX, VIEWS
+from kitlib.grade.train import PersonBatches, Truths, frequencies, grading_loss, train_grader
+from kitlib.nn.losses import Truth
+from kitlib.prepare.views import MARGIN_PX, SLOTS, VIEW_PX, without_margin
+from kitlib.terms import CELLS, EMPTY
 
 TINY = "test_resnet"
 
@@ -26,49 +29,90 @@ def samples() -> ViewSamples:
         half = 20 - 8 * severity
         image[:, side // 2 - half : side // 2 + half, side // 2 - half : side // 2 + half] = 220
     openings_mm = (12 - 5 * severities).astype(np.float32)
-    views = (np.arange(count) // 3) % len(VIEWS)
-    return ViewSamples(
-        images,
-        np.ones((count, SLICES), bool),
-        np.zeros(count, int),
-        views,
-        severities,
-        openings_mm,
-        np.arange(count),
-    )
+    cells, views = np.array(SLOTS)[(5 * np.arange(count)) % len(SLOTS)].T
+    present = np.ones((count, SLICES), bool)
+    return ViewSamples(images, present, cells, views, severities, openings_mm, np.arange(count) // 4)
 
 
-def test_what_is_learnt_from_is_a_view_in_other_greys(samples: ViewSamples) -> None:
+def test_what_is_learnt_from_are_persons_with_their_views_in_other_greys(samples: ViewSamples) -> None:
     rng = torch.Generator().manual_seed(0)
-    batches = ViewBatches(samples)
+    batches = PersonBatches(samples)
     for _ in range(6):
-        batch, (severities, openings_mm) = batches.batch(np.arange(12), rng)
-        assert batch.images.shape[0] == 12
-        assert batch.images.shape[1] in (1, 3)
-        assert batch.images.shape[2:] == (VIEW_PX, VIEW_PX)
-        assert batch.images.min() >= 0
-        assert batch.images.max() <= 1
-        assert batch.present[:, batch.present.shape[1] // 2].all()
-        assert severities.tolist() == samples.severities[:12].tolist()
-        assert openings_mm.tolist() == samples.openings_mm[:12].tolist()
+        batch, truth = batches.batch(np.arange(3), rng)
+        images, present, views = batch.views
+        assert images.shape[0] == 12
+        assert images.shape[1] in (1, 3)
+        assert images.shape[2:] == (VIEW_PX, VIEW_PX)
+        assert images.min() >= 0
+        assert images.max() <= 1
+        assert present[:, present.shape[1] // 2].all()
+        assert batch.studies.tolist() == np.repeat(np.arange(3), 4).tolist()
+        assert views.tolist() == samples.views[:12].tolist()
+        assert [SLOTS[slot].cell for slot in batch.slots] == samples.cells[:12].tolist()
+        assert truth.views.severities[:, 0].tolist() == samples.severities[:12].tolist()
+        assert truth.views.openings_mm[:, 0].tolist() == samples.openings_mm[:12].tolist()
+
+
+def test_a_cell_of_a_person_has_the_truth_of_its_views_and_others_none(samples: ViewSamples) -> None:
+    _, truth = PersonBatches(samples).batch(np.array([2]), None)
+    known = samples.cells[8:12]
+    assert truth.cells.severities[0, known].tolist() == samples.severities[8:12].tolist()
+    others = np.setdiff1d(np.arange(len(CELLS)), known)
+    assert (truth.cells.severities[0, others] == EMPTY).all()
+    assert truth.cells.openings_mm[0, others].isnan().all()
+
+
+def test_the_place_itself_is_on_the_slice_that_is_said_to_show_it(samples: ViewSamples) -> None:
+    marked = np.zeros_like(samples.images)
+    marked[:, SLICES // 2] = 255
+    batches, rng, seen = PersonBatches(dataclasses.replace(samples, images=marked)), torch.Generator(), set()
+    for seed in range(12):
+        batch, truth = batches.batch(np.arange(12), rng.manual_seed(seed))
+        if batch.views.images.shape[1] == 3:
+            brightest = batch.views.images.mean(dim=(2, 3)).argmax(dim=1)
+            there = batch.views.present.gather(1, truth.middles[:, None])[:, 0]
+            assert (brightest == truth.middles)[there].all()
+            seen |= set(truth.middles.tolist())
+    assert seen == {0, 1, 2}
 
 
 def test_without_draws_a_view_is_the_middle_as_it_is(samples: ViewSamples) -> None:
-    batch, _ = ViewBatches(samples).batch(np.arange(4), None)
-    edge = (samples.images.shape[-1] - VIEW_PX) // 2
-    expected = samples.images[:4, SLICES // 2, edge:-edge, edge:-edge]
-    np.testing.assert_allclose(255 * batch.images[:, 0].numpy(), expected, atol=1e-3)
+    batch, _ = PersonBatches(samples).batch(np.array([0]), None)
+    expected = without_margin(samples.images[:4, SLICES // 2])
+    np.testing.assert_allclose(255 * batch.views.images[:, 0].numpy(), expected, atol=1e-3)
 
 
 def test_the_loss_weighs_severities_and_falls_with_better_answers() -> None:
-    logits = torch.tensor([[4.0, 0.0, 0.0], [0.0, 0.0, 4.0]])
-    openings = torch.tensor([2.0, 0.4])
-    truth = torch.tensor([0, 2]), torch.tensor([10.0, 2.0])
-    right = grading_loss((logits, openings), truth)
-    missed_severe = grading_loss((logits[[0, 0]], openings), truth)
-    missed_normal = grading_loss((logits[[1, 1]], openings), truth)
+    told = torch.tensor([[4.0, 0.0, 0.0, 2.0], [0.0, 0.0, 4.0, 0.4]])
+    truth = Truth(torch.tensor([[0], [2]]), torch.tensor([[10.0], [2.0]]))
+    right, missed_severe = told_loss(told[:, None], truth), told_loss(told[[0, 0]][:, None], truth)
+    missed_normal = told_loss(told[[1, 1]][:, None], truth)
     assert right < missed_normal < missed_severe
-    assert right < grading_loss((logits, openings + 1), truth)
+    assert right < told_loss(told[:, None] + torch.tensor([0.0, 0.0, 0.0, 1.0]), truth)
+
+
+def test_attention_to_another_slice_costs() -> None:
+    cells = Truth(torch.full((1, 25), EMPTY), torch.full((1, 25), torch.nan))
+    views = Truth(torch.zeros(1, 1, dtype=torch.int64), torch.zeros(1, 1))
+    losses = [
+        grading_loss(
+            StudyTold(
+                torch.zeros(1, 25, 4), Told(torch.zeros(1, 8), torch.zeros(1, 4), torch.tensor([weights]))
+            ),
+            Truths(views, cells, torch.tensor([1])),
+        )
+        for weights in ((0.1, 0.8, 0.1), (0.8, 0.1, 0.1))
+    ]
+    assert losses[0] < losses[1]
+
+
+def test_frequencies_are_those_of_the_samples_and_the_usual_ones(samples: ViewSamples) -> None:
+    found = {name: np.array(values) for name, values in frequencies(samples).items()}
+    for values in found.values():
+        np.testing.assert_allclose(values.sum(axis=1), 1)
+    own = samples.severities[samples.cells == 0]
+    np.testing.assert_allclose(found["learnt"][0], (np.bincount(own, minlength=3) + 1) / (len(own) + 3))
+    assert found["usual"][0, 0] > 0.9
 
 
 def test_training_learns_and_a_killed_one_ends_the_same(
@@ -79,17 +123,18 @@ def test_training_learns_and_a_killed_one_ends_the_same(
     assert facts_of(whole)["command"] == "as said"
     assert found == facts_of(whole)["metrics"]
 
-    save = training.save_grader
+    save = training.save_network
 
     def die(*arguments, **facts) -> None:
         save(*arguments, **facts)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "save_grader", die)
+    monkeypatch.setattr(training, "save_network", die)
     with pytest.raises(KeyboardInterrupt):
         train_grader(killed, samples, epochs=2, seed=1, backbone=TINY, command="as said")
-    monkeypatch.setattr(training, "save_grader", save)
+    monkeypatch.setattr(training, "save_network", save)
     train_grader(killed, samples, epochs=2, seed=1, backbone=TINY, command="as said")
     assert sha256(killed) == sha256(whole)
     assert not list(tmp_path.glob("*.unfinished*"))
-    assert isinstance(load_grader(whole), ViewNet)
+    assert isinstance(load_network(whole), StudyNet)
+    assert {"foramen: mm", "recess: mm"} <= found.keys()

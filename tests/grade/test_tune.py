@@ -8,10 +8,9 @@ import torch
 
 from kitlib.artefacts import facts_of, sha256
 from kitlib.grade.labelled import read_labelled
-from kitlib.grade.network import load_grader
+from kitlib.grade.network import load_network, told_loss
 from kitlib.grade.samples import SLICES, ViewSamples
 from kitlib.grade.starts import started
-from kitlib.grade.train import grading_loss
 from kitlib.grade.tune import LabelledBatches, held_out_loss, tune_grader, tuned
 from kitlib.nn import loop
 from kitlib.prepare.views import VIEW_PX, without_margin
@@ -28,11 +27,11 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> ViewSamples:
 def test_what_is_learnt_from_are_slices_that_there_are(samples: ViewSamples) -> None:
     rng, batches, seen = torch.Generator().manual_seed(0), LabelledBatches(samples), set()
     for _ in range(8):
-        batch, (severities, _) = batches.batch(np.arange(10), rng)
+        batch, truth = batches.batch(np.arange(10), rng)
         seen.add(batch.images.shape[1])
         assert batch.images.shape[2:] == (VIEW_PX, VIEW_PX)
         assert batch.present.any(dim=1).all()
-        assert severities.tolist() == samples.severities[:10].tolist()
+        assert truth.severities[:, 0].tolist() == samples.severities[:10].tolist()
     assert seen == {1, 3}
     batch, _ = batches.batch(np.arange(4), None)
     expected = without_margin(samples.images[:4, SLICES // 2 - 1 : SLICES // 2 + 2])
@@ -40,14 +39,12 @@ def test_what_is_learnt_from_are_slices_that_there_are(samples: ViewSamples) -> 
 
 
 def test_what_is_absent_changes_nothing(samples: ViewSamples) -> None:
-    network = started("nothing", TINY).eval()
+    views = started("nothing", TINY).eval().views
     batch, truth = LabelledBatches(samples).batch(np.arange(6), None)
     noise = torch.where(batch.present[..., None, None], batch.images, torch.rand(batch.images.shape))
-    torch.testing.assert_close(network(batch), network(batch._replace(images=noise)))
-    network(batch)[1].sum().backward()
-    network.zero_grad()
-    grading_loss(network(batch), truth).backward()
-    openings = network.heads.weight.grad.unflatten(0, (-1, 4))[:, 3]
+    torch.testing.assert_close(views(batch).told, views(batch._replace(images=noise)).told)
+    told_loss(views(batch).told[:, None], truth).backward()
+    openings = views.heads.weight.grad.unflatten(0, (-1, 4))[:, 3]
     assert not openings.any()
 
 
@@ -61,7 +58,7 @@ def test_the_best_epoch_on_studies_held_out_is_kept(samples: ViewSamples) -> Non
     assert min(losses) < losses[0]
     order = np.random.default_rng(1).permutation(12)
     last = samples.take(order[samples.persons] >= 10)
-    assert held_out_loss(network, last) == pytest.approx(min(losses), abs=1e-5)
+    assert held_out_loss(network.views, last) == pytest.approx(min(losses), abs=1e-5)
 
 
 @pytest.mark.slow
@@ -84,4 +81,4 @@ def test_a_killed_tuning_ends_the_same(tmp_path: Path, monkeypatch: pytest.Monke
     tune_grader(killed, file, start="nothing", backbone=TINY, epochs=2, seed=1)
     assert sha256(killed) == sha256(whole)
     assert not list(tmp_path.glob("*.unfinished*"))
-    assert load_grader(whole).backbone == TINY
+    assert load_network(whole).backbone == TINY

@@ -2,27 +2,23 @@
 
 import dataclasses
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from kitlib.artefacts import Provenance
-from kitlib.errors import ArtefactError, UsageError
-from kitlib.mri.ledger import Ledger
+from kitlib.errors import UsageError
 from kitlib.mri.stack import Stack, normal_of
-from kitlib.prepare.crops import SLICES, crop_around, crop_landmarks, load_crops, save_crops
-from kitlib.terms import Landmark
+from kitlib.prepare.crops import MOST_SLICES, crop_around
 
 DIRECTIONS = {
     "sagittal": ((0, 1, 0), (0, 0, -1)),
     "axial": ((1, 0, 0), (0, 1, 0)),
 }
-CANAL = Landmark("canal", "l4_l5", None)
-RECESS = Landmark("recess", "l4_l5", "left")
 PLACE = np.array([3.3, -12.7, 21.9])
 Field = Callable[[np.ndarray], np.ndarray]
+cut = partial(crop_around, size_mm=(36, 45), px_mm=0.5, slices=5)
 
 
 def dot_at(place: np.ndarray) -> Field:
@@ -88,74 +84,64 @@ GEOMETRIES = {
 
 @pytest.mark.parametrize("name", GEOMETRIES)
 def test_a_dot_lands_on_the_middle_and_pixels_keep_their_places(name: str) -> None:
-    dot = crop_around([make_stack(dot_at(PLACE), **GEOMETRIES[name])], CANAL, PLACE)
+    dot = cut([make_stack(dot_at(PLACE), **GEOMETRIES[name])], PLACE)
     assert dot is not None
     image = dot.pixels[len(dot.pixels) // 2]
     middle = (np.array(image.shape) - 1) / 2
     weights = image / image.sum()
     centroid = [float((weights * axis).sum()) for axis in np.indices(image.shape)]
     assert np.abs(centroid - middle).max() < 0.5
-    even = crop_around([make_stack(ramp, **GEOMETRIES[name])], CANAL, PLACE, size_mm=(24, 30))
+    even = cut([make_stack(ramp, **GEOMETRIES[name])], PLACE, size_mm=(24, 30))
     assert even is not None
-    assert even.padded_share == 0
-    assert np.abs(even.pixels - ramp(places_of(even.stack))).max() < 0.6  # a fifth of a pixel at most
+    assert (even.pixels > 0).all()
+    assert np.abs(even.pixels - ramp(places_of(even))).max() < 0.6  # a fifth of a pixel at most
 
 
 @pytest.mark.parametrize("name", GEOMETRIES)
 def test_up_is_upright_and_right_is_the_readers(name: str) -> None:
     stack = make_stack(ramp, **GEOMETRIES[name])
     up = np.array([0.1, -0.3, 1.0]) if "plane" not in GEOMETRIES[name] else np.array([0.2, -1.0, 0.1])
-    crop = crop_around([stack], CANAL, PLACE, up=up)
+    crop = cut([stack], PLACE, up=up)
     assert crop is not None
-    assert up @ crop.stack.row_direction == pytest.approx(0, abs=1e-9)
-    assert up @ crop.stack.column_direction < 0
+    assert up @ crop.row_direction == pytest.approx(0, abs=1e-9)
+    assert up @ crop.column_direction < 0
     right = [1, 0, 0] if "plane" in GEOMETRIES[name] else [0, 1, 0]
-    assert crop.stack.row_direction @ right > 0.9
-    unturned = crop_around([stack], CANAL, PLACE, up=stack.normal)  # stands on the slices: turns nothing
+    assert crop.row_direction @ right > 0.9
+    unturned = cut([stack], PLACE, up=stack.normal)  # stands on the slices: turns nothing
     assert unturned is not None
-    axes = np.abs(np.stack([stack.row_direction, stack.column_direction]) @ unturned.stack.row_direction)
+    axes = np.abs(np.stack([stack.row_direction, stack.column_direction]) @ unturned.row_direction)
     assert np.sort(axes) == pytest.approx([0, 1], abs=1e-9)
 
 
 def test_flipped_stacks_give_the_same_crop() -> None:
-    crops = [
-        crop_around([make_stack(ramp, flips=flips)], CANAL, PLACE) for flips in ((1, 1), (-1, 1), (-1, -1))
-    ]
+    crops = [cut([make_stack(ramp, flips=flips)], PLACE) for flips in ((1, 1), (-1, 1), (-1, -1))]
     for crop in crops[1:]:
         assert np.allclose(crop.pixels, crops[0].pixels, atol=0.5)
-        assert np.allclose(crop.stack.origins_mm, crops[0].stack.origins_mm)
+        assert np.allclose(crop.origins_mm, crops[0].origins_mm)
 
 
-def test_sizes_are_those_of_the_plane_and_the_place() -> None:
-    axial, sagittal = make_stack(ramp, "axial"), make_stack(ramp)
-    shapes = {
-        (plane, mark.place): crop_around([stack], mark, PLACE, px_mm=1.0).pixels.shape[1:]
-        for plane, stack in (("axial", axial), ("sagittal", sagittal))
-        for mark in (CANAL, RECESS)
-    }
-    assert shapes["axial", "canal"] == (45, 75)
-    assert shapes["sagittal", "canal"] == (36, 45)
-    assert shapes["axial", "recess"] == shapes["sagittal", "recess"] == (45, 45)
+def test_sizes_are_height_and_width_in_millimetres() -> None:
+    crop = cut([make_stack(ramp, spacing_mm=(1.7, 0.6))], PLACE, size_mm=(20, 31), px_mm=0.5)
+    assert crop.pixels.shape == (5, 40, 62)
+    assert crop.spacing_mm == (0.5, 0.5)
 
 
-def test_slices_beyond_the_ends_and_edges_are_black_and_reported() -> None:
+def test_slices_beyond_the_ends_and_edges_are_black() -> None:
     stack = make_stack(lambda at: np.full(at.shape[:-1], 7.0), shape=(3, 120, 100))
-    crop = crop_around([stack], CANAL, PLACE, slices=7)
-    assert crop.stack.instance_numbers.tolist() == [-1, -1, 1, 2, 3, -1, -1]
-    assert crop.padded_share == pytest.approx(4 / 7)
+    crop = cut([stack], PLACE, slices=7)
+    assert crop.instance_numbers.tolist() == [-1, -1, 1, 2, 3, -1, -1]
     assert (crop.pixels[[0, 1, 5, 6]] == 0).all()
-    assert np.diff(crop.stack.positions_mm) == pytest.approx(4.0)
+    assert np.diff(crop.positions_mm) == pytest.approx(4.0)
     corner = stack.to_patient(0, 0, 1)  # of the image: a quarter of the crop has pixels
-    edge = crop_around([stack], CANAL, corner, slices=5)
-    assert edge.padded_share == pytest.approx(1 - 3 / 5 / 4, abs=0.02)
-    assert (edge.pixels == 0).mean() == pytest.approx(edge.padded_share)
+    edge = cut([stack], corner, slices=5)
+    assert (edge.pixels == 0).mean() == pytest.approx(1 - 3 / 5 / 4, abs=0.02)
     assert set(np.unique(edge.pixels)) == {0.0, 7.0}
 
 
 def test_a_single_slice_is_enough() -> None:
-    crop = crop_around([make_stack(ramp, shape=(1, 120, 100))], CANAL, PLACE)
-    assert crop.padded_share == pytest.approx(4 / 5)
-    assert (crop.stack.instance_numbers >= 0).sum() == 1
+    crop = cut([make_stack(ramp, shape=(1, 120, 100))], PLACE)
+    assert (crop.pixels == 0).mean() == pytest.approx(4 / 5)
+    assert (crop.instance_numbers >= 0).sum() == 1
 
 
 def test_the_order_of_stacks_changes_nothing() -> None:
@@ -163,74 +149,42 @@ def test_the_order_of_stacks_changes_nothing() -> None:
         make_stack(ramp, "axial", turn_deg=(angle, 0, 0), shift=(0, 0, up), shape=(count, 120, 100))
         for angle, up, count in ((0, 0, 5), (0, 0.3, 5), (20, 0.5, 3), (0, 30, 5), (0, 0, 5))
     ]
-    first = crop_around(blocks, CANAL, PLACE)
+    first = cut(blocks, PLACE)
     rng = np.random.default_rng(0)
     for _ in range(5):
-        again = crop_around([blocks[index] for index in rng.permutation(5)], CANAL, PLACE)
+        again = cut([blocks[index] for index in rng.permutation(5)], PLACE)
         assert (again.pixels == first.pixels).all()
-    assert first.padded_share == 0
+    assert (first.instance_numbers >= 0).all()
 
 
 def test_a_stack_with_more_slices_around_is_preferred_only_when_as_near() -> None:
     short = make_stack(ramp, "axial", shape=(1, 120, 100))
     long = make_stack(ramp, "axial", shift=(0, 0, 0.8))
     far = make_stack(ramp, "axial", shift=(0, 0, 2))
-    assert crop_around([short, long], CANAL, PLACE).padded_share == 0
-    assert crop_around([short, far], CANAL, PLACE).padded_share == pytest.approx(4 / 5)
+    assert (cut([short, long], PLACE).instance_numbers >= 0).all()
+    assert (cut([short, far], PLACE).instance_numbers >= 0).sum() == 1
 
 
-def test_what_no_slice_shows_is_told_and_not_invented() -> None:
-    stacks, ledger = [make_stack(ramp, shape=(5, 120, 100))], Ledger()
-    lateral, above = np.array([(40.0, 0, 0), (0, 0, 90)])
-    beside = {CANAL: PLACE, RECESS: PLACE + lateral, Landmark("canal", "l1_l2", None): PLACE + above}
-    crops = crop_landmarks(beside, stacks, ledger)
-    assert [crop.landmark for crop in crops] == [CANAL]
-    assert [fault.code for fault in ledger] == ["crop.missing"]
-    assert "recess-l4_l5-left" in next(iter(ledger)).detail
-    assert crop_landmarks(beside, [], Ledger()) == []
-    assert crop_around([], CANAL, PLACE) is None
+def test_what_no_slice_shows_is_not_invented() -> None:
+    stacks = [make_stack(ramp, shape=(5, 120, 100))]
+    for away in ((40.0, 0, 0), (0, 0, 90)):
+        assert cut(stacks, PLACE + away) is None
+    assert cut(stacks, PLACE) is not None
+    assert cut([], PLACE) is None
 
 
-def test_crops_are_turned_by_the_axes_of_their_level() -> None:
-    axes = Rotation.from_euler("x", 25, degrees=True).as_matrix().T  # rows left, back, up
-    for plane, upright in (("sagittal", axes[2]), ("axial", -axes[1])):
-        stack = make_stack(ramp, plane)
-        (crop,) = crop_landmarks({CANAL: PLACE}, [stack], Ledger(), axes={"l4_l5": axes})
-        assert crop.stack.row_direction @ upright == pytest.approx(0, abs=1e-9)
-        assert crop.stack.column_direction @ upright < -0.9
-
-
-@pytest.mark.parametrize("slices", [0, SLICES[1] + 1])
+@pytest.mark.parametrize("slices", [0, MOST_SLICES + 1])
 def test_one_to_fifteen_slices(slices: int) -> None:
     with pytest.raises(UsageError, match="1 to 15"):
-        crop_around([make_stack(ramp)], CANAL, PLACE, slices=slices)
+        cut([make_stack(ramp)], PLACE, slices=slices)
 
 
 def test_prepared_stacks_stay_small_and_inputs_unchanged() -> None:
     stack = make_stack(dot_at(PLACE))
     prepared = dataclasses.replace(stack, pixels=stack.pixels.astype(np.uint8))
     before = prepared.pixels.copy()
-    crop = crop_around([prepared], CANAL, PLACE)
-    assert crop.stack.pixels.dtype == np.uint8
-    assert crop.pixels.dtype == np.float32
+    crop = cut([prepared], PLACE)
+    assert crop.pixels.dtype == np.uint8
     assert (prepared.pixels == before).all()
     holes = dataclasses.replace(stack, pixels=np.where(stack.pixels > 50, np.nan, stack.pixels))
-    assert np.isfinite(crop_around([holes], CANAL, PLACE).pixels).all()
-
-
-def test_crops_come_back_from_disk_with_their_geometry(tmp_path: Path) -> None:
-    stacks = [make_stack(dot_at(PLACE))]
-    for kind in (np.uint8, np.float32):
-        typed = [dataclasses.replace(stack, pixels=stack.pixels.astype(kind)) for stack in stacks]
-        crops = [crop_around(typed, CANAL, PLACE), crop_around(typed, RECESS, PLACE, slices=7)]
-        save_crops(tmp_path / "1.npy", crops, Provenance())
-        for saved, crop in zip(load_crops(tmp_path / "1.npy"), crops, strict=True):
-            assert saved.landmark == crop.landmark
-            assert saved.padded_share == crop.padded_share
-            assert saved.stack.pixels.dtype == kind
-            assert (saved.stack.pixels == crop.stack.pixels).all()
-            assert saved.stack.geometry() == crop.stack.geometry()
-    save_crops(tmp_path / "none.npy", [], Provenance())
-    assert load_crops(tmp_path / "none.npy") == []
-    with pytest.raises(ArtefactError):
-        load_crops(tmp_path / "absent.npy")
+    assert np.isfinite(cut([holes], PLACE).pixels).all()

@@ -33,7 +33,7 @@ class CropModel(Model):
     """The network of `kitlib.grade`, which learned on phantoms, fitted to a competition's readings.
 
     Its fusion is trained on the studies; with `tune`, so are the layers that look at the views, on views that
-    are moved and changed in their greys. `start` is `shipped`, `nothing`, or a file of `grader train`.
+    are moved and changed in their greys. `start` is `shipped`, or a file of `grader train`.
 
     >>> from kitlib.inputs.crops import CropInput
     >>> from kitlib.experiments.experiment import Experiment

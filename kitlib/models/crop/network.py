@@ -115,6 +115,8 @@ class FittedNetwork:
         (probabilities,), (openings_mm,) = self._cells(data)
         (crops,), (shown,) = data.crops, data.shown
         _, told, weights = self._seen(crops)
+        told = told.clone()
+        told[:, :-1] += torch.from_numpy(self.shift[slot2cell])
         alone, _ = graded(told)
         is_seen = np.isin(np.arange(len(CELLS)), slot2cell[shown])
         return Examination(

@@ -1,0 +1,32 @@
+"""Changes of views: their size, their greys, and who is mirrored."""
+
+import torch
+
+from kitlib.grade.augment import changed
+from kitlib.prepare.views import MARGIN_PX, VIEW_PX, VIEWS, without_margin
+from kitlib.terms import AXIAL_T2
+
+CANAL = VIEWS.index(("canal", AXIAL_T2))
+
+
+def half_bright(count: int) -> torch.Tensor:
+    images = torch.full((count, 1, MARGIN_PX, MARGIN_PX), 0.2)
+    images[..., MARGIN_PX // 2 :] = 0.8
+    return images
+
+
+def test_without_draws_nothing_changes() -> None:
+    images = torch.rand(3, 2, MARGIN_PX, MARGIN_PX)
+    assert torch.equal(changed(images, torch.zeros(3, dtype=torch.int64), None), without_margin(images))
+
+
+def test_half_of_the_axial_canals_are_mirrored_and_no_others() -> None:
+    for view in range(len(VIEWS)):
+        rng = torch.Generator().manual_seed(view)
+        seen = changed(half_bright(200), torch.full((200,), view), rng)
+        assert seen.shape == (200, 1, VIEW_PX, VIEW_PX)
+        assert seen.min() >= 0
+        assert seen.max() <= 1
+        left, right = seen[..., : VIEW_PX // 3].mean((1, 2, 3)), seen[..., -VIEW_PX // 3 :].mean((1, 2, 3))
+        share = float((left > right).float().mean())
+        assert 0.4 < share < 0.6 if view == CANAL else share < 0.1

@@ -1,0 +1,68 @@
+"""Cutting crops: a study alone and among many gives the same, and what lies on disk is used again."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kitlib.competition.root import find_root
+from kitlib.inputs.base import Resources
+from kitlib.inputs.cropping import cut_study, shipped_localiser
+from kitlib.inputs.crops import CropInput, slot2sequence
+from kitlib.mri.ledger import Ledger
+from kitlib.phantom.archive import write_competition
+from kitlib.phantom.study import PhantomStudy, draw_study
+from kitlib.prepare.studies import PreparedStudies
+from kitlib.prepare.views import MARGIN_PX, SLOTS
+from kitlib.terms import CELLS, SAGITTAL_T1, SAGITTAL_T2, SEQUENCES
+
+
+@pytest.fixture(scope="module")
+def phantom() -> PhantomStudy:
+    return draw_study(7, seed=1, size="smoke", missing_rate=0)
+
+
+def test_views_are_cut_around_the_places_where_they_are(phantom: PhantomStudy) -> None:
+    crops = cut_study(phantom.study, shipped_localiser(), 3)
+    assert crops.images.shape == (len(SLOTS), 3, MARGIN_PX, MARGIN_PX)
+    assert crops.shown.all()
+    assert not crops.faults
+    marks = phantom.landmarks.set_index(["condition", "level"])
+    for slot, point_mm in zip(SLOTS, crops.points_mm):
+        true_mm = marks.loc[tuple(CELLS[slot.cell]), ["x_mm", "y_mm", "z_mm"]].to_numpy(float)
+        assert np.linalg.norm(point_mm - true_mm) < 8
+
+
+def test_a_sequence_that_is_missing_has_no_view(phantom: PhantomStudy) -> None:
+    crops = cut_study(phantom.study.without([SAGITTAL_T1]), shipped_localiser(), 1)
+    is_t1 = slot2sequence == SEQUENCES.index(SAGITTAL_T1)
+    assert not crops.shown[is_t1].any()
+    assert crops.shown[~is_t1].all()
+    assert np.isnan(crops.points_mm[is_t1]).all()
+    assert not crops.images[is_t1].any()
+
+
+def test_where_nobody_finds_the_level_crops_are_where_it_usually_is_and_say_so(phantom: PhantomStudy) -> None:
+    axial = phantom.study.without([SAGITTAL_T1, SAGITTAL_T2])
+    crops = cut_study(axial, shipped_localiser(), 1)
+    assert crops.shown.any()
+    assert (crops.confidences == 0).all()
+    assert {fault.code for fault in crops.faults} == {"landmarks.abstained", "landmarks.prior"}
+
+
+def test_one_study_and_many_give_the_same_and_files_are_used_again(tmp_path: Path) -> None:
+    root = write_competition(tmp_path / "set", studies=2, seed=6, size="smoke", missing_rate=0)
+    studies = PreparedStudies.build(find_root(root).series("train"), tmp_path / "volumes", longest_px=128)
+    encoder = CropInput(longest_px=128).encoder(Resources())
+    data = encoder.dataset(studies, tmp_path / "store")
+    files = {file: file.stat().st_mtime_ns for file in (tmp_path / "store").rglob("*.npy")}
+    assert len(files) == 2
+    for row, study_id in enumerate(studies.study_ids):
+        ledger = Ledger()
+        alone = encoder.encode(studies.study(study_id), ledger)
+        assert tuple(ledger) == data.crops[row].faults
+        for part in ("images", "present", "points_mm", "confidences"):
+            np.testing.assert_array_equal(getattr(alone.crops[0], part), getattr(data.crops[row], part))
+    again = encoder.dataset(studies, tmp_path / "store")
+    assert again.fingerprint == data.fingerprint
+    assert {file: file.stat().st_mtime_ns for file in (tmp_path / "store").rglob("*.npy")} == files

@@ -1,0 +1,108 @@
+"""The crop model beyond what all models owe: what it examines, and what folds share."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from kitlib.artefacts import Provenance
+from kitlib.errors import ArtefactError, ModelError, UsageError
+from kitlib.inputs.crops import CropDataset
+from kitlib.models.crop import network as networks
+from kitlib.models.crop.batches import ImageBatches, study_batch
+from kitlib.models.crop.model import CropModel
+from kitlib.prepare.views import SLOTS
+from kitlib.terms import AXIAL_T2, SEQUENCES
+from tests.models.builders import as_crops, make_features, make_labels, untrained_grader
+
+LABELS = make_labels(10)
+
+
+@pytest.fixture(scope="module")
+def data() -> CropDataset:
+    return as_crops(make_features(LABELS, missing={AXIAL_T2: [1]}))
+
+
+@pytest.fixture(scope="module")
+def model(data: CropDataset) -> CropModel:
+    return CropModel(start=untrained_grader(), epochs=2, inner_parts=2).fit(data, LABELS, seed=0)
+
+
+def test_what_is_examined_is_what_is_predicted(model: CropModel, data: CropDataset) -> None:
+    found = model.examine(data)
+    np.testing.assert_allclose([one.probabilities for one in found], model.predict(data), atol=1e-6)
+    axial = np.array([slot.view in (1, 4) for slot in SLOTS])
+    for study, one in enumerate(found):
+        absent = axial & (study == 1)
+        assert (np.isnan(one.view_probabilities).all(axis=1) == absent).all()
+        np.testing.assert_allclose(one.slice_weights.sum(axis=1), ~absent)
+        only_axial = np.arange(25) >= 15  # recesses
+        assert (np.isnan(one.openings_mm) == (only_axial & (study == 1))).all()
+
+
+def test_an_unfitted_model_examines_nothing(data: CropDataset) -> None:
+    with pytest.raises(ModelError, match="not fitted"):
+        CropModel().examine(data)
+
+
+def test_folds_of_frozen_views_look_at_a_study_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    fresh = as_crops(make_features(LABELS))
+    looked: list[int] = []
+    look = networks.FittedNetwork._look
+    monkeypatch.setattr(
+        networks.FittedNetwork, "_look", lambda self, crops: looked.append(1) or look(self, crops)
+    )
+    for half in (np.arange(5), np.arange(5, 10)):
+        start = untrained_grader()
+        fold = CropModel(start=start, epochs=1, inner_parts=1).fit(fresh.take(half), LABELS[half], seed=0)
+        fold.predict(fresh)
+    assert len(looked) == len(fresh)
+    tuned = CropModel(start=untrained_grader(), tune=True, epochs=1, inner_parts=1)
+    tuned.fit(fresh, LABELS, seed=0).predict(fresh)
+    assert len(looked) == 2 * len(fresh)
+
+
+def test_tuning_changes_how_views_are_seen_and_the_fusion_alone_does_not(data: CropDataset) -> None:
+    for tune in (False, True):
+        model = CropModel(start=untrained_grader(), tune=tune, epochs=1, inner_parts=1)
+        model.fit(data, LABELS, seed=0)
+        begun = networks.load_network(Path(untrained_grader())).state_dict()
+        moved = {
+            name.split(".")[0]
+            for name, tensor in model.fitted.network.state_dict().items()
+            if not torch.equal(tensor.cpu(), begun[name])
+        }
+        assert moved == ({"fusion", "views"} if tune else {"fusion"})
+
+
+def test_a_fold_is_as_small_as_it_can_be_exactly(model: CropModel, data: CropDataset, tmp_path: Path) -> None:
+    model.save(tmp_path, Provenance())
+    tensors = networks.exactly(model.fitted.network)
+    kinds = {name.split(".")[0]: tensor.dtype for name, tensor in tensors.items() if tensor.ndim > 1}
+    assert kinds == {"views": torch.float16, "fusion": torch.float32}
+    np.testing.assert_array_equal(CropModel.load(tmp_path).predict(data), model.predict(data))
+
+
+def test_a_batch_holds_the_views_that_there_are(data: CropDataset) -> None:
+    hidden = np.zeros((len(data), len(SEQUENCES)), bool)
+    hidden[0, 0] = True
+    batch = study_batch(data.without(hidden).take([0, 1]))
+    assert batch.studies.bincount().tolist() == [30, 25]  # ten foramina on T1; five canals and ten recesses
+    assert [SLOTS[slot].view for slot in batch.slots] == batch.views.views.tolist()
+    seen, readings = ImageBatches(data, LABELS, np.arange(10), 2).batch(np.array([1]), None)
+    assert readings.views[:, 0].tolist() == [LABELS[1, SLOTS[slot].cell] for slot in seen.slots]
+
+
+def test_a_start_that_is_nowhere_and_an_unknown_loss_are_refused(data: CropDataset, tmp_path: Path) -> None:
+    with pytest.raises(ArtefactError, match="missing"):
+        CropModel(start=str(tmp_path / "none.safetensors")).fit(data, LABELS, seed=0)
+    with pytest.raises(UsageError, match="loss"):
+        CropModel(loss="accuracy")
+
+
+def test_what_ships_knows_how_often_severities_are() -> None:
+    model = CropModel.shipped()
+    assert model.prior.shape == (25, 3)
+    np.testing.assert_allclose(model.prior.sum(axis=1), 1)
+    assert model.predict(as_crops(make_features(LABELS[:1]))).shape == (1, 25, 3)
