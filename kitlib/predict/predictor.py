@@ -4,15 +4,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from kitlib.competition.priors import Prior
 from kitlib.ensemble.crossfit import Ensemble
-from kitlib.errors import ArtefactError
+from kitlib.errors import ArtefactError, WeightsError
 from kitlib.experiments.fold import load_fold
 from kitlib.inputs.base import Dataset, Encoder, InputSpec, Resources
+from kitlib.localise.contrast import told_by_canal
+from kitlib.localise.folder import study_rows
 from kitlib.models.base import Model
 from kitlib.mri.ledger import Ledger
 from kitlib.mri.study import Study, read_study
@@ -72,10 +75,24 @@ class Predictor:
     ensemble: Ensemble
     prior: Prior
 
+    @classmethod
+    def shipped(cls) -> "Predictor":
+        """To come with the crop model."""
+        raise WeightsError("no weights ship yet", hint="Give --work, the folder of a finished run.")
+
+    def examine(self, study: Study) -> Any:
+        """To come with the crop model."""
+        return None
+
     def read(self, study_id: int, rows: pd.DataFrame, ledger: Ledger) -> Study:
         """A study, prepared as the members' inputs want it; `rows` as in `read_study`."""
         longest_px = max(encoder.spec.longest_px for encoder in self.encoders.values())
-        return read_study(study_id, rows, ledger, prepare=partial(prepare, longest_px=longest_px))
+        prepared = partial(prepare, longest_px=longest_px)
+        return read_study(study_id, rows, ledger, prepare=prepared, tell=told_by_canal)
+
+    def read_folder(self, folder: Path, ledger: Ledger) -> Study:
+        """The study in any folder, prepared as by `read`; DataError where there is nothing to read."""
+        return self.read(*study_rows(folder, ledger), ledger)
 
     def predict(self, study: Study, ledger: Ledger | None = None) -> Prediction:
         """Probabilities and rungs of one prepared study; the prior where it has no image.

@@ -1,10 +1,13 @@
 """A page that opens without a network: text, tables and figures in one file, with no script."""
 
 import base64
+import os
 from html import escape
+from pathlib import Path
 
 import pandas as pd
 
+from kitlib.errors import DataError, UsageError
 from kitlib.report.style import INK, Picture
 
 CSS = f"""
@@ -82,6 +85,15 @@ def table(frame: pd.DataFrame, caption: str) -> str:
 def folded(summary: str, part: str) -> str:
     """A part that the reader opens by a click."""
     return f"<details><summary>{escape(summary)}</summary>\n{part}</details>\n"
+
+
+def refuse_unwritable(out: Path) -> None:
+    """Before minutes of work, refuse a page that could not be written; UsageError or DataError."""
+    if out.suffix != ".html" or out.is_dir():
+        raise UsageError("the page is a file of HTML", where=out, hint="Give a name that ends in .html.")
+    parent = next(folder for folder in out.absolute().parents if folder.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        raise DataError("no file can be written there", where=out, hint="Choose another folder.")
 
 
 def _anchor(name: str) -> str:
