@@ -6,10 +6,12 @@ from kitlib.errors import UsageError, known_name
 from kitlib.experiments.experiment import About, Experiment
 from kitlib.experiments.published import published_experiments
 from kitlib.inputs.base import register_input
+from kitlib.inputs.crops import CropInput
 from kitlib.models.attention import CellAttentionModel
 from kitlib.models.base import Model
 from kitlib.models.blind import PriorModel
 from kitlib.models.boosting import LightGBMModel
+from kitlib.models.crop.model import CropModel
 from kitlib.models.registry import register_model
 from kitlib.models.svc import SVCModel
 
@@ -70,5 +72,12 @@ FIRST: tuple[tuple[Model, str], ...] = (
     (SVCModel(), "Support vector machines on pooled embeddings and metadata"),
 )
 first = [Experiment(model.name, model, about=About(text, tags=("first",))) for model, text in FIRST]
-for entry in (*first, *published_experiments()):
+crops = [
+    Experiment(name, model, CropInput(), about=About(text, tags=tags))
+    for name, model, text, tags in (
+        ("crops", CropModel(), "Views of each place as phantoms taught to see them, fused", ("first",)),
+        ("crops_tuned", CropModel(tune=True, epochs=8, batch=4), "The same, trained on the views", ()),
+    )
+]
+for entry in (*first, *crops, *published_experiments()):
     register(entry)

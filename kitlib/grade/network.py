@@ -1,4 +1,4 @@
-"""The network that grades a place from a view of it, and the one that ships."""
+"""The networks that grade a place from a view of it and a study from all its views, and those that ship."""
 
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -9,16 +9,18 @@ import torch
 from torch import Tensor, nn
 
 from kitlib.artefacts import Provenance, facts_of, load_tensors, save_tensors
+from kitlib.grade.fusion import TOLD, Fusion, Sight
 from kitlib.machine import device
 from kitlib.nn.layers import GatedAttention
 from kitlib.nn.losses import OPENING_UNIT_MM
 from kitlib.nn.weights import in_half, restored
-from kitlib.prepare.views import VIEWS
-from kitlib.terms import SEVERITIES
+from kitlib.prepare.views import SLOTS, VIEWS
+from kitlib.terms import SEQUENCES
 
 SHIPPED = Path(__file__).parent / "weights" / "grader.safetensors"
 BACKBONE = "resnet10t"
 HIDDEN = 128
+VIEW_DROPPED, SEQUENCE_DROPPED = 0.1, 0.15
 GREY_MEAN, GREY_SD = 0.3, 0.25
 BATCH = 128
 
@@ -26,9 +28,33 @@ BATCH = 128
 class ViewBatch(NamedTuple):
     """Views as the network reads them."""
 
-    images: Tensor  # (B, S, px, px) greys in 0..1
-    present: Tensor  # (B, S) bool: slices that there are
-    views: Tensor  # (B,) int64, index into VIEWS
+    images: Tensor  # (N, S, px, px) greys in 0..1
+    present: Tensor  # (N, S) bool: slices that there are
+    views: Tensor  # (N,) int64, index into VIEWS
+
+
+class StudyBatch(NamedTuple):
+    """The views of some studies, those that there are."""
+
+    views: ViewBatch
+    studies: Tensor  # (N,) int64: of which of the studies
+    slots: Tensor  # (N,) int64, index into SLOTS
+    size: int  # number of studies, some of which may have no view
+
+
+class Told(NamedTuple):
+    """What is told of views alone."""
+
+    vectors: Tensor  # (N, width)
+    told: Tensor  # (N, TOLD): logits of severities and, last, openings in OPENING_UNIT_MM
+    weights: Tensor  # (N, S) of their slices
+
+
+class StudyTold(NamedTuple):
+    """What is told of studies, and of each of their views alone."""
+
+    cells: Tensor  # (B, 25, TOLD)
+    views: Told
 
 
 class ViewNet(nn.Module):
@@ -36,25 +62,61 @@ class ViewNet(nn.Module):
 
     def __init__(self, backbone: str = BACKBONE) -> None:
         super().__init__()
-        self.backbone = backbone
         self.trunk = timm.create_model(backbone, in_chans=1, num_classes=0)
-        width = int(self.trunk.num_features)  # type: ignore[arg-type]  # torch types it as a module
-        self.attention = GatedAttention(width, HIDDEN)
+        self.width = int(self.trunk.num_features)  # type: ignore[arg-type]  # torch types it as a module
+        self.attention = GatedAttention(self.width, HIDDEN)
         self.dropout = nn.Dropout(0.2)
-        self.heads = nn.Linear(width, len(VIEWS) * (len(SEVERITIES) + 1))
+        self.heads = nn.Linear(self.width, len(VIEWS) * TOLD)
 
-    def forward(self, batch: ViewBatch) -> tuple[Tensor, Tensor]:
-        """Logits of severities (B, 3), and openings (B,) in OPENING_UNIT_MM."""
-        vectors, _ = self.pooled(batch)
+    def forward(self, batch: ViewBatch) -> Told:
+        """Each view by itself."""
+        grey = (batch.images[batch.present][:, None] - GREY_MEAN) / GREY_SD
+        seen = self.trunk(grey.contiguous(memory_format=torch.channels_last)).float()
+        slices = seen.new_zeros(*batch.present.shape, self.width)
+        slices[batch.present] = seen
+        vectors, weights = self.attention(slices, batch.present)
         heads = self.heads(self.dropout(vectors)).unflatten(1, (len(VIEWS), -1))
         own = heads[torch.arange(len(vectors), device=vectors.device), batch.views]
-        return own[:, :-1], own[:, -1]
+        return Told(vectors, own.float(), weights)
 
-    def pooled(self, batch: ViewBatch) -> tuple[Tensor, Tensor]:
-        """A vector a view (B, width), and the weights of its slices (B, S)."""
-        grey = (batch.images.flatten(0, 1)[:, None] - GREY_MEAN) / GREY_SD
-        slices = self.trunk(grey.contiguous(memory_format=torch.channels_last)).float()
-        return self.attention(slices.unflatten(0, batch.present.shape), batch.present)
+
+class StudyNet(nn.Module):
+    """Views, each by itself, and their fusion into the 25 cells of a study."""
+
+    def __init__(self, backbone: str = BACKBONE) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.views = ViewNet(backbone)
+        self.fusion = Fusion(self.views.width)
+
+    def forward(self, batch: StudyBatch) -> StudyTold:
+        """Studies, from their views."""
+        told = self.views(batch.views)
+        sight = sight_of(told, batch)
+        if self.training:
+            sight = sight._replace(shown=with_views_dropped(sight.shown, None))
+        return StudyTold(self.fusion(sight), told)
+
+
+def sight_of(told: Told, batch: StudyBatch) -> Sight:
+    """What views tell, by study and slot. No gradient flows back: views learn what each shows by itself."""
+    slots = batch.size * len(SLOTS)
+    at = batch.studies * len(SLOTS) + batch.slots
+
+    def spread(values: Tensor) -> Tensor:
+        empty = values.new_zeros(slots, values.shape[1])
+        return empty.index_copy(0, at, values.detach()).unflatten(0, (batch.size, len(SLOTS)))
+
+    shown = torch.zeros(slots, dtype=torch.bool, device=at.device).index_fill(0, at, True)
+    return Sight(spread(told.vectors), spread(told.told), shown.unflatten(0, (batch.size, len(SLOTS))))
+
+
+def with_views_dropped(shown: Tensor, rng: torch.Generator | None) -> Tensor:
+    """Without some views (B, 40) and, in some studies, a sequence; of torch's own draws if `rng` is None."""
+    of_slot = torch.tensor([SEQUENCES.index(VIEWS[slot.view].sequence) for slot in SLOTS])
+    dropped = torch.rand(shown.shape, generator=rng) < VIEW_DROPPED
+    lost = torch.rand(len(shown), len(SEQUENCES), generator=rng) < SEQUENCE_DROPPED
+    return shown & ~(dropped | lost[:, of_slot]).to(shown.device)
 
 
 class Grader:
@@ -73,7 +135,7 @@ class Grader:
     @classmethod
     def shipped(cls) -> Self:
         """With the weights that come with the kit."""
-        return cls(load_grader(SHIPPED))
+        return cls(load_network(SHIPPED).views)
 
     @torch.inference_mode()
     def grade(
@@ -86,25 +148,30 @@ class Grader:
         parts = []
         for first in range(0, len(images), BATCH):
             rows = slice(first, first + BATCH)
-            logits, openings = self.network(
-                ViewBatch(
-                    torch.from_numpy(images[rows]).to(device()).float() / 255,
-                    torch.from_numpy(present[rows]).to(device()),
-                    torch.from_numpy(views[rows]).to(device()),
-                )
-            )
-            parts.append(
-                torch.cat([logits.double().softmax(-1), OPENING_UNIT_MM * openings[:, None]], 1).cpu()
-            )
-        table = torch.cat(parts).numpy() if parts else np.empty((0, 4))
-        return table[:, :3], table[:, 3].clip(0)
+            parts.append(self.network(view_batch(images[rows], present[rows], views[rows])).told.cpu())
+        return graded(torch.cat(parts) if parts else torch.empty(0, TOLD))
 
 
-def save_grader(path: Path, network: ViewNet, provenance: Provenance, **facts: Any) -> None:
+def view_batch(images: np.ndarray, present: np.ndarray, views: np.ndarray) -> ViewBatch:
+    """Views as `cut_view` gives them, uint8, as the network reads them."""
+    return ViewBatch(
+        torch.from_numpy(images).to(device()).float() / 255,
+        torch.from_numpy(present).to(device()),
+        torch.from_numpy(views).to(device()),
+    )
+
+
+def graded(told: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities (..., 3) and openings in mm (...) of what is told (..., TOLD)."""
+    openings_mm = OPENING_UNIT_MM * told[..., -1].clamp(min=0)
+    return told[..., :-1].double().softmax(-1).numpy(), openings_mm.double().numpy()
+
+
+def save_network(path: Path, network: StudyNet, provenance: Provenance, **facts: Any) -> None:
     """Save a network in half precision; `facts` stand in its sidecar."""
     save_tensors(path, in_half(network), provenance, backbone=network.backbone, **facts)
 
 
-def load_grader(path: Path) -> ViewNet:
+def load_network(path: Path) -> StudyNet:
     """The network of a file; WeightsError where it does not fit, ArtefactError where it is missing."""
-    return restored(ViewNet(facts_of(path)["backbone"]), load_tensors(path), "grading", path)
+    return restored(StudyNet(facts_of(path)["backbone"]), load_tensors(path), "grading", path)

@@ -14,7 +14,7 @@ from kitlib.nn.rows import Rows
 from kitlib.phantom.archive import STUDY_IDS
 from kitlib.phantom.study import PhantomStudy, draw_study
 from kitlib.phantom.truth import VERSION
-from kitlib.prepare.views import VIEWS, cut_view
+from kitlib.prepare.views import SLOTS, cut_slots
 from kitlib.terms import CELLS, Cell, Landmark, group2place
 
 RECIPE = 2
@@ -23,7 +23,6 @@ FIRST_STUDY_ID = STUDY_IDS.stop + 10**8
 """Phantoms to learn from are numbered from here, so that no study of a data set is among them."""
 CLASS_BALANCE = 0.6
 """Share of cells drawn evenly over the severities: by prevalence, a canal is severe in one of twenty."""
-MARGIN = 4 / 3  # around a view, so that it can be turned and moved
 SLICES = 5
 SHARD = 5  # persons
 
@@ -32,7 +31,7 @@ SHARD = 5  # persons
 class ViewSamples(Rows):
     """Views with what they show."""
 
-    images: np.ndarray  # (n, SLICES, px, px) uint8, MARGIN wider than a view
+    images: np.ndarray  # (n, SLICES, px, px) uint8, px is MARGIN_PX
     present: np.ndarray  # (n, SLICES) bool
     cells: np.ndarray  # (n,) int64, index into CELLS
     views: np.ndarray  # (n,) int64, index into VIEWS
@@ -65,22 +64,16 @@ def phantom_views(phantom: PhantomStudy, person: int) -> ViewSamples:
     Those of every other person are turned with their level, as views of located studies are; the others are
     upright as their image is, as views of single images are.
     """
+    marks = phantom.landmarks.set_index(["condition", "level"])[["x_mm", "y_mm", "z_mm", "opening_mm"]]
+    cells = {Cell(*key): mark for key, mark in zip(marks.index, marks.to_numpy())}
+    places_mm = {
+        Landmark(group2place[cell.group], cell.level, cell.side): mark[:3] for cell, mark in cells.items()
+    }
+    axes = disc_axes({cell.level: mark[:3] for cell, mark in cells.items() if cell.group == "spinal"})
     rows = []
-    marks = [(Cell(mark["condition"], mark["level"]), mark) for mark in phantom.landmarks.to_dict("records")]
-    points_mm = {cell: np.array([mark["x_mm"], mark["y_mm"], mark["z_mm"]]) for cell, mark in marks}
-    axes = disc_axes({cell.level: points_mm[cell] for cell in points_mm if cell.group == "spinal"})
-    for cell, mark in marks:
-        row = CELLS.index(cell)
-        landmark = Landmark(group2place[cell.group], cell.level, cell.side)
-        for number, view in enumerate(VIEWS):
-            up = view.up(axes.get(cell.level)) if person % 2 else None
-            if view.place == landmark.place and (
-                cut := cut_view(
-                    phantom.study.stacks(view.sequence), view, landmark, points_mm[cell],
-                    slices=SLICES, margin=MARGIN, up=up,
-                )
-            ):  # fmt: skip
-                rows.append((*cut, row, number, phantom.severities[row], mark["opening_mm"], person))
+    for number, *cut in cut_slots(phantom.study, places_mm, axes if person % 2 else None, slices=SLICES):
+        cell, view = SLOTS[number]
+        rows.append((*cut, cell, view, phantom.severities[cell], cells[CELLS[cell]][3], person))
     kinds = (np.uint8, bool, np.int64, np.int64, np.int64, np.float32, np.int64)
     return ViewSamples(*(np.array(column, kind) for column, kind in zip(zip(*rows), kinds)))
 

@@ -1,50 +1,74 @@
 """Training the grader on phantoms."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 from kitlib.artefacts import Provenance, discard
-from kitlib.grade.network import BACKBONE, Grader, ViewBatch, ViewNet, save_grader
-from kitlib.grade.samples import CLASS_BALANCE, MARGIN, SLICES, ViewSamples
+from kitlib.grade.augment import changed
+from kitlib.grade.network import (
+    BACKBONE,
+    StudyBatch,
+    StudyNet,
+    StudyTold,
+    ViewBatch,
+    graded,
+    save_network,
+)
+from kitlib.grade.samples import CLASS_BALANCE, SLICES, ViewSamples
 from kitlib.localise.train.shards import held_out
 from kitlib.machine import cores, device, torch_threads
-from kitlib.nn.augment import Greys, Moves, moved
 from kitlib.nn.loop import Checkpoint, Schedule, train
 from kitlib.nn.losses import Truth, graded_loss
-from kitlib.nn.rows import shuffled_evenly
+from kitlib.nn.rows import chunks, shuffled_evenly
+from kitlib.phantom.labels import PREVALENCE
 from kitlib.phantom.truth import VERSION
-from kitlib.prepare.views import VIEW_PX, VIEWS
-from kitlib.terms import AXIAL_T2
+from kitlib.prepare.views import SLOTS, VIEWS
+from kitlib.terms import CELLS, EMPTY, SEVERITIES, group2place
 
 HELD_OUT = 0.1
-BATCH = 64
+PERSONS = 4  # a batch
+ATTENTION = 0.1  # weight in the loss of attention to other slices than the place's own
 LEARNING_RATE = 2e-3
-MOVES = Moves(turn_deg=8.0, log_scale=0.18, log_stretch=0.06, shift=0.09)
-GREYS = Greys(log_gamma=0.35, log_gain=0.2, log_bias=0.4, offset=0.04, noise=0.03)
 THREE_SLICES = 0.4  # of batches; of the others a view is one slice
 OFF_CENTRE, ABSENT = 0.25, 0.15  # of views, and of the slices beside the middle
-BLURRED, COARSEST = 0.6, 2.4  # of batches; pixels of a view in one of the image it might be cut from
-CUT_OFF, MOST_CUT = 0.3, 1 / 6  # of batches, and of a side that an image may lack
 
 
-class ViewBatches:
-    """Views seen a little differently each time: Batches for `nn.loop.train`."""
+class Truths(NamedTuple):
+    """What the network is compared with."""
+
+    views: Truth  # of each view, (N, 1)
+    cells: Truth  # of studies, (B, 25)
+    middles: Tensor  # (N,) which of the slices of a view is the place's own
+
+
+class PersonBatches:
+    """Persons, all their views seen a little differently each time: Batches for `nn.loop.train`."""
 
     def __init__(self, samples: ViewSamples) -> None:
         self.samples = samples
+        self.rows = [np.flatnonzero(samples.persons == person) for person in np.unique(samples.persons)]
+        self.slots = np.array([SLOTS.index(slot) for slot in zip(samples.cells, samples.views)])
 
     def epoch(self, rng: torch.Generator) -> list[np.ndarray]:
-        """All views, in random order."""
-        return shuffled_evenly(np.arange(len(self.samples)), BATCH, rng)
+        """All persons, in random order."""
+        return shuffled_evenly(np.arange(len(self.rows)), PERSONS, rng)
 
-    def batch(self, rows: np.ndarray, rng: torch.Generator | None) -> tuple[ViewBatch, tuple[Tensor, Tensor]]:
-        """Views, and their severities and openings in mm; the middle slice as it is without `rng`."""
+    def batch(self, rows: np.ndarray, rng: torch.Generator | None) -> tuple[StudyBatch, Truths]:
+        """The views of persons, and the truth; the middle slice as it is without `rng`."""
+        own = [self.rows[person] for person in rows]
+        studies = np.repeat(np.arange(len(own)), [len(views) for views in own])
+        views, middles = self._views(np.concatenate(own), rng)
+        at = torch.from_numpy(studies).to(device())
+        slots = torch.from_numpy(self.slots[np.concatenate(own)]).to(device())
+        batch = StudyBatch(views, at, slots, len(own))
+        return batch, self._truths(np.concatenate(own), studies, len(own), middles)
+
+    def _views(self, rows: np.ndarray, rng: torch.Generator | None) -> tuple[ViewBatch, np.ndarray]:
         samples = self.samples
         slices = _drawn_slices(len(rows), rng)
         images = torch.from_numpy(samples.images[rows[:, None], slices]).to(device()).float() / 255
@@ -53,9 +77,17 @@ class ViewBatches:
         if rng is not None:
             beside = torch.arange(slices.shape[1]) != slices.shape[1] // 2
             present &= ~(beside & (torch.rand(present.shape, generator=rng) < ABSENT))
-        truth = torch.from_numpy(samples.severities[rows]), torch.from_numpy(samples.openings_mm[rows])
-        batch = ViewBatch(_seen(images, views, rng), present.to(device()), views.to(device()))
-        return batch, (truth[0].to(device()), truth[1].to(device()))
+        batch = ViewBatch(changed(images, views, rng), present.to(device()), views.to(device()))
+        return batch, (slices == SLICES // 2).argmax(axis=1)
+
+    def _truths(self, rows: np.ndarray, studies: np.ndarray, count: int, middles: np.ndarray) -> Truths:
+        samples = self.samples
+        severities = np.full((count, len(CELLS)), EMPTY)
+        openings_mm = np.full((count, len(CELLS)), np.nan, np.float32)
+        severities[studies, samples.cells[rows]] = samples.severities[rows]
+        openings_mm[studies, samples.cells[rows]] = samples.openings_mm[rows]
+        of_views = _truth(samples.severities[rows, None], samples.openings_mm[rows, None])
+        return Truths(of_views, _truth(severities, openings_mm), torch.from_numpy(middles).to(device()))
 
 
 def train_grader(
@@ -74,14 +106,15 @@ def train_grader(
     found: dict[str, float] = {}
 
     def save(epoch: int, average: nn.Module) -> None:
-        found.update(metrics(Grader(average), judged))  # type: ignore[arg-type]
-        save_grader(out, average, provenance, epoch=epoch, metrics=found, **facts)  # type: ignore[arg-type]
+        found.update(metrics(average, judged))  # type: ignore[arg-type]
+        told = {"epoch": epoch, "metrics": found, "frequencies": frequencies(learnt), **facts}
+        save_network(out, average, provenance, **told)  # type: ignore[arg-type]
 
     with torch_threads(cores()), torch.random.fork_rng():
         torch.manual_seed(seed)
         train(
-            ViewNet(backbone).to(device(), memory_format=torch.channels_last),  # type: ignore[call-overload]
-            ViewBatches(learnt),
+            StudyNet(backbone).to(device(), memory_format=torch.channels_last),  # type: ignore[call-overload]
+            PersonBatches(learnt),
             grading_loss,
             Schedule(epochs, LEARNING_RATE, warm_up=0.2, average_decay=0.998, half=True),
             seed,
@@ -94,29 +127,69 @@ def train_grader(
     return found
 
 
-def grading_loss(output: tuple[Tensor, Tensor], truth: tuple[Tensor, Tensor]) -> Tensor:
-    """Cross-entropy of severities, weighted as in the competition, and how far openings are off."""
-    (logits, openings), (severities, openings_mm) = output, truth
-    truth_of_one = Truth(severities[:, None], openings_mm[:, None])
-    return graded_loss(logits.float()[:, None], openings.float()[:, None], truth_of_one)
+def frequencies(samples: ViewSamples) -> dict[str, list[list[float]]]:
+    """How often each cell has each severity, (25, 3): among the samples, and usually, as readers see them."""
+    counts = np.ones((len(CELLS), len(SEVERITIES)))
+    np.add.at(counts, (samples.cells, samples.severities), 1)
+    learnt = counts / counts.sum(axis=1, keepdims=True)
+    return {"learnt": learnt.tolist(), "usual": PREVALENCE.tolist()}
 
 
-def metrics(grader: Grader, samples: ViewSamples) -> dict[str, float]:
-    """Of each kind of view: AUC of severe against normal, and the median error in mm of openings."""
-    edge, middle = (samples.images.shape[-1] - VIEW_PX) // 2, [SLICES // 2]
-    images = samples.images[:, middle, edge : edge + VIEW_PX, edge : edge + VIEW_PX]
-    probabilities, openings_mm = grader.grade(images, samples.present[:, middle], samples.views)
-    error_mm = np.abs(openings_mm - samples.openings_mm)
-    found = {}
+def grading_loss(output: StudyTold, truth: Truths) -> Tensor:
+    """Loss of severities and openings, by studies and by each view alone, and of attention elsewhere."""
+    of_views = graded_loss(*_parts(output.views.told[:, None]), truth.views)
+    of_cells = graded_loss(*_parts(output.cells), truth.cells)
+    own = output.views.weights.gather(1, truth.middles[:, None]).clamp(min=1e-4)
+    return of_views + of_cells - ATTENTION * own.log().mean()
+
+
+def _truth(severities: np.ndarray, openings_mm: np.ndarray) -> Truth:
+    return Truth(torch.from_numpy(severities).to(device()), torch.from_numpy(openings_mm).to(device()))
+
+
+def _parts(told: Tensor) -> tuple[Tensor, Tensor]:
+    return told[..., :-1].float(), told[..., -1].float()
+
+
+def metrics(network: StudyNet, samples: ViewSamples) -> dict[str, float]:
+    """AUC of severe against normal, and the median error in mm of openings: of views alone, and of cells."""
+    batches = PersonBatches(samples)
+    order = np.concatenate(batches.rows)
+    views, cells, truth = _told(network, batches)
+    found: dict[str, float] = {}
     for number, view in enumerate(VIEWS):
-        name = f"{view.place} on {view.sequence}"
-        own = samples.views == number
-        clear = own & (samples.severities != 1)
-        if len(np.unique(samples.severities[clear])) == 2:
-            worse = probabilities[clear, 1] + 2 * probabilities[clear, 2]
-            found[f"{name}: AUC"] = round(float(roc_auc_score(samples.severities[clear] == 2, worse)), 4)
-        if own.any():
-            found[f"{name}: mm"] = round(float(np.median(error_mm[own])), 3)
+        rows = np.flatnonzero(samples.views[order] == number)
+        true = samples.severities[order][rows], samples.openings_mm[order][rows]
+        found |= _judged(f"{view.place} on {view.sequence}", views[torch.from_numpy(rows)], *true)
+    for group, place in group2place.items():
+        own = truth.severities != EMPTY
+        own &= torch.tensor([cell.group == group for cell in CELLS])
+        found |= _judged(place, cells[own], truth.severities[own].numpy(), truth.openings_mm[own].numpy())
+    return found
+
+
+@torch.inference_mode()
+def _told(network: StudyNet, batches: PersonBatches) -> tuple[Tensor, Tensor, Truth]:
+    """What is told of all views (n, TOLD) and cells (persons, 25, TOLD), and the truth of the cells."""
+    views, cells, severities, openings_mm = [], [], [], []
+    for rows in chunks(np.arange(len(batches.rows)), PERSONS):
+        batch, truth = batches.batch(rows, None)
+        output = network(batch)
+        views.append(output.views.told.cpu())
+        cells.append(output.cells.cpu())
+        severities.append(truth.cells.severities.cpu())
+        openings_mm.append(truth.cells.openings_mm.cpu())
+    return torch.cat(views), torch.cat(cells), Truth(torch.cat(severities), torch.cat(openings_mm))
+
+
+def _judged(name: str, told: Tensor, severities: np.ndarray, openings_mm: np.ndarray) -> dict[str, float]:
+    probabilities, found_mm = graded(told)
+    clear, found = severities != 1, {}
+    if len(np.unique(severities[clear])) == 2:
+        worse = probabilities[clear, 1] + 2 * probabilities[clear, 2]
+        found[f"{name}: AUC"] = round(float(roc_auc_score(severities[clear] == 2, worse)), 4)
+    if len(severities):
+        found[f"{name}: mm"] = round(float(np.median(np.abs(found_mm - openings_mm))), 3)
     return found
 
 
@@ -128,26 +201,3 @@ def _drawn_slices(count: int, rng: torch.Generator | None) -> np.ndarray:
     seen = 3 if torch.rand(1, generator=rng) < THREE_SLICES else 1
     off = torch.randint(-1, 2, (count,), generator=rng) * (torch.rand(count, generator=rng) < OFF_CENTRE)
     return (middle + off.numpy())[:, None] + np.arange(seen) - seen // 2
-
-
-def _seen(images: Tensor, views: Tensor, rng: torch.Generator | None) -> Tensor:
-    """Images (B, S, h, h) in 0..1 as views of VIEW_PX; moved and worsened where there is an `rng`."""
-    size, ratio = (VIEW_PX, VIEW_PX), 1 / MARGIN
-    if rng is None:
-        start = (images.shape[-1] - VIEW_PX) // 2
-        return images[..., start : start + VIEW_PX, start : start + VIEW_PX]
-    is_axial_canal = torch.tensor([view == ("canal", AXIAL_T2) for view in VIEWS])[views]
-    mirrored = is_axial_canal & (torch.rand(len(views), generator=rng) < 0.5)
-    images = moved(images, MOVES.draw(len(images), rng, mirrored).scaled(ratio), size=size)
-    images = GREYS.change(images, rng)
-    if torch.rand(1, generator=rng) < BLURRED:
-        coarse = round(VIEW_PX / (1 + (COARSEST - 1) * float(torch.rand(1, generator=rng))))
-        images = F.interpolate(
-            F.interpolate(images, size=(coarse, coarse), mode="area"), size=size, mode="bilinear"
-        )
-    if torch.rand(1, generator=rng) < CUT_OFF:
-        top, bottom, left, right = (MOST_CUT * VIEW_PX * torch.rand(4, generator=rng)).int().tolist()
-        images = F.pad(
-            images[..., top : VIEW_PX - bottom, left : VIEW_PX - right], (left, right, top, bottom)
-        )
-    return images

@@ -87,12 +87,13 @@ class Pretraining:
 
 @dataclass(frozen=True)
 class Resources:
-    """What encoders may use: where weights may lie (see `find_weights`), and how many inputs at once."""
+    """What encoders may use: where weights may lie (see `find_weights`), inputs at once, and processes."""
 
     attached_dir: Path | None = None
     batch: int = 32
     without_weights: Pretraining | Literal["refuse", "random"] = "refuse"
     """What becomes of a backbone whose weights are nowhere and whose spec names none."""
+    workers: int = 1
 
 
 @dataclass(frozen=True)
@@ -161,6 +162,7 @@ class Encoder(ABC):
 _kind2place = {
     "slices": "kitlib.inputs.slices:SliceInput",
     "pixels": "kitlib.inputs.pixels:PixelInput",
+    "crops": "kitlib.inputs.crops:CropInput",
 }
 """The kit's own inputs by kind, imported when a saved fold asks for one."""
 _registered: dict[str, type[InputSpec]] = {}

@@ -8,6 +8,7 @@ from kitlib.models.attention import CellAttentionModel, FusionModel
 from kitlib.models.base import MODEL_FILE, Model
 from kitlib.models.blind import PriorModel, RandomModel
 from kitlib.models.boosting import LightGBMModel
+from kitlib.models.crop.model import CropModel
 from kitlib.models.pooled.model import PooledModel
 from kitlib.models.pseudo.model import PseudoModel
 from kitlib.models.svc import SVCModel
@@ -16,8 +17,8 @@ from kitlib.models.vit.model import ViTModel
 MODELS: dict[str, type[Model]] = {
     model.name: model
     for model in (
-        PriorModel, CellAttentionModel, FusionModel, LightGBMModel, PooledModel, RandomModel, PseudoModel,
-        SVCModel, ViTModel,
+        PriorModel, CellAttentionModel, CropModel, FusionModel, LightGBMModel, PooledModel, RandomModel,
+        PseudoModel, SVCModel, ViTModel,
     )
 }  # fmt: skip
 

@@ -82,7 +82,7 @@ def graded_loss(severities: torch.Tensor, openings: torch.Tensor, truth: Truth) 
     graded = torch.nn.functional.cross_entropy(
         severities.flatten(0, 1), truth.severities.flatten(), weight, ignore_index=EMPTY, reduction="sum"
     )
-    measured = ~truth.openings_mm.isnan()
+    known, measured = truth.severities != EMPTY, ~truth.openings_mm.isnan()
     expected = truth.openings_mm[measured] / OPENING_UNIT_MM
     opening = torch.nn.functional.smooth_l1_loss(openings[measured], expected, reduction="sum")
-    return (graded + opening) / measured.sum().clamp(min=1)
+    return graded / known.sum().clamp(min=1) + opening / measured.sum().clamp(min=1)

@@ -4,25 +4,30 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 import pandas as pd
 
 from kitlib.competition.priors import Prior
+from kitlib.ensemble.calibrate import VectorScaling
 from kitlib.ensemble.crossfit import Ensemble
-from kitlib.errors import ArtefactError, WeightsError
+from kitlib.errors import ArtefactError
 from kitlib.experiments.fold import load_fold
 from kitlib.inputs.base import Dataset, Encoder, InputSpec, Resources
+from kitlib.inputs.crops import CropDataset, CropInput
 from kitlib.localise.contrast import told_by_canal
 from kitlib.localise.folder import study_rows
 from kitlib.models.base import Model
+from kitlib.models.crop.model import CropModel, Examination
 from kitlib.mri.ledger import Ledger
 from kitlib.mri.study import Study, read_study
 from kitlib.prepare.volumes import prepare
 from kitlib.terms import CELLS, SEQUENCES
 
 FULL, FEWER, PRIOR = "full model", "fewer views", "prior"
+NATIVE_PX = 512
+"""Slices are not reduced below the pixels of a view, which are of .6 mm and more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,12 +82,14 @@ class Predictor:
 
     @classmethod
     def shipped(cls) -> "Predictor":
-        """To come with the crop model."""
-        raise WeightsError("no weights ship yet", hint="Give --work, the folder of a finished run.")
-
-    def examine(self, study: Study) -> Any:
-        """To come with the crop model."""
-        return None
+        """What needs no run before it: the crop model that learned on phantoms and has seen no patient."""
+        model, spec = CropModel.shipped(), CropInput(longest_px=NATIVE_PX)
+        return cls(
+            {model.name: Member(spec, (model,))},
+            {spec.fingerprint: spec.encoder(Resources())},
+            Ensemble({model.name: 1.0}, VectorScaling({})),
+            Prior(model.prior),
+        )
 
     def read(self, study_id: int, rows: pd.DataFrame, ledger: Ledger) -> Study:
         """A study, prepared as the members' inputs want it; `rows` as in `read_study`."""
@@ -108,6 +115,17 @@ class Predictor:
         }
         rung = FULL if len(study.sequences) == len(SEQUENCES) else FEWER
         return Prediction.of(self.ensemble.apply(predicted)[0], rung)
+
+    def examine(self, study: Study) -> Examination | None:
+        """What the crop model says of a prepared study, view by view; None where none is a member.
+
+        Of several, the first; of its folds too.
+        """
+        for member in self.members.values():
+            if isinstance(model := member.models[0], CropModel):
+                data = self.encoders[member.input.fingerprint].encode(study, Ledger())
+                return model.examine(cast(CropDataset, data))[0]
+        return None
 
 
 def load_predictor(

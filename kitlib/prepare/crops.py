@@ -1,31 +1,14 @@
-"""Crops in millimetres around landmarks, turned with the level, from stacks of any geometry."""
+"""Crops in millimetres around places, turned with the level, from stacks of any geometry."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 
-from kitlib.artefacts import Provenance, facts_of, save_array
 from kitlib.errors import UsageError
-from kitlib.mri.ledger import Fault, Ledger
 from kitlib.mri.stack import Stack
-from kitlib.prepare.volumes import end_to_end, stacks_in
-from kitlib.terms import Landmark, Place
 
-SIZES_MM: dict[tuple[str, Place], tuple[float, float]] = {
-    ("sagittal", "canal"): (36, 45),
-    ("sagittal", "foramen"): (36, 45),
-    ("axial", "canal"): (45, 75),
-    ("axial", "recess"): (45, 45),
-}
-"""Height and width that worked (docs/facts.md, 3): axial 45 x 75 around the canal shows both recesses."""
-OTHER_SIZE_MM = (45.0, 45.0)
-
-PX_MM = 0.5
-SLICES = 5, 15  # usually, at most
+MOST_SLICES = 15
 BEYOND_MM = 10.0  # from the nearest slice of a stack: further away it does not show the place
 NEARLY_MM = 1.0  # of stacks this much further than the nearest, the one with most slices around is taken
 BLURRED_FROM = 1.25  # source pixels in one of the crop's, from which they are averaged and not skipped
@@ -38,109 +21,41 @@ READERS_SAGITTAL = np.array([(0, 0, 1), (0, 1, 0)])
 READERS_OTHER = np.array([(0, -1, 0.5), (1, 0, 0)])
 
 
-@dataclass(frozen=True, eq=False)
-class Crop:
-    """What a stack shows around a landmark, which lies at the middle of the middle slice or beside it.
-
-    The crop is itself a stack, so its pixels have their places in the patient; slices beyond the ends of the
-    one it was cut from are 0 with instance number -1. Up and right are those of the reader, whatever the
-    original's axes: the head is up on sagittal slices, the patient's left is right on axial ones.
-    """
-
-    landmark: Landmark
-    stack: Stack  # (n, h, w); uint8 from prepared stacks, float32 from those as read
-    padded_share: float  # of pixels that the original does not have; they are 0
-
-    @property
-    def pixels(self) -> np.ndarray:
-        """The crop as (n, h, w) float32."""
-        return self.stack.pixels.astype(np.float32)
-
-
 def crop_around(
     stacks: Sequence[Stack],
-    landmark: Landmark,
     place_mm: np.ndarray,
     *,
-    size_mm: tuple[float, float] | None = None,
-    slices: int = SLICES[0],
-    px_mm: float = PX_MM,
+    size_mm: tuple[float, float],
+    px_mm: float,
+    slices: int,
     up: np.ndarray | None = None,
-) -> Crop | None:
+) -> Stack | None:
     """The crop of height and width `size_mm` around a place (3,); None where no stack shows the place.
 
-    `size_mm` is that of SIZES_MM if None. `slices` neighbours by position are taken, the nearest in the
-    middle. `up` (3,) is the patient direction that is to be upright in the slices, such as a disc's normal on
-    sagittal and the front of its level on axial ones; without it, or where it stands upon the slices, they
-    are only flipped and turned by right angles.
+    It is itself a stack, so its pixels have their places in the patient: uint8 from prepared stacks, float32
+    from those as read. `slices` neighbours by position are taken, the nearest in the middle; what the
+    original does not have is 0, and slices beyond its ends have the instance number -1.
+
+    Up and right are those of the reader, whatever the original's axes: the head is up on sagittal slices, the
+    patient's left is right on axial ones. `up` (3,) is the patient direction that is to be upright in the
+    slices, such as a disc's normal on sagittal and the front of its level on axial ones; without it, or where
+    it stands upon the slices, they are only flipped and turned by right angles.
     """
-    if not 1 <= slices <= SLICES[1]:
-        raise UsageError(f"{slices} slices a crop", hint=f"1 to {SLICES[1]} can be asked for.")
+    if not 1 <= slices <= MOST_SLICES:
+        raise UsageError(f"{slices} slices a crop", hint=f"1 to {MOST_SLICES} can be asked for.")
     place = np.asarray(place_mm, dtype=np.float64)
     found = _stack_of(stacks, place, slices)
     if found is None:
         return None
     stack, nearest = found
-    plane = "sagittal" if stack.plane == "sagittal" else "axial"  # as blocks are, however steep
-    height_mm, width_mm = size_mm or SIZES_MM.get((plane, landmark.place), OTHER_SIZE_MM)
+    height_mm, width_mm = size_mm
     shape = max(1, round(height_mm / px_mm)), max(1, round(width_mm / px_mm))
-    shown = np.zeros(slices)
     numbers = nearest + np.arange(slices) - slices // 2
     frame = _framed(stack, numbers, place, shape, px_mm, up)
     for order, number in enumerate(numbers):
         if 0 <= number < len(stack):
-            frame.pixels[order], shown[order] = _sampled(stack, number, frame, order)
-    return Crop(landmark, frame, 1 - float(shown.mean()))
-
-
-def crop_landmarks(
-    places_mm: Mapping[Landmark, np.ndarray],
-    stacks: Sequence[Stack],
-    ledger: Ledger,
-    *,
-    axes: Mapping[str, np.ndarray] | None = None,
-    study_id: int | None = None,
-    slices: int = SLICES[0],
-    px_mm: float = PX_MM,
-) -> list[Crop]:
-    """A crop for each landmark that the stacks of one sequence show; the others become one row of the ledger.
-
-    `axes` (3, 3) are each level's own, rows left, back, up; crops of a level without are not turned.
-    """
-    crops, missing = [], []
-    for landmark, place in places_mm.items():
-        own = (axes or {}).get(landmark.level)
-        up = None if own is None or not stacks else own[2] if stacks[0].plane == "sagittal" else -own[1]
-        crop = crop_around(stacks, landmark, place, slices=slices, px_mm=px_mm, up=up)
-        if crop is None:
-            missing.append("-".join(part for part in landmark if part))
-        else:
-            crops.append(crop)
-    if missing:
-        detail = f"no slice shows {', '.join(missing)}"
-        ledger.add(Fault("crop.missing", "no crop", study_id, detail=detail))
-    return crops
-
-
-def save_crops(path: Path, crops: Sequence[Crop], provenance: Provenance, **facts: Any) -> None:
-    """Save crops, all uint8 or all float32, as one array with geometry, landmarks and `facts` beside it."""
-    cuts = [
-        {
-            "landmark": list(crop.landmark),
-            "shape": crop.stack.pixels.shape,
-            "geometry": crop.stack.geometry(),
-            "padded_share": crop.padded_share,
-        }
-        for crop in crops
-    ]
-    save_array(path, end_to_end([crop.stack for crop in crops]), provenance, crops=cuts, **facts)
-
-
-def load_crops(path: Path) -> list[Crop]:
-    """Open what `save_crops` wrote, memory-mapped; ArtefactError where it is missing or unfinished."""
-    cuts = facts_of(path)["crops"]
-    stacks = stacks_in(path, [cut["shape"] for cut in cuts], [cut["geometry"] for cut in cuts])
-    return [Crop(Landmark(*cut["landmark"]), stack, cut["padded_share"]) for cut, stack in zip(cuts, stacks)]
+            frame.pixels[order] = _sampled(stack, number, frame, order)
+    return frame
 
 
 def _stack_of(stacks: Sequence[Stack], place: np.ndarray, slices: int) -> tuple[Stack, int] | None:
@@ -204,8 +119,8 @@ def _directions(stack: Stack, up: np.ndarray | None) -> tuple[np.ndarray, np.nda
     return -upwards, right if right @ rightwards > 0 else -right
 
 
-def _sampled(stack: Stack, index: int, frame: Stack, order: int) -> tuple[np.ndarray, float]:
-    """One slice as the frame's slice `order` sees it, and the share of it that the slice has."""
+def _sampled(stack: Stack, index: int, frame: Stack, order: int) -> np.ndarray:
+    """One slice as the frame's slice `order` sees it, 0 where the slice has nothing."""
     height, width = frame.pixels.shape[1:]
     # (col, row) in the slice of the frame's pixel (u, v): start + steps @ (u, v)
     to_px = np.stack(
@@ -217,7 +132,7 @@ def _sampled(stack: Stack, index: int, frame: Stack, order: int) -> tuple[np.nda
     corners = start + np.array([(u, v) for u in (0, width - 1) for v in (0, height - 1)]) @ steps.T
     low, high = corners.min(axis=0), corners.max(axis=0)
     if (high < -0.5).any() or (low > size - 0.5).any():
-        return np.zeros((height, width)), 0.0
+        return np.zeros((height, width))
     first = np.clip(np.floor(low) - MARGIN_PX, 0, size - 1).astype(int)
     last = np.clip(np.ceil(high) + MARGIN_PX, 1, size).astype(int)
     source = np.array(stack.pixels[index, first[1] : last[1], first[0] : last[0]], frame.pixels.dtype)
@@ -230,10 +145,10 @@ def _sampled(stack: Stack, index: int, frame: Stack, order: int) -> tuple[np.nda
         borderMode=cv2.BORDER_REPLICATE,
     )
     if (low >= -0.5).all() and (high <= size - 0.5).all():
-        return image, 1.0
+        return image
     at = start + np.indices((width, height)).T @ steps.T  # (height, width, 2)
     inside = ((at >= -0.5) & (at <= size - 0.5)).all(axis=-1)
-    return np.where(inside, image, 0), float(inside.mean())
+    return np.where(inside, image, 0)
 
 
 def _averaged(source: np.ndarray, px_mm: float, spacing_mm: tuple[float, float]) -> np.ndarray:

@@ -1,16 +1,18 @@
 """Views: a place as one sequence shows it, a square of millimetres on a few neighbouring slices."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from kitlib.mri.stack import Stack
+from kitlib.mri.study import Study
 from kitlib.prepare.crops import crop_around
 from kitlib.prepare.grey import window
-from kitlib.terms import AXIAL_T2, SAGITTAL_T1, SAGITTAL_T2, Landmark, Place
+from kitlib.terms import AXIAL_T2, CELLS, SAGITTAL_T1, SAGITTAL_T2, SEQUENCES, Landmark, Place, group2place
 
-VIEW_PX = 72
+VIEW_PX, MARGIN_PX = 72, 96
+"""Side of a view, and of one cut with a margin around it, so that it can be turned and moved."""
 SAGITTAL_MM, AXIAL_MM = 54.0, 43.2
 """Side of a view: two thirds of a body above and below a disc; both recesses, and little beside them."""
 
@@ -27,7 +29,7 @@ class View(NamedTuple):
         return AXIAL_MM if self.sequence == AXIAL_T2 else SAGITTAL_MM
 
     def up(self, axes: np.ndarray | None) -> np.ndarray | None:
-        """What is up in it, of a level's axes (rows left, back, up): the head, or the front on axial slices."""
+        """What is up in it, of a level's axes (rows left, back, up): the head; on axial slices the front."""
         if axes is None:
             return None
         return -axes[1] if self.sequence == AXIAL_T2 else axes[2]
@@ -42,6 +44,28 @@ VIEWS = (
 )
 
 
+class Slot(NamedTuple):
+    """One view of one cell."""
+
+    cell: int  # index into CELLS
+    view: int  # index into VIEWS
+
+    @property
+    def landmark(self) -> Landmark:
+        """The place that is looked at."""
+        cell = CELLS[self.cell]
+        return Landmark(group2place[cell.group], cell.level, cell.side)
+
+
+SLOTS = tuple(
+    Slot(cell, view)
+    for cell in range(len(CELLS))
+    for view in range(len(VIEWS))
+    if VIEWS[view].place == group2place[CELLS[cell].group]
+)
+"""The 40 views of a study in which nothing is missing."""
+
+
 def cut_view(
     stacks: Sequence[Stack],
     view: View,
@@ -49,31 +73,53 @@ def cut_view(
     place_mm: np.ndarray,
     *,
     slices: int = 3,
-    margin: float = 1.0,
+    px: int = VIEW_PX,
     up: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """Images (slices, px, px) uint8 around a place (3,), and which of the slices there are, (slices,) bool.
 
     `stacks` are of the view's sequence; None where none of them shows the place. Greys span what is shown, so
     no scale needs to be known. Axial views of the right side are mirrored: all recesses look like left ones.
-    `margin` widens the square, and px with it; `up` turns it, as `crop_around` says.
+    More than VIEW_PX pixels widen the square; `up` turns it, as `crop_around` says.
     """
-    side_mm = margin * view.side_mm
+    side_mm = px * view.side_mm / VIEW_PX
     crop = crop_around(
-        stacks,
-        landmark,
-        place_mm,
-        size_mm=(side_mm, side_mm),
-        slices=slices,
-        px_mm=view.side_mm / VIEW_PX,
-        up=up,
+        stacks, place_mm, size_mm=(side_mm, side_mm), px_mm=view.side_mm / VIEW_PX, slices=slices, up=up
     )
     if crop is None:
         return None
-    images = _spanned(crop.pixels)
+    images = _spanned(crop.pixels.astype(np.float32))
     if landmark.side == "right" and view.sequence == AXIAL_T2:
         images = images[:, :, ::-1]
-    return images, crop.stack.instance_numbers >= 0
+    return images, crop.instance_numbers >= 0
+
+
+def cut_slots(
+    study: Study,
+    places_mm: Mapping[Landmark, np.ndarray],
+    axes: Mapping[str, np.ndarray] | None = None,
+    *,
+    slices: int = 3,
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """For each of SLOTS that a study shows: its index, images (slices, MARGIN_PX, MARGIN_PX), slices present.
+
+    Views are turned with their level where `axes` has it, rows left, back, up.
+    """
+    stacks = {sequence: study.stacks(sequence) for sequence in SEQUENCES}
+    for number, slot in enumerate(SLOTS):
+        view, landmark = VIEWS[slot.view], slot.landmark
+        if landmark in places_mm:
+            up = view.up((axes or {}).get(landmark.level))
+            shown = stacks[view.sequence]
+            cut = cut_view(shown, view, landmark, places_mm[landmark], slices=slices, px=MARGIN_PX, up=up)
+            if cut is not None:
+                yield number, *cut
+
+
+def without_margin(images: Any) -> Any:
+    """The middle VIEW_PX of images (..., MARGIN_PX, MARGIN_PX), an array or a tensor."""
+    edge = (MARGIN_PX - VIEW_PX) // 2
+    return images[..., edge : edge + VIEW_PX, edge : edge + VIEW_PX]
 
 
 def _spanned(pixels: np.ndarray) -> np.ndarray:

@@ -33,7 +33,6 @@ PREDICTIONS = File(SUBMISSION, "predictions.parquet")
 TEST_SCORES = File(SUBMISSION, "scores.parquet")  # where the truth of the test studies is known
 
 VOLUMES = File(PREPROCESSING, "volumes")
-CROPS = File(PREPROCESSING, "crops")
 STORE = File(EMBEDDINGS, "store")
 """Caches, under the folder of what can be made again."""
 EXECUTED = "executed"

@@ -4,6 +4,7 @@ Datasets come from caches, or are made again where those are lost.
 """
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -90,7 +91,8 @@ def resources(profile: Profile) -> Resources:
     studies, epochs = PRETRAINING.get(profile.name, LONG_PRETRAINING)
     trained = Pretraining(studies, epochs, profile.workers)
     attached = Path(profile.attached_weights) if profile.attached_weights else None
-    return Resources(attached, profile.embed_batch, "random" if profile.name == "smoke" else trained)
+    found = Resources(attached, profile.embed_batch, trained, profile.workers)
+    return replace(found, without_weights="random") if profile.name == "smoke" else found
 
 
 def open_dataset(encoder: Encoder, studies: PreparedStudies, work: Path) -> Dataset:

@@ -1,13 +1,15 @@
 """Pictures of what the localiser found: named points on the three planes, and the crops around them."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 
+from kitlib.inputs.crops import StudyCrops
 from kitlib.localise.points import Located, Point
 from kitlib.mri.stack import Stack
 from kitlib.mri.study import Study
-from kitlib.prepare.crops import Crop
+from kitlib.prepare.views import SLOTS, VIEWS, without_margin
 from kitlib.report.figures.images import draw_point, height_per_width, marker_legend, show_slice
 from kitlib.report.style import MARKERS, Picture, empty_figure, new_figure, note, styled
 from kitlib.terms import LANDMARKS, LEVELS, Landmark, level2text
@@ -16,7 +18,6 @@ place2marker = dict(zip(("canal", "foramen", "recess"), MARKERS))
 MOST_PANELS = 4  # a row
 GUESS_CONFIDENCE = 0.5  # points below it have it written beside them
 PANEL_IN = 1.5
-MENTIONED = 0.01  # a padded share below it is not seen
 
 
 @styled
@@ -97,38 +98,38 @@ def _name(point: Point) -> str:
 
 
 @styled
-def crop_grid(crops: Sequence[Crop], title: str = "", guessed: Collection[Landmark] = ()) -> Picture:
-    """The middle slice of each crop of a study: a row for each place and side, a column for each level.
+def crop_grid(crops: StudyCrops, title: str = "") -> Picture:
+    """The middle slice of each view of a study: a row for each place, side and sequence, a column a level.
 
-    What lies beyond the image is black, and said above the crop. `guessed` are landmarks that nobody found,
-    cropped where they usually are.
+    Views of the right side are shown as they are cut: axial ones are mirrored. What lies beyond an image is
+    black; a place that nobody found says so, and is cut where it usually is.
     """
-    found = {crop.landmark: crop for crop in crops}
-    graded = [landmark for landmark in LANDMARKS if landmark in found and landmark.level in LEVELS]
-    kinds = dict.fromkeys(landmark[::2] for landmark in graded)
-    if not kinds:
+    rows = dict.fromkeys((VIEWS[slot.view], slot.landmark.side) for slot in SLOTS)
+    if not crops.shown.any():
         return empty_figure("no crop to show")
-    firsts = [next(crop for crop in crops if crop.landmark[::2] == kind) for kind in kinds]
-    heights = [height_per_width(crop.stack) for crop in firsts]
-    figure = new_figure(PANEL_IN * len(LEVELS) + 0.9, sum(heights) * PANEL_IN + 0.2 * len(kinds) + 0.5, title)
-    grid = figure.subplots(len(kinds), len(LEVELS), squeeze=False, height_ratios=heights)
-    for panels, (place, side), first in zip(grid, kinds, firsts):
+    figure = new_figure(PANEL_IN * len(LEVELS) + 0.9, len(rows) * (PANEL_IN + 0.2) + 0.5, title)
+    grid = figure.subplots(len(rows), len(LEVELS), squeeze=False)
+    for panels, (view, side) in zip(grid, rows):
         for axes, level in zip(panels, LEVELS):
-            landmark = Landmark(place, level, side)
-            if landmark in found:
-                show_slice(axes, found[landmark].stack, len(found[landmark].stack) // 2)
-            else:
-                note(axes, "no crop")
-            axes.set_title(_heading(landmark, found.get(landmark), landmark in guessed), fontsize=7, pad=2)
-        _, height, width = first.stack.pixels.shape
-        size = f"{height * first.stack.spacing_mm[0]:.0f} x {width * first.stack.spacing_mm[1]:.0f} mm"
-        name = f"{side or ''} {place}\n{first.stack.plane}\n{size}".strip()
+            landmark = Landmark(view.place, level, side)
+            number = [(slot.landmark, VIEWS[slot.view]) for slot in SLOTS].index((landmark, view))
+            _crop(axes, crops, number)
+        name = (
+            f"{side or ''} {view.place}\n{view.sequence}\n{view.side_mm:.0f} x {view.side_mm:.0f} mm".strip()
+        )
         panels[0].text(-0.08, 0.5, name, transform=panels[0].transAxes, ha="right", va="center", fontsize=8)
     return figure
 
 
-def _heading(landmark: Landmark, crop: Crop | None, is_guessed: bool) -> str:
-    """The level, and what is to be known of its crop."""
-    padded = crop.padded_share if crop else 0.0
-    words = [f"{padded:.0%} padded" if padded > MENTIONED else "", "guessed" if is_guessed else ""]
-    return ", ".join([level2text[landmark.level], *filter(None, words)])
+def _crop(axes: Axes, crops: StudyCrops, number: int) -> None:
+    """One view without its margin, under its level."""
+    axes.set_axis_off()
+    guessed = "" if crops.confidences[number] > 0 else ", guessed"
+    if crops.shown[number]:
+        axes.imshow(
+            without_margin(crops.images[number, crops.images.shape[1] // 2]), cmap="gray", vmin=0, vmax=255
+        )
+    else:
+        note(axes, "no crop")
+        guessed = ""
+    axes.set_title(level2text[SLOTS[number].landmark.level] + guessed, fontsize=7, pad=2)

@@ -1,0 +1,103 @@
+"""From the views of a study to its 25 cells: views, levels and sides tell on each other."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from kitlib.nn.layers import linear_from_zero
+from kitlib.prepare.views import SLOTS, VIEWS
+from kitlib.terms import CELLS, LEVELS, SEVERITIES, Place, group2place
+
+WIDTH, HEADS, DEPTH = 128, 4, 2
+TOLD = len(SEVERITIES) + 1  # of a view or a cell: logits of severities, and its opening
+PLACES: tuple[Place, ...] = ("canal", "foramen", "recess")
+NEITHER, NEAR, FAR = range(3)
+"""Where a view lies as seen from one side: in the middle, on that side, on the other."""
+
+
+class Sight(NamedTuple):
+    """What the views of some studies show, by SLOTS; a slot without a view holds zeros."""
+
+    vectors: Tensor  # (B, 40, width)
+    told: Tensor  # (B, 40, TOLD) by each view alone
+    shown: Tensor  # (B, 40) bool
+
+
+class Fusion(nn.Module):
+    """A transformer over the views of a study and a query for each place at each level.
+
+    It runs once from each side, and the cells of that side and half of the canal's are taken from it: a
+    mirrored patient gets mirrored grades. A cell starts from the mean of what its views tell alone.
+    """
+
+    slot2cell: Tensor
+    slot2view: Tensor
+    slot2level: Tensor
+    slot2side: Tensor
+    cell2side: Tensor
+    cell2level: Tensor
+    cell2place: Tensor
+
+    def __init__(self, inputs: int) -> None:
+        super().__init__()
+        self.vector = nn.Sequential(nn.LayerNorm(inputs), nn.Linear(inputs, WIDTH))
+        self.told = nn.Linear(TOLD, WIDTH)
+        self.view = nn.Embedding(len(VIEWS), WIDTH)
+        self.level = nn.Embedding(len(LEVELS), WIDTH)
+        self.where = nn.Embedding(3, WIDTH)
+        self.asked = nn.Embedding(len(PLACES), WIDTH)
+        layer = nn.TransformerEncoderLayer(
+            WIDTH, HEADS, 2 * WIDTH, dropout=0.1, batch_first=True, norm_first=True
+        )
+        self.encoder = nn.TransformerEncoder(layer, DEPTH, enable_nested_tensor=False)
+        self.head = linear_from_zero(WIDTH, TOLD)
+        self.unseen = nn.Parameter(torch.zeros(len(PLACES), len(LEVELS), TOLD))
+        cells = [CELLS[slot.cell] for slot in SLOTS]
+        self._keep("slot2cell", [slot.cell for slot in SLOTS])
+        self._keep("slot2view", [slot.view for slot in SLOTS])
+        self._keep("slot2level", [LEVELS.index(cell.level) for cell in cells])
+        self._keep("slot2side", [_where(cell.side) for cell in cells])
+        self._keep("cell2side", [_where(cell.side) for cell in CELLS])
+        self._keep("cell2level", [LEVELS.index(cell.level) for cell in CELLS])
+        self._keep("cell2place", [PLACES.index(group2place[cell.group]) for cell in CELLS])
+
+    def forward(self, sight: Sight) -> Tensor:
+        """(B, 25, TOLD): logits of severities and, last, openings in OPENING_UNIT_MM."""
+        left, right = self._change(sight, NEAR), self._change(sight, FAR)
+        side = self.cell2side[:, None]
+        change = torch.where(side == NEITHER, (left + right) / 2, torch.where(side == NEAR, left, right))
+        return self._alone(sight) + change
+
+    def _alone(self, sight: Sight) -> Tensor:
+        """(B, 25, TOLD): the mean of what a cell's views tell; where none is shown, what is usual there."""
+        told, shown = torch.zeros(2, len(sight.told), len(CELLS), TOLD, device=sight.told.device)
+        told = told.index_add(1, self.slot2cell, sight.told.float() * sight.shown[..., None])
+        shown = shown.index_add(1, self.slot2cell, sight.shown[..., None].float().expand_as(sight.told))
+        usual = self.unseen[self.cell2place, self.cell2level]
+        return torch.where(shown > 0, told / shown.clamp(min=1), usual)
+
+    def _change(self, sight: Sight, side: int) -> Tensor:
+        """(B, 25, TOLD) as seen from a side; for cells of the other side they are not meant."""
+        where = _seen_from(self.slot2side, side)
+        tokens = self.vector(sight.vectors) + self.told(sight.told)
+        tokens = tokens + self.view(self.slot2view) + self.level(self.slot2level) + self.where(where)
+        asked = (self.asked.weight[:, None] + self.level.weight[None]).flatten(0, 1)  # (3 places x 5 levels)
+        queries = asked.expand(len(tokens), -1, -1)
+        absent = torch.cat([~sight.shown, sight.shown.new_zeros(queries.shape[:2])], 1)
+        encoded = self.encoder(torch.cat([tokens, queries], 1), src_key_padding_mask=absent)
+        answers = self.head(encoded[:, len(SLOTS) :])
+        return answers[:, len(LEVELS) * self.cell2place + self.cell2level].float()
+
+    def _keep(self, name: str, numbers: list[int]) -> None:
+        self.register_buffer(name, torch.tensor(numbers), persistent=False)
+
+
+def _where(side: str | None) -> int:
+    """A side as it is seen from the left."""
+    return NEITHER if side is None else NEAR if side == "left" else FAR
+
+
+def _seen_from(sides: Tensor, side: int) -> Tensor:
+    """Sides as they are from the left (NEAR), or from the right (FAR), where NEAR and FAR change places."""
+    return sides if side == NEAR else torch.where(sides == NEITHER, NEITHER, NEAR + FAR - sides)

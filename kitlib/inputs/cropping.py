@@ -1,0 +1,135 @@
+"""Cutting crops: a study is located, and a view cut around each place; those of many studies are kept."""
+
+import dataclasses
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from joblib import Parallel, delayed
+from tqdm.auto import tqdm
+
+from kitlib.artefacts import Provenance, facts_of, fingerprint, load_array, save_array, sha256
+from kitlib.inputs.base import Encoder
+from kitlib.inputs.crops import CropDataset, CropInput, StudyCrops
+from kitlib.localise.geometry import disc_axes
+from kitlib.localise.localiser import Localiser, worker_localiser
+from kitlib.localise.network import SHIPPED
+from kitlib.localise.points import canal_of
+from kitlib.machine import retire_workers
+from kitlib.mri.ledger import Ledger
+from kitlib.mri.study import Study
+from kitlib.prepare.studies import PreparedStudies
+from kitlib.prepare.views import MARGIN_PX, SLOTS, cut_slots
+from kitlib.prepare.volumes import faults_in, is_current
+
+RECIPE = 1
+"""To be raised when crops are cut otherwise, so that caches of before are made again."""
+
+
+def cut_study(study: Study, localiser: Localiser, slices: int) -> StudyCrops:
+    """Locate a study's places and cut their views, turned with their level.
+
+    Places that are not found are cut where they usually are, with a fault.
+    """
+    ledger = Ledger()
+    located = localiser.locate_study(study, ledger, fill=True)
+    points = {point.landmark: point for point in located.points}
+    axes = disc_axes(canal_of(point for point in located.points if point.confidence > 0))
+    images = np.zeros((len(SLOTS), slices, MARGIN_PX, MARGIN_PX), np.uint8)
+    present = np.zeros((len(SLOTS), slices), bool)
+    points_mm, confidences = np.full((len(SLOTS), 3), np.nan), np.zeros(len(SLOTS))
+    places_mm = {landmark: point.patient_mm for landmark, point in points.items()}
+    for number, shown, there in cut_slots(study, places_mm, axes, slices=slices):
+        point = points[SLOTS[number].landmark]
+        images[number], present[number] = shown, there
+        points_mm[number], confidences[number] = point.patient_mm, point.confidence
+    return StudyCrops(images, present, points_mm, confidences, tuple(ledger))
+
+
+@dataclass
+class CropEncoder(Encoder):
+    """Locates and cuts; many studies into one file each."""
+
+    spec: CropInput
+    workers: int = 1
+
+    def encode(self, study: Study, ledger: Ledger) -> CropDataset:
+        """A dataset of one study."""
+        crops = cut_study(study, shipped_localiser(), self.spec.slices)
+        ledger.extend(crops.faults)
+        return CropDataset.of([study.study_id], [crops])
+
+    def dataset(self, studies: PreparedStudies, cache: Path) -> CropDataset:
+        """The crops of many studies, memory-mapped."""
+        files = CropFiles(Path(cache) / self.spec.folder_name, self.spec, studies)
+        known = studies.study_ids
+        todo = [study_id for study_id in known if not files.has(study_id)]
+        retire_workers()
+        made = Parallel(n_jobs=self.workers, return_as="generator_unordered")(
+            delayed(files.of(study_id).make)(study_id) for study_id in todo
+        )
+        for _ in tqdm(made, "crops", len(known), initial=len(known) - len(todo), mininterval=1):
+            pass
+        return CropDataset.of(known, [files.crops(study_id) for study_id in known])
+
+
+@dataclass(frozen=True)
+class CropFiles:
+    """A folder of crops, `<study_id>.npy` a study."""
+
+    folder: Path
+    spec: CropInput
+    studies: PreparedStudies
+
+    def of(self, study_id: int) -> "CropFiles":
+        """The files of one study: what a worker needs."""
+        return replace(self, studies=self.studies.of([study_id]))
+
+    def has(self, study_id: int) -> bool:
+        """Whether a study's crops are there, of its images as they are."""
+        return is_current(self._path(study_id), self._state(study_id))
+
+    def make(self, study_id: int) -> None:
+        """Locate, cut and save one study."""
+        crops = cut_study(self.studies.study(study_id), worker_localiser(), self.spec.slices)
+        save_array(
+            self._path(study_id),
+            crops.images,
+            Provenance(self.spec.to_json(), {"localiser": _weights()}),
+            state=self._state(study_id),
+            present=crops.present.tolist(),
+            points_mm=[None if np.isnan(point).any() else point.tolist() for point in crops.points_mm],
+            confidences=crops.confidences.tolist(),
+            faults=[dataclasses.asdict(fault) for fault in crops.faults],
+        )
+
+    def crops(self, study_id: int) -> StudyCrops:
+        """The crops of a study; ArtefactError where they were not made."""
+        path = self._path(study_id)
+        facts = facts_of(path)
+        return StudyCrops(
+            load_array(path, mmap=True),
+            np.array(facts["present"], bool),
+            np.array([point or 3 * [np.nan] for point in facts["points_mm"]]),
+            np.array(facts["confidences"], float),
+            tuple(faults_in(facts)),
+        )
+
+    def _path(self, study_id: int) -> Path:
+        return self.folder / f"{int(study_id)}.npy"
+
+    def _state(self, study_id: int) -> str:
+        """Changes when the study's volumes, the localiser, what is asked for or the recipe do."""
+        return fingerprint(RECIPE, self.spec.identity(), _weights(), self.studies.of([study_id]).fingerprint)
+
+
+@cache
+def shipped_localiser() -> Localiser:
+    """The localiser that ships, on all cores, loaded once."""
+    return Localiser.shipped()
+
+
+@cache
+def _weights() -> str:
+    return sha256(SHIPPED)

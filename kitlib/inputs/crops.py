@@ -1,0 +1,113 @@
+"""Views around the located places of a study, for the networks that grade them."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+
+from kitlib.artefacts import fingerprint
+from kitlib.inputs.base import Dataset, InputSpec, Resources
+from kitlib.mri.ledger import Fault
+from kitlib.prepare.views import SLOTS, VIEWS
+from kitlib.terms import SEQUENCES
+
+if TYPE_CHECKING:
+    from kitlib.inputs.cropping import CropEncoder
+
+slot2sequence = np.array([SEQUENCES.index(VIEWS[slot.view].sequence) for slot in SLOTS])
+"""Of each slot, the index of its sequence."""
+
+
+@dataclass(frozen=True, eq=False)
+class StudyCrops:
+    """The views of one study by SLOTS; `images` may be memory-mapped."""
+
+    images: np.ndarray  # (40, S, MARGIN_PX, MARGIN_PX) uint8, 0 where there is none
+    present: np.ndarray  # (40, S) bool
+    points_mm: np.ndarray  # (40, 3) patient position in the middle, NaN where there is no view
+    confidences: np.ndarray  # (40,) in the point; 0 where it is only where it usually lies
+    faults: tuple[Fault, ...] = ()  # found when it was cut
+
+    @property
+    def shown(self) -> np.ndarray:
+        """Which of SLOTS there is an image of: (40,) bool."""
+        return self.present.any(axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class CropDataset(Dataset):
+    """Crops of studies, of which some sequences may be hidden."""
+
+    study_ids: np.ndarray  # (n,) int64
+    crops: tuple[StudyCrops, ...]
+    hidden: np.ndarray  # (n, 3) bool, of SEQUENCES
+
+    @classmethod
+    def of(cls, study_ids: Sequence[int], crops: Sequence[StudyCrops]) -> Self:
+        """Nothing hidden."""
+        ids = np.array(study_ids, np.int64)
+        return cls(ids, tuple(crops), np.zeros((len(ids), len(SEQUENCES)), bool))
+
+    @property
+    def shown(self) -> np.ndarray:
+        """Which of SLOTS each study has an image of: (n, 40) bool."""
+        shown = np.array([crops.shown for crops in self.crops], bool).reshape(-1, len(SLOTS))
+        return shown & ~self.hidden[:, slot2sequence]
+
+    @property
+    def present(self) -> np.ndarray:
+        """Which of SEQUENCES each study has an image of: (n, 3) bool."""
+        shown = self.shown
+        return np.stack([shown[:, slot2sequence == column].any(1) for column in range(len(SEQUENCES))], 1)
+
+    def take(self, index: Any) -> Self:
+        """The studies at these positions (integers, a slice or a mask), in that order."""
+        rows = np.arange(len(self))[index]
+        crops = tuple(self.crops[row] for row in rows)
+        return replace(self, study_ids=self.study_ids[rows], crops=crops, hidden=self.hidden[rows])
+
+    def without(self, removed: np.ndarray) -> Self:
+        """The studies as if the sequences `removed` (n, 3) had not been acquired."""
+        return replace(self, hidden=self.hidden | removed)
+
+    def renumbered(self, study_ids: np.ndarray) -> Self:
+        """The same rows under other ids (n,)."""
+        return replace(self, study_ids=study_ids)
+
+    def _digest(self) -> str:
+        digest = hashlib.sha256(self.study_ids.tobytes() + self.hidden.tobytes())
+        for crops in self.crops:
+            for part in (crops.images, crops.present):
+                digest.update(part.tobytes())
+        return digest.hexdigest()
+
+    def _check(self) -> None:
+        """Bytes are all that crops hold: nothing in them can be wrong."""
+
+
+@dataclass(frozen=True)
+class CropInput(InputSpec):
+    """How crops are cut: see `prepare.views` for their size and VIEWS for what they show."""
+
+    kind: ClassVar[str] = "crops"
+
+    slices: int = 3
+    """Neighbours by position around each place."""
+
+    @property
+    def folder_name(self) -> str:
+        """Readable in front, unique at the end."""
+        return f"crops-{self.slices}-{fingerprint(self.identity())[:8]}"
+
+    @property
+    def label(self) -> str:
+        """What it is, in a few words for a table."""
+        return f"crops, {self.slices} slices"
+
+    def encoder(self, resources: Resources) -> "CropEncoder":
+        """With the localiser that ships."""
+        from kitlib.inputs.cropping import CropEncoder  # loads torch
+
+        return CropEncoder(self, resources.workers)

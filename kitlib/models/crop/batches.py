@@ -1,0 +1,94 @@
+"""Crops of studies as batches: as the views already tell them, or as images to be trained on."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kitlib.grade.augment import changed
+from kitlib.grade.fusion import Sight
+from kitlib.grade.network import StudyBatch, StudyTold, ViewBatch, with_views_dropped
+from kitlib.inputs.crops import CropDataset
+from kitlib.machine import device
+from kitlib.nn.losses import Loss, Truth, graded_loss
+from kitlib.nn.rows import shuffled
+from kitlib.prepare.views import SLOTS
+from kitlib.terms import EMPTY
+
+slot2view = torch.tensor([slot.view for slot in SLOTS])
+slot2cell = np.array([slot.cell for slot in SLOTS])
+
+
+class Readings(NamedTuple):
+    """Severities as they were read, EMPTY where nobody has."""
+
+    cells: Tensor  # (B, 25)
+    views: Tensor  # (N, 1) of the cell that each view shows
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """Studies that are learned from."""
+
+    data: CropDataset
+    labels: np.ndarray  # (n, 25)
+    rows: np.ndarray  # those that are trained on
+    size: int  # of a batch
+
+    def epoch(self, rng: torch.Generator) -> list[np.ndarray]:
+        """All of them in random order; a batch without a label is left out."""
+        parts = shuffled(self.rows, self.size, rng)
+        return [part for part in parts if (self.labels[part] != EMPTY).any()]
+
+    def readings(self, rows: np.ndarray) -> Readings:
+        """What was read of studies, and of each of their views."""
+        labels = self.labels[rows].astype(np.int64)
+        of_views = labels[:, slot2cell][self.data.shown[rows]][:, None]
+        return Readings(torch.from_numpy(labels).to(device()), torch.from_numpy(of_views).to(device()))
+
+
+@dataclass(frozen=True, eq=False)
+class SightBatches(Labelled):
+    """For the fusion alone: the views are as they are."""
+
+    sight: Sight
+
+    def batch(self, rows: np.ndarray, rng: torch.Generator | None) -> tuple[Sight, Readings]:
+        """What the views of studies tell; with a generator without some of them."""
+        sight = Sight(*(part[rows].to(device()) for part in self.sight))
+        if rng is not None:
+            sight = sight._replace(shown=with_views_dropped(sight.shown, rng))
+        return sight, self.readings(rows)
+
+
+@dataclass(frozen=True, eq=False)
+class ImageBatches(Labelled):
+    """For the whole network."""
+
+    def batch(self, rows: np.ndarray, rng: torch.Generator | None) -> tuple[StudyBatch, Readings]:
+        """The views of studies; with a generator moved and in other greys."""
+        return study_batch(self.data.take(rows), rng), self.readings(rows)
+
+
+def study_batch(data: CropDataset, rng: torch.Generator | None = None) -> StudyBatch:
+    """The views that studies show, without their margin; changed where there is an `rng`."""
+    studies, slots = (torch.from_numpy(found) for found in np.nonzero(data.shown))
+    both = list(zip(data.crops, data.shown))
+    images = torch.from_numpy(np.concatenate([crops.images[shown] for crops, shown in both]))
+    present = torch.from_numpy(np.concatenate([crops.present[shown] for crops, shown in both]))
+    views = slot2view[slots]
+    seen = changed(images.to(device()).float() / 255, views, rng)
+    batch = ViewBatch(seen, present.to(device()), views.to(device()))
+    return StudyBatch(batch, studies.to(device()), slots.to(device()), len(data))
+
+
+def reading_loss(loss: Loss, output: Tensor | StudyTold, readings: Readings) -> Tensor:
+    """A loss of `nn.losses` on the cells and, where views are trained, on what each tells alone."""
+    if isinstance(output, Tensor):
+        return loss(output[..., :-1], readings.cells)
+    told = output.views.told[:, None].float()
+    nobody_knows = torch.full(readings.views.shape, torch.nan, device=told.device)
+    alone = graded_loss(told[..., :-1], told[..., -1], Truth(readings.views, nobody_knows))
+    return loss(output.cells[..., :-1], readings.cells) + alone

@@ -1,0 +1,94 @@
+"""The crop model: what the grader sees around each place, and its fusion, fitted on the studies."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+
+from kitlib.artefacts import Provenance
+from kitlib.errors import known_name
+from kitlib.inputs.base import Dataset
+from kitlib.inputs.crops import CropDataset, StudyCrops
+from kitlib.models.base import CURVE_COLUMNS, Model
+from kitlib.models.neural.model import LOSS_NAMES
+
+SHIPPED = "shipped"
+
+
+@dataclass(frozen=True, eq=False)
+class Examination:
+    """What the crop model says of one study."""
+
+    crops: StudyCrops
+    probabilities: np.ndarray  # (25, 3)
+    openings_mm: np.ndarray  # (25,) NaN where no view shows the cell
+    view_probabilities: np.ndarray  # (40, 3) by each of SLOTS alone, NaN where it is absent
+    slice_weights: np.ndarray  # (40, S) attention over the slices of each view
+
+
+@dataclass
+class CropModel(Model):
+    """The network of `kitlib.grade`, which learned on phantoms, fitted to a competition's readings.
+
+    Its fusion is trained on the studies; with `tune`, so are the layers that look at the views, on views that
+    are moved and changed in their greys. `start` is `shipped`, `nothing`, or a file of `grader train`.
+
+    >>> from kitlib.inputs.crops import CropInput
+    >>> from kitlib.experiments.experiment import Experiment
+    >>> Experiment("tuned_crops", CropModel(tune=True, epochs=6), CropInput()).model.start
+    'shipped'
+    """
+
+    name: ClassVar[str] = "crops"
+    reads: ClassVar[type[Dataset]] = CropDataset
+
+    start: str = SHIPPED
+    tune: bool = False
+    inner_parts: int = 5  # one of which says when to stop
+    epochs: int = 40
+    patience: int = 8
+    batch: int = 16
+    learning_rate: float = 5e-4
+    weight_decay: float = 0.05
+    loss: str = "metric"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        known_name(self.loss, LOSS_NAMES, f"{self.name}.loss")
+
+    @classmethod
+    def shipped(cls) -> "CropModel":
+        """As it learned on phantoms, with their true severities made as frequent as readings usually are."""
+        from kitlib.models.crop.network import FittedNetwork
+
+        model = cls()
+        model.fitted, model.prior = FittedNetwork.shipped()
+        return model
+
+    def examine(self, data: CropDataset) -> list[Examination]:
+        """All that is said of each study; ModelError as for `predict`."""
+        self.predict(data.take(slice(0)))
+        self._check(data)
+        return self.fitted.examine(data)
+
+    def _fit(self, data: CropDataset, labels: np.ndarray, seed: int) -> None:
+        from kitlib.models.crop.network import FittedNetwork
+        from kitlib.nn.loop import IDLE, learned_nothing
+
+        self.fitted, curve = FittedNetwork.fit(self, data, labels, seed)
+        rows = [{"part": "fusion", **row} for row in curve]
+        self.curve = pd.DataFrame(rows, columns=list(CURVE_COLUMNS))
+        self.note(f"the network is as it began: {IDLE}" if learned_nothing(curve) else "")
+
+    def _predict(self, data: CropDataset) -> np.ndarray:
+        return self.fitted.predict(data)
+
+    def _save(self, folder: Path, provenance: Provenance) -> None:
+        self.fitted.save(folder, provenance)
+
+    def _load(self, folder: Path) -> None:
+        from kitlib.models.crop.network import FittedNetwork
+
+        self.fitted = FittedNetwork.load(folder)

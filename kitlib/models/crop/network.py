@@ -1,0 +1,172 @@
+"""What is inside a fitted crop model: its network, and how that is trained on studies' readings."""
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from torch import nn
+
+from kitlib.artefacts import Provenance, facts_of, fingerprint_of
+from kitlib.grade.fusion import TOLD, Sight
+from kitlib.grade.network import SHIPPED, StudyNet, Told, graded, load_network, save_network
+from kitlib.inputs.crops import CropDataset, StudyCrops
+from kitlib.machine import cores, device, half_precision, torch_threads
+from kitlib.models.common.training_rows import inner_splits
+from kitlib.models.crop.batches import ImageBatches, SightBatches, reading_loss, slot2cell, study_batch
+from kitlib.models.crop.model import Examination
+from kitlib.nn.loop import Curve, Schedule, train
+from kitlib.nn.losses import LOSSES, Loss
+from kitlib.nn.rows import chunks
+from kitlib.terms import CELLS, EMPTY, SEVERITIES, SEVERITY_WEIGHTS
+
+if TYPE_CHECKING:
+    from kitlib.models.crop.model import CropModel
+
+WEIGHTS_FILE = "network.safetensors"
+AVERAGE_DECAY = 0.95
+STUDIES_AT_ONCE = 8
+
+
+@dataclass(frozen=True, eq=False)
+class FittedNetwork:
+    """A network, and what is added to its logits for severities of another frequency."""
+
+    network: StudyNet
+    views: str = ""
+    """The sha256 of the file that its views came from unchanged; empty where they were trained on."""
+    shift: np.ndarray = field(default_factory=lambda: np.zeros((len(CELLS), len(SEVERITIES))))
+
+    @classmethod
+    def shipped(cls) -> tuple[Self, np.ndarray]:
+        """The network that ships, for severities as frequent as they usually are; and their prior (25, 3)."""
+        frequencies = facts_of(SHIPPED)["frequencies"]
+        usual = np.array(frequencies["usual"])
+        shift = np.log(usual / np.array(frequencies["learnt"]))
+        weighted = usual * SEVERITY_WEIGHTS
+        prior = weighted / weighted.sum(axis=1, keepdims=True)
+        return cls(load_network(SHIPPED).to(device()), fingerprint_of(SHIPPED), shift), prior
+
+    @classmethod
+    def fit(cls, model: "CropModel", data: CropDataset, labels: np.ndarray, seed: int) -> tuple[Self, Curve]:
+        """Train on studies with labels (n, 25) as the model's parameters say; and the curve."""
+        file = SHIPPED if model.start == "shipped" else Path(model.start)
+        fitted = cls(load_network(file).to(device()), "" if model.tune else fingerprint_of(file))
+        rows, held_out = inner_splits(labels, model.inner_parts, seed=seed)[0]
+        given = data, labels, rows, model.batch
+        batches = ImageBatches(*given) if model.tune else SightBatches(*given, fitted.sight(data))
+        learning = fitted.network if model.tune else fitted.network.fusion
+        schedule = Schedule(
+            model.epochs, model.learning_rate, model.weight_decay,
+            average_decay=AVERAGE_DECAY, patience=model.patience, half=model.tune,
+        )  # fmt: skip
+        loss = LOSSES[model.loss]
+        judge = validation(batches, held_out, loss)
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            learning.requires_grad_(True)
+            curve = train(learning, batches, partial(reading_loss, loss), schedule, seed, validate=judge)
+        fitted.network.requires_grad_(False)
+        return fitted, curve
+
+    def predict(self, data: CropDataset) -> np.ndarray:
+        """Probabilities (n, 25, 3)."""
+        parts = [self._cells(data.take(rows)) for rows in chunks(np.arange(len(data)), STUDIES_AT_ONCE)]
+        return np.concatenate([probabilities for probabilities, _ in parts])
+
+    def examine(self, data: CropDataset) -> list[Examination]:
+        """All that is said of each study."""
+        return [self._examine(data.take([row])) for row in range(len(data))]
+
+    @torch.inference_mode()
+    def sight(self, data: CropDataset) -> Sight:
+        """What the views of studies tell, on the CPU; what is hidden is not shown."""
+        seen = [self._seen(crops) for crops in data.crops]
+        vectors, told = (torch.stack(parts) for parts in list(zip(*seen))[:2])
+        return Sight(vectors, told, torch.from_numpy(data.shown))
+
+    def save(self, folder: Path, provenance: Provenance) -> None:
+        """Save into a model's folder."""
+        facts = {"views": self.views, "shift": self.shift.tolist()}
+        save_network(folder / WEIGHTS_FILE, self.network, provenance, **facts)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Open what `save` wrote."""
+        facts = facts_of(folder / WEIGHTS_FILE)
+        network = load_network(folder / WEIGHTS_FILE).to(device())
+        return cls(network, facts["views"], np.array(facts["shift"]))
+
+    @torch.inference_mode()
+    def _cells(self, data: CropDataset) -> tuple[np.ndarray, np.ndarray]:
+        """Probabilities (n, 25, 3) and openings in mm (n, 25)."""
+        sight = Sight(*(part.to(device()) for part in self.sight(data)))
+        told = self.network.fusion(sight).cpu()
+        told[..., :-1] += torch.from_numpy(self.shift)
+        return graded(told)
+
+    def _examine(self, data: CropDataset) -> Examination:
+        (probabilities,), (openings_mm,) = self._cells(data)
+        (crops,), (shown,) = data.crops, data.shown
+        _, told, weights = self._seen(crops)
+        alone, _ = graded(told)
+        is_seen = np.isin(np.arange(len(CELLS)), slot2cell[shown])
+        return Examination(
+            crops,
+            probabilities,
+            np.where(is_seen, openings_mm, np.nan),
+            np.where(shown[:, None], alone, np.nan),
+            np.where(shown[:, None], weights.numpy(), 0.0),
+        )
+
+    def _seen(self, crops: StudyCrops) -> Told:
+        """What each view of a study tells alone, by SLOTS; looked at once by all networks of equal views."""
+        known = _told[self.views] if self.views else WeakKeyDictionary[StudyCrops, Told]()
+        if crops not in known:
+            known[crops] = self._look(crops)
+        return known[crops]
+
+    @torch.inference_mode()
+    def _look(self, crops: StudyCrops) -> Told:
+        batch, half = study_batch(CropDataset.of([0], [crops])), half_precision()
+        slots, slices = crops.present.shape
+        told = (
+            torch.zeros(slots, self.network.views.width),
+            torch.zeros(slots, TOLD),
+            torch.zeros(slots, slices),
+        )
+        if len(batch.slots):
+            with torch_threads(cores()), torch.autocast(device().type, dtype=half, enabled=half is not None):
+                found = self.network.views(batch.views)
+            for all_slots, shown in zip(told, found):
+                all_slots[batch.slots.cpu()] = shown.float().cpu()
+        return Told(*told)
+
+
+_told: dict[str, WeakKeyDictionary[StudyCrops, Told]] = defaultdict(WeakKeyDictionary)
+"""What views tell, by the file of the network that looks at them: fold models share it."""
+
+
+def validation(
+    batches: SightBatches | ImageBatches, held_out: np.ndarray, loss: Loss
+) -> Callable[[nn.Module], float] | None:
+    """What gives a network's loss on the studies held out; None where none of them is labelled."""
+    if not (batches.labels[held_out] != EMPTY).any():
+        return None
+
+    @torch.inference_mode()
+    def judge(network: nn.Module) -> float:
+        logits, labels = [], []
+        for rows in chunks(held_out, STUDIES_AT_ONCE):
+            inputs, readings = batches.batch(rows, None)
+            output = network(inputs)
+            logits.append((output if isinstance(output, torch.Tensor) else output.cells)[..., :-1])
+            labels.append(readings.cells)
+        return float(loss(torch.cat(logits), torch.cat(labels)))
+
+    return judge
