@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from kitlib.competition.submission import to_rows
 from kitlib.localise.folder import study_rows
+from kitlib.models.crop.model import Examination
 from kitlib.mri.ledger import Ledger
 from kitlib.mri.study import Study
 from kitlib.predict.predictor import Prediction, Predictor
@@ -25,7 +25,7 @@ class StudyResult:
 
     study: Study  # prepared
     prediction: Prediction
-    examination: Any  # what was seen in each view; None where no model looks at views
+    examination: Examination | None  # what was seen in each view; None where no model looks at views
     ledger: Ledger
 
     @property

@@ -62,3 +62,10 @@ def test_a_test_folder_is_predicted(data, work, tmp_path, capsys):
     assert main(["predict", "--data", str(data.root), "--work", str(work), "--out", str(out)]) == 0
     assert capsys.readouterr().out.splitlines()[0] == f"75 rows in {out}: 75 full model"
     assert len(pd.read_csv(out)) == 75
+
+
+def test_a_report_is_a_page_beside_the_rows(study, work, tmp_path, capsys):
+    page = tmp_path / "page.html"
+    assert main(["predict", str(study), "--work", str(work), "--report", str(page)]) == 0
+    assert f"report in {page}" in capsys.readouterr().out
+    assert "<h1>Study 11</h1>" in page.read_text()
