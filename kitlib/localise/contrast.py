@@ -1,7 +1,8 @@
 """T1 or T2 by the pixels: whether the canal is brighter than the vertebrae and discs in front of it.
 
 Fluid is dark on T1 and bright on T2 and STIR, and marrow lies between, whatever the scanner. On 52 phantoms
-the ratio of medians is .26 to .93 on sagittal T1 and 1.01 to 4.5 on sagittal T2 and STIR.
+the ratio of medians is .26 to .93 on sagittal T1 and 1.01 to 4.5 on sagittal T2 and STIR; of 383 single
+mid-sagittal slices of patients 380 are on the right side of 1 (docs/own_study.md).
 """
 
 from collections.abc import Callable
