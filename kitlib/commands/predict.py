@@ -102,10 +102,10 @@ def _say_rows(rungs: Iterable[str], out: Path) -> None:
 
 
 def _say_faults(faults: "Iterable[Fault]") -> None:
-    """A line for each kind of fault; what is said of whole series and folders in its own words."""
+    """A line for each kind of fault, with its detail where it is not one of many slices."""
     found: Counter[tuple] = Counter()
     for fault in faults:
-        is_said = fault.code.startswith(("series.", "folder."))
+        is_said = fault.detail and not fault.code.startswith(("slice.", "stack."))
         found[fault.study_id, fault.code, fault.action, f" ({fault.detail})" if is_said else ""] += 1
     for (study_id, code, action, detail), count in found.items():
         print(f"study {study_id}: {count} x {code}, {action}{detail}")

@@ -11,7 +11,7 @@ from kitlib.localise.folder import study_rows
 from kitlib.models.crop.model import Examination
 from kitlib.mri.ledger import Ledger
 from kitlib.mri.study import Study
-from kitlib.predict.predictor import Prediction, Predictor
+from kitlib.predict.predictor import PRIOR, Prediction, Predictor
 from kitlib.predict.stream import Handling, read_and_predict
 from kitlib.terms import CELLS, CONDITIONS, LEVELS, SEVERITIES, level2text
 
@@ -58,5 +58,5 @@ def predict_folder(predictor: Predictor, folder: Path, handling: Handling = STRI
     ledger = Ledger()
     study_id, rows = study_rows(folder, ledger)
     study, prediction = read_and_predict(predictor, study_id, rows, ledger, handling)
-    examination = predictor.examine(study) if study.sequences else None
+    examination = predictor.examine(study) if PRIOR not in prediction.rungs else None
     return StudyResult(study, prediction, examination, ledger)

@@ -29,6 +29,9 @@ SAID = """
 Each cell: the likeliest severity with its probability, a bar of the three probabilities (normal or mild,
 moderate, severe), and what was measured to be open, in millimetres.
 """
+DOUBT = """
+The levels are in doubt: {reason}. What stands here may be of a neighbouring level, or of no level at all.
+"""
 LOOKED_AT = """
 Each picture is a view on neighbouring slices; the bar below a slice is as wide as the attention on it. The
 caption says what this view tells alone: the table above also weighs the other views, levels and sides.
@@ -51,7 +54,7 @@ def study_page(result: StudyResult) -> str:
     looked_at = result.examination
     sections = {
         "What was read": [_series_table(result)],
-        "Severities": [html.paragraph(SAID), _cell_table(result)],
+        "Severities": [*_doubts(result), html.paragraph(SAID), _cell_table(result)],
         "Three planes": _planes(result),
         "What was looked at": _views(looked_at) if looked_at else [html.paragraph("No view of a place was.")],
         "What was wrong or decided": [_ledger_table(result)],
@@ -85,6 +88,12 @@ def _geometry(series: Series) -> dict[str, str | int]:
         "pixel, mm": " x ".join(f"{size_mm:.2f}" for size_mm in largest.spacing_mm),
         "step, mm": "-" if len(largest) == 1 else f"{largest.step_mm:.1f}",
     }
+
+
+def _doubts(result: StudyResult) -> list[str]:
+    """Why the levels are not to be trusted, if so."""
+    reasons = {fault.detail for fault in result.ledger if fault.code == "landmarks.abstained"}
+    return [html.paragraph(DOUBT.format(reason=reason)) for reason in sorted(reasons)]
 
 
 def _cell_table(result: StudyResult) -> str:

@@ -101,6 +101,12 @@ def test_absent_views_and_lost_places_are_said():
     assert page.count("not measured") == 25
 
 
+def test_levels_in_doubt_are_said_before_their_severities():
+    doubtful = Ledger([Fault("landmarks.abstained", "no landmark to trust", 7, detail="no canal is visible")])
+    page = study_page(make_result(make_examination(STUDY), ledger=doubtful))
+    assert page.index("The levels are in doubt: no canal is visible.") < page.index("Each cell:")
+
+
 def test_without_a_crop_model_the_localiser_is_asked(monkeypatch):
     asked = []
     real = page_module.Localiser.shipped
