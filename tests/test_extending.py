@@ -12,7 +12,7 @@ import pytest
 from kitlib.artefacts import Provenance, fingerprint, load_array, save_array
 from kitlib.competition.root import Competition
 from kitlib.competition.submission import validate_submission
-from kitlib.ensemble.calibrate import VectorScaling
+from kitlib.ensemble.combine import Blend
 from kitlib.ensemble.crossfit import Ensemble
 from kitlib.experiments import registry
 from kitlib.experiments.experiment import Experiment
@@ -119,7 +119,7 @@ def submitted(data: Competition, work: Path, experiments: list[Experiment]) -> R
     """The test set, predicted by an even blend of experiments that are fitted on two folds."""
     make_run(work, data, experiments)
     even = {entry.name: 1 / len(experiments) for entry in experiments}
-    Ensemble(even, VectorScaling({})).save(layout.ENSEMBLE.under(work), Provenance())
+    Ensemble(Blend(even)).save(layout.ENSEMBLE.under(work), Provenance())
     finish_step(work, layout.ENSEMBLING)
     result = predict_data(data.root, work, work / "submission.csv", STRICT)
     validate_submission(work / "submission.csv", data.test_study_ids())

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -39,32 +40,91 @@ def _grade(arguments: argparse.Namespace) -> int:
 
 def add_grader(commands: Commands) -> None:
     """Add the command `grader`, which trains the network of `grade`."""
-    command = commands.add_parser("grader", help="train the grader on phantoms")
-    command.add_argument("what", choices=["train"])
-    command.add_argument("--out", type=Path, required=True, help="safetensors file to write")
-    command.add_argument("--pool", type=Path, default=Path("work/grader"), help="folder for drawn views")
-    command.add_argument("--persons", type=int, default=500, help="phantoms to learn on")
-    command.add_argument("--epochs", type=int, default=6)
-    command.add_argument("--backbone", default="resnet10t", help="a small network of timm")
-    command.add_argument("--seed", type=int, default=2024)
-    command.add_argument("--workers", type=int, default=1)
-    command.set_defaults(call=_train)
+    command = commands.add_parser("grader", help="train the grader: on phantoms, or on labels of your own")
+    ways = command.add_subparsers(required=True, metavar="train|curve")
+    train = ways.add_parser("train", help="train the network of `grade`")
+    train.add_argument("--out", type=Path, required=True, help="safetensors file to write")
+    train.add_argument("--table", type=Path, help="learn from this CSV: as for `grade`, study_id, severity")
+    train.add_argument("--start", help="shipped (of a table), imagenet, nothing (of phantoms) or a file")
+    train.add_argument("--backbone", default="", help="a small network of timm, where it starts from nothing")
+    train.add_argument(
+        "--epochs", type=int, default=0, help="6 on phantoms, by the number of views on a table"
+    )
+    train.add_argument("--seed", type=int, default=2024)
+    train.add_argument("--pool", type=Path, default=Path("work/grader"), help="folder for drawn views")
+    train.add_argument("--persons", type=int, default=500, help="phantoms to learn on")
+    train.add_argument("--workers", type=int, default=1, help="processes that draw phantoms")
+    train.set_defaults(call=_train)
+    curve = ways.add_parser("curve", help="how many labelled studies are worth it: a figure and a table")
+    curve.add_argument("table", type=Path, help="CSV: as for `grade`, study_id, severity")
+    curve.add_argument("--studies", default="25,50,100,200,400", help="numbers of studies to learn from")
+    curve.add_argument("--starts", default="shipped,imagenet,nothing")
+    curve.add_argument("--seeds", type=int, default=3, help="draws of the studies, each with its own rest")
+    curve.add_argument("--epochs", type=int, default=0, help="by the number of views if not given")
+    curve.add_argument("--workers", type=int, default=1, help="graders that are tuned at once")
+    curve.add_argument("--out", type=Path, required=True, help="folder to write; what lies there is kept")
+    curve.set_defaults(call=_curve)
 
 
 def _train(arguments: argparse.Namespace) -> None:
-    from kitlib.grade.samples import make_samples
-    from kitlib.grade.train import train_grader
-
     persons, epochs, seed, workers = (
         getattr(arguments, name) for name in ("persons", "epochs", "seed", "workers")
     )
-    if persons < 2 or min(epochs, workers) < 1 or seed < 0:
-        raise UsageError("persons are two or more, epochs and workers one or more, the seed not below zero")
-    samples = make_samples(arguments.pool, persons=persons, seed=seed, workers=workers)
-    options = f"--persons {persons} --epochs {epochs} --backbone {arguments.backbone} --seed {seed}"
+    if persons < 2 or epochs < 0 or workers < 1 or seed < 0:
+        raise UsageError("persons are two or more, workers one or more, epochs and seed not below zero")
+    (_train_on_table if arguments.table else _train_on_phantoms)(arguments)
+    print(f"weights in {arguments.out}")
+
+
+def _train_on_phantoms(arguments: argparse.Namespace) -> None:
+    from kitlib.grade.samples import make_samples
+    from kitlib.grade.starts import started
+    from kitlib.grade.train import train_grader
+
+    persons, epochs, seed = arguments.persons, arguments.epochs or 6, arguments.seed
+    start = arguments.start or "nothing"
+    backbone = started(start, arguments.backbone).backbone  # raises before anything is drawn
+    samples = make_samples(arguments.pool, persons=persons, seed=seed, workers=arguments.workers)
+    options = f"--persons {persons} --epochs {epochs} --start {start} --backbone {backbone} --seed {seed}"
     command = f"python -m kitlib grader train {options} --out {arguments.out.name}"
     found = train_grader(
-        arguments.out, samples, epochs=epochs, seed=seed, backbone=arguments.backbone, command=command
+        arguments.out, samples, epochs=epochs, seed=seed, start=start, backbone=backbone, command=command
     )
     print(json.dumps(found, indent=1))
-    print(f"weights in {arguments.out}")
+
+
+def _train_on_table(arguments: argparse.Namespace) -> None:
+    from kitlib.grade.tune import tune_grader
+
+    how = {name: getattr(arguments, name) for name in ("backbone", "epochs", "seed")}
+    start = arguments.start or "shipped"
+    curve, problems = tune_grader(arguments.out, arguments.table, start=start, **how)
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    best = min(curve, key=lambda row: row["valid_loss"])
+    print(
+        f"log loss on studies held out: {curve[0]['valid_loss']:.3f} as it starts, "
+        f"{best['valid_loss']:.3f} after {best['epoch']} of {curve[-1]['epoch']} epochs"
+    )
+
+
+def _curve(arguments: argparse.Namespace) -> None:
+    from kitlib.artefacts import write_text
+    from kitlib.grade.curve import curve_page, curve_table, label_curve, points_of
+    from kitlib.report.figures.scores import label_curve as drawn
+    from kitlib.report.style import save_figure
+
+    if not re.fullmatch(r"\d+(,\d+)*", arguments.studies):
+        raise UsageError(f"studies are {arguments.studies!r}", hint="They are numbers such as 25,50,100.")
+    sizes = [int(size) for size in arguments.studies.split(",")]
+    points = points_of(arguments.starts.split(","), sizes, arguments.seeds)
+    curve = label_curve(
+        arguments.table, arguments.out, points, epochs=arguments.epochs, workers=arguments.workers
+    )
+    means = curve_table(curve)
+    write_text(
+        arguments.out / "curve.csv", curve.to_csv(index=False, float_format="%.4f", lineterminator="\n")
+    )
+    write_text(arguments.out / "curve.md", curve_page(means))
+    save_figure(drawn(means), arguments.out / "curve.png")
+    print(f"curve.csv, curve.md and curve.png in {arguments.out}")

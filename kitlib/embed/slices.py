@@ -12,13 +12,12 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from kitlib.embed.field_of_view import square, stack_images
-from kitlib.embed.names import SPINE_VIT_PX, SPINE_VIT_SHAPE
+from kitlib.embed.names import IMAGENET_MEAN, IMAGENET_STD, SPINE_VIT_PX, SPINE_VIT_SHAPE
 from kitlib.embed.runtime.inference import Prepare, inference
 from kitlib.embed.runtime.int8 import eight_bit_inference
 from kitlib.embed.weights.sources import WeightsSource
 from kitlib.mri.stack import Stack
 
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 TORCHVISION = "torchvision/"
 
 

@@ -1,4 +1,4 @@
-"""Blend and calibration, fitted on the other folds for an honest score, and on all for the test set."""
+"""Combining and calibrating, fitted on the other folds for an honest score, and on all for the test set."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,83 +9,126 @@ import pandas as pd
 
 from kitlib.artefacts import Provenance, load_json, save_json
 from kitlib.competition.submission import to_array, to_rows
-from kitlib.ensemble.blend import apply_blend, fit_blend, with_weight
-from kitlib.ensemble.calibrate import VectorScaling
-from kitlib.errors import ModelError
+from kitlib.ensemble.blend import apply_blend
+from kitlib.ensemble.calibrate import Calibrator, calibrator_named
+from kitlib.ensemble.combine import Blend, combiner_named
+from kitlib.errors import ArtefactError, ModelError
 from kitlib.terms import CELL_NAMES
 
 
 @dataclass(frozen=True)
-class Ensemble:
-    """What turns the probabilities of several models into one: a blend, and the blend's calibration."""
+class Recipe:
+    """By which combiner and calibrators, in this order, an ensemble is fitted; see `names`."""
 
-    weights: dict[str, float]
-    calibration: VectorScaling
+    combine: str = "blend"
+    calibrate: tuple[str, ...] = ("vector_scaling",)
+
+
+DEFAULT = Recipe()
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """What turns the probabilities of several models into one: a combiner, then calibrators."""
+
+    combiner: Blend
+    calibrators: tuple[Calibrator, ...] = ()
 
     @classmethod
-    def fit(cls, labels: np.ndarray, candidates: Mapping[str, np.ndarray]) -> "Ensemble":
+    def fit(
+        cls, labels: np.ndarray, candidates: Mapping[str, np.ndarray], recipe: Recipe = DEFAULT
+    ) -> "Ensemble":
         """Fit on labels (n, 25) and out-of-fold probabilities (n, 25, 3) by model."""
-        weights = fit_blend(labels, candidates)
-        return cls(weights, VectorScaling.fit(labels, apply_blend(weights, candidates)))
+        combiner = combiner_named(recipe.combine).fit(labels, candidates)
+        probabilities, calibrators = combiner.apply(candidates), []
+        for name in recipe.calibrate:
+            calibrators.append(calibrator_named(name).fit(labels, probabilities))
+            probabilities = calibrators[-1].apply(probabilities)
+        return cls(combiner, tuple(calibrators))
 
     def apply(self, candidates: Mapping[str, np.ndarray]) -> np.ndarray:
         """One (n, 25, 3) array from those of the models."""
-        return self.calibration.apply(apply_blend(self.weights, candidates))
+        probabilities = self.combiner.apply(candidates)
+        for calibrator in self.calibrators:
+            probabilities = calibrator.apply(probabilities)
+        return probabilities
 
     @property
     def members(self) -> list[str]:
         """The models that it reads."""
-        return with_weight(self.weights)
+        return self.combiner.members
 
     def save(self, path: Path, provenance: Provenance) -> None:
         """Save as a JSON artefact."""
-        values = {"weights": self.weights, "calibration": self.calibration.to_json()}
-        save_json(path, values, provenance)
+        calibrators = [{"name": one.name, "fitted": one.to_json()} for one in self.calibrators]
+        combiner = {"name": self.combiner.name, "fitted": self.combiner.to_json()}
+        save_json(path, {"combiner": combiner, "calibrators": calibrators}, provenance)
 
     @classmethod
     def load(cls, path: Path) -> "Ensemble":
         """Open what `save` wrote."""
         values = load_json(path)
-        return cls(values["weights"], VectorScaling.from_json(values["calibration"]))
+        if "combiner" not in values:
+            raise ArtefactError(
+                "an ensemble of an earlier version", where=path, hint="Run 05_ensembling again."
+            )
+        combiner, calibrators = values["combiner"], values["calibrators"]
+        return cls(
+            combiner_named(combiner["name"]).from_json(combiner["fitted"]),
+            tuple(calibrator_named(one["name"]).from_json(one["fitted"]) for one in calibrators),
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class CrossFit:
     """Honest out-of-fold predictions of an ensemble, and the ensemble for studies outside all folds."""
 
-    blended: pd.DataFrame  # index row_id; PROBABILITIES, model, fold
-    calibrated: pd.DataFrame
+    blended: pd.DataFrame  # index row_id; PROBABILITIES, model, fold: by the weights alone
+    calibrated: pd.DataFrame  # by the whole ensemble
     fold2ensemble: dict[int, Ensemble]
     final: Ensemble
 
     def weights(self) -> pd.DataFrame:
         """Blend weights by model (columns) for each fold and, in the last row, for all folds."""
-        rows = {str(fold): one.weights for fold, one in self.fold2ensemble.items()}
-        return pd.DataFrame.from_dict({**rows, "all": self.final.weights}, orient="index")
+        rows = {str(fold): one.combiner.weights for fold, one in self.fold2ensemble.items()}
+        return pd.DataFrame.from_dict({**rows, "all": self.final.combiner.weights}, orient="index")
 
 
-def crossfit(labels: pd.DataFrame, folds: pd.Series, candidates: Mapping[str, pd.DataFrame]) -> CrossFit:
+def crossfit(
+    labels: pd.DataFrame,
+    folds: pd.Series,
+    candidates: Mapping[str, pd.DataFrame],
+    recipe: Recipe = DEFAULT,
+) -> CrossFit:
     """For each fold an ensemble fitted on the other folds' out-of-fold predictions, applied to that fold.
 
     The studies are those of `folds`; labels and candidates are joined to them on study_id and row_id.
     """
     study_ids = folds.index.to_numpy()
     codes = labels.loc[study_ids, list(CELL_NAMES)].to_numpy()
-    arrays = {name: _complete_array(name, study_ids, table) for name, table in candidates.items()}
+    arrays = complete_arrays(study_ids, candidates)
     blended, calibrated = np.empty((2, len(study_ids), len(CELL_NAMES), 3))
     fold2ensemble = {}
     for fold in sorted(folds.unique().tolist()):
         judged = (folds == fold).to_numpy()
-        ensemble = Ensemble.fit(codes[~judged], {name: array[~judged] for name, array in arrays.items()})
+        ensemble = Ensemble.fit(
+            codes[~judged], {name: array[~judged] for name, array in arrays.items()}, recipe
+        )
         here = {name: array[judged] for name, array in arrays.items()}
-        blended[judged], calibrated[judged] = apply_blend(ensemble.weights, here), ensemble.apply(here)
+        blended[judged] = apply_blend(ensemble.combiner.weights, here)
+        calibrated[judged] = ensemble.apply(here)
         fold2ensemble[fold] = ensemble
     return CrossFit(
         _table(study_ids, blended, folds, "blend"),
         _table(study_ids, calibrated, folds, "calibrated blend"),
         fold2ensemble,
-        Ensemble.fit(codes, arrays),
+        Ensemble.fit(codes, arrays, recipe),
     )
+
+
+def complete_arrays(study_ids: np.ndarray, candidates: Mapping[str, pd.DataFrame]) -> dict[str, np.ndarray]:
+    """Probabilities (n, 25, 3) of these studies by model; ModelError where one lacks a cell."""
+    return {name: _complete_array(name, study_ids, table) for name, table in candidates.items()}
 
 
 def _complete_array(name: str, study_ids: np.ndarray, predictions: pd.DataFrame) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Comparing on the same studies: intervals of a score, and of the difference of two, by a study bootstrap."""
+"""Intervals by a study bootstrap: of a score, of the difference of two on the same studies, of a share."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -48,6 +48,19 @@ def difference_interval(
     return _interval(
         lambda counts: _scores(one, counts) - _scores(other, counts), len(labels), resamples, seed
     )
+
+
+def share_interval(
+    hits: np.ndarray, of: np.ndarray, *, resamples: int = RESAMPLES, seed: int = 0
+) -> Interval:
+    """The share of hits (n,) a study in all that it has (n,), such as cells; NaN where there is none."""
+    sums = np.stack([hits, of])
+
+    def shares(counts: np.ndarray) -> np.ndarray:
+        found, all_of = sums @ counts.T  # (resamples,) each
+        return np.divide(found, all_of, out=np.full(len(counts), np.nan), where=all_of > 0)
+
+    return _interval(shares, len(of), resamples, seed)
 
 
 def _scores(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from kitlib.artefacts import Provenance, facts_of, load_tensors, save_tensors
 from kitlib.grade.fusion import TOLD, Fusion, Sight
 from kitlib.machine import device
 from kitlib.nn.layers import GatedAttention
-from kitlib.nn.losses import OPENING_UNIT_MM
+from kitlib.nn.losses import OPENING_UNIT_MM, Truth, graded_loss
 from kitlib.nn.weights import in_half, restored
 from kitlib.prepare.views import SLOTS, VIEWS
 from kitlib.terms import SEQUENCES
@@ -165,6 +165,11 @@ def graded(told: Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities (..., 3) and openings in mm (...) of what is told (..., TOLD)."""
     openings_mm = OPENING_UNIT_MM * told[..., -1].clamp(min=0)
     return told[..., :-1].double().softmax(-1).numpy(), openings_mm.double().numpy()
+
+
+def told_loss(told: Tensor, truth: Truth) -> Tensor:
+    """Loss of what is told (B, f, TOLD): severities weighted as in the competition, and openings."""
+    return graded_loss(told[..., :-1].float(), told[..., -1].float(), truth)
 
 
 def save_network(path: Path, network: StudyNet, provenance: Provenance, **facts: Any) -> None:

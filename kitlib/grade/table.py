@@ -17,7 +17,7 @@ from kitlib.errors import DataError, KitError, TableError
 from kitlib.grade.images import read_image
 from kitlib.grade.network import Grader
 from kitlib.localise.sources import array_stack
-from kitlib.prepare.views import VIEWS, View, cut_view
+from kitlib.prepare.views import VIEW_PX, VIEWS, View, cut_view
 from kitlib.terms import AXIAL_T2, PROBABILITIES, Landmark
 
 COLUMNS = ("image", "sequence", "place", "level", "side", "x", "y", "spacing_mm")
@@ -49,11 +49,11 @@ class GradedTable:
 
 def grade_table(file: Path, grader: Grader) -> GradedTable:
     """Grade each row of a CSV file with COLUMNS, whose images lie beside it; TableError where it is none."""
-    rows, ragged = _read(file)
+    rows, ragged = read_places(file)
     grades = pd.DataFrame(np.nan, index=rows.index, columns=list(GRADES))
     problems = [f"line {line}: {what}" for line, what in ragged.items()]
     waiting: list[Cut] = []
-    for cut in _views(rows.drop(list(ragged)), Path(file).parent, problems):
+    for cut in cut_places(rows.drop(list(ragged)), Path(file).parent, problems):
         waiting.append(cut)
         if len(waiting) == AT_ONCE:
             _grade(waiting, grader, grades)
@@ -62,7 +62,7 @@ def grade_table(file: Path, grader: Grader) -> GradedTable:
     return GradedTable(pd.concat([rows, grades], axis=1), tuple(problems))
 
 
-def _read(file: Path) -> tuple[pd.DataFrame, dict[int, str]]:
+def read_places(file: Path) -> tuple[pd.DataFrame, dict[int, str]]:
     """The rows as text, by line, and what is wrong with lines of another length than the header."""
     hint = f"Its columns: {', '.join(COLUMNS)}."
     reader = csv.reader(io.StringIO(read_text(file).removeprefix(BYTE_ORDER_MARK), newline=""), strict=True)
@@ -89,8 +89,13 @@ def _read(file: Path) -> tuple[pd.DataFrame, dict[int, str]]:
     return pd.DataFrame.from_dict(texts, orient="index", columns=header), ragged
 
 
-def _views(rows: pd.DataFrame, folder: Path, problems: list[str]) -> Iterator[Cut]:
-    """A view for each row that can be graded; the others are problems. An image is read once."""
+def cut_places(
+    rows: pd.DataFrame, folder: Path, problems: list[str], *, slices: int = 0, px: int = VIEW_PX
+) -> Iterator[Cut]:
+    """A view for each row that can be graded; the others are problems. An image is read once.
+
+    `slices` and `px` are as `cut_view` takes them; by default as many slices as the image has.
+    """
     for name, own in tqdm(rows.groupby("image", sort=False), desc="images", mininterval=1):
         image: np.ndarray | KitError
         try:
@@ -101,17 +106,17 @@ def _views(rows: pd.DataFrame, folder: Path, problems: list[str]) -> Iterator[Cu
             try:
                 if isinstance(image, KitError):
                     raise image
-                yield Cut(line, *_view(row, image))
+                yield Cut(line, *_view(row, image, slices or len(image), px))
             except KitError as error:
                 problems.append(f"line {line}: {error}")
 
 
-def _view(row: Row, image: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:
+def _view(row: Row, image: np.ndarray, slices: int, px: int) -> tuple[int, np.ndarray, np.ndarray]:
     """The number of the row's view, its images and which of them there are; DataError where it has none."""
     view, landmark = _named(row)
     across = _number(row, "spacing_mm", SPACING_MM)
     down = _number(row, "spacing_y_mm", SPACING_MM) if row.get("spacing_y_mm") else across
-    slices, height, width = image.shape
+    count, height, width = image.shape
     x, y = (
         _number(row, name, (-reach, size + reach))
         for name, size, reach in (
@@ -122,8 +127,8 @@ def _view(row: Row, image: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:
     beside = math.ceil(max(-x, -y, x - width + 1, y - height + 1, 0))  # some places lie just off their image
     image = np.pad(image, [(0, 0), (beside, beside), (beside, beside)])
     stack = array_stack(image, (down, across), axial=view.sequence == AXIAL_T2)
-    point_mm = stack.to_patient(x + beside, y + beside, slices // 2)
-    shown = cut_view([stack], view, landmark, point_mm, slices=slices)
+    point_mm = stack.to_patient(x + beside, y + beside, count // 2)
+    shown = cut_view([stack], view, landmark, point_mm, slices=slices, px=px)
     if shown is None or len(np.unique(shown[0])) < 3:  # black, beside the image, and one grey
         raise DataError("nothing is to be seen at this place", where=row["image"])
     return (VIEWS.index(view), *shown)

@@ -11,19 +11,20 @@ from torch import Tensor, nn
 from kitlib.artefacts import Provenance, discard
 from kitlib.grade.augment import changed
 from kitlib.grade.network import (
-    BACKBONE,
     StudyBatch,
     StudyNet,
     StudyTold,
     ViewBatch,
     graded,
     save_network,
+    told_loss,
 )
 from kitlib.grade.samples import CLASS_BALANCE, SLICES, ViewSamples
+from kitlib.grade.starts import started
 from kitlib.localise.train.shards import held_out
 from kitlib.machine import cores, device, torch_threads
 from kitlib.nn.loop import Checkpoint, Schedule, train
-from kitlib.nn.losses import Truth, graded_loss
+from kitlib.nn.losses import Truth
 from kitlib.nn.rows import chunks, shuffled_evenly
 from kitlib.phantom.labels import PREVALENCE
 from kitlib.phantom.truth import VERSION
@@ -91,17 +92,25 @@ class PersonBatches:
 
 
 def train_grader(
-    out: Path, samples: ViewSamples, *, epochs: int, seed: int = 2024, backbone: str = BACKBONE, **facts: Any
+    out: Path,
+    samples: ViewSamples,
+    *,
+    epochs: int,
+    seed: int = 2024,
+    start: str = "nothing",
+    backbone: str = "",
+    **facts: Any,
 ) -> dict[str, float]:
     """Train a grader; save it to `out` after each epoch, with its metrics on the last tenth of the persons.
 
     A training that was killed goes on where it stopped. `facts`, such as the command, are kept beside the
-    weights. Returns the metrics: see `metrics`.
+    weights; `start` and `backbone` are as `started` takes them. Returns the metrics: see `metrics`.
     """
     last = held_out(samples.persons, HELD_OUT)
     learnt, judged = samples.take(~last), samples.take(last)
-    parameters = {"epochs": epochs, "backbone": backbone, "views": len(samples), "phantoms": VERSION}
-    provenance = Provenance(parameters | {"class_balance": CLASS_BALANCE}, seed=seed)
+    begun = {"epochs": epochs, "start": start, "backbone": backbone}
+    drawn = {"views": len(samples), "phantoms": VERSION, "class_balance": CLASS_BALANCE}
+    provenance = Provenance(begun | drawn, seed=seed)
     checkpoint = Checkpoint(Path(out).with_name(f"{Path(out).name}.unfinished"), provenance)
     found: dict[str, float] = {}
 
@@ -113,7 +122,7 @@ def train_grader(
     with torch_threads(cores()), torch.random.fork_rng():
         torch.manual_seed(seed)
         train(
-            StudyNet(backbone).to(device(), memory_format=torch.channels_last),  # type: ignore[call-overload]
+            started(start, backbone).to(device(), memory_format=torch.channels_last),  # type: ignore[call-overload]
             PersonBatches(learnt),
             grading_loss,
             Schedule(epochs, LEARNING_RATE, warm_up=0.2, average_decay=0.998, half=True),
@@ -137,18 +146,14 @@ def frequencies(samples: ViewSamples) -> dict[str, list[list[float]]]:
 
 def grading_loss(output: StudyTold, truth: Truths) -> Tensor:
     """Loss of severities and openings, by studies and by each view alone, and of attention elsewhere."""
-    of_views = graded_loss(*_parts(output.views.told[:, None]), truth.views)
-    of_cells = graded_loss(*_parts(output.cells), truth.cells)
+    of_views = told_loss(output.views.told[:, None], truth.views)
+    of_cells = told_loss(output.cells, truth.cells)
     own = output.views.weights.gather(1, truth.middles[:, None]).clamp(min=1e-4)
     return of_views + of_cells - ATTENTION * own.log().mean()
 
 
 def _truth(severities: np.ndarray, openings_mm: np.ndarray) -> Truth:
     return Truth(torch.from_numpy(severities).to(device()), torch.from_numpy(openings_mm).to(device()))
-
-
-def _parts(told: Tensor) -> tuple[Tensor, Tensor]:
-    return told[..., :-1].float(), told[..., -1].float()
 
 
 def metrics(network: StudyNet, samples: ViewSamples) -> dict[str, float]:

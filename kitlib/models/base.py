@@ -83,8 +83,7 @@ class Model(ABC):
         ModelError if the model is not fitted or an embedding is not finite: NaN is a fault of whatever made
         it, and a filled-in value would hide that. Metadata may hold NaN.
         """
-        if not np.isfinite(self.prior).all():
-            raise ModelError("the model is not fitted", where=self.name, hint="Call fit or load first.")
+        self._check_fitted()
         if not len(data):
             return np.empty((0, *self.prior.shape))
         self._check(data)
@@ -129,6 +128,10 @@ class Model(ABC):
     def shared_stage(self) -> Hashable:
         """What a fit begins with; fits of which it is the same, and not None, share it in one process."""
         return None
+
+    def _check_fitted(self) -> None:
+        if not np.isfinite(self.prior).all():
+            raise ModelError("the model is not fitted", where=self.name, hint="Call fit or load first.")
 
     def _check(self, data: Dataset) -> None:
         if not isinstance(data, self.reads):

@@ -14,12 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial.distance import cdist
 
 from kitlib.machine import Map, cores, threaded
 from kitlib.mri.dicom.header import LIMITS, Limits, starts_dicom
 from kitlib.mri.dicom.slices import Slice, read_files
+from kitlib.mri.grouping import linked
 from kitlib.mri.ledger import Fault, Ledger
 from kitlib.mri.stack import Stack, normal_of, orthonormal
 
@@ -102,7 +101,7 @@ def _read_files(paths: Sequence[Path], limits: Limits, each: Map) -> tuple[list[
         slices += found
         faults += odd
         values += sum(piece.stored.size for piece in found)
-        if values > limits.series_values:
+        if values > limits.series_values or len(slices) > limits.series_slices:
             faults.append(Fault("series.too_large", "the files after it not read", file=path.name))
             break
     return slices, faults
@@ -129,8 +128,8 @@ def _grouped(slices: Sequence[Slice]) -> list[list[Slice]]:
     """Slices that belong together, by series, size, spacing, orientation and field of view, in any order."""
     return [
         side_by_side
-        for alike in _linked(slices, _likeness(slices))
-        for side_by_side in _linked(alike, _in_plane_mm(alike) / SIDE_BY_SIDE_MM)
+        for alike in linked(slices, _likeness(slices))
+        for side_by_side in linked(alike, _in_plane_mm(alike) / SIDE_BY_SIDE_MM)
     ]
 
 
@@ -187,17 +186,6 @@ def _in_plane_mm(group: Sequence[Slice]) -> np.ndarray:
 def _directions(group: Sequence[Slice]) -> np.ndarray:
     """The common directions (2, 3); a median, because it does not depend on the order of the slices."""
     return orthonormal(np.median([piece.frame.directions for piece in group], axis=0))
-
-
-def _linked(slices: Sequence[Slice], points: np.ndarray) -> Iterator[list[Slice]]:
-    """Groups of slices linked by chains of points less than 1 apart: no order, no cell boundaries."""
-    if np.abs(points - points[0]).max() < 1:  # as in most series
-        yield list(slices)
-        return
-    distinct, which = np.unique(points, axis=0, return_inverse=True)
-    count, labels = connected_components(cdist(distinct, distinct, "chebyshev") < 1, directed=False)
-    for label in range(count):
-        yield [piece for piece, own in zip(slices, labels[which.ravel()], strict=True) if own == label]
 
 
 def _one_per_position(ordered: Sequence[Slice], normal: np.ndarray) -> tuple[list[Slice], list[Slice]]:

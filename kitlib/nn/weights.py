@@ -17,6 +17,15 @@ def in_half(network: nn.Module) -> dict[str, Tensor]:
     return {name: _cast(tensor, torch.float16) for name, tensor in network.state_dict().items()}
 
 
+def exactly(network: nn.Module) -> dict[str, Tensor]:
+    """A network's tensors, in half precision where that loses nothing."""
+    halves = in_half(network)
+    return {
+        name: halves[name] if torch.equal(halves[name].to(tensor.dtype), tensor) else tensor
+        for name, tensor in network.state_dict().items()
+    }
+
+
 def restored(network: Net, tensors: Mapping[str, Tensor], name: str, path: Path) -> Net:
     """A network with its tensors of a file, in evaluation mode; WeightsError where they do not fit."""
     try:

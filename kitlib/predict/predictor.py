@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from kitlib.competition.priors import Prior
-from kitlib.ensemble.calibrate import VectorScaling
+from kitlib.ensemble.combine import Blend
 from kitlib.ensemble.crossfit import Ensemble
 from kitlib.errors import ArtefactError
 from kitlib.experiments.fold import load_fold
@@ -87,7 +87,7 @@ class Predictor:
         return cls(
             {model.name: Member(spec, (model,))},
             {spec.fingerprint: spec.encoder(Resources())},
-            Ensemble({model.name: 1.0}, VectorScaling({})),
+            Ensemble(Blend({model.name: 1.0}), ()),
             Prior(model.prior),
         )
 

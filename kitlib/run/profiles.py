@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kitlib.embed.names import WEIGHTS
+from kitlib.ensemble.names import CALIBRATORS, COMBINERS
 from kitlib.errors import UsageError, known_name
 from kitlib.machine import cores
 
@@ -37,12 +38,26 @@ class Profile:
     folds: int = 5
     experiments: str = "first"
     """Names and tags of experiments, with commas between."""
+    combine: str = "blend"
+    """How the experiments become one prediction: a name of `kitlib.ensemble.names`."""
+    calibrate: str = "vector_scaling"
+    """Names of calibrators in their order, with commas between; may be empty."""
     epochs: int = 120
     """At most so many epochs, whatever an experiment asks for."""
     workers: int = _how(cores())
     cell_timeout_s: float = _how(HOUR_S)
     budget_s: float = _how(HOUR_S)
     """Wall-clock seconds for the submission step; studies left after it get the prior."""
+
+    def __post_init__(self) -> None:
+        known_name(self.combine, COMBINERS, "combiner")
+        for name in self.calibrators:
+            known_name(name, CALIBRATORS, "calibrator")
+
+    @property
+    def calibrators(self) -> tuple[str, ...]:
+        """The names of `calibrate`."""
+        return tuple(self.calibrate.replace(",", " ").split())
 
     @property
     def input_defaults(self) -> dict[str, Any]:
@@ -77,8 +92,10 @@ _profiles = (
     Profile("demo", 60, 15),
     Profile("bench", 240, 60, longest_px=320, folds=3, cell_timeout_s=12 * HOUR_S, budget_s=9 * HOUR_S),
     # Kaggle ends a notebook after nine hours; half an hour is kept for starting and for writing.
-    Profile("kaggle", 0, 0, longest_px=384, weights="auto", cell_timeout_s=9 * HOUR_S, budget_s=8.5 * HOUR_S),
-)
+    # With its many studies a stack pays (docs/ensemble.md).
+    Profile("kaggle", 0, 0, longest_px=384, weights="auto", combine="logistic",
+            cell_timeout_s=9 * HOUR_S, budget_s=8.5 * HOUR_S),
+)  # fmt: skip
 PROFILES = {profile.name: profile for profile in _profiles}
 
 

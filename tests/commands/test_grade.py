@@ -9,6 +9,7 @@ import torch
 from kitlib.artefacts import Provenance
 from kitlib.cli import main
 from kitlib.grade.network import ViewNet, save_grader
+from tests.grade.labels import changed_table, labelled_table
 from tests.grade.test_table import ROW, folder, table  # noqa: F401  # a fixture
 
 
@@ -41,3 +42,64 @@ def test_useless_trainings_are_refused_before_drawing(tmp_path: Path, capsys) ->
     out = tmp_path / "weights.safetensors"
     assert main(["grader", "train", "--out", str(out), "--persons", "1"]) == 2
     assert "persons are two or more" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_grader_is_tuned_on_a_table(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    file, out = labelled_table(tmp_path / "labels", studies=4), tmp_path / "tuned.safetensors"
+    (tmp_path / "labels" / "1_l3_l4.png").unlink()
+    how = ["--start", "nothing", "--backbone", "test_resnet", "--epochs", "1"]
+    assert main(["grader", "train", "--table", str(file), "--out", str(out), *how]) == 0
+    said = capsys.readouterr()
+    assert "log loss on studies held out: " in said.out
+    assert "line 16: " in said.err
+    graded = tmp_path / "graded.csv"
+    assert main(["grade", str(file), "--out", str(graded), "--weights", str(out)]) == 1
+    assert pd.read_csv(graded)["severe"].notna().sum() == 39
+
+
+@pytest.mark.parametrize("command", [["train", "--table"], ["curve"]])
+@pytest.mark.parametrize(
+    ("columns", "why"),
+    [
+        ({"severity": None}, "columns 'severity' are missing"),
+        ({"severity": "bad"}, "the severity in line 2 is 'bad'"),
+        ({"severity": "Severe"}, "of 1 severity"),
+        ({"study_id": "7"}, "of 1 study_id"),
+        ({"image": "none.png"}, "0 labelled places can be seen"),
+    ],
+)
+def test_tables_that_nothing_can_be_learnt_from_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture, command: list[str], columns: dict, why: str
+) -> None:
+    file = changed_table(labelled_table(tmp_path / "labels", studies=2), **columns)
+    out = tmp_path / "out.safetensors"
+    assert main(["grader", *command, str(file), "--out", str(out)]) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("[")]
+    assert why in line
+    assert not out.exists()
+
+
+@pytest.mark.slow
+def test_a_curve_is_a_table_a_page_and_a_figure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr("kitlib.grade.curve.started", lambda _: ViewNet("test_resnet"))
+    file, out = labelled_table(tmp_path / "labels", studies=6), tmp_path / "curve"
+    how = ["--studies", "2,3", "--starts", "nothing", "--seeds", "1", "--epochs", "1"]
+    assert main(["grader", "curve", str(file), "--out", str(out), *how]) == 0
+    assert "in " in capsys.readouterr().out
+    assert len(pd.read_csv(out / "curve.csv")) == 4
+    assert (out / "curve.png").read_bytes().startswith(b"\x89PNG")
+    assert (out / "curve.md").read_text().count("\n") == 6
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "why"),
+    [("--studies", "25,many", "studies are"), ("--starts", "zero", "no curve"), ("--seeds", "0", "no curve")],
+)
+def test_curves_of_nonsense_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture, option: str, value: str, why: str
+) -> None:
+    assert main(["grader", "curve", "no.csv", "--out", str(tmp_path), option, value]) == 2
+    assert why in capsys.readouterr().err

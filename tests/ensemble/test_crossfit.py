@@ -4,11 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kitlib.artefacts import Provenance
+from kitlib.artefacts import Provenance, save_json
 from kitlib.competition.metric import score
 from kitlib.competition.submission import to_array
-from kitlib.ensemble.crossfit import Ensemble, crossfit
-from kitlib.errors import ModelError
+from kitlib.ensemble.crossfit import Ensemble, Recipe, crossfit
+from kitlib.ensemble.names import CALIBRATORS, COMBINERS
+from kitlib.errors import ArtefactError, ModelError
 from kitlib.evaluate.baselines import score_table
 from kitlib.experiments.run import make_folds
 from kitlib.terms import PROBABILITIES
@@ -31,11 +32,14 @@ def test_the_ensemble_beats_its_members_on_studies_it_was_not_fitted_on() -> Non
     np.testing.assert_allclose(fitted.weights().sum(axis=1), 1)
 
 
-def test_a_folds_own_labels_are_not_used_for_it() -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize("combine", COMBINERS)
+def test_a_folds_own_labels_are_not_used_for_it(combine: str) -> None:
+    recipe = Recipe(combine, CALIBRATORS)
     labels = LABELS.copy()
     judged = FOLDS.index[FOLDS == 1]
     labels.loc[judged] = (labels.loc[judged] + 1) % 3
-    plain, changed = (crossfit(table, FOLDS, TABLES).calibrated for table in (LABELS, labels))
+    plain, changed = (crossfit(table, FOLDS, TABLES, recipe).calibrated for table in (LABELS, labels))
     of_fold = plain["fold"] == 1
     pd.testing.assert_frame_equal(plain[of_fold], changed[of_fold])
     assert not plain[~of_fold].equals(changed[~of_fold])
@@ -55,13 +59,33 @@ def test_a_missing_prediction_is_named() -> None:
         crossfit(LABELS, FOLDS, short)
 
 
-def test_save_and_load_agree(tmp_path: Path) -> None:
-    ensemble = crossfit(LABELS, FOLDS, TABLES).final
+@pytest.mark.slow
+@pytest.mark.parametrize("combine", COMBINERS)
+def test_save_and_load_agree(combine: str, tmp_path: Path) -> None:
+    ensemble = crossfit(LABELS, FOLDS, TABLES, Recipe(combine, CALIBRATORS)).final
     ensemble.save(tmp_path / "ensemble.json", Provenance())
+    opened = Ensemble.load(tmp_path / "ensemble.json")
     arrays = {name: to_array(LABELS.index, table) for name, table in TABLES.items()}
-    np.testing.assert_allclose(
-        Ensemble.load(tmp_path / "ensemble.json").apply(arrays), ensemble.apply(arrays)
-    )
+    np.testing.assert_allclose(opened.apply(arrays), ensemble.apply(arrays))
+    assert [one.name for one in (opened.combiner, *opened.calibrators)] == [combine, *CALIBRATORS]
+
+
+def test_an_ensemble_of_an_earlier_version_says_what_to_do(tmp_path: Path) -> None:
+    save_json(tmp_path / "ensemble.json", {"weights": {"a": 1.0}, "calibration": {}}, Provenance())
+    with pytest.raises(ArtefactError, match=r"earlier version .*Run 05_ensembling again"):
+        Ensemble.load(tmp_path / "ensemble.json")
+
+
+def test_calibrators_are_fitted_on_what_those_before_them_give() -> None:
+    twice = crossfit(LABELS, FOLDS, TABLES, Recipe(calibrate=("temperature", "temperature"))).final
+    first, second = (one.group2parameters for one in twice.calibrators)
+    assert first.keys() == {"spinal", "foraminal", "subarticular"}
+    assert all(abs(parameters[0] - 1) < 0.05 for parameters in second.values())
+
+
+def test_without_a_calibrator_a_calibrated_blend_is_the_blend() -> None:
+    fitted = crossfit(LABELS, FOLDS, TABLES, Recipe(calibrate=()))
+    pd.testing.assert_frame_equal(fitted.calibrated[[*PROBABILITIES]], fitted.blended[[*PROBABILITIES]])
 
 
 def test_the_table_of_scores_has_a_row_a_prediction() -> None:

@@ -9,10 +9,12 @@ import pytest
 from kitlib.competition.metric import score
 from kitlib.competition.submission import to_array, to_rows
 from kitlib.competition.tables import read_train_labels
-from kitlib.ensemble.crossfit import crossfit
+from kitlib.ensemble.conformal import ALL, coverage_table, crossfit_sets
+from kitlib.ensemble.crossfit import Recipe, crossfit
 from kitlib.evaluate.compare import difference_interval, score_interval
 
 UNPREDICTED = (0.7, 0.2, 0.1)
+STACK = Recipe("logistic")  # as the `kaggle` profile
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +42,29 @@ def test_the_score_and_its_spread_are_the_known_ones(labels: pd.DataFrame, predi
     interval = score_interval(labels, predictions)
     assert interval.estimate == pytest.approx(0.40245, abs=5e-6)
     assert interval.sd == pytest.approx(0.007, abs=0.001)
+
+
+@pytest.mark.slow
+def test_a_fold_safe_stack_lowers_the_score_by_three_thousandths(
+    labels: pd.DataFrame, predictions: pd.DataFrame, folds: pd.Series
+) -> None:
+    fitted = crossfit(labels, folds, {"medal": predictions}, STACK)
+    change = difference_interval(labels, fitted.calibrated, predictions)
+    assert change.estimate <= -0.003
+    assert change.high < -0.002
+
+
+@pytest.mark.slow
+def test_conformal_sets_cover_nine_in_ten_of_every_condition(
+    labels: pd.DataFrame, predictions: pd.DataFrame, folds: pd.Series
+) -> None:
+    as_it_is = Recipe(calibrate=())
+    table = coverage_table(labels, crossfit_sets(labels, folds, {"medal": predictions}, as_it_is, 0.9))
+    of_conditions = table[table["severity"] == ALL]
+    assert len(of_conditions) == 5
+    assert of_conditions["coverage"].between(0.89, 0.91).all()
+    assert of_conditions["mean_size"].between(1.0, 1.4).all()
+    assert table["coverage"].between(0.87, 0.93).all()  # and of each of its severities
 
 
 @pytest.mark.slow

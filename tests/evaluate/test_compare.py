@@ -3,7 +3,7 @@ import pytest
 
 from kitlib.competition.metric import score, score_arrays, study_sums
 from kitlib.errors import ModelError
-from kitlib.evaluate.compare import difference_interval, score_interval
+from kitlib.evaluate.compare import difference_interval, score_interval, share_interval
 from tests.ensemble.builders import make_label_table, make_probabilities, make_table
 
 LABELS = make_label_table(80)
@@ -51,3 +51,12 @@ def test_the_better_predictions_are_clearly_better() -> None:
 def test_no_studies_are_refused() -> None:
     with pytest.raises(ModelError, match="no study"):
         score_interval(LABELS.iloc[:0], GOOD)
+
+
+def test_a_share_of_cells_is_as_uncertain_as_its_studies() -> None:
+    hits, cells = np.array([5, 0] * 50), np.full(100, 5)
+    clustered, single = share_interval(hits, cells), share_interval(np.tile([1, 0], 250), np.ones(500))
+    assert clustered.estimate == single.estimate == 0.5
+    assert clustered.sd == pytest.approx(0.05, rel=0.1)  # of 100 studies, and not of 500 cells
+    assert single.sd == pytest.approx(0.5 / 500**0.5, rel=0.1)
+    assert np.isnan(share_interval(np.zeros(4), np.zeros(4)).estimate)

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kitlib.grade.samples import MARGIN, SLICES, make_samples, phantom_views
+from kitlib.grade.samples import SLICES, make_samples, phantom_views
 from kitlib.phantom.study import PhantomStudy, draw_study
-from kitlib.prepare.views import VIEW_PX, VIEWS
+from kitlib.prepare.views import MARGIN_PX, VIEWS
 from kitlib.terms import CELLS, EMPTY
 
 
@@ -18,8 +18,7 @@ def phantom() -> PhantomStudy:
 
 def test_every_labelled_place_has_its_views_with_its_truth(phantom: PhantomStudy) -> None:
     samples = phantom_views(phantom, 3)
-    side = round(MARGIN * VIEW_PX)
-    assert samples.images.shape[1:] == (SLICES, side, side)
+    assert samples.images.shape[1:] == (SLICES, MARGIN_PX, MARGIN_PX)
     assert set(samples.persons) == {3}
     labelled = [cell for cell, label in zip(CELLS, phantom.labels) if label != EMPTY]
     foramina = [cell for cell in labelled if cell.group == "foraminal"]

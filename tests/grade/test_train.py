@@ -9,9 +9,9 @@ import torch
 from kitlib.artefacts import facts_of, sha256
 from kitlib.grade import train as training
 from kitlib.grade.network import ViewNet, load_grader
-from kitlib.grade.samples import MARGIN, SLICES, ViewSamples
+from kitlib.grade.samples import SLICES, ViewSamples
 from kitlib.grade.train import ViewBatches, grading_loss, train_grader
-from kitlib.prepare.views import VIEW_PX, VIEWS
+from kitlib.prepare.views import MARGIN_PX, VIEW_PX, VIEWS
 
 TINY = "test_resnet"
 
@@ -19,7 +19,7 @@ TINY = "test_resnet"
 @pytest.fixture(scope="module")
 def samples() -> ViewSamples:
     """A bright square, the wider the less severe."""
-    rng, side, count = np.random.default_rng(0), round(MARGIN * VIEW_PX), 48
+    rng, side, count = np.random.default_rng(0), MARGIN_PX, 48
     severities = np.arange(count) % 3
     images = rng.integers(1, 90, (count, SLICES, side, side), np.uint8)
     for image, severity in zip(images, severities):
@@ -28,7 +28,13 @@ def samples() -> ViewSamples:
     openings_mm = (12 - 5 * severities).astype(np.float32)
     views = (np.arange(count) // 3) % len(VIEWS)
     return ViewSamples(
-        images, np.ones((count, SLICES), bool), views, severities, openings_mm, np.arange(count)
+        images,
+        np.ones((count, SLICES), bool),
+        np.zeros(count, int),
+        views,
+        severities,
+        openings_mm,
+        np.arange(count),
     )
 
 

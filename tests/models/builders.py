@@ -1,11 +1,20 @@
 """Datasets with a signal planted where anatomy has it: a cell's severity shifts the slices that show it."""
 
+import atexit
+import tempfile
+from functools import cache
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
+import torch
 
+from kitlib.artefacts import Provenance
 from kitlib.embed.tokens import Tokens
+from kitlib.inputs.crops import CropDataset, StudyCrops
 from kitlib.inputs.pixels import PixelDataset
 from kitlib.inputs.slices import SliceDataset
+from kitlib.prepare.views import MARGIN_PX, SLOTS, VIEWS
 from kitlib.terms import AXIAL_T2, CELLS, EMPTY, LEVELS, SAGITTAL_T1, SAGITTAL_T2
 
 WIDTH = 16  # a square: an embedding can also be read as a slice of 4 x 4 pixels
@@ -83,3 +92,36 @@ def as_pixels(data: SliceDataset) -> PixelDataset:
         for name, bags in data.tokens.items()
     }
     return PixelDataset(data.study_ids, tokens, 4)
+
+
+def as_crops(data: SliceDataset) -> CropDataset:
+    """The same studies as crops of one slice: a square, the brighter the worse its cell."""
+    directions = np.random.default_rng(99).normal(size=(len(CELLS), WIDTH))
+    crops = []
+    for row in range(len(data)):
+        images = np.zeros((len(SLOTS), 1, MARGIN_PX, MARGIN_PX), np.uint8)
+        present = np.zeros((len(SLOTS), 1), bool)
+        for number, slot in enumerate(SLOTS):
+            cell, sequence = CELLS[slot.cell], VIEWS[slot.view].sequence
+            bag = data.tokens[sequence][row]
+            if len(bag):
+                around_mm = bag.positions_mm - bag.positions_mm.mean(axis=0)
+                seen = _visibility(sequence, cell.group, cell.level, cell.side, around_mm)
+                told = seen @ bag.vectors @ np.resize(directions[slot.cell], bag.width) / seen.sum()
+                images[number, 0, 20:-20, 20:-20] = np.clip(60 + 12 * told, 0, 255)
+                present[number] = True
+        points_mm = np.where(present, np.zeros(3), np.nan)
+        crops.append(StudyCrops(images, present, points_mm, present[:, 0].astype(float)))
+    return CropDataset.of(data.study_ids, crops)
+
+
+@cache
+def untrained_grader() -> str:
+    """A file of a small network that has learnt nothing: what a quick crop model starts from."""
+    from kitlib.grade.network import StudyNet, save_network
+
+    folder = tempfile.TemporaryDirectory()
+    atexit.register(folder.cleanup)
+    torch.manual_seed(0)
+    save_network(Path(folder.name) / "grader.safetensors", StudyNet("test_resnet"), Provenance())
+    return str(Path(folder.name) / "grader.safetensors")

@@ -6,10 +6,19 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
-from pydicom import Dataset, dcmwrite
+from pydicom import Dataset, dcmread, dcmwrite
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage, generate_uid
+from pydicom.encaps import encapsulate, generate_frames
+from pydicom.uid import (
+    UID,
+    ExplicitVRLittleEndian,
+    JPEGBaseline8Bit,
+    MRImageStorage,
+    RLELossless,
+    generate_uid,
+)
 
 from kitlib.mri.dicom.header import LIMITS, Limits
 from kitlib.mri.dicom.slices import Slice, read_files
@@ -149,3 +158,37 @@ def make_enhanced_dataset(
         if missing in level:
             delattr(level, missing)
     return dataset
+
+
+CODECS = ("RLE", "baseline JPEG", "JPEG", "JPEG2000")  # the last two lossless; no Python codec for the third
+
+
+def make_compressed_dataset(image: np.ndarray, codec: str, folder: Path) -> Dataset:
+    """A 12-bit slice (8-bit for plain JPEG) whose pixels a codec holds."""
+    dataset = make_slice_dataset(image, BitsStored=12, HighBit=11)
+    if codec == "RLE":
+        dataset.compress(RLELossless)
+    elif codec == "baseline JPEG":
+        dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 8, 8, 7
+        encapsulate_into(dataset, cv2.imencode(".jpg", image.astype(np.uint8))[1].tobytes(), JPEGBaseline8Bit)
+    else:
+        with spoiling():  # its import warns, and as an error that warning kills the interpreter
+            import SimpleITK as sitk
+        writer = sitk.ImageFileWriter()
+        writer.SetImageIO("GDCMImageIO")
+        writer.SetCompressor(codec)
+        writer.UseCompressionOn()
+        writer.SetFileName(str(folder / "codec.dcm"))
+        writer.Execute(sitk.GetImageFromArray(image[None]))
+        source = dcmread(folder / "codec.dcm")
+        frame = next(generate_frames(source.PixelData, number_of_frames=1))
+        encapsulate_into(dataset, frame, source.file_meta.TransferSyntaxUID)
+        dataset.BitsStored, dataset.HighBit = 16, 15
+    return dataset
+
+
+def encapsulate_into(dataset: Dataset, frame: bytes, syntax: UID) -> None:
+    """Let a stream be the pixels of a dataset."""
+    dataset.PixelData = encapsulate([frame])
+    dataset["PixelData"].is_undefined_length = True
+    dataset.file_meta.TransferSyntaxUID = syntax

@@ -243,6 +243,11 @@ def test_a_series_beyond_the_limit_is_read_in_part(tmp_path):
     assert (len(stacks[0]), codes(ledger)) == (3, ["series.too_large"])
 
 
+def test_a_series_of_more_slices_than_the_limit_is_read_in_part(tmp_path):
+    stacks, ledger = read(make_series(tmp_path, count=5), limits=Limits(series_slices=2))
+    assert (len(stacks[0]), codes(ledger)) == (3, ["series.too_large"])
+
+
 @pytest.mark.parametrize("at_once", [(1, 32.0), (3, 32.0), (16, 1e-4)])
 def test_threads_and_batches_change_nothing(tmp_path, monkeypatch, at_once):
     make_series(tmp_path, count=7)

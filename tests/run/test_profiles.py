@@ -52,6 +52,18 @@ def test_the_name_of_a_profile_is_no_parameter():
         DEMO.with_overrides({"name": "other"})
 
 
+def test_combiners_and_calibrators_are_known_before_anything_runs():
+    with pytest.raises(UsageError, match=r"unknown combiner 'stack'"):
+        DEMO.with_overrides({"combine": "stack"})
+    with pytest.raises(UsageError, match=r"unknown calibrator 'any_sever'.*'any_severe'"):
+        DEMO.with_overrides({"calibrate": "temperature,any_sever"})
+    assert DEMO.with_overrides({"calibrate": "temperature, any_severe"}).calibrators == (
+        "temperature",
+        "any_severe",
+    )
+    assert DEMO.with_overrides({"calibrate": ""}).calibrators == ()
+
+
 def test_overrides_leave_the_profile_as_it_is():
     DEMO.with_overrides({"epochs": 1})
     assert PROFILES["demo"] == DEMO

@@ -17,9 +17,9 @@ import torch
 from kitlib.competition.root import Competition
 from kitlib.embed.backbone import DEFAULT_PX, build_network, known_backbone, load_backbone
 from kitlib.embed.engine import embed_series
-from kitlib.embed.names import reads_volumes
+from kitlib.embed.names import IMAGENET_MEAN, IMAGENET_STD, reads_volumes
 from kitlib.embed.runtime.quantise import quantise
-from kitlib.embed.slices import IMAGENET_MEAN, IMAGENET_STD, Backbone
+from kitlib.embed.slices import Backbone
 from kitlib.embed.store import TokenStore
 from kitlib.embed.weights.sources import file_name
 from kitlib.errors import ExtraMissingError, UsageError, WeightsError

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from kitlib.grade.augment import changed
 from kitlib.grade.fusion import Sight
-from kitlib.grade.network import StudyBatch, StudyTold, ViewBatch, with_views_dropped
+from kitlib.grade.network import StudyBatch, StudyTold, ViewBatch, told_loss, with_views_dropped
 from kitlib.inputs.crops import CropDataset
 from kitlib.machine import device
-from kitlib.nn.losses import Loss, Truth, graded_loss
+from kitlib.nn.losses import Loss, Truth
 from kitlib.nn.rows import shuffled
 from kitlib.prepare.views import SLOTS
 from kitlib.terms import EMPTY
@@ -88,7 +88,6 @@ def reading_loss(loss: Loss, output: Tensor | StudyTold, readings: Readings) -> 
     """A loss of `nn.losses` on the cells and, where views are trained, on what each tells alone."""
     if isinstance(output, Tensor):
         return loss(output[..., :-1], readings.cells)
-    told = output.views.told[:, None].float()
-    nobody_knows = torch.full(readings.views.shape, torch.nan, device=told.device)
-    alone = graded_loss(told[..., :-1], told[..., -1], Truth(readings.views, nobody_knows))
+    nobody_knows = torch.full(readings.views.shape, torch.nan, device=readings.views.device)
+    alone = told_loss(output.views.told[:, None], Truth(readings.views, nobody_knows))
     return loss(output.cells[..., :-1], readings.cells) + alone

@@ -69,7 +69,7 @@ class CropModel(Model):
 
     def examine(self, data: CropDataset) -> list[Examination]:
         """All that is said of each study; ModelError as for `predict`."""
-        self.predict(data.take(slice(0)))
+        self._check_fitted()
         self._check(data)
         return self.fitted.examine(data)
 

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from kitlib.artefacts import Provenance, facts_of, fingerprint_of
+from kitlib.artefacts import Provenance, facts_of, fingerprint_of, save_tensors
 from kitlib.grade.fusion import TOLD, Sight
-from kitlib.grade.network import SHIPPED, StudyNet, Told, graded, load_network, save_network
+from kitlib.grade.network import SHIPPED, StudyNet, Told, graded, load_network
 from kitlib.inputs.crops import CropDataset, StudyCrops
 from kitlib.machine import cores, device, half_precision, torch_threads
 from kitlib.models.common.training_rows import inner_splits
@@ -23,6 +23,7 @@ from kitlib.models.crop.model import Examination
 from kitlib.nn.loop import Curve, Schedule, train
 from kitlib.nn.losses import LOSSES, Loss
 from kitlib.nn.rows import chunks
+from kitlib.nn.weights import exactly
 from kitlib.terms import CELLS, EMPTY, SEVERITIES, SEVERITY_WEIGHTS
 
 if TYPE_CHECKING:
@@ -91,9 +92,9 @@ class FittedNetwork:
         return Sight(vectors, told, torch.from_numpy(data.shown))
 
     def save(self, folder: Path, provenance: Provenance) -> None:
-        """Save into a model's folder."""
-        facts = {"views": self.views, "shift": self.shift.tolist()}
-        save_network(folder / WEIGHTS_FILE, self.network, provenance, **facts)
+        """Save into a model's folder, exactly: in half precision what came from there."""
+        facts = {"backbone": self.network.backbone, "views": self.views, "shift": self.shift.tolist()}
+        save_tensors(folder / WEIGHTS_FILE, exactly(self.network), provenance, **facts)
 
     @classmethod
     def load(cls, folder: Path) -> Self:

@@ -15,6 +15,8 @@ Refused, and the slice or the whole file dropped:
 Noted, and the slice kept:
     slice.instance_number  unknown, -1
     slice.modality         not MR
+    slice.stream           the compressed stream says of itself what the header does not, or is badly made
+    slice.unused_bits      bits that hold no pixel hold something
     slice.constant         every pixel has the same value
     slice.sign             negative values in a magnitude image: its sign tag may be wrong
 """
@@ -31,7 +33,7 @@ from kitlib.errors import SliceError
 from kitlib.machine import Map
 from kitlib.mri.dicom.frames import Frame, frame_items, read_frame
 from kitlib.mri.dicom.header import LIMITS, Header, Limits, judge, open_dataset, read_pixel_bytes
-from kitlib.mri.dicom.pixels import stored_values
+from kitlib.mri.dicom.pixels import Doubt, stored_values
 from kitlib.mri.ledger import Fault
 
 KEPT, DROPPED, FILE_DROPPED = "slice kept", "slice dropped", "file dropped"
@@ -161,18 +163,15 @@ def _decode(described: _Described) -> tuple[list[Slice], list[Fault]]:
     if header is None or not described.frames:
         return [], faults
     try:
-        values = stored_values(header, *described.pixels)
+        values, odd = stored_values(header, *described.pixels)
     except SliceError as error:
         return [], [*faults, _dropped(file, error)]
     slices = [
         Slice(values[index], frame, header.instance_number, file, header.series_uid)
         for index, frame in described.frames.items()
     ]
-    doubts = [
-        Fault(code, KEPT, file=file, detail=detail)
-        for piece in slices
-        for code, detail in _doubts(header, piece)
-    ]
+    odd += [doubt for piece in slices for doubt in _doubts(header, piece)]
+    doubts = [Fault(code, KEPT, file=file, detail=detail) for code, detail in odd]
     return slices, [*faults, *doubts]
 
 
@@ -189,7 +188,7 @@ def _frames(dataset: Dataset, header: Header, file: str, faults: list[Fault]) ->
             faults.append(Fault(error.code, DROPPED, file=file, detail=error.what))
 
 
-def _doubts(header: Header, piece: Slice) -> Iterator[tuple[str, str]]:
+def _doubts(header: Header, piece: Slice) -> Iterator[Doubt]:
     """Code and detail of what is odd about a slice and yet no reason to drop it."""
     if header.instance_number < 0:
         yield "slice.instance_number", "InstanceNumber is unknown"

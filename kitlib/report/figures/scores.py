@@ -137,3 +137,46 @@ def study_rows(probabilities: np.ndarray, title: str, truth: np.ndarray | None =
         matrix(axes, table, np.array(texts, dtype=object).reshape(5, 5))
         axes.set_title(SEVERITIES[code])
     return figure
+
+
+@styled
+def label_curve(table: pd.DataFrame) -> Picture:
+    """What labels add, a column of panels a kind of view: ranking above, log loss below.
+
+    Columns: view, start, asked, learnt, and auc, scaled and prior with their _min and _max, as of
+    `curve_table`. A row with 0 asked is a dashed line; so is the prior, in the panels below.
+    """
+    if table.empty:
+        return empty_figure("no grader was judged")
+    views = list(dict.fromkeys(table["view"]))
+    figure = new_figure(
+        1 + 3.2 * len(views), 5.6, "What labelled studies add (mean and range over the seeds)"
+    )
+    panels = figure.subplots(2, len(views), sharex="col", squeeze=False)
+    for column, view in zip(panels.T, views):
+        own = table[table["view"] == view]
+        for axes, measure in zip(column, ("auc", "scaled")):
+            _label_lines(axes, own, measure)
+        column[1].axhline(own["prior"].mean(), color=INK, linestyle=":", linewidth=1, label="prior by level")
+        column[0].set_title(view)
+        column[1].set(xscale="log", xlabel="labelled studies with such a view")
+        column[1].set_xticks(sizes := sorted(set(own["learnt"]) - {0}), list(map(str, sizes)))
+        column[1].minorticks_off()
+    panels[0, 0].set_ylabel("AUC, severe against normal")
+    panels[1, 0].set_ylabel("log loss, scaled (nats)")
+    panels[1, 0].legend()
+    return figure
+
+
+def _label_lines(axes: Axes, table: pd.DataFrame, measure: str) -> None:
+    """A line a start with the range of its seeds."""
+    axes.grid(axis="y")
+    for colour, (start, line) in zip(style.LINE_COLOURS, table.groupby("start", sort=False)):
+        before, learnt = line[line["asked"] == 0], line[line["asked"] > 0].sort_values("learnt")
+        learnt = learnt.drop_duplicates("learnt", keep="last")
+        axes.plot(learnt["learnt"], learnt[measure], "o-", markersize=4, color=colour, label=f"from {start}")
+        low, high = learnt[f"{measure}_min"], learnt[f"{measure}_max"]
+        axes.fill_between(learnt["learnt"], low, high, color=colour, alpha=0.15, linewidth=0)
+        if len(before):
+            value, label = before[measure].mean(), f"{start}, no label"
+            axes.axhline(value, color=colour, linestyle="--", linewidth=1, label=label)

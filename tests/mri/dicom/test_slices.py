@@ -2,7 +2,6 @@ import os
 import zlib
 from io import BytesIO
 
-import cv2
 import numpy as np
 import pydicom
 import pytest
@@ -13,12 +12,14 @@ from pydicom.filebase import DicomBytesIO
 from kitlib.mri.dicom.header import Limits
 from tests.mri.builders import (
     AXIAL,
+    CODECS,
     FIRST_MM,
+    encapsulate_into,
+    make_compressed_dataset,
     make_enhanced_dataset,
     make_image,
     make_slice_dataset,
     read_file,
-    spoiling,
     write,
 )
 
@@ -179,7 +180,10 @@ def test_a_name_that_is_no_text_still_fits_into_a_table(tmp_path):
 def test_what_cannot_be_opened_is_refused(tmp_path):
     (tmp_path / "folder.dcm").mkdir()
     (tmp_path / "link.dcm").symlink_to(tmp_path / "nowhere")
-    for name in ("folder.dcm", "link.dcm", "absent.dcm"):
+    os.mkfifo(tmp_path / "fifo.dcm")  # to open it would wait for ever
+    (tmp_path / "to_fifo.dcm").symlink_to(tmp_path / "fifo.dcm")
+    (tmp_path / "device.dcm").symlink_to("/dev/zero")
+    for name in ("folder.dcm", "link.dcm", "absent.dcm", "fifo.dcm", "to_fifo.dcm", "device.dcm"):
         assert codes(read_file(tmp_path / name)[1]) == ["slice.unreadable"]
 
 
@@ -214,7 +218,34 @@ def test_transfer_syntaxes_off_the_list_are_refused(tmp_path, syntax):
     with BytesIO() as buffer:
         pydicom.dcmwrite(buffer, dataset, implicit_vr=False, little_endian=True, force_encoding=True)
         path.write_bytes(buffer.getvalue())
-    assert codes(read_file(path)[1]) == ["slice.transfer_syntax"]
+    (fault,) = read_file(path)[1]
+    assert fault.code == "slice.transfer_syntax"
+    assert "1.2.3.4" not in fault.detail  # whatever text stands there
+
+
+@pytest.mark.parametrize("syntax", [uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian])
+def test_a_header_of_more_items_than_frames_need_is_not_parsed(tmp_path, syntax):
+    path = write(tmp_path / "1.dcm", make_slice_dataset(missing="PixelData", syntax=syntax))
+    item = (b"\xfe\xff\x00\xe0" if syntax.is_little_endian else b"\xff\xfe\xe0\x00") + bytes(4)
+    path.write_bytes(path.read_bytes() + item * 140_000)
+    assert codes(read_file(path)[1]) == ["slice.too_large"]
+
+
+def test_numbers_of_pages_of_digits_are_in_no_message(tmp_path):
+    dataset = as_value_text(make_slice_dataset(NumberOfFrames=1), "NumberOfFrames", "1234" * 100)
+    (fault,) = read(tmp_path, dataset)[1]
+    assert fault.code == "slice.header"
+    assert "1234" not in fault.detail
+
+
+def test_pixels_that_claim_more_than_the_file_has_are_refused(tmp_path):
+    dataset = make_slice_dataset(make_image(size=(4, 40)))
+    path = write(tmp_path / "1.dcm", dataset)
+    content = path.read_bytes()
+    head = content.index(b"\xe0\x7f\x10\x00OW\0\0") + 8
+    # 8 bytes before the pixels: they are less than a row, which would pass as padding at the end
+    path.write_bytes(content[:head] + (10**6).to_bytes(4, "little") + bytes(8) + content[head + 4 :])
+    assert codes(read_file(path)[1]) == ["slice.pixels"]
 
 
 @pytest.mark.parametrize(
@@ -247,6 +278,8 @@ def test_values_that_rescaling_lifts_above_zero_are_no_flipped_signs(tmp_path):
         ({"missing": "InstanceNumber"}, "slice.instance_number"),
         ({"InstanceNumber": -3}, "slice.instance_number"),
         ({"Modality": "CT"}, "slice.modality"),
+        ({"image": make_image(highest=5000), "BitsStored": 12, "HighBit": 11}, "slice.unused_bits"),
+        ({"image": make_image(highest=1000), "BitsStored": 12, "HighBit": 15}, "slice.unused_bits"),
         ({"image": np.full((6, 6), 9, dtype=np.uint16)}, "slice.constant"),
         (
             {"image": make_image(highest=4000), "BitsStored": 12, "HighBit": 11, "PixelRepresentation": 1},
@@ -335,52 +368,19 @@ def test_monochrome1_is_turned_round(tmp_path, dtype, stored):
     assert faults == []
 
 
-def compressed(image, codec, folder):
-    """The dataset of a 12-bit slice (8-bit for plain JPEG) whose pixels a codec holds."""
-    dataset = make_slice_dataset(image, BitsStored=12, HighBit=11)
-    if codec == "RLE":
-        dataset.compress(uid.RLELossless)
-    elif codec == "baseline JPEG":
-        dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 8, 8, 7
-        encapsulate_into(
-            dataset, cv2.imencode(".jpg", image.astype(np.uint8))[1].tobytes(), uid.JPEGBaseline8Bit
-        )
-    else:
-        with spoiling():  # its import warns, and as an error that warning kills the interpreter
-            import SimpleITK as sitk
-        writer = sitk.ImageFileWriter()
-        writer.SetImageIO("GDCMImageIO")
-        writer.SetCompressor(codec)
-        writer.UseCompressionOn()
-        writer.SetFileName(str(folder / "codec.dcm"))
-        writer.Execute(sitk.GetImageFromArray(image[None]))
-        source = pydicom.dcmread(folder / "codec.dcm")
-        frame = next(generate_frames(source.PixelData, number_of_frames=1))
-        encapsulate_into(dataset, frame, source.file_meta.TransferSyntaxUID)
-        dataset.BitsStored, dataset.HighBit = 16, 15
-    return dataset
-
-
-def encapsulate_into(dataset, frame, syntax):
-    dataset.PixelData = encapsulate([frame])
-    dataset["PixelData"].is_undefined_length = True
-    dataset.file_meta.TransferSyntaxUID = syntax
-
-
-CODECS = ("RLE", "baseline JPEG", "JPEG", "JPEG2000")  # the last two lossless; no Python codec for the third
 SMOOTH = np.add.outer(np.arange(64), np.arange(80)).astype(np.uint16)
 
 
 @pytest.mark.parametrize("codec", CODECS)
 def test_compressed_pixels_come_back(tmp_path, codec):
-    slices, faults = read(tmp_path, compressed(SMOOTH, codec, tmp_path))
+    slices, faults = read(tmp_path, make_compressed_dataset(SMOOTH, codec, tmp_path))
     assert faults == []
     np.testing.assert_allclose(slices[0].stored, SMOOTH, atol=3 if codec == "baseline JPEG" else 0)
 
 
 @pytest.mark.parametrize("codec", CODECS[1:])  # RLE says nothing of its size
 def test_compressed_pixels_of_another_size_are_refused(tmp_path, codec):
-    dataset = compressed(SMOOTH, codec, tmp_path)
+    dataset = make_compressed_dataset(SMOOTH, codec, tmp_path)
     dataset.Rows = 48
     assert codes(read(tmp_path, dataset)[1]) == ["slice.pixels"]
 
@@ -389,7 +389,7 @@ def test_compressed_pixels_of_another_size_are_refused(tmp_path, codec):
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
 def test_compressed_pixels_cut_short_are_refused(tmp_path, codec, share):
     image = make_image(size=(64, 80))
-    dataset = compressed(image, codec, tmp_path)
+    dataset = make_compressed_dataset(image, codec, tmp_path)
     frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
     encapsulate_into(dataset, frame[: int(share * len(frame))], dataset.file_meta.TransferSyntaxUID)
     slices, faults = read(tmp_path, dataset)
@@ -397,7 +397,7 @@ def test_compressed_pixels_cut_short_are_refused(tmp_path, codec, share):
 
 
 def test_compressed_pixels_far_longer_than_the_image_are_refused(tmp_path):
-    dataset = compressed(SMOOTH, "RLE", tmp_path)
+    dataset = make_compressed_dataset(SMOOTH, "RLE", tmp_path)
     encapsulate_into(dataset, bytes(100_000), uid.RLELossless)
     assert codes(read(tmp_path, dataset)[1]) == ["slice.too_large"]
 
@@ -406,7 +406,7 @@ def test_frames_that_only_itk_decodes_keep_their_order(tmp_path):
     dataset = make_enhanced_dataset(frames=2)
     frames = []
     for index in range(2):
-        one = compressed(make_image(index), "JPEG", tmp_path)
+        one = make_compressed_dataset(make_image(index), "JPEG", tmp_path)
         frames.append(next(generate_frames(one.PixelData, number_of_frames=1)))
     dataset.PixelData = encapsulate(frames)
     dataset["PixelData"].is_undefined_length = True

@@ -75,3 +75,22 @@ def test_the_true_severity_stands_in_brackets_where_it_is_known(known):
     probabilities = np.full((25, 3), 1 / 3)
     truth = make_labels(1, empty=0).to_numpy()[0] if known else None
     assert ("[0.33]" in drawn(figures.study_rows(probabilities, "A study", truth))) == known
+
+
+def test_the_curve_of_labels_has_a_line_a_start_and_what_ships_untouched() -> None:
+    points = [("shipped", 0, 0), ("shipped", 25, 25), ("shipped", 50, 40), ("nothing", 25, 25)]
+    rows = [(view, *point) for view in ("canal on Axial T2", "foramen on Sagittal T1") for point in points]
+    table = pd.DataFrame(rows, columns=["view", "start", "asked", "learnt"])
+    for measure in ("auc", "scaled", "prior"):
+        table = table.assign(**{measure: 0.6, f"{measure}_min": 0.5, f"{measure}_max": 0.7})
+    figure = figures.label_curve(table)
+    told = set(drawn(figure))
+    assert {
+        "canal on Axial T2",
+        "from shipped",
+        "from nothing",
+        "shipped, no label",
+        "prior by level",
+    } <= told
+    assert figure.axes[0].lines[0].get_xdata().tolist() == [25, 40]
+    assert drawn(figures.label_curve(table[:0])) == ["no grader was judged"]

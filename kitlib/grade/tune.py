@@ -1,0 +1,135 @@
+"""Tuning a grader on labelled places: a few epochs, of which the best on studies held out is kept."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from kitlib.artefacts import Provenance, discard, sha256
+from kitlib.evaluate.places import weighted_log_loss
+from kitlib.grade.augment import changed
+from kitlib.grade.labelled import read_labelled
+from kitlib.grade.network import BACKBONE, Grader, StudyNet, Told, ViewBatch, save_network, told_loss
+from kitlib.grade.samples import SLICES, ViewSamples
+from kitlib.grade.starts import fingerprint_of_start, started
+from kitlib.localise.train.shards import held_out
+from kitlib.machine import cores, device, torch_threads
+from kitlib.nn.loop import Checkpoint, Curve, Schedule, train
+from kitlib.nn.losses import Truth
+from kitlib.nn.rows import shuffled_evenly
+from kitlib.prepare.views import without_margin
+
+HELD_OUT = 0.2
+BATCH = 64
+LEARNING_RATE, FROM_NOTHING = 1e-3, 2e-3
+STEPS, EPOCHS = 250, (5, 16)  # about so many steps, within so many epochs
+THREE_SLICES = 0.4  # of batches; of the others a view is one slice
+
+
+class LabelledBatches:
+    """Labelled views seen a little differently each time: Batches for `nn.loop.train`."""
+
+    def __init__(self, samples: ViewSamples) -> None:
+        self.samples = samples
+
+    def epoch(self, rng: torch.Generator) -> list[np.ndarray]:
+        """All views, in random order."""
+        return shuffled_evenly(np.arange(len(self.samples)), BATCH, rng)
+
+    def batch(self, rows: np.ndarray, rng: torch.Generator | None) -> tuple[ViewBatch, Truth]:
+        """Views, and their severities and openings (n, 1) in mm.
+
+        Without `rng` the three middle slices as they are. Slices that an image does not have are masked.
+        """
+        samples, middle = self.samples, SLICES // 2
+        beside = 1 if rng is None or torch.rand(1, generator=rng) < THREE_SLICES else 0
+        slices = slice(middle - beside, middle + beside + 1)
+        images = torch.from_numpy(samples.images[rows, slices]).to(device()).float() / 255
+        views = torch.from_numpy(samples.views[rows])
+        present = torch.from_numpy(samples.present[rows, slices])
+        batch = ViewBatch(changed(images, views, rng), present.to(device()), views.to(device()))
+        truth = (samples.severities[rows, None], samples.openings_mm[rows, None])
+        return batch, Truth(*(torch.from_numpy(part).to(device()) for part in truth))
+
+
+def tuned(
+    network: StudyNet,
+    samples: ViewSamples,
+    *,
+    rate: float,
+    epochs: int = 0,
+    seed: int = 2024,
+    checkpoint: Checkpoint | None = None,
+    title: str = "",
+) -> Curve:
+    """Train a network's views in place; left as they were best on studies held out, perhaps as given.
+
+    `epochs` is by the number of views if 0. Returns the curve, whose valid_loss is `held_out_loss`.
+    """
+    order = np.random.default_rng(seed).permutation(samples.persons.max() + 1)
+    last = held_out(order[samples.persons], HELD_OUT)
+    learnt, judged = samples.take(~last), samples.take(last)
+    epochs = epochs or int(np.clip(math.ceil(STEPS * BATCH / len(learnt)), *EPOCHS))
+    # Convolutions of single channels, of which the others are made, are slower in 16 bits on CPUs.
+    half = network.backbone == BACKBONE
+    return train(
+        network.views.to(device(), memory_format=torch.channels_last),  # type: ignore[call-overload]
+        LabelledBatches(learnt),
+        _loss,
+        Schedule(epochs, rate, warm_up=0.2, average_decay=0.998, half=half),
+        seed,
+        validate=lambda average: held_out_loss(average, judged),
+        checkpoint=checkpoint,
+        title=title,
+    )
+
+
+def tune_grader(
+    out: Path, table: Path, *, start: str, backbone: str = "", epochs: int = 0, seed: int = 2024
+) -> tuple[Curve, tuple[str, ...]]:
+    """Tune a grader on a labelled table and save it to `out`; a training that was killed goes on.
+
+    `start` and `backbone` are as `started` takes them. Openings are not learnt: what they were, they are no
+    more. Returns the curve, and why rows were left out. For errors see `read_labelled` and `started`.
+    """
+    labelled = read_labelled(table)
+    samples = labelled.samples
+    parameters = {"start": start, "backbone": backbone, "epochs": epochs, "views": len(samples)}
+    inputs = {Path(table).name: sha256(table), "start": fingerprint_of_start(start) or "nothing"}
+    provenance = Provenance(parameters, inputs, seed)
+    checkpoint = Checkpoint(Path(out).with_name(f"{Path(out).name}.unfinished"), provenance)
+    with torch_threads(cores()), torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = started(start, backbone)
+        curve = tuned(
+            network,
+            samples,
+            rate=rate_of(start),
+            epochs=epochs,
+            seed=seed,
+            checkpoint=checkpoint,
+            title="grader",
+        )
+    save_network(out, network, provenance, curve=curve)
+    discard(checkpoint.path)
+    return curve, labelled.problems
+
+
+def _loss(told: Told, truth: Truth) -> Tensor:
+    return told_loss(told.told[:, None], truth)
+
+
+def rate_of(start: str) -> float:
+    """The highest learning rate after a start: what knows nothing yet learns faster."""
+    return FROM_NOTHING if start == "nothing" else LEARNING_RATE
+
+
+def held_out_loss(network: nn.Module, samples: ViewSamples) -> float:
+    """Weighted log loss, the mean over kinds of view."""
+    beside = slice(SLICES // 2 - 1, SLICES // 2 + 2)
+    images = without_margin(samples.images[:, beside])
+    probabilities, _ = Grader(network).grade(images, samples.present[:, beside], samples.views)  # type: ignore[arg-type]
+    kinds = [samples.views == view for view in np.unique(samples.views)]
+    return float(np.mean([weighted_log_loss(samples.severities[own], probabilities[own]) for own in kinds]))
