@@ -7,6 +7,7 @@ import pytest
 
 from kitlib.cli import main
 from kitlib.competition.submission import validate_submission
+from kitlib.predict.predictor import Predictor
 
 
 @pytest.fixture
@@ -55,6 +56,12 @@ def test_without_a_file_severities_are_printed(study, work, capsys):
     assert lines[0] == "study 11: Axial T2"
     assert [line.split()[0] for line in lines[2:7]] == ["L1/L2", "L2/L3", "L3/L4", "L4/L5", "L5/S1"]
     assert all(line.count("%") == 5 for line in lines[2:7])
+
+
+def test_without_a_run_what_ships_predicts(study, predictor, monkeypatch, capsys):
+    monkeypatch.setattr(Predictor, "shipped", lambda: predictor)
+    assert main(["predict", str(study)]) == 0
+    assert capsys.readouterr().out.startswith("study 11: Axial T2")
 
 
 def test_a_test_folder_is_predicted(data, work, tmp_path, capsys):

@@ -14,8 +14,9 @@ from pydicom.tag import Tag
 
 from kitlib.errors import SliceError
 from kitlib.mri.dicom.header import LIMITS, Limits, classified, open_dataset
-from kitlib.mri.dicom.plain import value_of
+from kitlib.mri.dicom.plain import plain_dataset, value_of
 
+USUAL_HEADER_BYTES = 2**16  # enough to reach the pixels of most files, which are then not read
 GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 MACROS = (
     "MRImageFrameTypeSequence",
@@ -57,7 +58,10 @@ def read_tags(path: Path, limits: Limits = LIMITS) -> Tags:
     try:
         if not path.is_file() or path.stat().st_size > limits.file_mb * 1e6:
             raise SliceError("slice.unreadable", "this is no file, or a file too large")
-        content = path.read_bytes()
+        with open(path, "rb") as file:
+            content = file.read(USUAL_HEADER_BYTES)
+            if plain_dataset(content, WANTED) is None:
+                content += file.read()
     except OSError as error:
         what = f"the file cannot be opened: {type(error).__name__}"
         raise SliceError("slice.unreadable", what) from None

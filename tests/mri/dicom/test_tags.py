@@ -63,6 +63,12 @@ def test_enhanced_files_say_it_in_their_groups(tmp_path):
     assert (tags.repetition_ms, tags.echo_ms, tags.words) == (600.0, 11.0, "t1")
 
 
+def test_a_header_of_any_length_is_read(tmp_path):
+    dataset = make_slice_dataset(SeriesDescription="T2", EchoTime=90)
+    dataset.add_new(0x00091010, "OB", b"x" * 2**17)
+    assert read_tags(write(tmp_path / "1.dcm", dataset)).echo_ms == 90
+
+
 def test_what_is_no_image_says_so(tmp_path):
     tags = read_tags(write(tmp_path / "1.dcm", make_slice_dataset(missing=("Rows", "PixelData"))))
     assert not tags.is_image
