@@ -10,7 +10,8 @@ from kitlib.commands.experiments import add_experiments
 from kitlib.commands.grade import add_grade, add_grader
 from kitlib.commands.localise import add_audit, add_localise, add_localiser
 from kitlib.commands.phantom import add_phantom
-from kitlib.commands.run import add_predict, add_run
+from kitlib.commands.predict import add_predict
+from kitlib.commands.run import add_run
 from kitlib.commands.score import add_score, add_validate
 from kitlib.errors import KitError
 

@@ -1,17 +1,14 @@
 """Finding landmarks, training what finds them, and auditing tables of them."""
 
 import argparse
-import contextlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kitlib.commands import Commands
-from kitlib.errors import KitError, UsageError
+from kitlib.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import pandas as pd
 
     from kitlib.competition.root import Competition
@@ -32,8 +29,9 @@ def add_localise(commands: Commands) -> None:
 
 
 def _localise(arguments: argparse.Namespace) -> None:
+    from kitlib.localise.folder import read_folder
     from kitlib.localise.localiser import Localiser
-    from kitlib.localise.sources import array_study, read_array, read_folder
+    from kitlib.localise.sources import array_study, read_array
     from kitlib.mri.ledger import Ledger
 
     if (arguments.folder is None) == (arguments.npy is None):
@@ -44,7 +42,7 @@ def _localise(arguments: argparse.Namespace) -> None:
     if arguments.npy:
         study = array_study(read_array(arguments.npy), arguments.spacing_mm)
     else:
-        study = read_folder(arguments.folder, ledger, _sequences(arguments.folder))
+        study = read_folder(arguments.folder, ledger)
     located = Localiser.shipped().locate_study(study, ledger)
     if arguments.out:
         from kitlib.report.figures.levels import overlay
@@ -55,19 +53,6 @@ def _localise(arguments: argparse.Namespace) -> None:
         print(json.dumps(located.to_json()))
     else:
         _print_located(located, ledger)
-
-
-def _sequences(folder: Path) -> "Mapping[int, str] | None":
-    """What the series are, where the folder is a study of a competition folder; None elsewhere."""
-    from kitlib.competition.root import series_around
-
-    folder = folder.resolve()
-    # Without readable tables, or a study's number, planes alone must do.
-    with contextlib.suppress(KitError, ValueError):
-        if (table := series_around(folder)) is not None:
-            own = table[table["study_id"] == int(folder.name)]
-            return dict(zip(own["series_id"], own["sequence"])) or None
-    return None
 
 
 def _print_located(located: "Located", ledger: "Ledger") -> None:

@@ -1,7 +1,6 @@
-"""Running the notebooks, and predicting without them."""
+"""Running the notebooks."""
 
 import argparse
-from collections import Counter
 from pathlib import Path
 
 from kitlib.commands import Commands
@@ -88,37 +87,3 @@ def _pair(text: str) -> tuple[str, str]:
     if not equals:
         raise UsageError(f"{text!r} is not NAME=VALUE", hint="Write, for instance, -p epochs=3.")
     return name.strip(), value.strip()
-
-
-def add_predict(commands: Commands) -> None:
-    """Add the command `predict`."""
-    command = commands.add_parser("predict", help="predict a test folder, or one study, from DICOM to rows")
-    what = command.add_mutually_exclusive_group(required=True)
-    what.add_argument("--data", type=Path, help="competition folder, all of whose test studies are predicted")
-    what.add_argument("--study", type=Path, help="folder of one study, which holds one folder a series")
-    command.add_argument("--work", type=Path, required=True, help="folder of a finished run, with its models")
-    command.add_argument("--out", type=Path, required=True, help="CSV file to write")
-    command.add_argument(
-        "--strict",
-        action=argparse.BooleanOptionalAction,
-        help="end with the traceback of an unexpected exception (default: of one study, yes; of many, no)",
-    )
-    command.set_defaults(call=_predict)
-
-
-def _predict(arguments: argparse.Namespace) -> None:
-    from kitlib.predict.stream import Handling
-    from kitlib.run.finished import predict_data, predict_one_study
-
-    strict = arguments.study is not None if arguments.strict is None else arguments.strict
-    handling = Handling(strict, arguments.out.with_suffix(".errors.log"))
-    if arguments.data:
-        result = predict_data(arguments.data, arguments.work, arguments.out, handling)
-    else:
-        result = predict_one_study(arguments.study, arguments.work, arguments.out, handling)
-    counts = result.predictions["rung"].value_counts()
-    rungs = ", ".join(f"{count} {rung}" for rung, count in counts.items())
-    print(f"{len(result.predictions)} rows in {arguments.out}: {rungs}")
-    faults = Counter((fault.study_id, fault.code, fault.action) for fault in result.ledger)
-    for (study_id, code, action), count in faults.items():
-        print(f"study {study_id}: {count} x {code}, {action}")

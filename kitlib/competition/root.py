@@ -68,7 +68,7 @@ class Competition:
         the series lies or, where `on_disk` is false, should lie. Sorted by study and series.
         """
         images = self._images(subset)
-        described = tables.read_series_descriptions(self._table(f"{subset}_series_descriptions"))
+        described = self.described(subset)
         found = [(study, series) for study in _ids_in(images) for series in _ids_in(images / str(study))]
         on_disk = pd.DataFrame(found, columns=["study_id", "series_id"], dtype="int64").assign(on_disk=True)
         both = described.merge(on_disk, how="outer", on=["study_id", "series_id"], validate="one_to_one")
@@ -79,6 +79,10 @@ class Competition:
         both["on_disk"] = both["on_disk"].notna()
         columns = ["study_id", "series_id", "sequence", "folder", "on_disk"]
         return both.sort_values(["study_id", "series_id"], ignore_index=True)[columns]
+
+    def described(self, subset: Subset) -> pd.DataFrame:
+        """See `tables.read_series_descriptions`."""
+        return tables.read_series_descriptions(self._table(f"{subset}_series_descriptions"))
 
     def has_images(self, subset: Subset) -> bool:
         """Whether there is at least one study's folder."""
@@ -113,12 +117,17 @@ class Competition:
         return path
 
 
-def series_around(study: Path) -> pd.DataFrame | None:
-    """`Competition.series` of the subset that a study's folder lies in; None outside a competition's."""
+def sequences_around(study: Path) -> dict[int, str]:
+    """What the tables of the competition that a study's folder lies in call its series; {} elsewhere.
+
+    The path decides, not what it is a link to. TableError or RootError where there is no table to read.
+    """
     for subset in SUBSETS:
-        if study.parent.name == f"{subset}_images":
-            return Competition(study.parents[1]).series(subset)
-    return None
+        if study.parent.name == f"{subset}_images" and re.fullmatch(tables.ID_PATTERN, study.name):
+            described = Competition(study.parents[1]).described(subset)
+            own = described[described["study_id"] == int(study.name)]
+            return dict(zip(own["series_id"].tolist(), own["sequence"].tolist()))
+    return {}
 
 
 def find_root(data_dir: Path | str | None = None) -> Competition:

@@ -1,16 +1,12 @@
-"""Where a localiser's images come from: a folder of DICOM or an array."""
+"""Slices that come as an array, without a place in a patient: given one."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from kitlib.errors import DataError, UsageError
-from kitlib.mri.ledger import Ledger
-from kitlib.mri.series import read_series
 from kitlib.mri.stack import Stack
 from kitlib.mri.study import Series, Study
-from kitlib.terms import SEQUENCES
 
 NO_ID = 0  # of a study or series that has no number
 ARRAY_STEP_MM = 4.5  # between slices of an array, where nothing else is said
@@ -18,33 +14,6 @@ ARRAY_STEP_MM = 4.5  # between slices of an array, where nothing else is said
 # Of images as they are usually shown: the direction along rows, along columns, and from slice to slice.
 SAGITTAL_AXES = np.array([(0.0, 1, 0), (0, 0, -1), (1, 0, 0)])
 AXIAL_AXES = np.array([(1.0, 0, 0), (0, 1, 0), (0, 0, 1)])
-
-
-def read_folder(folder: Path, ledger: Ledger, sequences: Mapping[int, str] | None = None) -> Study:
-    """The study in the folder of one series, or of several; `sequences` by series id, where known.
-
-    Series that are named by a number keep it as their id; others are counted from 1, in order of name.
-    DataError where there is no such folder.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise DataError("there is no such folder", where=folder, hint="Give a folder of DICOM files.")
-    below = sorted(path for path in folder.iterdir() if path.is_dir())
-    is_series = any(path.suffix.lower() == ".dcm" for path in folder.iterdir()) or not below
-    folders = [folder] if is_series else below
-    ids = [_number(path.name) for path in folders]
-    if NO_ID in ids or len(set(ids)) < len(ids):
-        ids = list(range(1, len(folders) + 1))
-    named = {series_id: name for series_id, name in (sequences or {}).items() if name in SEQUENCES}
-    series = (
-        Series(series_id, named.get(series_id), tuple(read_series(path, ledger, series_id=series_id)))
-        for series_id, path in zip(ids, folders)
-    )
-    return Study(NO_ID if is_series else _number(folder.name), tuple(series))
-
-
-def _number(name: str) -> int:
-    return int(name) if name.isascii() and name.isdigit() else NO_ID
 
 
 def array_study(

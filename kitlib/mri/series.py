@@ -1,10 +1,11 @@
 """A series: all DICOM files of a folder, as stacks.
 
-Slices share a stack when size, spacing and orientation agree and they do not lie side by side. File names
-decide nothing, instance numbers only which of two slices at one place is kept: shuffled and renamed files
-give the same stacks.
+Slices share a stack when size, spacing and orientation agree, they do not lie side by side, and no identifier
+says that they are of two series. File names decide nothing, instance numbers only which of two slices at one
+place is kept: shuffled and renamed files give the same stacks.
 """
 
+import contextlib
 import hashlib
 import warnings
 from collections import Counter
@@ -15,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from kitlib.machine import Map, cores, threaded
-from kitlib.mri.dicom.header import LIMITS, Limits
+from kitlib.mri.dicom.header import LIMITS, Limits, starts_dicom
 from kitlib.mri.dicom.slices import Slice, read_files
 from kitlib.mri.grouping import linked
 from kitlib.mri.ledger import Fault, Ledger
@@ -27,10 +28,14 @@ SPACING_TOLERANCE = 0.005  # relative
 SIDE_BY_SIDE_MM = 10.0  # in-plane shift between neighbours: sheared stacks stay below, other fields do not
 SAME_POSITION_MM = 0.1
 GAP_STEPS = 1.5
+HEAD_BYTES = 256  # of a file, which tell whether it is DICOM
+
+Source = Path | str | Sequence[Path]
+"""A folder, or the files of one series, which may lie anywhere."""
 
 
 def read_series(
-    folder: Path,
+    source: Source,
     ledger: Ledger,
     *,
     study_id: int | None = None,
@@ -38,10 +43,11 @@ def read_series(
     limits: Limits = LIMITS,
     threads: int | None = None,
 ) -> list[Stack]:
-    """The stacks of a folder's .dcm files, those of most slices first; [] where nothing is readable.
+    """The stacks of a folder's DICOM files, or of the files given, those of most slices first.
 
-    Bad data never raises: slices that cannot be used are left out, and each fault is a row of the ledger.
-    All cores are used unless `threads` says less.
+    Files need no ending: `is_dicom` tells them. Bad data never raises: slices that cannot be used are left
+    out, each fault is a row of the ledger, and where nothing can be read there is no stack. All cores are
+    used unless `threads` says less.
 
     >>> stacks = read_series("competition/test_images/11/111", Ledger(), study_id=11, series_id=111)
     >>> [(stack.plane, len(stack)) for stack in stacks]
@@ -49,18 +55,36 @@ def read_series(
     """
     with warnings.catch_warnings(), threaded(threads or cores()) as each:
         warnings.simplefilter("ignore")  # what pydicom warns of, and matters, is a fault here
-        stacks, faults = _read(Path(folder), limits, each)
+        stacks, faults = _read(source, limits, each)
     ledger.extend(replace(fault, study_id=study_id, series_id=series_id) for fault in faults)
     return stacks
 
 
-def _read(folder: Path, limits: Limits, each: Map) -> tuple[list[Stack], list[Fault]]:
+def is_dicom(path: Path) -> bool:
+    """Whether a file is called .dcm, or can be opened and begins as DICOM does."""
+    if path.suffix.lower() == ".dcm":
+        return True
+    with contextlib.suppress(OSError):
+        if path.is_file():  # a pipe would be waited for
+            with open(path, "rb") as file:
+                return starts_dicom(file.read(HEAD_BYTES))
+    return False
+
+
+def files_of(source: Source) -> list[Path]:
+    """The DICOM files of a folder, by name, or those given; OSError where there is no folder to look into."""
+    if isinstance(source, Path | str):
+        return sorted(path for path in Path(source).iterdir() if is_dicom(path))
+    return list(source)
+
+
+def _read(source: Source, limits: Limits, each: Map) -> tuple[list[Stack], list[Fault]]:
     try:
-        paths = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".dcm")
+        paths = files_of(source)
     except OSError as error:
         return [], [Fault("series.missing", SKIPPED, detail=f"no folder to read: {type(error).__name__}")]
     if not paths:
-        return [], [Fault("series.empty", SKIPPED, detail="the folder holds no .dcm file")]
+        return [], [Fault("series.empty", SKIPPED, detail="the folder holds no DICOM file")]
     slices, faults = _read_files(paths, limits, each)
     if not slices:
         faults.append(Fault("series.unreadable", SKIPPED, detail=f"none of {len(paths)} files can be used"))
@@ -101,7 +125,7 @@ def _largest_first(stack: Stack) -> tuple:
 
 
 def _grouped(slices: Sequence[Slice]) -> list[list[Slice]]:
-    """Slices that belong together, by size, spacing, orientation and field of view; order means nothing."""
+    """Slices that belong together, by series, size, spacing, orientation and field of view, in any order."""
     return [
         side_by_side
         for alike in linked(slices, _likeness(slices))
@@ -134,11 +158,24 @@ def _built(group: Sequence[Slice], each: Map) -> tuple[Stack, list[Fault]]:
 
 
 def _likeness(slices: Sequence[Slice]) -> np.ndarray:
-    """Points (n, 10), two of them within 1 by their largest coordinate where slices may share a stack."""
+    """Points (n, 11), two of them within 1 by their largest coordinate where slices may share a stack."""
     directions = np.array([piece.frame.directions.ravel() for piece in slices])
     spacings_mm = np.array([piece.frame.spacing_mm for piece in slices])
     sizes = np.array([piece.stored.shape for piece in slices])
-    return np.hstack([directions / COSINE_TOLERANCE, np.log(spacings_mm) / SPACING_TOLERANCE, sizes * 2.0])
+    return np.hstack(
+        [
+            directions / COSINE_TOLERANCE,
+            np.log(spacings_mm) / SPACING_TOLERANCE,
+            sizes * 2.0,
+            _series_numbers(slices)[:, None] * 2.0,
+        ]
+    )
+
+
+def _series_numbers(slices: Sequence[Slice]) -> np.ndarray:
+    """Of which series each slice is, (n,); all of one where identifiers only count slices, as some do."""
+    uids, numbers = np.unique([piece.series_uid for piece in slices], return_inverse=True)
+    return numbers if 2 * len(uids) <= len(slices) else np.zeros(len(slices))
 
 
 def _in_plane_mm(group: Sequence[Slice]) -> np.ndarray:

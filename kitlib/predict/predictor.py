@@ -16,6 +16,8 @@ from kitlib.errors import ArtefactError
 from kitlib.experiments.fold import load_fold
 from kitlib.inputs.base import Dataset, Encoder, InputSpec, Resources
 from kitlib.inputs.crops import CropDataset, CropInput
+from kitlib.localise.contrast import told_by_canal
+from kitlib.localise.folder import study_rows
 from kitlib.models.base import Model
 from kitlib.models.crop.model import CropModel, Examination
 from kitlib.mri.ledger import Ledger
@@ -92,7 +94,12 @@ class Predictor:
     def read(self, study_id: int, rows: pd.DataFrame, ledger: Ledger) -> Study:
         """A study, prepared as the members' inputs want it; `rows` as in `read_study`."""
         longest_px = max(encoder.spec.longest_px for encoder in self.encoders.values())
-        return read_study(study_id, rows, ledger, prepare=partial(prepare, longest_px=longest_px))
+        prepared = partial(prepare, longest_px=longest_px)
+        return read_study(study_id, rows, ledger, prepare=prepared, tell=told_by_canal)
+
+    def read_folder(self, folder: Path, ledger: Ledger) -> Study:
+        """The study in any folder, prepared as by `read`; DataError where there is nothing to read."""
+        return self.read(*study_rows(folder, ledger), ledger)
 
     def predict(self, study: Study, ledger: Ledger | None = None) -> Prediction:
         """Probabilities and rungs of one prepared study; the prior where it has no image.

@@ -20,6 +20,7 @@ from kitlib.competition.root import Competition
 from kitlib.competition.submission import to_rows, write_submission
 from kitlib.errors import KitError
 from kitlib.mri.ledger import Fault, Ledger
+from kitlib.mri.study import Study
 from kitlib.predict.predictor import PRIOR, Prediction, Predictor
 from kitlib.terms import row_ids
 
@@ -105,18 +106,26 @@ def predict_study(
     predictor: Predictor, study_id: int, rows: pd.DataFrame, ledger: Ledger, handling: Handling = Handling()
 ) -> Prediction:
     """Read and predict one study; unless `handling` is strict, it never raises for the study's sake."""
+    return read_and_predict(predictor, study_id, rows, ledger, handling)[1]
+
+
+def read_and_predict(
+    predictor: Predictor, study_id: int, rows: pd.DataFrame, ledger: Ledger, handling: Handling
+) -> tuple[Study, Prediction]:
+    """As `predict_study`, with the study as it was read: of nothing, where reading it raised."""
+    study = Study(study_id, ())
     try:
         study = predictor.read(study_id, rows, ledger)
         if not study.sequences:
             ledger.add(_filled("study.no_image", study_id, ""))
-        return predictor.predict(study, ledger)
+        return study, predictor.predict(study, ledger)
     except Exception as error:  # one study's error must not cost the others their rows: it goes to the ledger
         if handling.strict:
             raise
         handling.note(study_id)
         what = error.what if isinstance(error, KitError) else ""
         ledger.add(_filled("study.error", study_id, f"{type(error).__name__} {what}".strip()))
-        return Prediction.of(predictor.prior.probabilities, PRIOR)
+        return study, Prediction.of(predictor.prior.probabilities, PRIOR)
 
 
 def _filled(code: str, study_id: int, detail: str) -> Fault:

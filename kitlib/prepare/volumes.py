@@ -22,6 +22,7 @@ from kitlib.artefacts import (
 )
 from kitlib.machine import cores
 from kitlib.mri.ledger import Fault, Ledger
+from kitlib.mri.naming import in_plane
 from kitlib.mri.series import read_series
 from kitlib.mri.stack import Stack
 from kitlib.mri.study import note_missing_sequences
@@ -77,11 +78,11 @@ class VolumeCache:
         """
         columns = ["study_id", "series_id", "folder", "sequence"]
         rows = list(series[columns].itertuples(index=False, name=None))
-        states = {row: self._state(Path(row[2])) for row in rows}
+        states = {row: self._state(Path(row[2]), row[3]) for row in rows}
         todo = [row for row in rows if not is_current(self._path(*row[:2]), states[row])]
         threads = max(1, cores() // workers)
         made = Parallel(n_jobs=workers, return_as="generator_unordered")(
-            delayed(self._make)(*row[:2], Path(row[2]), states[row], threads) for row in todo
+            delayed(self._make)(*row, states[row], threads) for row in todo
         )
         for _ in tqdm(made, "volumes", len(rows), initial=len(rows) - len(todo), mininterval=1):
             pass
@@ -100,11 +101,15 @@ class VolumeCache:
         """The sha256 of a prepared series."""
         return fingerprint_of(self._path(study_id, series_id))
 
-    def _make(self, study_id: int, series_id: int, folder: Path, state: str, threads: int) -> None:
+    def _make(
+        self, study_id: int, series_id: int, folder: str, sequence: str, state: str, threads: int
+    ) -> None:
         ledger = Ledger()
         provenance = Provenance({"longest_px": self.longest_px}, {"files": state})
         read = read_series(folder, ledger, study_id=study_id, series_id=series_id, threads=threads)
-        stacks = prepare(read, self.longest_px)
+        kept, others = in_plane(read, sequence)
+        ledger.extend(dataclasses.replace(fault, study_id=study_id, series_id=series_id) for fault in others)
+        stacks = prepare(kept, self.longest_px)
         save_array(
             self._path(study_id, series_id),
             end_to_end(stacks),
@@ -118,11 +123,11 @@ class VolumeCache:
     def _path(self, study_id: int, series_id: int) -> Path:
         return self.folder / str(int(study_id)) / f"{int(series_id)}.npy"
 
-    def _state(self, folder: Path) -> str:
-        """Changes when the series' files, the size asked for or the recipe do."""
+    def _state(self, folder: Path, sequence: str) -> str:
+        """Changes when the series' files, what it is called, the size asked for or the recipe do."""
         files = sorted(file for file in folder.iterdir() if file.is_file()) if folder.is_dir() else []
         stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-        return fingerprint(RECIPE, self.longest_px, stats)
+        return fingerprint(RECIPE, self.longest_px, sequence, stats)
 
     def _ledger(self, rows: list[tuple[int, int, str, str]]) -> Ledger:
         """Faults as they were noted when each series was made, and the sequences that studies lack."""

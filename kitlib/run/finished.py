@@ -3,17 +3,15 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import pandas as pd
-
 from kitlib.artefacts import load_json, load_table
 from kitlib.competition.priors import Prior
-from kitlib.competition.root import UNDESCRIBED, find_root, series_around
+from kitlib.competition.root import find_root
 from kitlib.ensemble.crossfit import Ensemble
-from kitlib.errors import RootError, StepError
+from kitlib.errors import StepError
 from kitlib.experiments.fold import fold_folder
 from kitlib.inputs.base import Resources
 from kitlib.predict.predictor import Predictor, load_predictor
-from kitlib.predict.stream import Handling, Result, predict_competition, predict_studies
+from kitlib.predict.stream import Handling, Result, predict_competition
 from kitlib.run import layout
 from kitlib.run.steps import STEPS, changed_inputs, done
 
@@ -48,20 +46,3 @@ def finished_predictor(work: Path) -> Predictor:
 def predict_data(data_dir: Path, work: Path, out: Path, handling: Handling) -> Result:
     """Predict the test studies of a competition folder with the models of a finished run."""
     return predict_competition(finished_predictor(work), find_root(data_dir), out=out, handling=handling)
-
-
-def predict_one_study(folder: Path, work: Path, out: Path, handling: Handling) -> Result:
-    """Predict one study's folder, which holds a folder per series, with the models of a finished run.
-
-    Below a competition's `train_images` or `test_images` its tables name the sequences; elsewhere a series is
-    used as far as its plane tells which sequence it is.
-    """
-    folder = Path(folder).resolve()
-    if not folder.is_dir() or not (folder.name.isascii() and folder.name.isdigit()):
-        raise RootError("no folder of one study, named by its number", where=folder)
-    study_id, rows = int(folder.name), series_around(folder)
-    if rows is None:
-        found = sorted(str(path) for path in folder.iterdir() if path.is_dir())
-        series = {"series_id": range(1, len(found) + 1), "sequence": UNDESCRIBED, "folder": found}
-        rows = pd.DataFrame({"study_id": study_id, **series})
-    return predict_studies(finished_predictor(work), [study_id], rows, out=out, handling=handling)

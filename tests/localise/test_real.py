@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from kitlib.errors import ArtefactError
+from kitlib.localise.folder import read_folder
 from kitlib.localise.localiser import Localiser
-from kitlib.localise.sources import read_folder
 from kitlib.localise.train.evaluate import case_errors
 from kitlib.mri.ledger import Ledger
 from tests.localise.real_cases import VOLUME_DISCS, far_lateral, spider_cases, volume

@@ -1,7 +1,9 @@
+import shutil
 import warnings
 
 import numpy as np
 import pytest
+from pydicom.uid import ImplicitVRLittleEndian
 
 from kitlib.mri.dicom import slices
 from kitlib.mri.dicom.header import Limits
@@ -290,3 +292,58 @@ def test_a_file_is_left_as_it_was(tmp_path):
     before = path.read_bytes()
     read_file(path)
     assert path.read_bytes() == before
+
+
+def bare(path, target):
+    """A file without preamble and meta information, as some exports leave it."""
+    content = path.read_bytes()
+    length = int.from_bytes(content[140:144], "little")  # of the meta information, said in its first element
+    target.write_bytes(content[144 + length :])
+
+
+def test_files_need_no_ending_and_no_preamble(tmp_path):
+    source = make_series(tmp_path / "source")
+    for name, strip in {"renamed": False, "bare": True}.items():
+        target = tmp_path / name
+        target.mkdir()
+        for path in source.iterdir():
+            bare(path, target / f"IM{path.stem}") if strip else shutil.copy(path, target / f"IM{path.stem}")
+        (target / "README").write_text("text, and longer than a preamble\n" * 9)
+        ours, ledger = read(target)
+        assert_same_stacks(ours, read(source)[0])
+        assert len(ledger) == 0
+
+
+def test_a_bare_file_in_implicit_representation_is_read(tmp_path):
+    make_series(tmp_path / "source", syntax=ImplicitVRLittleEndian)
+    (tmp_path / "bare").mkdir()
+    for path in (tmp_path / "source").iterdir():
+        bare(path, tmp_path / "bare" / path.stem)
+    assert_same_stacks(read(tmp_path / "bare")[0], read(tmp_path / "source")[0])
+
+
+def test_the_files_of_a_series_may_lie_anywhere(tmp_path):
+    whole = make_series(tmp_path / "whole")
+    (tmp_path / "other").mkdir()
+    files = [path.rename(tmp_path / "other" / path.name) for path in sorted(whole.iterdir())[:2]]
+    both = [*sorted(whole.iterdir()), *files]
+    (stack,), ledger = read(both)
+    assert (len(stack), len(ledger)) == (5, 0)
+    assert codes(read([])[1]) == ["series.empty"]
+
+
+def test_slices_of_two_series_share_no_stack(tmp_path):
+    """T1 and T2 that were planned alike, in one folder."""
+    for series, first_number in (("1.1", 1), ("1.2", 11)):
+        make_series(tmp_path, SeriesInstanceUID=series, first_number=first_number)
+    stacks, ledger = read(tmp_path)
+    assert [stack.instance_numbers.tolist() for stack in stacks] == [[5, 4, 3, 2, 1], [15, 14, 13, 12, 11]]
+    assert len(ledger) == 0
+
+
+def test_identifiers_that_only_count_slices_part_nothing(tmp_path):
+    for number in range(1, 6):
+        source = make_series(tmp_path / "all", SeriesInstanceUID=f"1.{number}")
+        shutil.copy(source / f"{number}.dcm", tmp_path / f"{number}.dcm")
+    stacks, _ = read(tmp_path)
+    assert [len(stack) for stack in stacks] == [5]

@@ -1,6 +1,7 @@
 """A study: its sequences, the slice that shows a point, and what is read and noted of each series."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from kitlib.mri.series import read_series
 from kitlib.mri.stack import Stack
 from kitlib.mri.study import Series, Study, note_missing_sequences, read_study
 from kitlib.terms import AXIAL_T2, SAGITTAL_T1, SAGITTAL_T2, SEQUENCES
-from tests.mri.builders import AXIAL, make_series
+from tests.mri.builders import AXIAL, CORONAL, make_series
 
 
 def make_stack(plane: str, *, count: int = 9, step_mm: float = 4.0, first_number: int = 1) -> Stack:
@@ -232,3 +233,60 @@ def test_a_study_without_series_leaves_all_rows_bare_and_a_whole_one_none() -> N
     note_missing_sequences(5, [], ledger)
     assert len(ledger) == len(SEQUENCES)
     assert len({row for fault in ledger for row in fault.row_ids}) == 25
+
+
+def test_a_series_that_is_described_as_another_plane_is_left_out(rows) -> None:
+    ledger = Ledger()
+    study = read_study(7, rows.assign(sequence=[AXIAL_T2, SAGITTAL_T2, SAGITTAL_T1, AXIAL_T2]), ledger)
+    assert study.sequences == (SAGITTAL_T2, AXIAL_T2)
+    assert [len(series.stacks) for series in study.series] == [0, 1, 0, 1]
+    assert [(fault.code, fault.series_id, fault.detail) for fault in ledger][:2] == [
+        ("series.plane", 1, f"sagittal slices in a series of {AXIAL_T2}"),
+        ("series.plane", 3, f"axial slices in a series of {SAGITTAL_T1}"),
+    ]
+
+
+def test_scouts_in_a_series_are_no_part_of_its_sequence(rows) -> None:
+    make_series(Path(rows.loc[1, "folder"]), count=9, orientation=CORONAL, first_number=200)
+    for sequence in (SAGITTAL_T2, None):
+        ledger = Ledger()
+        study = read_study(7, rows.assign(sequence=[SAGITTAL_T1, sequence, AXIAL_T2, AXIAL_T2]), ledger)
+        assert [stack.plane for stack in study.stacks(SAGITTAL_T2)] == (["sagittal"] if sequence else [])
+        assert codes(ledger)[0] == ("series.plane" if sequence else "series.undescribed")
+
+
+def test_tags_tell_before_planes_do(tmp_path) -> None:
+    times = {"T1": (600, 12), "T2": (3500, 100)}
+    for name, (repetition, echo) in times.items():
+        make_series(tmp_path / name, count=3, RepetitionTime=repetition, EchoTime=echo)
+    make_series(tmp_path / "scout", count=3, SeriesDescription="loc")
+    rows = pd.DataFrame(
+        {"series_id": [1, 2, 3], "folder": [str(tmp_path / name) for name in (*times, "scout")]}
+    )
+    ledger = Ledger()
+    study = read_study(7, rows.assign(sequence=None), ledger, tell=lambda _: pytest.fail("tags have told"))
+    assert names(study) == {1: SAGITTAL_T1, 2: SAGITTAL_T2, 3: None}
+    assert [series.stacks == () for series in study.series] == [False, False, True]
+    assert [(fault.action, fault.detail) for fault in ledger][:3] == [
+        (f"taken as {SAGITTAL_T1}", "by its echo and repetition times"),
+        (f"taken as {SAGITTAL_T2}", "by its echo and repetition times"),
+        ("left out", "a scout"),
+    ]
+
+
+def test_pixels_tell_what_tags_do_not_and_the_plane_the_rest(rows) -> None:
+    asked: list[dict[int, str | None]] = []
+
+    def tell(study: Study) -> dict[int, str]:
+        asked.append(names(study))
+        return {2: SAGITTAL_T1, 4: SAGITTAL_T1}  # of which the second is known already
+
+    ledger = Ledger()
+    study = read_study(7, rows.assign(sequence=[None, None, None, AXIAL_T2]), ledger, tell=tell)
+    assert asked == [{1: None, 2: None, 3: None, 4: AXIAL_T2}]
+    assert names(study) == {1: SAGITTAL_T2, 2: SAGITTAL_T1, 3: None, 4: AXIAL_T2}
+    assert [fault.detail for fault in ledger] == [
+        "the only one of its plane that no other series is",
+        "by its pixels",
+        "neither tags nor pixels nor its plane tell its sequence",
+    ]

@@ -1,3 +1,4 @@
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from kitlib.errors import ArtefactError
 from kitlib.mri.ledger import Ledger
 from kitlib.mri.series import read_series
 from kitlib.mri.stack import Stack
+from kitlib.mri.study import read_study
 from kitlib.prepare import volumes
 from kitlib.prepare.volumes import VolumeCache, prepare
 from tests.mri import builders as dicom
@@ -19,7 +21,7 @@ PX = 16
 
 @pytest.fixture
 def series(tmp_path: Path) -> pd.DataFrame:
-    """Two studies: the first whole, with two orientations in its axial series; the second lacks a folder."""
+    """Two studies: the first whole, with scouts in its axial series; the second lacks a folder."""
     table = make_series(2)
     table["folder"] = [str(tmp_path / "images" / str(one)) for one in table["series_id"]]
     for folder in map(Path, table["folder"][:-1]):
@@ -51,10 +53,11 @@ def test_prepared_stacks_are_small_grey_and_where_they_were() -> None:
 def test_the_cache_holds_what_streaming_sees(tmp_path: Path, series: pd.DataFrame) -> None:
     cache = VolumeCache(tmp_path / "cache", longest_px=PX)
     cache.build(series)
-    for row in series.itertuples():
-        stacks = cache.stacks(row.study_id, row.series_id)
-        assert_equal(stacks, prepare(read_series(Path(row.folder), Ledger()), PX))
-    assert len(cache.stacks(1, 12)) == 2
+    for study_id, rows in series.groupby("study_id"):
+        study = read_study(study_id, rows, Ledger(), prepare=partial(prepare, longest_px=PX))
+        for one in study.series:
+            assert_equal(cache.stacks(study_id, one.series_id), list(one.stacks))
+    assert [stack.plane for stack in cache.stacks(1, 12)] == ["axial"]
     assert cache.stacks(2, 22) == []
 
 

@@ -5,7 +5,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from kitlib.evaluate.attention import AttentionRecord
+from kitlib.inputs.crops import StudyCrops
+from kitlib.models.crop.model import Examination
 from kitlib.mri.stack import Stack
+from kitlib.mri.study import Study
+from kitlib.prepare.views import MARGIN_PX, SLOTS, VIEWS
 from kitlib.report.style import Picture
 from kitlib.terms import AXIAL_T2, CELL_NAMES, CELLS, EMPTY, PROBABILITIES, SEQUENCES, group2sequence, row_ids
 
@@ -78,3 +82,28 @@ def drawn(figure: Picture) -> list[str]:
     assert figure._repr_png_().startswith(b"\x89PNG")
     found = {text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text"))}
     return sorted(found - {""})
+
+
+def make_examination(study: Study, *, absent: tuple[int, ...] = (), slices: int = 3) -> Examination:
+    """Views of noise around the middle of each slot's sequence; those in `absent` are not there."""
+    random = np.random.default_rng(0)
+    is_there = np.array([number not in absent for number in range(len(SLOTS))])
+    points_mm = np.full((len(SLOTS), 3), np.nan)
+    for number in np.flatnonzero(is_there):
+        stack = study.stacks(VIEWS[SLOTS[number].view].sequence)[0]
+        points_mm[number] = stack.centres_mm[len(stack) // 2]
+    crops = StudyCrops(
+        images=random.integers(1, 255, (len(SLOTS), slices, MARGIN_PX, MARGIN_PX)).astype(np.uint8),
+        present=np.repeat(is_there[:, None], slices, axis=1),
+        points_mm=points_mm,
+        confidences=np.where(is_there, 0.9, 0.0),
+    )
+    alone = random.dirichlet((3, 2, 1), len(SLOTS))
+    weights = random.dirichlet(np.ones(slices), len(SLOTS))
+    return Examination(
+        crops,
+        probabilities=random.dirichlet((3, 2, 1), len(CELLS)),
+        openings_mm=random.uniform(2, 14, len(CELLS)),
+        view_probabilities=np.where(is_there[:, None], alone, np.nan),
+        slice_weights=np.where(is_there[:, None], weights, 0.0),
+    )

@@ -2,43 +2,17 @@
 
 import shutil
 
-import pandas as pd
 import pytest
 
 from kitlib.artefacts import load_json, save_json
-from kitlib.errors import ArtefactError, RootError, StepError
+from kitlib.errors import ArtefactError, StepError
 from kitlib.predict.stream import Handling
 from kitlib.run import layout
-from kitlib.run.finished import finished_predictor, predict_data, predict_one_study
+from kitlib.run.finished import finished_predictor, predict_data
 from kitlib.run.steps import manifest_path
-from kitlib.terms import AXIAL_T2
 from tests.run.finished import MADE, finish_step
 
 LENIENT = Handling()
-
-
-@pytest.mark.slow
-def test_one_study_gets_the_rows_it_gets_among_all(data, work, tmp_path):
-    alone = predict_one_study(
-        data.root / "test_images" / "12", work, tmp_path / "one.csv", LENIENT
-    ).predictions
-    among = predict_data(data.root, work, tmp_path / "all.csv", LENIENT).predictions
-    pd.testing.assert_frame_equal(alone, among.loc[alone.index], check_exact=False, atol=1e-6)
-
-
-def test_series_in_no_table_are_used_as_far_as_their_plane_tells(data, work, tmp_path):
-    (tmp_path / "31").mkdir()
-    for source, name in zip(sorted((data.root / "test_images" / "11").iterdir()), "abc"):
-        (tmp_path / "31" / name).symlink_to(source)
-    result = predict_one_study(tmp_path / "31", work, tmp_path / "out.csv", LENIENT)
-    undescribed = [fault.action for fault in result.ledger if fault.code == "series.undescribed"]
-    assert undescribed == ["left out", "left out", f"taken as {AXIAL_T2}"]
-    assert set(result.predictions["rung"]) == {"fewer views"}
-
-
-def test_a_folder_that_is_no_study_is_an_error(work, tmp_path):
-    with pytest.raises(RootError, match="one study"):
-        predict_one_study(tmp_path, work, tmp_path / "out.csv", LENIENT)
 
 
 @pytest.mark.parametrize("step", ["03_embeddings", "04_modelling", "05_ensembling"])

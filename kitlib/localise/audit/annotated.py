@@ -13,8 +13,9 @@ from kitlib.competition.root import Competition
 from kitlib.errors import DataError
 from kitlib.localise.train.samples import POOL_PX, Pool, stack_samples
 from kitlib.mri.ledger import Ledger
+from kitlib.mri.naming import plane2sequences
 from kitlib.mri.stack import Plane
-from kitlib.mri.study import Study, plane2sequences, read_study
+from kitlib.mri.study import Study, read_study
 from kitlib.prepare.volumes import prepare
 from kitlib.terms import LANDMARKS, Cell, Landmark, group2place
 

@@ -5,21 +5,26 @@ patient data: it lives inside one call, and no message quotes it or what pydicom
 """
 
 import io
+from collections.abc import Collection
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
 from pydicom import Dataset, uid
 from pydicom.dataelem import RawDataElement
-from pydicom.filereader import read_dataset, read_preamble
+from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag, Tag
-from pydicom.uid import UID, ExplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from kitlib.errors import SliceError
 from kitlib.mri.dicom.plain import (
     DATASET_TAG,
+    HEAD,
+    LONG,
+    META_START,
     PIXEL_DATA,
     PIXEL_TAG,
+    SHORT,
     UNDEFINED,
     Content,
     plain_dataset,
@@ -35,7 +40,7 @@ ALLOWED_TAGS: frozenset[BaseTag | int] = frozenset(
         *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"),
         *("RescaleSlope", "RescaleIntercept"),
         *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
-        *("InstanceNumber", "Modality"),
+        *("InstanceNumber", "Modality", "SeriesInstanceUID"),
     )
 )
 TRANSFER_SYNTAXES = {
@@ -50,6 +55,8 @@ LARGEST_NUMBER = 2**31 - 1
 LONGEST_HEADER_BYTES, MOST_ITEMS = 2**25, 2**17
 ITEM, ITEM_BIG_ENDIAN = b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00"  # DICOM PS3.5, 7.5
 ITEM_BYTE, ITEM_BYTES = 0xE0, 8  # one of either, and with the length that follows
+META_GROUP, FIRST_GROUP = 0x0002, 0x0008  # what a file without preamble begins with
+FIRST_NUMBER, FIRST_LENGTH = 0x0018, 256  # largest of its first element, where it has no names of types
 
 
 @dataclass(frozen=True)
@@ -82,6 +89,7 @@ class Header:
     is_inverted: bool  # MONOCHROME1: the smallest value is white
     instance_number: int  # -1 unknown
     modality: str
+    series_uid: str  # "" unknown; for comparing, never to be shown
 
 
 class classified(AbstractContextManager[None]):
@@ -99,16 +107,21 @@ class classified(AbstractContextManager[None]):
             raise SliceError(self.code, f"{self.what}: {type(error).__name__}") from None
 
 
-def open_dataset(content: Content) -> tuple[Dataset, UID, int]:
-    """The allowed tags of a file, its transfer syntax, and where its pixels begin."""
-    if (plain := plain_dataset(content, ALLOWED_TAGS)) is not None:
+def starts_dicom(head: Content) -> bool:
+    """Whether a file's first bytes are those of DICOM, with its preamble or plainly without."""
+    return bytes(head[META_START - 4 : META_START]) == b"DICM" or _bare_group(head) is not None
+
+
+def open_dataset(
+    content: Content, wanted: Collection[BaseTag | int] = ALLOWED_TAGS
+) -> tuple[Dataset, UID, int]:
+    """The wanted tags of a file before its pixels, its transfer syntax, and where its pixels begin."""
+    if (plain := plain_dataset(content, wanted)) is not None:
         return plain[0], ExplicitVRLittleEndian, plain[1]
     head = bytes(content[:LONGEST_HEADER_BYTES])
     stream = io.BytesIO(head)
     with classified("slice.not_dicom", "this is no DICOM file"):
-        read_preamble(stream, force=False)
-        meta = read_dataset(stream, False, True, stop_when=lambda tag, *_: tag >= DATASET_TAG)
-        syntax = UID(meta.TransferSyntaxUID)
+        syntax = _transfer_syntax(stream, content)
     if syntax not in TRANSFER_SYNTAXES:
         known = syntax.name if syntax.keyword else "of no known name"  # not the text of a file
         raise SliceError("slice.transfer_syntax", f"the transfer syntax {known} is not read")
@@ -119,9 +132,33 @@ def open_dataset(content: Content) -> tuple[Dataset, UID, int]:
             syntax.is_implicit_VR,
             syntax.is_little_endian,
             stop_when=lambda tag, *_: tag >= PIXEL_TAG,
-            specific_tags=list(ALLOWED_TAGS),
+            specific_tags=list(wanted),
         )
     return dataset, syntax, stream.tell()
+
+
+def _transfer_syntax(stream: io.BytesIO, content: Content) -> UID:
+    """What a file says of its encoding, with the stream at its dataset; without preamble, what it shows."""
+    bare = _bare_group(content)
+    if bare == FIRST_GROUP:
+        return ExplicitVRLittleEndian if bytes(content[4:6]) in SHORT | LONG else ImplicitVRLittleEndian
+    if not starts_dicom(content):
+        raise SliceError("slice.not_dicom", "this is no DICOM file")
+    stream.seek(0 if bare else META_START)
+    meta = read_dataset(stream, False, True, stop_when=lambda tag, *_: tag >= DATASET_TAG)
+    return UID(meta.TransferSyntaxUID)
+
+
+def _bare_group(head: Content) -> int | None:
+    """The group of the first element of a file that plainly begins with one; None where it does not."""
+    if len(head) < META_START or bytes(head[META_START - 4 : META_START]) == b"DICM":
+        return None
+    group, number, representation, _ = HEAD.unpack_from(head)
+    is_typed = representation in SHORT | LONG
+    is_short = int.from_bytes(head[4:8], "little") <= FIRST_LENGTH
+    if number > FIRST_NUMBER or not (is_typed or (group == FIRST_GROUP and is_short)):
+        return None
+    return group if group in (META_GROUP, FIRST_GROUP) else None
 
 
 def _check_items(head: bytes, item: bytes) -> None:
@@ -171,6 +208,7 @@ def judge(dataset: Dataset, syntax: UID, limits: Limits) -> Header:
         is_inverted=photometric == "MONOCHROME1",
         instance_number=_instance_number(dataset),
         modality=_text(dataset, "Modality"),
+        series_uid=_series_uid(dataset),
     )
     _check_size(header, limits)
     _check_bits(header)
@@ -217,3 +255,11 @@ def _instance_number(dataset: Dataset) -> int:
     except SliceError:
         return -1
     return number if number >= 0 else -1
+
+
+def _series_uid(dataset: Dataset) -> str:
+    """The identifier, or "": nothing depends on it but which slices of a folder may share a stack."""
+    try:
+        return _text(dataset, "SeriesInstanceUID")
+    except SliceError:
+        return ""

@@ -132,4 +132,5 @@ representation2decode: dict[str, Callable[[bytes, bool], Any]] = {
     "IS": lambda value, _: int(value),
     "DS": lambda value, _: [float(part) for part in value.split(b"\\")],
     "CS": _word_of,
+    "UI": lambda value, _: value.rstrip(b"\0 ").decode("ascii"),
 }

@@ -50,6 +50,7 @@ class Slice:
     frame: Frame
     instance_number: int  # -1 unknown
     file: str
+    series_uid: str = ""  # for comparing, never to be shown
 
     def rescale_into(self, pixels: np.ndarray) -> None:
         """Write the rescaled values into an array (H, W) of float32."""
@@ -166,7 +167,8 @@ def _decode(described: _Described) -> tuple[list[Slice], list[Fault]]:
     except SliceError as error:
         return [], [*faults, _dropped(file, error)]
     slices = [
-        Slice(values[index], frame, header.instance_number, file) for index, frame in described.frames.items()
+        Slice(values[index], frame, header.instance_number, file, header.series_uid)
+        for index, frame in described.frames.items()
     ]
     odd += [doubt for piece in slices for doubt in _doubts(header, piece)]
     doubts = [Fault(code, KEPT, file=file, detail=detail) for code, detail in odd]

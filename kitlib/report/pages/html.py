@@ -1,10 +1,13 @@
 """A page that opens without a network: text, tables and figures in one file, with no script."""
 
 import base64
+import os
 from html import escape
+from pathlib import Path
 
 import pandas as pd
 
+from kitlib.errors import DataError, UsageError
 from kitlib.report.style import INK, Picture
 
 CSS = f"""
@@ -26,6 +29,16 @@ th, td {{ padding: .25rem .9rem .25rem 0; text-align: left; border-bottom: 1px s
 thead th {{ border-bottom: 2px solid #b9c2c9; }}
 summary {{ cursor: pointer; color: #0072b2; }}
 pre {{ margin: .6rem 0; padding: .6rem .9rem; overflow-x: auto; font-size: .82rem; line-height: 1.45; }}
+.wide {{ overflow-x: auto; }}
+.grid {{ display: flex; flex-wrap: wrap; gap: 1rem 1.6rem; margin: .8rem 0 1.4rem;
+         max-width: 41rem; }}
+.grid figure {{ margin: 0; max-width: 100%; width: 19rem; }}
+.grid img {{ width: 100%; image-rendering: auto; background: #000; }}
+.cells td, .cells th {{ padding: .45rem .7rem; border: 2px solid #fff; vertical-align: top;
+                       min-width: 7.2rem; }}
+.cells thead th, .cells tbody th {{ background: #fff; min-width: 0; white-space: nowrap; }}
+.cells tbody th {{ position: sticky; left: 0; }}
+.bar {{ display: flex; height: .5rem; margin: .3rem 0 .2rem; }}
 pre.code {{ background: #f4f6f7; border-left: 3px solid #b7cbd9; }}
 """
 
@@ -51,11 +64,12 @@ def paragraph(text: str) -> str:
     return f"<p>{escape(text.strip())}</p>\n"
 
 
-def figure(picture: Picture, caption: str) -> str:
+def figure(picture: Picture | bytes, caption: str) -> str:
     """A figure, as PNG within the page, and its caption, which also says it to those who cannot see it."""
-    png = base64.b64encode(picture._repr_png_()).decode("ascii")
+    png = picture if isinstance(picture, bytes) else picture._repr_png_()
     text = caption.strip()
-    return f"<figure>{image(png, text)}\n<figcaption>{escape(text)}</figcaption></figure>\n"
+    shown = image(base64.b64encode(png).decode("ascii"), text)
+    return f"<figure>{shown}\n<figcaption>{escape(text)}</figcaption></figure>\n"
 
 
 def image(content: str, text: str, kind: str = "png") -> str:
@@ -79,9 +93,29 @@ def table(frame: pd.DataFrame, caption: str) -> str:
     return rows.replace("<thead>", f"<caption>{escape(caption)}</caption>\n<thead>", 1) + "\n"
 
 
-def folded(summary: str, part: str) -> str:
-    """A part that the reader opens by a click."""
-    return f"<details><summary>{escape(summary)}</summary>\n{part}</details>\n"
+def scrolling(part: str, name: str) -> str:
+    """A part that may be wider than the page, with a name for those who cannot see it."""
+    return f'<div class="wide" role="region" aria-label="{escape(name)}" tabindex="0">{part}</div>\n'
+
+
+def grid(figures: list[str]) -> str:
+    """Small figures side by side, as many as the page is wide."""
+    return f'<div class="grid">{"".join(figures)}</div>\n'
+
+
+def folded(summary: str, part: str, *, is_open: bool = False) -> str:
+    """A part that the reader opens, or closes, by a click."""
+    state = " open" if is_open else ""
+    return f"<details{state}><summary>{escape(summary)}</summary>\n{part}</details>\n"
+
+
+def refuse_unwritable(out: Path) -> None:
+    """Before minutes of work, refuse a page that could not be written; UsageError or DataError."""
+    if out.suffix != ".html" or out.is_dir():
+        raise UsageError("the page is a file of HTML", where=out, hint="Give a name that ends in .html.")
+    parent = next(folder for folder in out.absolute().parents if folder.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        raise DataError("no file can be written there", where=out, hint="Choose another folder.")
 
 
 def _anchor(name: str) -> str:

@@ -1,6 +1,5 @@
 """The page that shows what the phantoms look like and how far they can be trusted."""
 
-import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -99,7 +98,7 @@ def write_page(out: Path, *, real: Path | None, seed: int, size: str = "demo", p
     UsageError and DataError for what cannot be done.
     """
     out = Path(out)
-    _refuse_unwritable(out)
+    html.refuse_unwritable(out)
     size_named(size)
     if seed < 0:
         raise UsageError(f"the seed is {seed}, below zero")
@@ -123,15 +122,6 @@ def write_page(out: Path, *, real: Path | None, seed: int, size: str = "demo", p
     except OSError as error:
         raise DataError(f"the page cannot be written: {error}", where=out, hint="Choose another.") from error
     return out
-
-
-def _refuse_unwritable(out: Path) -> None:
-    """Before minutes of work, refuse what could not be written."""
-    if out.suffix != ".html" or out.is_dir():
-        raise UsageError("the page is a file of HTML", where=out, hint="Give a name that ends in .html.")
-    parent = next(folder for folder in out.absolute().parents if folder.exists())
-    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise DataError("no file can be written there", where=out, hint="Choose another folder.")
 
 
 def _read_real(real: Path | None) -> tuple[dict[str, list[RealSlice]], np.ndarray | None]:

@@ -1,0 +1,53 @@
+"""The study in any folder: its series are told by a competition's tables, or else by tags and pixels."""
+
+import hashlib
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from kitlib.competition.root import UNDESCRIBED, sequences_around
+from kitlib.errors import KitError
+from kitlib.localise.contrast import told_by_canal
+from kitlib.mri.folder import list_folder, number_of
+from kitlib.mri.ledger import Fault, Ledger
+from kitlib.mri.study import Prepare, Study, read_study
+
+
+def study_rows(folder: Path, ledger: Ledger) -> tuple[int, pd.DataFrame]:
+    """The number of the study in a folder, and its series (series_id, sequence, folder) for `read_study`.
+
+    The folder may be called and filed as it likes. In a competition's `train_images` or `test_images`, be it
+    there as a link, tables name the sequences. The number is the folder's name or, where this is none, one
+    that follows from the study's identifier. DataError where there is nothing to read.
+    """
+    folder = Path(
+        os.path.normpath(Path(folder).absolute())
+    )  # and not resolved: a link's name is what was asked for
+    listing = list_folder(folder)
+    number = number_of(folder.name)
+    study_id = _derived(listing.study_uid) if number is None else number
+    ledger.extend(replace(fault, study_id=study_id) for fault in listing.faults)
+    described: dict[int, str] = {}
+    try:
+        described = sequences_around(folder)
+    except KitError as error:
+        ledger.add(Fault("study.tables", "sequences told without them", study_id, detail=error.what))
+    absent = {series_id: str(folder / str(series_id)) for series_id in described.keys() - listing.series}
+    rows = [
+        (series_id, described.get(series_id, UNDESCRIBED), source)
+        for series_id, source in sorted({**listing.series, **absent}.items())
+    ]
+    return study_id, pd.DataFrame(rows, columns=["series_id", "sequence", "folder"])
+
+
+def read_folder(folder: Path, ledger: Ledger, *, prepare: Prepare | None = None) -> Study:
+    """The study in a folder, as `study_rows` lists it and `read_study` reads it."""
+    study_id, rows = study_rows(folder, ledger)
+    return read_study(study_id, rows, ledger, prepare=prepare, tell=told_by_canal)
+
+
+def _derived(study_uid: str) -> int:
+    """A number of nine digits for a study whose folder has none: the same wherever it lies."""
+    return 10**8 + int(hashlib.sha256(study_uid.encode()).hexdigest(), 16) % (9 * 10**8)

@@ -1,0 +1,62 @@
+"""Predicting the study in any folder, with all that is to be shown of it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from kitlib.competition.submission import to_rows
+from kitlib.localise.folder import study_rows
+from kitlib.models.crop.model import Examination
+from kitlib.mri.ledger import Ledger
+from kitlib.mri.study import Study
+from kitlib.predict.predictor import PRIOR, Prediction, Predictor
+from kitlib.predict.stream import Handling, read_and_predict
+from kitlib.terms import CELLS, CONDITIONS, LEVELS, SEVERITIES, level2text
+
+CONDITION_NAMES = ["canal", "left foramen", "right foramen", "left recess", "right recess"]
+STRICT = Handling(strict=True)
+
+
+@dataclass(frozen=True, eq=False)
+class StudyResult:
+    """What was read, said and measured of one study, and what was wrong with its files."""
+
+    study: Study  # prepared
+    prediction: Prediction
+    examination: Examination | None  # what was seen in each view; None where no model looks at views
+    ledger: Ledger
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        """The 25 rows of a submission."""
+        return to_rows([self.study.study_id], self.prediction.probabilities[None])
+
+    @property
+    def openings_mm(self) -> np.ndarray:
+        """What was measured to be open at each of CELLS, (25,); NaN where nothing was."""
+        return np.full(len(CELLS), np.nan) if self.examination is None else self.examination.openings_mm
+
+    @property
+    def severities(self) -> pd.DataFrame:
+        """The likeliest severity of each cell in words: levels as rows, conditions as columns."""
+        texts = pd.Series(index=pd.MultiIndex.from_tuples(CELLS), dtype=object)
+        for cell, chances, opening_mm in zip(CELLS, self.prediction.probabilities, self.openings_mm):
+            measured = "" if np.isnan(opening_mm) else f", {opening_mm:.1f} mm"
+            texts[cell] = f"{SEVERITIES[chances.argmax()]} {chances.max():.0%}{measured}"
+        by_level = texts.unstack(level=0).loc[list(LEVELS), list(CONDITIONS)]
+        return by_level.set_axis([*level2text.values()]).set_axis(CONDITION_NAMES, axis=1)
+
+
+def predict_folder(predictor: Predictor, folder: Path, handling: Handling = STRICT) -> StudyResult:
+    """Read and predict the study in a folder, as `localise.folder.study_rows` finds it.
+
+    DataError where there is nothing to read. Any other error is raised where `handling` is strict; else the
+    rows are the prior's, and the ledger says so.
+    """
+    ledger = Ledger()
+    study_id, rows = study_rows(folder, ledger)
+    study, prediction = read_and_predict(predictor, study_id, rows, ledger, handling)
+    examination = predictor.examine(study) if PRIOR not in prediction.rungs else None
+    return StudyResult(study, prediction, examination, ledger)

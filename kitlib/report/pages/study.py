@@ -1,0 +1,190 @@
+"""The page about one study: what was read, what is said of it, where it was looked at, what was wrong."""
+
+from collections import Counter
+from html import escape
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from kitlib.artefacts import write_text
+from kitlib.localise.localiser import Localiser
+from kitlib.localise.points import Located
+from kitlib.models.crop.model import Examination
+from kitlib.mri.study import Series
+from kitlib.predict.folder import CONDITION_NAMES, StudyResult
+from kitlib.prepare.views import SLOTS, VIEWS
+from kitlib.report import style
+from kitlib.report.figures.levels import overlay
+from kitlib.report.figures.views import located_in, slot_png
+from kitlib.report.pages import html
+from kitlib.terms import CELLS, CONDITIONS, LEVELS, SEVERITIES, Cell, Place, condition2text, level2text
+
+LEAD = """
+What kitlib says of this study, and what it looked at. For research and teaching: not a medical device, and
+no finding is to be believed because it stands here. The page holds pixels of the study, but no name, date or
+text of its files.
+"""
+SAID = """
+Each cell: the likeliest severity with its probability, a bar of the three probabilities (normal or mild,
+moderate, severe), and what was measured to be open, in millimetres.
+"""
+DOUBT = """
+The levels are in doubt: {reason}. What stands here may be of a neighbouring level, or of no level at all.
+"""
+LOOKED_AT = """
+Each picture is a view on neighbouring slices; the bar below a slice is as wide as the attention on it. The
+caption says what this view tells alone: the table above also weighs the other views, levels and sides.
+"""
+place2name: dict[Place, str] = {
+    "canal": "The canal on sagittal T2/STIR",
+    "foramen": "The foramina on sagittal T1, left and right",
+    "recess": "The lateral recesses on axial T2, level by level",
+}
+TINT = 0.45  # of a severity's colour in a cell where it is certain
+
+
+def write_study_page(out: Path, result: StudyResult) -> None:
+    """Write the page about a study, whole or not at all; it opens without a network."""
+    write_text(out, study_page(result))
+
+
+def study_page(result: StudyResult) -> str:
+    """The page as HTML."""
+    looked_at = result.examination
+    sections = {
+        "What was read": [_series_table(result)],
+        "Severities": [*_doubts(result), html.paragraph(SAID), _cell_table(result)],
+        "Three planes": _planes(result),
+        "What was looked at": _views(looked_at) if looked_at else [html.paragraph("No view of a place was.")],
+        "What was wrong or decided": [_ledger_table(result)],
+    }
+    return html.page(f"Study {result.study.study_id}", LEAD, sections)
+
+
+def _series_table(result: StudyResult) -> str:
+    why = {fault.series_id: fault.detail for fault in result.ledger if fault.code == "series.undescribed"}
+    rows = [
+        {
+            "series": series.series_id,
+            "sequence": series.sequence or "left out",
+            "told": why.get(series.series_id, "by a table"),
+            **_geometry(series),
+        }
+        for series in result.study.series
+    ]
+    caption = "Series, in the order of their numbers; millimetres are those of the largest stack."
+    return html.scrolling(html.table(pd.DataFrame(rows), caption), "Series")
+
+
+def _geometry(series: Series) -> dict[str, str | int]:
+    if not series.stacks:
+        return {"plane": "-", "stacks": 0, "slices": 0, "pixel, mm": "-", "step, mm": "-"}
+    largest = series.stacks[0]
+    return {
+        "plane": largest.plane,
+        "stacks": len(series.stacks),
+        "slices": sum(map(len, series.stacks)),
+        "pixel, mm": " x ".join(f"{size_mm:.2f}" for size_mm in largest.spacing_mm),
+        "step, mm": "-" if len(largest) == 1 else f"{largest.step_mm:.1f}",
+    }
+
+
+def _doubts(result: StudyResult) -> list[str]:
+    """Why the levels are not to be trusted, if so."""
+    reasons = {fault.detail for fault in result.ledger if fault.code == "landmarks.abstained"}
+    return [html.paragraph(DOUBT.format(reason=reason)) for reason in sorted(reasons)]
+
+
+def _cell_table(result: StudyResult) -> str:
+    """Levels by conditions; words and figures say what colours do."""
+    heads = "".join(f'<th scope="col">{escape(name)}</th>' for name in ["", *CONDITION_NAMES])
+    rows = []
+    for level in LEVELS:
+        cells = "".join(_cell(result, CELLS.index(Cell(condition, level))) for condition in CONDITIONS)
+        rows.append(f'<tr><th scope="row">{level2text[level]}</th>{cells}</tr>')
+    body = f"<thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody>"
+    rungs = ", ".join(Counter(result.prediction.rungs))
+    caption = f"<caption>Likeliest severities ({escape(rungs)})</caption>"
+    return html.scrolling(f'<table class="cells">{caption}{body}</table>', "Severities")
+
+
+def _cell(result: StudyResult, cell: int) -> str:
+    chances, opening_mm = result.prediction.probabilities[cell], result.openings_mm[cell]
+    colours = [style.severity2colour[name] for name in SEVERITIES]
+    spans = "".join(
+        f'<span style="background:{colour};width:{chance:.1%}"></span>'
+        for colour, chance in zip(colours, chances)
+    )
+    measured = "not measured" if np.isnan(opening_mm) else f"{opening_mm:.1f} mm"
+    return (
+        f'<td style="background:{_tint(chances)}"><b>{SEVERITIES[chances.argmax()]}</b> {chances.max():.0%}'
+        f'<div class="bar" role="img" aria-label="{_chances(chances)}">{spans}</div>{measured}</td>'
+    )
+
+
+def _tint(chances: np.ndarray) -> str:
+    """White, with the colour of each severity as far as it is likely."""
+    rgb = [
+        [int(colour[place : place + 2], 16) for place in (1, 3, 5)]
+        for colour in style.severity2colour.values()
+    ]
+    mixed = (1 - TINT) * 255 + TINT * chances @ np.array(rgb)
+    return "#" + "".join(f"{round(float(part)):02x}" for part in mixed)
+
+
+def _planes(result: StudyResult) -> list[str]:
+    """A figure for canal, foramina and recesses, as far as places were found."""
+    examination, study = result.examination, result.study
+    located = located_in(study, examination.crops) if examination else Localiser.shipped().locate_study(study)
+    parts = []
+    for place, name in place2name.items():
+        points = tuple(point for point in located.points if point.landmark.place == place)
+        if points:
+            picture = overlay(study, Located(points, located.abstained, located.reason))
+            parts.append(html.figure(picture, f"{name}. A percentage beside a point: it is a guess."))
+    return parts or [html.figure(overlay(study, located), "Nothing was found on these slices.")]
+
+
+def _views(examination: Examination) -> list[str]:
+    """The views by condition, folded but for the first."""
+    parts = [html.paragraph(LOOKED_AT)]
+    for condition in CONDITIONS:
+        figures = [
+            html.figure(
+                slot_png(examination.crops, examination.slice_weights, number), _told(examination, number)
+            )
+            for number, slot in enumerate(SLOTS)
+            if CELLS[slot.cell].condition == condition and examination.crops.shown[number]
+        ]
+        shown = html.grid(figures) if figures else html.paragraph("No series shows it.")
+        title = f"{condition2text[condition]} ({len(figures)} views)"
+        parts.append(html.folded(title, shown, is_open=condition == CONDITIONS[0]))
+    return parts
+
+
+def _told(examination: Examination, number: int) -> str:
+    """What one view says alone, and how sure its place is."""
+    slot, crops = SLOTS[number], examination.crops
+    chances, confidence = examination.view_probabilities[number], crops.confidences[number]
+    level, view = level2text[CELLS[slot.cell].level], VIEWS[slot.view].sequence
+    weights = ", ".join(f"{weight:.0%}" for weight in examination.slice_weights[number])
+    place = f"{confidence:.0%} sure" if confidence > 0 else "not found, so cut where it usually lies"
+    return f"{level}, {view}. Alone: {_chances(chances)}. Attention: {weights}. Place: {place}."
+
+
+def _chances(chances: np.ndarray) -> str:
+    return ", ".join(f"{name} {chance:.0%}" for name, chance in zip(SEVERITIES, chances))
+
+
+def _ledger_table(result: StudyResult) -> str:
+    """Faults by kind, without the names of files, which may be a patient's."""
+    counts = Counter(
+        (fault.code, fault.action, "-" if fault.series_id is None else fault.series_id, fault.detail)
+        for fault in result.ledger
+    )
+    if not counts:
+        return html.paragraph("Nothing.")
+    rows = [[count, *row] for row, count in counts.items()]
+    table = pd.DataFrame(rows, columns=["times", "what", "done", "series", "detail"])
+    return html.scrolling(html.table(table, "The ledger of faults and decisions."), "Ledger")
