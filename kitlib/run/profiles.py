@@ -93,8 +93,8 @@ _profiles = (
     Profile("bench", 240, 60, longest_px=320, folds=3, cell_timeout_s=12 * HOUR_S, budget_s=9 * HOUR_S),
     # Kaggle ends a notebook after nine hours; half an hour is kept for starting and for writing.
     # With its many studies a stack pays (docs/ensemble.md).
-    Profile("kaggle", 0, 0, longest_px=384, weights="auto", combine="logistic",
-            cell_timeout_s=9 * HOUR_S, budget_s=8.5 * HOUR_S),
+    Profile("kaggle", 0, 0, longest_px=384, weights="auto", experiments="first,crops_tuned",
+            combine="logistic", cell_timeout_s=9 * HOUR_S, budget_s=8.5 * HOUR_S),
 )  # fmt: skip
 PROFILES = {profile.name: profile for profile in _profiles}
 

@@ -71,7 +71,10 @@ class FittedNetwork:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             learning.requires_grad_(True)
-            curve = train(learning, batches, partial(reading_loss, loss), schedule, seed, validate=judge)
+            curve = train(
+                learning, batches, partial(reading_loss, loss), schedule, seed,
+                validate=judge, title="crops" if model.tune else "",
+            )  # fmt: skip
         fitted.network.requires_grad_(False)
         return fitted, curve
 
