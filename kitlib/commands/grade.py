@@ -48,11 +48,11 @@ def add_grader(commands: Commands) -> None:
     train.add_argument("--start", help="shipped (of a table), imagenet, nothing (of phantoms) or a file")
     train.add_argument("--backbone", default="", help="a small network of timm, where it starts from nothing")
     train.add_argument(
-        "--epochs", type=int, default=0, help="6 on phantoms, by the number of views on a table"
+        "--epochs", type=int, default=0, help="5 on phantoms, by the number of views on a table"
     )
     train.add_argument("--seed", type=int, default=2024)
     train.add_argument("--pool", type=Path, default=Path("work/grader"), help="folder for drawn views")
-    train.add_argument("--persons", type=int, default=500, help="phantoms to learn on")
+    train.add_argument("--persons", type=int, default=580, help="phantoms to learn on")
     train.add_argument("--workers", type=int, default=1, help="processes that draw phantoms")
     train.set_defaults(call=_train)
     curve = ways.add_parser("curve", help="how many labelled studies are worth it: a figure and a table")
@@ -81,7 +81,7 @@ def _train_on_phantoms(arguments: argparse.Namespace) -> None:
     from kitlib.grade.starts import started
     from kitlib.grade.train import train_grader
 
-    persons, epochs, seed = arguments.persons, arguments.epochs or 6, arguments.seed
+    persons, epochs, seed = arguments.persons, arguments.epochs or 5, arguments.seed
     start = arguments.start or "nothing"
     backbone = started(start, arguments.backbone).backbone  # raises before anything is drawn
     samples = make_samples(arguments.pool, persons=persons, seed=seed, workers=arguments.workers)

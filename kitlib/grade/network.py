@@ -161,10 +161,10 @@ def view_batch(images: np.ndarray, present: np.ndarray, views: np.ndarray) -> Vi
     )
 
 
-def graded(told: Tensor) -> tuple[np.ndarray, np.ndarray]:
+def graded(told: Tensor, temperature: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities (..., 3) and openings in mm (...) of what is told (..., TOLD)."""
     openings_mm = OPENING_UNIT_MM * told[..., -1].clamp(min=0)
-    return told[..., :-1].double().softmax(-1).numpy(), openings_mm.double().numpy()
+    return (told[..., :-1].double() / temperature).softmax(-1).numpy(), openings_mm.double().numpy()
 
 
 def told_loss(told: Tensor, truth: Truth) -> Tensor:

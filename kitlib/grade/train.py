@@ -29,7 +29,7 @@ from kitlib.nn.rows import chunks, shuffled_evenly
 from kitlib.phantom.labels import PREVALENCE
 from kitlib.phantom.truth import VERSION
 from kitlib.prepare.views import SLOTS, VIEWS
-from kitlib.terms import CELLS, EMPTY, SEVERITIES, group2place
+from kitlib.terms import CELLS, EMPTY, group2place
 
 HELD_OUT = 0.1
 PERSONS = 4  # a batch
@@ -116,7 +116,7 @@ def train_grader(
 
     def save(epoch: int, average: nn.Module) -> None:
         found.update(metrics(average, judged))  # type: ignore[arg-type]
-        told = {"epoch": epoch, "metrics": found, "frequencies": frequencies(learnt), **facts}
+        told = {"epoch": epoch, "metrics": found, "usual_frequencies": PREVALENCE.tolist(), **facts}
         save_network(out, average, provenance, **told)  # type: ignore[arg-type]
 
     with torch_threads(cores()), torch.random.fork_rng():
@@ -134,14 +134,6 @@ def train_grader(
         )
     discard(checkpoint.path)
     return found
-
-
-def frequencies(samples: ViewSamples) -> dict[str, list[list[float]]]:
-    """How often each cell has each severity, (25, 3): among the samples, and usually, as readers see them."""
-    counts = np.ones((len(CELLS), len(SEVERITIES)))
-    np.add.at(counts, (samples.cells, samples.severities), 1)
-    learnt = counts / counts.sum(axis=1, keepdims=True)
-    return {"learnt": learnt.tolist(), "usual": PREVALENCE.tolist()}
 
 
 def grading_loss(output: StudyTold, truth: Truths) -> Tensor:

@@ -60,7 +60,7 @@ class CropModel(Model):
 
     @classmethod
     def shipped(cls) -> "CropModel":
-        """As it learned on phantoms, with their true severities made as frequent as readings usually are."""
+        """As it learned on phantoms, a little less sure."""
         from kitlib.models.crop.network import FittedNetwork
 
         model = cls()

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -24,34 +24,33 @@ from kitlib.nn.loop import Curve, Schedule, train
 from kitlib.nn.losses import LOSSES, Loss
 from kitlib.nn.rows import chunks
 from kitlib.nn.weights import exactly
-from kitlib.terms import CELLS, EMPTY, SEVERITIES, SEVERITY_WEIGHTS
+from kitlib.terms import CELLS, EMPTY, SEVERITY_WEIGHTS
 
 if TYPE_CHECKING:
     from kitlib.models.crop.model import CropModel
 
 WEIGHTS_FILE = "network.safetensors"
 AVERAGE_DECAY = 0.95
+ON_PATIENTS = 1.4
+"""Temperature of what ships: phantoms are clearer than patients. Chosen on open studies (docs/grading.md)."""
 STUDIES_AT_ONCE = 8
 
 
 @dataclass(frozen=True, eq=False)
 class FittedNetwork:
-    """A network, and what is added to its logits for severities of another frequency."""
+    """A network, and how much less sure than its logits it is to be."""
 
     network: StudyNet
     views: str = ""
     """The sha256 of the file that its views came from unchanged; empty where they were trained on."""
-    shift: np.ndarray = field(default_factory=lambda: np.zeros((len(CELLS), len(SEVERITIES))))
+    temperature: float = 1.0
 
     @classmethod
     def shipped(cls) -> tuple[Self, np.ndarray]:
-        """The network that ships, for severities as frequent as they usually are; and their prior (25, 3)."""
-        frequencies = facts_of(SHIPPED)["frequencies"]
-        usual = np.array(frequencies["usual"])
-        shift = np.log(usual / np.array(frequencies["learnt"]))
-        weighted = usual * SEVERITY_WEIGHTS
-        prior = weighted / weighted.sum(axis=1, keepdims=True)
-        return cls(load_network(SHIPPED).to(device()), fingerprint_of(SHIPPED), shift), prior
+        """The network that ships, and the prior (25, 3) of severities as frequent as they usually are."""
+        weighted = np.array(facts_of(SHIPPED)["usual_frequencies"]) * SEVERITY_WEIGHTS
+        fitted = cls(load_network(SHIPPED).to(device()), fingerprint_of(SHIPPED), ON_PATIENTS)
+        return fitted, weighted / weighted.sum(axis=1, keepdims=True)
 
     @classmethod
     def fit(cls, model: "CropModel", data: CropDataset, labels: np.ndarray, seed: int) -> tuple[Self, Curve]:
@@ -96,7 +95,7 @@ class FittedNetwork:
 
     def save(self, folder: Path, provenance: Provenance) -> None:
         """Save into a model's folder, exactly: in half precision what came from there."""
-        facts = {"backbone": self.network.backbone, "views": self.views, "shift": self.shift.tolist()}
+        facts = {"backbone": self.network.backbone, "views": self.views, "temperature": self.temperature}
         save_tensors(folder / WEIGHTS_FILE, exactly(self.network), provenance, **facts)
 
     @classmethod
@@ -104,23 +103,19 @@ class FittedNetwork:
         """Open what `save` wrote."""
         facts = facts_of(folder / WEIGHTS_FILE)
         network = load_network(folder / WEIGHTS_FILE).to(device())
-        return cls(network, facts["views"], np.array(facts["shift"]))
+        return cls(network, facts["views"], facts["temperature"])
 
     @torch.inference_mode()
     def _cells(self, data: CropDataset) -> tuple[np.ndarray, np.ndarray]:
         """Probabilities (n, 25, 3) and openings in mm (n, 25)."""
         sight = Sight(*(part.to(device()) for part in self.sight(data)))
-        told = self.network.fusion(sight).cpu()
-        told[..., :-1] += torch.from_numpy(self.shift)
-        return graded(told)
+        return graded(self.network.fusion(sight).cpu(), self.temperature)
 
     def _examine(self, data: CropDataset) -> Examination:
         (probabilities,), (openings_mm,) = self._cells(data)
         (crops,), (shown,) = data.crops, data.shown
         _, told, weights = self._seen(crops)
-        told = told.clone()
-        told[:, :-1] += torch.from_numpy(self.shift[slot2cell])
-        alone, _ = graded(told)
+        alone, _ = graded(told, self.temperature)
         is_seen = np.isin(np.arange(len(CELLS)), slot2cell[shown])
         return Examination(
             crops,
