@@ -32,4 +32,4 @@ def _robustness(arguments: argparse.Namespace) -> None:
     write_text(arguments.out / "robustness.md", robustness_page(facts, judged.table))
     csv = judged.table.to_csv(index=False, lineterminator="\n", float_format="%.6f")
     write_text(arguments.out / "robustness.csv", csv)
-    print(f"{judged.table['condition'].nunique()} conditions in {arguments.out / 'robustness.md'}")
+    print(f"{len(judged.table)} rows in {arguments.out / 'robustness.md'}")
