@@ -16,7 +16,7 @@ from kitlib.inputs.crops import CropDataset, CropInput, StudyCrops
 from kitlib.localise.geometry import disc_axes
 from kitlib.localise.localiser import Localiser, worker_localiser
 from kitlib.localise.network import SHIPPED
-from kitlib.localise.points import canal_of
+from kitlib.localise.points import Located, canal_of
 from kitlib.machine import retire_workers
 from kitlib.mri.ledger import Ledger
 from kitlib.mri.study import Study
@@ -29,12 +29,17 @@ RECIPE = 1
 
 
 def cut_study(study: Study, localiser: Localiser, slices: int) -> StudyCrops:
-    """Locate a study's places and cut their views, turned with their level.
+    """Locate a study's places and cut their views.
 
     Places that are not found are cut where they usually are, with a fault.
     """
     ledger = Ledger()
     located = localiser.locate_study(study, ledger, fill=True)
+    return replace(cut_located(study, located, slices), faults=tuple(ledger))
+
+
+def cut_located(study: Study, located: Located, slices: int) -> StudyCrops:
+    """The views of a study's places, turned with their level where its canal was found."""
     points = {point.landmark: point for point in located.points}
     axes = disc_axes(canal_of(point for point in located.points if point.confidence > 0))
     images = np.zeros((len(SLOTS), slices, MARGIN_PX, MARGIN_PX), np.uint8)
@@ -45,7 +50,7 @@ def cut_study(study: Study, localiser: Localiser, slices: int) -> StudyCrops:
         point = points[SLOTS[number].landmark]
         images[number], present[number] = shown, there
         points_mm[number], confidences[number] = point.patient_mm, point.confidence
-    return StudyCrops(images, present, points_mm, confidences, tuple(ledger))
+    return StudyCrops(images, present, points_mm, confidences)
 
 
 @dataclass

@@ -4,7 +4,7 @@ All points are patient millimetres (LPS). Sides follow from the patient's x, nev
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -156,23 +156,9 @@ def on_slice(stack: Stack, index: int, point_mm: np.ndarray, along: np.ndarray) 
 def upright(stack: Stack, plane: Plane) -> Stack:
     """The same stack with columns and rows that grow as in `plane2axes`; patient positions do not change."""
     across, down = plane2axes[plane]
-    if abs(stack.row_direction @ across) < abs(stack.column_direction @ across):
-        stack = replace(
-            stack,
-            pixels=stack.pixels.swapaxes(1, 2),
-            row_direction=stack.column_direction,
-            column_direction=stack.row_direction,
-            spacing_mm=stack.spacing_mm[::-1],
-        )
-    flip_cols, flip_rows = stack.row_direction @ across < 0, stack.column_direction @ down < 0
-    _, height, width = stack.pixels.shape
-    corner = (width - 1) * flip_cols, (height - 1) * flip_rows
-    return replace(
-        stack,
-        pixels=stack.pixels[:, :: -1 if flip_rows else 1, :: -1 if flip_cols else 1],
-        origins_mm=stack.to_patient(*corner, np.arange(len(stack))),
-        row_direction=stack.row_direction * (-1 if flip_cols else 1),
-        column_direction=stack.column_direction * (-1 if flip_rows else 1),
+    stack = stack.laid_out(swapped=abs(stack.row_direction @ across) < abs(stack.column_direction @ across))
+    return stack.laid_out(
+        flip_columns=stack.row_direction @ across < 0, flip_rows=stack.column_direction @ down < 0
     )
 
 

@@ -81,6 +81,19 @@ class Located:
         return {"points": points, "abstained": self.abstained, "reason": self.reason}
 
 
+def displaced(located: Located, far_mm: float, rng: np.random.Generator) -> Located:
+    """Every point's place in the patient off by a distance, each in a random direction of its own.
+
+    Instances and pixels stay those of the place that was found.
+    """
+    ways = rng.normal(size=(len(located.points), 3))
+    ways *= far_mm / np.linalg.norm(ways, axis=1, keepdims=True)
+    points = zip(located.points, ways)
+    return replace(
+        located, points=tuple(replace(point, patient_mm=point.patient_mm + way) for point, way in points)
+    )
+
+
 def canal_of(points: Iterable[Point]) -> dict[str, np.ndarray]:
     """The places (3,) of the canal's points, by level."""
     return {point.landmark.level: point.patient_mm for point in points if point.landmark.place == "canal"}

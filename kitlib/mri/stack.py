@@ -143,6 +143,41 @@ class Stack:
             spacing_mm=(self.spacing_mm[0] * by_row, self.spacing_mm[1] * by_col),
         )
 
+    def laid_out(
+        self, *, swapped: bool = False, flip_rows: bool = False, flip_columns: bool = False
+    ) -> "Stack":
+        """The same slices stored otherwise: rows and columns exchanged, then each of them in reverse order.
+
+        Every pixel keeps its patient position: the directions turn with the array.
+        """
+        if swapped:
+            return replace(
+                self,
+                pixels=self.pixels.swapaxes(1, 2),
+                row_direction=self.column_direction,
+                column_direction=self.row_direction,
+                spacing_mm=self.spacing_mm[::-1],
+            ).laid_out(flip_rows=flip_rows, flip_columns=flip_columns)
+        _, height, width = self.pixels.shape
+        corner = (width - 1) * flip_columns, (height - 1) * flip_rows
+        return replace(
+            self,
+            pixels=self.pixels[:, :: -1 if flip_rows else 1, :: -1 if flip_columns else 1],
+            origins_mm=self.to_patient(*corner, np.arange(len(self))),
+            row_direction=self.row_direction * (-1 if flip_columns else 1),
+            column_direction=self.column_direction * (-1 if flip_rows else 1),
+        )
+
+    def slices(self, index: np.ndarray) -> "Stack":
+        """Some of the slices, by a mask (N,) or ascending indices; DataError where that is none."""
+        return replace(
+            self,
+            pixels=self.pixels[index],
+            origins_mm=self.origins_mm[index],
+            instance_numbers=self.instance_numbers[index],
+            files=tuple(np.array(self.files, dtype=object)[index]),
+        )
+
     def geometry(self) -> dict[str, Any]:
         """Everything but the pixels, as JSON-able values."""
         return {name: np.asarray(getattr(self, name)).tolist() for name in GEOMETRY}

@@ -136,11 +136,18 @@ def load_predictor(
     ArtefactError or WeightsError where a part is missing, or weights are not those of the fits.
     """
     members = {name: Member.load(folders[name]) for name in ensemble.members}
-    specs = {member.input.fingerprint: member.input for member in members.values()}
+    return Predictor(members, open_encoders(members.values(), resources), ensemble, prior)
+
+
+def open_encoders(members: Iterable[Member], resources: Resources) -> dict[str, Encoder]:
+    """The encoders of members' inputs, each once, by the fingerprint of the input.
+
+    ArtefactError where the inputs are of volumes of different sizes, or weights are not those of the fits.
+    """
+    specs = {member.input.fingerprint: member.input for member in members}
     if len(sizes := {spec.longest_px for spec in specs.values()}) > 1:
         raise ArtefactError(
-            f"experiments of volumes of different sizes cannot be blended: {sorted(sizes)} px",
+            f"experiments of volumes of different sizes cannot be read together: {sorted(sizes)} px",
             hint="Run them with one longest_px.",
         )
-    encoders = {name: spec.encoder(resources) for name, spec in specs.items()}
-    return Predictor(members, encoders, ensemble, prior)
+    return {name: spec.encoder(resources) for name, spec in specs.items()}

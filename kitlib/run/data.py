@@ -92,7 +92,7 @@ def resolve_competition(profile: Profile, data_dir: str, work: Path) -> Competit
         if not profile.phantom_studies:
             raise
         reason = f"{error.where}: {error.what}"
-    return Competition(_phantoms(profile, work / "phantoms", reason))
+    return Competition(_phantoms(profile, work / layout.PHANTOMS, reason))
 
 
 def _phantoms(profile: Profile, folder: Path, reason: str) -> Path:

@@ -35,12 +35,17 @@ def run_predictor(need: Need, resources: Resources) -> Predictor:
 
 def finished_predictor(work: Path) -> Predictor:
     """The predictor of a run; StepError where a step that it is made of is not done, or not done again."""
+    check_finished(work)
+    return run_predictor(lambda file, **parts: file.under(work, **parts), Resources())
+
+
+def check_finished(work: Path) -> None:
+    """StepError where a step that a predictor is made of is not done, or not done again."""
     for step in STEPS[-1].reads:
         if not done(work, step):
             raise StepError(f"{step} is not done", where=work, hint=FINISH)
         if changed := changed_inputs(work, step):
             raise StepError(f"{step} is not done again since {changed[0]} was", where=work, hint=FINISH)
-    return run_predictor(lambda file, **parts: file.under(work, **parts), Resources())
 
 
 def predict_data(data_dir: Path, work: Path, out: Path, handling: Handling) -> Result:

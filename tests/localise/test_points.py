@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from kitlib.localise.geometry import predict_points
-from kitlib.localise.points import Located, Point, graded_on, point_on, prior_points, recess_points
+from kitlib.localise.points import (
+    Located,
+    Point,
+    displaced,
+    graded_on,
+    point_on,
+    prior_points,
+    recess_points,
+)
 from kitlib.mri.study import Series
 from kitlib.terms import AXIAL_T2, CONDITIONS, LANDMARKS, LEVELS, SAGITTAL_T1, SAGITTAL_T2, Landmark
 from tests.localise import test_geometry as geometry_cases
@@ -136,3 +144,20 @@ def test_the_sequence_that_grades_a_place_comes_first() -> None:
     assert [series.series_id for series in graded_on("foramen", STUDY)] == [1, 2]
     assert [series.series_id for series in graded_on("recess", STUDY)] == [3]
     assert graded_on("recess", STUDY.without([AXIAL_T2])) == ()
+
+
+def test_displaced_points_are_each_off_by_the_distance_in_one_direction_whatever_it_is():
+    found = Located(tuple(prior_points(STUDY, [])), True, "in doubt")
+    places_mm = np.array([point.patient_mm for point in found.points])
+
+    def ways(far_mm):
+        moved = displaced(found, far_mm, np.random.default_rng(3))
+        assert (moved.abstained, moved.reason) == (True, "in doubt")
+        assert [point.landmark for point in moved.points] == [point.landmark for point in found.points]
+        return np.array([point.patient_mm for point in moved.points]) - places_mm
+
+    assert not ways(0.0).any()
+    np.testing.assert_allclose(np.linalg.norm(ways(5.0), axis=1), 5.0)
+    np.testing.assert_allclose(ways(20.0), 4 * ways(5.0))
+    assert len(np.unique(ways(5.0).round(6), axis=0)) == len(found.points) == len(LANDMARKS)
+    assert not displaced(Located((), True), 5.0, np.random.default_rng(3)).points

@@ -147,3 +147,28 @@ def test_the_normal_does_not_care_which_way_the_image_is_turned():
     for pair in [(row, column), (column, row), (-row, column), (-row, -column)]:
         assert normal_of(*pair)[0] > 0
         assert plane_of(normal_of(*pair)) == "sagittal"
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+@pytest.mark.parametrize("flip_rows", [False, True])
+@pytest.mark.parametrize("flip_columns", [False, True])
+def test_slices_stored_otherwise_show_the_same_at_every_place(swapped, flip_rows, flip_columns):
+    stack = make_stack(TILTED, shear=0.2)
+    found = stack.laid_out(swapped=swapped, flip_rows=flip_rows, flip_columns=flip_columns)
+    assert found.pixels.shape[1:] == ((10, 12) if swapped else (12, 10))
+    index, row, col = np.indices(stack.pixels.shape).reshape(3, -1)
+    at = np.round(found.to_pixel(stack.to_patient(col, row, index))).astype(int)
+    np.testing.assert_array_equal(found.pixels[at[:, 2], at[:, 1], at[:, 0]], stack.pixels.ravel())
+    is_same = np.array_equal(found.pixels, stack.pixels)
+    assert is_same == (not (swapped or flip_rows or flip_columns))
+    np.testing.assert_allclose(found.normal, stack.normal)
+
+
+def test_some_slices_keep_their_places_numbers_and_files():
+    stack = make_stack()
+    kept = stack.slices(np.array([False, True, False, True]))
+    np.testing.assert_array_equal(kept.positions_mm, stack.positions_mm[[1, 3]])
+    np.testing.assert_array_equal(kept.pixels, stack.pixels[[1, 3]])
+    assert (kept.instance_numbers.tolist(), kept.files) == ([1, 3], ("1.dcm", "3.dcm"))
+    with pytest.raises(DataError, match="empty"):
+        stack.slices(np.zeros(4, bool))

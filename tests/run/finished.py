@@ -77,7 +77,7 @@ def make_run(work, data, experiments=EXPERIMENTS):
         series, work / "volumes", longest_px=LONGEST_PX, study_ids=labels.index.tolist()
     )
     folds = pd.Series([0, 1] * 3, index=labels.index, name="fold")
-    save_table(layout.FOLDS.under(work), folds.to_frame(), MADE)
+    save_table(layout.FOLDS.under(work), folds.reset_index(), MADE)
     oof, inputs = {}, {}
     for entry in experiments:
         encoder = entry.input.encoder(Resources())

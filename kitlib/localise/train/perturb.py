@@ -6,15 +6,11 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from kitlib.errors import UsageError
+from kitlib.prepare.perturb import GREY_STRENGTHS, worse
 
 STRENGTHS: dict[str, tuple[float, ...]] = {
-    "gamma": (0.4, 0.6, 1.0, 1.6, 2.5),
-    "bias": (0.0, 0.4, 0.8, 1.2),  # logarithm of the gain, front to back
-    "inversion": (0.0, 1.0),
+    **GREY_STRENGTHS,
     "rotation": (-15.0, -10.0, -5.0, 0.0, 5.0, 10.0, 15.0),  # degrees
-    "coarseness": (1.0, 2.0, 3.0),  # times larger pixels
-    "noise": (0.0, 0.05, 0.1, 0.2),  # of the brightest percent
     "cropped": (60.0, 40.0, 25.0, 15.0, 5.0),  # mm below L5/S1 that are left
 }
 
@@ -35,28 +31,10 @@ def perturbed(case: Case, name: str, strength: float, rng: np.random.Generator) 
     grey = np.clip((case.image.astype(np.float32) - low) / max(high - low, 1e-6), 0, None)
     if name == "rotation":
         return _rotated(case, grey, strength)
-    return replace(case, image=_worse(case, grey, name, strength, rng))
-
-
-def _worse(of: Case, grey: np.ndarray, name: str, strength: float, rng: np.random.Generator) -> np.ndarray:
-    height, width = grey.shape
-    match name:
-        case "gamma":
-            return grey**strength
-        case "bias":
-            return grey * np.exp(np.linspace(-strength, strength, width))
-        case "inversion":
-            return np.clip(1 - grey, 0, 1) if strength else grey
-        case "coarseness":
-            size = max(1, round(width / strength)), max(1, round(height / strength))
-            return cv2.resize(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), (width, height))
-        case "noise":
-            real, imaginary = rng.normal(0, strength, (2, *grey.shape))
-            return np.hypot(grey + real, imaginary)
-        case "cropped":  # all below a height is missing; the field of view stays where it is
-            last = round(of.level2xy["l5_s1"][1] + strength / of.spacing_mm[0])
-            return np.where(np.arange(height)[:, None] > last, 0, grey)
-    raise UsageError(f"no image can be made worse by {name}", hint=f"Choose of {', '.join(STRENGTHS)}.")
+    if name == "cropped":  # all below a height is missing; the field of view stays where it is
+        last = round(case.level2xy["l5_s1"][1] + strength / case.spacing_mm[0])
+        return replace(case, image=np.where(np.arange(len(grey))[:, None] > last, 0, grey))
+    return replace(case, image=worse(grey, name, strength, rng))
 
 
 def _rotated(case: Case, grey: np.ndarray, degrees: float) -> Case:

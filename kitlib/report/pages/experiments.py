@@ -208,12 +208,17 @@ def results_page(title: str, facts: Mapping[str, str], tables: Mapping[str, pd.D
 
     `facts` say how they were made, such as the command, the data and the weights; the date is today's.
     """
-    said = {**facts, "date": str(datetime.date.today())}
-    parts = [f"# {title}", RESULTS_LEAD, markdown(pd.DataFrame(said.items(), columns=["", " "]))]
+    parts = head(title, RESULTS_LEAD, facts)
     for heading, scores in tables.items():
         rows = [_result_row(row) for row in scores.sort_values("total").to_dict("records")]
         parts += [f"## {heading}", markdown(pd.DataFrame(rows))]
     return "\n\n".join(parts) + "\n"
+
+
+def head(title: str, lead: str, facts: Mapping[str, str]) -> list[str]:
+    """The first paragraphs of a page of results in Markdown: what it is, and the facts with today's date."""
+    said = {**facts, "date": str(datetime.date.today())}
+    return [f"# {title}", lead, markdown(pd.DataFrame(said.items(), columns=["", " "]))]
 
 
 def _result_row(row: Row) -> dict[str, str]:

@@ -1,0 +1,35 @@
+"""What changed conditions cost the models of a finished run."""
+
+import argparse
+from pathlib import Path
+
+from kitlib.commands import Commands
+
+
+def add_robustness(commands: Commands) -> None:
+    """Add the command `robustness`."""
+    command = commands.add_parser("robustness", help="what missing, displaced or worse input costs a run")
+    command.add_argument("--work", type=Path, required=True, help="folder of a finished run, with its models")
+    command.add_argument("--data", default="", help="competition folder (default: the run's phantoms)")
+    command.add_argument(
+        "--experiments", default="crops", help="experiments of the run, with commas between (default: crops)"
+    )
+    command.add_argument("--studies", type=int, metavar="N", help="the first N studies (default: all)")
+    command.add_argument("--out", type=Path, required=True, help="folder for robustness.md and .csv")
+    command.set_defaults(call=_robustness)
+
+
+def _robustness(arguments: argparse.Namespace) -> None:
+    from kitlib.artefacts import write_text
+    from kitlib.report.pages.robustness import robustness_page
+    from kitlib.run.robustness import judge_robustness
+
+    names = list(dict.fromkeys(arguments.experiments.replace(",", " ").split()))
+    judged = judge_robustness(arguments.work, names, data_dir=arguments.data, studies=arguments.studies)
+    options = f" --studies {arguments.studies}" if arguments.studies else ""
+    command = f"python -m kitlib robustness --work {arguments.work} --experiments {','.join(names)}{options}"
+    facts = {"made by": f"`{command}`", **judged.facts}
+    write_text(arguments.out / "robustness.md", robustness_page(facts, judged.table))
+    csv = judged.table.to_csv(index=False, lineterminator="\n", float_format="%.6f")
+    write_text(arguments.out / "robustness.csv", csv)
+    print(f"{len(judged.table)} rows in {arguments.out / 'robustness.md'}")
