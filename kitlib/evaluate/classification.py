@@ -4,8 +4,16 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, roc_auc_score
 
-from kitlib.competition.metric import aligned
-from kitlib.terms import CELL_NAMES, CELLS, EMPTY, PROBABILITIES, SEVERITIES, parse_row_id
+from kitlib.competition.metric import EPSILON, aligned
+from kitlib.terms import (
+    CELL_NAMES,
+    CELLS,
+    EMPTY,
+    PROBABILITIES,
+    SEVERITIES,
+    SEVERITY_WEIGHTS,
+    parse_row_id,
+)
 
 
 def per_cell(labels: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
@@ -64,3 +72,25 @@ def binned_rates(said: np.ndarray, came_true: np.ndarray, bins: int) -> tuple[np
     parts = [part for part in np.array_split(order, bins) if len(part)]
     means = [(said[part].mean(), came_true[part].mean()) for part in parts]
     return np.array([mean for mean, _ in means]), np.array([rate for _, rate in means])
+
+
+def worst_cells(labels: pd.DataFrame, predictions: pd.DataFrame, count: int) -> pd.DataFrame:
+    """The cells that cost most, at most one a study: study_id, cell (index into CELLS), severity and loss.
+
+    Also `probability`, of the severity that was read. The loss is weighted as in the metric.
+    """
+    codes, probabilities = aligned(labels, predictions)
+    studies, cells = np.nonzero(codes != EMPTY)
+    severities = codes[studies, cells]
+    given = probabilities[studies, cells, severities]
+    table = pd.DataFrame(
+        {
+            "study_id": labels.index.to_numpy()[studies],
+            "cell": cells,
+            "severity": severities,
+            "probability": given,
+            "loss": -np.take(SEVERITY_WEIGHTS, severities) * np.log(given.clip(EPSILON)),
+        }
+    )
+    ranked = table.sort_values("loss", ascending=False, kind="stable")
+    return ranked.drop_duplicates("study_id").head(count).reset_index(drop=True)

@@ -7,7 +7,13 @@ from sklearn.metrics import roc_auc_score
 
 from kitlib.competition.submission import to_array, to_rows
 from kitlib.errors import SubmissionError
-from kitlib.evaluate.classification import binned_rates, confusion_counts, labelled_cells, per_cell
+from kitlib.evaluate.classification import (
+    binned_rates,
+    confusion_counts,
+    labelled_cells,
+    per_cell,
+    worst_cells,
+)
 from kitlib.terms import CELLS, EMPTY, PROBABILITIES
 from tests.competition.builders import make_labels, make_predictions
 
@@ -108,3 +114,20 @@ def test_bins_hold_equally_many_and_keep_the_means():
     np.testing.assert_allclose(means, rates, atol=0.15)
     assert means.mean() == pytest.approx(said.mean())
     assert len(binned_rates(said[:3], came_true[:3], 10)[0]) == 3
+
+
+def test_the_worst_cells_are_one_a_study_and_the_costliest_first():
+    labels = make_labels(12)
+    predictions = make_predictions(labels.index)
+    worst = worst_cells(labels, predictions, 5)
+    assert len(worst) == 5
+    assert worst["study_id"].is_unique
+    assert worst["loss"].is_monotonic_decreasing
+    array, codes = to_array(labels.index, predictions), labels.to_numpy()
+    array = array / array.sum(axis=2, keepdims=True)
+    costs = np.zeros(codes.shape)
+    for study, cell in np.argwhere(codes != EMPTY):
+        costs[study, cell] = -(2.0 ** codes[study, cell]) * np.log(array[study, cell, codes[study, cell]])
+    np.testing.assert_allclose(worst["loss"], np.sort(costs.max(axis=1))[::-1][:5])
+    for row in worst.to_dict("records"):
+        assert codes[labels.index.get_loc(row["study_id"]), row["cell"]] == row["severity"]

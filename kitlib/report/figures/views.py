@@ -1,14 +1,20 @@
 """What the crop model looked at: its views with their attention, and its points on whole slices."""
 
+import itertools
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
 import cv2
 import numpy as np
+import pandas as pd
 
 from kitlib.inputs.crops import StudyCrops
 from kitlib.localise.points import Located, point_on
+from kitlib.models.crop.model import Examination
 from kitlib.mri.study import Study
 from kitlib.prepare.views import SLOTS, VIEWS, without_margin
-from kitlib.report.style import MARKERS
-from kitlib.terms import AXIAL_T2, CELLS, group2sequence
+from kitlib.report.style import MARKERS, Picture, empty_figure, new_figure, styled
+from kitlib.terms import AXIAL_T2, CELLS, SEVERITIES, condition2text, group2sequence, level2text
 
 GAP_PX, BAR_PX = 2, 5  # between slices, and for the bar of attention below them
 
@@ -35,6 +41,42 @@ def slot_png(crops: StudyCrops, weights: np.ndarray, slot: int) -> bytes:
     is_mirrored = CELLS[SLOTS[slot].cell].side == "right" and VIEWS[SLOTS[slot].view].sequence == AXIAL_T2
     images = without_margin(crops.images[slot])
     return view_png(images, crops.present[slot], weights[slot], is_mirrored=is_mirrored)
+
+
+@styled
+def gallery(cells: pd.DataFrame, examinations: Sequence[Examination], title: str = "") -> Picture:
+    """The views of some cells, a row each, as wide as their slices; bars below a slice are its attention.
+
+    `cells` (as `evaluate.classification.worst_cells`) say what was read; examinations are of their studies.
+    """
+    rows = [
+        (row, one, [number for number, slot in enumerate(SLOTS) if slot.cell == row["cell"]])
+        for row, one in zip(cells.to_dict("records"), examinations)
+    ]
+    if not rows:
+        return empty_figure("no cell to show")
+    widest = max(len(slots) for *_, slots in rows)
+    figure = new_figure(0.8 + 3.4 * widest, 1.5 * len(rows) + 0.4, title)
+    panels = figure.subplots(len(rows), widest, squeeze=False)
+    for axes, (row, one, slots) in zip(panels, rows):
+        for panel, slot in itertools.zip_longest(axes, slots):
+            panel.set_axis_off()
+            if slot is not None:
+                panel.imshow(_decoded(slot_png(one.crops, one.slice_weights, slot)))
+                panel.set_title(VIEWS[SLOTS[slot].view].sequence, fontsize=7, pad=2)
+        axes[0].text(-0.02, 0.5, _said(row), transform=axes[0].transAxes, ha="right", va="center", fontsize=7)
+    return figure
+
+
+def _said(row: Mapping[Hashable, Any]) -> str:
+    cell = CELLS[row["cell"]]
+    name = condition2text[cell.condition].replace(" ", "\n", 1)
+    read = f"read {SEVERITIES[row['severity']]},\ngiven {row['probability']:.1%}"
+    return f"study {row['study_id']}\n{name}\n{level2text[cell.level]}\n{read}"
+
+
+def _decoded(png: bytes) -> np.ndarray:
+    return np.asarray(cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR))[..., ::-1]
 
 
 def located_in(study: Study, crops: StudyCrops) -> Located:

@@ -2,10 +2,11 @@
 
 import cv2
 import numpy as np
+import pandas as pd
 
 from kitlib.mri.study import Series, Study
 from kitlib.prepare.views import SLOTS, VIEW_PX, VIEWS
-from kitlib.report.figures.views import BAR_PX, GAP_PX, located_in, slot_png, view_png
+from kitlib.report.figures.views import BAR_PX, GAP_PX, gallery, located_in, slot_png, view_png
 from kitlib.terms import AXIAL_T2, CELLS, SEQUENCES, group2sequence
 from tests.report.builders import make_examination, make_stack
 
@@ -56,3 +57,22 @@ def test_points_lie_on_the_sequence_that_grades_them():
         assert point.confidence == 0.9
     fewer = located_in(STUDY.without([AXIAL_T2]), make_examination(STUDY).crops)
     assert {point.landmark.place for point in fewer.points} == {"canal", "foramen"}
+
+
+def test_a_gallery_has_a_row_for_each_cell_and_says_what_was_read():
+    cells = pd.DataFrame(
+        {
+            "study_id": [7, 7],
+            "cell": [0, 16],
+            "severity": [2, 0],
+            "probability": [0.01, 0.2],
+            "loss": [9.0, 1.6],
+        }
+    )
+    picture = gallery(cells, 2 * [make_examination(STUDY)])
+    assert len(picture.axes) == 4
+    assert [len(axes.images) for axes in picture.axes] == [1, 1, 1, 0]  # the canal on two sequences
+    said = picture.axes[0].texts[0].get_text()
+    assert "study 7" in said
+    assert "read Severe,\ngiven 1.0%" in said
+    assert gallery(cells, []).axes[0].texts[0].get_text() == "no cell to show"
