@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from kitlib.evaluate.robustness import UNTOUCHED
-from kitlib.inputs.crops import CropDataset, StudyCrops
 from kitlib.inputs.cropping import cut_located, cut_study, shipped_localiser
+from kitlib.inputs.crops import CropDataset, StudyCrops
 from kitlib.localise.points import Located
 from kitlib.models.crop.model import CropModel
 from kitlib.mri.study import Study

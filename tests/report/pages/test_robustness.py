@@ -19,7 +19,9 @@ def test_a_condition_is_a_row_and_an_experiment_three_columns_before_the_prior()
     page = robustness_page({"made by": "`x`"}, pd.DataFrame(ROWS, columns=list(TABLE_COLUMNS)))
     lines = page.splitlines()
     assert f"| date | {datetime.date.today()} |" in lines
-    columns = "| condition | crops | crops: change | crops: way | slices | slices: change | slices: way | prior |"
+    columns = (
+        "| condition | crops | crops: change | crops: way | slices | slices: change | slices: way | prior |"
+    )
     assert columns in lines
     change = f"+0.010 (-0.020{NBSP}to{NBSP}+0.040)", f"+0.200 (+0.100{NBSP}to{NBSP}+0.300)"
     assert f"| mirrored | 0.410 | {change[0]} | 72.5 | 0.700 | {change[1]} | - | 0.800 |" in lines
