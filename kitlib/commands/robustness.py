@@ -26,10 +26,15 @@ def _robustness(arguments: argparse.Namespace) -> None:
 
     names = list(dict.fromkeys(arguments.experiments.replace(",", " ").split()))
     judged = judge_robustness(arguments.work, names, data_dir=arguments.data, studies=arguments.studies)
-    options = f" --studies {arguments.studies}" if arguments.studies else ""
-    command = f"python -m kitlib robustness --work {arguments.work} --experiments {','.join(names)}{options}"
-    facts = {"made by": f"`{command}`", **judged.facts}
+    facts = {"made by": f"`{_command(arguments, names)}`", **judged.facts}
     write_text(arguments.out / "robustness.md", robustness_page(facts, judged.table))
     csv = judged.table.to_csv(index=False, lineterminator="\n", float_format="%.6f")
     write_text(arguments.out / "robustness.csv", csv)
     print(f"{len(judged.table)} rows in {arguments.out / 'robustness.md'}")
+
+
+def _command(arguments: argparse.Namespace, names: list[str]) -> str:
+    """The command with those options on which the table depends, and no folder of this machine."""
+    work = "DIR" if arguments.work.is_absolute() else arguments.work
+    options = f" --studies {arguments.studies}" if arguments.studies else ""
+    return f"python -m kitlib robustness --work {work} --experiments {','.join(names)}{options}"

@@ -8,7 +8,15 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from kitlib.artefacts import Provenance, fingerprint, fingerprint_of, load_json, load_table, save_table
+from kitlib.artefacts import (
+    Provenance,
+    fingerprint,
+    fingerprint_of,
+    load_json,
+    load_table,
+    parameters_of,
+    save_table,
+)
 from kitlib.competition.root import Competition, find_root
 from kitlib.competition.submission import to_rows
 from kitlib.errors import UsageError, known_name
@@ -65,7 +73,7 @@ def judge_robustness(
     with sole_run(run.folder):
         for study_id in tqdm(study_ids, "studies under all conditions", mininterval=1):
             run.make(study_id, conditions)
-    return Judged(run.table(study_ids, conditions), run.facts(study_ids))
+    return Judged(run.table(study_ids, conditions), _asked(work) | run.facts(study_ids))
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,6 +177,13 @@ class FinishedRun:
 
     def _path(self, study_id: int) -> Path:
         return self.folder / f"{int(study_id)}.parquet"
+
+
+def _asked(work: Path) -> dict[str, str]:
+    """What the run was, in words."""
+    profile = parameters_of(layout.FOLDS.under(work))
+    said = [f"{name} {profile[name]}" for name in ("seed", "longest_px", "epochs") if name in profile]
+    return {"run": ", ".join([f"profile {profile.get('name', 'unknown')}", *said])}
 
 
 def _competition(work: Path, data_dir: str) -> Competition:

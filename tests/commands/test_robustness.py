@@ -50,6 +50,8 @@ def test_the_table_is_written_with_its_command(tmp_path, monkeypatch, capsys):
     page = (tmp_path / "results" / "robustness.md").read_text()
     command = "python -m kitlib robustness --work work/demo --experiments crops,slices --studies 3"
     assert f"| made by | `{command}` |" in page
+    assert main(["robustness", "--work", str(tmp_path), "--out", "results"]) == 0
+    assert str(tmp_path) not in (tmp_path / "results" / "robustness.md").read_text()
     assert "| weights | crops: some |" in page
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "results" / "robustness.csv"), table)
     assert "1 rows in" in capsys.readouterr().out

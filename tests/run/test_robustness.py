@@ -83,6 +83,7 @@ def test_what_was_predicted_is_found_again_and_a_study_can_be_left_out(finished,
 
 @pytest.mark.slow
 def test_the_facts_say_which_weights(judged):
+    assert list(judged.facts) == ["run", "data", "weights"]
     assert judged.facts["weights"].startswith("attention: resnet10t: ")
     assert "crops: crops, 1 slices, views " in judged.facts["weights"]
 
