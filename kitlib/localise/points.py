@@ -27,6 +27,7 @@ from kitlib.localise.geometry import (
 )
 from kitlib.mri.stack import Plane, Stack
 from kitlib.mri.study import Series, Study
+from kitlib.prepare.crops import BEYOND_MM
 from kitlib.terms import AXIAL_T2, LANDMARKS, LEVELS, SAGITTAL_T1, SAGITTAL_T2, Landmark, Place, level2text
 
 # T12/L1 and S1/S2, which the table lacks, go on at the same pace.
@@ -131,7 +132,8 @@ def recess_points(
 def prior_points(study: Study, found: Sequence[Point]) -> list[Point]:
     """Points of confidence 0 for each landmark that was not found and some series could show.
 
-    Beside a canal point that was found, a foramen or recess lies at its mean offset.
+    Beside a canal point that was found, a foramen or recess lies at its mean offset; no recess where no
+    axial slice is near that point.
     """
     known = {point.landmark for point in found}
     canal_mm = canal_of(found)
@@ -155,6 +157,8 @@ def _prior(landmark: Landmark, study: Study, canal_mm: CanalPoints) -> Point | N
     series = shown[0]
     stack = series.stacks[0]
     if landmark.place == "recess":
+        if not _is_covered(canal_mm.get(landmark.level), series.stacks):
+            return None
         stack, point_mm = _recess(landmark, series.stacks, canal_mm)
     else:
         beside = predict_points(canal_mm, "foramen")
@@ -174,6 +178,13 @@ def _sagittal(landmark: Landmark, stack: Stack) -> np.ndarray:
     beside = side2sign[landmark.side or "left"] * OFFSETS_MM["foramen"][order, 0]
     position = float(np.clip(middle + beside, *stack.positions_mm[[0, -1]]))
     return _at(stack, "sagittal", (FORAMEN_ACROSS[order], FORAMEN_DOWN[order]), position)
+
+
+def _is_covered(canal_mm: np.ndarray | None, axial: Sequence[Stack]) -> bool:
+    """Whether an axial slice is near a level's canal point, as far as that is known."""
+    if canal_mm is None:
+        return True
+    return any(np.abs(stack.positions_mm - canal_mm @ stack.normal).min() <= BEYOND_MM for stack in axial)
 
 
 def _recess(landmark: Landmark, axial: Sequence[Stack], canal_mm: CanalPoints) -> tuple[Stack, np.ndarray]:

@@ -130,6 +130,21 @@ def test_foramina_lie_beside_the_canal_where_that_was_found() -> None:
         assert np.linalg.norm(point.patient_mm - expected[point.landmark]) < 3
 
 
+def test_no_recess_is_guessed_at_a_level_that_no_axial_slice_shows() -> None:
+    (axial,) = STACKS[3]
+    lower = axial.positions_mm < CANAL["l3_l4"] @ axial.normal - 20
+    kept = axial.slices(np.flatnonzero(lower))
+    study = make_study({**STACKS, 3: [kept]}, {1: SAGITTAL_T1, 2: SAGITTAL_T2, 3: AXIAL_T2})
+    guessed = {
+        point.landmark.level
+        for point in prior_points(study, found_canal())
+        if point.landmark.place == "recess"
+    }
+    assert guessed == {"l4_l5", "l5_s1"}
+    unfound = {point.landmark.level for point in prior_points(study, []) if point.landmark.place == "recess"}
+    assert unfound == set(LEVELS)
+
+
 @pytest.mark.parametrize(
     ("missing", "series_id"), [([SAGITTAL_T2], 1), ([SAGITTAL_T1], 2), ([SAGITTAL_T1, SAGITTAL_T2], None)]
 )
