@@ -56,7 +56,10 @@ def _write_results(work: Path, arguments: argparse.Namespace) -> None:
     options = "".join(f" -p {text}" for text in arguments.p)
     phantoms = f", phantoms of seed {profile.seed}" if profile.phantom_studies and not arguments.data else ""
     inputs = load_json(layout.INPUTS.under(work)).values()
-    made = {f"{spec.get('backbone', spec['kind'])}, weights {spec.get('weights', 'none')}" for spec in inputs}
+    made = {
+        f"{spec['backbone']}, weights {spec['weights']}" if "weights" in spec else spec["kind"]
+        for spec in inputs
+    }
     facts = {
         "made by": f"`python -m kitlib run --profile {profile.name}{options}`",
         "data": f"{len(folds)} studies in {folds.nunique()} folds of whole studies{phantoms}",
