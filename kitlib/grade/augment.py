@@ -20,7 +20,7 @@ def changed(images: Tensor, views: Tensor, rng: torch.Generator | None) -> Tenso
     `views` (N,) are indices into VIEWS: half of the axial ones around the canal are mirrored.
     """
     size, ratio = (VIEW_PX, VIEW_PX), VIEW_PX / MARGIN_PX
-    if rng is None:
+    if rng is None or not len(images):
         return without_margin(images)
     is_axial_canal = torch.tensor([view == ("canal", AXIAL_T2) for view in VIEWS])[views]
     mirrored = is_axial_canal & (torch.rand(len(views), generator=rng) < 0.5)

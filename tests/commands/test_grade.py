@@ -8,7 +8,7 @@ import torch
 
 from kitlib.artefacts import Provenance
 from kitlib.cli import main
-from kitlib.grade.network import ViewNet, save_grader
+from kitlib.grade.network import StudyNet, save_network
 from tests.grade.labels import changed_table, labelled_table
 from tests.grade.test_table import ROW, folder, table  # noqa: F401  # a fixture
 
@@ -16,7 +16,7 @@ from tests.grade.test_table import ROW, folder, table  # noqa: F401  # a fixture
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
     torch.manual_seed(0)
-    save_grader(tmp_path / "grader.safetensors", ViewNet(), Provenance())
+    save_network(tmp_path / "grader.safetensors", StudyNet(), Provenance())
     return tmp_path / "grader.safetensors"
 
 
@@ -84,7 +84,7 @@ def test_tables_that_nothing_can_be_learnt_from_are_refused(
 def test_a_curve_is_a_table_a_page_and_a_figure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.setattr("kitlib.grade.curve.started", lambda _: ViewNet("test_resnet"))
+    monkeypatch.setattr("kitlib.grade.curve.started", lambda _: StudyNet("test_resnet"))
     file, out = labelled_table(tmp_path / "labels", studies=6), tmp_path / "curve"
     how = ["--studies", "2,3", "--starts", "nothing", "--seeds", "1", "--epochs", "1"]
     assert main(["grader", "curve", str(file), "--out", str(out), *how]) == 0

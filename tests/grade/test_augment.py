@@ -30,3 +30,9 @@ def test_half_of_the_axial_canals_are_mirrored_and_no_others() -> None:
         left, right = seen[..., : VIEW_PX // 3].mean((1, 2, 3)), seen[..., -VIEW_PX // 3 :].mean((1, 2, 3))
         share = float((left > right).float().mean())
         assert 0.4 < share < 0.6 if view == CANAL else share < 0.1
+
+
+def test_no_view_can_be_changed_too() -> None:
+    nothing = torch.zeros(0, 1, MARGIN_PX, MARGIN_PX)
+    rng = torch.Generator().manual_seed(0)
+    assert changed(nothing, torch.zeros(0, dtype=torch.int64), rng).shape == (0, 1, VIEW_PX, VIEW_PX)
