@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from kitlib.nn.layers import linear_from_zero
-from kitlib.prepare.views import SLOTS, VIEWS
+from kitlib.prepare.views import SLOTS, VIEWS, slot2cell, slot2view
 from kitlib.terms import CELLS, LEVELS, SEVERITIES, Place, group2place
 
 WIDTH, HEADS, DEPTH = 128, 4, 2
@@ -54,8 +54,8 @@ class Fusion(nn.Module):
         self.head = linear_from_zero(WIDTH, TOLD)
         self.unseen = nn.Parameter(torch.zeros(len(PLACES), len(LEVELS), TOLD))
         cells = [CELLS[slot.cell] for slot in SLOTS]
-        self._keep("slot2cell", [slot.cell for slot in SLOTS])
-        self._keep("slot2view", [slot.view for slot in SLOTS])
+        self._keep("slot2cell", slot2cell.tolist())
+        self._keep("slot2view", slot2view.tolist())
         self._keep("slot2level", [LEVELS.index(cell.level) for cell in cells])
         self._keep("slot2side", [_where(cell.side) for cell in cells])
         self._keep("cell2side", [_where(cell.side) for cell in CELLS])

@@ -14,7 +14,7 @@ from kitlib.machine import device
 from kitlib.nn.layers import GatedAttention
 from kitlib.nn.losses import OPENING_UNIT_MM, Truth, graded_loss
 from kitlib.nn.weights import in_half, restored
-from kitlib.prepare.views import SLOTS, VIEWS
+from kitlib.prepare.views import SLOTS, VIEWS, slot2sequence
 from kitlib.terms import SEQUENCES
 
 SHIPPED = Path(__file__).parent / "weights" / "grader.safetensors"
@@ -113,10 +113,9 @@ def sight_of(told: Told, batch: StudyBatch) -> Sight:
 
 def with_views_dropped(shown: Tensor, rng: torch.Generator | None) -> Tensor:
     """Without some views (B, 40) and, in some studies, a sequence; of torch's own draws if `rng` is None."""
-    of_slot = torch.tensor([SEQUENCES.index(VIEWS[slot.view].sequence) for slot in SLOTS])
     dropped = torch.rand(shown.shape, generator=rng) < VIEW_DROPPED
     lost = torch.rand(len(shown), len(SEQUENCES), generator=rng) < SEQUENCE_DROPPED
-    return shown & ~(dropped | lost[:, of_slot]).to(shown.device)
+    return shown & ~(dropped | lost[:, slot2sequence]).to(shown.device)
 
 
 class Grader:

@@ -25,7 +25,7 @@ def started(start: str, backbone: str = "") -> StudyNet:
         of_trunk = {name: tensors[name] for name in network.views.trunk.state_dict()}
         network.views.trunk.load_state_dict(of_trunk)
     else:
-        network = load_network(SHIPPED if start == "shipped" else Path(start)).requires_grad_(True)
+        network = load_network(file_of_start(start)).requires_grad_(True)
     if backbone not in ("", network.backbone):
         what = f"the weights of {start!r} are those of {network.backbone!r}, not of {backbone!r}"
         raise UsageError(what, hint="Leave the backbone out, or start from nothing.")
@@ -38,4 +38,9 @@ def fingerprint_of_start(start: str) -> str | None:
         return None
     if start == "imagenet":
         return imagenet.SHA256
-    return fingerprint_of(SHIPPED if start == "shipped" else Path(start))
+    return fingerprint_of(file_of_start(start))
+
+
+def file_of_start(start: str) -> Path:
+    """The file of weights of the kit's own that a start names."""
+    return SHIPPED if start == "shipped" else Path(start)

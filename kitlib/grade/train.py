@@ -87,8 +87,8 @@ class PersonBatches:
         openings_mm = np.full((count, len(CELLS)), np.nan, np.float32)
         severities[studies, samples.cells[rows]] = samples.severities[rows]
         openings_mm[studies, samples.cells[rows]] = samples.openings_mm[rows]
-        of_views = _truth(samples.severities[rows, None], samples.openings_mm[rows, None])
-        return Truths(of_views, _truth(severities, openings_mm), torch.from_numpy(middles).to(device()))
+        of_views = truth_of(samples.severities[rows, None], samples.openings_mm[rows, None])
+        return Truths(of_views, truth_of(severities, openings_mm), torch.from_numpy(middles).to(device()))
 
 
 def train_grader(
@@ -144,7 +144,8 @@ def grading_loss(output: StudyTold, truth: Truths) -> Tensor:
     return of_views + of_cells - ATTENTION * own.log().mean()
 
 
-def _truth(severities: np.ndarray, openings_mm: np.ndarray) -> Truth:
+def truth_of(severities: np.ndarray, openings_mm: np.ndarray) -> Truth:
+    """Severities and openings as a loss reads them."""
     return Truth(torch.from_numpy(severities).to(device()), torch.from_numpy(openings_mm).to(device()))
 
 

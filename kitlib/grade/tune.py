@@ -14,6 +14,7 @@ from kitlib.grade.labelled import read_labelled
 from kitlib.grade.network import BACKBONE, Grader, StudyNet, Told, ViewBatch, save_network, told_loss
 from kitlib.grade.samples import SLICES, ViewSamples
 from kitlib.grade.starts import fingerprint_of_start, started
+from kitlib.grade.train import THREE_SLICES, truth_of
 from kitlib.localise.train.shards import held_out
 from kitlib.machine import cores, device, torch_threads
 from kitlib.nn.loop import Checkpoint, Curve, Schedule, train
@@ -25,7 +26,6 @@ HELD_OUT = 0.2
 BATCH = 64
 LEARNING_RATE, FROM_NOTHING = 1e-3, 2e-3
 STEPS, EPOCHS = 250, (5, 16)  # about so many steps, within so many epochs
-THREE_SLICES = 0.4  # of batches; of the others a view is one slice
 
 
 class LabelledBatches:
@@ -50,8 +50,7 @@ class LabelledBatches:
         views = torch.from_numpy(samples.views[rows])
         present = torch.from_numpy(samples.present[rows, slices])
         batch = ViewBatch(changed(images, views, rng), present.to(device()), views.to(device()))
-        truth = (samples.severities[rows, None], samples.openings_mm[rows, None])
-        return batch, Truth(*(torch.from_numpy(part).to(device()) for part in truth))
+        return batch, truth_of(samples.severities[rows, None], samples.openings_mm[rows, None])
 
 
 def tuned(

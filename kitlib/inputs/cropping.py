@@ -14,7 +14,7 @@ from kitlib.artefacts import Provenance, facts_of, fingerprint, load_array, save
 from kitlib.inputs.base import Encoder
 from kitlib.inputs.crops import CropDataset, CropInput, StudyCrops
 from kitlib.localise.geometry import disc_axes
-from kitlib.localise.localiser import Localiser, worker_localiser
+from kitlib.localise.localiser import Localiser, shipped_localiser, worker_localiser
 from kitlib.localise.network import SHIPPED
 from kitlib.localise.points import Located, canal_of
 from kitlib.machine import retire_workers
@@ -132,12 +132,6 @@ class CropFiles:
     def _state(self, study_id: int) -> str:
         """Changes when the study's volumes, the localiser, what is asked for or the recipe do."""
         return fingerprint(RECIPE, self.spec.identity(), _weights(), self.studies.of([study_id]).fingerprint)
-
-
-@cache
-def shipped_localiser() -> Localiser:
-    """The localiser that ships, on all cores, loaded once."""
-    return Localiser.shipped()
 
 
 @cache

@@ -10,14 +10,11 @@ import numpy as np
 from kitlib.artefacts import fingerprint
 from kitlib.inputs.base import Dataset, InputSpec, Resources
 from kitlib.mri.ledger import Fault
-from kitlib.prepare.views import SLOTS, VIEWS
+from kitlib.prepare.views import SLOTS, slot2sequence
 from kitlib.terms import SEQUENCES
 
 if TYPE_CHECKING:
     from kitlib.inputs.cropping import CropEncoder
-
-slot2sequence = np.array([SEQUENCES.index(VIEWS[slot.view].sequence) for slot in SLOTS])
-"""Of each slot, the index of its sequence."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from kitlib.localise.geometry import BACK, CanalPoints
-from kitlib.localise.localiser import Localiser
+from kitlib.localise.localiser import shipped_localiser
 from kitlib.localise.spine import Spine
 from kitlib.mri.study import Series, Study
 from kitlib.terms import AXIAL_T2, LEVELS, SAGITTAL_T1, SAGITTAL_T2
@@ -27,7 +27,7 @@ def told_by_canal(study: Study, spine_of: Callable[[Series], Spine | None] | Non
 
     `spine_of` finds the canal on a series; the shipped localiser's is asked if None.
     """
-    spine_of = spine_of or Localiser.shipped().spine_of
+    spine_of = spine_of or shipped_localiser().spine_of
     spines = [spine for series in study.series if (spine := spine_of(series)) is not None]
     if not spines:
         return {}

@@ -163,6 +163,12 @@ class Localiser:
 
 
 @cache
+def shipped_localiser() -> Localiser:
+    """The localiser that ships, on all cores, loaded once."""
+    return Localiser.shipped()
+
+
+@cache
 def worker_localiser() -> Localiser:
     """The shipped localiser on one thread, loaded once a process: for work in several processes."""
     return Localiser(load_networks(), partial(read_maps, threads=1), load_junction())

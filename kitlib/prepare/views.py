@@ -64,6 +64,9 @@ SLOTS = tuple(
     if VIEWS[view].place == group2place[CELLS[cell].group]
 )
 """The 40 views of a study in which nothing is missing."""
+slot2cell, slot2view = np.array(SLOTS).T
+slot2sequence = np.array([SEQUENCES.index(VIEWS[view].sequence) for view in slot2view])
+"""Of each slot, the indices of its cell, view and sequence."""
 
 
 def cut_view(

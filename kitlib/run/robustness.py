@@ -24,8 +24,9 @@ from kitlib.evaluate.baselines import baselines, prior_out_of_fold
 from kitlib.evaluate.robustness import robustness_table
 from kitlib.experiments.fold import OOF_FILE, fold_folder
 from kitlib.inputs.base import Dataset, Encoder, Resources
-from kitlib.inputs.cropping import CropEncoder, cut_located, shipped_localiser
+from kitlib.inputs.cropping import CropEncoder, cut_located
 from kitlib.inputs.crops import CropDataset
+from kitlib.localise.localiser import shipped_localiser
 from kitlib.models.base import Model
 from kitlib.models.crop.model import CropModel
 from kitlib.mri.ledger import Ledger

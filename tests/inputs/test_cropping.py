@@ -7,13 +7,14 @@ import pytest
 
 from kitlib.competition.root import find_root
 from kitlib.inputs.base import Resources
-from kitlib.inputs.cropping import cut_study, shipped_localiser
-from kitlib.inputs.crops import CropInput, slot2sequence
+from kitlib.inputs.cropping import cut_study
+from kitlib.inputs.crops import CropInput
+from kitlib.localise.localiser import shipped_localiser
 from kitlib.mri.ledger import Ledger
 from kitlib.phantom.archive import write_competition
 from kitlib.phantom.study import PhantomStudy, draw_study
 from kitlib.prepare.studies import PreparedStudies
-from kitlib.prepare.views import MARGIN_PX, SLOTS
+from kitlib.prepare.views import MARGIN_PX, SLOTS, slot2sequence
 from kitlib.terms import CELLS, SAGITTAL_T1, SAGITTAL_T2, SEQUENCES
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from kitlib.inputs.base import Resources, input_from_json
-from kitlib.inputs.crops import CropDataset, CropInput, StudyCrops, slot2sequence
-from kitlib.prepare.views import MARGIN_PX, SLOTS
+from kitlib.inputs.crops import CropDataset, CropInput, StudyCrops
+from kitlib.prepare.views import MARGIN_PX, SLOTS, slot2sequence
 from kitlib.terms import SEQUENCES
 
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from kitlib.evaluate.robustness import UNTOUCHED
-from kitlib.inputs.cropping import cut_located, cut_study, shipped_localiser
+from kitlib.inputs.cropping import cut_located, cut_study
 from kitlib.inputs.crops import CropDataset, StudyCrops
+from kitlib.localise.localiser import shipped_localiser
 from kitlib.localise.points import Located
 from kitlib.models.crop.model import CropModel
 from kitlib.mri.study import Study

@@ -14,11 +14,8 @@ from kitlib.inputs.crops import CropDataset
 from kitlib.machine import device
 from kitlib.nn.losses import Loss, Truth
 from kitlib.nn.rows import shuffled
-from kitlib.prepare.views import SLOTS
+from kitlib.prepare.views import slot2cell, slot2view
 from kitlib.terms import EMPTY
-
-slot2view = torch.tensor([slot.view for slot in SLOTS])
-slot2cell = np.array([slot.cell for slot in SLOTS])
 
 
 class Readings(NamedTuple):
@@ -78,7 +75,7 @@ def study_batch(data: CropDataset, rng: torch.Generator | None = None) -> StudyB
     both = list(zip(data.crops, data.shown))
     images = torch.from_numpy(np.concatenate([crops.images[shown] for crops, shown in both]))
     present = torch.from_numpy(np.concatenate([crops.present[shown] for crops, shown in both]))
-    views = slot2view[slots]
+    views = torch.from_numpy(slot2view)[slots]
     seen = changed(images.to(device()).float() / 255, views, rng)
     batch = ViewBatch(seen, present.to(device()), views.to(device()))
     return StudyBatch(batch, studies.to(device()), slots.to(device()), len(data))

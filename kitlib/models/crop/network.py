@@ -15,15 +15,17 @@ from torch import nn
 from kitlib.artefacts import Provenance, facts_of, fingerprint_of, save_tensors
 from kitlib.grade.fusion import TOLD, Sight
 from kitlib.grade.network import SHIPPED, StudyNet, Told, graded, load_network
+from kitlib.grade.starts import file_of_start
 from kitlib.inputs.crops import CropDataset, StudyCrops
 from kitlib.machine import cores, device, half_precision, torch_threads
 from kitlib.models.common.training_rows import inner_splits
-from kitlib.models.crop.batches import ImageBatches, SightBatches, reading_loss, slot2cell, study_batch
+from kitlib.models.crop.batches import ImageBatches, SightBatches, reading_loss, study_batch
 from kitlib.models.crop.model import Examination
 from kitlib.nn.loop import Curve, Schedule, train
 from kitlib.nn.losses import LOSSES, Loss
 from kitlib.nn.rows import chunks
 from kitlib.nn.weights import exactly
+from kitlib.prepare.views import slot2cell
 from kitlib.terms import CELLS, EMPTY, SEVERITY_WEIGHTS
 
 if TYPE_CHECKING:
@@ -55,7 +57,7 @@ class FittedNetwork:
     @classmethod
     def fit(cls, model: "CropModel", data: CropDataset, labels: np.ndarray, seed: int) -> tuple[Self, Curve]:
         """Train on studies with labels (n, 25) as the model's parameters say; and the curve."""
-        file = SHIPPED if model.start == "shipped" else Path(model.start)
+        file = file_of_start(model.start)
         fitted = cls(load_network(file).to(device()), "" if model.tune else fingerprint_of(file))
         rows, held_out = inner_splits(labels, model.inner_parts, seed=seed)[0]
         given = data, labels, rows, model.batch
