@@ -40,7 +40,7 @@ def paint_disc(canvas: Canvas, spine: Spine, index: int) -> None:
     there = (outline < 1) & (w.abs() < tall + 0.8 + 5 * (1 - outline).clamp(0, 0.6))
     if index < sacral_top(spine):  # what is left of a disc within the sacrum
         canvas.paint(box, there, Tissue.MARROW)
-        outline = outline / 0.6
+        outline = outline / disc.extent**2
     canvas.paint(box, there & (outline < 1), Tissue.LIGAMENT)
     rim_mm = torch.where(v < 0, 3.0, 2.2)
     inner = outline < (1 - rim_mm / b) ** 2

@@ -24,7 +24,7 @@ from kitlib.terms import LEVELS
 STEP_MM = 0.5
 REACH_MM = 16.0
 # Of the conus' tip below the middle of L1, in vertebrae: a mean at its lower third (Saifuddin, Spine 1998).
-CONUS_MEAN, CONUS_SD = 0.3, 0.45
+CONUS_MEAN, CONUS_SD = 0.3, 0.65
 # Typical sizes; what is narrow goes from Schizas' grade A to D (Spine 2010): roots crowd, CSF goes, then fat.
 RIM_MM = 1.8  # of dark outer annulus
 FLAVUM_MM, FLAVUM_GROWS_MM = 3.4, 3.5  # normal thickness, and what the worst degeneration adds
@@ -124,9 +124,9 @@ def _behind(parts: Sequence[Vertebra | Disc], half_mm: np.ndarray) -> np.ndarray
 
 
 def _cord(s: np.ndarray, bodies_s: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Thickness of the cord, 1 where it is whole; its conus ends between the middle of T12 and L2/L3."""
+    """Thickness of the cord, 1 where it is whole; its conus ends between the middle of T12 and that of L3."""
     first = VERTEBRAE.index("L1")
-    below = np.clip(rng.normal(CONUS_MEAN, CONUS_SD), -1, 1.4)
+    below = np.clip(rng.normal(CONUS_MEAN, CONUS_SD), -1, 1.9)
     tip = bodies_s[first] - below * (bodies_s[first] - bodies_s[first - 1])
     return np.clip((s - tip) / 25, 0, 1) ** 0.6
 

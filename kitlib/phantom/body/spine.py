@@ -9,10 +9,13 @@ from kitlib.phantom.body import vertebrae as typical
 from kitlib.phantom.body.grid import LocalFrame
 from kitlib.phantom.body.pathology import LUMBARISED, SACRALISED, Change, Pathology, draw_pathology
 from kitlib.phantom.body.person import Person
+from kitlib.phantom.body.sacrum import BODIES, LEAST_TAPER, Sacrum, draw_sacrum
 from kitlib.phantom.body.vertebrae import ANCHOR, COUNT, GRADED, LUMBOSACRAL, VERTEBRAE
 from kitlib.terms import LEVELS, level2text
 
-SACRAL_SLOPE_DEG = (40.0, 9.0, 12.0, 74.0)  # mean, scatter and bounds (Vialle, J Bone Joint Surg Am 2005)
+SACRAL_SLOPE_DEG = (34.0, 12.0, 12.0, 76.0)  # mean, scatter and bounds (Vialle, J Bone Joint Surg Am 2005)
+LOWER_SHARE_SD = 0.35  # of the logarithm of what L5/S1 makes of the lordosis, and against it L1/L2
+LUMBARISED_DISC_MM = 7.0  # between a lumbarised S1 and S2, at least
 COBB_DEG = (3.5, 38.0)  # mean of the exponential, and its bound: some 5 % have more than 10 degrees
 L5, S1, S2 = LUMBOSACRAL + 1, LUMBOSACRAL, LUMBOSACRAL - 1
 
@@ -47,6 +50,7 @@ class Disc:
     water: float  # 0 black .. 1 bright on T2
     slip_mm: float  # how far the vertebra above has come forward
     bulge_mm: float  # beyond the rims, to the front and the sides
+    extent: float  # share of the bodies' outline that it fills: less than 1 in the sacrum only
     vacuum: bool  # gas in the nucleus
     fissured: bool  # a bright tear at the back of the annulus
 
@@ -99,6 +103,19 @@ class Spine:
         return float(max(lean) - min(lean))
 
 
+@dataclass(frozen=True, eq=False)
+class Shape:
+    """Sizes of all bodies and discs (12,) as they are being drawn; changed in place."""
+
+    depth: np.ndarray  # mm
+    height: np.ndarray  # mm
+    taper: np.ndarray
+    body_wedge: np.ndarray  # radians
+    disc_height: np.ndarray  # mm
+    extent: np.ndarray  # of the discs, see `Disc`
+    water: np.ndarray
+
+
 def draw_spine(person: Person, grades: np.ndarray, rng: np.random.Generator) -> Spine:
     """A spine whose discs have degenerated with the grades (25,) of their levels; L3 stands at the origin.
 
@@ -107,15 +124,17 @@ def draw_spine(person: Person, grades: np.ndarray, rng: np.random.Generator) -> 
     """
     worn = _degeneration(grades, rng)
     found = draw_pathology(person, worn, rng)
-    sizes = person.size * rng.normal(1, 0.02, (3, COUNT))
-    disc_noise, lips, tears = rng.normal(1, 0.06, COUNT), rng.uniform(0.5, 5, COUNT), rng.random((2, COUNT))
+    sacrum = draw_sacrum(rng.spawn(1)[0])
+    sizes = person.size * rng.normal(1, 0.025, (3, COUNT)) * _graded(rng, 0.012)
+    disc_noise, lips, tears = rng.normal(1, 0.08, COUNT) * _graded(rng, 0.04), rng.uniform(0.5, 5, COUNT), rng.random((2, COUNT))
     process, rib_mm = rng.normal(1, 0.12, COUNT), float(rng.uniform(45, 115))
     width, depth, height = np.array([typical.WIDTH_MM, typical.DEPTH_MM, typical.HEIGHT_MM]) * sizes
     disc_height = typical.DISC_HEIGHT_MM * person.size * disc_noise * (1 - 0.55 * worn**1.3)
     body_wedge, disc_wedge, slope = _wedges(rng)
-    taper = np.array(typical.TAPER)
     water = np.clip(1.05 - 1.1 * worn, 0, 1)
-    _make_transitional(found.transitional, depth, taper, body_wedge, disc_height, water)
+    shape = Shape(depth, height, np.array(typical.TAPER), body_wedge, disc_height, np.ones(COUNT), water)
+    _shape_sacrum(sacrum, person.size, shape)
+    _make_transitional(found.transitional, shape)
     body_wedge -= found.front_loss * height / depth
     height = height * (1 - found.front_loss / 2)
     heights, wedges = _interleaved(height, disc_height), _interleaved(body_wedge, disc_wedge)
@@ -123,15 +142,15 @@ def draw_spine(person: Person, grades: np.ndarray, rng: np.random.Generator) -> 
     lip = np.maximum(worn, np.roll(worn, 1)) ** 2 * lips
     gap = np.where(np.arange(COUNT) == L5, found.pars_gap_mm, 0.0)
     bodies = zip(
-        frames[::2], width, depth, height, body_wedge, taper, lip, typical.PEDICLE_MM * sizes[0], process,
+        frames[::2], width, depth, height, body_wedge, shape.taper, lip, typical.PEDICLE_MM * sizes[0], process,
         2.2 + found.sunken_mm, gap, found.changes,
     )  # fmt: skip
     mobile = np.arange(COUNT) >= S1
     vacuum = mobile & (worn > 0.72) & (tears[0] < 0.3)
     fissured = mobile & (worn > 0.35) & (tears[1] < 0.3)
     between = zip(
-        frames[1::2], _between(width, taper), _between(depth, taper), disc_height, disc_wedge, water,
-        found.slip_mm, 0.3 + 2.4 * worn**2, vacuum, fissured,
+        frames[1::2], _between(width, shape.taper), _between(depth, shape.taper), disc_height, disc_wedge,
+        shape.water, found.slip_mm, 0.3 + 2.4 * worn**2, shape.extent, vacuum, fissured,
     )  # fmt: skip
     return Spine(tuple(Vertebra(*one) for one in bodies), tuple(Disc(*one) for one in between), found, rib_mm)
 
@@ -148,39 +167,54 @@ def _degeneration(grades: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def _wedges(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, float]:
     """Wedges of bodies and of the discs above them, and the sacral slope, which decides them, in radians.
 
-    Lordosis L1-S1 follows the slope (Roussouly, Spine 2005); it is less in the supine than in the standing.
+    Lordosis L1-S1 follows the slope (Roussouly, Spine 2005), but scatters, and so does how much of it the lower
+    discs make; it is less in the supine than in the standing (Madsen, Spine 2008).
     """
     mean, scatter, low, high = SACRAL_SLOPE_DEG
     slope = float(np.clip(rng.normal(mean, scatter), low, high))
-    lordosis = 14 + 0.9 * slope + rng.normal(0, 4.5)
+    lordosis = 14 + 0.87 * slope + rng.normal(0, 8)
     means = np.array([typical.BODY_WEDGE_DEG, typical.DISC_WEDGE_DEG])
-    body, disc = means + rng.normal(0, [[0.8], [1.2]], (2, COUNT))
+    body, disc = means + rng.normal(0, [[1.2], [2.0]], (2, COUNT))
     lumbar = slice(S1, VERTEBRAE.index("L1"))
+    disc[lumbar] *= np.exp(rng.normal(0, LOWER_SHARE_SD) * np.linspace(1, -1, 5))
     scale = (lordosis - body[L5 : L5 + 5].sum()) / disc[lumbar].sum()
     disc[lumbar] *= max(0.15, scale)
     return np.radians(body), np.radians(disc), float(np.radians(slope))
 
 
-def _make_transitional(
-    kind: str,
-    depth: np.ndarray,
-    taper: np.ndarray,
-    body_wedge: np.ndarray,
-    disc_height: np.ndarray,
-    water: np.ndarray,
-) -> None:
-    """Square a lumbarised S1 and give it a disc below, or square a sacralised L5 and thin its disc."""
+def _graded(rng: np.random.Generator, scatter: float) -> np.ndarray:
+    """Factors (12,) that grow or shrink by a share from each vertebra to the next, 1 at L3."""
+    return np.exp(rng.normal(0, scatter) * (np.arange(COUNT) - ANCHOR))
+
+
+def _shape_sacrum(sacrum: Sacrum, size: float, shape: Shape) -> None:
+    """Give the sacrum of a person of that size, and the disc on it, shapes of their own."""
+    own, discs = slice(0, BODIES), slice(0, LUMBOSACRAL)
+    shape.depth[own] *= sacrum.depth
+    shape.height[own] *= sacrum.height
+    shape.taper[own] = (shape.taper[own] + sacrum.taper).clip(LEAST_TAPER)
+    shape.body_wedge[own] += sacrum.wedge
+    shape.disc_height[discs] = size * sacrum.remnant_mm
+    shape.disc_height[LUMBOSACRAL] *= sacrum.disc_height
+    shape.extent[discs], shape.water[discs] = sacrum.extent, sacrum.water
+
+
+def _make_transitional(kind: str, shape: Shape) -> None:
+    """Square a lumbarised S1 and give it a disc below, or square a sacralised L5 and thin its disc.
+
+    They are Castellvi's types II to IV, the ones that are fused or jointed, as seen in the midline.
+    """
     if kind == LUMBARISED:
-        depth[[S1, S2]] *= (1.1, 1.45)
-        taper[[S1, S2]] = 0.13, 0.4
-        body_wedge[S1] *= 0.6
-        disc_height[S2] *= 4.2
-        water[S2] = 0.7
+        shape.depth[[S1, S2]] *= (1.1, 1.45)
+        shape.taper[[S1, S2]] = 0.13, 0.4
+        shape.body_wedge[S1] *= 0.6
+        shape.disc_height[S2] = max(shape.disc_height[S2], LUMBARISED_DISC_MM)
+        shape.extent[S2], shape.water[S2] = 1.0, 0.7
     elif kind == SACRALISED:
-        disc_height[S1] *= 0.5
-        taper[L5] = 0.14
-        body_wedge[L5] *= 0.5
-        water[S1] = min(water[S1], 0.45)
+        shape.disc_height[S1] *= 0.5
+        shape.taper[L5] = 0.14
+        shape.body_wedge[L5] *= 0.5
+        shape.water[S1] = min(shape.water[S1], 0.45)
 
 
 def _stacked(

@@ -25,6 +25,7 @@ WEIGHTINGS_MS = (
 WEIGHTING_RATES = (0.46, 0.46, 0.08)
 STIR_MS = ((2500, 6500), (25, 80), (135, 235))
 
+REACH_MM, FLOOR = (40.0, 250.0), (0.0, 0.8)  # of a surface coil: the belly may be all dark, or not at all
 INVERTED_RATE = 0.08
 GHOST_RATE = 0.15
 BAND_RATE = 0.25
@@ -76,8 +77,8 @@ def received(
 ) -> Tensor:
     """What coil, saturation, movement, blur and noise leave of an image (H, W); depth is below the back."""
     wild = look.wild
-    reach, floor = rng.uniform(80, 250), rng.uniform(0.2, 0.8)
-    image = image * (torch.exp(-depth_mm.clamp(min=0) / reach) + floor)
+    reach_mm, floor = np.exp(rng.uniform(*np.log(REACH_MM))), rng.uniform(*FLOOR)
+    image = image * (torch.exp(-depth_mm.clamp(min=0) / float(reach_mm)) + floor)
     image = image / (1 + ((height_mm - rng.normal(0, 40 * wild)) / rng.uniform(140, 240)).abs() ** 6)
     image = image * torch.exp(wild * rng.uniform(0, 0.6) * clouds(image, rng.uniform(50, 150) / px_mm, rng))
     if rng.random() < BAND_RATE:

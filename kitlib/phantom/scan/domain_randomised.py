@@ -25,7 +25,7 @@ Shown = tuple[slice, slice]
 NEAR_MM = {"canal": 7.0, "foramen": 6.0, "recess": 6.0}
 """How far beside a thin slice a landmark may lie and yet be seen there: about half of its own size."""
 
-SAGITTAL_TURN_DEG = (20.0, 15.0, 15.0)  # at most, about the axes to the left (in plane), back and head
+SAGITTAL_TURN_DEG = (30.0, 15.0, 15.0)  # at most, about the axes to the left (in plane), back and head
 AXIAL_TURN_DEG = (15.0, 15.0, 20.0)
 BACK_MM = 65.0  # from the canal to the skin of the back
 COARSE_RATE = 0.25
@@ -114,9 +114,10 @@ def _draw_sagittal(
     through = rng.permutation(canal if aim < CANAL_RATE else foramina)[0] + axes[0] * rng.normal(0, 3)
     if aim < BESIDE_RATE:
         through = through + axes[0] * rng.uniform(-1, 1) * rng.choice([32, 80])
-    anchors = (  # how often, what stands how far down the image: clinical, to S1, without S1, from L1, any
-        (0.55, canal[2:4].mean(axis=0), rng.normal(0.5, 0.07)),
-        (0.20, canal[6], rng.uniform(0.88, 1.02)),
+    anchors = (  # how often, what stands how far down: clinical, all sacrum, to S1, without S1, from L1, any
+        (0.43, canal[2:4].mean(axis=0), rng.normal(0.47, 0.09)),
+        (0.15, canal[5], rng.uniform(0.5, 0.85)),
+        (0.17, canal[6], rng.uniform(0.88, 1.02)),
         (0.08, canal[5], rng.uniform(0.93, 1.1)),
         (0.12, canal[1], rng.uniform(-0.05, 0.15)),
         (0.05, canal[3], rng.uniform(0, 1)),
