@@ -3,6 +3,7 @@
 Spelling follows the competition's tables, so that a name found here is a name found there.
 """
 
+import re
 from typing import Literal, NamedTuple
 
 Group = Literal["spinal", "foraminal", "subarticular"]
@@ -104,6 +105,13 @@ mirrored_cells = [CELLS.index(Cell(other_side[cell.condition], cell.level)) for 
 
 CELL_NAMES = tuple(cell.name for cell in CELLS)
 
+NUMBER = "0{0,18}[0-9]{1,18}"  # fits int64
+
+
+def number_of(name: str) -> int | None:
+    """The number of a study or series that a folder or field is named by; None where its name is none."""
+    return int(name) if re.fullmatch(NUMBER, name) else None
+
 
 def row_id(study_id: int, cell: Cell) -> str:
     """The submission's key of one cell of one study."""
@@ -118,6 +126,7 @@ def row_ids(study_id: int) -> list[str]:
 def parse_row_id(text: str) -> tuple[int, Cell]:
     """Split a row id into its study and cell; ValueError if it is not one."""
     study, _, name = text.partition("_")
-    if not (study.isascii() and study.isdigit()) or name not in CELL_NAMES:
+    study_id = number_of(study)
+    if study_id is None or name not in CELL_NAMES:
         raise ValueError(f"{text!r} is not <study_id>_<condition>_<level>")
-    return int(study), CELLS[CELL_NAMES.index(name)]
+    return study_id, CELLS[CELL_NAMES.index(name)]

@@ -9,7 +9,7 @@ import math
 import time
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -66,10 +66,13 @@ def predict_competition(
 
     Studies that do not fit into `budget_s` of wall-clock time get the prior and a fault each.
     """
-    study_ids = competition.test_study_ids()
+    ledger = Ledger()
+    study_ids = competition.test_study_ids(ledger)
     write_submission(out, predictor.prior.predict(study_ids))
-    rows = competition.series("test")
-    return predict_studies(predictor, study_ids, rows, out=out, budget_s=budget_s, handling=handling)
+    rows = competition.series("test", ledger)
+    result = predict_studies(predictor, study_ids, rows, out=out, budget_s=budget_s, handling=handling)
+    ledger.extend(result.ledger)
+    return replace(result, ledger=ledger)
 
 
 def predict_studies(

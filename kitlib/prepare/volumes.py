@@ -1,5 +1,6 @@
 """Prepared volumes: each series read once, in 8-bit greyscale and of bounded size, with its geometry."""
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
@@ -125,8 +126,10 @@ class VolumeCache:
 
     def _state(self, folder: Path, sequence: str) -> str:
         """Changes when the series' files, what it is called, the size asked for or the recipe do."""
-        files = sorted(file for file in folder.iterdir() if file.is_file()) if folder.is_dir() else []
-        stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+        stats = []
+        with contextlib.suppress(OSError):  # what cannot be read is told when the series is
+            files = sorted(file for file in folder.iterdir() if file.is_file())
+            stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
         return fingerprint(RECIPE, self.longest_px, sequence, stats)
 
     def _ledger(self, rows: list[tuple[int, int, str, str]]) -> Ledger:
