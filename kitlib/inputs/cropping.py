@@ -7,7 +7,7 @@ from pathlib import Path
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import delayed
 from tqdm.auto import tqdm
 
 from kitlib.artefacts import Provenance, facts_of, fingerprint, load_array, save_array, sha256
@@ -17,7 +17,7 @@ from kitlib.localise.geometry import disc_axes
 from kitlib.localise.localiser import Localiser, shipped_localiser, worker_localiser
 from kitlib.localise.network import SHIPPED
 from kitlib.localise.points import Located, canal_of
-from kitlib.machine import retire_workers
+from kitlib.machine import in_processes, retire_workers
 from kitlib.mri.ledger import Ledger
 from kitlib.mri.study import Study
 from kitlib.prepare.studies import PreparedStudies
@@ -76,8 +76,8 @@ class CropEncoder(Encoder):
         known = studies.study_ids
         todo = [study_id for study_id in known if not files.has(study_id)]
         retire_workers()
-        made = Parallel(n_jobs=self.workers, return_as="generator_unordered")(
-            delayed(files.of(study_id).make)(study_id) for study_id in todo
+        made = in_processes(
+            (delayed(files.of(study_id).make)(study_id) for study_id in todo), self.workers, ordered=False
         )
         for _ in tqdm(made, "crops", len(known), initial=len(known) - len(todo), mininterval=1):
             pass

@@ -1,3 +1,4 @@
+import os
 import threading
 
 import pandas as pd
@@ -5,6 +6,7 @@ import pytest
 
 from kitlib.errors import StepError, UsageError
 from kitlib.run import runner
+from kitlib.run.data import sole_run
 from kitlib.run.runner import run, score_lines
 from kitlib.run.steps import STEPS, read_manifest
 from tests.run.builders import (
@@ -90,6 +92,13 @@ def test_parameters_and_data_are_part_of_what_a_step_depends_on(again, work, tmp
     (tmp_path / "data" / "more.csv").touch()
     assert again(**first, overrides={"epochs": 7}) == NAMES[:1]
     assert read_manifest(work, NAMES[0])["parameters"]["epochs"] == 7
+
+
+@pytest.mark.usefixtures("without_kernels")
+def test_a_second_run_in_a_work_folder_is_refused(again, work):
+    with sole_run(work), pytest.raises(StepError, match=f"process {os.getpid()}, works here"):
+        again()
+    assert runs(work) == []
 
 
 @pytest.mark.usefixtures("without_kernels")
