@@ -2,8 +2,8 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from pathlib import Path
 from typing import Literal
@@ -14,6 +14,7 @@ from kitlib.artefacts import fingerprint
 from kitlib.competition import tables
 from kitlib.competition.tables import UNDESCRIBED
 from kitlib.errors import DataError, RootError
+from kitlib.mri.folder import list_folder
 from kitlib.mri.ledger import Fault, Ledger
 from kitlib.terms import number_of
 
@@ -33,6 +34,11 @@ DEPTH = 4
 ASK = (
     f"Give the folder with train.csv, train_images and test_images of {SLUG}, "
     "or make one: python -m kitlib phantom."
+)
+
+WITHOUT_TEST = (
+    "Without one there is no submission: run notebooks 1 to 5 (--to 5). "
+    "Phantoms have some by python -m kitlib phantom --test-studies."
 )
 
 
@@ -68,16 +74,18 @@ class Competition:
         """All series of a subset, described or on disk: study_id, series_id, sequence, folder, on_disk.
 
         `sequence` is one of SEQUENCES, or UNDESCRIBED where no table says which. `folder` is where the series
-        lies or, where `on_disk` is false, should lie. Sorted by study and series. RootError or TableError
-        where nothing describes the training series.
+        lies or, where `on_disk` is false, should lie; of a test study that is filed in another way, the files
+        of a series that headers tell. Sorted by study and series. RootError or TableError where nothing
+        describes the training series.
         """
         ledger = Ledger() if ledger is None else ledger
         listed = self.described("train", ledger) if subset == "train" else self._test_series(ledger)
         images = self._images(subset)
+        filed = _series_in if subset == "train" else _series_anyhow
         found = [
-            (study_id, series_id, str(folder))
+            (study_id, *series)
             for study_id, study in _numbered(images, ledger).items()
-            for series_id, folder in _numbered(study, ledger, study_id).items()
+            for series in filed(study, study_id, ledger).items()
         ]
         on_disk = pd.DataFrame(found, columns=["study_id", "series_id", "folder"])
         on_disk = on_disk.astype({"study_id": "int64", "series_id": "int64"})
@@ -109,7 +117,8 @@ class Competition:
             with _done_without(ledger):
                 study_ids.update(tables.read_studies(path, ledger))
         if not study_ids:
-            raise RootError("there is no test study, in tables or in test_images", where=self.root, hint=ASK)
+            what = "there is no test study, in tables or in test_images"
+            raise RootError(what, where=self.root, hint=WITHOUT_TEST)
         return sorted(study_ids)
 
     def fingerprint(self) -> str:
@@ -232,6 +241,23 @@ def _numbered(parent: Path, ledger: Ledger, study_id: int | None = None) -> dict
             tell("another folder has the same number")
         found[number] = Path(entry.path)  # 7 comes after 007
     return dict(sorted(found.items()))
+
+
+def _series_in(study: Path, study_id: int, ledger: Ledger) -> dict[int, str]:
+    """The folders of a study's series."""
+    return {series_id: str(folder) for series_id, folder in _numbered(study, ledger, study_id).items()}
+
+
+def _series_anyhow(study: Path, study_id: int, ledger: Ledger) -> Mapping[int, str | tuple[Path, ...]]:
+    """The same or, where no folder is named by a number, the files of each series that headers tell."""
+    if folders := _series_in(study, study_id, ledger):
+        return folders
+    try:
+        listing = list_folder(study)
+    except DataError:  # without a file: its series will be missed one by one
+        return {}
+    ledger.extend(replace(fault, study_id=study_id) for fault in listing.faults)
+    return listing.series
 
 
 def _is_folder(entry: os.DirEntry, tell: Callable[[str], None]) -> bool:

@@ -135,6 +135,8 @@ def run(
     work = resolve_work(chosen, work_dir)
     with sole_run(work):
         competition = resolve_competition(chosen, data_dir, work)
+        if STEPS[-1] in asked:
+            competition.test_study_ids()  # none is an error now, and not after five steps
         parameters = {"profile": profile, "data_dir": str(competition.root), "work_dir": str(work)}
         parameters |= {name: getattr(chosen, name) for name in overrides or {}}
         Runner(chosen, home, work, parameters, competition.fingerprint(), force).run(asked)

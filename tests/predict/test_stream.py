@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pandas as pd
+import pydicom
 import pytest
 
 from kitlib.competition.root import Competition
@@ -254,3 +255,23 @@ def test_folders_that_cannot_be_looked_into_cost_their_own_study(
     unread = [fault for fault in result.ledger if fault.code == "folder.unreadable"]
     assert [(fault.study_id, fault.series_id) for fault in unread] == [(14, None), (12, None), (13, 131)]
     copied.fingerprint()
+
+
+@pytest.mark.parametrize("inner", ["", "1.2.840.{}/"])
+def test_a_test_study_may_be_filed_in_another_way(inner, data, copied, predictor, tmp_path):
+    """All files in one folder, and folders that are named by no number: series are told by headers then."""
+    study = copied.root / "test_images" / "12"
+    study.unlink()
+    for path in sorted((data.root / "test_images" / "12").rglob("*.dcm")):
+        series = path.parent.name
+        dataset = pydicom.dcmread(path)
+        dataset.SeriesInstanceUID = f"2.25.{series}"
+        (study / inner.format(series)).mkdir(parents=True, exist_ok=True)
+        dataset.save_as(study / inner.format(series) / f"{series}-{path.stem}")
+    edit_series_table(copied, lambda lines: [line for line in lines if "12,12" not in line])
+    result = predict_competition(predictor, copied, out=tmp_path / "out.csv")
+    listed = copied.series("test")
+    assert listed.loc[listed["study_id"] == 12, "on_disk"].tolist() == [True] * 3
+    assert set(result.predictions["rung"].loc[row_ids(12)]) == {
+        "fewer views"
+    }  # noise: planes tell one of three

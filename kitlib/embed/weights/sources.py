@@ -30,7 +30,8 @@ SHIPPED_DIR = Path(__file__).parent
 CONVERT = "Turn it into safetensors, running nothing: python -m kitlib convert {file} {file.stem}.safetensors"
 PICKLES = (".pth", ".pt", ".bin", ".ckpt", ".pkl")
 PROBE_S = 3.0
-WRAPPER = "module."  # what DataParallel puts in front of every key
+WRAPPERS = ("module.", "_orig_mod.", "model.")
+"""What DataParallel, torch.compile and a module of Lightning put in front of every key."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ def load_strictly(model: nn.Module, file: Path, head: tuple[str, ...]) -> None:
     """Load weights into a model without its classifier; a key missing or too many is a WeightsError.
 
     `head` names the modules of the classifier that the file may hold and the model does not. Keys may all
-    begin with WRAPPER.
+    begin with WRAPPERS.
     """
     try:
         tensors = unwrapped(load_file(file))
@@ -162,10 +163,11 @@ def load_strictly(model: nn.Module, file: Path, head: tuple[str, ...]) -> None:
 
 
 def unwrapped(tensors: dict[str, Any]) -> dict[str, Any]:
-    """Tensors without the WRAPPER in front of their names, where all have it."""
-    if not all(name.startswith(WRAPPER) for name in tensors):
-        return tensors
-    return {name.removeprefix(WRAPPER): value for name, value in tensors.items()}
+    """Tensors without the WRAPPERS in front of their names, where all have them."""
+    for wrapper in WRAPPERS:
+        if tensors and all(name.startswith(wrapper) for name in tensors):
+            return unwrapped({name.removeprefix(wrapper): value for name, value in tensors.items()})
+    return tensors
 
 
 @cache
