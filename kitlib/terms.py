@@ -92,6 +92,11 @@ LANDMARKS = (
 """The 27 landmarks, in the order of all arrays of them."""
 
 
+def landmark_of(cell: Cell) -> Landmark:
+    """The landmark at which a cell is graded."""
+    return Landmark(group2place[cell.group], cell.level, cell.side)
+
+
 other_side = {
     condition: condition.replace("left_", "right_")
     if condition.startswith("left_")

@@ -23,6 +23,7 @@ from kitlib.mri.study import Study
 from kitlib.prepare.studies import PreparedStudies
 from kitlib.prepare.views import MARGIN_PX, SLOTS, cut_slots
 from kitlib.prepare.volumes import faults_in, is_current
+from kitlib.terms import CELLS, landmark_of, row_id
 
 RECIPE = 1
 """To be raised when crops are cut otherwise, so that caches of before are made again."""
@@ -31,11 +32,15 @@ RECIPE = 1
 def cut_study(study: Study, localiser: Localiser, slices: int) -> StudyCrops:
     """Locate a study's places and cut their views.
 
-    Places that are not found are cut where they usually are, with a fault.
+    Places that are not found are cut where they usually are, with a fault that names the rows graded there:
+    all rows where the localiser abstains.
     """
     ledger = Ledger()
     located = localiser.locate_study(study, ledger, fill=True)
-    return replace(cut_located(study, located, slices), faults=tuple(ledger))
+    found = {point.landmark for point in located.points if point.confidence > 0 and not located.abstained}
+    doubted = tuple(row_id(study.study_id, cell) for cell in CELLS if landmark_of(cell) not in found)
+    faults = tuple(replace(fault, row_ids=doubted) for fault in ledger)
+    return replace(cut_located(study, located, slices), faults=faults)
 
 
 def cut_located(study: Study, located: Located, slices: int) -> StudyCrops:

@@ -1,8 +1,9 @@
 """Predicting many studies one by one: the same in the notebook, on Kaggle's hidden rerun and at a desk.
 
-The ladder of rungs: "full model" with all sequences, "fewer views" where one or two are missing, and "prior"
-where there is no image, an error in this study, or no time left. Whatever happens to one study, the others
-go on and the submission is complete.
+The ladder of rungs: "full model" with all sequences, "fewer views" where one or two are missing, "places in
+doubt" where the levels could not be counted or a place was not found and is graded where it usually lies, and
+"prior" where there is no image, an error in this study, or no time left. Whatever happens to one study, the
+others go on and the submission is complete.
 """
 
 import math

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from kitlib.competition.root import Competition
 from kitlib.competition.submission import to_rows, validate_submission
 from kitlib.inputs.base import Resources
 from kitlib.mri import study as study_module
-from kitlib.mri.ledger import Ledger
+from kitlib.mri.ledger import Fault, Ledger
 from kitlib.predict import stream
 from kitlib.predict.stream import Handling, predict_competition, predict_study
 from kitlib.prepare.studies import PreparedStudies
@@ -275,3 +276,23 @@ def test_a_test_study_may_be_filed_in_another_way(inner, data, copied, predictor
     assert set(result.predictions["rung"].loc[row_ids(12)]) == {
         "fewer views"
     }  # noise: planes tell one of three
+
+
+class Doubting:
+    """An encoder that doubts a row of study 12."""
+
+    def __init__(self, encoder):
+        self.spec, self.encoder = encoder.spec, encoder
+
+    def encode(self, study, ledger):
+        if study.study_id == 12:
+            ledger.add(Fault("landmarks.prior", "set where they usually are", 12, row_ids=(row_ids(12)[3],)))
+        return self.encoder.encode(study, ledger)
+
+
+def test_a_row_that_an_encoder_doubts_is_no_row_of_the_full_model(data, predictor, tmp_path):
+    encoders = {name: Doubting(encoder) for name, encoder in predictor.encoders.items()}
+    result = predict_competition(replace(predictor, encoders=encoders), data, out=tmp_path / "out.csv")
+    rungs = result.predictions["rung"]
+    assert rungs[rungs != "full model"].to_dict() == {row_ids(12)[3]: "places in doubt"}
+    assert [fault.code for fault in result.ledger] == ["landmarks.prior"]
