@@ -2,9 +2,8 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from operator import attrgetter
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -12,9 +11,9 @@ import pandas as pd
 
 from kitlib.artefacts import fingerprint
 from kitlib.competition import tables
+from kitlib.competition.folders import numbered, series_anyhow, series_in
 from kitlib.competition.tables import UNDESCRIBED
 from kitlib.errors import DataError, RootError
-from kitlib.mri.folder import list_folder
 from kitlib.mri.ledger import Fault, Ledger
 from kitlib.terms import number_of
 
@@ -80,18 +79,11 @@ class Competition:
         """
         ledger = Ledger() if ledger is None else ledger
         listed = self.described("train", ledger) if subset == "train" else self._test_series(ledger)
-        images = self._images(subset)
-        filed = _series_in if subset == "train" else _series_anyhow
-        found = [
-            (study_id, *series)
-            for study_id, study in _numbered(images, ledger).items()
-            for series in filed(study, study_id, ledger).items()
-        ]
-        on_disk = pd.DataFrame(found, columns=["study_id", "series_id", "folder"])
-        on_disk = on_disk.astype({"study_id": "int64", "series_id": "int64"})
+        on_disk = self._on_disk(subset, listed, ledger)
         both = listed.merge(on_disk, how="outer", on=["study_id", "series_id"], validate="one_to_one")
         both["sequence"] = both["sequence"].fillna(UNDESCRIBED)
         both["on_disk"] = both["folder"].notna()
+        images = self._images(subset)
         expected = [f"{images}/{study}/{series}" for study, series in zip(both.study_id, both.series_id)]
         both["folder"] = both["folder"].where(both["on_disk"], expected)
         columns = ["study_id", "series_id", "sequence", "folder", "on_disk"]
@@ -103,7 +95,7 @@ class Competition:
 
     def has_images(self, subset: Subset) -> bool:
         """Whether there is at least one study's folder."""
-        return bool(_numbered(self._images(subset), Ledger()))
+        return bool(numbered(self._images(subset), Ledger()))
 
     def test_study_ids(self, ledger: Ledger | None = None) -> list[int]:
         """Every study that needs rows: of the sample submission, the test series table, or test_images.
@@ -111,7 +103,7 @@ class Competition:
         RootError where there is none.
         """
         ledger = Ledger() if ledger is None else ledger
-        study_ids = set(_numbered(self._images("test"), ledger))
+        study_ids = set(numbered(self._images("test"), ledger))
         study_ids.update(self._test_series(ledger)["study_id"].tolist())
         if path := _table_path(self.root, "sample_submission"):
             with _done_without(ledger):
@@ -128,6 +120,19 @@ class Competition:
             for file in _files(self.root)
         )
         return fingerprint(sorted(files))
+
+    def _on_disk(self, subset: Subset, listed: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
+        """study_id, series_id and folder of every series on disk; `listed` are those of the table."""
+        described = listed.groupby("study_id")["series_id"].agg(set).to_dict()
+        found: list[tuple] = []
+        for study_id, study in numbered(self._images(subset), ledger).items():
+            if subset == "train":
+                found += [(study_id, *series) for series in series_in(study, study_id, ledger).items()]
+            else:
+                own = series_anyhow(study, study_id, ledger, described.get(study_id, ()))
+                found += [(study_id, *series) for series in own.items()]
+        table = pd.DataFrame(found, columns=["study_id", "series_id", "folder"])
+        return table.astype({"study_id": "int64", "series_id": "int64"})
 
     def _test_series(self, ledger: Ledger) -> pd.DataFrame:
         """As `described`, of no series where the table cannot be read."""
@@ -212,60 +217,6 @@ def _done_without(ledger: Ledger) -> Iterator[None]:
         yield
     except DataError as error:
         ledger.add(Fault("table.unreadable", "done without", detail=error.what))
-
-
-def _numbered(parent: Path, ledger: Ledger, study_id: int | None = None) -> dict[int, Path]:
-    """The sub-folders named by a number, by it: of all studies, or the series of one.
-
-    Other folders are no study and no series. What cannot be looked into goes to the ledger.
-    """
-    found: dict[int, Path] = {}
-    number = None
-
-    def tell(what: str) -> None:
-        study, series = (number, None) if study_id is None else (study_id, number)
-        ledger.add(Fault("folder.unreadable", "left unread", study, series, detail=what))
-
-    try:
-        # This asks the disk once for a folder, not once for each entry: there are 8,000 on a network mount.
-        with os.scandir(parent) as entries:
-            ordered = sorted(entries, key=attrgetter("name"))
-    except OSError as error:
-        if not isinstance(error, FileNotFoundError):
-            tell(type(error).__name__)
-        return {}
-    for entry in ordered:
-        if (number := number_of(entry.name)) is None or not _is_folder(entry, tell):
-            continue
-        if number in found:
-            tell("another folder has the same number")
-        found[number] = Path(entry.path)  # 7 comes after 007
-    return dict(sorted(found.items()))
-
-
-def _series_in(study: Path, study_id: int, ledger: Ledger) -> dict[int, str]:
-    """The folders of a study's series."""
-    return {series_id: str(folder) for series_id, folder in _numbered(study, ledger, study_id).items()}
-
-
-def _series_anyhow(study: Path, study_id: int, ledger: Ledger) -> Mapping[int, str | tuple[Path, ...]]:
-    """The same or, where no folder is named by a number, the files of each series that headers tell."""
-    if folders := _series_in(study, study_id, ledger):
-        return folders
-    try:
-        listing = list_folder(study)
-    except DataError:  # without a file: its series will be missed one by one
-        return {}
-    ledger.extend(replace(fault, study_id=study_id) for fault in listing.faults)
-    return listing.series
-
-
-def _is_folder(entry: os.DirEntry, tell: Callable[[str], None]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError as error:  # a link that leads to itself
-        tell(type(error).__name__)
-        return False
 
 
 def _files(folder: Path | str, depth: int = DEPTH) -> Iterator[os.DirEntry]:

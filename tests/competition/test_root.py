@@ -100,22 +100,6 @@ def test_series_described_and_on_disk_are_both_listed(tmp_path):
     assert str(series.study_id.dtype) == str(series.series_id.dtype) == "int64"
 
 
-def test_folders_with_zeros_before_their_number_are_found(tmp_path):
-    write_root(
-        tmp_path,
-        tables={"test_series_descriptions.csv": series_csv({7: [71]})},
-        series=["test_images/007/071", "test_images/08/81", "test_images/8/82"],
-    )
-    ledger = Ledger()
-    series = Competition(tmp_path).series("test", ledger)
-    assert [str(Path(folder).relative_to(tmp_path / "test_images")) for folder in series["folder"]] == [
-        "007/071",
-        "8/82",
-    ]
-    assert series["sequence"].tolist() == [SEQUENCES[0], UNDESCRIBED]
-    assert [(fault.code, fault.study_id) for fault in ledger] == [("folder.unreadable", 8)]
-
-
 def test_a_training_table_that_cannot_be_read_is_refused_and_a_test_table_done_without(tmp_path):
     for subset in ("train", "test"):
         write_root(

@@ -135,14 +135,16 @@ def shipped_backbones() -> list[str]:
 def load_strictly(model: nn.Module, file: Path, head: tuple[str, ...]) -> None:
     """Load weights into a model without its classifier; a key missing or too many is a WeightsError.
 
-    `head` names the modules of the classifier that the file may hold and the model does not. Keys may all
-    begin with WRAPPERS.
+    `head` names the modules of the classifier that the file may hold and the model does not. Keys that the
+    model has none of may all begin with WRAPPERS.
     """
     try:
-        tensors = unwrapped(load_file(file))
+        tensors = load_file(file)
     except SafetensorError as error:
         what = f"the file is cut short or altered: {error}"
         raise WeightsError(what, where=file, hint="Fetch it, or make it, again.") from None
+    if not tensors.keys() & model.state_dict().keys():
+        tensors = unwrapped(tensors)
     of_head = tuple(f"{module}." for module in head)
     kept = {
         name: value.float() if value.is_floating_point() else value
