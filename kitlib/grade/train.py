@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from kitlib.artefacts import Provenance, discard
 from kitlib.grade.augment import changed
+from kitlib.grade.mixup import mixup
 from kitlib.grade.network import (
     StudyBatch,
     StudyNet,
@@ -46,6 +47,10 @@ class Truths(NamedTuple):
     views: Truth  # of each view, (N, 1)
     cells: Truth  # of studies, (B, 25)
     middles: Tensor  # (N,) which of the slices of a view is the place's own
+
+    def take(self, views: Tensor, studies: Tensor) -> "Truths":
+        """Of these views and studies."""
+        return Truths(self.views.take(views), self.cells.take(studies), self.middles[views])
 
 
 class PersonBatches:
@@ -100,16 +105,18 @@ def train_grader(
     seed: int = 2024,
     start: str = "nothing",
     backbone: str = "",
+    mixup_alpha: float = 0.0,
     **facts: Any,
 ) -> dict[str, float]:
     """Train a grader; save it to `out` after each epoch, with its metrics on the last tenth of the persons.
 
     A training that was killed goes on where it stopped. `facts`, such as the command, are kept beside the
-    weights; `start` and `backbone` are as `started` takes them. Returns the metrics: see `metrics`.
+    weights; `start` and `backbone` are as `started` takes them, `mixup_alpha` as `mixup` does. Returns the
+    metrics: see `metrics`.
     """
     last = held_out(samples.persons, HELD_OUT)
     learnt, judged = samples.take(~last), samples.take(last)
-    begun = {"epochs": epochs, "start": start, "backbone": backbone}
+    begun = {"epochs": epochs, "start": start, "backbone": backbone, "mixup_alpha": mixup_alpha}
     drawn = {"views": len(samples), "phantoms": VERSION, "class_balance": CLASS_BALANCE}
     provenance = Provenance(begun | drawn, seed=seed)
     checkpoint = Checkpoint(Path(out).with_name(f"{Path(out).name}.unfinished"), provenance)
@@ -124,8 +131,7 @@ def train_grader(
         torch.manual_seed(seed)
         train(
             started(start, backbone).to(device(), memory_format=torch.channels_last),  # type: ignore[call-overload]
-            PersonBatches(learnt),
-            grading_loss,
+            *mixup(PersonBatches(learnt), grading_loss, mixup_alpha),
             Schedule(epochs, LEARNING_RATE, warm_up=0.2, average_decay=0.998, half=True),
             seed,
             after_epoch=save,

@@ -107,11 +107,13 @@ def test_attention_to_another_slice_costs() -> None:
     assert losses[0] < losses[1]
 
 
+@pytest.mark.parametrize("mixup_alpha", [0.0, 0.4])
 def test_training_learns_and_a_killed_one_ends_the_same(
-    tmp_path: Path, samples: ViewSamples, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, samples: ViewSamples, monkeypatch: pytest.MonkeyPatch, mixup_alpha: float
 ) -> None:
     whole, killed = tmp_path / "whole.safetensors", tmp_path / "killed.safetensors"
-    found = train_grader(whole, samples, epochs=2, seed=1, backbone=TINY, command="as said")
+    how = {"epochs": 2, "seed": 1, "backbone": TINY, "mixup_alpha": mixup_alpha, "command": "as said"}
+    found = train_grader(whole, samples, **how)
     assert facts_of(whole)["command"] == "as said"
     assert found == facts_of(whole)["metrics"]
     assert np.shape(facts_of(whole)["usual_frequencies"]) == (len(CELLS), 3)
@@ -124,9 +126,9 @@ def test_training_learns_and_a_killed_one_ends_the_same(
 
     monkeypatch.setattr(training, "save_network", die)
     with pytest.raises(KeyboardInterrupt):
-        train_grader(killed, samples, epochs=2, seed=1, backbone=TINY, command="as said")
+        train_grader(killed, samples, **how)
     monkeypatch.setattr(training, "save_network", save)
-    train_grader(killed, samples, epochs=2, seed=1, backbone=TINY, command="as said")
+    train_grader(killed, samples, **how)
     assert sha256(killed) == sha256(whole)
     assert not list(tmp_path.glob("*.unfinished*"))
     assert isinstance(load_network(whole), StudyNet)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from kitlib.artefacts import Provenance
-from kitlib.errors import known_name
+from kitlib.errors import UsageError, known_name
 from kitlib.inputs.base import Dataset
 from kitlib.inputs.crops import CropDataset, StudyCrops
 from kitlib.models.base import CURVE_COLUMNS, Model
@@ -53,10 +53,15 @@ class CropModel(Model):
     learning_rate: float = 5e-4
     weight_decay: float = 0.05
     loss: str = "metric"
+    mixup_alpha: float = 0.0  # see `kitlib.grade.mixup.mixup`; with `tune`
 
     def __post_init__(self) -> None:
         super().__post_init__()
         known_name(self.loss, LOSS_NAMES, f"{self.name}.loss")
+        if self.mixup_alpha < 0 or (self.mixup_alpha and not self.tune):
+            what = f"mixup_alpha is {self.mixup_alpha} with tune={self.tune}"
+            hint = "It is 0 or more, and needs tune=True: views are blended."
+            raise UsageError(what, where=self.name, hint=hint)
 
     @classmethod
     def shipped(cls) -> "CropModel":
