@@ -84,12 +84,11 @@ def _train_on_phantoms(arguments: argparse.Namespace) -> None:
     from kitlib.grade.starts import started
     from kitlib.grade.train import train_grader
 
-    persons, epochs, seed = arguments.persons, arguments.epochs or 5, arguments.seed
-    start = arguments.start or "nothing"
+    persons, seed, start = arguments.persons, arguments.seed, arguments.start or "nothing"
     backbone = started(start, arguments.backbone).backbone  # raises before anything is drawn
     samples = make_samples(arguments.pool, persons=persons, seed=seed, workers=arguments.workers)
-    how = {"epochs": epochs, "start": start, "backbone": backbone, "seed": seed}
-    how["mixup_alpha"] = arguments.mixup_alpha
+    epochs, alpha = arguments.epochs or 5, arguments.mixup_alpha
+    how = {"epochs": epochs, "start": start, "backbone": backbone, "mixup_alpha": alpha, "seed": seed}
     options = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in how.items())
     command = f"python -m kitlib grader train --persons {persons} {options} --out {arguments.out.name}"
     found = train_grader(arguments.out, samples, command=command, **how)
