@@ -6,6 +6,7 @@ import re
 import resource
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
@@ -21,6 +22,7 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 # torch 2.10 has no kernels for Pascal: a P100 reports CUDA as available and dies at the first operation.
 OLDEST_CUDA_CAPABILITY = (7, 0)
 CPU_INFO = Path("/proc/cpuinfo")
+ORPHAN_S = 1.0  # between two looks whether the process that started this one is there
 
 
 def limit_threads(threads: int = 1) -> None:
@@ -135,6 +137,31 @@ def reset_peak_memory() -> bool:
     except OSError:
         return False
     return True
+
+
+def in_processes(calls: Iterable[Any], workers: int, *, ordered: bool = True) -> Iterator[Any]:
+    """What joblib's `delayed` calls return, made in `workers` processes that end soon after this one.
+
+    In the order of the calls or, unless `ordered`, as they are done. What a call raises is raised here.
+    """
+    from joblib import Parallel
+
+    how = "generator" if ordered else "generator_unordered"
+    return Parallel(workers, return_as=how, initializer=end_with, initargs=(os.getpid(),))(calls)
+
+
+def end_with(process: int) -> None:
+    """Let this process end within seconds of the one that started it, whatever it is at then.
+
+    Otherwise workers of a killed run go on with what they have, and wait for more for minutes.
+    """
+
+    def watch() -> None:
+        while os.getppid() == process:
+            time.sleep(ORPHAN_S)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def retire_workers() -> None:

@@ -3,6 +3,7 @@
 Spelling follows the competition's tables, so that a name found here is a name found there.
 """
 
+import re
 from typing import Literal, NamedTuple
 
 Group = Literal["spinal", "foraminal", "subarticular"]
@@ -91,6 +92,11 @@ LANDMARKS = (
 """The 27 landmarks, in the order of all arrays of them."""
 
 
+def landmark_of(cell: Cell) -> Landmark:
+    """The landmark at which a cell is graded."""
+    return Landmark(group2place[cell.group], cell.level, cell.side)
+
+
 other_side = {
     condition: condition.replace("left_", "right_")
     if condition.startswith("left_")
@@ -103,6 +109,13 @@ mirrored_cells = [CELLS.index(Cell(other_side[cell.condition], cell.level)) for 
 """The cell that each of the 25 becomes when left and right are exchanged."""
 
 CELL_NAMES = tuple(cell.name for cell in CELLS)
+
+NUMBER = "0{0,18}[0-9]{1,18}"  # fits int64
+
+
+def number_of(name: str) -> int | None:
+    """The number of a study or series that a folder or field is named by; None where its name is none."""
+    return int(name) if re.fullmatch(NUMBER, name) else None
 
 
 def row_id(study_id: int, cell: Cell) -> str:
@@ -118,6 +131,7 @@ def row_ids(study_id: int) -> list[str]:
 def parse_row_id(text: str) -> tuple[int, Cell]:
     """Split a row id into its study and cell; ValueError if it is not one."""
     study, _, name = text.partition("_")
-    if not (study.isascii() and study.isdigit()) or name not in CELL_NAMES:
+    study_id = number_of(study)
+    if study_id is None or name not in CELL_NAMES:
         raise ValueError(f"{text!r} is not <study_id>_<condition>_<level>")
-    return int(study), CELLS[CELL_NAMES.index(name)]
+    return study_id, CELLS[CELL_NAMES.index(name)]

@@ -141,7 +141,7 @@ def test_a_write_that_raises_leaves_the_old_file_and_no_draft(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_write_that_is_killed_leaves_the_old_file(tmp_path):
+def test_a_write_that_is_killed_leaves_the_old_file_and_a_draft_of_its_process(tmp_path):
     path = tmp_path / "x.txt"
     path.write_text("old")
     code = (
@@ -149,8 +149,10 @@ def test_a_write_that_is_killed_leaves_the_old_file(tmp_path):
         "with atomic_write(pathlib.Path(sys.argv[1])) as draft:\n"
         "    draft.write_text('half'); os.kill(os.getpid(), signal.SIGKILL)"
     )
-    assert subprocess.run([sys.executable, "-c", code, str(path)], check=False).returncode == -9
+    with subprocess.Popen([sys.executable, "-c", code, str(path)]) as killed:
+        assert killed.wait() == -9
     assert path.read_text() == "old"
+    assert len(list(tmp_path.glob(f".x.txt.{killed.pid}.*.draft"))) == 1
 
 
 def test_a_save_that_stops_before_its_sidecar_is_unfinished_and_never_half_old(tmp_path, monkeypatch):

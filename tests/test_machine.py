@@ -1,13 +1,32 @@
 """What the machine offers, asked without trusting what it claims."""
 
 import os
+import signal
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
+import psutil
 import pytest
 import torch
+from joblib import delayed
 
 from kitlib import machine
+
+KITLIB = Path(machine.__file__).parent
+RUN = """
+import os, sys, time
+from joblib import delayed
+from kitlib.machine import in_processes
+
+def work(folder):
+    open(f"{folder}/{os.getpid()}", "x").close()
+    time.sleep(300)
+
+list(in_processes((delayed(work)(sys.argv[1]) for _ in range(9)), 2))
+"""
 
 
 @pytest.fixture
@@ -125,6 +144,38 @@ def test_mapping_in_threads_keeps_the_order_and_ends_with_the_block(threads):
 def test_what_fails_in_a_thread_fails_here():
     with pytest.raises(ZeroDivisionError), machine.threaded(2) as each:
         list(each(lambda number: 1 // number, [1, 0]))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_calls_in_processes_keep_their_order(workers):
+    pauses_s = (0.03, 0.02, 0.01, 0)
+    calls = [delayed(after)(number, pause_s) for number, pause_s in enumerate(pauses_s)]
+    assert list(machine.in_processes(calls, workers)) == [0, 1, 2, 3]
+    assert sorted(machine.in_processes(calls, workers, ordered=False)) == [0, 1, 2, 3]
+    with pytest.raises(ZeroDivisionError):
+        list(machine.in_processes([delayed(divmod)(1, 0)], workers))
+
+
+def is_alive(process):
+    return psutil.pid_exists(process) and psutil.Process(process).status() != psutil.STATUS_ZOMBIE
+
+
+@pytest.mark.slow
+def test_processes_of_a_killed_run_end_by_themselves(tmp_path):
+    with subprocess.Popen([sys.executable, "-c", RUN, str(tmp_path)]) as run:
+        while len(at_work := [int(path.name) for path in tmp_path.iterdir()]) < 2:
+            time.sleep(0.05)
+            assert run.poll() is None
+        run.send_signal(signal.SIGKILL)
+    end_s = time.monotonic() + 10
+    while any(map(is_alive, at_work)) and time.monotonic() < end_s:
+        time.sleep(0.1)
+    assert [process for process in at_work if is_alive(process)] == []
+
+
+def test_processes_are_started_in_one_place():
+    found = [path.name for path in KITLIB.rglob("*.py") if "Parallel(" in path.read_text(encoding="utf-8")]
+    assert found == ["machine.py"]
 
 
 def test_a_call_is_repeated_while_the_block_runs_and_never_after() -> None:

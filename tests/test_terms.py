@@ -13,6 +13,7 @@ from kitlib.terms import (
     LEVELS,
     Cell,
     mirrored_cells,
+    number_of,
     parse_row_id,
     row_id,
     row_ids,
@@ -64,6 +65,7 @@ def test_a_row_id_and_back():
         "7_spinal",
         "x_" + CELL_NAMES[0],
         "-7_" + CELL_NAMES[0],
+        f"{'9' * 19}_{CELL_NAMES[0]}",
         "٣_" + CELL_NAMES[0],
         f"7_{CELL_NAMES[0]} ",
     ],
@@ -71,6 +73,12 @@ def test_a_row_id_and_back():
 def test_what_is_no_row_id_is_refused(text):
     with pytest.raises(ValueError, match="<study_id>_<condition>_<level>"):
         parse_row_id(text)
+
+
+def test_a_number_is_one_that_fits_an_id():
+    assert [number_of(name) for name in ("0", "123", "007", "9" * 18)] == [0, 123, 7, 10**18 - 1]
+    hostile = ("", "-1", "+1", "1.2.3", "Smith", "9" * 19, "0" * 999 + "1", "²", "٣", "1\n", " 1")
+    assert [number_of(name) for name in hostile] == [None] * len(hostile)
 
 
 def test_the_low_floors_load_without_torch():

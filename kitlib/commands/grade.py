@@ -50,6 +50,9 @@ def add_grader(commands: Commands) -> None:
     train.add_argument(
         "--epochs", type=int, default=0, help="5 on phantoms, by the number of views on a table"
     )
+    train.add_argument(
+        "--mixup-alpha", type=float, default=0.0, help="blend views in pairs, by shares of beta(ALPHA, ALPHA)"
+    )
     train.add_argument("--seed", type=int, default=2024)
     train.add_argument("--pool", type=Path, default=Path("work/grader"), help="folder for drawn views")
     train.add_argument("--persons", type=int, default=580, help="phantoms to learn on")
@@ -67,11 +70,11 @@ def add_grader(commands: Commands) -> None:
 
 
 def _train(arguments: argparse.Namespace) -> None:
-    persons, epochs, seed, workers = (
-        getattr(arguments, name) for name in ("persons", "epochs", "seed", "workers")
-    )
-    if persons < 2 or epochs < 0 or workers < 1 or seed < 0:
-        raise UsageError("persons are two or more, workers one or more, epochs and seed not below zero")
+    names = ("persons", "workers", "epochs", "mixup_alpha", "seed")
+    persons, workers, *others = (getattr(arguments, name) for name in names)
+    if persons < 2 or workers < 1 or min(others) < 0:
+        what = "persons are two or more, workers one or more, epochs, mixup-alpha and seed not below 0"
+        raise UsageError(what)
     (_train_on_table if arguments.table else _train_on_phantoms)(arguments)
     print(f"weights in {arguments.out}")
 
@@ -81,22 +84,21 @@ def _train_on_phantoms(arguments: argparse.Namespace) -> None:
     from kitlib.grade.starts import started
     from kitlib.grade.train import train_grader
 
-    persons, epochs, seed = arguments.persons, arguments.epochs or 5, arguments.seed
-    start = arguments.start or "nothing"
+    persons, seed, start = arguments.persons, arguments.seed, arguments.start or "nothing"
     backbone = started(start, arguments.backbone).backbone  # raises before anything is drawn
     samples = make_samples(arguments.pool, persons=persons, seed=seed, workers=arguments.workers)
-    options = f"--persons {persons} --epochs {epochs} --start {start} --backbone {backbone} --seed {seed}"
-    command = f"python -m kitlib grader train {options} --out {arguments.out.name}"
-    found = train_grader(
-        arguments.out, samples, epochs=epochs, seed=seed, start=start, backbone=backbone, command=command
-    )
+    epochs, alpha = arguments.epochs or 5, arguments.mixup_alpha
+    how = {"epochs": epochs, "start": start, "backbone": backbone, "mixup_alpha": alpha, "seed": seed}
+    options = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in how.items())
+    command = f"python -m kitlib grader train --persons {persons} {options} --out {arguments.out.name}"
+    found = train_grader(arguments.out, samples, command=command, **how)
     print(json.dumps(found, indent=1))
 
 
 def _train_on_table(arguments: argparse.Namespace) -> None:
     from kitlib.grade.tune import tune_grader
 
-    how = {name: getattr(arguments, name) for name in ("backbone", "epochs", "seed")}
+    how = {name: getattr(arguments, name) for name in ("backbone", "epochs", "mixup_alpha", "seed")}
     start = arguments.start or "shipped"
     curve, problems = tune_grader(arguments.out, arguments.table, start=start, **how)
     for problem in problems:

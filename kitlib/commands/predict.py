@@ -108,4 +108,5 @@ def _say_faults(faults: "Iterable[Fault]") -> None:
         is_said = fault.detail and not fault.code.startswith(("slice.", "stack."))
         found[fault.study_id, fault.code, fault.action, f" ({fault.detail})" if is_said else ""] += 1
     for (study_id, code, action, detail), count in found.items():
-        print(f"study {study_id}: {count} x {code}, {action}{detail}")
+        whose = "test set" if study_id is None else f"study {study_id}"
+        print(f"{whose}: {count} x {code}, {action}{detail}")

@@ -1,7 +1,7 @@
 """Where the competition's data lies: finding its folder, and the tables and series in it."""
 
+import contextlib
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +11,11 @@ import pandas as pd
 
 from kitlib.artefacts import fingerprint
 from kitlib.competition import tables
-from kitlib.errors import RootError
-from kitlib.terms import parse_row_id
+from kitlib.competition.folders import numbered, series_anyhow, series_in
+from kitlib.competition.tables import UNDESCRIBED
+from kitlib.errors import DataError, RootError
+from kitlib.mri.ledger import Fault, Ledger
+from kitlib.terms import number_of
 
 Subset = Literal["train", "test"]
 SUBSETS: tuple[Subset, ...] = ("train", "test")
@@ -27,18 +30,23 @@ LAYOUTS = ("*", "competitions/*", "datasets/*/*", "notebooks/*/*")
 DEPTH = 4
 """Names from the root to a slice, <split>_images/<study>/<series>/<slice>; links that lead back end there."""
 
-UNDESCRIBED = "undescribed"
-"""The sequence of a series that lies on disk and in no table: it is listed, and no model looks at it."""
-
 ASK = (
     f"Give the folder with train.csv, train_images and test_images of {SLUG}, "
     "or make one: python -m kitlib phantom."
+)
+
+WITHOUT_TEST = (
+    "Without one there is no submission: run notebooks 1 to 5 (--to 5). "
+    "Phantoms have some by python -m kitlib phantom --test-studies."
 )
 
 
 @dataclass(frozen=True)
 class Competition:
     """A folder in the competition's layout; a table that is asked for and absent is a RootError.
+
+    A test set comes as it is and wants rows all the same: its tables and folders are used as far as they can
+    be read, and what cannot goes to the ledger.
 
     >>> competition = Competition(Path("competition"))
     >>> competition.train_labels().shape  # studies, cells
@@ -61,42 +69,48 @@ class Competition:
         """See `tables.read_predictions`."""
         return tables.read_predictions(self._table("sample_submission"))
 
-    def series(self, subset: Subset) -> pd.DataFrame:
+    def series(self, subset: Subset, ledger: Ledger | None = None) -> pd.DataFrame:
         """All series of a subset, described or on disk: study_id, series_id, sequence, folder, on_disk.
 
-        `sequence` is one of SEQUENCES, or UNDESCRIBED for a series that only lies on disk. `folder` is where
-        the series lies or, where `on_disk` is false, should lie. Sorted by study and series.
+        `sequence` is one of SEQUENCES, or UNDESCRIBED where no table says which. `folder` is where the series
+        lies or, where `on_disk` is false, should lie; of a test study that is filed in another way, the files
+        of a series that headers tell. Sorted by study and series. RootError or TableError where nothing
+        describes the training series.
         """
-        images = self._images(subset)
-        described = self.described(subset)
-        found = [(study, series) for study in _ids_in(images) for series in _ids_in(images / str(study))]
-        on_disk = pd.DataFrame(found, columns=["study_id", "series_id"], dtype="int64").assign(on_disk=True)
-        both = described.merge(on_disk, how="outer", on=["study_id", "series_id"], validate="one_to_one")
+        ledger = Ledger() if ledger is None else ledger
+        listed = self.described("train", ledger) if subset == "train" else self._test_series(ledger)
+        on_disk = self._on_disk(subset, listed, ledger)
+        both = listed.merge(on_disk, how="outer", on=["study_id", "series_id"], validate="one_to_one")
         both["sequence"] = both["sequence"].fillna(UNDESCRIBED)
-        both["folder"] = [
-            f"{images}/{study}/{series}" for study, series in zip(both.study_id, both.series_id)
-        ]
-        both["on_disk"] = both["on_disk"].notna()
+        both["on_disk"] = both["folder"].notna()
+        images = self._images(subset)
+        expected = [f"{images}/{study}/{series}" for study, series in zip(both.study_id, both.series_id)]
+        both["folder"] = both["folder"].where(both["on_disk"], expected)
         columns = ["study_id", "series_id", "sequence", "folder", "on_disk"]
         return both.sort_values(["study_id", "series_id"], ignore_index=True)[columns]
 
-    def described(self, subset: Subset) -> pd.DataFrame:
+    def described(self, subset: Subset, ledger: Ledger | None = None) -> pd.DataFrame:
         """See `tables.read_series_descriptions`."""
-        return tables.read_series_descriptions(self._table(f"{subset}_series_descriptions"))
+        return tables.read_series_descriptions(self._table(f"{subset}_series_descriptions"), ledger)
 
     def has_images(self, subset: Subset) -> bool:
         """Whether there is at least one study's folder."""
-        return bool(_ids_in(self._images(subset)))
+        return bool(numbered(self._images(subset), Ledger()))
 
-    def test_study_ids(self) -> list[int]:
-        """Every study that needs rows: of the sample submission, the test series table, or test_images."""
-        study_ids = set(_ids_in(self._images("test")))
+    def test_study_ids(self, ledger: Ledger | None = None) -> list[int]:
+        """Every study that needs rows: of the sample submission, the test series table, or test_images.
+
+        RootError where there is none.
+        """
+        ledger = Ledger() if ledger is None else ledger
+        study_ids = set(numbered(self._images("test"), ledger))
+        study_ids.update(self._test_series(ledger)["study_id"].tolist())
         if path := _table_path(self.root, "sample_submission"):
-            study_ids.update(parse_row_id(row)[0] for row in tables.read_predictions(path).index)
-        if path := _table_path(self.root, "test_series_descriptions"):
-            study_ids.update(tables.read_series_descriptions(path)["study_id"].tolist())
+            with _done_without(ledger):
+                study_ids.update(tables.read_studies(path, ledger))
         if not study_ids:
-            raise RootError("there is no test study, in tables or in test_images", where=self.root, hint=ASK)
+            what = "there is no test study, in tables or in test_images"
+            raise RootError(what, where=self.root, hint=WITHOUT_TEST)
         return sorted(study_ids)
 
     def fingerprint(self) -> str:
@@ -106,6 +120,25 @@ class Competition:
             for file in _files(self.root)
         )
         return fingerprint(sorted(files))
+
+    def _on_disk(self, subset: Subset, listed: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
+        """study_id, series_id and folder of every series on disk; `listed` are those of the table."""
+        described = listed.groupby("study_id")["series_id"].agg(set).to_dict()
+        found: list[tuple] = []
+        for study_id, study in numbered(self._images(subset), ledger).items():
+            if subset == "train":
+                found += [(study_id, *series) for series in series_in(study, study_id, ledger).items()]
+            else:
+                own = series_anyhow(study, study_id, ledger, described.get(study_id, ()))
+                found += [(study_id, *series) for series in own.items()]
+        table = pd.DataFrame(found, columns=["study_id", "series_id", "folder"])
+        return table.astype({"study_id": "int64", "series_id": "int64"})
+
+    def _test_series(self, ledger: Ledger) -> pd.DataFrame:
+        """As `described`, of no series where the table cannot be read."""
+        with _done_without(ledger):
+            return self.described("test", ledger)
+        return tables.series_table()
 
     def _images(self, subset: Subset) -> Path:
         return self.root / f"{subset}_images"
@@ -123,9 +156,9 @@ def sequences_around(study: Path) -> dict[int, str]:
     The path decides, not what it is a link to. TableError or RootError where there is no table to read.
     """
     for subset in SUBSETS:
-        if study.parent.name == f"{subset}_images" and re.fullmatch(tables.ID_PATTERN, study.name):
+        if study.parent.name == f"{subset}_images" and number_of(study.name) is not None:
             described = Competition(study.parents[1]).described(subset)
-            own = described[described["study_id"] == int(study.name)]
+            own = described[described["study_id"] == number_of(study.name)]
             return dict(zip(own["series_id"].tolist(), own["sequence"].tolist()))
     return {}
 
@@ -152,7 +185,11 @@ def find_root(data_dir: Path | str | None = None) -> Competition:
         raise RootError(what, where=folder, hint="Give one of them.")
     if named:
         return Competition(named[0])
-    names = sorted(path.name for path in folder.iterdir())
+    try:
+        names = sorted(path.name for path in folder.iterdir())
+    except OSError as error:
+        what = f"the folder cannot be read: {type(error).__name__}"
+        raise RootError(what, where=folder, hint="Ask for the right to read it.") from None
     raise RootError(
         f"no competition folder: it holds {tables.few(names)}" if names else "the folder is empty",
         where=folder,
@@ -173,21 +210,21 @@ def _table_path(folder: Path, name: str) -> Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
-def _ids_in(parent: Path) -> list[int]:
-    """The sub-folders that are named by an id, sorted; other folders are no study and no series."""
-    if not parent.is_dir():
-        return []
-    # scandir asks the disk once for a folder, not once for each entry: there are 8,000 on a network mount.
-    with os.scandir(parent) as entries:
-        names = [entry.name for entry in entries if entry.is_dir()]
-    return sorted(int(name) for name in names if re.fullmatch(tables.ID_PATTERN, name))
+@contextlib.contextmanager
+def _done_without(ledger: Ledger) -> Iterator[None]:
+    """What is wrong with a whole table inside the block becomes a fault."""
+    try:
+        yield
+    except DataError as error:
+        ledger.add(Fault("table.unreadable", "done without", detail=error.what))
 
 
 def _files(folder: Path | str, depth: int = DEPTH) -> Iterator[os.DirEntry]:
     """Files at most `depth` names below the folder; links count as what they lead to."""
-    with os.scandir(folder) as entries:
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
-            if entry.is_dir():
-                yield from _files(entry.path, depth - 1) if depth > 1 else ()
-            elif entry.is_file():
-                yield entry
+            with contextlib.suppress(OSError):
+                if entry.is_dir():
+                    yield from _files(entry.path, depth - 1) if depth > 1 else ()
+                elif entry.is_file():
+                    yield entry

@@ -2,26 +2,42 @@
 
 Every field is read as text and then converted by a rule of its column, so that nothing is guessed: an id
 never passes through a float, and an unknown word never becomes an empty label.
+
+Of a test set nobody can mend a line: what lists studies and their series is read line by line, and a line
+that cannot be understood costs its own study at most, and a row in the ledger.
 """
 
 import csv
 import gzip
 import io
 import zlib
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from kitlib.errors import TableError
-from kitlib.terms import CELL_NAMES, EMPTY, PROBABILITIES, SEQUENCES, SEVERITIES, condition2text, level2text
+from kitlib.mri.ledger import Fault, Ledger
+from kitlib.terms import (
+    CELL_NAMES,
+    EMPTY,
+    NUMBER,
+    PROBABILITIES,
+    SEQUENCES,
+    SEVERITIES,
+    condition2text,
+    level2text,
+    number_of,
+    parse_row_id,
+)
 
 # Nine times the competition's largest table; a gzip bomb stops here.
 MAX_TABLE_BYTES = 32 * 2**20
 BYTE_ORDER_MARK = "\ufeff"
-ID_PATTERN = "0|[1-9][0-9]{0,17}"  # fits int64, and is spelled as the folder of that id
-ROW_ID_PATTERN = f"(?:{ID_PATTERN})_(?:{'|'.join(CELL_NAMES)})"
+ROW_ID_PATTERN = f"(?:0|[1-9][0-9]{{0,17}})_(?:{'|'.join(CELL_NAMES)})"
 
 SUBMISSION_COLUMNS = ("row_id", *PROBABILITIES)
 SERIES_COLUMNS = ("study_id", "series_id", "series_description")
@@ -32,6 +48,9 @@ text2condition = {text: condition for condition, text in condition2text.items()}
 text2level = {text: level for level, text in level2text.items()}
 
 FETCH_AGAIN = "Compare it with the competition's file of that name, or fetch it again."
+LINE, LEFT_OUT, TOLD_OTHERWISE = "table.line", "line left out", "sequence told without the table"
+UNDESCRIBED = "undescribed"
+"""The sequence of a series of which no table says which it is; no model looks at it as it is."""
 
 
 def read_train_labels(path: Path) -> pd.DataFrame:
@@ -43,13 +62,45 @@ def read_train_labels(path: Path) -> pd.DataFrame:
     return pd.DataFrame(codes, index=pd.Index(study_ids)).sort_index()
 
 
-def read_series_descriptions(path: Path) -> pd.DataFrame:
-    """study_id, series_id and sequence (one of SEQUENCES) of every described series."""
-    rows = parse_rows(read_text(path), SERIES_COLUMNS, path)
-    ids = pd.DataFrame({name: _ids(rows, name, path) for name in ("study_id", "series_id")})
-    _refuse_repeated(ids, path)
-    sequences = _words(rows, "series_description", {name: name for name in SEQUENCES}, path)
-    return ids.assign(sequence=sequences).reset_index(drop=True)
+def read_series_descriptions(path: Path, ledger: Ledger | None = None) -> pd.DataFrame:
+    """study_id, series_id and sequence of every series that a line names, once each and in the file's order.
+
+    The sequence is one of SEQUENCES, or UNDESCRIBED where lines contradict each other or say something else.
+    A line that names no series is left out. All of that goes to the ledger; TableError where this is no such
+    table.
+    """
+    ledger = Ledger() if ledger is None else ledger
+    said: dict[tuple[int, int], list[str]] = defaultdict(list)
+    for number, fields in _lines(read_text(path, errors="replace"), SERIES_COLUMNS, path):
+        study_id, series_id = number_of(fields["study_id"]), number_of(fields["series_id"])
+        if study_id is None or series_id is None:
+            what = f"line {number} names no study and series"
+            ledger.add(Fault(LINE, LEFT_OUT, study_id, series_id, detail=what))
+        else:
+            said[study_id, series_id].append(fields["series_description"])
+    rows = [(*key, _sequence(key, texts, ledger)) for key, texts in said.items()]
+    return series_table(rows)
+
+
+def series_table(rows: Iterable[tuple[int, int, str]] = ()) -> pd.DataFrame:
+    """A table of study_id, series_id (int64) and sequence."""
+    table = pd.DataFrame(rows, columns=["study_id", "series_id", "sequence"])
+    return table.astype({"study_id": np.int64, "series_id": np.int64})
+
+
+def read_studies(path: Path, ledger: Ledger) -> list[int]:
+    """The studies of which a table in the form of `sample_submission.csv` has a row.
+
+    Rows of no study or cell go to the ledger; TableError where this is no such table.
+    """
+    found: dict[int, None] = {}
+    for number, fields in _lines(read_text(path, errors="replace"), SUBMISSION_COLUMNS, path):
+        try:
+            found.setdefault(parse_row_id(fields["row_id"])[0])
+        except ValueError:
+            what = f"line {number} of the sample names no study and cell"
+            ledger.add(Fault(LINE, LEFT_OUT, detail=what))
+    return list(found)
 
 
 def read_landmarks(path: Path) -> pd.DataFrame:
@@ -77,8 +128,11 @@ def as_predictions(rows: pd.DataFrame, where: Path) -> pd.DataFrame:
     return pd.DataFrame(numbers).set_index(pd.Index(rows["row_id"]))
 
 
-def read_text(path: Path) -> str:
-    """The text of a table, unpacked if it ends in .gz; TableError if it is missing, too large or not text."""
+def read_text(path: Path, *, errors: str = "strict") -> str:
+    """The text of a table, unpacked if it ends in .gz; TableError if it is missing, too large or not text.
+
+    With `errors` = "replace", bytes that are no text are read as such a sign.
+    """
     path = Path(path)
     try:
         with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
@@ -86,12 +140,13 @@ def read_text(path: Path) -> str:
     except FileNotFoundError:
         raise TableError("the file is missing", where=path, hint=FETCH_AGAIN) from None
     except (OSError, EOFError, zlib.error) as error:
-        raise TableError(f"the file cannot be read: {error}", where=path, hint=FETCH_AGAIN) from error
+        reason = getattr(error, "strerror", None) or error  # without the path, which `where` says
+        raise TableError(f"the file cannot be read: {reason}", where=path, hint=FETCH_AGAIN) from error
     if len(content) > MAX_TABLE_BYTES:
         limit = f"the table is larger than {MAX_TABLE_BYTES // 2**20} MB"
         raise TableError(limit, where=path, hint="No table of the competition is.")
     try:
-        return content.decode("utf-8")
+        return content.decode("utf-8", errors)
     except UnicodeDecodeError as error:
         raise TableError(f"not a text in UTF-8: {error.reason}", where=path, hint=FETCH_AGAIN) from error
 
@@ -116,6 +171,51 @@ def parse_rows(text: str, columns: Sequence[str], where: Path) -> pd.DataFrame:
             raise TableError(what, where=where, hint=FETCH_AGAIN)
     index = pd.Index([number for number, _ in lines], name="line")
     return pd.DataFrame([row for _, row in lines], index=index, columns=header, dtype=object)
+
+
+def _lines(text: str, columns: Sequence[str], where: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Number and fields, by column, of each line that says something; spaces around a field mean nothing.
+
+    A line that is cut short or is no CSV has empty fields in place of what it does not say. TableError where
+    there are other columns than these, or no line below them.
+    """
+    lines = [
+        (number, fields)
+        for number, line in enumerate(text.removeprefix(BYTE_ORDER_MARK).splitlines(), start=1)
+        if any(fields := _fields(line))
+    ]
+    if not lines:
+        raise TableError("the file is empty", where=where, hint=FETCH_AGAIN)
+    header = lines.pop(0)[1]
+    _refuse_columns(header, columns, where)
+    if not lines:
+        raise TableError("there is a header and no row below it", where=where, hint=FETCH_AGAIN)
+    last = len(header) - 1
+    for number, fields in lines:
+        said = [*fields[:last], ",".join(fields[last:])]  # a comma may have lost its quotes
+        yield number, dict(zip_longest(header, said, fillvalue=""))
+
+
+def _fields(line: str) -> list[str]:
+    """The fields of a line without the spaces around them; the line itself where it is no CSV."""
+    try:
+        return [field.strip() for field in next(csv.reader([line], strict=True), [])]
+    except csv.Error:
+        return [line]
+
+
+def _sequence(series: tuple[int, int], said: Sequence[str], ledger: Ledger) -> str:
+    """What the lines on one series (study_id, series_id) agree to call it, else UNDESCRIBED."""
+    first, *others = said
+    if others:
+        agree = set(others) == {first}
+        what = "lines repeat each other" if agree else "lines contradict each other"
+        ledger.add(Fault(LINE, "read once" if agree else TOLD_OTHERWISE, *series, detail=what))
+        first = first if agree else UNDESCRIBED
+    elif first not in SEQUENCES:
+        what = "it is called by none of the competition's words"
+        ledger.add(Fault(LINE, TOLD_OTHERWISE, *series, detail=what))
+    return first if first in SEQUENCES else UNDESCRIBED
 
 
 def _refuse_columns(header: list[str], columns: Sequence[str], where: Path) -> None:
@@ -159,7 +259,7 @@ def _refuse_repeated(keys: pd.DataFrame, where: Path) -> None:
 def _ids(rows: pd.DataFrame, column: str, where: Path) -> pd.Series:
     """A column of int64."""
     expected = "a whole number of at most 18 digits; a spreadsheet may have rewritten it"
-    _refuse_unlike(ID_PATTERN, rows[column], expected, where)
+    _refuse_unlike(NUMBER, rows[column], expected, where)
     return rows[column].astype(np.int64)
 
 

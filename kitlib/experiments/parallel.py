@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import joblib
+from joblib import delayed
 from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm.auto import tqdm
@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 from kitlib.experiments.fold import FoldData, FoldTask, run_fold
 from kitlib.experiments.leaks import Split
 from kitlib.experiments.status import BEGUN, DIED, clear, failure, noted, record
-from kitlib.machine import repeating
+from kitlib.machine import end_with, in_processes, repeating
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,12 +43,12 @@ def run_groups(groups: list[TaskGroup], workers: int, *, progress: bool = True) 
         clear(task.folder)
     with watched(tasks, progress):
         while todo := [group for group in groups if group.todo]:
-            runs = (joblib.delayed(run_group)(group.todo, group.data()) for group in todo)
+            runs = (delayed(run_group)(group.todo, group.data()) for group in todo)
             try:
                 with warnings.catch_warnings():
                     # loky renews processes that have grown, and warns of what costs nothing here.
                     warnings.filterwarnings("ignore", message="A worker stopped while some jobs")
-                    joblib.Parallel(n_jobs=min(workers, len(todo)))(runs)
+                    list(in_processes(runs, min(workers, len(todo))))
             except TerminatedWorkerError:
                 # One process died and took those beside it along: which task it was shows one at a time.
                 suspects = [
@@ -62,7 +62,7 @@ def run_groups(groups: list[TaskGroup], workers: int, *, progress: bool = True) 
 
 def run_alone(task: FoldTask, data: FoldData) -> None:
     """Run a task with no other beside it, in a process of its own; if that dies too, it has failed."""
-    with ProcessPoolExecutor(max_workers=1) as process:
+    with ProcessPoolExecutor(max_workers=1, initializer=end_with, initargs=(os.getpid(),)) as process:
         try:
             process.submit(run_group, [task], data).result()
         except TerminatedWorkerError:
@@ -72,13 +72,9 @@ def run_alone(task: FoldTask, data: FoldData) -> None:
 def run_group(tasks: list[FoldTask], data: FoldData) -> None:
     """Run the tasks of a group one after the other; what fails is noted with its traceback, the rest go on.
 
-    A process that dies leaves the note that its fold was begun. A worker whose run was killed ends with the
-    task that it is at: another run may want the others.
+    A process that dies leaves the note that its fold was begun.
     """
-    run = os.getppid()
     for task in tasks:
-        if os.getppid() != run:
-            return
         record(task, BEGUN)
         try:
             run_fold(task, data)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from joblib import Parallel, delayed
+from joblib import delayed
 from tqdm.auto import tqdm
 
 from kitlib.artefacts import (
@@ -28,7 +28,7 @@ from kitlib.grade.network import Grader
 from kitlib.grade.samples import ViewSamples
 from kitlib.grade.starts import STARTS, fingerprint_of_start, started
 from kitlib.grade.tune import EPOCHS, HELD_OUT, STEPS, rate_of, tuned
-from kitlib.machine import torch_threads
+from kitlib.machine import in_processes, torch_threads
 from kitlib.prepare.views import VIEW_PX, VIEWS
 from kitlib.terms import CELLS
 
@@ -80,9 +80,7 @@ def label_curve(
     paths = {point: Path(folder) / "points" / _name(point, common) for point in points}
     todo = [point for point, path in paths.items() if not is_complete(path)]
     make = partial(_make, samples=samples, judged=judged, epochs=epochs)
-    made = Parallel(n_jobs=workers, return_as="generator_unordered")(
-        delayed(make)(point, paths[point]) for point in todo
-    )
+    made = in_processes((delayed(make)(point, paths[point]) for point in todo), workers, ordered=False)
     for _ in tqdm(made, "graders", len(points), initial=len(points) - len(todo), mininterval=1):
         pass
     return _lying(Path(folder) / "points", common)

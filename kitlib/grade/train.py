@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from kitlib.artefacts import Provenance, discard
 from kitlib.grade.augment import changed
+from kitlib.grade.mixup import mixup
 from kitlib.grade.network import (
     StudyBatch,
     StudyNet,
@@ -21,6 +22,7 @@ from kitlib.grade.network import (
 )
 from kitlib.grade.samples import CLASS_BALANCE, SLICES, ViewSamples
 from kitlib.grade.starts import started
+from kitlib.grade.thresholds import LIMITS_MM, severity_read_off
 from kitlib.localise.train.shards import held_out
 from kitlib.machine import cores, device, torch_threads
 from kitlib.nn.loop import Checkpoint, Schedule, train
@@ -45,6 +47,10 @@ class Truths(NamedTuple):
     views: Truth  # of each view, (N, 1)
     cells: Truth  # of studies, (B, 25)
     middles: Tensor  # (N,) which of the slices of a view is the place's own
+
+    def take(self, views: Tensor, studies: Tensor) -> "Truths":
+        """Of these views and studies."""
+        return Truths(self.views.take(views), self.cells.take(studies), self.middles[views])
 
 
 class PersonBatches:
@@ -99,16 +105,18 @@ def train_grader(
     seed: int = 2024,
     start: str = "nothing",
     backbone: str = "",
+    mixup_alpha: float = 0.0,
     **facts: Any,
 ) -> dict[str, float]:
     """Train a grader; save it to `out` after each epoch, with its metrics on the last tenth of the persons.
 
     A training that was killed goes on where it stopped. `facts`, such as the command, are kept beside the
-    weights; `start` and `backbone` are as `started` takes them. Returns the metrics: see `metrics`.
+    weights; `start` and `backbone` are as `started` takes them, `mixup_alpha` as `mixup` does. Returns the
+    metrics: see `metrics`.
     """
     last = held_out(samples.persons, HELD_OUT)
     learnt, judged = samples.take(~last), samples.take(last)
-    begun = {"epochs": epochs, "start": start, "backbone": backbone}
+    begun = {"epochs": epochs, "start": start, "backbone": backbone, "mixup_alpha": mixup_alpha}
     drawn = {"views": len(samples), "phantoms": VERSION, "class_balance": CLASS_BALANCE}
     provenance = Provenance(begun | drawn, seed=seed)
     checkpoint = Checkpoint(Path(out).with_name(f"{Path(out).name}.unfinished"), provenance)
@@ -123,8 +131,7 @@ def train_grader(
         torch.manual_seed(seed)
         train(
             started(start, backbone).to(device(), memory_format=torch.channels_last),  # type: ignore[call-overload]
-            PersonBatches(learnt),
-            grading_loss,
+            *mixup(PersonBatches(learnt), grading_loss, mixup_alpha),
             Schedule(epochs, LEARNING_RATE, warm_up=0.2, average_decay=0.998, half=True),
             seed,
             after_epoch=save,
@@ -150,19 +157,24 @@ def truth_of(severities: np.ndarray, openings_mm: np.ndarray) -> Truth:
 
 
 def metrics(network: StudyNet, samples: ViewSamples) -> dict[str, float]:
-    """AUC of severe against normal, and the median error in mm of openings: of views alone, and of cells."""
+    """How well views alone, and cells, are graded on samples.
+
+    AUC of severe against normal, and accuracy: of the severities that are told, and "by mm" of those read off
+    the openings by `severity_read_off`. And the median error of openings in mm.
+    """
     batches = PersonBatches(samples)
     order = np.concatenate(batches.rows)
     views, cells, truth = _told(network, batches)
     found: dict[str, float] = {}
     for number, view in enumerate(VIEWS):
         rows = np.flatnonzero(samples.views[order] == number)
-        true = samples.severities[order][rows], samples.openings_mm[order][rows]
+        true = samples.cells[order][rows], samples.severities[order][rows], samples.openings_mm[order][rows]
         found |= _judged(f"{view.place} on {view.sequence}", views[torch.from_numpy(rows)], *true)
     for group, place in group2place.items():
         own = truth.severities != EMPTY
         own &= torch.tensor([cell.group == group for cell in CELLS])
-        found |= _judged(place, cells[own], truth.severities[own].numpy(), truth.openings_mm[own].numpy())
+        at = own.nonzero()[:, 1].numpy()
+        found |= _judged(place, cells[own], at, truth.severities[own].numpy(), truth.openings_mm[own].numpy())
     return found
 
 
@@ -180,14 +192,23 @@ def _told(network: StudyNet, batches: PersonBatches) -> tuple[Tensor, Tensor, Tr
     return torch.cat(views), torch.cat(cells), Truth(torch.cat(severities), torch.cat(openings_mm))
 
 
-def _judged(name: str, told: Tensor, severities: np.ndarray, openings_mm: np.ndarray) -> dict[str, float]:
+def _judged(
+    name: str, told: Tensor, cells: np.ndarray, severities: np.ndarray, openings_mm: np.ndarray
+) -> dict[str, float]:
+    if not len(severities):
+        return {}
     probabilities, found_mm = graded(told)
-    clear, found = severities != 1, {}
-    if len(np.unique(severities[clear])) == 2:
-        worse = probabilities[clear, 1] + 2 * probabilities[clear, 2]
-        found[f"{name}: AUC"] = round(float(roc_auc_score(severities[clear] == 2, worse)), 4)
-    if len(severities):
-        found[f"{name}: mm"] = round(float(np.median(np.abs(found_mm - openings_mm))), 3)
+    found = {f"{name}: mm": round(float(np.median(np.abs(found_mm - openings_mm))), 3)}
+    clear = severities != 1
+    told_and_read_off = {
+        "": (probabilities.argmax(axis=1), probabilities @ np.arange(3)),
+        " by mm": (severity_read_off(found_mm, cells), LIMITS_MM[cells, 0] - found_mm),
+    }
+    for how, (said, worse) in told_and_read_off.items():
+        found[f"{name}: accuracy{how}"] = round(float((said == severities).mean()), 4)
+        if len(np.unique(severities[clear])) == 2:
+            area = roc_auc_score(severities[clear] == 2, worse[clear])
+            found[f"{name}: AUC{how}"] = round(float(area), 4)
     return found
 
 

@@ -11,6 +11,7 @@ from kitlib.artefacts import Provenance, discard, sha256
 from kitlib.evaluate.places import weighted_log_loss
 from kitlib.grade.augment import changed
 from kitlib.grade.labelled import read_labelled
+from kitlib.grade.mixup import mixup
 from kitlib.grade.network import BACKBONE, Grader, StudyNet, Told, ViewBatch, save_network, told_loss
 from kitlib.grade.samples import SLICES, ViewSamples
 from kitlib.grade.starts import fingerprint_of_start, started
@@ -59,13 +60,15 @@ def tuned(
     *,
     rate: float,
     epochs: int = 0,
+    mixup_alpha: float = 0.0,
     seed: int = 2024,
     checkpoint: Checkpoint | None = None,
     title: str = "",
 ) -> Curve:
     """Train a network's views in place; left as they were best on studies held out, perhaps as given.
 
-    `epochs` is by the number of views if 0. Returns the curve, whose valid_loss is `held_out_loss`.
+    `epochs` is by the number of views if 0, `mixup_alpha` as `mixup` takes it. Returns the curve, whose
+    valid_loss is `held_out_loss`.
     """
     order = np.random.default_rng(seed).permutation(samples.persons.max() + 1)
     last = held_out(order[samples.persons], HELD_OUT)
@@ -75,8 +78,7 @@ def tuned(
     half = network.backbone == BACKBONE
     return train(
         network.views.to(device(), memory_format=torch.channels_last),  # type: ignore[call-overload]
-        LabelledBatches(learnt),
-        _loss,
+        *mixup(LabelledBatches(learnt), _loss, mixup_alpha),
         Schedule(epochs, rate, warm_up=0.2, average_decay=0.998, half=half),
         seed,
         validate=lambda average: held_out_loss(average, judged),
@@ -86,18 +88,26 @@ def tuned(
 
 
 def tune_grader(
-    out: Path, table: Path, *, start: str, backbone: str = "", epochs: int = 0, seed: int = 2024
+    out: Path,
+    table: Path,
+    *,
+    start: str,
+    backbone: str = "",
+    epochs: int = 0,
+    mixup_alpha: float = 0.0,
+    seed: int = 2024,
 ) -> tuple[Curve, tuple[str, ...]]:
     """Tune a grader on a labelled table and save it to `out`; a training that was killed goes on.
 
-    `start` and `backbone` are as `started` takes them. Openings are not learnt: what they were, they are no
-    more. Returns the curve, and why rows were left out. For errors see `read_labelled` and `started`.
+    `start` and `backbone` are as `started` takes them, the others as `tuned` does. Openings are not learnt:
+    what they were, they are no more. Returns the curve, and why rows were left out. For errors see
+    `read_labelled` and `started`.
     """
     labelled = read_labelled(table)
     samples = labelled.samples
-    parameters = {"start": start, "backbone": backbone, "epochs": epochs, "views": len(samples)}
+    asked = {"start": start, "backbone": backbone, "epochs": epochs, "mixup_alpha": mixup_alpha}
     inputs = {Path(table).name: sha256(table), "start": fingerprint_of_start(start) or "nothing"}
-    provenance = Provenance(parameters, inputs, seed)
+    provenance = Provenance(asked | {"views": len(samples)}, inputs, seed)
     checkpoint = Checkpoint(Path(out).with_name(f"{Path(out).name}.unfinished"), provenance)
     with torch_threads(cores()), torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -107,6 +117,7 @@ def tune_grader(
             samples,
             rate=rate_of(start),
             epochs=epochs,
+            mixup_alpha=mixup_alpha,
             seed=seed,
             checkpoint=checkpoint,
             title="grader",

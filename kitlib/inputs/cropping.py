@@ -7,7 +7,7 @@ from pathlib import Path
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import delayed
 from tqdm.auto import tqdm
 
 from kitlib.artefacts import Provenance, facts_of, fingerprint, load_array, save_array, sha256
@@ -17,12 +17,13 @@ from kitlib.localise.geometry import disc_axes
 from kitlib.localise.localiser import Localiser, shipped_localiser, worker_localiser
 from kitlib.localise.network import SHIPPED
 from kitlib.localise.points import Located, canal_of
-from kitlib.machine import retire_workers
+from kitlib.machine import in_processes, retire_workers
 from kitlib.mri.ledger import Ledger
 from kitlib.mri.study import Study
 from kitlib.prepare.studies import PreparedStudies
 from kitlib.prepare.views import MARGIN_PX, SLOTS, cut_slots
 from kitlib.prepare.volumes import faults_in, is_current
+from kitlib.terms import CELLS, landmark_of, row_id
 
 RECIPE = 1
 """To be raised when crops are cut otherwise, so that caches of before are made again."""
@@ -31,11 +32,15 @@ RECIPE = 1
 def cut_study(study: Study, localiser: Localiser, slices: int) -> StudyCrops:
     """Locate a study's places and cut their views.
 
-    Places that are not found are cut where they usually are, with a fault.
+    Places that are not found are cut where they usually are, with a fault that names the rows graded there:
+    all rows where the localiser abstains.
     """
     ledger = Ledger()
     located = localiser.locate_study(study, ledger, fill=True)
-    return replace(cut_located(study, located, slices), faults=tuple(ledger))
+    found = {point.landmark for point in located.points if point.confidence > 0 and not located.abstained}
+    doubted = tuple(row_id(study.study_id, cell) for cell in CELLS if landmark_of(cell) not in found)
+    faults = tuple(replace(fault, row_ids=doubted) for fault in ledger)
+    return replace(cut_located(study, located, slices), faults=faults)
 
 
 def cut_located(study: Study, located: Located, slices: int) -> StudyCrops:
@@ -76,8 +81,8 @@ class CropEncoder(Encoder):
         known = studies.study_ids
         todo = [study_id for study_id in known if not files.has(study_id)]
         retire_workers()
-        made = Parallel(n_jobs=self.workers, return_as="generator_unordered")(
-            delayed(files.of(study_id).make)(study_id) for study_id in todo
+        made = in_processes(
+            (delayed(files.of(study_id).make)(study_id) for study_id in todo), self.workers, ordered=False
         )
         for _ in tqdm(made, "crops", len(known), initial=len(known) - len(todo), mininterval=1):
             pass

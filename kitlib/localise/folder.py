@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from kitlib.competition.root import UNDESCRIBED, sequences_around
+from kitlib.competition.root import sequences_around
+from kitlib.competition.tables import UNDESCRIBED
 from kitlib.errors import KitError
 from kitlib.localise.contrast import told_by_canal
-from kitlib.mri.folder import list_folder, number_of
+from kitlib.mri.folder import list_folder
 from kitlib.mri.ledger import Fault, Ledger
 from kitlib.mri.study import Prepare, Study, read_study
+from kitlib.terms import number_of
 
 
 def study_rows(folder: Path, ledger: Ledger) -> tuple[int, pd.DataFrame]:

@@ -4,7 +4,6 @@ Content decides: what a file is called and where it lies says at most which numb
 """
 
 import os
-import re
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
@@ -17,10 +16,10 @@ from kitlib.errors import DataError, SliceError
 from kitlib.mri.dicom.tags import Tags, read_tags
 from kitlib.mri.ledger import Fault
 from kitlib.mri.series import is_dicom
+from kitlib.terms import number_of
 
 DEPTH = 8  # folders below the one asked for
 MOST_FILES = 20_000  # that are looked at: some ten times a large study
-NUMBER = "0|[1-9][0-9]{0,17}"  # of a study or series, as folders are named by it
 UNREAD = "left unread"
 
 
@@ -57,11 +56,6 @@ def list_folder(folder: Path) -> Listing:
         faults.append(Fault("folder.other_files", UNREAD, detail=f"{others} files that are no DICOM image"))
     study_uid, own = _one_study(tagged, faults)
     return Listing(study_uid, _numbered(_by_series(own), folder), tuple(faults))
-
-
-def number_of(name: str) -> int | None:
-    """The number that a folder is named by; None where its name is none."""
-    return int(name) if re.fullmatch(NUMBER, name) else None
 
 
 def _refuse_unreadable(folder: Path) -> None:

@@ -75,6 +75,10 @@ class Truth:
     severities: torch.Tensor  # int64, EMPTY where the image does not show it
     openings_mm: torch.Tensor  # NaN where the image does not show it
 
+    def take(self, rows: torch.Tensor) -> "Truth":
+        """Of these images."""
+        return Truth(self.severities[rows], self.openings_mm[rows])
+
 
 def graded_loss(severities: torch.Tensor, openings: torch.Tensor, truth: Truth) -> torch.Tensor:
     """Loss a finding shown of logits (B, f, 3), weighted as in the competition, and openings (B, f)."""

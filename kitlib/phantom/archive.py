@@ -1,6 +1,7 @@
 """A folder of phantoms in the competition's layout."""
 
 import json
+import os
 import shutil
 from collections.abc import Collection
 from pathlib import Path
@@ -8,12 +9,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
+import psutil
+from joblib import delayed
 from tqdm.auto import tqdm
 
 from kitlib.artefacts import write_text
 from kitlib.errors import DataError, UsageError
-from kitlib.machine import torch_threads
+from kitlib.machine import in_processes, torch_threads
 from kitlib.phantom.annotators import LANDMARK_DEFECTS, TABLE_COLUMNS
 from kitlib.phantom.dicom import ENCODING_DEFECTS, write_series
 from kitlib.phantom.scan.prescription import size_named
@@ -99,25 +101,42 @@ def _write_studies(out: Path, split2ids: dict[str, list[int]], workers: int, how
         wanted = [(images / str(study_id), truth_file(out, study_id)) for study_id in members]
         todo += [(folder, truth) for folder, truth in wanted if not (folder.is_dir() and truth.is_file())]
     jobs = (delayed(_write_study)(folder, truth, **how) for folder, truth in todo)
-    done = Parallel(n_jobs=workers, backend="loky", return_as="generator_unordered")(jobs)
+    done = in_processes(jobs, workers, ordered=False)
     for _ in tqdm(done, total=len(todo), desc="phantoms", unit="study", mininterval=1, disable=not todo):
         pass
 
 
 def _write_study(folder: Path, truth: Path, *, defects: Collection[str], **how: Any) -> None:
-    """Write a study's truth, then its images at once, by renaming."""
+    """Write a study's truth, then its images at once, by renaming.
+
+    Another process that writes the same study is not disturbed: whichever ends first has written it.
+    """
     study_id = int(folder.name)
     with torch_threads(1):
         study = draw_study(study_id, defects=defects, **how)
-    draft = folder.with_name(f".{study_id}.draft")
-    shutil.rmtree(draft, ignore_errors=True)
+    _sweep(folder)
+    draft = folder.with_name(f".{study_id}.{os.getpid()}.draft")
     for series in study.series:
         target = draft / str(series.series_id)
         target.mkdir(parents=True)
         write_series(target, study_id, series, defects=defects)
+    if not truth.is_file():
+        shutil.rmtree(folder, ignore_errors=True)
     write_text(truth, json.dumps(_as_truth(study)) + "\n")
-    shutil.rmtree(folder, ignore_errors=True)
-    draft.rename(folder)
+    try:
+        draft.rename(folder)
+    except OSError:
+        if not folder.is_dir():
+            raise
+        shutil.rmtree(draft)
+
+
+def _sweep(folder: Path) -> None:
+    """Take away what this process, or one that is no more, has drafted of a study."""
+    for draft in folder.parent.glob(f".{folder.name}.*.draft"):
+        process = int(draft.name.split(".")[-2])
+        if process == os.getpid() or not psutil.pid_exists(process):
+            shutil.rmtree(draft, ignore_errors=True)
 
 
 def _as_truth(study: PhantomStudy) -> dict[str, Any]:

@@ -23,9 +23,9 @@ from kitlib.models.crop.model import CropModel, Examination
 from kitlib.mri.ledger import Ledger
 from kitlib.mri.study import Study, read_study
 from kitlib.prepare.volumes import prepare
-from kitlib.terms import CELLS, SEQUENCES
+from kitlib.terms import CELLS, SEQUENCES, row_ids
 
-FULL, FEWER, PRIOR = "full model", "fewer views", "prior"
+FULL, FEWER, DOUBTED, PRIOR = "full model", "fewer views", "places in doubt", "prior"
 NATIVE_PX = 512
 """Slices are not reduced below the pixels of a view, which are of .6 mm and more."""
 
@@ -35,7 +35,7 @@ class Prediction:
     """What is said of one study."""
 
     probabilities: np.ndarray  # (25, 3), in the order of CELLS
-    rungs: np.ndarray  # (25,) text: how each row came about, FULL, FEWER or PRIOR
+    rungs: np.ndarray  # (25,) text: how each row came about, FULL, FEWER, DOUBTED or PRIOR
 
     @classmethod
     def of(cls, probabilities: np.ndarray, rung: str) -> "Prediction":
@@ -104,17 +104,22 @@ class Predictor:
     def predict(self, study: Study, ledger: Ledger | None = None) -> Prediction:
         """Probabilities and rungs of one prepared study; the prior where it has no image.
 
-        Each distinct input is made once, whatever number of members read it.
+        Each distinct input is made once, whatever number of members read it. What was doubtful about one goes
+        to the ledger, and is the rung of the rows that it touches.
         """
         if not study.sequences:
             return Prediction.of(self.prior.probabilities, PRIOR)
-        ledger = Ledger() if ledger is None else ledger
-        data = {name: encoder.encode(study, ledger) for name, encoder in self.encoders.items()}
+        doubts = Ledger()
+        data = {name: encoder.encode(study, doubts) for name, encoder in self.encoders.items()}
+        if ledger is not None:
+            ledger.extend(doubts)
         predicted = {
             name: member.predict(data[member.input.fingerprint]) for name, member in self.members.items()
         }
         rung = FULL if len(study.sequences) == len(SEQUENCES) else FEWER
-        return Prediction.of(self.ensemble.apply(predicted)[0], rung)
+        doubted = {row for fault in doubts for row in fault.row_ids}
+        rungs = [DOUBTED if row in doubted else rung for row in row_ids(study.study_id)]
+        return Prediction(self.ensemble.apply(predicted)[0], np.array(rungs, dtype=object))
 
     def examine(self, study: Study) -> Examination | None:
         """What the crop model says of a prepared study, view by view; None where none is a member.

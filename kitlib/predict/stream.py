@@ -1,15 +1,16 @@
 """Predicting many studies one by one: the same in the notebook, on Kaggle's hidden rerun and at a desk.
 
-The ladder of rungs: "full model" with all sequences, "fewer views" where one or two are missing, and "prior"
-where there is no image, an error in this study, or no time left. Whatever happens to one study, the others
-go on and the submission is complete.
+The ladder of rungs: "full model" with all sequences, "fewer views" where one or two are missing, "places in
+doubt" where the levels could not be counted or a place was not found and is graded where it usually lies, and
+"prior" where there is no image, an error in this study, or no time left. Whatever happens to one study, the
+others go on and the submission is complete.
 """
 
 import math
 import time
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -66,10 +67,13 @@ def predict_competition(
 
     Studies that do not fit into `budget_s` of wall-clock time get the prior and a fault each.
     """
-    study_ids = competition.test_study_ids()
+    ledger = Ledger()
+    study_ids = competition.test_study_ids(ledger)
     write_submission(out, predictor.prior.predict(study_ids))
-    rows = competition.series("test")
-    return predict_studies(predictor, study_ids, rows, out=out, budget_s=budget_s, handling=handling)
+    rows = competition.series("test", ledger)
+    result = predict_studies(predictor, study_ids, rows, out=out, budget_s=budget_s, handling=handling)
+    ledger.extend(result.ledger)
+    return replace(result, ledger=ledger)
 
 
 def predict_studies(

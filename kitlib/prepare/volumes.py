@@ -1,5 +1,6 @@
 """Prepared volumes: each series read once, in 8-bit greyscale and of bounded size, with its geometry."""
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
@@ -8,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
+from joblib import delayed
 from tqdm.auto import tqdm
 
 from kitlib.artefacts import (
@@ -20,7 +21,7 @@ from kitlib.artefacts import (
     load_array,
     save_array,
 )
-from kitlib.machine import cores
+from kitlib.machine import cores, in_processes
 from kitlib.mri.ledger import Fault, Ledger
 from kitlib.mri.naming import in_plane
 from kitlib.mri.series import read_series
@@ -81,8 +82,8 @@ class VolumeCache:
         states = {row: self._state(Path(row[2]), row[3]) for row in rows}
         todo = [row for row in rows if not is_current(self._path(*row[:2]), states[row])]
         threads = max(1, cores() // workers)
-        made = Parallel(n_jobs=workers, return_as="generator_unordered")(
-            delayed(self._make)(*row, states[row], threads) for row in todo
+        made = in_processes(
+            (delayed(self._make)(*row, states[row], threads) for row in todo), workers, ordered=False
         )
         for _ in tqdm(made, "volumes", len(rows), initial=len(rows) - len(todo), mininterval=1):
             pass
@@ -125,8 +126,10 @@ class VolumeCache:
 
     def _state(self, folder: Path, sequence: str) -> str:
         """Changes when the series' files, what it is called, the size asked for or the recipe do."""
-        files = sorted(file for file in folder.iterdir() if file.is_file()) if folder.is_dir() else []
-        stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+        stats = []
+        with contextlib.suppress(OSError):  # what cannot be read is told when the series is
+            files = sorted(file for file in folder.iterdir() if file.is_file())
+            stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
         return fingerprint(RECIPE, self.longest_px, sequence, stats)
 
     def _ledger(self, rows: list[tuple[int, int, str, str]]) -> Ledger:

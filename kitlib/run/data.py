@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 from tqdm.auto import tqdm
 
 import kitlib
@@ -57,7 +58,8 @@ def resolve_submission(work: Path) -> Path:
 def sole_run(folder: Path) -> Iterator[None]:
     """Hold a folder for this process; StepError, naming the other process, while one holds it.
 
-    The file stays, the lock does not: the system takes it from a process that ends, however it ends.
+    What the holder has started is part of its run, such as a notebook that runs those before it. The file
+    stays, the lock does not: the system takes it from a process that ends, however it ends.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / LOCK_FILE, "a+", encoding="ascii") as file:
@@ -65,14 +67,17 @@ def sole_run(folder: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
-            raise StepError(
-                f"another run, process {file.read()}, works here",
-                where=folder,
-                hint="Wait for its end, or name another folder by --work.",
-            ) from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+            holder = file.read()
+            if holder not in (str(one.pid) for one in psutil.Process().parents()):
+                raise StepError(
+                    f"another run, process {holder}, works here",
+                    where=folder,
+                    hint="Wait for its end, or name another folder by --work.",
+                ) from None
+        else:
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
         yield
 
 

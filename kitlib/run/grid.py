@@ -52,7 +52,7 @@ def run_grid(
     """
     chosen = grid_experiments(profile, family, only)
     work = resolve_work(profile, work_dir)
-    with sole_run(work / layout.GRID):
+    with sole_run(work):
         competition = resolve_competition(profile, data_dir, work)
         if not competition.has_images("train"):
             raise RootError(

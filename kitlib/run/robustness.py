@@ -69,9 +69,9 @@ def judge_robustness(
     check_finished(work)
     for name in names:
         known_name(name, load_json(layout.EXPERIMENTS.under(work)), "experiment")
-    run = FinishedRun.open(work, names, data_dir)
-    study_ids = run.folds.index[:studies]
-    with sole_run(run.folder):
+    with sole_run(work):
+        run = FinishedRun.open(work, names, data_dir)
+        study_ids = run.folds.index[:studies]
         for study_id in tqdm(study_ids, "studies under all conditions", mininterval=1):
             run.make(study_id, conditions)
     return Judged(run.table(study_ids, conditions), _asked(work) | run.facts(study_ids))

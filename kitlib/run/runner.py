@@ -17,7 +17,7 @@ from kitlib.artefacts import atomic_write, fingerprint, load_table
 from kitlib.errors import StepError, UsageError
 from kitlib.machine import repeating
 from kitlib.run import layout, steps
-from kitlib.run.data import repository, resolve_competition, resolve_submission, resolve_work
+from kitlib.run.data import repository, resolve_competition, resolve_submission, resolve_work, sole_run
 from kitlib.run.execute import execute, own_kernel, read_notebook
 from kitlib.run.profiles import Profile, profile_named
 from kitlib.run.steps import STEPS, Step
@@ -120,7 +120,8 @@ def run(
 ) -> Path:
     """Run steps `first` to `last` and return the work folder; UsageError, RootError or StepError.
 
-    With `optional`, the chapters that nothing else reads are run too.
+    With `optional`, the chapters that nothing else reads are run too. While another run is in the work
+    folder, this one is a StepError.
     """
     chosen = profile_named(profile).with_overrides(overrides or {}).located()
     asked = steps.steps_between(first, last, optional=optional)
@@ -132,12 +133,15 @@ def run(
             "no notebooks/ folder is here or above", where=Path.cwd(), hint="Run it in the repository."
         )
     work = resolve_work(chosen, work_dir)
-    competition = resolve_competition(chosen, data_dir, work)
-    parameters = {"profile": profile, "data_dir": str(competition.root), "work_dir": str(work)}
-    parameters |= {name: getattr(chosen, name) for name in overrides or {}}
-    Runner(chosen, home, work, parameters, competition.fingerprint(), force).run(asked)
-    if asked[-1] is STEPS[-1]:
-        _report(work, home / "submissions" if not work_dir else None)
+    with sole_run(work):
+        competition = resolve_competition(chosen, data_dir, work)
+        if STEPS[-1] in asked:
+            competition.test_study_ids()  # none is an error now, and not after five steps
+        parameters = {"profile": profile, "data_dir": str(competition.root), "work_dir": str(work)}
+        parameters |= {name: getattr(chosen, name) for name in overrides or {}}
+        Runner(chosen, home, work, parameters, competition.fingerprint(), force).run(asked)
+        if asked[-1] is STEPS[-1]:
+            _report(work, home / "submissions" if not work_dir else None)
     return work
 
 

@@ -6,11 +6,13 @@ import pandas as pd
 import pytest
 import torch
 
-from kitlib.artefacts import Provenance
+from kitlib.artefacts import Provenance, facts_of
 from kitlib.cli import main
 from kitlib.grade.network import StudyNet, save_network
+from kitlib.grade.samples import ViewSamples
 from tests.grade.labels import changed_table, labelled_table
 from tests.grade.test_table import ROW, folder, table  # noqa: F401  # a fixture
+from tests.grade.test_train import samples  # noqa: F401  # a fixture
 
 
 @pytest.fixture
@@ -40,15 +42,32 @@ def test_a_table_without_a_good_row_is_refused(folder: Path, weights: Path, caps
 
 def test_useless_trainings_are_refused_before_drawing(tmp_path: Path, capsys) -> None:
     out = tmp_path / "weights.safetensors"
-    assert main(["grader", "train", "--out", str(out), "--persons", "1"]) == 2
-    assert "persons are two or more" in capsys.readouterr().err
+    for wrong in (["--persons", "1"], ["--mixup-alpha", "-1"]):
+        assert main(["grader", "train", "--out", str(out), *wrong]) == 2
+        assert "persons are two or more" in capsys.readouterr().err
+
+
+def test_weights_say_by_which_command_they_are_made(
+    tmp_path: Path,
+    samples: ViewSamples,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    monkeypatch.setattr("kitlib.grade.samples.make_samples", lambda *_, **__: samples)
+    out = tmp_path / "weights.safetensors"
+    how = ["--persons", "12", "--epochs", "1", "--start", "nothing", "--backbone", "test_resnet"]
+    how += ["--mixup-alpha", "0.4", "--seed", "3"]
+    assert main(["grader", "train", "--out", str(out), *how]) == 0
+    said = facts_of(out)["command"].removeprefix("python -m kitlib ").split()
+    assert sorted(said) == sorted(["grader", "train", *how, "--out", out.name])
+    assert '"foramen: accuracy by mm"' in capsys.readouterr().out
 
 
 @pytest.mark.slow
 def test_a_grader_is_tuned_on_a_table(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     file, out = labelled_table(tmp_path / "labels", studies=4), tmp_path / "tuned.safetensors"
     (tmp_path / "labels" / "1_l3_l4.png").unlink()
-    how = ["--start", "nothing", "--backbone", "test_resnet", "--epochs", "1"]
+    how = ["--start", "nothing", "--backbone", "test_resnet", "--epochs", "1", "--mixup-alpha", "0.4"]
     assert main(["grader", "train", "--table", str(file), "--out", str(out), *how]) == 0
     said = capsys.readouterr()
     assert "log loss on studies held out: " in said.out

@@ -71,6 +71,14 @@ def test_a_test_folder_is_predicted(data, work, tmp_path, capsys):
     assert len(pd.read_csv(out)) == 75
 
 
+def test_faults_of_no_study_are_the_test_sets(data, work, tmp_path, capsys):
+    (tmp_path / "test_images").symlink_to(data.root / "test_images")
+    (tmp_path / "test_series_descriptions.csv").write_text("no,table\n")
+    out = tmp_path / "all.csv"
+    assert main(["predict", "--data", str(tmp_path), "--work", str(work), "--out", str(out)]) == 0
+    assert "test set: 1 x table.unreadable, done without (missing columns" in capsys.readouterr().out
+
+
 def test_a_report_is_a_page_beside_the_rows(study, work, tmp_path, capsys):
     page = tmp_path / "page.html"
     assert main(["predict", str(study), "--work", str(work), "--report", str(page)]) == 0

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from kitlib.competition import root
-from kitlib.competition.root import SLUG, UNDESCRIBED, Competition, find_root
+from kitlib.competition.root import SLUG, Competition, find_root
+from kitlib.competition.tables import UNDESCRIBED
 from kitlib.errors import RootError, TableError
+from kitlib.mri.ledger import Ledger
 from kitlib.terms import SEQUENCES
 from tests.competition.builders import make_predictions, series_csv, write_root
 
@@ -96,6 +98,29 @@ def test_series_described_and_on_disk_are_both_listed(tmp_path):
     ]
     assert [Path(folder).is_dir() for folder in series.folder] == series.on_disk.tolist()
     assert str(series.study_id.dtype) == str(series.series_id.dtype) == "int64"
+
+
+def test_a_training_table_that_cannot_be_read_is_refused_and_a_test_table_done_without(tmp_path):
+    for subset in ("train", "test"):
+        write_root(
+            tmp_path,
+            tables={f"{subset}_series_descriptions.csv": "no,table\n"},
+            series=[f"{subset}_images/7/71"],
+        )
+    ledger = Ledger()
+    with pytest.raises(TableError, match="missing columns"):
+        Competition(tmp_path).series("train", ledger)
+    assert Competition(tmp_path).series("test", ledger)["sequence"].tolist() == [UNDESCRIBED]
+    assert [fault.code for fault in ledger] == ["table.unreadable"]
+
+
+def test_a_data_folder_that_cannot_be_read_is_refused_in_one_line(tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "no", str(path))
+
+    monkeypatch.setattr(type(tmp_path), "iterdir", refuse)
+    with pytest.raises(RootError, match="the folder cannot be read: PermissionError"):
+        find_root(tmp_path)
 
 
 def test_tables_without_images_open(tmp_path):

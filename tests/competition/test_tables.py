@@ -7,10 +7,14 @@ import pandas as pd
 import pytest
 
 from kitlib.competition import tables
+from kitlib.competition.tables import UNDESCRIBED
 from kitlib.errors import TableError
-from kitlib.terms import CELL_NAMES, CONDITIONS, EMPTY, LEVELS, SAGITTAL_T1, SEQUENCES
+from kitlib.mri.ledger import Ledger
+from kitlib.terms import CELL_NAMES, CONDITIONS, EMPTY, LEVELS, SEQUENCES, row_ids
 from tests.competition.builders import landmarks_csv, make_labels, make_predictions, series_csv, train_csv
 
+TOLD, UNKNOWN = tables.TOLD_OTHERWISE, "it is called by none of the competition's words"
+LEFT_OUT = "line left out", "line 2 names no study and series"
 READERS = {
     "train.csv": (tables.read_train_labels, train_csv(make_labels(3))),
     "series.csv": (tables.read_series_descriptions, series_csv({7: [71, 72], 8: [81]})),
@@ -85,6 +89,8 @@ def test_same_table_packed_or_from_a_spreadsheet_or_in_other_column_order(table)
 )
 def test_what_is_no_such_table_is_refused(table, content, what):
     reader, path, _ = table
+    if reader is tables.read_series_descriptions:  # line by line
+        what = what.replace("is not CSV", "missing columns").replace("not a text in UTF-8", "missing columns")
     assert what in refused(reader, path, content)
 
 
@@ -103,6 +109,8 @@ def test_ragged_repeated_and_absent_rows_are_refused(table):
     reader, path, text = table
     header, first, *rest = text.splitlines()
     assert "a header and no row" in refused(reader, path, header + "\n")
+    if reader is tables.read_series_descriptions:
+        return
     short = "\n".join([header, *rest, first.rpartition(",")[0]])
     assert f"line {len(rest) + 2} has" in refused(reader, path, short)
     if reader is not tables.read_landmarks:
@@ -110,13 +118,65 @@ def test_ragged_repeated_and_absent_rows_are_refused(table):
         assert f"stands in line 2 and again in line {len(rest) + 3}" in again
 
 
-@pytest.mark.parametrize("bad", ["", "12.0", "1e9", "-3", "abc", " 7", "007", "٣", "9" * 19])
+@pytest.mark.parametrize("bad", ["", "12.0", "1e9", "-3", "abc", " 7", "٣", "9" * 19])
 def test_an_id_is_a_whole_number_as_the_folders_are_named(tmp_path, bad):
-    for reader, text in (READERS["series.csv"], READERS["train.csv"]):
-        header, first, *rest = text.splitlines()
-        changed = "\n".join([header, *rest, f"{bad},{first.partition(',')[2]}"])
-        what = refused(reader, tmp_path / "table.csv", changed)
-        assert what == f"study_id is {bad!r} in line {len(rest) + 2}"
+    reader, text = READERS["train.csv"]
+    header, first, *rest = text.splitlines()
+    changed = "\n".join([header, *rest, f"{bad},{first.partition(',')[2]}"])
+    what = refused(reader, tmp_path / "table.csv", changed)
+    assert what == f"study_id is {bad!r} in line {len(rest) + 2}"
+
+
+def test_an_id_may_have_zeros_before_it(tmp_path):
+    path = tmp_path / "train.csv"
+    path.write_text(train_csv(make_labels(3)))
+    expected = tables.read_train_labels(path)
+    path.write_text(path.read_text().replace("\n", "\n00", 3))
+    pd.testing.assert_frame_equal(tables.read_train_labels(path), expected)
+
+
+@pytest.mark.parametrize(
+    ("lines", "told", "faults"),
+    [
+        (["7,71,Axial T2"], ["Axial T2"], []),
+        (["7,71,Axial T2", "", " , ,", "  "], ["Axial T2"], []),
+        ([" 7 ,\t071,  Axial T2 "], ["Axial T2"], []),
+        (["7,71,Axial T2"] * 3, ["Axial T2"], [("read once", "lines repeat each other")]),
+        (["7,71,Axial T2", "7,71,Sagittal T1"], [UNDESCRIBED], [(TOLD, "lines contradict each other")]),
+        (["7,71,Axial T2", "7,71,"], [UNDESCRIBED], [(TOLD, "lines contradict each other")]),
+        (["7,71,axial"], [UNDESCRIBED], [(TOLD, UNKNOWN)]),
+        (["7,71,"], [UNDESCRIBED], [(TOLD, UNKNOWN)]),
+        (["7,71"], [UNDESCRIBED], [(TOLD, UNKNOWN)]),
+        (["7,71,Axial T2, fat saturated"], [UNDESCRIBED], [(TOLD, UNKNOWN)]),
+        (["7"], [], [LEFT_OUT]),
+        (["../x,71,Axial T2"], [], [LEFT_OUT]),
+        (["-7,71,Axial T2"], [], [LEFT_OUT]),
+        ([f"{'9' * 19},71,Axial T2"], [], [LEFT_OUT]),
+        (["7,7.1e1,Axial T2"], [], [LEFT_OUT]),
+        (['7,"71,Axial T2'], [], [LEFT_OUT]),
+        (["7,71\0,Axial T2"], [], [LEFT_OUT]),
+    ],
+)
+def test_a_line_on_a_series_costs_that_series_at_most(tmp_path, lines, told, faults):
+    path, ledger = tmp_path / "series.csv", Ledger()
+    path.write_text("\n".join(["study_id,series_id ,series_description", *lines, "8,81,Sagittal T1"]))
+    series = tables.read_series_descriptions(path, ledger)
+    assert series["sequence"].tolist() == [*told, "Sagittal T1"]
+    assert series["study_id"].tolist() == [*[7] * len(told), 8]
+    assert [(fault.action, fault.detail) for fault in ledger] == faults
+    assert tables.read_series_descriptions(path).equals(series)
+
+
+def test_of_a_sample_only_the_studies_are_read(tmp_path):
+    path, ledger = tmp_path / "sample.csv", Ledger()
+    path.write_text("row_id,normal_mild,moderate,severe\n" + "".join(f"{row}\n" for row in row_ids(9)))
+    assert tables.read_studies(path, ledger) == [9]
+    with open(path, "a") as file:
+        file.write(f"7_{CELL_NAMES[0]},high,,nan\n-7_{CELL_NAMES[0]},1,0,0\n9_hip,1,0,0\n")
+    assert tables.read_studies(path, ledger) == [9, 7]
+    assert [fault.detail for fault in ledger] == [
+        f"line {number} of the sample names no study and cell" for number in (28, 29)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -124,8 +184,6 @@ def test_an_id_is_a_whole_number_as_the_folders_are_named(tmp_path, bad):
     [
         ("train.csv", "Normal/Mild", "Mild", "is 'Mild' in line"),
         ("train.csv", "Normal/Mild", "nan", "is 'nan' in line"),
-        ("series.csv", SAGITTAL_T1, "Coronal T1", "series_description is 'Coronal T1' in line 2"),
-        ("series.csv", SAGITTAL_T1, "", "series_description is '' in line 2"),
         ("landmarks.csv", "Canal Stenosis", "Stenosis", "condition is 'Spinal Stenosis' in line 2"),
         ("landmarks.csv", "L2/L3", "L2/L4", "level is 'L2/L4' in line 3"),
         ("landmarks.csv", "10.5", "nan", "x is 'nan' in line 2"),

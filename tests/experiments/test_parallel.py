@@ -14,7 +14,7 @@ from kitlib.embed.tokens import Tokens
 from kitlib.experiments.experiment import Experiment
 from kitlib.experiments.fold import FoldTask
 from kitlib.experiments.leaks import Split
-from kitlib.experiments.parallel import TaskGroup, run_group, run_groups
+from kitlib.experiments.parallel import TaskGroup, run_groups
 from kitlib.experiments.status import DIED, failure
 from kitlib.inputs.slices import SliceDataset
 from kitlib.models.blind import PriorModel
@@ -106,13 +106,3 @@ def test_a_fit_that_kills_its_process_is_noted_and_costs_no_other(tmp_path: Path
     assert {name: lines(tmp_path / name) for name in NAME2MODEL} == {"innocent": 2, "guilty": 2, "later": 1}
     assert failure(tmp_path / "of_guilty") == DIED
     assert [task.is_done for group in groups for task in group.tasks] == [True, False, True]
-
-
-def test_a_worker_whose_run_was_killed_begins_no_other_fit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    group = make_group(tmp_path, "later", "innocent")
-    parents = iter([100, 100, 1])
-    monkeypatch.setattr(os, "getppid", lambda: next(parents))
-    run_group(group.tasks, group.data())
-    assert [task.is_done for task in group.tasks] == [True, False]

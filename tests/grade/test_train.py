@@ -11,8 +11,9 @@ from kitlib.artefacts import facts_of, sha256
 from kitlib.grade import train as training
 from kitlib.grade.network import StudyNet, StudyTold, Told, load_network, told_loss
 from kitlib.grade.samples import SLICES, ViewSamples
+from kitlib.grade.thresholds import LIMITS_MM
 from kitlib.grade.train import PersonBatches, Truths, grading_loss, train_grader
-from kitlib.nn.losses import Truth
+from kitlib.nn.losses import OPENING_UNIT_MM, Truth
 from kitlib.prepare.views import MARGIN_PX, SLOTS, VIEW_PX, without_margin
 from kitlib.terms import CELLS, EMPTY
 
@@ -106,11 +107,13 @@ def test_attention_to_another_slice_costs() -> None:
     assert losses[0] < losses[1]
 
 
+@pytest.mark.parametrize("mixup_alpha", [0.0, 0.4])
 def test_training_learns_and_a_killed_one_ends_the_same(
-    tmp_path: Path, samples: ViewSamples, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, samples: ViewSamples, monkeypatch: pytest.MonkeyPatch, mixup_alpha: float
 ) -> None:
     whole, killed = tmp_path / "whole.safetensors", tmp_path / "killed.safetensors"
-    found = train_grader(whole, samples, epochs=2, seed=1, backbone=TINY, command="as said")
+    how = {"epochs": 2, "seed": 1, "backbone": TINY, "mixup_alpha": mixup_alpha, "command": "as said"}
+    found = train_grader(whole, samples, **how)
     assert facts_of(whole)["command"] == "as said"
     assert found == facts_of(whole)["metrics"]
     assert np.shape(facts_of(whole)["usual_frequencies"]) == (len(CELLS), 3)
@@ -123,10 +126,28 @@ def test_training_learns_and_a_killed_one_ends_the_same(
 
     monkeypatch.setattr(training, "save_network", die)
     with pytest.raises(KeyboardInterrupt):
-        train_grader(killed, samples, epochs=2, seed=1, backbone=TINY, command="as said")
+        train_grader(killed, samples, **how)
     monkeypatch.setattr(training, "save_network", save)
-    train_grader(killed, samples, epochs=2, seed=1, backbone=TINY, command="as said")
+    train_grader(killed, samples, **how)
     assert sha256(killed) == sha256(whole)
     assert not list(tmp_path.glob("*.unfinished*"))
     assert isinstance(load_network(whole), StudyNet)
-    assert {"foramen: mm", "recess: mm"} <= found.keys()
+    measures = ("mm", "accuracy", "accuracy by mm")
+    assert {f"{place}: {measure}" for place in ("foramen", "recess") for measure in measures} <= found.keys()
+
+
+def test_severities_are_judged_as_told_and_as_read_off_openings() -> None:
+    cells = np.array([0, 0, 0, 0])
+    severities = np.array([0, 1, 2, 2])
+    openings_mm = LIMITS_MM[0, 1] + np.array([9.0, 0.5, -1.0, -2.0])
+    heads = torch.nn.functional.one_hot(torch.tensor([2, 1, 0, 0]), 3).float()
+    told = torch.cat([heads, torch.from_numpy(openings_mm / OPENING_UNIT_MM)[:, None].float()], dim=1)
+    found = training._judged("canal", told, cells, severities, openings_mm)
+    assert found == {
+        "canal: mm": 0.0,
+        "canal: accuracy": 0.25,
+        "canal: AUC": 0.0,
+        "canal: accuracy by mm": 1.0,
+        "canal: AUC by mm": 1.0,
+    }
+    assert training._judged("canal", told[:0], cells[:0], severities[:0], openings_mm[:0]) == {}

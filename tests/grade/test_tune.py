@@ -65,7 +65,8 @@ def test_the_best_epoch_on_studies_held_out_is_kept(samples: ViewSamples) -> Non
 def test_a_killed_tuning_ends_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = labelled_table(tmp_path / "labels", studies=5)
     whole, killed = tmp_path / "whole.safetensors", tmp_path / "killed.safetensors"
-    curve, problems = tune_grader(whole, file, start="nothing", backbone=TINY, epochs=2, seed=1)
+    how = {"start": "nothing", "backbone": TINY, "epochs": 2, "mixup_alpha": 0.4, "seed": 1}
+    curve, problems = tune_grader(whole, file, **how)
     assert not problems
     assert facts_of(whole)["curve"][1:] == curve[1:]
     save = loop._Training.save
@@ -77,8 +78,8 @@ def test_a_killed_tuning_ends_the_same(tmp_path: Path, monkeypatch: pytest.Monke
     with monkeypatch.context() as patch:
         patch.setattr(loop._Training, "save", die)
         with pytest.raises(KeyboardInterrupt):
-            tune_grader(killed, file, start="nothing", backbone=TINY, epochs=2, seed=1)
-    tune_grader(killed, file, start="nothing", backbone=TINY, epochs=2, seed=1)
+            tune_grader(killed, file, **how)
+    tune_grader(killed, file, **how)
     assert sha256(killed) == sha256(whole)
     assert not list(tmp_path.glob("*.unfinished*"))
     assert load_network(whole).backbone == TINY

@@ -1,6 +1,8 @@
 """Cutting crops: a study alone and among many gives the same, and what lies on disk is used again."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -9,13 +11,15 @@ from kitlib.competition.root import find_root
 from kitlib.inputs.base import Resources
 from kitlib.inputs.cropping import cut_study
 from kitlib.inputs.crops import CropInput
-from kitlib.localise.localiser import shipped_localiser
-from kitlib.mri.ledger import Ledger
+from kitlib.localise.localiser import Localiser, shipped_localiser
+from kitlib.localise.points import Located, prior_points
+from kitlib.mri.ledger import Fault, Ledger
+from kitlib.mri.study import Study
 from kitlib.phantom.archive import write_competition
 from kitlib.phantom.study import PhantomStudy, draw_study
 from kitlib.prepare.studies import PreparedStudies
 from kitlib.prepare.views import MARGIN_PX, SLOTS, slot2sequence
-from kitlib.terms import CELLS, SAGITTAL_T1, SAGITTAL_T2, SEQUENCES
+from kitlib.terms import CELLS, SAGITTAL_T1, SAGITTAL_T2, SEQUENCES, Landmark, row_ids
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +53,23 @@ def test_where_nobody_finds_the_level_crops_are_where_it_usually_is_and_say_so(p
     assert crops.shown.any()
     assert (crops.confidences == 0).all()
     assert {fault.code for fault in crops.faults} == {"landmarks.abstained", "landmarks.prior"}
+    assert all(fault.row_ids == tuple(row_ids(7)) for fault in crops.faults)
+
+
+class LosingLocaliser:
+    """Finds all but one foramen."""
+
+    def locate_study(self, study: Study, ledger: Ledger, *, fill: bool) -> Located:
+        lost = Landmark("foramen", "l4_l5", "left")
+        located = shipped_localiser().locate_study(study)
+        found = [point for point in located.points if point.landmark != lost]
+        ledger.add(Fault("landmarks.prior", "set where they usually are", study.study_id))
+        return replace(located, points=(*found, *(prior_points(study, found) if fill else ())))
+
+
+def test_a_place_that_is_not_found_names_its_row(phantom: PhantomStudy) -> None:
+    (fault,) = cut_study(phantom.study, cast(Localiser, LosingLocaliser()), 1).faults
+    assert fault.row_ids == ("7_left_neural_foraminal_narrowing_l4_l5",)
 
 
 def test_one_study_and_many_give_the_same_and_files_are_used_again(tmp_path: Path) -> None:

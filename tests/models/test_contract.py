@@ -59,7 +59,7 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
         {"classifier": "networks", "weighted": True},
     ],
     "pseudo": [{"imputer": imputer} for imputer in IMPUTERS],
-    "crops": [{}, {"tune": True, "epochs": 2, "batch": 4}],
+    "crops": [{}, {"tune": True, "epochs": 2, "batch": 4, "mixup_alpha": 0.4}],
     "fusion": [
         {"architecture": architecture, "head": head}
         for architecture in ("1.1", "1.2", "2")

@@ -7,7 +7,7 @@ import pytest
 
 from kitlib.errors import DataError
 from kitlib.mri import folder as folder_module
-from kitlib.mri.folder import list_folder, number_of
+from kitlib.mri.folder import list_folder
 from tests.mri.builders import AXIAL, make_series, make_slice_dataset, write
 
 UIDS = {"StudyInstanceUID": "1.2.3", "SeriesInstanceUID": "1.2.3.1"}
@@ -155,8 +155,3 @@ def test_an_unreadable_folder_is_refused_and_one_below_is_a_fault(tmp_path, monk
     assert codes(list_folder(tmp_path)) == ["folder.unreadable"]
     with pytest.raises(DataError, match="cannot be read: PermissionError"):
         list_folder(tmp_path / "locked")
-
-
-def test_a_number_is_one_that_fits_an_id():
-    assert (number_of("0"), number_of("123")) == (0, 123)
-    assert [number_of(name) for name in ("", "007", "-1", "1.2.3", "Smith", "9" * 19, "²")] == [None] * 7

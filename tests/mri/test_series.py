@@ -3,7 +3,7 @@ import warnings
 
 import numpy as np
 import pytest
-from pydicom.uid import ImplicitVRLittleEndian
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from kitlib.mri.dicom import slices
 from kitlib.mri.dicom.header import Limits
@@ -312,6 +312,17 @@ def test_files_need_no_ending_and_no_preamble(tmp_path):
         ours, ledger = read(target)
         assert_same_stacks(ours, read(source)[0])
         assert len(ledger) == 0
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian])
+def test_a_file_without_meta_information_is_read_whether_it_has_a_preamble_or_not(tmp_path, syntax):
+    make_series(tmp_path / "source", syntax=syntax)
+    (tmp_path / "headless").mkdir()
+    for path in (tmp_path / "source").iterdir():
+        bare(path, tmp_path / "headless" / path.stem)
+        content = (tmp_path / "headless" / path.stem).read_bytes()
+        (tmp_path / "headless" / path.stem).write_bytes(bytes(128) + b"DICM" + content)
+    assert_same_stacks(read(tmp_path / "headless")[0], read(tmp_path / "source")[0])
 
 
 def test_a_bare_file_in_implicit_representation_is_read(tmp_path):

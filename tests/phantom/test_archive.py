@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 import re
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from kitlib.phantom.labels import draw_grades
 from kitlib.phantom.truth import read_truth, true_grades
 from kitlib.terms import CELL_NAMES, CONDITIONS, EMPTY, LEVELS, SEVERITIES, condition2text, level2text
 
+NO_PROCESS = 2**31 - 1
 REQUEST = {"studies": 3, "test_studies": 1, "seed": 5, "size": "smoke"}
 
 
@@ -104,12 +106,32 @@ def test_a_killed_run_goes_on(folder: Path, tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(KeyboardInterrupt):
         write_competition(out, **REQUEST)
     assert not (out / "train.csv").exists()
-    (out / "train_images" / f".{study_ids(4, 5)[0]}.draft").mkdir(exist_ok=True)
+    for process in (os.getpid(), NO_PROCESS):
+        (out / "train_images" / f".{study_ids(4, 5)[2]}.{process}.draft").mkdir()
     monkeypatch.setattr(
         archive, "draw_study", lambda study_id, **how: drawn.append(study_id) or real(study_id, **how)
     )
     write_competition(out, **REQUEST)
     assert sorted(drawn) == sorted(study_ids(4, 5))
+    assert digest(out) == digest(folder)
+
+
+@pytest.mark.slow
+def test_two_processes_that_draw_one_folder_do_not_disturb_each_other(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, begun, out = archive.write_series, list[int](), tmp_path / "data"
+
+    def write_series(*arguments: object, **how: object) -> None:
+        if not begun:
+            begun.append(os.getpid())
+            with monkeypatch.context() as other:
+                other.setattr(os, "getpid", os.getppid)
+                write_competition(out, **REQUEST)
+        real(*arguments, **how)
+
+    monkeypatch.setattr(archive, "write_series", write_series)
+    write_competition(out, **REQUEST)
     assert digest(out) == digest(folder)
 
 

@@ -1,13 +1,19 @@
 """Streaming prediction over a tiny finished run."""
 
+import os
+import shutil
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
+import pydicom
 import pytest
 
+from kitlib.competition.root import Competition
 from kitlib.competition.submission import to_rows, validate_submission
 from kitlib.inputs.base import Resources
 from kitlib.mri import study as study_module
-from kitlib.mri.ledger import Ledger
+from kitlib.mri.ledger import Fault, Ledger
 from kitlib.predict import stream
 from kitlib.predict.stream import Handling, predict_competition, predict_study
 from kitlib.prepare.studies import PreparedStudies
@@ -131,3 +137,162 @@ def test_an_undescribed_sagittal_series_is_the_one_the_study_lacks(work, tmp_pat
 def test_predictions_are_rows_in_the_order_of_studies_and_cells(data, work, tmp_path):
     result = predict_data(data.root, work, tmp_path / "out.csv")
     assert list(result.predictions.index) == list(to_rows([11, 12, 13], np.full((3, 25, 3), 1 / 3)).index)
+
+
+def first_called(text):
+    return lambda lines: [lines[0].replace(SAGITTAL_T1, text), *lines[1:]]
+
+
+BAD_LINES = {
+    "repeated": lambda lines: [*lines, lines[0]],
+    "contradictory": lambda lines: [*lines, lines[0].replace(SAGITTAL_T1, SAGITTAL_T2)],
+    "unknown word": first_called("Coronal T1"),
+    "no word": first_called(""),
+    "a comma too many": first_called("Sagittal T1, T2"),
+    "an open quote": lambda lines: [*lines, '11,"111'],
+    "no UTF-8": first_called("Sagittal T\udcff"),
+    "cut short": lambda lines: [lines[0].rpartition(",")[0], *lines[1:]],
+    "hostile study": lambda lines: ["../x,111,Axial T2", *lines],
+    "long study": lambda lines: [f"{'9' * 19},111,Axial T2", *lines],
+    "negative series": lambda lines: ["11,-111,Axial T2", *lines],
+}
+HARMLESS_LINES = {
+    "blank": lambda lines: ["", " ", ",,", *lines],
+    "spaces": lambda lines: [" " + lines[0].replace(",", " ,\t") + "  ", *lines[1:]],
+    "leading zeros": lambda lines: ["00" + lines[0].replace(",", ",0", 1), *lines[1:]],
+}
+
+
+@pytest.fixture(scope="module")
+def whole(data, predictor, tmp_path_factory):
+    """The submission of the data as they are."""
+    out = tmp_path_factory.mktemp("whole") / "out.csv"
+    predict_competition(predictor, data, out=out)
+    return out.read_text()
+
+
+@pytest.fixture
+def copied(data, tmp_path):
+    """The test set under links, with a table of its own."""
+    (tmp_path / "test_images").mkdir()
+    for study in (data.root / "test_images").iterdir():
+        (tmp_path / "test_images" / study.name).symlink_to(study)
+    shutil.copy(data.root / "test_series_descriptions.csv", tmp_path)
+    return Competition(tmp_path)
+
+
+def edit_series_table(competition, change):
+    path = competition.root / "test_series_descriptions.csv"
+    header, *lines = path.read_text().splitlines()
+    path.write_bytes("\n".join([header, *change(lines), ""]).encode(errors="surrogateescape"))
+
+
+def rows_of(text, *study_ids):
+    return [line for line in text.splitlines() if line.partition("_")[0] in map(str, study_ids)]
+
+
+@pytest.mark.parametrize("change", BAD_LINES.values(), ids=BAD_LINES)
+def test_a_bad_line_of_the_series_table_costs_no_other_study_and_is_told(
+    change, whole, copied, predictor, tmp_path
+):
+    edit_series_table(copied, change)
+    result = predict_competition(predictor, copied, out=tmp_path / "out.csv")
+    assert "table.line" in {fault.code for fault in result.ledger}
+    assert {fault.study_id for fault in result.ledger} <= {11, None}
+    # A plane says what the line does not: not even its own study is changed.
+    assert (tmp_path / "out.csv").read_text() == whole
+
+
+@pytest.mark.parametrize("change", HARMLESS_LINES.values(), ids=HARMLESS_LINES)
+def test_what_can_be_understood_of_the_series_table_is_no_fault(change, whole, copied, predictor, tmp_path):
+    edit_series_table(copied, change)
+    result = predict_competition(predictor, copied, out=tmp_path / "out.csv")
+    assert (tmp_path / "out.csv").read_text() == whole
+    assert len(result.ledger) == 0
+
+
+@pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n\xff", b"study,series\n11,111\n", None])
+def test_a_test_set_without_a_series_table_is_told_by_its_images(content, copied, predictor, tmp_path):
+    path = copied.root / "test_series_descriptions.csv"
+    path.unlink() if content is None else path.write_bytes(content)
+    (tmp_path / "sample_submission.csv").write_bytes(b"no table")
+    result = predict_competition(predictor, copied, out=tmp_path / "out.csv")
+    validate_submission(tmp_path / "out.csv", [11, 12, 13])
+    assert set(result.predictions["rung"]) == {"fewer views"}  # of noise, a plane alone tells what is axial
+    assert [fault.code for fault in result.ledger][:2] == ["table.unreadable"] * 2
+
+
+def test_hostile_rows_of_the_sample_cost_themselves(whole, copied, predictor, tmp_path):
+    cell = "spinal_canal_stenosis_l1_l2"
+    studies = ("14", "../x", "9" * 19, "-7", "", "11")
+    text = "row_id,normal_mild,moderate,severe\n" + "".join(f"{study}_{cell},,,\n" for study in studies)
+    (copied.root / "sample_submission.csv").write_text(text)
+    result = predict_competition(predictor, copied, out=tmp_path / "out.csv")
+    validate_submission(tmp_path / "out.csv", [11, 12, 13, 14])
+    assert rows_of((tmp_path / "out.csv").read_text(), 11, 12, 13) == rows_of(whole, 11, 12, 13)
+    assert [fault.detail for fault in result.ledger if fault.code == "table.line"] == [
+        f"line {number} of the sample names no study and cell" for number in (3, 4, 5, 6)
+    ]
+
+
+def test_folders_that_cannot_be_looked_into_cost_their_own_study(
+    whole, copied, predictor, tmp_path, monkeypatch
+):
+    images, real = copied.root / "test_images", os.scandir
+    (images / "13").unlink()
+    (images / "13").mkdir()
+    (images / "13" / "131").symlink_to("131")
+    (images / "14").symlink_to("14")
+
+    def scandir(path="."):
+        if str(path) == str(images / "12"):
+            raise PermissionError(13, "no", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    result = predict_competition(predictor, copied, out=tmp_path / "out.csv")
+    validate_submission(tmp_path / "out.csv", [11, 12, 13])
+    assert rows_of((tmp_path / "out.csv").read_text(), 11, 12) == rows_of(whole, 11, 12)
+    unread = [fault for fault in result.ledger if fault.code == "folder.unreadable"]
+    assert [(fault.study_id, fault.series_id) for fault in unread] == [(14, None), (12, None), (13, 131)]
+    copied.fingerprint()
+
+
+@pytest.mark.parametrize("inner", ["", "1.2.840.{}/"])
+def test_a_test_study_may_be_filed_in_another_way(inner, data, copied, predictor, tmp_path):
+    """All files in one folder, and folders that are named by no number: series are told by headers then."""
+    study = copied.root / "test_images" / "12"
+    study.unlink()
+    for path in sorted((data.root / "test_images" / "12").rglob("*.dcm")):
+        series = path.parent.name
+        dataset = pydicom.dcmread(path)
+        dataset.SeriesInstanceUID = f"2.25.{series}"
+        (study / inner.format(series)).mkdir(parents=True, exist_ok=True)
+        dataset.save_as(study / inner.format(series) / f"{series}-{path.stem}")
+    edit_series_table(copied, lambda lines: [line for line in lines if "12,12" not in line])
+    result = predict_competition(predictor, copied, out=tmp_path / "out.csv")
+    listed = copied.series("test")
+    assert listed.loc[listed["study_id"] == 12, "on_disk"].tolist() == [True] * 3
+    assert set(result.predictions["rung"].loc[row_ids(12)]) == {
+        "fewer views"
+    }  # noise: planes tell one of three
+
+
+class Doubting:
+    """An encoder that doubts a row of study 12."""
+
+    def __init__(self, encoder):
+        self.spec, self.encoder = encoder.spec, encoder
+
+    def encode(self, study, ledger):
+        if study.study_id == 12:
+            ledger.add(Fault("landmarks.prior", "set where they usually are", 12, row_ids=(row_ids(12)[3],)))
+        return self.encoder.encode(study, ledger)
+
+
+def test_a_row_that_an_encoder_doubts_is_no_row_of_the_full_model(data, predictor, tmp_path):
+    encoders = {name: Doubting(encoder) for name, encoder in predictor.encoders.items()}
+    result = predict_competition(replace(predictor, encoders=encoders), data, out=tmp_path / "out.csv")
+    rungs = result.predictions["rung"]
+    assert rungs[rungs != "full model"].to_dict() == {row_ids(12)[3]: "places in doubt"}
+    assert [fault.code for fault in result.ledger] == ["landmarks.prior"]

@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -119,6 +120,22 @@ def test_a_series_is_prepared_again_when_its_files_or_the_size_change(
         False,
         change == "files",
     ]
+
+
+def test_a_folder_that_cannot_be_read_costs_its_series(
+    tmp_path: Path, series: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locked, real = series["folder"][0], type(tmp_path).iterdir
+
+    def iterdir(folder: Path) -> Iterator[Path]:
+        if str(folder) == locked:
+            raise PermissionError(13, "no", locked)
+        return real(folder)
+
+    monkeypatch.setattr(type(tmp_path), "iterdir", iterdir)
+    ledger = VolumeCache(tmp_path / "cache", longest_px=PX).build(series)
+    first = next(iter(ledger))
+    assert (first.code, first.series_id) == ("series.missing", series["series_id"][0])
 
 
 def test_what_was_not_built_is_an_error_not_an_empty_series(tmp_path: Path) -> None:

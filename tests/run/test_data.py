@@ -21,7 +21,7 @@ from pathlib import Path
 from kitlib.run.data import sole_run
 with sole_run(Path(sys.argv[1])):
     print("held", flush=True)
-    time.sleep(60)
+    time.sleep(float(sys.argv[2]))
 """
 
 
@@ -87,7 +87,8 @@ def test_a_marker_cut_short_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_held_by_one_process_until_it_ends_however_it_ends(tmp_path: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE) as other:
+    hold = [sys.executable, "-c", HOLD, str(tmp_path)]
+    with subprocess.Popen([*hold, "60"], stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == b"held\n"
         with (
@@ -97,6 +98,18 @@ def test_a_folder_is_held_by_one_process_until_it_ends_however_it_ends(tmp_path:
             pass
         other.send_signal(signal.SIGKILL)
     with sole_run(tmp_path):
+        assert (tmp_path / "run.lock").read_text() == str(os.getpid())
+
+
+def test_what_a_run_has_started_is_part_of_it(tmp_path: Path) -> None:
+    begin = [sys.executable, "-c", HOLD, str(tmp_path), "0"]
+    with sole_run(tmp_path):
+        subprocess.run(begin, check=True)
+        with pytest.raises(StepError, match="works here"), sole_run(tmp_path):
+            pass
+        subprocess.run(
+            [sys.executable, "-c", f"import subprocess; subprocess.run({begin}, check=True)"], check=True
+        )
         assert (tmp_path / "run.lock").read_text() == str(os.getpid())
 
 

@@ -137,8 +137,8 @@ def test_an_interrupt_ends_the_grid_and_is_no_failure(run, monkeypatch, tmp_path
     assert (noted(fold), failure(fold)) == (BEGUN, "")
 
 
-def test_two_runs_in_one_folder_are_refused(run, fitted, tmp_path):
-    with sole_run(tmp_path / "experiments"), pytest.raises(StepError, match="another run"):
+def test_a_run_beside_another_in_its_work_folder_is_refused(run, fitted, tmp_path):
+    with sole_run(tmp_path), pytest.raises(StepError, match="another run"):
         run("plain")
     assert fitted == []
 

@@ -1,10 +1,12 @@
+import os
 import threading
 
 import pandas as pd
 import pytest
 
-from kitlib.errors import StepError, UsageError
+from kitlib.errors import RootError, StepError, UsageError
 from kitlib.run import runner
+from kitlib.run.data import sole_run
 from kitlib.run.runner import run, score_lines
 from kitlib.run.steps import STEPS, read_manifest
 from tests.run.builders import (
@@ -90,6 +92,25 @@ def test_parameters_and_data_are_part_of_what_a_step_depends_on(again, work, tmp
     (tmp_path / "data" / "more.csv").touch()
     assert again(**first, overrides={"epochs": 7}) == NAMES[:1]
     assert read_manifest(work, NAMES[0])["parameters"]["epochs"] == 7
+
+
+@pytest.mark.usefixtures("without_kernels")
+def test_that_there_is_no_test_study_is_known_before_the_first_step(work, tmp_path):
+    data = make_competition(tmp_path / "data")
+    table = data / "sample_submission.csv"
+    table.write_text(table.read_text().splitlines()[0] + "\n")  # as phantoms without test studies have it
+    with pytest.raises(RootError, match=r"no test study.*--to 5.*--test-studies"):
+        run("smoke", data_dir=str(data))
+    assert runs(work) == []
+    run("smoke", data_dir=str(data), last=5)
+    assert runs(work) == NAMES[:5]
+
+
+@pytest.mark.usefixtures("without_kernels")
+def test_a_second_run_in_a_work_folder_is_refused(again, work):
+    with sole_run(work), pytest.raises(StepError, match=f"process {os.getpid()}, works here"):
+        again()
+    assert runs(work) == []
 
 
 @pytest.mark.usefixtures("without_kernels")

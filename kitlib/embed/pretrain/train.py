@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from joblib import Parallel, delayed
+from joblib import delayed
 from torch import nn
 from tqdm.auto import tqdm
 
@@ -26,7 +26,7 @@ from kitlib.embed.weights.sources import (
     training_of,
 )
 from kitlib.errors import UsageError, known_name
-from kitlib.machine import cores, device, torch_threads
+from kitlib.machine import cores, device, in_processes, torch_threads
 from kitlib.nn.loop import Checkpoint, Schedule, train
 from kitlib.nn.weights import in_half
 from kitlib.phantom.archive import STUDY_IDS
@@ -189,9 +189,7 @@ def beginning(training: Training, source: WeightsSource | None) -> PretrainNet:
 def drawn(training: Training, workers: int) -> tuple[SliceTask | VolumeTask, SliceTask | VolumeTask]:
     """What is learned and what is held out, drawn in `workers` processes."""
     studies, task = training.studies, training.task
-    drawing = Parallel(n_jobs=workers, return_as="generator")(
-        delayed(training.draw)(number) for number in range(studies)
-    )
+    drawing = in_processes((delayed(training.draw)(number) for number in range(studies)), workers)
     parts = list(tqdm(drawing, total=studies, desc="phantoms", mininterval=1))
     examples = type(parts[0]).joined(parts)
     last = examples.studies >= FIRST_STUDY_ID + studies - max(1, round(HELD_OUT * studies))

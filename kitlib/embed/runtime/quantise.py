@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import delayed
 from tqdm.auto import tqdm
 
 from kitlib.artefacts import Provenance, save_tensors
@@ -15,7 +15,7 @@ from kitlib.embed.runtime.inference import OpenVINOInference, converted, silent_
 from kitlib.embed.runtime.int8 import holds_eight_bits, serialised
 from kitlib.embed.slices import Backbone
 from kitlib.errors import ExtraMissingError, UsageError, WeightsError
-from kitlib.machine import cores
+from kitlib.machine import cores, in_processes
 from kitlib.phantom.archive import STUDY_IDS
 from kitlib.phantom.study import draw_study
 from kitlib.prepare.grey import GREY_OPTIONS
@@ -71,8 +71,8 @@ def quantise(
 
 def phantom_inputs(backbone: Backbone, numbers: range, size: str) -> Iterator[np.ndarray]:
     """What the backbone reads of phantoms that no data set holds, in every grey option, stack by stack."""
-    studies = Parallel(n_jobs=cores(), return_as="generator")(
-        delayed(draw_study)(STUDY_IDS.stop + number, seed=SEED, size=size) for number in numbers
+    studies = in_processes(
+        (delayed(draw_study)(STUDY_IDS.stop + number, seed=SEED, size=size) for number in numbers), cores()
     )
     for study in tqdm(studies, total=len(numbers), desc="phantoms", mininterval=1):
         for series in study.series:

@@ -121,7 +121,7 @@ class InertUnpickler(pickle.Unpickler):
 
 
 def read_checkpoint(file: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a .pth file by name, without a `state_dict` around them or `module.` before each.
+    """The tensors of a .pth file by name, without a `state_dict` around them or a wrapper before each.
 
     WeightsError where the file is missing, cut short, altered, or asks for anything but tensors.
     """

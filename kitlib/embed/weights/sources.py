@@ -30,7 +30,8 @@ SHIPPED_DIR = Path(__file__).parent
 CONVERT = "Turn it into safetensors, running nothing: python -m kitlib convert {file} {file.stem}.safetensors"
 PICKLES = (".pth", ".pt", ".bin", ".ckpt", ".pkl")
 PROBE_S = 3.0
-WRAPPER = "module."  # what DataParallel puts in front of every key
+WRAPPERS = ("module.", "_orig_mod.", "model.")
+"""What DataParallel, torch.compile and a module of Lightning put in front of every key."""
 
 
 @dataclass(frozen=True)
@@ -134,14 +135,16 @@ def shipped_backbones() -> list[str]:
 def load_strictly(model: nn.Module, file: Path, head: tuple[str, ...]) -> None:
     """Load weights into a model without its classifier; a key missing or too many is a WeightsError.
 
-    `head` names the modules of the classifier that the file may hold and the model does not. Keys may all
-    begin with WRAPPER.
+    `head` names the modules of the classifier that the file may hold and the model does not. Keys that the
+    model has none of may all begin with WRAPPERS.
     """
     try:
-        tensors = unwrapped(load_file(file))
+        tensors = load_file(file)
     except SafetensorError as error:
         what = f"the file is cut short or altered: {error}"
         raise WeightsError(what, where=file, hint="Fetch it, or make it, again.") from None
+    if not tensors.keys() & model.state_dict().keys():
+        tensors = unwrapped(tensors)
     of_head = tuple(f"{module}." for module in head)
     kept = {
         name: value.float() if value.is_floating_point() else value
@@ -162,10 +165,11 @@ def load_strictly(model: nn.Module, file: Path, head: tuple[str, ...]) -> None:
 
 
 def unwrapped(tensors: dict[str, Any]) -> dict[str, Any]:
-    """Tensors without the WRAPPER in front of their names, where all have it."""
-    if not all(name.startswith(WRAPPER) for name in tensors):
-        return tensors
-    return {name.removeprefix(WRAPPER): value for name, value in tensors.items()}
+    """Tensors without the WRAPPERS in front of their names, where all have them."""
+    for wrapper in WRAPPERS:
+        if tensors and all(name.startswith(wrapper) for name in tensors):
+            return unwrapped({name.removeprefix(wrapper): value for name, value in tensors.items()})
+    return tensors
 
 
 @cache

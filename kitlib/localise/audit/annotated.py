@@ -6,12 +6,13 @@ series, so that a foramen marked on T1 teaches on T2 too. What nobody marked is 
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
+from joblib import delayed
 from tqdm.auto import tqdm
 
 from kitlib.competition.root import Competition
 from kitlib.errors import DataError
 from kitlib.localise.train.samples import POOL_PX, Pool, stack_samples
+from kitlib.machine import in_processes
 from kitlib.mri.ledger import Ledger
 from kitlib.mri.naming import plane2sequences
 from kitlib.mri.stack import Plane
@@ -43,8 +44,9 @@ def annotated_pool(
     series = series[series["on_disk"] & series["study_id"].isin(marks["study_id"])]
     marks_of = dict(iter(marks.groupby("study_id")))
     studies = list(series.groupby("study_id"))
-    drawn = Parallel(n_jobs=workers, return_as="generator")(
-        delayed(study_samples)(plane, rows, marks_of[study_id], each, seed) for study_id, rows in studies
+    drawn = in_processes(
+        (delayed(study_samples)(plane, rows, marks_of[study_id], each, seed) for study_id, rows in studies),
+        workers,
     )
     parts = [pool for pools in tqdm(drawn, f"{plane} studies", len(studies), mininterval=1) for pool in pools]
     if not parts:

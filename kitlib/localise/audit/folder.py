@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-from joblib import Parallel, delayed
+from joblib import delayed
 from tqdm.auto import tqdm
 
 from kitlib.competition.root import Competition
@@ -19,7 +19,7 @@ from kitlib.localise.geometry import CanalPoints
 from kitlib.localise.localiser import worker_localiser
 from kitlib.localise.points import canal_of
 from kitlib.localise.sources import NO_ID
-from kitlib.machine import retire_workers
+from kitlib.machine import in_processes, retire_workers
 from kitlib.mri.ledger import Ledger
 from kitlib.mri.study import read_study
 from kitlib.terms import LEVELS, SAGITTAL_T1, SAGITTAL_T2
@@ -84,5 +84,5 @@ def count_levels(series: pd.DataFrame) -> CanalPoints:
 
 
 def _in_workers(work: Callable[..., Any], tasks: Sequence[tuple], name: str, workers: int) -> list[Any]:
-    done = Parallel(n_jobs=workers, return_as="generator")(delayed(work)(*task) for task in tasks)
+    done = in_processes((delayed(work)(*task) for task in tasks), workers)
     return list(tqdm(done, name, len(tasks), unit="study", mininterval=1))

@@ -6,12 +6,12 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from joblib import Parallel, delayed
+from joblib import delayed
 from tqdm.auto import tqdm
 
 from kitlib.artefacts import Provenance, facts_of, is_complete, load_tensors, save_tensors
 from kitlib.errors import ModelError
-from kitlib.machine import torch_threads
+from kitlib.machine import in_processes, torch_threads
 from kitlib.nn.rows import Rows
 
 Sample = TypeVar("Sample", bound=Rows)
@@ -51,8 +51,8 @@ def drawn_in_shards(
         save_tensors(path, tensors, provenance, **{unit: list(numbers)})
 
     title = f"{name.partition('_')[0]} {unit}"
-    made = Parallel(n_jobs=workers, return_as="generator_unordered")(
-        delayed(write)(path, numbers) for path, numbers in todo.items()
+    made = in_processes(
+        (delayed(write)(path, numbers) for path, numbers in todo.items()), workers, ordered=False
     )
     for _ in tqdm(made, title, len(plan), initial=len(plan) - len(todo), mininterval=1):
         pass

@@ -24,6 +24,10 @@ class Readings(NamedTuple):
     cells: Tensor  # (B, 25)
     views: Tensor  # (N, 1) of the cell that each view shows
 
+    def take(self, views: Tensor, studies: Tensor) -> "Readings":
+        """Of these views and studies."""
+        return Readings(self.cells[studies], self.views[views])
+
 
 @dataclass(frozen=True, eq=False)
 class Labelled:

@@ -1,6 +1,6 @@
 """The crop model: what the grader sees around each place, and its fusion, fitted on the studies."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -8,11 +8,13 @@ import numpy as np
 import pandas as pd
 
 from kitlib.artefacts import Provenance
-from kitlib.errors import known_name
+from kitlib.errors import UsageError, known_name
 from kitlib.inputs.base import Dataset
 from kitlib.inputs.crops import CropDataset, StudyCrops
 from kitlib.models.base import CURVE_COLUMNS, Model
+from kitlib.models.crop.label_noise import contradicted, out_of_fold
 from kitlib.models.neural.model import LOSS_NAMES
+from kitlib.terms import EMPTY
 
 SHIPPED = "shipped"
 
@@ -53,10 +55,19 @@ class CropModel(Model):
     learning_rate: float = 5e-4
     weight_decay: float = 0.05
     loss: str = "metric"
+    mixup_alpha: float = 0.0  # see `kitlib.grade.mixup.mixup`; with `tune`
+    noise_from: float = 0.0  # |label - out-of-fold| from which a second round leaves it out; 0: one round
 
     def __post_init__(self) -> None:
         super().__post_init__()
         known_name(self.loss, LOSS_NAMES, f"{self.name}.loss")
+        if self.mixup_alpha < 0 or (self.mixup_alpha and not self.tune):
+            what = f"mixup_alpha is {self.mixup_alpha} with tune={self.tune}"
+            hint = "It is 0 or more, and needs tune=True: views are blended."
+            raise UsageError(what, where=self.name, hint=hint)
+        if not 0 <= self.noise_from <= 1:
+            hint = "It is a difference of probabilities, such as 0.8; 0 keeps all labels."
+            raise UsageError(f"noise_from is {self.noise_from}", where=self.name, hint=hint)
 
     @classmethod
     def shipped(cls) -> "CropModel":
@@ -77,10 +88,20 @@ class CropModel(Model):
         from kitlib.models.crop.network import FittedNetwork
         from kitlib.nn.loop import IDLE, learned_nothing
 
+        if self.noise_from:
+            labels = self._without_noise(data, labels, seed)
         self.fitted, curve = FittedNetwork.fit(self, data, labels, seed)
         rows = [{"part": "fusion", **row} for row in curve]
         self.curve = pd.DataFrame(rows, columns=list(CURVE_COLUMNS))
         self.note(f"the network is as it began: {IDLE}" if learned_nothing(curve) else "")
+
+    def _without_noise(self, data: CropDataset, labels: np.ndarray, seed: int) -> np.ndarray:
+        """Labels (n, 25) without those that models fitted on other training studies contradict."""
+        first_round = replace(self, noise_from=0.0)
+        told = out_of_fold(first_round, data, labels, self.inner_parts, seed=seed)
+        noise = contradicted(labels, told, self.noise_from)
+        self.note(f"{noise.sum()} of {(labels != EMPTY).sum()} labels left out in the second round")
+        return np.where(noise, EMPTY, labels)
 
     def _predict(self, data: CropDataset) -> np.ndarray:
         return self.fitted.predict(data)

@@ -14,6 +14,7 @@ from torch import nn
 
 from kitlib.artefacts import Provenance, facts_of, fingerprint_of, save_tensors
 from kitlib.grade.fusion import TOLD, Sight
+from kitlib.grade.mixup import mixup
 from kitlib.grade.network import SHIPPED, StudyNet, Told, graded, load_network
 from kitlib.grade.starts import file_of_start
 from kitlib.inputs.crops import CropDataset, StudyCrops
@@ -73,7 +74,7 @@ class FittedNetwork:
             torch.manual_seed(seed)
             learning.requires_grad_(True)
             curve = train(
-                learning, batches, partial(reading_loss, loss), schedule, seed,
+                learning, *mixup(batches, partial(reading_loss, loss), model.mixup_alpha), schedule, seed,
                 validate=judge, title="crops" if model.tune else "",
             )  # fmt: skip
         fitted.network.requires_grad_(False)

@@ -138,13 +138,14 @@ def open_dataset(
 
 
 def _transfer_syntax(stream: io.BytesIO, content: Content) -> UID:
-    """What a file says of its encoding, with the stream at its dataset; without preamble, what it shows."""
-    bare = _bare_group(content)
-    if bare == FIRST_GROUP:
-        return ExplicitVRLittleEndian if bytes(content[4:6]) in SHORT | LONG else ImplicitVRLittleEndian
+    """How a file is encoded, by its meta information or else by its looks, with the stream at its dataset."""
     if not starts_dicom(content):
         raise SliceError("slice.not_dicom", "this is no DICOM file")
-    stream.seek(0 if bare else META_START)
+    start = META_START if _bare_group(content) is None else 0
+    stream.seek(start)
+    group, _, representation, _ = HEAD.unpack_from(content, start)
+    if group == FIRST_GROUP:
+        return ExplicitVRLittleEndian if representation in SHORT | LONG else ImplicitVRLittleEndian
     meta = read_dataset(stream, False, True, stop_when=lambda tag, *_: tag >= DATASET_TAG)
     return UID(meta.TransferSyntaxUID)
 

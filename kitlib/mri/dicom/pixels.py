@@ -72,8 +72,9 @@ def _stored_type(header: Header) -> np.dtype:
 
 
 def _check_size(header: Header, encoded: bytes | memoryview) -> None:
-    """Refuse uncompressed pixels of another size than the header's."""
+    """Refuse uncompressed pixels of another size than the header's; padding is zeros, or less than a row."""
     row_bytes = header.columns * header.bits_allocated // 8
     native_bytes = header.frames * header.rows * row_bytes
-    if not native_bytes <= len(encoded) < native_bytes + max(row_bytes, 2):  # less than a row is padding
+    surplus = np.frombuffer(encoded, np.uint8)[native_bytes:]
+    if len(encoded) < native_bytes or (len(surplus) >= max(row_bytes, 2) and surplus.any()):
         raise SliceError("slice.pixels", f"{len(encoded)} bytes of pixels, not {native_bytes}")

@@ -154,6 +154,14 @@ def test_loading_puts_the_file_into_the_network(tmp_path: Path, tensors: dict) -
     assert all(torch.equal(value, tensors[key]) for key, value in network.state_dict().items())
 
 
+@pytest.mark.parametrize("wrapper", ["module.", "_orig_mod.", "model.", "model.module._orig_mod."])
+def test_what_is_put_in_front_of_every_key_is_taken_off(tmp_path: Path, tensors: dict, wrapper: str) -> None:
+    network, head = build_network(SMALL)
+    wrapped = {wrapper + key: value.clone() for key, value in tensors.items()}
+    load_strictly(network, attach(tmp_path, wrapped), head)
+    assert all(torch.equal(value, tensors[key]) for key, value in network.state_dict().items())
+
+
 @pytest.mark.parametrize("defect", ["missing", "unexpected", "size"])
 def test_any_key_that_does_not_fit_is_an_error(tmp_path: Path, tensors: dict, defect: str) -> None:
     name = next(iter(tensors))

@@ -101,6 +101,12 @@ def test_a_start_that_is_nowhere_and_an_unknown_loss_are_refused(data: CropDatas
         CropModel(loss="accuracy")
 
 
+@pytest.mark.parametrize("wrong", [{"mixup_alpha": 0.4}, {"mixup_alpha": -0.1, "tune": True}])
+def test_only_views_that_are_trained_can_be_blended(wrong: dict) -> None:
+    with pytest.raises(UsageError, match="mixup_alpha"):
+        CropModel(**wrong)
+
+
 def test_what_ships_knows_how_often_severities_are() -> None:
     model = CropModel.shipped()
     assert model.prior.shape == (25, 3)

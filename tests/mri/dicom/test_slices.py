@@ -248,6 +248,16 @@ def test_pixels_that_claim_more_than_the_file_has_are_refused(tmp_path):
     assert codes(read_file(path)[1]) == ["slice.pixels"]
 
 
+@pytest.mark.parametrize("syntax", [uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian])
+def test_zeros_after_the_pixels_are_padding_and_other_rows_are_not(tmp_path, syntax):
+    image = make_image(size=(12, 10)) + 1
+    whole = make_slice_dataset(image, syntax=syntax).PixelData
+    (padded,), faults = read(tmp_path, make_slice_dataset(image, syntax=syntax, PixelData=whole + bytes(512)))
+    assert (padded.stored == image).all()
+    assert faults == []
+    assert codes(read(tmp_path, make_slice_dataset(PixelData=whole + whole))[1]) == ["slice.pixels"]
+
+
 @pytest.mark.parametrize(
     "limits",
     [Limits(file_mb=0.0001), Limits(side_px=11), Limits(file_values=12 * 10 - 1), Limits(frames=0)],
