@@ -19,6 +19,9 @@ FLOOR = 1e-3  # no channel is surer than this of anything: networks are wrong in
 # What a level without a point costs, beside what its map says: a doubtful peak with its low chance tells
 # more than none, so the last one is left out only where its map is twelve times surer that it is not visible.
 UNSEEN = 2.5
+# What a level's own map counts, T12/L1 to S1/S2: the sacrum alone says which level is which. The upper maps follow
+# from the spine's shape, in which patients differ more than phantoms do (docs/levels.md; chosen on open studies).
+WEIGHTS = np.array([0.1, 0.1, 0.1, 0.2, 0.6, 2.0, 2.0])
 SKIPPED = 2.0  # what it costs besides, between two that have one
 BEAM = 24
 
@@ -124,7 +127,7 @@ class _Search:
 
     def __init__(self, peaks_mm: np.ndarray, own: np.ndarray, hidden: np.ndarray) -> None:
         self.peaks_mm = peaks_mm  # (N, 2)
-        self.data = np.column_stack([own, hidden - UNSEEN])  # (7, N + 1)
+        self.data = np.column_stack([WEIGHTS[:, None] * own, WEIGHTS * hidden - UNSEEN])  # (7, N + 1)
 
     def run(self, allowed: np.ndarray) -> tuple[float, np.ndarray]:
         """The best score, and the peak (7,) of each level, -1 where it is not seen."""

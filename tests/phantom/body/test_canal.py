@@ -87,15 +87,16 @@ def test_a_severe_canal_has_next_to_no_csf_left_between_its_roots() -> None:
         assert (tissue == Tissue.CSF).sum() < (tissue == Tissue.ROOT).sum()
 
 
-def test_the_conus_ends_between_t12_and_l2_and_the_sac_about_s2() -> None:
+def test_the_conus_ends_between_t12_and_l3_and_the_sac_about_s2() -> None:
     z_of = VERTEBRAE.index
     for seed in range(12):
         anatomy = anatomy_of(0.4, seed)
         canal, vertebrae = anatomy.canal, anatomy.spine.vertebrae
         tip = canal.centres_mm[np.argmax(canal.profile["cord"] > 0), 2]
         assert vertebrae[z_of("L3")].frame.origin_mm[2] < tip < vertebrae[z_of("T11")].frame.origin_mm[2]
-        end = canal.centres_mm[np.argmax(canal.profile["sac_depth"] > 0.5), 2]
-        assert vertebrae[z_of("S3")].frame.origin_mm[2] < end < vertebrae[z_of("S1")].frame.origin_mm[2]
+        end = canal.centres_mm[np.argmax(canal.profile["sac_depth"] > 0.5)]
+        away_mm = [np.linalg.norm(end - vertebra.frame.origin_mm) for vertebra in vertebrae]
+        assert VERTEBRAE[int(np.argmin(away_mm))] in ("S1", "S2", "S3")
 
 
 def test_the_sac_leaves_room_for_the_recess_and_stays_between_its_walls() -> None:

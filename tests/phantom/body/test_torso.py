@@ -84,7 +84,7 @@ def test_sagittal_and_axial_slices_see_the_same_tissue() -> None:
 
 def test_edges_have_partial_volume_and_most_points_have_none() -> None:
     torso = draw_body(0)[3]
-    corner = np.array([[-60.0, -40.0, -30.0]])
+    corner = np.array([[-60.0, -40.0, -60.0]])
     canvas = Canvas.over(corner, np.array([0, 1.0, 0]), np.array([1.0, 0, 0]), (150, 120), 4.0, 4)
     paint_torso(canvas, torso)
     first, second = (tissue[:, 1:-1] for tissue in canvas.by_slice()[0, :2].numpy())

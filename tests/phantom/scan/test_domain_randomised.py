@@ -142,7 +142,7 @@ def test_canal_points_lie_in_the_sac_where_the_plane_passes(
             col, row = np.rint(drawn.points[n, :2]).astype(int)
             assert canvas.tissue[0, row, col] in (Tissue.CSF, Tissue.ROOT, Tissue.CORD)
             checked += 1
-    assert checked > 10
+    assert checked > 5
 
 
 @pytest.mark.parametrize("plane", PLANES)
