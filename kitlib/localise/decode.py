@@ -19,8 +19,9 @@ FLOOR = 1e-3  # no channel is surer than this of anything: networks are wrong in
 # What a level without a point costs, beside what its map says: a doubtful peak with its low chance tells
 # more than none, so the last one is left out only where its map is twelve times surer that it is not visible.
 UNSEEN = 2.5
-# What a level's own map counts, T12/L1 to S1/S2: the sacrum alone says which level is which. The upper maps follow
-# from the spine's shape, in which patients differ more than phantoms do (docs/levels.md; chosen on open studies).
+# What a level's own map counts, T12/L1 to S1/S2: the sacrum alone says which level is which. The upper maps
+# follow the shape of the spine above it, in which patients differ more than phantoms do (docs/levels.md;
+# chosen on open studies).
 WEIGHTS = np.array([0.1, 0.1, 0.1, 0.2, 0.6, 2.0, 2.0])
 SKIPPED = 2.0  # what it costs besides, between two that have one
 BEAM = 24
@@ -30,7 +31,7 @@ BEAM = 24
 SPACING_MM = 33.0 * GAP_SHARES
 BACKWARD_DEG = np.concatenate([[0.0], np.cumsum(TURNS_DEG)]) - 9.0
 LENGTH_SPREAD, RATIO_SPREAD = 0.17, 0.13  # of logarithms
-SLOPE_SPREAD_DEG, TURN_SPREAD_DEG = 20.0, 9.0
+SLOPE_SPREAD_DEG, TURN_SPREAD_DEG = 30.0, 14.0
 STEEPEST_DEG = 75.0  # off the usual slope
 ODD = 0.01  # chance that a way is unlike any other: steep sacra, slips and fractures exist
 
@@ -127,7 +128,9 @@ class _Search:
 
     def __init__(self, peaks_mm: np.ndarray, own: np.ndarray, hidden: np.ndarray) -> None:
         self.peaks_mm = peaks_mm  # (N, 2)
-        self.data = np.column_stack([WEIGHTS[:, None] * own, WEIGHTS * hidden - UNSEEN])  # (7, N + 1)
+        self.data = np.column_stack(
+            [WEIGHTS[:, None] * own, WEIGHTS * hidden - UNSEEN * WEIGHTS.clip(1)]
+        )  # (7, N + 1)
 
     def run(self, allowed: np.ndarray) -> tuple[float, np.ndarray]:
         """The best score, and the peak (7,) of each level, -1 where it is not seen."""

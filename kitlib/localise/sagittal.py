@@ -11,7 +11,7 @@ from kitlib.mri.stack import Stack
 from kitlib.mri.study import Series
 from kitlib.terms import SAGITTAL_T2, Landmark
 
-SURE = 0.9  # confidence in the count below which the localiser abstains
+SURE = 0.85  # confidence in the count below which the localiser abstains
 SAME_POINT_MM = 12.0  # T1 and T2 mean the same point: patients move by less, levels lie further apart
 SECOND_WEIGHT = 0.5  # of another series' evidence: it shows the same spine to the same network
 

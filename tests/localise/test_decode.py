@@ -66,7 +66,7 @@ def test_levels_out_of_view_have_no_point(seen):
 
 
 @pytest.mark.parametrize(
-    ("level", "share", "found"), [(4, 0.05, True), (4, 0.01, False), (6, 0.3, True), (6, 0.1, False)]
+    ("level", "share", "found"), [(4, 0.05, True), (4, 0.01, False), (6, 0.2, True), (6, 0.04, False)]
 )
 def test_a_doubtful_level_has_a_point_of_little_mass_the_sooner_if_others_lie_around(level, share, found):
     shares = 0.95 * np.eye(7)

@@ -132,7 +132,7 @@ def test_levels_that_end_above_the_sacrum_are_not_counted_on():
 
 
 def test_a_network_of_two_minds_abstains_and_gives_its_guess_little_confidence():
-    located = Localiser(NETWORKS, read=fake_reader(PLACES, mixed=0.6)).locate_study(STUDY)
+    located = Localiser(NETWORKS, read=fake_reader(PLACES, mixed=0.7)).locate_study(STUDY)
     assert located.abstained
     assert located.reason == AMBIGUOUS
     assert located.points

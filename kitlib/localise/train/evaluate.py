@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from sklearn.linear_model import LogisticRegression
 from tqdm.auto import tqdm
 
 from kitlib.localise.localiser import Localiser
@@ -134,39 +133,6 @@ def reliability(errors: pd.DataFrame, bins: int = 5) -> pd.DataFrame:
         confidence=("confidence", "mean"),
         level_right=("level_right", lambda right: right.eq(True).mean()),
     )
-
-
-def phantom_counts(
-    localiser: Localiser, study_ids: Iterable[int], *, seed: int, size: str = "demo"
-) -> pd.DataFrame:
-    """One row for each sagittal series of phantoms: log odds of its count, and whether it is right."""
-    rows = []
-    for study in _drawn(study_ids, seed, size, "phantoms counted"):
-        still = _still(study)
-        for series in study.series:
-            spine = localiser.spine_of(series)
-            if spine is None:
-                continue
-            seen = {Landmark("canal", level, None): place for level, place in spine.canal_mm.items()}
-            ways_mm = [place - still[one] - series.motion_mm for one, place in seen.items() if one in still]
-            right = bool(ways_mm) and float(np.median(np.linalg.norm(ways_mm, axis=1))) < LOST_MM
-            told = study.study_id, series.series_id, series.sequence, study.facts["transitional"]
-            rows.append((*told, spine.log_odds, right))
-    columns = ["study_id", "series_id", "sequence", "transitional", "log_odds", "right"]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def fit_odds(counts: pd.DataFrame) -> tuple[float, float]:
-    """Centre and scale that turn the log odds of `phantom_counts` into chances, by logistic regression.
-
-    They are ODDS_CENTRE and ODDS_SCALE of kitlib.localise.spine. Wrong counts are rare: a penalty and one
-    count half right at odds of nothing keep the fit from running away.
-    """
-    right = counts["right"].to_numpy(bool)
-    odds = np.concatenate([counts["log_odds"].to_numpy(float), [0.0, 0.0]])
-    model = LogisticRegression(C=10.0).fit(odds[:, None], np.concatenate([right, [True, False]]))
-    slope = max(float(model.coef_[0, 0]), 1e-3)
-    return -float(model.intercept_[0]) / slope, 1 / slope
 
 
 def phantom_case(study: PhantomStudy) -> Case:

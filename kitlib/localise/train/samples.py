@@ -23,6 +23,7 @@ from kitlib.phantom.scan.domain_randomised import NEAR_MM, draw_random_slice, la
 from kitlib.phantom.scan.plans import SeriesPlan, plan_study
 from kitlib.phantom.scan.prescription import size_named
 from kitlib.phantom.scan.scanner import acquire, draw_scanner
+from kitlib.phantom.truth import VERSION
 from kitlib.prepare.volumes import prepare
 from kitlib.terms import AXIAL_T2, LANDMARKS, Landmark
 
@@ -62,7 +63,7 @@ def make_pool(
     Shards that lie in the folder already, of the same arguments, are not drawn again.
     """
     options: dict[str, Any] = {"each": each, "clinical": clinical}
-    recipe = {"plane": plane, **options, "seed": seed, "recipe": RECIPE}
+    recipe = {"plane": plane, **options, "seed": seed, "recipe": RECIPE, "phantoms": VERSION}
     return drawn_in_shards(
         Pool,
         partial(draw_samples, plane, seed=seed, **options),

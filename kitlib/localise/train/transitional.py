@@ -29,7 +29,7 @@ SMOOTHING = 0.05  # of labels: patients are further from phantoms than phantoms 
 MOVES = Moves(turn_deg=5.0, log_scale=0.13, log_stretch=0.06, shift=2.5 / (DRAWN_MM * CROP_PX / 2))
 MIDDLE_RATE = 0.35  # of batches that see one to three middle slices alone
 CUT_RATE, CUT_SHARE = 0.25, 0.35  # crops whose image ends below or behind, and most of what they lack
-DOUBT = 0.2  # chance above which a count that is else certain is one to abstain from
+DOUBT = 0.23  # chance above which a count that is else certain is one to abstain from
 # Phantoms held out would do with 1. But one slice of a patient strays by 1.6 in the logit, as phantoms do
 # not: so a doubt takes a logit of 2, which every lumbarised phantom has and few sacralised ones.
 TEMPERATURES = np.geomspace(3, 12, 15)

@@ -24,6 +24,7 @@ from kitlib.phantom.scan.domain_randomised import BACK_MM, landmarks_mm
 from kitlib.phantom.scan.plans import SeriesPlan
 from kitlib.phantom.scan.prescription import Plan
 from kitlib.phantom.scan.scanner import acquire, draw_scanner
+from kitlib.phantom.truth import VERSION
 from kitlib.terms import LANDMARKS, SAGITTAL_T1, SAGITTAL_T2, Landmark
 
 RECIPE = 1
@@ -54,7 +55,7 @@ def make_bags(folder: Path, *, persons: int, seed: int = 2024, workers: int = 1)
         Bags,
         partial(draw_bags, seed=seed),
         folder,
-        f"junction_{fingerprint({'seed': seed, 'recipe': RECIPE})}",
+        f"junction_{fingerprint({'seed': seed, 'recipe': RECIPE, 'phantoms': VERSION})}",
         count=persons,
         shard=SHARD,
         unit="persons",

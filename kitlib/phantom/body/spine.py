@@ -13,7 +13,8 @@ from kitlib.phantom.body.sacrum import BODIES, LEAST_TAPER, Sacrum, draw_sacrum
 from kitlib.phantom.body.vertebrae import ANCHOR, COUNT, GRADED, LUMBOSACRAL, VERTEBRAE
 from kitlib.terms import LEVELS, level2text
 
-SACRAL_SLOPE_DEG = (34.0, 12.0, 12.0, 76.0)  # mean, scatter and bounds (Vialle, J Bone Joint Surg Am 2005)
+# Mean, scatter, bounds: of the standing (40; Vialle, J Bone Joint Surg Am 2005), less what lying takes.
+SACRAL_SLOPE_DEG = (34.0, 12.0, 12.0, 76.0)
 LOWER_SHARE_SD = 0.35  # of the logarithm of what L5/S1 makes of the lordosis, and against it L1/L2
 LUMBARISED_DISC_MM = 7.0  # between a lumbarised S1 and S2, at least
 COBB_DEG = (3.5, 38.0)  # mean of the exponential, and its bound: some 5 % have more than 10 degrees
@@ -126,7 +127,8 @@ def draw_spine(person: Person, grades: np.ndarray, rng: np.random.Generator) -> 
     found = draw_pathology(person, worn, rng)
     sacrum = draw_sacrum(rng.spawn(1)[0])
     sizes = person.size * rng.normal(1, 0.025, (3, COUNT)) * _graded(rng, 0.012)
-    disc_noise, lips, tears = rng.normal(1, 0.08, COUNT) * _graded(rng, 0.04), rng.uniform(0.5, 5, COUNT), rng.random((2, COUNT))
+    disc_noise = rng.normal(1, 0.08, COUNT) * _graded(rng, 0.04)
+    lips, tears = rng.uniform(0.5, 5, COUNT), rng.random((2, COUNT))
     process, rib_mm = rng.normal(1, 0.12, COUNT), float(rng.uniform(45, 115))
     width, depth, height = np.array([typical.WIDTH_MM, typical.DEPTH_MM, typical.HEIGHT_MM]) * sizes
     disc_height = typical.DISC_HEIGHT_MM * person.size * disc_noise * (1 - 0.55 * worn**1.3)
@@ -142,8 +144,8 @@ def draw_spine(person: Person, grades: np.ndarray, rng: np.random.Generator) -> 
     lip = np.maximum(worn, np.roll(worn, 1)) ** 2 * lips
     gap = np.where(np.arange(COUNT) == L5, found.pars_gap_mm, 0.0)
     bodies = zip(
-        frames[::2], width, depth, height, body_wedge, shape.taper, lip, typical.PEDICLE_MM * sizes[0], process,
-        2.2 + found.sunken_mm, gap, found.changes,
+        frames[::2], width, depth, height, body_wedge, shape.taper, lip, typical.PEDICLE_MM * sizes[0],
+        process, 2.2 + found.sunken_mm, gap, found.changes,
     )  # fmt: skip
     mobile = np.arange(COUNT) >= S1
     vacuum = mobile & (worn > 0.72) & (tears[0] < 0.3)
@@ -167,8 +169,8 @@ def _degeneration(grades: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def _wedges(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, float]:
     """Wedges of bodies and of the discs above them, and the sacral slope, which decides them, in radians.
 
-    Lordosis L1-S1 follows the slope (Roussouly, Spine 2005), but scatters, and so does how much of it the lower
-    discs make; it is less in the supine than in the standing (Madsen, Spine 2008).
+    Lordosis L1-S1 follows the slope (Roussouly, Spine 2005), but scatters, and so does how much of it the
+    lower discs make. Both are less than in the standing: patients lie with bent hips (chosen on open data).
     """
     mean, scatter, low, high = SACRAL_SLOPE_DEG
     slope = float(np.clip(rng.normal(mean, scatter), low, high))

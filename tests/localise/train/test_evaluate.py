@@ -1,14 +1,11 @@
 import numpy as np
-import pandas as pd
 import pytest
 
 from kitlib.localise.localiser import Localiser
 from kitlib.localise.points import Located, Point
 from kitlib.localise.train.evaluate import (
     case_errors,
-    fit_odds,
     phantom_case,
-    phantom_counts,
     phantom_errors,
     reliability,
     robustness,
@@ -17,7 +14,7 @@ from kitlib.localise.train.evaluate import (
 )
 from kitlib.localise.train.perturb import STRENGTHS, Case, perturbed
 from kitlib.phantom.study import draw_study
-from kitlib.terms import SAGITTAL_T1, SAGITTAL_T2, Cell, Landmark, group2place
+from kitlib.terms import Cell, Landmark, group2place
 from tests.localise.fakes import NETWORKS, fake_reader, make_canal, make_places, make_sagittal
 
 
@@ -76,38 +73,6 @@ def test_phantoms_are_drawn_and_located():
     errors = phantom_errors(blind, [5], seed=1, size="smoke")
     assert not errors["found"].any()
     assert phantom_errors(blind, [], seed=1).empty
-
-
-def test_counts_are_told_by_series():
-    blind = Localiser(NETWORKS, read=fake_reader({}))
-    assert phantom_counts(blind, [5], seed=1, size="smoke").empty
-    canal = {level: place + 1000 for level, place in make_canal().items()}
-    lost = Localiser(NETWORKS, read=_everywhere(canal))
-    counts = phantom_counts(lost, [5], seed=1, size="smoke")
-    assert set(counts["sequence"]) == {SAGITTAL_T1, SAGITTAL_T2}
-    assert not counts["right"].any()
-
-
-def _everywhere(canal):
-    """A reader that sees a spine in the middle of each stack, wherever that is."""
-
-    def read(net, stack, *rest):
-        moved = np.median(stack.centres_mm, axis=0) - canal["l3_l4"]
-        places = {Landmark("canal", level, None): place + moved for level, place in canal.items()}
-        return fake_reader(places, step=1)(net, stack, *rest)
-
-    return read
-
-
-def test_odds_become_chances():
-    rng = np.random.default_rng(0)
-    odds = rng.normal(6, 6, 4000)
-    right = rng.random(4000) < 1 / (1 + np.exp(-(odds - 2) / 3))
-    centre, scale = fit_odds(pd.DataFrame({"log_odds": odds, "right": right}))
-    assert centre == pytest.approx(2, abs=0.5)
-    assert scale == pytest.approx(3, abs=0.4)
-    always = fit_odds(pd.DataFrame({"log_odds": odds + 30, "right": True}))
-    assert np.isfinite(always).all()
 
 
 def test_reliability_bins_all_points(study):
