@@ -126,11 +126,12 @@ class Competition:
         described = listed.groupby("study_id")["series_id"].agg(set).to_dict()
         found: list[tuple] = []
         for study_id, study in numbered(self._images(subset), ledger).items():
-            if subset == "train":
-                found += [(study_id, *series) for series in series_in(study, study_id, ledger).items()]
-            else:
-                own = series_anyhow(study, study_id, ledger, described.get(study_id, ()))
-                found += [(study_id, *series) for series in own.items()]
+            own = (
+                series_in(study, study_id, ledger)
+                if subset == "train"
+                else series_anyhow(study, study_id, ledger, described.get(study_id, ()))
+            )
+            found += [(study_id, *series) for series in own.items()]
         table = pd.DataFrame(found, columns=["study_id", "series_id", "folder"])
         return table.astype({"study_id": "int64", "series_id": "int64"})
 

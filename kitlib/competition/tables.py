@@ -159,12 +159,7 @@ def parse_rows(text: str, columns: Sequence[str], where: Path) -> pd.DataFrame:
     except csv.Error as error:
         what = f"line {reader.line_num} is not CSV: {error}"
         raise TableError(what, where=where, hint=FETCH_AGAIN) from error
-    if not lines:
-        raise TableError("the file is empty", where=where, hint=FETCH_AGAIN)
-    header = lines.pop(0)[1]
-    _refuse_columns(header, columns, where)
-    if not lines:
-        raise TableError("there is a header and no row below it", where=where, hint=FETCH_AGAIN)
+    header = _take_header(lines, columns, where)
     for number, row in lines:
         if len(row) != len(header):
             what = f"line {number} has {len(row)} fields, the header has {len(header)}"
@@ -184,12 +179,7 @@ def _lines(text: str, columns: Sequence[str], where: Path) -> Iterator[tuple[int
         for number, line in enumerate(text.removeprefix(BYTE_ORDER_MARK).splitlines(), start=1)
         if any(fields := _fields(line))
     ]
-    if not lines:
-        raise TableError("the file is empty", where=where, hint=FETCH_AGAIN)
-    header = lines.pop(0)[1]
-    _refuse_columns(header, columns, where)
-    if not lines:
-        raise TableError("there is a header and no row below it", where=where, hint=FETCH_AGAIN)
+    header = _take_header(lines, columns, where)
     last = len(header) - 1
     for number, fields in lines:
         said = [*fields[:last], ",".join(fields[last:])]  # a comma may have lost its quotes
@@ -216,6 +206,17 @@ def _sequence(series: tuple[int, int], said: Sequence[str], ledger: Ledger) -> s
         what = "it is called by none of the competition's words"
         ledger.add(Fault(LINE, TOLD_OTHERWISE, *series, detail=what))
     return first if first in SEQUENCES else UNDESCRIBED
+
+
+def _take_header(lines: list[tuple[int, list[str]]], columns: Sequence[str], where: Path) -> list[str]:
+    """Take the header off the numbered lines; TableError unless it has these columns and lines follow it."""
+    if not lines:
+        raise TableError("the file is empty", where=where, hint=FETCH_AGAIN)
+    header = lines.pop(0)[1]
+    _refuse_columns(header, columns, where)
+    if not lines:
+        raise TableError("there is a header and no row below it", where=where, hint=FETCH_AGAIN)
+    return header
 
 
 def _refuse_columns(header: list[str], columns: Sequence[str], where: Path) -> None:

@@ -12,14 +12,12 @@ from kitlib.errors import TableError
 from kitlib.grade.samples import SLICES, ViewSamples
 from kitlib.grade.table import COLUMNS, Cut, cut_places, read_places
 from kitlib.prepare.views import MARGIN_PX
-from kitlib.terms import CELLS, EMPTY, SEVERITIES, Landmark, group2place
+from kitlib.terms import CELLS, EMPTY, SEVERITIES, Landmark, landmark_of
 
 LABELS = ("study_id", "severity")
 """What a labelled table has beside COLUMNS. Places without a severity are left out."""
 HINT = f"Its columns: {', '.join((*COLUMNS, *LABELS))}; a severity is one of {', '.join(SEVERITIES)}."
-place2cell = {
-    Landmark(group2place[cell.group], cell.level, cell.side): number for number, cell in enumerate(CELLS)
-}
+place2cell = {landmark_of(cell): number for number, cell in enumerate(CELLS)}
 
 
 @dataclass(frozen=True, eq=False)

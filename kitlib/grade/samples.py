@@ -15,7 +15,7 @@ from kitlib.phantom.archive import STUDY_IDS
 from kitlib.phantom.study import PhantomStudy, draw_study
 from kitlib.phantom.truth import VERSION
 from kitlib.prepare.views import SLOTS, cut_slots
-from kitlib.terms import CELLS, Cell, Landmark, group2place
+from kitlib.terms import CELLS, Cell, landmark_of
 
 RECIPE = 2
 """To be raised when drawing changes what it makes, so that shards of before are drawn again."""
@@ -66,9 +66,7 @@ def phantom_views(phantom: PhantomStudy, person: int) -> ViewSamples:
     """
     marks = phantom.landmarks.set_index(["condition", "level"])[["x_mm", "y_mm", "z_mm", "opening_mm"]]
     cells = {Cell(*key): mark for key, mark in zip(marks.index, marks.to_numpy())}
-    places_mm = {
-        Landmark(group2place[cell.group], cell.level, cell.side): mark[:3] for cell, mark in cells.items()
-    }
+    places_mm = {landmark_of(cell): mark[:3] for cell, mark in cells.items()}
     axes = disc_axes({cell.level: mark[:3] for cell, mark in cells.items() if cell.group == "spinal"})
     rows = []
     for number, *cut in cut_slots(phantom.study, places_mm, axes if person % 2 else None, slices=SLICES):

@@ -18,6 +18,7 @@ LEAST_PEAK = 0.03  # mass of a peak over all channels
 FLOOR = 1e-3  # no channel is surer than this of anything: networks are wrong in ways of their own
 # What a level without a point costs, beside what its map says: a doubtful peak with its low chance tells
 # more than none, so the last one is left out only where its map is twelve times surer that it is not visible.
+# A level that weighs more than 1 costs so much more.
 UNSEEN = 2.5
 # What a level's own map counts, T12/L1 to S1/S2: the sacrum alone says which level is which. The upper maps
 # follow the shape of the spine above it, in which patients differ more than phantoms do (docs/levels.md;
@@ -128,9 +129,8 @@ class _Search:
 
     def __init__(self, peaks_mm: np.ndarray, own: np.ndarray, hidden: np.ndarray) -> None:
         self.peaks_mm = peaks_mm  # (N, 2)
-        self.data = np.column_stack(
-            [WEIGHTS[:, None] * own, WEIGHTS * hidden - UNSEEN * WEIGHTS.clip(1)]
-        )  # (7, N + 1)
+        unseen = WEIGHTS * hidden - UNSEEN * WEIGHTS.clip(1)
+        self.data = np.column_stack([WEIGHTS[:, None] * own, unseen])  # (7, N + 1)
 
     def run(self, allowed: np.ndarray) -> tuple[float, np.ndarray]:
         """The best score, and the peak (7,) of each level, -1 where it is not seen."""

@@ -9,7 +9,17 @@ from kitlib.mri.stack import Stack
 from kitlib.mri.study import Study
 from kitlib.prepare.crops import crop_around
 from kitlib.prepare.grey import window
-from kitlib.terms import AXIAL_T2, CELLS, SAGITTAL_T1, SAGITTAL_T2, SEQUENCES, Landmark, Place, group2place
+from kitlib.terms import (
+    AXIAL_T2,
+    CELLS,
+    SAGITTAL_T1,
+    SAGITTAL_T2,
+    SEQUENCES,
+    Landmark,
+    Place,
+    group2place,
+    landmark_of,
+)
 
 VIEW_PX, MARGIN_PX = 72, 96
 """Side of a view, and of one cut with a margin around it, so that it can be turned and moved."""
@@ -54,7 +64,7 @@ class Slot(NamedTuple):
     def landmark(self) -> Landmark:
         """The place that is looked at."""
         cell = CELLS[self.cell]
-        return Landmark(group2place[cell.group], cell.level, cell.side)
+        return landmark_of(cell)
 
 
 SLOTS = tuple(

@@ -6,6 +6,7 @@ import pytest
 
 from kitlib.competition.priors import Prior
 from kitlib.competition.submission import to_array, to_rows, validate_submission, write_submission
+from kitlib.competition.tables import read_predictions
 from kitlib.errors import SubmissionError
 from kitlib.terms import PROBABILITIES
 from tests.competition.builders import make_labels, make_predictions
@@ -130,6 +131,7 @@ def test_rows_may_stand_in_any_order_and_have_six_decimals(submission):
     table.iloc[0] = 1 / 3
     table.to_csv(path, float_format="%.6f")
     validate_submission(path, STUDIES)
+    assert read_predictions(path).index.tolist() == table.index.tolist()
 
 
 def test_rows_are_those_of_the_studies_and_stand_once(submission):

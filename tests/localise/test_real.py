@@ -33,7 +33,7 @@ def test_mid_sagittal_slices_of_patients(real_dir, localiser):
     graded = errors[errors["level"] != "t12_l1"]
     assert graded["case"].nunique() == 5
     assert graded["level_right"].eq(True).all()
-    assert graded["error_mm"].median() <= 3
+    assert graded["error_mm"].median() <= 2.6
 
 
 def test_far_lateral_slices_are_abstained_from(real_dir, localiser):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from kitlib.artefacts import Provenance, facts_of, load_tensors, save_tensors
+from kitlib.artefacts import Provenance, facts_of, load_tensors, parameters_of, save_tensors
 from kitlib.errors import ArtefactError, WeightsError
 from kitlib.localise import transitional as junction
 from kitlib.localise.localiser import AMBIGUOUS, TRANSITIONAL, Localiser
@@ -171,7 +171,7 @@ def test_what_is_seen_at_random_is_what_is_seen_a_little_moved() -> None:
 def test_the_junction_is_learnt_and_added_to_weights_that_stay_as_they_are(tmp_path: Path) -> None:
     file = tmp_path / "nets.safetensors"
     nets = {plane: build_network(plane, (4, 6, 8)) for plane in plane2landmarks}
-    save_networks(file, nets, Provenance(), metrics={"axial": {}}, command="x")
+    save_networks(file, nets, Provenance({"epochs": 2}), metrics={"axial": {}}, command="x")
     before = load_tensors(file)
     assert load_junction(file) is None
     metrics = train_junction(file, make_bags(120), epochs=8, seed=3)
@@ -180,6 +180,7 @@ def test_the_junction_is_learnt_and_added_to_weights_that_stay_as_they_are(tmp_p
     assert all(torch.equal(after[name], one) for name, one in before.items())
     assert facts["metrics"] == {"axial": {}, NAME: metrics}
     assert facts["command"] == "x"
+    assert parameters_of(file) == {"epochs": 2}
     assert list(load_networks(file)) == list(nets)
     net = load_junction(file)
     assert torch.equal(net.stem[0].weight, nets["sagittal"].stem[0].weight.half().float())

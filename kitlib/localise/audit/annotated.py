@@ -18,7 +18,7 @@ from kitlib.mri.naming import plane2sequences
 from kitlib.mri.stack import Plane
 from kitlib.mri.study import Study, read_study
 from kitlib.prepare.volumes import prepare
-from kitlib.terms import LANDMARKS, Cell, Landmark, group2place
+from kitlib.terms import LANDMARKS, Cell, landmark_of
 
 SLICE_FILLS = 0.9  # thickness is in no header that is sure to be there: a share of the step between slices
 LONE_SLICE_MM = 4.0
@@ -77,8 +77,7 @@ def marked_mm(points: pd.DataFrame, study: Study) -> np.ndarray:
     for series_id, number, condition, level, x, y in zip(*(points[name] for name in columns)):
         if found := study.instance(series_id, number):
             cell, (stack, index) = Cell(condition, level), found
-            landmark = Landmark(group2place[cell.group], level, cell.side)
-            points_mm[LANDMARKS.index(landmark)] = stack.to_patient(x, y, index)
+            points_mm[LANDMARKS.index(landmark_of(cell))] = stack.to_patient(x, y, index)
     return points_mm
 
 

@@ -10,7 +10,7 @@ from kitlib.localise.localiser import Localiser
 from kitlib.localise.points import Located, Point
 from kitlib.localise.train.perturb import STRENGTHS, Case, perturbed
 from kitlib.phantom.study import PhantomStudy, draw_study
-from kitlib.terms import SAGITTAL_T2, Cell, Landmark, group2place
+from kitlib.terms import SAGITTAL_T2, Cell, Landmark, landmark_of
 
 ERROR_COLUMNS = (
     "study_id", "transitional", "landmark", "level", "side", "found", "kept", "confidence",
@@ -65,7 +65,7 @@ def _still(study: PhantomStudy) -> dict[Landmark, np.ndarray]:
     found = {}
     for condition, level, series_id, *point_mm in study.landmarks[columns].itertuples(index=False, name=None):
         cell = Cell(condition, level)
-        found[Landmark(group2place[cell.group], level, cell.side)] = np.array(point_mm) - moved[series_id]
+        found[landmark_of(cell)] = np.array(point_mm) - moved[series_id]
     return found
 
 

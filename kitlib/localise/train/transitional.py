@@ -9,8 +9,10 @@ import torch.nn.functional as F
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from kitlib.artefacts import Provenance, discard, facts_of, load_tensors, save_tensors, sha256
+from kitlib.artefacts import Provenance, discard, facts_of, load_tensors, parameters_of, save_tensors, sha256
 from kitlib.localise.network import HeatmapNet, channels, load_networks, named_tensors, stretched
+from kitlib.localise.sagittal import SURE
+from kitlib.localise.spine import MOST_SURE
 from kitlib.localise.train.augment import GREYS
 from kitlib.localise.train.shards import held_out
 from kitlib.localise.train.transitional_samples import DRAWN_MM, TRANSITIONAL_SHARE, Bags
@@ -29,7 +31,7 @@ SMOOTHING = 0.05  # of labels: patients are further from phantoms than phantoms 
 MOVES = Moves(turn_deg=5.0, log_scale=0.13, log_stretch=0.06, shift=2.5 / (DRAWN_MM * CROP_PX / 2))
 MIDDLE_RATE = 0.35  # of batches that see one to three middle slices alone
 CUT_RATE, CUT_SHARE = 0.25, 0.35  # crops whose image ends below or behind, and most of what they lack
-DOUBT = 0.23  # chance above which a count that is else certain is one to abstain from
+DOUBT = 2 * (1 - SURE / MOST_SURE)  # chance above which a count that is else sure is one to abstain from
 # Phantoms held out would do with 1. But one slice of a patient strays by 1.6 in the logit, as phantoms do
 # not: so a doubt takes a logit of 2, which every lumbarised phantom has and few sacralised ones.
 TEMPERATURES = np.geomspace(3, 12, 15)
@@ -77,7 +79,7 @@ def add_junction(weights: Path, net: JunctionNet, metrics: Mapping[str, float]) 
     kept = {name: tensor for name, tensor in others.items() if not name.startswith(f"{NAME}.")}
     facts["widths"] = {**facts["widths"], NAME: list(net.widths)}
     facts["metrics"] = {**facts["metrics"], NAME: dict(metrics)}
-    provenance = Provenance(inputs={Path(weights).name: sha256(weights)})
+    provenance = Provenance(parameters_of(weights), inputs={Path(weights).name: sha256(weights)})
     save_tensors(weights, kept | named_tensors(NAME, net), provenance, **facts)
 
 

@@ -17,7 +17,7 @@ from kitlib.phantom.body.anatomy import Anatomy
 from kitlib.phantom.body.grid import PATIENT, Canvas, Device, unit
 from kitlib.phantom.body.vertebrae import disc_of
 from kitlib.phantom.scan.contrast import Look, displayed, draw_look, occluded, received, textured
-from kitlib.terms import ABOVE, BELOW, CELLS, LANDMARKS, LEVELS, Landmark, group2place
+from kitlib.terms import ABOVE, BELOW, CELLS, LANDMARKS, LEVELS, Landmark, landmark_of
 
 Shown = tuple[slice, slice]
 """Rows and columns."""
@@ -86,9 +86,7 @@ def draw_random_slice(
 
 def landmarks_mm(anatomy: Anatomy) -> np.ndarray:
     """Patient positions (27, 3) of LANDMARKS in the scanner."""
-    places = {
-        Landmark(group2place[cell.group], cell.level, cell.side): anatomy.place_mm(cell) for cell in CELLS
-    }
+    places = {landmark_of(cell): anatomy.place_mm(cell) for cell in CELLS}
     places[Landmark("canal", ABOVE, None)] = _behind(anatomy, disc_of(LEVELS[0]) + 1)
     places[Landmark("canal", BELOW, None)] = _behind(anatomy, disc_of(LEVELS[-1]) - 1)
     return np.array([places[mark] for mark in LANDMARKS])
