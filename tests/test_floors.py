@@ -54,6 +54,7 @@ TESTED_IN = {
     "models/pseudo/learned.py": "models/pseudo/test_imputers.py",
     "models/pseudo/networks.py": "models/pseudo/test_imputers.py",
     "models/svc.py": "models/test_contract.py",
+    "mri/assemble.py": "mri/test_series.py",
     "mri/dicom/codecs.py": "mri/dicom/test_slices.py",
     "mri/dicom/frames.py": "mri/dicom/test_slices.py",
     "mri/dicom/header.py": "mri/dicom/test_slices.py",

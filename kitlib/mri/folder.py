@@ -20,6 +20,7 @@ from kitlib.terms import number_of
 
 DEPTH = 8  # folders below the one asked for
 MOST_FILES = 20_000  # that are looked at: some ten times a large study
+FEW_SERIES = 3  # of a study of the lumbar spine; two that name a study each may be two patients' scans
 UNREAD = "left unread"
 
 
@@ -103,11 +104,20 @@ def _tags(path: Path) -> Tags | None:
 
 
 def _one_study(tagged: Mapping[Path, Tags], faults: list[Fault]) -> tuple[str, dict[Path, Tags]]:
-    """The study of most images, whose name decides between equals, and its files; nameless ones are kept."""
+    """The study of most images, whose name decides between equals, and its files; nameless ones are kept.
+
+    Where each series of one patient names a study of its own, as some anonymisers leave them, all are kept.
+    """
     counts = Counter(tags.study_uid for tags in tagged.values() if tags.study_uid)
     if not counts:
         return "", dict(tagged)
     study_uid = min(counts, key=lambda uid: (-counts[uid], uid))
+    patients = {tags.patient_id for tags in tagged.values()} - {""}
+    series = {tags.series_uid for tags in tagged.values()}
+    if len(counts) >= max(FEW_SERIES, len(series)) and len(patients) < 2:
+        detail = f"{len(counts)} studies by their identifiers, as many as series: they tell nothing"
+        faults.append(Fault("folder.several_studies", "all read as one", detail=detail))
+        return study_uid, dict(tagged)
     if len(counts) > 1:
         others = counts.total() - counts[study_uid]
         detail = f"{others} images of {len(counts) - 1} other studies: the study with most images is taken"

@@ -1,33 +1,21 @@
-"""A series: all DICOM files of a folder, as stacks.
-
-Slices share a stack when size, spacing and orientation agree, they do not lie side by side, and no identifier
-says that they are of two series. File names decide nothing, instance numbers only which of two slices at one
-place is kept: shuffled and renamed files give the same stacks.
-"""
+"""A series: all DICOM files of a folder, as stacks."""
 
 import contextlib
-import hashlib
 import warnings
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from kitlib.machine import Map, cores, threaded
+from kitlib.mri.assemble import assembled
 from kitlib.mri.dicom.header import LIMITS, Limits, starts_dicom
-from kitlib.mri.dicom.slices import Slice, read_files
-from kitlib.mri.grouping import linked
+from kitlib.mri.dicom.slices import DROPPED, FILE_DROPPED, Slice, read_files
+from kitlib.mri.identity import strangers
 from kitlib.mri.ledger import Fault, Ledger
-from kitlib.mri.stack import Stack, normal_of, orthonormal
+from kitlib.mri.stack import Stack
 
 SKIPPED = "series skipped"
-COSINE_TOLERANCE = 0.002  # 0.1 degrees: above the jitter of rounded tags, below the angle between two discs
-SPACING_TOLERANCE = 0.005  # relative
-SIDE_BY_SIDE_MM = 10.0  # in-plane shift between neighbours: sheared stacks stay below, other fields do not
-SAME_POSITION_MM = 0.1
-GAP_STEPS = 1.5
+LOST_SHARE = 0.2  # of a series' slices, from which on it is no longer whole
 HEAD_BYTES = 256  # of a file, which tell whether it is DICOM
 
 Source = Path | str | Sequence[Path]
@@ -89,7 +77,10 @@ def _read(source: Source, limits: Limits, each: Map) -> tuple[list[Stack], list[
     if not slices:
         faults.append(Fault("series.unreadable", SKIPPED, detail=f"none of {len(paths)} files can be used"))
         return [], faults
-    return _stacks(slices, faults, each), faults
+    own, others = _of_one_study(slices)
+    stacks, odd = assembled(own, each)
+    faults += [*others, *odd]
+    return stacks, [*faults, *_losses(stacks, faults)]
 
 
 def _read_files(paths: Sequence[Path], limits: Limits, each: Map) -> tuple[list[Slice], list[Fault]]:
@@ -107,116 +98,23 @@ def _read_files(paths: Sequence[Path], limits: Limits, each: Map) -> tuple[list[
     return slices, faults
 
 
-def _stacks(slices: list[Slice], faults: list[Fault], each: Map) -> list[Stack]:
-    sizes = sorted({piece.stored.shape for piece in slices})
-    if len(sizes) > 1:
-        faults.append(Fault("series.mixed_sizes", "a stack for each size", detail=f"rows, columns {sizes}"))
-    stacks = []
-    for group in _grouped(slices):
-        stack, odd = _built(group, each)
-        stacks.append(stack)
-        faults += odd
-    return sorted(stacks, key=_largest_first)
+def _of_one_study(slices: list[Slice]) -> tuple[list[Slice], list[Fault]]:
+    """The slices without those of another study or patient than most, and a fault for each of these files."""
+    is_odd, is_undecided = strangers([(piece.header.study_uid, piece.header.patient_id) for piece in slices])
+    files = dict.fromkeys(piece.file for piece, odd in zip(slices, is_odd) if odd)
+    detail = "of another study or patient than most of its series"
+    faults = [Fault("slice.stranger", "slice left out", file=file, detail=detail) for file in files]
+    if is_undecided:
+        detail = "slices of several studies or patients, none of which has most"
+        faults.append(Fault("series.strangers", "slices kept", detail=detail))
+    return [piece for piece, odd in zip(slices, is_odd) if not odd], faults
 
 
-def _largest_first(stack: Stack) -> tuple:
-    """Slices, then pixels; the place in the patient decides between equals, so that the order is one."""
-    return -len(stack), -stack.pixels[0].size, *stack.normal, *stack.origins_mm[0]
-
-
-def _grouped(slices: Sequence[Slice]) -> list[list[Slice]]:
-    """Slices that belong together, by series, size, spacing, orientation and field of view, in any order."""
-    return [
-        side_by_side
-        for alike in linked(slices, _likeness(slices))
-        for side_by_side in linked(alike, _in_plane_mm(alike) / SIDE_BY_SIDE_MM)
-    ]
-
-
-def _built(group: Sequence[Slice], each: Map) -> tuple[Stack, list[Fault]]:
-    """The stack of slices that belong together, and what was odd about their positions.
-
-    `each` maps, as the built-in does, the slices that are rescaled.
-    """
-    directions = _directions(group)
-    normal = normal_of(*directions)
-    ordered = sorted(group, key=lambda piece: float(piece.frame.origin_mm @ normal))
-    kept, repeated = _one_per_position(ordered, normal)
-    pixels = np.empty((len(kept), *kept[0].stored.shape), dtype=np.float32)
-    for _ in each(Slice.rescale_into, kept, pixels):
-        pass  # each writes its own part of the pixels
-    stack = Stack(
-        pixels=pixels,
-        origins_mm=np.array([piece.frame.origin_mm for piece in kept]),
-        row_direction=directions[0],
-        column_direction=directions[1],
-        spacing_mm=tuple(np.median([piece.frame.spacing_mm for piece in kept], axis=0).tolist()),
-        instance_numbers=np.array([piece.instance_number for piece in kept], dtype=np.int64),
-        files=tuple(piece.file for piece in kept),
-    )
-    return stack, [*_repeats(repeated), *_gaps(stack)]
-
-
-def _likeness(slices: Sequence[Slice]) -> np.ndarray:
-    """Points (n, 11), two of them within 1 by their largest coordinate where slices may share a stack."""
-    directions = np.array([piece.frame.directions.ravel() for piece in slices])
-    spacings_mm = np.array([piece.frame.spacing_mm for piece in slices])
-    sizes = np.array([piece.stored.shape for piece in slices])
-    return np.hstack(
-        [
-            directions / COSINE_TOLERANCE,
-            np.log(spacings_mm) / SPACING_TOLERANCE,
-            sizes * 2.0,
-            _series_numbers(slices)[:, None] * 2.0,
-        ]
-    )
-
-
-def _series_numbers(slices: Sequence[Slice]) -> np.ndarray:
-    """Of which series each slice is, (n,); all of one where identifiers only count slices, as some do."""
-    uids, numbers = np.unique([piece.series_uid for piece in slices], return_inverse=True)
-    return numbers if 2 * len(uids) <= len(slices) else np.zeros(len(slices))
-
-
-def _in_plane_mm(group: Sequence[Slice]) -> np.ndarray:
-    """Where each slice's first pixel lies along the image's two directions: (n, 2)."""
-    return np.array([piece.frame.origin_mm for piece in group]) @ _directions(group).T
-
-
-def _directions(group: Sequence[Slice]) -> np.ndarray:
-    """The common directions (2, 3); a median, because it does not depend on the order of the slices."""
-    return orthonormal(np.median([piece.frame.directions for piece in group], axis=0))
-
-
-def _one_per_position(ordered: Sequence[Slice], normal: np.ndarray) -> tuple[list[Slice], list[Slice]]:
-    """(kept, repeated): of slices at one position the first by instance number is kept, then by content."""
-    places: list[list[Slice]] = []
-    for piece in ordered:
-        if places and (piece.frame.origin_mm - places[-1][-1].frame.origin_mm) @ normal < SAME_POSITION_MM:
-            places[-1].append(piece)
-        else:
-            places.append([piece])
-    kept = [min(place, key=_precedence) if len(place) > 1 else place[0] for place in places]
-    chosen = {id(piece) for piece in kept}
-    return kept, [piece for piece in ordered if id(piece) not in chosen]
-
-
-def _precedence(piece: Slice) -> tuple[bool, int, str]:
-    content = hashlib.sha256(piece.stored.tobytes()).hexdigest()
-    return piece.instance_number < 0, piece.instance_number, content
-
-
-def _repeats(repeated: Sequence[Slice]) -> Iterator[Fault]:
-    for file, count in Counter(piece.file for piece in repeated).items():
-        detail = f"{count} at a position that another slice has"
-        yield Fault("stack.repeated", "kept the first by instance number", file=file, detail=detail)
-
-
-def _gaps(stack: Stack) -> Iterator[Fault]:
-    steps = np.diff(stack.positions_mm)
-    if not len(steps):
-        return
-    usual = np.quantile(steps, 0.5, method="lower")
-    for index in np.flatnonzero(steps > GAP_STEPS * usual):
-        detail = f"{steps[index]:.1f} mm to the slice before, usually {usual:.1f} mm"
-        yield Fault("stack.gap", "slices kept, none put between", file=stack.files[index + 1], detail=detail)
+def _losses(stacks: Sequence[Stack], faults: Sequence[Fault]) -> list[Fault]:
+    """A fault of the series where it has lost a good part of its slices."""
+    kept = sum(map(len, stacks))
+    lost = sum(fault.action in (DROPPED, FILE_DROPPED) for fault in faults)
+    if lost <= LOST_SHARE * (kept + lost):
+        return []
+    detail = f"{kept} of {kept + lost} slices can be used"
+    return [Fault("series.incomplete", "read without them", detail=detail)]

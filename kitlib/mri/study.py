@@ -9,6 +9,7 @@ import pandas as pd
 
 from kitlib.errors import SliceError
 from kitlib.mri.dicom.tags import Tags, read_tags
+from kitlib.mri.identity import strangers
 from kitlib.mri.ledger import Fault, Ledger
 from kitlib.mri.naming import Told, in_plane, plane2sequences, told_by_planes, told_by_tags
 from kitlib.mri.series import Source, files_of, read_series
@@ -18,6 +19,7 @@ from kitlib.terms import CELLS, SEQUENCES, group2sequence, row_id
 Prepare = Callable[[list[Stack]], list[Stack]]
 """What is done to the stacks of a series once they are read."""
 
+FEWEST = 3  # slices of a series: in the competition 8 of sagittal ones and 5 of axial ones at the least
 BY_PIXELS, BY_PLANE = "by its pixels", "the only one of its plane that no other series is"
 TellByPixels = Callable[["Study"], Mapping[int, str]]
 """The sequences of series, by id, as far as pixels tell; the study has those that are known already."""
@@ -141,11 +143,13 @@ def read_study(
     for series_id, sequence, source in rows[["series_id", "sequence", "folder"]].itertuples(index=False):
         stacks = read_series(source, ledger, study_id=study_id, series_id=int(series_id))
         found = Series(int(series_id), sequence if sequence in SEQUENCES else None, tuple(stacks))
-        if found.sequence is None and stacks:
-            tags[found.series_id] = _tags_of(source)
+        if stacks:
+            tags[found.series_id] = _tags_of(source, stacks[0])
         found = _in_plane(found, study_id, ledger)
+        _note_few_slices(found, study_id, ledger)
         series.append(replace(found, stacks=tuple(prepare([*found.stacks]))) if prepare else found)
-    study = _named(Study(study_id, tuple(series)), tags, ledger, tell)
+    study = _of_one_patient(Study(study_id, tuple(series)), tags, ledger)
+    study = _named(study, tags, ledger, tell)
     note_missing_sequences(study_id, study.sequences, ledger)
     return study
 
@@ -169,12 +173,35 @@ def _slice_at(series: Series, stack: Stack, point_mm: np.ndarray) -> SliceAt | N
     return SliceAt(series, stack, index, np.array([col, row]), float(away_mm[index]))
 
 
-def _tags_of(source: Source) -> Tags:
-    """What the first readable file of a series says of its acquisition."""
+def _note_few_slices(series: Series, study_id: int, ledger: Ledger) -> None:
+    if 0 < (count := sum(map(len, series.stacks))) < FEWEST:
+        ledger.add(
+            Fault("series.few_slices", "slices kept", study_id, series.series_id, detail=f"{count} in all")
+        )
+
+
+def _tags_of(source: Source, stack: Stack) -> Tags:
+    """What a file of the series' largest stack says of its acquisition."""
     for path in files_of(source):
-        with contextlib.suppress(SliceError):
-            return read_tags(path)
+        if path.name in stack.files:
+            with contextlib.suppress(SliceError):
+                return read_tags(path)
     return Tags()
+
+
+def _of_one_patient(study: Study, tags: Mapping[int, Tags], ledger: Ledger) -> Study:
+    """The study without the series of another study or patient than most are."""
+    owners = [(tags[key].study_uid, tags[key].patient_id) for key in tags]
+    is_odd, is_undecided = strangers(owners)
+    others = [key for key, odd in zip(tags, is_odd) if odd]
+    for key in others:
+        detail = "of another study or patient than most series of the study"
+        ledger.add(Fault("series.stranger", "series left out", study.study_id, key, detail=detail))
+    if is_undecided:
+        detail = "series of several studies or patients, none of which has most"
+        ledger.add(Fault("study.strangers", "series kept", study.study_id, detail=detail))
+    series = (replace(one, stacks=()) if one.series_id in others else one for one in study.series)
+    return replace(study, series=tuple(series))
 
 
 def _in_plane(series: Series, study_id: int, ledger: Ledger) -> Series:

@@ -90,6 +90,20 @@ def test_of_two_studies_the_larger_is_taken(tmp_path):
     assert fault.detail == "3 images of 1 other studies: the study with most images is taken"
 
 
+def test_studies_that_only_count_series_are_one(tmp_path):
+    """As some anonymisers leave them; two patients' series are not mixed up all the same."""
+    for number in range(1, 4):
+        uids = {"StudyInstanceUID": f"1.{number}", "SeriesInstanceUID": f"1.{number}.1"}
+        make_series(tmp_path / "a" / f"2{number}", PatientID="", **uids)
+        make_series(tmp_path / "b" / f"2{number}", PatientID=f"P{number}", **uids)
+    listing = list_folder(tmp_path / "a")
+    assert list(listing.series) == [21, 22, 23]
+    assert [(fault.code, fault.action) for fault in listing.faults] == [
+        ("folder.several_studies", "all read as one")
+    ]
+    assert len(list_folder(tmp_path / "b").series) == 1
+
+
 def test_links_are_followed_and_loops_end(tmp_path):
     make_series(tmp_path / "store" / "x")
     study = tmp_path / "study"

@@ -27,8 +27,8 @@ EXPECTED = {
     "generic_jpegls": GENERIC,  # SimpleITK, too
     # Made to fail a converter to NIfTI, which wants one regular volume. Two slices are a stack;
     "failing_slicecount": ([("sagittal", (2, 256, 256), 1.0)], []),
-    # steps of 5, 5 and 10 mm are a stack with a gap (and it is a CT, whose files say so one by one);
-    "failing_sliceincrement": ([("axial", (4, 512, 512), 5.0)], ["slice.modality"] * 4 + ["stack.gap"]),
+    # steps of 5, 5 and 10 mm are a stack with a gap (but it is a CT, whose files say so one by one);
+    "failing_sliceincrement": ([], ["slice.modality"] * 4 + ["series.unreadable"]),
     # an axial and a sagittal series in one folder, with the same instance numbers, are two stacks.
     "failing_sliceorientation": ([("axial", (2, 288, 288), 4.4), ("sagittal", (2, 288, 288), 3.3)], []),
 }

@@ -2,6 +2,7 @@ import shutil
 import warnings
 
 import numpy as np
+import pydicom
 import pytest
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
@@ -163,10 +164,14 @@ def test_mixed_sizes_are_stacks_of_their_own_and_noted(tmp_path):
 def test_of_repeated_positions_the_first_instance_is_kept(tmp_path):
     make_series(tmp_path, count=5)
     make_series(tmp_path, count=2, first_number=31)
+    shutil.copy(tmp_path / "1.dcm", tmp_path / "41.dcm")
     (stack,), ledger = read(tmp_path)
     assert sorted(stack.instance_numbers) == [1, 2, 3, 4, 5]
-    assert codes(ledger) == ["stack.repeated"] * 2
-    assert {fault.file for fault in ledger} == {"31.dcm", "32.dcm"}
+    assert {(fault.code, fault.file) for fault in ledger} == {
+        ("stack.ambiguous", "31.dcm"),  # other pixels: nobody knows which are right
+        ("stack.ambiguous", "32.dcm"),
+        ("stack.repeated", "41.dcm"),
+    }
 
 
 def test_of_repeated_positions_without_numbers_the_choice_ignores_names(tmp_path):
@@ -211,6 +216,7 @@ def test_an_unreadable_slice_costs_only_itself(tmp_path):
         ("slice.pixels", "5.dcm"),
         ("slice.not_dicom", "junk.dcm"),
         ("stack.gap", "1.dcm"),
+        ("series.incomplete", ""),
     ]
     assert {(fault.study_id, fault.series_id) for fault in ledger} == {(11, 22)}
 
@@ -261,7 +267,9 @@ def test_threads_and_batches_change_nothing(tmp_path, monkeypatch, at_once):
     theirs, their_ledger = read(tmp_path, threads=1)
     assert_same_stacks(ours, theirs)
     assert list(our_ledger) == list(their_ledger)
-    assert codes(our_ledger) == ["slice.spacing", "slice.not_dicom", "slice.unreadable", "stack.gap"]
+    assert codes(our_ledger) == [
+        *("slice.spacing", "slice.not_dicom", "slice.unreadable", "stack.gap", "series.incomplete")
+    ]
 
 
 def test_warnings_of_pydicom_stay_inside(tmp_path):
@@ -349,6 +357,16 @@ def test_slices_of_two_series_share_no_stack(tmp_path):
         make_series(tmp_path, SeriesInstanceUID=series, first_number=first_number)
     stacks, ledger = read(tmp_path)
     assert [stack.instance_numbers.tolist() for stack in stacks] == [[5, 4, 3, 2, 1], [15, 14, 13, 12, 11]]
+    assert [(fault.code, fault.detail) for fault in ledger] == [
+        ("series.several", "2 sagittal series, by their identifiers")
+    ]
+
+
+def test_a_scout_of_another_plane_is_no_second_series_of_this_one(tmp_path):
+    make_series(tmp_path, SeriesInstanceUID="1.1")
+    make_series(tmp_path, SeriesInstanceUID="1.2", orientation=CORONAL, first_number=11)
+    stacks, ledger = read(tmp_path)
+    assert [stack.plane for stack in stacks].count("coronal") == 1
     assert len(ledger) == 0
 
 
@@ -358,3 +376,86 @@ def test_identifiers_that_only_count_slices_part_nothing(tmp_path):
         shutil.copy(source / f"{number}.dcm", tmp_path / f"{number}.dcm")
     stacks, _ = read(tmp_path)
     assert [len(stack) for stack in stacks] == [5]
+
+
+MANY = {"count": 12, "size": (40, 40), "spacing": (2.0, 2.0)}
+
+
+@pytest.mark.parametrize(
+    ("change", "lies"),
+    [
+        ({"orientation": tilted_axial(20)}, "turned"),
+        ({"spacing": (1.0, 1.0)}, "finer"),
+        ({"ImagePositionPatient": [12.0, -100.0, 18.0]}, "shifted in its plane"),
+    ],
+)
+def test_a_slice_of_another_geometry_in_the_midst_of_a_stack_is_left_out(tmp_path, change, lies):
+    make_series(tmp_path, orientation=AXIAL, first=(0, -100, -2), **MANY)
+    original = pydicom.dcmread(tmp_path / "6.dcm")
+    place = {"position": original.ImagePositionPatient, "orientation": AXIAL, "spacing": (2.0, 2.0)}
+    write(tmp_path / "6.dcm", make_slice_dataset(make_image(6, (40, 40)), number=6, **(place | change)))
+    (stack,), ledger = read(tmp_path)
+    assert (len(stack), 6 in stack.instance_numbers) == (11, False), lies
+    assert [(fault.code, fault.file) for fault in ledger] == [
+        ("stack.gap", "7.dcm"),
+        ("stack.apart", "6.dcm"),
+    ]
+
+
+def test_a_slice_that_lies_where_no_stack_reaches_is_left_out(tmp_path):
+    make_series(tmp_path, **MANY)
+    far = {"position": (900, -100, 50), "spacing": MANY["spacing"], "number": 12}
+    write(tmp_path / "12.dcm", make_slice_dataset(make_image(12, (40, 40)), **far))
+    (stack,), ledger = read(tmp_path)
+    assert len(stack) == 11
+    assert codes(ledger) == ["slice.position"]
+
+
+@pytest.mark.parametrize(("lost", "told"), [(2, False), (4, True), (11, True)])
+def test_a_series_that_has_lost_a_good_part_says_so(tmp_path, lost, told):
+    make_series(tmp_path, **MANY)
+    for number in range(1, 1 + lost):
+        (tmp_path / f"{number}.dcm").write_bytes(b"junk")
+    _, ledger = read(tmp_path)
+    details = [fault.detail for fault in ledger if fault.code == "series.incomplete"]
+    assert details == ([f"{12 - lost} of 12 slices can be used"] if told else [])
+
+
+def test_frames_that_are_lost_count_as_slices_do(tmp_path):
+    dataset = make_enhanced_dataset(frames=8)
+    for index in (1, 2, 3):
+        del dataset.PerFrameFunctionalGroupsSequence[index].PlanePositionSequence
+    write(tmp_path / "1.dcm", dataset)
+    _, ledger = read(tmp_path)
+    assert codes(ledger)[-1] == "series.incomplete"
+    assert list(ledger)[-1].detail == "5 of 8 slices can be used"
+
+
+@pytest.mark.parametrize("keyword", ["StudyInstanceUID", "PatientID"])
+def test_slices_of_another_patient_are_left_out_by_file(tmp_path, keyword):
+    make_series(tmp_path, count=5, **{keyword: "1.1"})
+    make_series(tmp_path, count=2, first=(60, -100, 50), first_number=11, **{keyword: "1.22"})
+    (stack,), ledger = read(tmp_path)
+    assert len(stack) == 5
+    assert [(fault.code, fault.file) for fault in ledger] == [
+        ("slice.stranger", "11.dcm"),
+        ("slice.stranger", "12.dcm"),
+    ]
+    assert "1.22" not in str(list(ledger))
+
+
+def test_where_no_study_has_most_slices_all_are_kept_and_doubted(tmp_path):
+    make_series(tmp_path, count=4, StudyInstanceUID="1.1")
+    make_series(tmp_path, count=4, first_number=11, first=(60, -100, 50), StudyInstanceUID="1.2")
+    stacks, ledger = read(tmp_path)
+    assert sum(map(len, stacks)) == 8
+    assert "series.strangers" in codes(ledger)
+
+
+def test_studies_that_only_count_slices_tell_nothing(tmp_path):
+    for number in range(1, 6):
+        make_series(
+            tmp_path, count=1, first=(4 * number, 0, 0), first_number=number, StudyInstanceUID=f"1.{number}"
+        )
+    (stack,), ledger = read(tmp_path)
+    assert (len(stack), len(ledger)) == (5, 0)

@@ -12,7 +12,7 @@ from kitlib.mri.series import read_series
 from kitlib.mri.stack import Stack
 from kitlib.mri.study import Series, Study, note_missing_sequences, read_study
 from kitlib.terms import AXIAL_T2, SAGITTAL_T1, SAGITTAL_T2, SEQUENCES
-from tests.mri.builders import AXIAL, CORONAL, make_series
+from tests.mri.builders import AXIAL, CORONAL, make_series, make_slice_dataset, write
 
 
 def make_stack(plane: str, *, count: int = 9, step_mm: float = 4.0, first_number: int = 1) -> Stack:
@@ -289,4 +289,52 @@ def test_pixels_tell_what_tags_do_not_and_the_plane_the_rest(rows) -> None:
         "the only one of its plane that no other series is",
         "by its pixels",
         "neither tags nor pixels nor its plane tell its sequence",
+    ]
+
+
+@pytest.mark.parametrize("keyword", ["StudyInstanceUID", "PatientID"])
+def test_a_series_of_another_patient_is_left_out(tmp_path, keyword) -> None:
+    owners = {"1": "SECRET.1", "2": "SECRET.2", "3": "SECRET.1"}
+    plans = zip(owners.items(), (SAGITTAL_T1, SAGITTAL_T2, AXIAL_T2), ({}, {}, {"orientation": AXIAL}))
+    table = []
+    for (name, owner), sequence, options in plans:
+        folder = make_series(tmp_path / name, count=3, **{keyword: owner}, **options)
+        table.append({"series_id": int(name), "sequence": sequence, "folder": str(folder)})
+    # The file that is looked at is one of the stack, not the first of the folder.
+    write(tmp_path / "1" / "0.dcm", make_slice_dataset(number=99, **{keyword: "SECRET.2"}))
+    ledger = Ledger()
+    study = read_study(7, pd.DataFrame(table), ledger)
+    assert study.sequences == (SAGITTAL_T1, AXIAL_T2)
+    assert [(fault.code, fault.series_id, fault.file) for fault in ledger][:2] == [
+        ("slice.stranger", 1, "0.dcm"),
+        ("series.stranger", 2, ""),
+    ]
+    assert "SECRET" not in str(list(ledger))
+
+
+@pytest.mark.parametrize(
+    ("owners", "told"),
+    [("1111", []), ("1234", []), ("1122", ["study.strangers"]), ("1112", ["series.stranger"])],
+)
+def test_identifiers_decide_where_most_series_agree_and_never_where_each_has_its_own(
+    tmp_path, owners, told
+) -> None:
+    table = []
+    for number, owner in enumerate(owners):
+        options = {"orientation": AXIAL, "first": (0, 0, 20 * number), "StudyInstanceUID": f"1.{owner}"}
+        folder = make_series(tmp_path / str(number), count=3, **options)
+        table.append({"series_id": number, "sequence": AXIAL_T2, "folder": str(folder)})
+    ledger = Ledger()
+    study = read_study(7, pd.DataFrame(table), ledger)
+    assert [code for code in codes(ledger) if "stranger" in code] == told
+    assert len(study.stacks(AXIAL_T2)) == (3 if "series.stranger" in told else 4)
+
+
+def test_a_series_of_hardly_any_slices_is_kept_and_told(rows) -> None:
+    for file in ("1.dcm", "2.dcm"):
+        (Path(rows.loc[1, "folder"]) / file).unlink()
+    ledger = Ledger()
+    assert len(read_study(7, rows, ledger).sequences) == 3
+    assert [(fault.code, fault.series_id, fault.detail) for fault in ledger] == [
+        ("series.few_slices", 2, "1 in all")
     ]

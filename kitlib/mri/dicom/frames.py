@@ -1,31 +1,48 @@
-"""Where each frame of a file lies in the patient, and how its values are rescaled.
+"""Where each frame of a file lies in the patient, how its values are rescaled, and of which contrast it is.
 
 Classic MR files hold this at their root, Enhanced MR in functional groups, per frame or shared (DICOM PS3.3,
 C.7.6.16).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from math import isfinite
 
 import numpy as np
 from pydicom import Dataset
 
 from kitlib.errors import SliceError
 from kitlib.mri.dicom.header import Header, classified
-from kitlib.mri.dicom.plain import value_of
+from kitlib.mri.dicom.plain import text_of, value_of
 from kitlib.mri.stack import orthonormal
 
 ORTHONORMAL_TOLERANCE = 0.01  # headers round cosines, some to two decimals
 FARTHEST_MM = 10_000.0
-SPACING_MM = (0.01, 50.0)
+SPACING_MM = (0.1, 10.0)  # patients' spines have 0.2 to 1.1, coarse phantoms 3
+FIELD_MM = 1000.0  # a whole spine is shorter
 STEEPEST_SLOPE = 1e6
 MACROS = (
     "PlanePositionSequence",
     "PlaneOrientationSequence",
     "PixelMeasuresSequence",
     "PixelValueTransformationSequence",
+    "MREchoSequence",
+    "MRModifierSequence",
+    "MRImageFrameTypeSequence",
+    "FrameContentSequence",
 )
+CONTRAST = (
+    ("echo time", "EffectiveEchoTime", "EchoTime"),
+    ("echo number", "EchoNumbers", "EchoNumbers"),
+    ("inversion time", "InversionTimes", "InversionTime"),
+    ("image type", "FrameType", "ImageType"),
+    ("part of complex values", "ComplexImageComponent", "ComplexImageComponent"),
+    ("time in the series", "TemporalPositionIndex", "TemporalPositionIdentifier"),
+    ("acquisition", "FrameAcquisitionNumber", "AcquisitionNumber"),
+    ("series number", "SeriesNumber", "SeriesNumber"),
+)
+"""What may tell two images of one place apart, the surest first: in words, and as headers call it."""
 keyword2code = {
     "ImagePositionPatient": "slice.position",
     "ImageOrientationPatient": "slice.orientation",
@@ -44,6 +61,7 @@ class Frame:
     spacing_mm: tuple[float, float]  # (between rows, between columns)
     slope: float
     intercept: float
+    contrast: tuple[str, ...]  # as CONTRAST lists it, "" unknown; for comparing, never to be shown
 
 
 def frame_items(dataset: Dataset, header: Header) -> list[list[Dataset]]:
@@ -64,22 +82,31 @@ def frame_items(dataset: Dataset, header: Header) -> list[list[Dataset]]:
         ]
 
 
-def read_frame(dataset: Dataset, items: Sequence[Dataset], *, is_only: bool) -> Frame:
+def read_frame(dataset: Dataset, items: Sequence[Dataset], header: Header) -> Frame:
     """The place of one frame; SliceError where a number is missing, not finite or senseless."""
     sources = [*items, dataset]
     # Of many frames each needs its own position: the one at the root would put them all in one place.
-    origin = _numbers(sources if is_only else items, "ImagePositionPatient", 3)
-    if np.abs(origin).max() > FARTHEST_MM:
+    origin_mm = _numbers(sources if header.frames == 1 else items, "ImagePositionPatient", 3)
+    if max(map(abs, origin_mm)) > FARTHEST_MM:
         raise SliceError("slice.position", "ImagePositionPatient is not near a patient")
-    directions = _directions(tuple(_numbers(sources, "ImageOrientationPatient", 6).tolist()))
-    spacing = _numbers(sources, "PixelSpacing", 2)
-    if spacing.min() < SPACING_MM[0] or spacing.max() > SPACING_MM[1]:
-        raise SliceError("slice.spacing", f"PixelSpacing is {spacing.tolist()} mm")
-    slope = float(_numbers(sources, "RescaleSlope", 1, default=1.0)[0])
+    directions = _directions(_numbers(sources, "ImageOrientationPatient", 6))
+    rows_mm, columns_mm = _numbers(sources, "PixelSpacing", 2)
+    if min(rows_mm, columns_mm) < SPACING_MM[0] or max(rows_mm, columns_mm) > SPACING_MM[1]:
+        raise SliceError("slice.spacing", f"PixelSpacing is {[rows_mm, columns_mm]} mm")
+    if (field_mm := max(rows_mm * header.rows, columns_mm * header.columns)) > FIELD_MM:
+        raise SliceError("slice.spacing", f"by PixelSpacing the image is {field_mm:.0f} mm wide")
+    (slope,) = _numbers(sources, "RescaleSlope", 1, default=1.0)
     if not 1 / STEEPEST_SLOPE <= abs(slope) <= STEEPEST_SLOPE:
         raise SliceError("slice.rescale", f"RescaleSlope is {slope:g}")
-    intercept = float(_numbers(sources, "RescaleIntercept", 1, default=0.0)[0])
-    return Frame(origin, directions, (float(spacing[0]), float(spacing[1])), slope, intercept)
+    (intercept,) = _numbers(sources, "RescaleIntercept", 1, default=0.0)
+    contrast = tuple(
+        [_first(items, of_frame) or text_of(dataset, of_file) for _, of_frame, of_file in CONTRAST]
+    )
+    return Frame(np.array(origin_mm), directions, (rows_mm, columns_mm), slope, intercept, contrast)
+
+
+def _first(items: Sequence[Dataset], keyword: str) -> str:
+    return next(filter(None, (text_of(item, keyword) for item in items)), "") if items else ""
 
 
 @lru_cache(maxsize=256)
@@ -95,17 +122,18 @@ def _directions(numbers: tuple[float, ...]) -> np.ndarray:
 
 def _numbers(
     sources: Sequence[Dataset], keyword: str, count: int, default: float | None = None
-) -> np.ndarray:
-    """The finite numbers (count,) of a tag in the first source that has it."""
+) -> tuple[float, ...]:
+    """The finite numbers, `count` of them, of a tag in the first source that has it."""
     code = keyword2code[keyword]
     with classified(code, f"{keyword} is not numbers"):
         found = (value_of(source, keyword) for source in sources)
         value = next((value for value in found if value is not None), default)
         if value is None:
             raise SliceError(code, f"{keyword} is missing")
-        numbers = np.atleast_1d(np.asarray(value, dtype=np.float64))
-    if numbers.shape != (count,):
-        raise SliceError(code, f"{keyword} has {numbers.size} values, not {count}")
-    if not np.isfinite(numbers).all():
+        is_one = isinstance(value, str | bytes) or not isinstance(value, Iterable)
+        numbers = tuple(float(part) for part in ([value] if is_one else value))  # type: ignore[union-attr]
+    if len(numbers) != count:
+        raise SliceError(code, f"{keyword} has {len(numbers)} values, not {count}")
+    if not all(map(isfinite, numbers)):
         raise SliceError(code, f"{keyword} is not finite")
     return numbers

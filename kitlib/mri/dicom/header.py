@@ -29,6 +29,7 @@ from kitlib.mri.dicom.plain import (
     Content,
     plain_dataset,
     plain_pixels,
+    text_of,
     value_of,
 )
 
@@ -40,7 +41,9 @@ ALLOWED_TAGS: frozenset[BaseTag | int] = frozenset(
         *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"),
         *("RescaleSlope", "RescaleIntercept"),
         *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
-        *("InstanceNumber", "Modality", "SeriesInstanceUID"),
+        *("InstanceNumber", "Modality", "SeriesInstanceUID", "StudyInstanceUID", "PatientID"),
+        *("EchoTime", "EchoNumbers", "InversionTime", "ImageType"),
+        *("TemporalPositionIdentifier", "AcquisitionNumber", "SeriesNumber"),
     )
 )
 TRANSFER_SYNTAXES = {
@@ -88,8 +91,9 @@ class Header:
     is_signed: bool
     is_inverted: bool  # MONOCHROME1: the smallest value is white
     instance_number: int  # -1 unknown
-    modality: str
-    series_uid: str  # "" unknown; for comparing, never to be shown
+    series_uid: str  # "" unknown; for comparing, never to be shown, as the next two
+    study_uid: str
+    patient_id: str
 
 
 class classified(AbstractContextManager[None]):
@@ -179,9 +183,21 @@ def read_pixel_bytes(content: Content, start: int, syntax: UID) -> tuple[Content
     with classified("slice.pixels", "the pixels cannot be found"):
         stream = io.BytesIO(content)
         stream.seek(start)
+        tags: list[BaseTag] = []
+
+        def goes_on(tag: BaseTag, *_: object) -> bool:
+            tags.append(tag)
+            return False
+
         dataset = read_dataset(
-            stream, syntax.is_implicit_VR, syntax.is_little_endian, specific_tags=[PIXEL_DATA]
+            stream,
+            syntax.is_implicit_VR,
+            syntax.is_little_endian,
+            stop_when=goes_on,
+            specific_tags=[PIXEL_DATA],
         )
+        if (count := tags.count(PIXEL_DATA)) > 1:
+            raise SliceError("slice.pixels", f"{count} elements of pixels, not 1")
         raw = dataset.get_item(PIXEL_DATA)
         if isinstance(raw, RawDataElement) and raw.length not in (UNDEFINED, len(raw.value)):
             raise SliceError("slice.pixels", f"{len(raw.value)} bytes of pixels, not {raw.length}")
@@ -193,6 +209,8 @@ def judge(dataset: Dataset, syntax: UID, limits: Limits) -> Header:
     """The header as plain numbers; SliceError where one is missing, senseless or beyond the limits."""
     if (samples := _whole(dataset, "SamplesPerPixel")) != 1:
         raise SliceError("slice.colour", f"{samples} samples a pixel; only grey images are read")
+    if _text(dataset, "Modality") not in ("MR", ""):
+        raise SliceError("slice.modality", "the modality is not MR")
     photometric = _text(dataset, "PhotometricInterpretation")
     if photometric not in ("MONOCHROME1", "MONOCHROME2"):
         raise SliceError("slice.colour", "the photometric interpretation is not MONOCHROME1 or MONOCHROME2")
@@ -208,8 +226,9 @@ def judge(dataset: Dataset, syntax: UID, limits: Limits) -> Header:
         is_signed=bool(_whole(dataset, "PixelRepresentation")),
         is_inverted=photometric == "MONOCHROME1",
         instance_number=_instance_number(dataset),
-        modality=_text(dataset, "Modality"),
-        series_uid=_series_uid(dataset),
+        series_uid=text_of(dataset, "SeriesInstanceUID"),
+        study_uid=text_of(dataset, "StudyInstanceUID"),
+        patient_id=text_of(dataset, "PatientID"),
     )
     _check_size(header, limits)
     _check_bits(header)
@@ -256,11 +275,3 @@ def _instance_number(dataset: Dataset) -> int:
     except SliceError:
         return -1
     return number if number >= 0 else -1
-
-
-def _series_uid(dataset: Dataset) -> str:
-    """The identifier, or "": nothing depends on it but which slices of a folder may share a stack."""
-    try:
-        return _text(dataset, "SeriesInstanceUID")
-    except SliceError:
-        return ""

@@ -4,7 +4,7 @@ Whatever is not plain gives None, and pydicom is asked, which knows what is odd 
 """
 
 from collections.abc import Callable, Collection
-from functools import cache
+from functools import cache, lru_cache
 from struct import Struct
 from typing import Any
 
@@ -28,6 +28,8 @@ HEAD, LENGTH = Struct("<HH2sH"), Struct("<L")
 LAST_HEAD = HEAD.size + LENGTH.size
 SHORT = frozenset(name.encode() for name in EXPLICIT_VR_LENGTH_16)
 LONG = frozenset(name.encode() for name in EXPLICIT_VR_LENGTH_32)
+representation2name = {name: name.decode() for name in SHORT | LONG}
+base_tag = lru_cache(maxsize=1024)(BaseTag)
 DELIMITERS = 0xFFFE
 UNDEFINED = 0xFFFFFFFF
 PIXEL_GROUP, PIXEL_NUMBER = PIXEL_DATA.group, PIXEL_DATA.elem
@@ -75,11 +77,12 @@ def _scanned(
             and (representation, bytes(content[first:start]).rstrip(b" ")) not in CHARACTER_SETS
         ):
             return None  # pydicom may refuse the whole header for it
-        if tag in wanted:
-            if not length or representation == b"SQ":
+        if tag in wanted and length:  # what is empty is as good as absent
+            if representation == b"SQ":
                 return None
-            value, name = bytes(content[first:start]), representation.decode()
-            elements[BaseTag(tag)] = RawDataElement(BaseTag(tag), name, length, value, first, False, True)
+            key, name = base_tag(tag), representation2name[representation]
+            value = bytes(content[first:start])
+            elements[key] = RawDataElement(key, name, length, value, first, False, True)
     return None
 
 
@@ -106,6 +109,14 @@ def value_of(dataset: Dataset, keyword: str) -> Any:
         except (KeyError, ValueError):
             pass
     return dataset.get(keyword)
+
+
+def text_of(dataset: Dataset, keyword: str) -> str:
+    """A value as it stands in the file, for comparing; "" where it is absent, empty or a sequence."""
+    element = dataset.get_item(tag_of(keyword)[0], keep_deferred=True)
+    if not isinstance(element, RawDataElement) or not element.value:
+        return ""
+    return element.value.rstrip(b"\0 ").decode("latin-1")
 
 
 @cache

@@ -11,10 +11,10 @@ Refused, and the slice or the whole file dropped:
     slice.frames           frames and their functional groups differ in number
     slice.position, slice.orientation, slice.spacing, slice.rescale
                            the numbers of that name are missing, too many or few, not finite or senseless
-    slice.pixels           the pixels are missing, cut short or do not decode
+    slice.modality         not MR
+    slice.pixels           the pixels are missing, there twice, cut short or do not decode
 Noted, and the slice kept:
     slice.instance_number  unknown, -1
-    slice.modality         not MR
     slice.stream           the compressed stream says of itself what the header does not, or is badly made
     slice.unused_bits      bits that hold no pixel hold something
     slice.constant         every pixel has the same value
@@ -48,9 +48,14 @@ class Slice:
 
     stored: np.ndarray  # (H, W) integers, not yet rescaled
     frame: Frame
-    instance_number: int  # -1 unknown
+    header: Header  # of its file
     file: str
-    series_uid: str = ""  # for comparing, never to be shown
+    number: int = 0  # of the frame in its file
+
+    @property
+    def instance_number(self) -> int:
+        """The instance number of its file, -1 unknown."""
+        return self.header.instance_number
 
     def rescale_into(self, pixels: np.ndarray) -> None:
         """Write the rescaled values into an array (H, W) of float32."""
@@ -166,10 +171,7 @@ def _decode(described: _Described) -> tuple[list[Slice], list[Fault]]:
         values, odd = stored_values(header, *described.pixels)
     except SliceError as error:
         return [], [*faults, _dropped(file, error)]
-    slices = [
-        Slice(values[index], frame, header.instance_number, file, header.series_uid)
-        for index, frame in described.frames.items()
-    ]
+    slices = [Slice(values[index], frame, header, file, index) for index, frame in described.frames.items()]
     odd += [doubt for piece in slices for doubt in _doubts(header, piece)]
     doubts = [Fault(code, KEPT, file=file, detail=detail) for code, detail in odd]
     return slices, [*faults, *doubts]
@@ -183,7 +185,7 @@ def _frames(dataset: Dataset, header: Header, file: str, faults: list[Fault]) ->
     """The frames that have a place in the patient, by their number in the file."""
     for index, items in enumerate(frame_items(dataset, header)):
         try:
-            yield index, read_frame(dataset, items, is_only=header.frames == 1)
+            yield index, read_frame(dataset, items, header)
         except SliceError as error:
             faults.append(Fault(error.code, DROPPED, file=file, detail=error.what))
 
@@ -192,8 +194,6 @@ def _doubts(header: Header, piece: Slice) -> Iterator[Doubt]:
     """Code and detail of what is odd about a slice and yet no reason to drop it."""
     if header.instance_number < 0:
         yield "slice.instance_number", "InstanceNumber is unknown"
-    if header.modality not in ("MR", ""):
-        yield "slice.modality", "the modality is not MR"
     lowest, highest = piece.stored.min(), piece.stored.max()
     if lowest == highest:
         yield "slice.constant", "every pixel has the same value"

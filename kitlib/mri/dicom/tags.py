@@ -29,7 +29,7 @@ NAMES = ("SeriesDescription", "ProtocolName", "SequenceName", "PulseSequenceName
 WANTED = frozenset(
     Tag(keyword)
     for keyword in (
-        *("StudyInstanceUID", "SeriesInstanceUID", "Rows", "ImageType", "ScanningSequence"),
+        *("StudyInstanceUID", "PatientID", "SeriesInstanceUID", "Rows", "ImageType", "ScanningSequence"),
         *("RepetitionTime", "EchoTime", "EffectiveEchoTime", "InversionTime", "InversionTimes"),
         *("ContrastBolusAgent", "DiffusionBValue", *NAMES, *GROUPS, *MACROS),
     )
@@ -41,6 +41,7 @@ class Tags:
     """Of one file; what is not said is empty, times are then NaN."""
 
     study_uid: str = ""
+    patient_id: str = ""
     series_uid: str = ""
     is_image: bool = True
     words: str = ""  # lower case: what the series and its sequence are called
@@ -71,6 +72,7 @@ def read_tags(path: Path, limits: Limits = LIMITS) -> Tags:
     scanning = {part.upper() for part in _texts(sources, ["ScanningSequence"])}
     return Tags(
         study_uid=" ".join(_texts([dataset], ["StudyInstanceUID"])),
+        patient_id=" ".join(_texts([dataset], ["PatientID"])),
         series_uid=" ".join(_texts([dataset], ["SeriesInstanceUID"])),
         is_image="Rows" in dataset,
         words=re.sub(r"[\W_]+", " ", " ".join(_texts(sources, NAMES)).lower()),

@@ -9,6 +9,7 @@ from pydicom import uid
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.filebase import DicomBytesIO
 
+from kitlib.mri.dicom.frames import CONTRAST
 from kitlib.mri.dicom.header import Limits
 from tests.mri.builders import (
     AXIAL,
@@ -66,6 +67,8 @@ REFUSED = {
     "no columns": ({"missing": "Columns"}, "slice.header"),
     "frames 0": ({"NumberOfFrames": 0}, "slice.header"),
     "frames -1": ({"NumberOfFrames": -1}, "slice.header"),
+    "a CT": ({"Modality": "CT"}, "slice.modality"),
+    "a screenshot": ({"Modality": "OT"}, "slice.modality"),
     "no bits allocated": ({"missing": "BitsAllocated"}, "slice.header"),
     "no bits stored": ({"missing": "BitsStored"}, "slice.header"),
     "no sign": ({"missing": "PixelRepresentation"}, "slice.header"),
@@ -91,6 +94,12 @@ REFUSED = {
     "spacing 0": ({"PixelSpacing": [0, 0.5]}, "slice.spacing"),
     "spacing negative": ({"PixelSpacing": [-0.5, 0.5]}, "slice.spacing"),
     "spacing of one": ({"PixelSpacing": [0.5]}, "slice.spacing"),
+    "spacing of centimetres": ({"PixelSpacing": [45, 45]}, "slice.spacing"),
+    "spacing of micrometres": ({"PixelSpacing": [0.05, 0.05]}, "slice.spacing"),
+    "a field of metres": (
+        {"image": make_image(size=(8, 600)), "PixelSpacing": [0.65, 6.5]},
+        "slice.spacing",
+    ),
     "spacing nan": ({"PixelSpacing": [NAN, NAN]}, "slice.spacing"),
     "slope 0": ({"RescaleSlope": 0, "RescaleIntercept": 0}, "slice.rescale"),
     "slope nan": ({"RescaleSlope": NAN}, "slice.rescale"),
@@ -258,6 +267,31 @@ def test_zeros_after_the_pixels_are_padding_and_other_rows_are_not(tmp_path, syn
     assert codes(read(tmp_path, make_slice_dataset(PixelData=whole + whole))[1]) == ["slice.pixels"]
 
 
+@pytest.mark.parametrize("syntax", [uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian])
+def test_two_elements_of_pixels_are_refused_whichever_would_be_taken(tmp_path, syntax):
+    path = write(tmp_path / "1.dcm", make_slice_dataset(make_image(1), syntax=syntax))
+    content = path.read_bytes()
+    element = content[content.rindex(b"\xe0\x7f\x10\x00") :]
+    path.write_bytes(content + element)
+    (fault,) = read_file(path)[1]
+    assert (fault.code, fault.detail) == ("slice.pixels", "2 elements of pixels, not 1")
+
+
+def test_pixels_of_floats_are_refused(tmp_path):
+    values = np.full((12, 10), np.inf, np.float32)
+    dataset = make_slice_dataset(BitsAllocated=32, BitsStored=32, HighBit=31, missing="PixelData")
+    dataset.FloatPixelData = values.tobytes()
+    assert codes(read(tmp_path, dataset)[1]) == ["slice.pixels"]
+
+
+def test_what_is_empty_is_as_absent(tmp_path):
+    empty = {"SeriesNumber": None, "PatientID": "", "EchoTime": None, "ImageType": None}
+    (piece,), faults = read(tmp_path, make_slice_dataset(**empty))
+    assert faults == []
+    assert piece.frame.contrast == ("",) * len(CONTRAST)
+    assert piece.header.patient_id == ""
+
+
 @pytest.mark.parametrize(
     "limits",
     [Limits(file_mb=0.0001), Limits(side_px=11), Limits(file_values=12 * 10 - 1), Limits(frames=0)],
@@ -287,7 +321,6 @@ def test_values_that_rescaling_lifts_above_zero_are_no_flipped_signs(tmp_path):
         ({"InstanceNumber": None}, "slice.instance_number"),
         ({"missing": "InstanceNumber"}, "slice.instance_number"),
         ({"InstanceNumber": -3}, "slice.instance_number"),
-        ({"Modality": "CT"}, "slice.modality"),
         ({"image": make_image(highest=5000), "BitsStored": 12, "HighBit": 11}, "slice.unused_bits"),
         ({"image": make_image(highest=1000), "BitsStored": 12, "HighBit": 15}, "slice.unused_bits"),
         ({"image": np.full((6, 6), 9, dtype=np.uint16)}, "slice.constant"),

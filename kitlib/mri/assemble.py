@@ -1,0 +1,188 @@
+"""From slices to stacks.
+
+Slices share a stack when size, spacing and orientation agree, they do not lie side by side, no identifier
+says that they are of two series, and no two of them show one place in two contrasts. File names decide
+nothing, instance numbers only which of two slices at one place is kept: shuffled and renamed files give the
+same stacks.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from kitlib.machine import Map
+from kitlib.mri.contrasts import by_contrast, one_a_place, places_of
+from kitlib.mri.dicom.slices import DROPPED, KEPT, Slice
+from kitlib.mri.greys import odd_greys
+from kitlib.mri.grouping import linked
+from kitlib.mri.ledger import Fault
+from kitlib.mri.stack import Plane, Stack, normal_of, orthonormal
+
+COSINE_TOLERANCE = 0.002  # 0.1 degrees: above the jitter of rounded tags, below the angle between two discs
+SPACING_TOLERANCE = 0.005  # relative
+SIDE_BY_SIDE_MM = 10.0  # in-plane shift between neighbours: sheared stacks stay below, other fields do not
+GAP_STEPS = 1.5
+REACH_MM = 500.0  # from the middle of a stack: the longest of patients have 900 mm in all
+STRAY_SHARE = 0.25  # of a stack's slices: so few of another geometry in its midst are no stack
+
+
+def assembled(slices: Sequence[Slice], each: Map) -> tuple[list[Stack], list[Fault]]:
+    """The stacks of a series' slices, those of most slices first, and what was odd about them.
+
+    `each` maps, as the built-in does, the slices that are rescaled.
+    """
+    faults: list[Fault] = []
+    stacks: list[Stack] = []
+    plane2series: dict[Plane, set[float]] = defaultdict(set)
+    sizes = sorted({piece.stored.shape for piece in slices})
+    if len(sizes) > 1:
+        faults.append(Fault("series.mixed_sizes", "a stack for each size", detail=f"rows, columns {sizes}"))
+    numbers = _series_numbers(slices)
+    for group in _grouped(slices, numbers):
+        for stack, odd in _built([slices[index] for index in group], each):
+            stacks.append(stack)
+            faults += odd
+            plane2series[stack.plane].add(numbers[group[0]])
+    for plane, several in plane2series.items():
+        if len(several) > 1:
+            detail = f"{len(several)} {plane} series, by their identifiers"
+            faults.append(Fault("series.several", "no stack shared", detail=detail))
+    kept, strays = _without_strays(sorted(stacks, key=_largest_first))
+    return kept, [*faults, *strays]
+
+
+def _largest_first(stack: Stack) -> tuple:
+    """Slices, then pixels; the place in the patient decides between equals, so that the order is one."""
+    return -len(stack), -stack.pixels[0].size, *stack.normal, *stack.origins_mm[0]
+
+
+def _grouped(slices: Sequence[Slice], series: np.ndarray) -> list[list[int]]:
+    """Which slices belong together, by series, size, spacing, orientation and field of view, in any order."""
+    return [
+        side_by_side
+        for alike in linked(range(len(slices)), _likeness(slices, series))
+        for side_by_side in linked(alike, _in_plane_mm([slices[index] for index in alike]) / SIDE_BY_SIDE_MM)
+    ]
+
+
+def _built(group: Sequence[Slice], each: Map) -> Iterator[tuple[Stack, list[Fault]]]:
+    """The stacks of slices that belong together, one a contrast, and what was odd about each."""
+    directions = _directions(group)
+    near, faults = _in_reach(group, directions)
+    places = places_of(_positions_mm(near, directions))
+    contrasts, told = by_contrast(near, places)
+    if told:
+        detail = f"{len(contrasts)} images of one place, told apart by {' and '.join(told)}"
+        faults.append(Fault("series.contrasts", "a stack for each", detail=detail))
+    for contrast in contrasts:
+        one_each, repeated = one_a_place(contrast, places_of(_positions_mm(contrast, directions)))
+        kept, odd = _alike_in_grey(one_each)
+        stack = _stacked(kept, directions, each)
+        yield stack, [*faults, *repeated, *odd, *_gaps(stack)]
+
+
+def _stacked(slices: Sequence[Slice], directions: np.ndarray, each: Map) -> Stack:
+    """The stack of ascending slices."""
+    pixels = np.empty((len(slices), *slices[0].stored.shape), dtype=np.float32)
+    for _ in each(Slice.rescale_into, slices, pixels):
+        pass  # each writes its own part of the pixels
+    return Stack(
+        pixels=pixels,
+        origins_mm=np.array([piece.frame.origin_mm for piece in slices]),
+        row_direction=directions[0],
+        column_direction=directions[1],
+        spacing_mm=tuple(np.median([piece.frame.spacing_mm for piece in slices], axis=0).tolist()),
+        instance_numbers=np.array([piece.instance_number for piece in slices], dtype=np.int64),
+        files=tuple(piece.file for piece in slices),
+    )
+
+
+def _likeness(slices: Sequence[Slice], series: np.ndarray) -> np.ndarray:
+    """Points (n, 11), two of them within 1 by their largest coordinate where slices may share a stack."""
+    directions = np.array([piece.frame.directions.ravel() for piece in slices])
+    spacings_mm = np.array([piece.frame.spacing_mm for piece in slices])
+    sizes = np.array([piece.stored.shape for piece in slices])
+    return np.hstack(
+        [
+            directions / COSINE_TOLERANCE,
+            np.log(spacings_mm) / SPACING_TOLERANCE,
+            sizes * 2.0,
+            series[:, None] * 2.0,
+        ]
+    )
+
+
+def _series_numbers(slices: Sequence[Slice]) -> np.ndarray:
+    """Of which series each slice is, (n,); all of one where identifiers only count slices, as some do."""
+    uids, numbers = np.unique([piece.header.series_uid for piece in slices], return_inverse=True)
+    return numbers if 2 * len(uids) <= len(slices) else np.zeros(len(slices))
+
+
+def _in_plane_mm(group: Sequence[Slice]) -> np.ndarray:
+    """Where each slice's first pixel lies along the image's two directions: (n, 2)."""
+    return np.array([piece.frame.origin_mm for piece in group]) @ _directions(group).T
+
+
+def _directions(group: Sequence[Slice]) -> np.ndarray:
+    """The common directions (2, 3); a median, because it does not depend on the order of the slices."""
+    return orthonormal(np.median([piece.frame.directions for piece in group], axis=0))
+
+
+def _positions_mm(slices: Sequence[Slice], directions: np.ndarray) -> np.ndarray:
+    """Where slices lie along the normal of directions: (n,)."""
+    return np.array([piece.frame.origin_mm for piece in slices]) @ normal_of(*directions)
+
+
+def _in_reach(group: Sequence[Slice], directions: np.ndarray) -> tuple[list[Slice], list[Fault]]:
+    """The slices that lie where one stack can reach, and a fault for each other."""
+    positions_mm = _positions_mm(group, directions)
+    middle_mm = np.quantile(positions_mm, 0.5, method="lower")
+    kept, faults = [], []
+    for piece, away_mm in zip(group, np.abs(positions_mm - middle_mm)):
+        if away_mm <= REACH_MM:
+            kept.append(piece)
+        else:
+            detail = f"{away_mm:.0f} mm from the middle of its stack"
+            faults.append(Fault("slice.position", DROPPED, file=piece.file, detail=detail))
+    return kept, faults
+
+
+def _alike_in_grey(slices: Sequence[Slice]) -> tuple[list[Slice], list[Fault]]:
+    """The slices without those of other greys; where these are not the fewer, nobody knows: all are kept."""
+    is_odd = odd_greys(slices)
+    few = 2 * is_odd.sum() < len(slices)
+    detail = "stored otherwise than its neighbours, and rescaled its greys are not theirs"
+    faults = [
+        Fault("slice.greys", DROPPED if few else KEPT, file=piece.file, detail=detail)
+        for piece, odd in zip(slices, is_odd)
+        if odd
+    ]
+    return [piece for piece, odd in zip(slices, is_odd) if not (odd and few)], faults
+
+
+def _without_strays(stacks: Sequence[Stack]) -> tuple[list[Stack], list[Fault]]:
+    """The stacks without few slices of another geometry in the midst of a larger stack of their plane."""
+    strays = [stack for stack in stacks if any(_strays(stack, larger) for larger in stacks)]
+    return [stack for stack in stacks if stack not in strays], [
+        Fault("stack.apart", DROPPED, file=file, detail="of another geometry than the stack it lies in")
+        for stack in strays
+        for file in stack.files
+    ]
+
+
+def _strays(stack: Stack, larger: Stack) -> bool:
+    if len(stack) > STRAY_SHARE * len(larger) or stack.plane != larger.plane:
+        return False
+    _, _, depth = larger.to_pixel(stack.centres_mm.mean(axis=0))
+    return bool(-1.5 <= depth <= len(larger) + 0.5)
+
+
+def _gaps(stack: Stack) -> Iterator[Fault]:
+    steps = np.diff(stack.positions_mm)
+    if not len(steps):
+        return
+    usual = np.quantile(steps, 0.5, method="lower")
+    for index in np.flatnonzero(steps > GAP_STEPS * usual):
+        detail = f"{steps[index]:.1f} mm to the slice before, usually {usual:.1f} mm"
+        yield Fault("stack.gap", "slices kept, none put between", file=stack.files[index + 1], detail=detail)

@@ -1,0 +1,95 @@
+"""Several images of one place: told apart by how they were acquired; where nothing tells, that is said."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from itertools import groupby
+
+import numpy as np
+
+from kitlib.mri.dicom.frames import CONTRAST
+from kitlib.mri.dicom.slices import Slice
+from kitlib.mri.ledger import Fault
+
+SAME_POSITION_MM = 0.1
+LEAST_COVER = (
+    0.75  # of the places that one contrast shows: what only counts or interleaves slices shows fewer
+)
+
+
+def places_of(positions_mm: np.ndarray) -> np.ndarray:
+    """The places (n,), numbered from 0 upwards, of positions (n,): chains of near ones are one place."""
+    order = positions_mm.argsort(kind="stable")
+    places = np.zeros(len(order), int)
+    places[order[1:]] = (np.diff(positions_mm[order]) >= SAME_POSITION_MM).cumsum()
+    return places
+
+
+def by_contrast(slices: Sequence[Slice], places: np.ndarray) -> tuple[list[list[Slice]], list[str]]:
+    """Slices of one contrast each, in the order of their numbers, and what told them apart, in words.
+
+    Nothing is parted where no two slices share a place, and by no more than it takes to part those that do.
+    """
+    labels = np.zeros(len(slices), int)
+    told: list[str] = []
+    count, most = places.max() + 1, np.bincount(places).max()
+    for (word, *_), texts in zip(CONTRAST, zip(*(piece.frame.contrast for piece in slices))):
+        if len(slices) == _distinct(places, labels):
+            break
+        _, values = np.unique(texts, return_inverse=True)
+        finer = np.unique(np.stack([labels, values]), axis=1, return_inverse=True)[1].ravel()
+        parts = _distinct(places, finer) > _distinct(places, labels)
+        if parts and values.max() < most and np.bincount(finer).max() >= LEAST_COVER * count:
+            labels, told = finer, [*told, word]
+    groups = [
+        [slices[index] for index in np.flatnonzero(labels == label)] for label in range(labels.max() + 1)
+    ]
+    return sorted(
+        groups, key=lambda group: min((*_number(piece), piece.frame.contrast) for piece in group)
+    ), told
+
+
+def one_a_place(slices: Sequence[Slice], places: np.ndarray) -> tuple[list[Slice], list[Fault]]:
+    """One slice of each place, ascending, and a fault for each file that has another of it.
+
+    The first by instance number is kept, then by the frame's number in its file, then by content.
+    """
+    order = places.argsort(kind="stable")
+    kept: list[Slice] = []
+    copies: Counter[str] = Counter()
+    others: Counter[str] = Counter()
+    for _, indices in groupby(order, key=places.__getitem__):
+        here = [slices[index] for index in indices]
+        first = min(here, key=_precedence) if len(here) > 1 else here[0]
+        kept.append(first)
+        for piece in here:
+            if piece is not first:
+                (copies if _is_copy(piece, first) else others)[piece.file] += 1
+    return kept, [
+        *(_fault("stack.repeated", file, f"{count} copies") for file, count in copies.items()),
+        *(_fault("stack.ambiguous", file, f"{count} other images") for file, count in others.items()),
+    ]
+
+
+def _fault(code: str, file: str, what: str) -> Fault:
+    return Fault(
+        code, "kept the first by instance number", file=file, detail=f"{what} of what another slice shows"
+    )
+
+
+def _distinct(places: np.ndarray, labels: np.ndarray) -> int:
+    """How many pairs of a place and a label there are."""
+    return len(np.unique(places * (labels.max() + 1) + labels))
+
+
+def _number(piece: Slice) -> tuple[bool, int, int]:
+    return piece.instance_number < 0, piece.instance_number, piece.number
+
+
+def _precedence(piece: Slice) -> tuple[bool, int, int, bytes]:
+    return *_number(piece), hashlib.sha256(piece.stored.tobytes()).digest()
+
+
+def _is_copy(piece: Slice, other: Slice) -> bool:
+    one, another = ((slice.frame.slope, slice.frame.intercept) for slice in (piece, other))
+    return one == another and np.array_equal(piece.stored, other.stored)

@@ -1,0 +1,49 @@
+"""Whether a slice's greys are those of its neighbours, where its header says that it is stored otherwise.
+
+Scanners may scale each slice by itself; rescaled, such slices agree. One whose slope, intercept, sign or
+photometric interpretation is wrong does not.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from kitlib.mri.dicom.slices import Slice
+
+QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
+FARTHEST = 0.18  # 1,038 slices of phantoms and patients lie at most 0.12 from their neighbours
+NEIGHBOURS = 4
+SIDE_PX = 64  # of the pixels that are looked at
+
+
+def odd_greys(slices: Sequence[Slice]) -> np.ndarray:
+    """Which slices (n,), in order of position, are stored otherwise than most and differ from those near.
+
+    Two slices differ by the mean distance of their quantiles, in units of the neighbours' own spread.
+    """
+    is_odd = np.zeros(len(slices), bool)
+    ways = [_way(piece) for piece in slices]
+    usual, most = Counter(ways).most_common(1)[0]
+    if most == len(slices):
+        return is_odd
+    is_usual = np.array([way == usual for way in ways]) & (2 * most > len(slices))
+    greys = np.array([_greys(piece) for piece in slices])
+    for index in np.flatnonzero(~is_usual):
+        others = np.flatnonzero(is_usual if is_usual.any() else np.arange(len(slices)) != index)
+        nearest = others[np.abs(others - index).argsort(kind="stable")[:NEIGHBOURS]]
+        expected = np.median(greys[nearest], axis=0)
+        is_odd[index] = np.abs(greys[index] - expected).mean() > FARTHEST * (expected[-1] - expected[0])
+    return is_odd
+
+
+def _way(piece: Slice) -> tuple:
+    """How a slice's values are stored."""
+    header, frame = piece.header, piece.frame
+    return frame.slope, frame.intercept, header.is_inverted, header.is_signed, header.bits_stored
+
+
+def _greys(piece: Slice) -> np.ndarray:
+    step = max(1, max(piece.stored.shape) // SIDE_PX)
+    values = piece.stored[::step, ::step] * piece.frame.slope + piece.frame.intercept
+    return np.quantile(values, QUANTILES)

@@ -1,0 +1,33 @@
+"""Whose images these are: the odd ones out, and where identifiers tell nothing."""
+
+import pytest
+
+from kitlib.mri.identity import strangers
+
+
+@pytest.mark.parametrize(
+    ("studies", "odd", "undecided"),
+    [
+        ("AAB", "  x", False),
+        ("BAA", "x  ", False),
+        ("AAAA", "    ", False),
+        ("A--B", "    ", False),  # each that says one has its own
+        ("ABC", "   ", False),  # each has its own
+        ("AB", "  ", False),
+        ("AABB", "    ", True),
+        ("AABC", "    ", True),
+        ("AAABC", "   xx", False),
+        ("A-A-B", "    x", False),  # what says nothing is nobody's
+        ("", "", False),
+    ],
+)
+def test_one_is_odd_where_more_than_half_of_the_others_agree(studies, odd, undecided):
+    owners = [(name.strip("-"), "") for name in studies]
+    expected = [mark == "x" for mark in odd]
+    assert strangers(owners) == (expected, undecided)
+    assert strangers([(patient, study) for study, patient in owners]) == (expected, undecided)
+
+
+def test_another_study_or_another_patient_is_enough():
+    owners = [("A", "P"), ("A", "P"), ("A", "P"), ("A", "Q"), ("B", "P")]
+    assert strangers(owners) == ([False, False, False, True, True], False)
