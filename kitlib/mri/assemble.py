@@ -24,7 +24,7 @@ SPACING_TOLERANCE = 0.005  # relative
 SIDE_BY_SIDE_MM = 10.0  # in-plane shift between neighbours: sheared stacks stay below, other fields do not
 GAP_STEPS = 1.5
 REACH_MM = 500.0  # from the middle of a stack: the longest of patients have 900 mm in all
-STRAY_SHARE = 0.25  # of a stack's slices: so few of another geometry in its midst are no stack
+STRAY_SHARE = 1 / 3  # of a stack's slices: so few of another geometry in its midst are no stack
 
 
 def assembled(slices: Sequence[Slice], each: Map) -> tuple[list[Stack], list[Fault]]:

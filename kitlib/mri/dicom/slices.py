@@ -13,11 +13,11 @@ Refused, and the slice or the whole file dropped:
                            the numbers of that name are missing, too many or few, not finite or senseless
     slice.modality         not MR
     slice.pixels           the pixels are missing, there twice, cut short or do not decode
+    slice.constant         every pixel has the same value
 Noted, and the slice kept:
     slice.instance_number  unknown, -1
     slice.stream           the compressed stream says of itself what the header does not, or is badly made
     slice.unused_bits      bits that hold no pixel hold something
-    slice.constant         every pixel has the same value
     slice.sign             negative values in a magnitude image: its sign tag may be wrong
 """
 
@@ -171,8 +171,17 @@ def _decode(described: _Described) -> tuple[list[Slice], list[Fault]]:
         values, odd = stored_values(header, *described.pixels)
     except SliceError as error:
         return [], [*faults, _dropped(file, error)]
-    slices = [Slice(values[index], frame, header, file, index) for index, frame in described.frames.items()]
-    odd += [doubt for piece in slices for doubt in _doubts(header, piece)]
+    slices = []
+    for index, frame in described.frames.items():
+        piece = Slice(values[index], frame, header, file, index)
+        lowest, highest = float(piece.stored.min()), float(piece.stored.max())
+        if lowest == highest:
+            faults.append(
+                Fault("slice.constant", DROPPED, file=file, detail="every pixel has the same value")
+            )
+            continue
+        slices.append(piece)
+        odd += _doubts(piece, min(lowest * frame.slope, highest * frame.slope) + frame.intercept)
     doubts = [Fault(code, KEPT, file=file, detail=detail) for code, detail in odd]
     return slices, [*faults, *doubts]
 
@@ -190,15 +199,11 @@ def _frames(dataset: Dataset, header: Header, file: str, faults: list[Fault]) ->
             faults.append(Fault(error.code, DROPPED, file=file, detail=error.what))
 
 
-def _doubts(header: Header, piece: Slice) -> Iterator[Doubt]:
+def _doubts(piece: Slice, darkest: float) -> Iterator[Doubt]:
     """Code and detail of what is odd about a slice and yet no reason to drop it."""
+    header, slope, intercept = piece.header, piece.frame.slope, piece.frame.intercept
     if header.instance_number < 0:
         yield "slice.instance_number", "InstanceNumber is unknown"
-    lowest, highest = piece.stored.min(), piece.stored.max()
-    if lowest == highest:
-        yield "slice.constant", "every pixel has the same value"
-    is_magnitude = header.is_signed and not header.is_inverted and piece.frame.intercept >= 0
-    slope, intercept = piece.frame.slope, piece.frame.intercept
-    darkest = min(float(lowest) * slope, float(highest) * slope) + intercept
+    is_magnitude = header.is_signed and not header.is_inverted and intercept >= 0
     if is_magnitude and darkest < 0 and (piece.stored * slope < -intercept).mean() > NEGATIVE_SHARE:
         yield "slice.sign", "negative values in a magnitude image"

@@ -105,6 +105,7 @@ REFUSED = {
     "slope nan": ({"RescaleSlope": NAN}, "slice.rescale"),
     "slope of two": ({"RescaleSlope": [1, 2]}, "slice.rescale"),
     "intercept inf": ({"RescaleIntercept": INF}, "slice.rescale"),
+    "pixels all alike": ({"image": np.full((6, 6), 9, dtype=np.uint16)}, "slice.constant"),
     "pixels missing": ({"missing": "PixelData"}, "slice.pixels"),
     "pixels empty": ({"PixelData": b""}, "slice.pixels"),
     "pixels short": ({"PixelData": b"\0" * 100}, "slice.pixels"),
@@ -323,7 +324,6 @@ def test_values_that_rescaling_lifts_above_zero_are_no_flipped_signs(tmp_path):
         ({"InstanceNumber": -3}, "slice.instance_number"),
         ({"image": make_image(highest=5000), "BitsStored": 12, "HighBit": 11}, "slice.unused_bits"),
         ({"image": make_image(highest=1000), "BitsStored": 12, "HighBit": 15}, "slice.unused_bits"),
-        ({"image": np.full((6, 6), 9, dtype=np.uint16)}, "slice.constant"),
         (
             {"image": make_image(highest=4000), "BitsStored": 12, "HighBit": 11, "PixelRepresentation": 1},
             "slice.sign",
