@@ -9,6 +9,7 @@ import numpy as np
 
 from kitlib.mri.dicom.frames import CONTRAST
 from kitlib.mri.dicom.slices import Slice
+from kitlib.mri.greys import look_alike
 from kitlib.mri.ledger import Fault
 
 SAME_POSITION_MM = 0.1
@@ -56,7 +57,7 @@ def one_a_place(slices: Sequence[Slice], places: np.ndarray) -> tuple[list[Slice
     """
     order = places.argsort(kind="stable")
     kept: list[Slice] = []
-    copies: Counter[str] = Counter()
+    again: Counter[str] = Counter()
     others: Counter[str] = Counter()
     for _, indices in groupby(order, key=places.__getitem__):
         here = [slices[index] for index in indices]
@@ -64,16 +65,16 @@ def one_a_place(slices: Sequence[Slice], places: np.ndarray) -> tuple[list[Slice
         kept.append(first)
         for piece in here:
             if piece is not first:
-                (copies if _is_copy(piece, first) else others)[piece.file] += 1
+                (again if look_alike(piece, first) else others)[piece.file] += 1
     return kept, [
-        *(_fault("stack.repeated", file, f"{count} copies") for file, count in copies.items()),
-        *(_fault("stack.ambiguous", file, f"{count} other images") for file, count in others.items()),
+        *(_fault("stack.repeated", file, f"{count} again") for file, count in again.items()),
+        *(_fault("stack.ambiguous", file, f"{count} of other looks") for file, count in others.items()),
     ]
 
 
 def _fault(code: str, file: str, what: str) -> Fault:
     return Fault(
-        code, "kept the first by instance number", file=file, detail=f"{what} of what another slice shows"
+        code, "kept the first by instance number", file=file, detail=f"{what}, where another slice lies"
     )
 
 
@@ -88,8 +89,3 @@ def _number(piece: Slice) -> tuple[bool, int, int]:
 
 def _precedence(piece: Slice) -> tuple[bool, int, int, bytes]:
     return *_number(piece), hashlib.sha256(piece.stored.tobytes()).digest()
-
-
-def _is_copy(piece: Slice, other: Slice) -> bool:
-    one, another = ((slice.frame.slope, slice.frame.intercept) for slice in (piece, other))
-    return one == another and np.array_equal(piece.stored, other.stored)

@@ -150,7 +150,18 @@ def test_frames_that_nothing_tells_apart_are_kept_by_their_order_and_doubted(tmp
     write(tmp_path / "1.dcm", two_of_each_place())
     (stack,), faults = read(tmp_path)
     np.testing.assert_array_equal(stack.pixels, [make_image(index) for index in range(10, -1, -2)])
-    assert faults == [("stack.ambiguous", "6 other images of what another slice shows")]
+    assert faults == [("stack.ambiguous", "6 of other looks, where another slice lies")]
+
+
+def test_a_slice_that_is_acquired_again_is_no_other_image(tmp_path):
+    random = np.random.default_rng(0)
+    for number in range(1, 13):
+        image = make_image(number % 6, (40, 40)) + random.integers(0, 60, (40, 40), dtype=np.uint16)
+        dataset = make_slice_dataset(image, position=(4 * (number % 6), 0, 0), number=number)
+        write(tmp_path / f"{number}.dcm", dataset)
+    (stack,), faults = read(tmp_path)
+    assert sorted(stack.instance_numbers) == [1, 2, 3, 4, 5, 6]
+    assert set(faults) == {("stack.repeated", "1 again, where another slice lies")}
 
 
 def two_of_each_place():
