@@ -137,6 +137,8 @@ def _positions_mm(slices: Sequence[Slice], directions: np.ndarray) -> np.ndarray
 def _in_reach(group: Sequence[Slice], directions: np.ndarray) -> tuple[list[Slice], list[Fault]]:
     """The slices that lie where one stack can reach, and a fault for each other."""
     positions_mm = _positions_mm(group, directions)
+    if np.ptp(positions_mm) <= REACH_MM:  # as in most series
+        return list(group), []
     middle_mm = np.quantile(positions_mm, 0.5, method="lower")
     kept, faults = [], []
     for piece, away_mm in zip(group, np.abs(positions_mm - middle_mm)):
@@ -165,7 +167,7 @@ def _without_strays(stacks: Sequence[Stack]) -> tuple[list[Stack], list[Fault]]:
     """The stacks without few slices of another geometry in the midst of a larger stack of their plane."""
     strays = [stack for stack in stacks if any(_strays(stack, larger) for larger in stacks)]
     return [stack for stack in stacks if stack not in strays], [
-        Fault("stack.apart", DROPPED, file=file, detail="of another geometry than the stack it lies in")
+        Fault("stack.apart", DROPPED, file=file, detail="it shares no stack with those it lies among")
         for stack in strays
         for file in stack.files
     ]

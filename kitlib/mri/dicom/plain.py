@@ -59,14 +59,15 @@ def _scanned(
 ) -> tuple[Elements, int] | None:
     """The wanted elements from `start` up to the first whose tag is `stop_tag` or more, and where that is."""
     elements: Elements = {}
-    while start + LAST_HEAD <= len(content):
-        group, number, representation, length = HEAD.unpack_from(content, start)
-        tag, first = group << 16 | number, start + HEAD.size
-        if representation in LONG:
+    unpack, head_bytes, last = HEAD.unpack_from, HEAD.size, len(content) - LAST_HEAD
+    while start <= last:
+        group, number, representation, length = unpack(content, start)
+        tag, first = group << 16 | number, start + head_bytes
+        if representation not in SHORT:
+            if representation not in LONG:
+                return None
             (length,) = LENGTH.unpack_from(content, first)
             first += LENGTH.size
-        elif representation not in SHORT:
-            return None
         if tag >= stop_tag:
             return None if group == DELIMITERS else (elements, start)
         if length == UNDEFINED:
