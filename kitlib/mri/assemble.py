@@ -24,6 +24,9 @@ SPACING_TOLERANCE = 0.005  # relative
 SIDE_BY_SIDE_MM = 10.0  # in-plane shift between neighbours: sheared stacks stay below, other fields do not
 GAP_STEPS = 1.5
 REACH_MM = 500.0  # from the middle of a stack: the longest of patients have 900 mm in all
+WIDEST_MM = 60.0  # between slices: one a disc lies 40 apart
+plane2widest_mm = {"sagittal": 30.0, "coronal": 30.0}  # the competition's sagittal ones lie 3.0 to 6.6 apart
+MOST_BLOCKS = 8  # of a series: an axial one may have a block for each disc
 STRAY_SHARE = 1 / 3  # of a stack's slices: so few of another geometry in its midst are no stack
 
 
@@ -48,8 +51,10 @@ def assembled(slices: Sequence[Slice], each: Map) -> tuple[list[Stack], list[Fau
         if len(several) > 1:
             detail = f"{len(several)} {plane} series, by their identifiers"
             faults.append(Fault("series.several", "no stack shared", detail=detail))
-    kept, strays = _without_strays(sorted(stacks, key=_largest_first))
-    return kept, [*faults, *strays]
+    stacks = sorted(stacks, key=_largest_first)
+    near, far = _without(stacks, _are_sparse(stacks), "slice.spacing", "slices lie too far apart")
+    kept, strays = _without(near, _are_strays(near), "stack.apart", "it shares no stack with those around it")
+    return kept, [*faults, *far, *strays]
 
 
 def _largest_first(stack: Stack) -> tuple:
@@ -163,21 +168,35 @@ def _alike_in_grey(slices: Sequence[Slice]) -> tuple[list[Slice], list[Fault]]:
     return [piece for piece, odd in zip(slices, is_odd) if not (odd and few)], faults
 
 
-def _without_strays(stacks: Sequence[Stack]) -> tuple[list[Stack], list[Fault]]:
-    """The stacks without few slices of another geometry in the midst of a larger stack of their plane."""
-    strays = [stack for stack in stacks if any(_strays(stack, larger) for larger in stacks)]
-    return [stack for stack in stacks if stack not in strays], [
-        Fault("stack.apart", DROPPED, file=file, detail="it shares no stack with those it lies among")
-        for stack in strays
-        for file in stack.files
-    ]
+def _without(
+    stacks: Sequence[Stack], is_odd: np.ndarray, code: str, detail: str
+) -> tuple[list[Stack], list[Fault]]:
+    """The stacks that are not odd, (n,) says which, and a fault for each file of the others."""
+    kept = [stack for stack, odd in zip(stacks, is_odd) if not odd]
+    files = (file for stack, odd in zip(stacks, is_odd) if odd for file in stack.files)
+    return kept, [Fault(code, DROPPED, file=file, detail=detail) for file in files]
 
 
-def _strays(stack: Stack, larger: Stack) -> bool:
-    if len(stack) > STRAY_SHARE * len(larger) or stack.plane != larger.plane:
-        return False
-    _, _, depth = larger.to_pixel(stack.centres_mm.mean(axis=0))
-    return bool(-1.5 <= depth <= len(larger) + 0.5)
+def _are_sparse(stacks: Sequence[Stack]) -> np.ndarray:
+    """Which stacks (n,) have slices farther apart than anybody acquires them."""
+    widest_mm = (plane2widest_mm.get(stack.plane, WIDEST_MM) for stack in stacks)
+    steps_mm = (stack.step_mm if len(stack) > 2 else 0 for stack in stacks)
+    return np.array([step > widest for step, widest in zip(steps_mm, widest_mm)])
+
+
+def _are_strays(stacks: Sequence[Stack]) -> np.ndarray:
+    """Which stacks (n,), the largest first, are few slices in the midst of a large one of their plane."""
+    are_strays = np.zeros(len(stacks), bool)
+    if len(stacks) < 2:
+        return are_strays
+    counts = np.array([len(stack) for stack in stacks])
+    planes = np.array([stack.plane for stack in stacks])
+    middles_mm = np.array([stack.centres_mm.mean(axis=0) for stack in stacks])
+    for larger in stacks[:MOST_BLOCKS]:
+        _, _, depths = larger.to_pixel(middles_mm).T
+        is_inside = (depths >= -1.5) & (depths <= len(larger) + 0.5)
+        are_strays |= is_inside & (counts <= STRAY_SHARE * len(larger)) & (planes == larger.plane)
+    return are_strays
 
 
 def _gaps(stack: Stack) -> Iterator[Fault]:

@@ -411,6 +411,23 @@ def test_a_slice_that_lies_where_no_stack_reaches_is_left_out(tmp_path):
     assert codes(ledger) == ["slice.position"]
 
 
+@pytest.mark.parametrize(
+    ("orientation", "step_mm", "is_read"),
+    [(SAGITTAL, 45.0, False), (SAGITTAL, 8.0, True), (AXIAL, 65.0, False), (AXIAL, 36.0, True)],
+)
+def test_slices_that_lie_farther_apart_than_anybody_acquires_them_are_left_out(
+    tmp_path, orientation, step_mm, is_read
+):
+    stacks, ledger = read(make_series(tmp_path, orientation=orientation, step_mm=step_mm))
+    assert [len(stack) for stack in stacks] == ([5] if is_read else [])
+    assert codes(ledger) == ([] if is_read else ["slice.spacing"] * 5 + ["series.incomplete"])
+
+
+def test_two_slices_that_are_left_of_many_may_lie_far_apart(tmp_path):
+    (stack,), _ = read(make_series(tmp_path, count=2, step_mm=45.0))
+    assert len(stack) == 2
+
+
 @pytest.mark.parametrize(("lost", "told"), [(2, False), (4, True), (11, True)])
 def test_a_series_that_has_lost_a_good_part_says_so(tmp_path, lost, told):
     make_series(tmp_path, **MANY)

@@ -21,7 +21,7 @@ ORTHONORMAL_TOLERANCE = 0.01  # headers round cosines, some to two decimals
 FARTHEST_MM = 10_000.0
 SPACING_MM = (0.1, 10.0)  # patients' spines have 0.2 to 1.1, coarse phantoms 3
 FIELD_MM = 1000.0  # a whole spine is shorter
-STEEPEST_SLOPE = 1e6
+STEEPEST_SLOPE = FARTHEST_INTERCEPT = 1e6  # float32 has seven digits
 MACROS = (
     "PlanePositionSequence",
     "PlaneOrientationSequence",
@@ -99,6 +99,8 @@ def read_frame(dataset: Dataset, items: Sequence[Dataset], header: Header) -> Fr
     if not 1 / STEEPEST_SLOPE <= abs(slope) <= STEEPEST_SLOPE:
         raise SliceError("slice.rescale", f"RescaleSlope is {slope:g}")
     (intercept,) = _numbers(sources, "RescaleIntercept", 1, default=0.0)
+    if abs(intercept) > FARTHEST_INTERCEPT:
+        raise SliceError("slice.rescale", f"RescaleIntercept is {intercept:g}")
     contrast = tuple(
         [_first(items, of_frame) or text_of(dataset, of_file) for _, of_frame, of_file in CONTRAST]
     )

@@ -104,6 +104,7 @@ REFUSED = {
     "slope 0": ({"RescaleSlope": 0, "RescaleIntercept": 0}, "slice.rescale"),
     "slope nan": ({"RescaleSlope": NAN}, "slice.rescale"),
     "slope of two": ({"RescaleSlope": [1, 2]}, "slice.rescale"),
+    "intercept beyond floats": ({"RescaleSlope": 1, "RescaleIntercept": 1e300}, "slice.rescale"),
     "intercept inf": ({"RescaleIntercept": INF}, "slice.rescale"),
     "pixels all alike": ({"image": np.full((6, 6), 9, dtype=np.uint16)}, "slice.constant"),
     "pixels missing": ({"missing": "PixelData"}, "slice.pixels"),
