@@ -54,7 +54,8 @@ def assembled(slices: Sequence[Slice], each: Map) -> tuple[list[Stack], list[Fau
     stacks = sorted(stacks, key=_largest_first)
     near, far = _without(stacks, _are_sparse(stacks), "slice.spacing", "slices lie too far apart")
     kept, strays = _without(near, _are_strays(near), "stack.apart", "it shares no stack with those around it")
-    return kept, [*faults, *far, *strays]
+    is_told = any(fault.code in ("series.contrasts", "series.several") for fault in faults)
+    return kept, [*faults, *far, *strays, *([] if is_told else _overlaps(kept))]
 
 
 def _largest_first(stack: Stack) -> tuple:
@@ -186,17 +187,33 @@ def _are_sparse(stacks: Sequence[Stack]) -> np.ndarray:
 
 def _are_strays(stacks: Sequence[Stack]) -> np.ndarray:
     """Which stacks (n,), the largest first, are few slices in the midst of a large one of their plane."""
-    are_strays = np.zeros(len(stacks), bool)
-    if len(stacks) < 2:
-        return are_strays
     counts = np.array([len(stack) for stack in stacks])
+    are_strays = np.zeros(len(stacks), bool)
+    for larger, (_, _, depths) in _middles_in(stacks):
+        is_between = (depths >= -1.5) & (depths <= len(larger) + 0.5)  # or where an outermost slice would be
+        are_strays |= is_between & (counts <= STRAY_SHARE * len(larger))
+    return are_strays
+
+
+def _overlaps(stacks: Sequence[Stack]) -> Iterator[Fault]:
+    """A fault where stacks of one plane show the same places, as two contrasts of two sizes do."""
+    for larger, (columns, rows, depths) in _middles_in(stacks):
+        _, height, width = larger.pixels.shape
+        is_inside = (depths >= 0) & (depths <= len(larger) - 1) & (abs(columns - width / 2) < width / 2)
+        if (count := (is_inside & (abs(rows - height / 2) < height / 2)).sum()) > 1:
+            detail = f"{count} {larger.plane} stacks of one place"
+            yield Fault("series.overlap", "all kept", detail=detail)
+            return
+
+
+def _middles_in(stacks: Sequence[Stack]) -> Iterator[tuple[Stack, np.ndarray]]:
+    """For each of the largest stacks column, row, slice (3, n) of the middles of all, NaN in other planes."""
+    if len(stacks) < 2:
+        return
     planes = np.array([stack.plane for stack in stacks])
     middles_mm = np.array([stack.centres_mm.mean(axis=0) for stack in stacks])
     for larger in stacks[:MOST_BLOCKS]:
-        _, _, depths = larger.to_pixel(middles_mm).T
-        is_inside = (depths >= -1.5) & (depths <= len(larger) + 0.5)
-        are_strays |= is_inside & (counts <= STRAY_SHARE * len(larger)) & (planes == larger.plane)
-    return are_strays
+        yield larger, np.where(planes == larger.plane, larger.to_pixel(middles_mm).T, np.nan)
 
 
 def _gaps(stack: Stack) -> Iterator[Fault]:

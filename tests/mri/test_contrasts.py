@@ -50,6 +50,15 @@ def test_each_stack_is_of_one_contrast(tmp_path, what):
     assert_same_stacks(stacks, read(shuffled(tmp_path / "a", tmp_path / "b"))[0])
 
 
+@pytest.mark.parametrize("other", [{"size": (16, 14)}, {"spacing": (0.6, 0.9)}])
+def test_two_contrasts_of_two_sizes_are_told_too(tmp_path, other):
+    make_series(tmp_path, EchoTime=100)
+    make_series(tmp_path, EchoTime=20, first_number=21, **other)
+    stacks, faults = read(tmp_path)
+    assert len(stacks) == 2
+    assert faults[-1] == ("series.overlap", "2 sagittal stacks of one place")
+
+
 def test_of_two_contrasts_the_first_by_number_comes_first(tmp_path):
     make_series(tmp_path, EchoTime=100)
     make_series(tmp_path, EchoTime=20, first_number=21)

@@ -158,7 +158,7 @@ def test_mixed_sizes_are_stacks_of_their_own_and_noted(tmp_path):
     make_series(tmp_path, count=3, size=(10, 12), first_number=10)  # as with Rows and Columns swapped
     stacks, ledger = read(tmp_path)
     assert [stack.pixels.shape for stack in stacks] == [(4, 12, 10), (3, 10, 12)]
-    assert codes(ledger) == ["series.mixed_sizes"]
+    assert codes(ledger) == ["series.mixed_sizes", "series.overlap"]
 
 
 def test_of_repeated_positions_the_first_instance_is_kept(tmp_path):
