@@ -6,7 +6,6 @@ nothing, instance numbers only which of two slices at one place is kept: shuffle
 same stacks.
 """
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -17,7 +16,7 @@ from kitlib.mri.dicom.slices import DROPPED, KEPT, Slice
 from kitlib.mri.greys import odd_greys
 from kitlib.mri.grouping import linked
 from kitlib.mri.ledger import Fault
-from kitlib.mri.stack import Plane, Stack, normal_of, orthonormal
+from kitlib.mri.stack import Stack, normal_of, orthonormal
 
 COSINE_TOLERANCE = 0.002  # 0.1 degrees: above the jitter of rounded tags, below the angle between two discs
 SPACING_TOLERANCE = 0.005  # relative
@@ -37,24 +36,17 @@ def assembled(slices: Sequence[Slice], each: Map) -> tuple[list[Stack], list[Fau
     """
     faults: list[Fault] = []
     stacks: list[Stack] = []
-    plane2series: dict[Plane, set[float]] = defaultdict(set)
     sizes = sorted({piece.stored.shape for piece in slices})
     if len(sizes) > 1:
         faults.append(Fault("series.mixed_sizes", "a stack for each size", detail=f"rows, columns {sizes}"))
-    numbers = _series_numbers(slices)
-    for group in _grouped(slices, numbers):
-        for stack, odd in _built([slices[index] for index in group], each):
+    for group in _grouped(slices):
+        for stack, odd in _built(group, each):
             stacks.append(stack)
             faults += odd
-            plane2series[stack.plane].add(numbers[group[0]])
-    for plane, several in plane2series.items():
-        if len(several) > 1:
-            detail = f"{len(several)} {plane} series, by their identifiers"
-            faults.append(Fault("series.several", "no stack shared", detail=detail))
     stacks = sorted(stacks, key=_largest_first)
     near, far = _without(stacks, _are_sparse(stacks), "slice.spacing", "slices lie too far apart")
     kept, strays = _without(near, _are_strays(near), "stack.apart", "it shares no stack with those around it")
-    is_told = any(fault.code in ("series.contrasts", "series.several") for fault in faults)
+    is_told = any(fault.code == "series.contrasts" for fault in faults)
     return kept, [*faults, *far, *strays, *([] if is_told else _overlaps(kept))]
 
 
@@ -63,12 +55,12 @@ def _largest_first(stack: Stack) -> tuple:
     return -len(stack), -stack.pixels[0].size, *stack.normal, *stack.origins_mm[0]
 
 
-def _grouped(slices: Sequence[Slice], series: np.ndarray) -> list[list[int]]:
-    """Which slices belong together, by series, size, spacing, orientation and field of view, in any order."""
+def _grouped(slices: Sequence[Slice]) -> list[list[Slice]]:
+    """Slices that belong together, by series, size, spacing, orientation and field of view, in any order."""
     return [
         side_by_side
-        for alike in linked(range(len(slices)), _likeness(slices, series))
-        for side_by_side in linked(alike, _in_plane_mm([slices[index] for index in alike]) / SIDE_BY_SIDE_MM)
+        for alike in linked(slices, _likeness(slices))
+        for side_by_side in linked(alike, _in_plane_mm(alike) / SIDE_BY_SIDE_MM)
     ]
 
 
@@ -104,7 +96,7 @@ def _stacked(slices: Sequence[Slice], directions: np.ndarray, each: Map) -> Stac
     )
 
 
-def _likeness(slices: Sequence[Slice], series: np.ndarray) -> np.ndarray:
+def _likeness(slices: Sequence[Slice]) -> np.ndarray:
     """Points (n, 11), two of them within 1 by their largest coordinate where slices may share a stack."""
     directions = np.array([piece.frame.directions.ravel() for piece in slices])
     spacings_mm = np.array([piece.frame.spacing_mm for piece in slices])
@@ -114,7 +106,7 @@ def _likeness(slices: Sequence[Slice], series: np.ndarray) -> np.ndarray:
             directions / COSINE_TOLERANCE,
             np.log(spacings_mm) / SPACING_TOLERANCE,
             sizes * 2.0,
-            series[:, None] * 2.0,
+            _series_numbers(slices)[:, None] * 2.0,
         ]
     )
 
@@ -196,7 +188,7 @@ def _are_strays(stacks: Sequence[Stack]) -> np.ndarray:
 
 
 def _overlaps(stacks: Sequence[Stack]) -> Iterator[Fault]:
-    """A fault where stacks of one plane show the same places, as two contrasts of two sizes do."""
+    """A fault where stacks of one plane show the same places, as those of two series or two sizes may."""
     for larger, (columns, rows, depths) in _middles_in(stacks):
         _, height, width = larger.pixels.shape
         is_inside = (depths >= 0) & (depths <= len(larger) - 1) & (abs(columns - width / 2) < width / 2)

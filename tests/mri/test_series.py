@@ -358,7 +358,7 @@ def test_slices_of_two_series_share_no_stack(tmp_path):
     stacks, ledger = read(tmp_path)
     assert [stack.instance_numbers.tolist() for stack in stacks] == [[5, 4, 3, 2, 1], [15, 14, 13, 12, 11]]
     assert [(fault.code, fault.detail) for fault in ledger] == [
-        ("series.several", "2 sagittal series, by their identifiers")
+        ("series.overlap", "2 sagittal stacks of one place")
     ]
 
 
