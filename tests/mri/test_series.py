@@ -476,3 +476,15 @@ def test_studies_that_only_count_slices_tell_nothing(tmp_path):
         )
     (stack,), ledger = read(tmp_path)
     assert (len(stack), len(ledger)) == (5, 0)
+
+
+def test_scouts_of_the_plane_of_a_series_are_no_part_of_it(tmp_path):
+    make_series(tmp_path, SeriesInstanceUID="1.1", **MANY)
+    scouts = {"count": 3, "step_mm": 15.0, "size": (40, 40), "spacing": (3.3, 3.3), "first_number": 201}
+    make_series(tmp_path, SeriesInstanceUID="1.2", **scouts)
+    (stack,), ledger = read(tmp_path)
+    assert len(stack) == 12
+    assert [(fault.code, fault.file) for fault in ledger] == [
+        ("stack.apart", f"{number}.dcm")
+        for number in (203, 202, 201)  # from right to left
+    ]
