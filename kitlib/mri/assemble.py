@@ -45,9 +45,11 @@ def assembled(slices: Sequence[Slice], each: Map) -> tuple[list[Stack], list[Fau
             faults += odd
     stacks = sorted(stacks, key=_largest_first)
     near, far = _without(stacks, _are_sparse(stacks), "slice.spacing", "slices lie too far apart")
-    kept, strays = _without(near, _are_strays(near), "stack.apart", "it shares no stack with those around it")
+    middles = _middles_in(near)
+    are_strays = _are_strays(near, middles)
+    kept, strays = _without(near, are_strays, "stack.apart", "it shares no stack with those around it")
     is_told = any(fault.code == "series.contrasts" for fault in faults)
-    return kept, [*faults, *far, *strays, *([] if is_told else _overlaps(kept))]
+    return kept, [*faults, *far, *strays, *([] if is_told else _overlaps(near, middles, are_strays))]
 
 
 def _largest_first(stack: Stack) -> tuple:
@@ -67,14 +69,15 @@ def _grouped(slices: Sequence[Slice]) -> list[list[Slice]]:
 def _built(group: Sequence[Slice], each: Map) -> Iterator[tuple[Stack, list[Fault]]]:
     """The stacks of slices that belong together, one a contrast, and what was odd about each."""
     directions = _directions(group)
-    near, faults = _in_reach(group, directions)
-    places = places_of(_positions_mm(near, directions))
+    normal = normal_of(*directions)
+    near, faults = _in_reach(group, normal)
+    places = places_of(_positions_mm(near, normal))
     contrasts, told = by_contrast(near, places)
     if told:
         detail = f"{len(contrasts)} images of one place, told apart by {' and '.join(told)}"
         faults.append(Fault("series.contrasts", "a stack for each", detail=detail))
     for contrast in contrasts:
-        one_each, repeated = one_a_place(contrast, places_of(_positions_mm(contrast, directions)))
+        one_each, repeated = one_a_place(contrast, places_of(_positions_mm(contrast, normal)))
         kept, odd = _alike_in_grey(one_each)
         stack = _stacked(kept, directions, each)
         yield stack, [*faults, *repeated, *odd, *_gaps(stack)]
@@ -127,14 +130,14 @@ def _directions(group: Sequence[Slice]) -> np.ndarray:
     return orthonormal(np.median([piece.frame.directions for piece in group], axis=0))
 
 
-def _positions_mm(slices: Sequence[Slice], directions: np.ndarray) -> np.ndarray:
-    """Where slices lie along the normal of directions: (n,)."""
-    return np.array([piece.frame.origin_mm for piece in slices]) @ normal_of(*directions)
+def _positions_mm(slices: Sequence[Slice], normal: np.ndarray) -> np.ndarray:
+    """Where slices lie along a normal: (n,)."""
+    return np.array([piece.frame.origin_mm for piece in slices]) @ normal
 
 
-def _in_reach(group: Sequence[Slice], directions: np.ndarray) -> tuple[list[Slice], list[Fault]]:
+def _in_reach(group: Sequence[Slice], normal: np.ndarray) -> tuple[list[Slice], list[Fault]]:
     """The slices that lie where one stack can reach, and a fault for each other."""
-    positions_mm = _positions_mm(group, directions)
+    positions_mm = _positions_mm(group, normal)
     if np.ptp(positions_mm) <= REACH_MM:  # as in most series
         return list(group), []
     middle_mm = np.quantile(positions_mm, 0.5, method="lower")
@@ -177,35 +180,35 @@ def _are_sparse(stacks: Sequence[Stack]) -> np.ndarray:
     return np.array([step > widest for step, widest in zip(steps_mm, widest_mm)])
 
 
-def _are_strays(stacks: Sequence[Stack]) -> np.ndarray:
+def _are_strays(stacks: Sequence[Stack], middles: Sequence[np.ndarray]) -> np.ndarray:
     """Which stacks (n,), the largest first, are few slices in the midst of a large one of their plane."""
     counts = np.array([len(stack) for stack in stacks])
     are_strays = np.zeros(len(stacks), bool)
-    for larger, (_, _, depths) in _middles_in(stacks):
+    for larger, (_, _, depths) in zip(stacks, middles):
         is_between = (depths >= -1.5) & (depths <= len(larger) + 0.5)  # or where an outermost slice would be
         are_strays |= is_between & (counts <= STRAY_SHARE * len(larger))
     return are_strays
 
 
-def _overlaps(stacks: Sequence[Stack]) -> Iterator[Fault]:
+def _overlaps(stacks: Sequence[Stack], middles: Sequence[np.ndarray], are_strays: np.ndarray) -> list[Fault]:
     """A fault where stacks of one plane show the same places, as those of two series or two sizes may."""
-    for larger, (columns, rows, depths) in _middles_in(stacks):
+    for larger, (columns, rows, depths) in zip(stacks, middles):
         _, height, width = larger.pixels.shape
         is_inside = (depths >= 0) & (depths <= len(larger) - 1) & (abs(columns - width / 2) < width / 2)
-        if (count := (is_inside & (abs(rows - height / 2) < height / 2)).sum()) > 1:
-            detail = f"{count} {larger.plane} stacks of one place"
-            yield Fault("series.overlap", "all kept", detail=detail)
-            return
+        is_inside &= (abs(rows - height / 2) < height / 2) & ~are_strays
+        if (count := is_inside.sum()) > 1:
+            return [Fault("series.overlap", "all kept", detail=f"{count} {larger.plane} stacks of one place")]
+    return []
 
 
-def _middles_in(stacks: Sequence[Stack]) -> Iterator[tuple[Stack, np.ndarray]]:
+def _middles_in(stacks: Sequence[Stack]) -> list[np.ndarray]:
     """For each of the largest stacks column, row, slice (3, n) of the middles of all, NaN in other planes."""
     if len(stacks) < 2:
-        return
+        return []
     planes = np.array([stack.plane for stack in stacks])
     middles_mm = np.array([stack.centres_mm.mean(axis=0) for stack in stacks])
-    for larger in stacks[:MOST_BLOCKS]:
-        yield larger, np.where(planes == larger.plane, larger.to_pixel(middles_mm).T, np.nan)
+    largest = stacks[:MOST_BLOCKS]
+    return [np.where(planes == stack.plane, stack.to_pixel(middles_mm).T, np.nan) for stack in largest]
 
 
 def _gaps(stack: Stack) -> Iterator[Fault]:
