@@ -74,6 +74,7 @@ class Located:
     points: tuple[Point, ...]
     abstained: bool
     reason: str | None = None
+    confidence: float = 0.0  # chance that the levels are counted right, 0 where they are not counted
 
     def to_json(self) -> dict[str, Any]:
         """The object that `python -m kitlib localise` prints."""
