@@ -25,7 +25,7 @@ from kitlib.prepare.views import MARGIN_PX, SLOTS, cut_slots
 from kitlib.prepare.volumes import faults_in, is_current
 from kitlib.terms import CELLS, landmark_of, row_id
 
-RECIPE = 1
+RECIPE = 2
 """To be raised when crops are cut otherwise, so that caches of before are made again."""
 
 
@@ -55,7 +55,8 @@ def cut_located(study: Study, located: Located, slices: int) -> StudyCrops:
         point = points[SLOTS[number].landmark]
         images[number], present[number] = shown, there
         points_mm[number], confidences[number] = point.patient_mm, point.confidence
-    return StudyCrops(images, present, points_mm, confidences)
+    counted = located.confidence if located.abstained else 1.0
+    return StudyCrops(images, present, points_mm, confidences, counted=counted)
 
 
 @dataclass
@@ -116,6 +117,7 @@ class CropFiles:
             present=crops.present.tolist(),
             points_mm=[None if np.isnan(point).any() else point.tolist() for point in crops.points_mm],
             confidences=crops.confidences.tolist(),
+            counted=crops.counted,
             faults=[dataclasses.asdict(fault) for fault in crops.faults],
         )
 
@@ -129,6 +131,7 @@ class CropFiles:
             np.array([point or 3 * [np.nan] for point in facts["points_mm"]]),
             np.array(facts["confidences"], float),
             tuple(faults_in(facts)),
+            facts["counted"],
         )
 
     def _path(self, study_id: int) -> Path:

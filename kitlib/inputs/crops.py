@@ -26,6 +26,7 @@ class StudyCrops:
     points_mm: np.ndarray  # (40, 3) patient position in the middle, NaN where there is no view
     confidences: np.ndarray  # (40,) in the point; 0 where it is only where it usually lies
     faults: tuple[Fault, ...] = ()  # found when it was cut
+    counted: float = 1.0  # chance that the levels are counted right, where that is in doubt
 
     @property
     def shown(self) -> np.ndarray:
@@ -54,6 +55,11 @@ class CropDataset(Dataset):
         return shown & ~self.hidden[:, slot2sequence]
 
     @property
+    def counted(self) -> np.ndarray:
+        """Chance that the levels are those they are called, 1 where nobody doubts it: (n,)."""
+        return np.array([crops.counted for crops in self.crops], float)
+
+    @property
     def present(self) -> np.ndarray:
         """Which of SEQUENCES each study has an image of: (n, 3) bool."""
         shown = self.shown
@@ -74,7 +80,7 @@ class CropDataset(Dataset):
         return replace(self, study_ids=study_ids)
 
     def _digest(self) -> str:
-        digest = hashlib.sha256(self.study_ids.tobytes() + self.hidden.tobytes())
+        digest = hashlib.sha256(self.study_ids.tobytes() + self.hidden.tobytes() + self.counted.tobytes())
         for crops in self.crops:
             for part in (crops.images, crops.present):
                 digest.update(part.tobytes())

@@ -1,4 +1,4 @@
-"""Levels of axial slices, foramina and recesses beside the canal, and stacks as networks look at them.
+"""Levels of axial slices, foramina and recesses beside the canal, and which slices networks look at.
 
 All points are patient millimetres (LPS). Sides follow from the patient's x, never from the order of files.
 """
@@ -14,10 +14,7 @@ from kitlib.terms import ABOVE, BELOW, EMPTY, LEVELS, Landmark, Place, Side
 CanalPoints = Mapping[str, np.ndarray]
 """Level, a neighbour (T12/L1, S1/S2) included, to the canal's point there, (3,) mm. Any may be missing."""
 
-LEFT, BACK, FEET = np.array([1.0, 0, 0]), np.array([0, 1.0, 0]), np.array([0, 0, -1.0])
-plane2axes: dict[Plane, tuple[np.ndarray, np.ndarray]] = {"sagittal": (BACK, FEET), "axial": (LEFT, BACK)}
-"""Where columns and rows grow in the images that networks learn on."""
-
+LEFT, BACK = np.array([1.0, 0, 0]), np.array([0, 1.0, 0])  # LPS
 FIELD_MM = (20.0, 1000.0)  # sides of an image; a wrong spacing would make the network's input huge
 
 side2sign: dict[Side, int] = {"left": 1, "right": -1}
@@ -151,15 +148,6 @@ def on_slice(stack: Stack, index: int, point_mm: np.ndarray, along: np.ndarray) 
     in_plane = point_mm + lift * along - stack.origins_mm[index]
     rows_mm, cols_mm = stack.spacing_mm
     return np.array([in_plane @ stack.row_direction / cols_mm, in_plane @ stack.column_direction / rows_mm])
-
-
-def upright(stack: Stack, plane: Plane) -> Stack:
-    """The same stack with columns and rows that grow as in `plane2axes`; patient positions do not change."""
-    across, down = plane2axes[plane]
-    stack = stack.laid_out(swapped=abs(stack.row_direction @ across) < abs(stack.column_direction @ across))
-    return stack.laid_out(
-        flip_columns=stack.row_direction @ across < 0, flip_rows=stack.column_direction @ down < 0
-    )
 
 
 def spread(stack: Stack, least_step_mm: float, most: int) -> np.ndarray:

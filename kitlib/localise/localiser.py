@@ -81,16 +81,16 @@ class Localiser:
         ledger = Ledger() if ledger is None else ledger
         sagittal = [read for series in study.series if (read := self._read_sagittal(series))]
         sagittal.sort(key=lambda series: -series.mass)
-        points, reason = self._points(study, sagittal)
+        located = self._located(study, sagittal)
         if not any(series.stacks for series in study.series):
-            reason = UNREADABLE
-        if reason:
+            located = _abstention(UNREADABLE)
+        if reason := located.reason:
             ledger.add(Fault("landmarks.abstained", "no landmark to trust", study.study_id, detail=reason))
-        if fill and (filled := prior_points(study, points)):
+        if fill and (filled := prior_points(study, located.points)):
             detail = f"{len(filled)} places not found"
             ledger.add(Fault("landmarks.prior", "set where they usually are", study.study_id, detail=detail))
-            points += filled
-        return Located(tuple(points), reason is not None, reason)
+            located = replace(located, points=(*located.points, *filled))
+        return located
 
     def locate_array(
         self, images: np.ndarray, spacing_mm: float | tuple[float, float], step_mm: float = ARRAY_STEP_MM
@@ -115,23 +115,22 @@ class Localiser:
         maps = self.read(self.networks["sagittal"], stacks[0], indices, "sagittal")
         return SagittalSeries(replace(series, stacks=(stacks[0],)), maps, find_spine(maps))
 
-    def _points(self, study: Study, sagittal: list[SagittalSeries]) -> tuple[list[Point], str | None]:
-        """Points, and why they are not to be trusted."""
+    def _located(self, study: Study, sagittal: list[SagittalSeries]) -> Located:
         if not sagittal:
-            return [], NO_SAGITTAL
+            return _abstention(NO_SAGITTAL)
         shown = [series for series in sagittal if series.mass >= LEAST_MASS]
         if not shown:
-            return [], NO_CANAL
+            return _abstention(NO_CANAL)
         lead, spine, reason = counted(shown)
         if len(spine.canal_mm.keys() & set(LEVELS)) < LEAST_LEVELS:
-            return [], FEW_LEVELS
+            return _abstention(FEW_LEVELS)
         spine = replace(spine, transitional=self._transitional(shown, spine))
         if reason is None and spine.confidence < SURE:
             reason = TRANSITIONAL if spine.counted >= SURE else AMBIGUOUS
         first = preferred(sagittal, SAGITTAL_T1)
         beside = [first, *(series for series in sagittal if series is not first)]
         points = [*canal_points(lead, spine), *foramen_points(beside, spine), *self._recesses(study, spine)]
-        return points, reason
+        return Located(tuple(points), reason is not None, reason, spine.confidence)
 
     def _transitional(self, shown: list[SagittalSeries], spine: Spine) -> float:
         """Chance of a transitional vertebra; 0 where nobody looks, or the lower points are not seen."""
@@ -160,6 +159,10 @@ class Localiser:
             here = [guess for guess in guesses if best[guess.landmark.level][0] == order]
             points += [recess_point(guess, stack, maps, spine.confidence) for guess in here]
         return points
+
+
+def _abstention(reason: str) -> Located:
+    return Located((), abstained=True, reason=reason)
 
 
 @cache

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from kitlib.localise.geometry import (
+    LEFT,
     OFFSETS_MM,
     SPINE,
     CanalPoints,
@@ -20,10 +21,8 @@ from kitlib.localise.geometry import (
     disc_axes,
     of_plane,
     on_slice,
-    plane2axes,
     predict_points,
     side2sign,
-    upright,
 )
 from kitlib.mri.stack import Plane, Stack
 from kitlib.mri.study import Series, Study
@@ -75,6 +74,7 @@ class Located:
     points: tuple[Point, ...]
     abstained: bool
     reason: str | None = None
+    confidence: float = 0.0  # chance that the levels are counted right, 0 where they are not counted
 
     def to_json(self) -> dict[str, Any]:
         """The object that `python -m kitlib localise` prints."""
@@ -173,11 +173,11 @@ def _sagittal(landmark: Landmark, stack: Stack) -> np.ndarray:
     middle = float(np.mean(stack.positions_mm[[0, -1]]))
     if landmark.place == "canal":
         order = SPINE.index(landmark.level)
-        return _at(stack, "sagittal", (CANAL_ACROSS[order], CANAL_DOWN[order]), middle)
+        return _at(stack, (CANAL_ACROSS[order], CANAL_DOWN[order]), middle)
     order = LEVELS.index(landmark.level)
     beside = side2sign[landmark.side or "left"] * OFFSETS_MM["foramen"][order, 0]
     position = float(np.clip(middle + beside, *stack.positions_mm[[0, -1]]))
-    return _at(stack, "sagittal", (FORAMEN_ACROSS[order], FORAMEN_DOWN[order]), position)
+    return _at(stack, (FORAMEN_ACROSS[order], FORAMEN_DOWN[order]), position)
 
 
 def _is_covered(canal_mm: np.ndarray | None, axial: Sequence[Stack]) -> bool:
@@ -202,14 +202,13 @@ def _recess(landmark: Landmark, axial: Sequence[Stack], canal_mm: CanalPoints) -
         slices.sort(reverse=True)
         _, which, index = slices[round((order + 0.5) / len(LEVELS) * (len(slices) - 1))]
         stack, position = axial[which], float(axial[which].positions_mm[index])
-    middle_mm = _at(stack, "axial", (0.5, RECESS_DOWN[order]), position)
-    across, _ = plane2axes["axial"]
-    return stack, middle_mm + side2sign[landmark.side or "left"] * OFFSETS_MM["recess"][order, 0] * across
+    middle_mm = _at(stack, (0.5, RECESS_DOWN[order]), position)
+    return stack, middle_mm + side2sign[landmark.side or "left"] * OFFSETS_MM["recess"][order, 0] * LEFT
 
 
-def _at(stack: Stack, plane: Plane, at: tuple[float, float], position_mm: float) -> np.ndarray:
-    """The patient position (3,) at fractions of an upright stack's width and height."""
-    found = upright(stack, plane)
+def _at(stack: Stack, at: tuple[float, float], position_mm: float) -> np.ndarray:
+    """The patient position (3,) at fractions of a stack's width and height, upright."""
+    found = stack.upright()
     _, height, width = found.pixels.shape
     index = np.interp(position_mm, found.positions_mm, np.arange(len(found)))
     return found.to_patient(at[0] * (width - 1), at[1] * (height - 1), index)

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from kitlib.localise.decode import COUNT, find_chain, soft_peak, window_mass
-from kitlib.localise.geometry import SPINE, CanalPoints, predict_points, side2sign, upright
+from kitlib.localise.geometry import SPINE, CanalPoints, predict_points, side2sign
 from kitlib.localise.network import (
     PX_MM,
     STRIDE,
@@ -74,7 +74,7 @@ def read_maps(
     network: nn.Module, stack: Stack, indices: np.ndarray, plane: Plane, *, threads: int | None = None
 ) -> Maps:
     """Maps of slices of a stack, all in one batch; on all cores unless `threads` says less."""
-    found = upright(stack, plane)
+    found = stack.upright()
     images = torch.from_numpy(np.nan_to_num(found.pixels[indices].astype(np.float32)))
     half = half_precision()
     with (

@@ -156,8 +156,9 @@ def _alike_in_grey(slices: Sequence[Slice]) -> tuple[list[Slice], list[Fault]]:
     is_odd = odd_greys(slices)
     few = 2 * is_odd.sum() < len(slices)
     detail = "stored otherwise than its neighbours, and rescaled its greys are not theirs"
+    code, action = ("slice.greys", DROPPED) if few else ("stack.greys", KEPT)
     faults = [
-        Fault("slice.greys", DROPPED if few else KEPT, file=piece.file, detail=detail)
+        Fault(code, action, file=piece.file, detail=detail)
         for piece, odd in zip(slices, is_odd)
         if odd
     ]

@@ -5,6 +5,29 @@ from dataclasses import dataclass, fields
 
 import pandas as pd
 
+DOUBTFUL = frozenset(
+    {
+        "series.contrasts",  # the one that is read may not be the one described
+        "series.few_slices",
+        "series.incomplete",  # what is lacking may be the part that matters, as in the next
+        "series.too_large",
+        "series.overlap",
+        "series.strangers",
+        "slice.sign",  # bright may be dark
+        "slice.stream",
+        "slice.unused_bits",
+        "stack.ambiguous",
+        "stack.greys",
+        "study.strangers",
+    }
+)
+"""Codes of what is wrong with images that are read all the same, and may be other than they seem.
+
+Rows that such images grade say so by their rung. A new code is added here, and nowhere else. Not here is what
+was mended by geometry, what was left out and told, and `stack.gap`: of one block of slices a disc, an axial
+series has gaps by plan.
+"""
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -17,6 +40,15 @@ class Fault:
     file: str = ""  # file name inside the series: never a tag, never a whole path
     detail: str = ""
     row_ids: tuple[str, ...] = ()  # submission rows it touches, () where none are known to
+
+    @property
+    def doubts(self) -> bool:
+        """Whether it leaves images in doubt that are read, see DOUBTFUL.
+
+        >>> Fault("slice.sign", "slice kept").doubts, Fault("slice.pixels", "slice dropped").doubts
+        (True, False)
+        """
+        return self.code in DOUBTFUL
 
 
 COLUMNS = tuple(field.name for field in fields(Fault))

@@ -16,6 +16,10 @@ PLANES: tuple[Plane, ...] = ("sagittal", "coronal", "axial")  # whose normal is 
 OBLIQUE_COSINE = np.cos(np.radians(45))
 LONE_STEP_MM = 1.0  # a single slice has no step: slices beyond it are counted in millimetres
 ORTHONORMAL_TOLERANCE = 1e-6
+# Where columns and rows grow, in the patient, on images as radiologists show them. All but sagittal ones are
+# axial, however steep, with the back below, or coronal, with the feet there.
+READERS_SAGITTAL = np.array([(0, 1, 0), (0, 0, -1)])
+READERS_OTHER = np.array([(1, 0, 0), (0, 1, -0.5)])
 VECTORS = ("origins_mm", "row_direction", "column_direction")
 GEOMETRY = (*VECTORS, "spacing_mm", "instance_numbers", "files")
 
@@ -75,6 +79,11 @@ class Stack:
     def plane(self) -> Plane:
         """The anatomical plane within 45 degrees of which the slices lie."""
         return plane_of(self.normal)
+
+    @property
+    def readers(self) -> np.ndarray:
+        """Patient directions (2, 3) that columns and rows should be near, for readers."""
+        return READERS_SAGITTAL if np.abs(self.normal).argmax() == 0 else READERS_OTHER
 
     @cached_property
     def positions_mm(self) -> np.ndarray:
@@ -167,6 +176,20 @@ class Stack:
             row_direction=self.row_direction * (-1 if flip_columns else 1),
             column_direction=self.column_direction * (-1 if flip_rows else 1),
         )
+
+    def upright(self) -> "Stack":
+        """The same slices stored as radiologists show them; itself where they are, so bytes stay the same.
+
+        Columns of sagittal slices run to the patient's back, of others to the left; rows of sagittal and
+        coronal ones to the feet, of axial ones to the back, as nearly as turns by right angles can.
+        """
+        across, down = self.readers
+        if abs(self.row_direction @ across) < abs(self.column_direction @ across):
+            return self.laid_out(swapped=True).upright()
+        leftwards, upwards = self.row_direction @ across < 0, self.column_direction @ down < 0
+        if not (leftwards or upwards):
+            return self
+        return self.laid_out(flip_columns=bool(leftwards), flip_rows=bool(upwards))
 
     def slices(self, index: np.ndarray) -> "Stack":
         """Some of the slices, by a mask (N,) or ascending indices; DataError where that is none."""

@@ -158,9 +158,31 @@ def note_missing_sequences(study_id: int, readable: Iterable[str], ledger: Ledge
     """A fault for each sequence that a study lacks, with the rows of the conditions graded on it."""
     readable = set(readable)
     for sequence in (sequence for sequence in SEQUENCES if sequence not in readable):
-        rows = tuple(row_id(study_id, cell) for cell in CELLS if group2sequence[cell.group] == sequence)
-        detail = f"no {sequence}"
+        rows, detail = rows_graded_on(sequence, study_id), f"no {sequence}"
         ledger.add(Fault("study.sequence", "study read without it", study_id, detail=detail, row_ids=rows))
+
+
+def rows_graded_on(sequence: str | None, study_id: int) -> tuple[str, ...]:
+    """The rows of a study whose conditions are graded on a sequence."""
+    return tuple(row_id(study_id, cell) for cell in CELLS if group2sequence[cell.group] == sequence)
+
+
+def rows_in_doubt(study: Study, faults: Iterable[Fault]) -> tuple[str, ...]:
+    """The rows of a study that are graded on a series whose images one of the faults leaves in doubt.
+
+    A fault without a series doubts all of them.
+
+    >>> from kitlib.phantom.study import draw_study
+    >>> study = draw_study(7, seed=1, size="smoke").study
+    >>> doubt = Fault("slice.sign", "slice kept", study.study_id, study.series[0].series_id)
+    >>> study.series[0].sequence, len(rows_in_doubt(study, [doubt]))
+    ('Sagittal T1', 10)
+    """
+    doubted = {fault.series_id for fault in faults if fault.doubts and fault.study_id == study.study_id}
+    read = {one.sequence for one in study.series if one.stacks and doubted & {one.series_id, None}}
+    return tuple(
+        row for sequence in SEQUENCES if sequence in read for row in rows_graded_on(sequence, study.study_id)
+    )
 
 
 def _slice_at(series: Series, stack: Stack, point_mm: np.ndarray) -> SliceAt | None:

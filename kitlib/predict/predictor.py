@@ -21,11 +21,12 @@ from kitlib.localise.folder import study_rows
 from kitlib.models.base import Model
 from kitlib.models.crop.model import CropModel, Examination
 from kitlib.mri.ledger import Ledger
-from kitlib.mri.study import Study, read_study
+from kitlib.mri.study import Study, read_study, rows_in_doubt
 from kitlib.prepare.volumes import prepare
 from kitlib.terms import CELLS, SEQUENCES, row_ids
 
-FULL, FEWER, DOUBTED, PRIOR = "full model", "fewer views", "places in doubt", "prior"
+FULL, FEWER, PRIOR = "full model", "fewer views", "prior"
+IMAGES_DOUBTED, PLACES_DOUBTED = "images in doubt", "places in doubt"
 NATIVE_PX = 512
 """Slices are not reduced below the pixels of a view, which are of .6 mm and more."""
 
@@ -35,7 +36,7 @@ class Prediction:
     """What is said of one study."""
 
     probabilities: np.ndarray  # (25, 3), in the order of CELLS
-    rungs: np.ndarray  # (25,) text: how each row came about, FULL, FEWER, DOUBTED or PRIOR
+    rungs: np.ndarray  # (25,) text: how each row came about, as `stream` says
 
     @classmethod
     def of(cls, probabilities: np.ndarray, rung: str) -> "Prediction":
@@ -105,21 +106,23 @@ class Predictor:
         """Probabilities and rungs of one prepared study; the prior where it has no image.
 
         Each distinct input is made once, whatever number of members read it. What was doubtful about one goes
-        to the ledger, and is the rung of the rows that it touches.
+        to the ledger, and is the rung of the rows that it touches; so is what the ledger says already of the
+        study's images.
         """
         if not study.sequences:
             return Prediction.of(self.prior.probabilities, PRIOR)
+        ledger = Ledger() if ledger is None else ledger
         doubts = Ledger()
         data = {name: encoder.encode(study, doubts) for name, encoder in self.encoders.items()}
-        if ledger is not None:
-            ledger.extend(doubts)
+        ledger.extend(doubts)
         predicted = {
             name: member.predict(data[member.input.fingerprint]) for name, member in self.members.items()
         }
         rung = FULL if len(study.sequences) == len(SEQUENCES) else FEWER
-        doubted = {row for fault in doubts for row in fault.row_ids}
-        rungs = [DOUBTED if row in doubted else rung for row in row_ids(study.study_id)]
-        return Prediction(self.ensemble.apply(predicted)[0], np.array(rungs, dtype=object))
+        rungs = dict.fromkeys(row_ids(study.study_id), rung)
+        rungs |= dict.fromkeys(rows_in_doubt(study, ledger), IMAGES_DOUBTED)
+        rungs |= dict.fromkeys((row for fault in doubts for row in fault.row_ids), PLACES_DOUBTED)
+        return Prediction(self.ensemble.apply(predicted)[0], np.array([*rungs.values()], dtype=object))
 
     def examine(self, study: Study) -> Examination | None:
         """What the crop model says of a prepared study, view by view; None where none is a member.

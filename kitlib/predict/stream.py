@@ -1,9 +1,14 @@
 """Predicting many studies one by one: the same in the notebook, on Kaggle's hidden rerun and at a desk.
 
-The ladder of rungs: "full model" with all sequences, "fewer views" where one or two are missing, "places in
-doubt" where the levels could not be counted or a place was not found and is graded where it usually lies, and
-"prior" where there is no image, an error in this study, or no time left. Whatever happens to one study, the
-others go on and the submission is complete.
+The ladder of rungs, downwards; each row stands on the lowest one that applies:
+    full model       all sequences are there
+    fewer views      one or two are missing
+    images in doubt  those of the sequence that the row is graded on may be other than they seem: the ledger
+                     has one of `kitlib.mri.ledger.DOUBTFUL` for one of its series
+    places in doubt  the levels could not be counted, or the place was not found and is graded where it
+                     usually lies
+    prior            there is no image, an error in this study, or no time left
+Whatever happens to one study, the others go on and the submission is complete.
 """
 
 import math

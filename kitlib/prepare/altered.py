@@ -1,6 +1,6 @@
 """Studies as they might have been acquired or stored: worse, turned, or covering less of the spine."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -10,6 +10,7 @@ from kitlib.mri.stack import Stack
 from kitlib.mri.study import Study
 from kitlib.prepare.grey import greyscale
 from kitlib.prepare.perturb import worse
+from kitlib.prepare.volumes import prepare
 
 BACK = np.array([0.0, 1.0, 0.0])  # LPS
 BRIGHTEST = 255  # of a prepared stack
@@ -21,8 +22,8 @@ def worse_study(study: Study, name: str, strength: float, rng: np.random.Generat
 
 
 def relaid_study(study: Study, **how: bool) -> Study:
-    """A study whose slices are all stored otherwise, as `Stack.laid_out` says; its geometry says so."""
-    return _changed(study, lambda stack: stack.laid_out(**how))
+    """A study whose slices were all stored otherwise, as `Stack.laid_out` says, and prepared again."""
+    return _changed(study, partial(_relaid_stack, how=how))
 
 
 def without_axial_above(study: Study, place_mm: np.ndarray) -> Study:
@@ -45,6 +46,11 @@ def _worse_stack(stack: Stack, name: str, strength: float, rng: np.random.Genera
     for image in _columns_to_the_back(grey, stack):
         image[...] = worse(image, name, strength, rng)
     return replace(stack, pixels=greyscale(grey))
+
+
+def _relaid_stack(stack: Stack, how: Mapping[str, bool]) -> Stack:
+    (prepared,) = prepare([stack.laid_out(**how)], longest_px=max(stack.pixels.shape[1:]))
+    return prepared
 
 
 def _columns_to_the_back(pixels: np.ndarray, stack: Stack) -> np.ndarray:

@@ -15,11 +15,6 @@ BLURRED_FROM = 1.25  # source pixels in one of the crop's, from which they are a
 MARGIN_PX = 3  # of the source around the crop, for averaging and interpolation
 FLAT_COSINE = 0.2  # a direction this steep upon the slices turns nothing in them
 
-# What is up and right, in the patient, on images as radiologists show them. All but sagittal ones are axial,
-# however steep, where the front is up, or coronal, where the head is.
-READERS_SAGITTAL = np.array([(0, 0, 1), (0, 1, 0)])
-READERS_OTHER = np.array([(0, -1, 0.5), (1, 0, 0)])
-
 
 def crop_around(
     stacks: Sequence[Stack],
@@ -108,13 +103,13 @@ def _directions(stack: Stack, up: np.ndarray | None) -> tuple[np.ndarray, np.nda
     """Down and right in the crop, (3,) unit vectors in the slices' plane."""
     flat = np.zeros(3) if up is None else up - (up @ stack.normal) * stack.normal
     steepness = float(np.linalg.norm(flat))
-    usual, rightwards = READERS_SAGITTAL if stack.plane == "sagittal" else READERS_OTHER
+    rightwards, downwards = stack.readers
     if steepness > FLAT_COSINE:
         upwards = flat / steepness
     else:
         axes = (stack.row_direction, stack.column_direction)
         ways = [sign * axis for axis in axes for sign in (1.0, -1.0)]
-        upwards = max(ways, key=lambda way: float(way @ usual))
+        upwards = max(ways, key=lambda way: float(way @ -downwards))
     right = np.cross(upwards, stack.normal)
     return -upwards, right if right @ rightwards > 0 else -right
 

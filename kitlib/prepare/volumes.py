@@ -29,13 +29,16 @@ from kitlib.mri.stack import Stack
 from kitlib.mri.study import note_missing_sequences
 from kitlib.prepare.grey import greyscale
 
-RECIPE = 1
+RECIPE = 2
 """To be raised when `prepare` changes what it makes, so that caches of before are made again."""
 
 
 def prepare(stacks: Sequence[Stack], longest_px: int) -> list[Stack]:
-    """Greyscale uint8 stacks with sides of at most `longest_px`: what caches hold and what streaming sees."""
-    return [dataclasses.replace(stack, pixels=greyscale(stack.pixels)).fitted(longest_px) for stack in stacks]
+    """Upright uint8 greys, sides of at most `longest_px`: what caches hold and what streaming sees."""
+    return [
+        dataclasses.replace(stack, pixels=greyscale(stack.pixels)).fitted(longest_px)
+        for stack in map(Stack.upright, stacks)
+    ]
 
 
 def end_to_end(stacks: Sequence[Stack]) -> np.ndarray:

@@ -86,7 +86,7 @@ def worsened(name: str, strength: float) -> Condition:
 
 
 def relaid(name: str) -> Condition:
-    """With slices that are stored otherwise; their geometry says so."""
+    """With slices that were stored otherwise, as their geometry says, when they were prepared."""
     return Condition(name, lambda subject: relaid_study(subject.study, **LAYOUTS[name]))
 
 

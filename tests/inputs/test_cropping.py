@@ -9,7 +9,7 @@ import pytest
 
 from kitlib.competition.root import find_root
 from kitlib.inputs.base import Resources
-from kitlib.inputs.cropping import cut_study
+from kitlib.inputs.cropping import cut_located, cut_study
 from kitlib.inputs.crops import CropInput
 from kitlib.localise.localiser import Localiser, shipped_localiser
 from kitlib.localise.points import Located, prior_points
@@ -32,6 +32,7 @@ def test_views_are_cut_around_the_places_where_they_are(phantom: PhantomStudy) -
     assert crops.images.shape == (len(SLOTS), 3, MARGIN_PX, MARGIN_PX)
     assert crops.shown.all()
     assert not crops.faults
+    assert crops.counted == 1
     marks = phantom.landmarks.set_index(["condition", "level"])
     for slot, point_mm in zip(SLOTS, crops.points_mm):
         true_mm = marks.loc[tuple(CELLS[slot.cell]), ["x_mm", "y_mm", "z_mm"]].to_numpy(float)
@@ -52,8 +53,15 @@ def test_where_nobody_finds_the_level_crops_are_where_it_usually_is_and_say_so(p
     crops = cut_study(axial, shipped_localiser(), 1)
     assert crops.shown.any()
     assert (crops.confidences == 0).all()
+    assert crops.counted == 0
     assert {fault.code for fault in crops.faults} == {"landmarks.abstained", "landmarks.prior"}
     assert all(fault.row_ids == tuple(row_ids(7)) for fault in crops.faults)
+
+
+def test_a_doubtful_count_is_as_sure_as_the_localiser_is(phantom: PhantomStudy) -> None:
+    located = Located((), True, "in doubt", confidence=0.4)
+    assert cut_located(phantom.study, located, 1).counted == 0.4
+    assert cut_located(phantom.study, replace(located, abstained=False, reason=None), 1).counted == 1
 
 
 class LosingLocaliser:
@@ -83,6 +91,7 @@ def test_one_study_and_many_give_the_same_and_files_are_used_again(tmp_path: Pat
         ledger = Ledger()
         alone = encoder.encode(studies.study(study_id), ledger)
         assert tuple(ledger) == data.crops[row].faults
+        assert alone.counted.tolist() == [data.counted[row]]
         for part in ("images", "present", "points_mm", "confidences"):
             np.testing.assert_array_equal(getattr(alone.crops[0], part), getattr(data.crops[row], part))
     again = encoder.dataset(studies, tmp_path / "store")

@@ -1,5 +1,7 @@
 """Datasets of crops: what is hidden is not there, and rows stay together."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -43,15 +45,16 @@ def test_rows_are_taken_together(data: CropDataset) -> None:
     assert data.take([]).shown.shape == (0, len(SLOTS))
 
 
-def test_the_fingerprint_follows_pixels_and_what_is_hidden(data: CropDataset) -> None:
+def test_the_fingerprint_follows_pixels_doubts_and_what_is_hidden(data: CropDataset) -> None:
     same = CropDataset.of([11, 12, 13], [some_crops(1), some_crops(2, (0,)), some_crops(3, (0, 1, 2))])
     assert same.fingerprint == data.fingerprint
     others = [
         data.renumbered(np.array([1, 2, 3])),
         data.without(np.eye(3, dtype=bool)),
         CropDataset.of([11, 12, 13], [some_crops(9), *data.crops[1:]]),
+        CropDataset.of([11, 12, 13], [replace(some_crops(1), counted=0.4), *data.crops[1:]]),
     ]
-    assert len({data.fingerprint, *(other.fingerprint for other in others)}) == 4
+    assert len({data.fingerprint, *(other.fingerprint for other in others)}) == 5
 
 
 def test_the_input_comes_back_from_its_values() -> None:

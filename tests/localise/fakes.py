@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from kitlib.localise.geometry import GAP_SHARES, SPINE, TURNS_DEG, predict_points, upright
+from kitlib.localise.geometry import GAP_SHARES, SPINE, TURNS_DEG, predict_points
 from kitlib.localise.network import GRID, PX_MM, STRIDE, network_inputs, plane2landmarks
 from kitlib.localise.spine import Maps, Reader
 from kitlib.mri.stack import Plane, Stack
@@ -82,7 +82,7 @@ def fake_reader(places: Mapping[Landmark, np.ndarray], *, mixed=0.0, step=0) -> 
     """
 
     def read(_network: nn.Module, stack: Stack, indices: np.ndarray, plane: Plane) -> Maps:
-        found = upright(stack, plane)
+        found = stack.upright()
         image = torch.zeros(1, *found.pixels.shape[1:])
         _, resampling = network_inputs(image, found.spacing_mm, PX_MM[plane])
         channels = plane2landmarks[plane]

@@ -2,7 +2,6 @@
 
 import csv
 import json
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -19,7 +18,6 @@ from kitlib.localise.geometry import (
     on_slice,
     predict_points,
     spread,
-    upright,
 )
 from kitlib.mri.stack import Stack, normal_of
 from kitlib.phantom.study import PhantomStudy, draw_study
@@ -212,36 +210,6 @@ def test_a_place_beside_a_slice_is_moved_onto_it() -> None:
     assert on_slice(stack, 2, np.array([2.0, 4.0, 1.0]), stack.normal) == pytest.approx([5, 6])
     along = np.array([0, 2.0, 3.0])
     assert on_slice(stack, 2, np.array([2.0, 4.0, 1.0]), along) == pytest.approx([5, 7])
-
-
-@pytest.mark.parametrize("turn", ["rows", "columns", "both", "transposed"])
-def test_upright_keeps_every_pixel_at_its_place(turn):
-    stack = make_sagittal(count=3, px=(20, 30))
-    stack = replace(stack, pixels=np.random.default_rng(1).random(stack.pixels.shape))
-    turned = _turned(stack, turn)
-    found = upright(turned, "sagittal")
-    np.testing.assert_allclose(found.pixels, stack.pixels)
-    np.testing.assert_allclose(found.origins_mm, stack.origins_mm)
-    assert found.spacing_mm == stack.spacing_mm
-
-
-def _turned(stack, how):
-    rows, cols = how in ("rows", "both"), how in ("columns", "both")
-    if how == "transposed":
-        return replace(
-            stack,
-            pixels=stack.pixels.swapaxes(1, 2),
-            row_direction=stack.column_direction,
-            column_direction=stack.row_direction,
-        )
-    _, height, width = stack.pixels.shape
-    return replace(
-        stack,
-        pixels=stack.pixels[:, :: -1 if rows else 1, :: -1 if cols else 1],
-        origins_mm=stack.to_patient((width - 1) * cols, (height - 1) * rows, np.arange(len(stack))),
-        row_direction=stack.row_direction * (-1 if cols else 1),
-        column_direction=stack.column_direction * (-1 if rows else 1),
-    )
 
 
 def test_thin_slices_are_skipped():

@@ -17,6 +17,7 @@ from kitlib.localise.localiser import (
 )
 from kitlib.localise.network import build_network
 from kitlib.localise.sagittal import DISAGREE
+from kitlib.localise.sagittal import SURE as LEAST_SURE
 from kitlib.mri.ledger import Ledger
 from kitlib.terms import AXIAL_T2, LANDMARKS, SAGITTAL_T1, SAGITTAL_T2
 from tests.localise.fakes import (
@@ -137,6 +138,8 @@ def test_a_network_of_two_minds_abstains_and_gives_its_guess_little_confidence()
     assert located.reason == AMBIGUOUS
     assert located.points
     assert all(point.confidence < 0.9 for point in located.points)
+    assert max(point.confidence for point in located.points) <= located.confidence < LEAST_SURE
+    assert SURE.locate_study(STUDY).confidence >= LEAST_SURE
 
 
 def by_series(t1, t2):

@@ -1,4 +1,10 @@
-from kitlib.mri.ledger import COLUMNS, Fault, Ledger
+import re
+from pathlib import Path
+
+import pytest
+
+from kitlib.mri import ledger
+from kitlib.mri.ledger import COLUMNS, DOUBTFUL, Fault, Ledger
 
 GAP = Fault("stack.gap", "kept", study_id=2**40, series_id=7, detail="9.0 mm")
 LOST = Fault("series.missing", "none", study_id=1, row_ids=("1_a", "1_b"))
@@ -6,11 +12,11 @@ BARE = Fault("slice.pixels", "slice dropped", file="3.dcm")
 
 
 def test_an_equal_fault_is_kept_once_and_order_stays():
-    ledger = Ledger([GAP])
-    ledger.add(LOST)
-    ledger.extend(Ledger([GAP, BARE]))
-    assert list(ledger) == [GAP, LOST, BARE]
-    assert len(ledger) == 3
+    noted = Ledger([GAP])
+    noted.add(LOST)
+    noted.extend(Ledger([GAP, BARE]))
+    assert list(noted) == [GAP, LOST, BARE]
+    assert len(noted) == 3
 
 
 def test_an_empty_table_has_the_columns():
@@ -28,3 +34,15 @@ def test_a_fault_is_a_row_and_unknown_ids_are_missing():
 
 def test_row_ids_are_joined_by_a_space():
     assert Ledger([LOST]).table()["row_ids"].tolist() == ["1_a 1_b"]
+
+
+@pytest.mark.parametrize("code", sorted(DOUBTFUL))
+def test_every_doubtful_code_is_one_that_the_reader_notes(code):
+    reader = Path(ledger.__file__).parent.rglob("*.py")
+    noted = [path for path in reader if path.name != "ledger.py"]
+    assert any(re.search(f'"{code}"', path.read_text(encoding="utf-8")) for path in noted)
+
+
+def test_only_doubtful_codes_leave_images_in_doubt():
+    assert Fault("slice.sign", "slice kept").doubts
+    assert not any(fault.doubts for fault in (GAP, LOST, BARE))

@@ -164,6 +164,27 @@ def test_slices_stored_otherwise_show_the_same_at_every_place(swapped, flip_rows
     np.testing.assert_allclose(found.normal, stack.normal)
 
 
+ANY_LAYOUT = [
+    {"swapped": swapped, "flip_rows": rows, "flip_columns": columns}
+    for swapped in (False, True)
+    for rows in (False, True)
+    for columns in (False, True)
+]
+STEEP_AXIAL = ([1, 0, 0], [0, np.cos(0.9), np.sin(0.9)])  # 52 degrees: nearer to coronal, and yet axial
+
+
+@pytest.mark.parametrize("orientation", [SAGITTAL, AXIAL, CORONAL, TILTED, STEEP_AXIAL])
+@pytest.mark.parametrize("how", ANY_LAYOUT)
+def test_upright_slices_are_the_same_however_they_were_stored(orientation, how):
+    stack = make_stack(orientation, shear=0.2)
+    assert stack.upright() is stack
+    found = stack.laid_out(**how).upright()
+    np.testing.assert_array_equal(found.pixels, stack.pixels)
+    assert (found.spacing_mm, found.files) == (stack.spacing_mm, stack.files)
+    for name in ("origins_mm", "row_direction", "column_direction", "instance_numbers"):
+        np.testing.assert_allclose(getattr(found, name), getattr(stack, name), atol=1e-9)
+
+
 def test_some_slices_keep_their_places_numbers_and_files():
     stack = make_stack()
     kept = stack.slices(np.array([False, True, False, True]))

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kitlib.mri.ledger import Ledger
+from kitlib.mri.ledger import Fault, Ledger
 from kitlib.mri.series import read_series
 from kitlib.mri.stack import Stack
-from kitlib.mri.study import Series, Study, note_missing_sequences, read_study
+from kitlib.mri.study import Series, Study, note_missing_sequences, read_study, rows_graded_on, rows_in_doubt
 from kitlib.terms import AXIAL_T2, SAGITTAL_T1, SAGITTAL_T2, SEQUENCES
 from tests.mri.builders import AXIAL, CORONAL, make_series, make_slice_dataset, write
 
@@ -338,3 +338,20 @@ def test_a_series_of_hardly_any_slices_is_kept_and_told(rows) -> None:
     assert [(fault.code, fault.series_id, fault.detail) for fault in ledger] == [
         ("series.few_slices", 2, "1 in all")
     ]
+
+
+@pytest.mark.parametrize(
+    ("fault", "sequence"),
+    [
+        (Fault("slice.sign", "slice kept", 5, 11), SAGITTAL_T1),
+        (Fault("slice.sign", "slice kept", 6, 11), None),  # of another study
+        (Fault("slice.sign", "slice kept", 5, 13), None),  # of a series that is not read
+        (Fault("slice.pixels", "slice dropped", 5, 11), None),
+        (Fault("study.strangers", "series kept", 5), SAGITTAL_T1),
+    ],
+)
+def test_rows_are_in_doubt_whose_own_sequence_is(fault: Fault, sequence: str | None) -> None:
+    lost = Series(13, AXIAL_T2, ())
+    rows = rows_in_doubt(Study(5, (T1, lost)), [fault])
+    assert rows == rows_graded_on(sequence, 5)
+    assert all("foraminal" in row for row in rows)

@@ -296,3 +296,35 @@ def test_a_row_that_an_encoder_doubts_is_no_row_of_the_full_model(data, predicto
     rungs = result.predictions["rung"]
     assert rungs[rungs != "full model"].to_dict() == {row_ids(12)[3]: "places in doubt"}
     assert [fault.code for fault in result.ledger] == ["landmarks.prior"]
+
+
+@pytest.fixture
+def odd_series(copied):
+    """T1 of study 12 has a slice in which every pixel has the same value."""
+    series = copied.root / "test_images" / "12"
+    files = series.resolve()
+    series.unlink()
+    shutil.copytree(files, series)
+    path = min((series / "121").iterdir())
+    dataset = pydicom.dcmread(path)
+    dataset.PixelData = bytes(len(dataset.PixelData))
+    dataset.save_as(path)
+    return copied
+
+
+def test_rows_graded_on_images_in_doubt_are_no_rows_of_the_full_model(odd_series, predictor, tmp_path):
+    result = predict_competition(predictor, odd_series, out=tmp_path / "out.csv")
+    rungs = result.predictions["rung"]
+    doubted = set(rungs.index[rungs == "images in doubt"])
+    assert doubted == {row for row in row_ids(12) if "foraminal" in row}
+    assert set(rungs[~rungs.index.isin(doubted)]) == {"full model"}
+
+
+def test_a_row_stands_on_the_lowest_rung_that_applies(odd_series, predictor, tmp_path):
+    shutil.rmtree(odd_series.root / "test_images" / "12" / "123")
+    encoders = {name: Doubting(encoder) for name, encoder in predictor.encoders.items()}
+    result = predict_competition(replace(predictor, encoders=encoders), odd_series, out=tmp_path / "out.csv")
+    rungs = result.predictions.loc[row_ids(12), "rung"]
+    assert rungs.iloc[3] == "places in doubt"
+    assert set(rungs[rungs.index.str.contains("foraminal")]) <= {"images in doubt", "places in doubt"}
+    assert set(rungs[rungs.index.str.contains("canal|subarticular")]) <= {"fewer views", "places in doubt"}

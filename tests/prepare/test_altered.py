@@ -30,11 +30,19 @@ def rng() -> np.random.Generator:
 
 @pytest.mark.parametrize("how", [TURNED, {"flip_rows": True}, {"swapped": True}])
 def test_a_study_is_made_worse_in_the_patient_however_it_is_stored(how: dict[str, bool]) -> None:
-    first = stacks(relaid_study(worse_study(STUDY, "bias", 1.2, rng()), **how))
-    second = stacks(worse_study(relaid_study(STUDY, **how), "bias", 1.2, rng()))
+    laid_out = Study(7, tuple(Series(1, AXIAL_T2, (stack.laid_out(**how),)) for stack in stacks(STUDY)))
+    first = [stack.laid_out(**how) for stack in stacks(worse_study(STUDY, "bias", 1.2, rng()))]
+    second = stacks(worse_study(laid_out, "bias", 1.2, rng()))
     for one, other in zip(first, second, strict=True):
         assert one.geometry() == other.geometry()
         np.testing.assert_allclose(one.pixels.astype(int), other.pixels, atol=1)
+
+
+@pytest.mark.parametrize("how", [TURNED, {"flip_rows": True}, {"swapped": True}])
+def test_a_study_that_was_stored_otherwise_is_prepared_as_any_other(how: dict[str, bool]) -> None:
+    for was, relaid in zip(stacks(STUDY), stacks(relaid_study(STUDY, **how)), strict=True):
+        np.testing.assert_array_equal(relaid.pixels, was.pixels)
+        np.testing.assert_allclose(relaid.origins_mm, was.origins_mm, atol=1e-9)
 
 
 def test_bias_brightens_the_back_of_sagittal_and_of_axial_slices() -> None:

@@ -51,6 +51,15 @@ def test_prepared_stacks_are_small_grey_and_where_they_were() -> None:
     assert prepare([], PX) == []
 
 
+@pytest.mark.parametrize("plane", ["sagittal", "axial"])
+@pytest.mark.parametrize("how", [{"swapped": True}, {"flip_columns": True}, {"flip_rows": True}])
+def test_images_stored_turned_or_mirrored_are_prepared_alike(plane: str, how: dict[str, bool]) -> None:
+    stack = make_stack(plane, shape=(5, 200, 160))  # of more pixels than percentiles are taken of
+    (expected,), (found,) = prepare([stack], PX), prepare([stack.laid_out(**how)], PX)
+    np.testing.assert_array_equal(found.pixels, expected.pixels)
+    np.testing.assert_allclose(found.origins_mm, expected.origins_mm, atol=1e-9)
+
+
 def test_the_cache_holds_what_streaming_sees(tmp_path: Path, series: pd.DataFrame) -> None:
     cache = VolumeCache(tmp_path / "cache", longest_px=PX)
     cache.build(series)

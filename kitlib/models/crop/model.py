@@ -35,7 +35,8 @@ class CropModel(Model):
     """The network of `kitlib.grade`, which learned on phantoms, fitted to a competition's readings.
 
     Its fusion is trained on the studies; with `tune`, so are the layers that look at the views, on views that
-    are moved and changed in their greys. `start` is `shipped`, or a file of `grader train`.
+    are moved and changed in their greys. `start` is `shipped`, or a file of `grader train`. Where the count
+    of levels is in doubt, the prior is mixed in by the chance that it is wrong.
 
     >>> from kitlib.inputs.crops import CropInput
     >>> from kitlib.experiments.experiment import Experiment
@@ -82,7 +83,10 @@ class CropModel(Model):
         """All that is said of each study; ModelError as for `predict`."""
         self._check_fitted()
         self._check(data)
-        return self.fitted.examine(data)
+        return [
+            replace(one, probabilities=self._with_prior(one.probabilities, one.crops.counted))
+            for one in self.fitted.examine(data)
+        ]
 
     def _fit(self, data: CropDataset, labels: np.ndarray, seed: int) -> None:
         from kitlib.models.crop.network import FittedNetwork
@@ -104,7 +108,11 @@ class CropModel(Model):
         return np.where(noise, EMPTY, labels)
 
     def _predict(self, data: CropDataset) -> np.ndarray:
-        return self.fitted.predict(data)
+        return self._with_prior(self.fitted.predict(data), data.counted[:, None, None])
+
+    def _with_prior(self, probabilities: np.ndarray, counted: float | np.ndarray) -> np.ndarray:
+        """Probabilities (..., 25, 3) as far as the levels are counted right, else the prior."""
+        return counted * probabilities + (1 - counted) * self.prior
 
     def _save(self, folder: Path, provenance: Provenance) -> None:
         self.fitted.save(folder, provenance)

@@ -17,7 +17,8 @@ NOTES = (
     "Sequences are removed before anything is located; axial slices from a level down are those below the "
     "middle between it and the level above. Landmarks are off in a random direction in space, each in its "
     "own; what reads whole slices has none. Noise is of the brightest percent, bias the logarithm of the "
-    "gain from back to front. Images that are turned or mirrored say so in their geometry."
+    "gain from back to front. Images that are turned or mirrored say so in their geometry, and are prepared "
+    "again as such."
 )
 
 

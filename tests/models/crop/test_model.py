@@ -1,5 +1,6 @@
 """The crop model beyond what all models owe: what it examines, and what folds share."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,12 @@ def data() -> CropDataset:
     return as_crops(make_features(LABELS, missing={AXIAL_T2: [1]}))
 
 
+def counted(data: CropDataset, *chances: float) -> CropDataset:
+    """The first studies, with these chances that their levels are counted right."""
+    crops = [replace(one, counted=chance) for one, chance in zip(data.crops, chances)]
+    return CropDataset.of(data.study_ids[: len(chances)].tolist(), crops)
+
+
 @pytest.fixture(scope="module")
 def model(data: CropDataset) -> CropModel:
     return CropModel(start=untrained_grader(), epochs=2, inner_parts=2).fit(data, LABELS, seed=0)
@@ -32,6 +39,8 @@ def model(data: CropDataset) -> CropModel:
 def test_what_is_examined_is_what_is_predicted(model: CropModel, data: CropDataset) -> None:
     found = model.examine(data)
     np.testing.assert_allclose([one.probabilities for one in found], model.predict(data), atol=1e-6)
+    (unsure,) = model.examine(in_doubt := counted(data, 0.3))
+    np.testing.assert_allclose(unsure.probabilities, model.predict(in_doubt)[0], atol=1e-6)
     axial = np.array([slot.view in (1, 4) for slot in SLOTS])
     for study, one in enumerate(found):
         absent = axial & (study == 1)
@@ -39,6 +48,16 @@ def test_what_is_examined_is_what_is_predicted(model: CropModel, data: CropDatas
         np.testing.assert_allclose(one.slice_weights.sum(axis=1), ~absent)
         only_axial = np.arange(25) >= 15  # recesses
         assert (np.isnan(one.openings_mm) == (only_axial & (study == 1))).all()
+
+
+def test_the_prior_is_mixed_in_by_the_doubt_of_the_count(model: CropModel, data: CropDataset) -> None:
+    sure = model.predict(data)
+    np.testing.assert_array_equal(model.predict(counted(data, 1.0, 1.0)), model.predict(data.take([0, 1])))
+    none, half, whole = model.predict(counted(data, 0.0, 0.5, 1.0))
+    np.testing.assert_allclose(none, model.prior, atol=1e-12)
+    np.testing.assert_allclose(half, (sure[1] + model.prior) / 2, atol=1e-6)
+    np.testing.assert_allclose(whole, sure[2], atol=1e-6)
+    assert np.abs(half - sure[1]).max() > 1e-3
 
 
 def test_an_unfitted_model_examines_nothing(data: CropDataset) -> None:
