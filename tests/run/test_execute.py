@@ -63,6 +63,32 @@ def test_the_kernel_is_this_interpreter_whatever_is_registered(run_notebook, tmp
     assert sorted(path.name for path in executed.parent.iterdir()) == [".running", "01_eda.ipynb"]
 
 
+def test_what_a_user_has_sessions_start_with_reaches_into_no_run(run_notebook, tmp_path, monkeypatch):
+    profile = tmp_path / ".ipython" / "profile_default"
+    (profile / "startup").mkdir(parents=True)
+    (profile / "startup" / "00-mine.py").write_text("of_startup = 1\n")
+    config = "get_config().InteractiveShellApp.exec_lines = ['of_config = 1']\n"
+    (profile / "ipython_config.py").write_text(config)
+    (tmp_path / ".jupyter").mkdir()
+    (tmp_path / ".jupyter" / "jupyter_config.py").write_text("1 / 0\n")
+    (tmp_path / "usercustomize.py").write_text("import builtins\nbuiltins.of_site = 1\n")
+    (tmp_path / "python.py").write_text("of_python = 1\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PYTHONSTARTUP", str(tmp_path / "python.py"))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))  # where Python, outside environments, finds usercustomize
+    monkeypatch.delenv("IPYTHONDIR", raising=False)
+    run_notebook("import usercustomize, builtins", "assert not [n for n in (*globals(), *dir(builtins)) if n[:3] == 'of_']")
+
+
+def test_braces_and_quotes_are_letters_of_a_path_like_others(tmp_path):
+    folder = tmp_path / "{profile} a{b '\"\n"
+    folder.mkdir()
+    source = write_notebook(folder, "01_eda", make_notebook("a = profile"))
+    with own_kernel():
+        execute(source, folder / "out.ipynb", {"profile": "x"}, folder=folder, cell_timeout_s=60)
+    assert (folder / "out.ipynb").is_file()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "message"),
