@@ -32,16 +32,18 @@ ORPHAN_S = 1.0  # between two looks whether the process that started this one is
 def settle_user() -> None:
     """Give this process and its children a user's name and a home, where the system gives none.
 
-    A user number without an entry in /etc/passwd, as of `docker run --user 54321`, has neither; torch asks for
-    the one and Jupyter for the other. Without a home to write to, a temporary one lasts as long as this process.
+    A user number that /etc/passwd does not know, as of `docker run --user 54321`, has neither; torch asks for
+    the one and Jupyter for the other. A home that is given here lasts as long as this process.
     """
     try:
         getpass.getuser()
     except (KeyError, OSError):
         os.environ["USER"] = str(os.getuid())
-    home = os.path.expanduser("~")
-    is_home, is_writable = os.path.isabs(home) and os.path.isdir(home), os.access(home, os.W_OK | os.X_OK)
-    if is_home and (is_writable or "MPLCONFIGDIR" in os.environ):
+    home = Path()
+    with contextlib.suppress(RuntimeError):
+        home = Path.home()
+    is_home = home.is_absolute() and home.is_dir()
+    if is_home and (os.access(home, os.W_OK | os.X_OK) or "MPLCONFIGDIR" in os.environ):
         return
     with contextlib.suppress(OSError):  # no temporary folder either: what needs one says so
         folder = tempfile.mkdtemp(prefix="kitlib-home-")

@@ -14,7 +14,7 @@ from typing import Any
 
 import nbformat
 
-from kitlib.artefacts import atomic_write
+from kitlib.artefacts import atomic_write, naming
 from kitlib.errors import StepError
 from kitlib.machine import THREAD_VARIABLES
 
@@ -127,11 +127,14 @@ def execute(
 
     A notebook that fails is left beside, as `<name>.failed.ipynb`, to be looked at.
     """
+    for text in (str(source), str(executed), *map(str, parameters.values())):
+        _refuse_unwritable(text)
     draft = executed.parent / ".running" / executed.name
     failed = executed.with_suffix(".failed.ipynb")
     draft.parent.mkdir(parents=True, exist_ok=True)
     try:
-        _run(source, draft, parameters, folder, cell_timeout_s)
+        with naming(executed):
+            _run(source, draft, parameters, folder, cell_timeout_s)
         _check(nbformat.read(draft, as_version=4), failed)
     except BaseException:
         _move(draft, failed)
@@ -179,6 +182,17 @@ def _run(source: Path, draft: Path, parameters: dict[str, Any], folder: Path, ce
         except RuntimeError as error:  # the kernel did not start or did not answer
             if last_try:
                 raise StepError(f"no kernel started: {error}", where=source) from error
+
+
+def _refuse_unwritable(text: str) -> None:
+    """StepError on what a notebook cannot say: it is a text in UTF-8, and a path need not be one."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        what = "a notebook cannot name this: it is no text in UTF-8"
+        raise StepError(
+            what, where=text.encode(errors="backslashreplace").decode(), hint="Rename it."
+        ) from None
 
 
 def _literal(path: Path) -> str:

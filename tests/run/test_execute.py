@@ -1,3 +1,5 @@
+import os
+
 import nbformat
 import pytest
 
@@ -77,7 +79,10 @@ def test_what_a_user_has_sessions_start_with_reaches_into_no_run(run_notebook, t
     monkeypatch.setenv("PYTHONSTARTUP", str(tmp_path / "python.py"))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))  # where Python, outside environments, finds usercustomize
     monkeypatch.delenv("IPYTHONDIR", raising=False)
-    run_notebook("import usercustomize, builtins", "assert not [n for n in (*globals(), *dir(builtins)) if n[:3] == 'of_']")
+    run_notebook(
+        "import usercustomize, builtins",
+        "assert not [n for n in (*globals(), *dir(builtins)) if n[:3] == 'of_']",
+    )
 
 
 def test_braces_and_quotes_are_letters_of_a_path_like_others(tmp_path):
@@ -87,6 +92,14 @@ def test_braces_and_quotes_are_letters_of_a_path_like_others(tmp_path):
     with own_kernel():
         execute(source, folder / "out.ipynb", {"profile": "x"}, folder=folder, cell_timeout_s=60)
     assert (folder / "out.ipynb").is_file()
+
+
+def test_a_path_that_is_no_text_is_refused_before_the_notebook_is_run(tmp_path):
+    folder = os.fsdecode(b"/\xff")
+    source = write_notebook(tmp_path, "01_eda", make_notebook("a = 1"))
+    with pytest.raises(StepError, match=r"no text in UTF-8 \(/.udcff\)"):
+        execute(source, tmp_path / "x", {"data_dir": folder}, folder=tmp_path, cell_timeout_s=60)
+    assert list(tmp_path.rglob("x*")) == []
 
 
 @pytest.mark.slow
