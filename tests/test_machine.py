@@ -87,7 +87,7 @@ def test_a_home_that_cannot_be_written_stays_but_matplotlib_writes_elsewhere(mon
     monkeypatch.setenv("HOME", str(tmp_path))
     machine.settle_user()
     assert "MPLCONFIGDIR" not in os.environ
-    monkeypatch.setattr(os, "access", lambda path, mode: path != str(tmp_path))
+    monkeypatch.setattr(os, "access", lambda path, _: path != tmp_path)
     machine.settle_user()
     assert os.environ["HOME"] == str(tmp_path)
     assert Path(os.environ["MPLCONFIGDIR"]).is_dir()

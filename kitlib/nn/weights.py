@@ -28,7 +28,7 @@ def exactly(network: nn.Module) -> dict[str, Tensor]:
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file of weights; ArtefactError if it is missing or broken, WeightsError if not finite."""
+    """The tensors of a file of weights; ArtefactError or WeightsError where they cannot be used."""
     tensors = load_tensors(path)
     refuse_not_finite(tensors, path)
     return tensors

@@ -157,8 +157,8 @@ def _run(source: Path, draft: Path, parameters: dict[str, Any], folder: Path, ce
                 # papermill 2.6 calls datetime.utcnow, deprecated since Python 3.12.
                 warnings.filterwarnings("ignore", category=DeprecationWarning, module="papermill")
                 papermill.execute_notebook(
-                    _literal(source), _literal(draft), parameters, kernel_name=KERNEL, progress_bar=False, cwd=folder,
-                    start_timeout=START_TIMEOUT_S, execution_timeout=int(cell_timeout_s),
+                    _literal(source), _literal(draft), parameters, cwd=folder, kernel_name=KERNEL,
+                    progress_bar=False, start_timeout=START_TIMEOUT_S, execution_timeout=int(cell_timeout_s),
                     iopub_timeout=IOPUB_TIMEOUT_S, force_raise_errors=True,
                 )  # fmt: skip
             return
@@ -186,13 +186,9 @@ def _run(source: Path, draft: Path, parameters: dict[str, Any], folder: Path, ce
 
 def _refuse_unwritable(text: str) -> None:
     """StepError on what a notebook cannot say: it is a text in UTF-8, and a path need not be one."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        what = "a notebook cannot name this: it is no text in UTF-8"
-        raise StepError(
-            what, where=text.encode(errors="backslashreplace").decode(), hint="Rename it."
-        ) from None
+    shown = text.encode(errors="replace").decode()
+    if shown != text:
+        raise StepError("a notebook cannot name this: it is no UTF-8", where=shown, hint="Rename it.")
 
 
 def _literal(path: Path) -> str:

@@ -79,10 +79,8 @@ def test_what_a_user_has_sessions_start_with_reaches_into_no_run(run_notebook, t
     monkeypatch.setenv("PYTHONSTARTUP", str(tmp_path / "python.py"))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))  # where Python, outside environments, finds usercustomize
     monkeypatch.delenv("IPYTHONDIR", raising=False)
-    run_notebook(
-        "import usercustomize, builtins",
-        "assert not [n for n in (*globals(), *dir(builtins)) if n[:3] == 'of_']",
-    )
+    found = "[name for name in (*globals(), *dir(builtins)) if name.startswith('of_')]"
+    run_notebook("import usercustomize, builtins", f"assert not {found}")
 
 
 def test_braces_and_quotes_are_letters_of_a_path_like_others(tmp_path):
@@ -97,7 +95,7 @@ def test_braces_and_quotes_are_letters_of_a_path_like_others(tmp_path):
 def test_a_path_that_is_no_text_is_refused_before_the_notebook_is_run(tmp_path):
     folder = os.fsdecode(b"/\xff")
     source = write_notebook(tmp_path, "01_eda", make_notebook("a = 1"))
-    with pytest.raises(StepError, match=r"no text in UTF-8 \(/.udcff\)"):
+    with pytest.raises(StepError, match=r"no UTF-8 \(/\?\)"):
         execute(source, tmp_path / "x", {"data_dir": folder}, folder=tmp_path, cell_timeout_s=60)
     assert list(tmp_path.rglob("x*")) == []
 
