@@ -11,6 +11,7 @@ import io
 import json
 import os
 import platform
+import re
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 RECORDED_PACKAGES = ("numpy", "pandas", "scikit-learn", "torch", "timm", "lightgbm", "openvino", "pydicom")
 Opened = TypeVar("Opened")
+DRAFT = re.compile(r"\..+\.([0-9]+)\.[0-9a-f]{8}\.draft")
+"""What `atomic_write` calls a file that is not whole yet, with the process that writes it."""
 MAKE = "Run the step that makes it."
 REMAKE = "Delete it and run the step that makes it again."
 

@@ -44,8 +44,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             os.dup2(nowhere, stream.fileno())
         return UNREAD
     except OSError as error:  # a disk that is full, a folder that cannot be written
+        is_taken = isinstance(error, (FileExistsError, NotADirectoryError))
+        what = "a file stands where a folder should" if is_taken else error.strerror or error
         place = f" ({error.filename})" if error.filename else ""
-        print(f"[system] {error.strerror or error}{place}. Free it, or name another.", file=sys.stderr)
+        print(f"[system] {what}{place}. Free it, or name another.", file=sys.stderr)
         return REFUSED
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from here", file=sys.stderr)

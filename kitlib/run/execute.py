@@ -128,7 +128,7 @@ def execute(
     A notebook that fails is left beside, as `<name>.failed.ipynb`, to be looked at.
     """
     for text in (str(source), str(executed), *map(str, parameters.values())):
-        _refuse_unwritable(text)
+        _refuse_unnameable(text)
     draft = executed.parent / ".running" / executed.name
     failed = executed.with_suffix(".failed.ipynb")
     draft.parent.mkdir(parents=True, exist_ok=True)
@@ -184,7 +184,7 @@ def _run(source: Path, draft: Path, parameters: dict[str, Any], folder: Path, ce
                 raise StepError(f"no kernel started: {error}", where=source) from error
 
 
-def _refuse_unwritable(text: str) -> None:
+def _refuse_unnameable(text: str) -> None:
     """StepError on what a notebook cannot say: it is a text in UTF-8, and a path need not be one."""
     shown = text.encode(errors="replace").decode()
     if shown != text:
