@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 
 from kitlib import __version__
-from kitlib.errors import ArtefactError
+from kitlib.errors import ArtefactError, KitError
 from kitlib.machine import peak_memory_mb
 
 if TYPE_CHECKING:
@@ -147,31 +147,42 @@ def save_tensors(
 def load_array(path: Path, *, mmap: bool = False) -> np.ndarray:
     """Open an array that `save_array` wrote; memory-mapped (and then only its size is checked) on request."""
     if not mmap:
-        return _opened(verified(path), lambda file: np.load(file, allow_pickle=False))
+        return opened(verified(path), lambda file: np.load(file, allow_pickle=False))
     _sidecar(path)
-    return _opened(path, lambda file: np.load(file, mmap_mode="r", allow_pickle=False))
+    return opened(path, lambda file: np.load(file, mmap_mode="r", allow_pickle=False))
 
 
 def load_table(path: Path) -> pd.DataFrame:
     """Open a table that `save_table` wrote."""
-    return _opened(verified(path), lambda file: pd.read_parquet(io.BytesIO(file.read_bytes())))
+    return opened(verified(path), lambda file: pd.read_parquet(io.BytesIO(file.read_bytes())))
 
 
 def load_json(path: Path) -> Any:
     """Open values that `save_json` wrote."""
-    return _opened(verified(path), lambda file: json.loads(file.read_text(encoding="utf-8")))
+    return opened(verified(path), lambda file: json.loads(file.read_text(encoding="utf-8")))
 
 
 def load_text(path: Path) -> str:
     """Open a text that `save_text` wrote."""
-    return _opened(verified(path), lambda file: file.read_text(encoding="utf-8"))
+    return opened(verified(path), lambda file: file.read_text(encoding="utf-8"))
 
 
 def load_tensors(path: Path) -> "dict[str, torch.Tensor]":
     """Open tensors that `save_tensors` wrote, on the CPU."""
     from safetensors.torch import load
 
-    return _opened(verified(path), lambda file: load(file.read_bytes()))
+    return opened(verified(path), lambda file: load(file.read_bytes()))
+
+
+def opened(path: Path, read: Callable[[Path], Opened]) -> Opened:
+    """What is read of an artefact, or of a folder; ArtefactError where it is what was saved, but broken."""
+    try:
+        return read(path)
+    except (KitError, MemoryError, FileNotFoundError):
+        raise
+    except Exception as error:  # a broken file can fail in any way
+        what = f"this is what was saved, but broken: {type(error).__name__}"
+        raise ArtefactError(what, where=path, hint=REMAKE) from error
 
 
 def discard(path: Path) -> None:
@@ -234,17 +245,6 @@ def _save(path: Path, write: Callable[[Path], Any], provenance: Provenance, fact
         digest, size = sha256(draft), draft.stat().st_size
     record = {"sha256": digest, "bytes": size, "facts": dict(facts), **provenance.record()}
     write_text(_sidecar_path(path), _as_json(record))
-
-
-def _opened(path: Path, read: Callable[[Path], Opened]) -> Opened:
-    """What is read from an artefact; ArtefactError where it is broken, though it is what was saved."""
-    try:
-        return read(path)
-    except (MemoryError, FileNotFoundError):
-        raise
-    except Exception as error:  # a broken file can fail in any way
-        what = f"the file is what was saved, but broken: {type(error).__name__}"
-        raise ArtefactError(what, where=path, hint=REMAKE) from error
 
 
 def _as_json(value: Any) -> str:
