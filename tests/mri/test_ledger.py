@@ -1,3 +1,5 @@
+import os
+
 from kitlib.mri.ledger import COLUMNS, Fault, Ledger
 
 GAP = Fault("stack.gap", "kept", study_id=2**40, series_id=7, detail="9.0 mm")
@@ -28,3 +30,9 @@ def test_a_fault_is_a_row_and_unknown_ids_are_missing():
 
 def test_row_ids_are_joined_by_a_space():
     assert Ledger([LOST]).table()["row_ids"].tolist() == ["1_a 1_b"]
+
+
+def test_a_file_whose_name_is_no_text_stands_in_a_table_that_can_be_kept():
+    table = Ledger([Fault("slice.pixels", "slice dropped", 7, 70, file=os.fsdecode(b"a\xff.dcm"))]).table()
+    assert table["file"].tolist() == ["a?.dcm"]
+    assert table.to_parquet()
