@@ -6,6 +6,8 @@ The nouns below are the public surface; each is imported from its room when it i
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from kitlib.machine import settle_user
+
 if TYPE_CHECKING:
     from kitlib.competition.metric import score as score
     from kitlib.competition.priors import Prior as Prior
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from kitlib.predict.predictor import Predictor as Predictor
 
 __version__ = "0.2.0"
+settle_user()  # before anything else is imported
 
 _name2module = {
     "Competition": "competition.root",

@@ -7,28 +7,34 @@ written last: a file without one is unfinished work and counts as absent.
 import contextlib
 import hashlib
 import importlib.metadata
+import io
 import json
 import os
 import platform
+import re
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
 from kitlib import __version__
-from kitlib.errors import ArtefactError
+from kitlib.errors import ArtefactError, KitError
 from kitlib.machine import peak_memory_mb
 
 if TYPE_CHECKING:
     import torch
 
 RECORDED_PACKAGES = ("numpy", "pandas", "scikit-learn", "torch", "timm", "lightgbm", "openvino", "pydicom")
+Opened = TypeVar("Opened")
+DRAFT = re.compile(r"\..+\.([0-9]+)\.[0-9a-f]{8}\.draft")
+"""What `atomic_write` calls a file that is not whole yet, with the process that writes it."""
 MAKE = "Run the step that makes it."
 REMAKE = "Delete it and run the step that makes it again."
 
@@ -66,17 +72,32 @@ def versions() -> Mapping[str, str]:
 
 @contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it replaces `path` at once, else it is removed."""
+    """Yield a temporary path beside `path`; on success it replaces `path` at once, else it is removed.
+
+    An OSError, such as that of a full disk, names `path`.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.draft")
     try:
-        yield draft
-        with open(draft, "rb") as written:
-            os.fsync(written.fileno())
-        draft.replace(path)
+        with naming(path, draft):
+            yield draft
+            with open(draft, "rb") as written:
+                os.fsync(written.fileno())
+            draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def naming(path: Path, draft: Path | None = None) -> Iterator[None]:
+    """An OSError that names no file, or the draft of this one, names this one."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None or str(error.filename) == str(draft):
+            error.filename, error.filename2 = str(path), None
+        raise
 
 
 def write_text(path: Path, text: str) -> None:
@@ -90,14 +111,17 @@ def save_array(path: Path, array: np.ndarray, provenance: Provenance, **facts: A
 
     def write(draft: Path) -> None:
         with open(draft, "wb") as file:
-            np.save(file, array, allow_pickle=False)
+            # Not the file itself: numpy would pass it by and not say why it cannot be written.
+            writer: Any = SimpleNamespace(write=file.write)
+            np.save(writer, array, allow_pickle=False)
 
     _save(path, write, provenance, facts)
 
 
 def save_table(path: Path, table: pd.DataFrame, provenance: Provenance, **facts: Any) -> None:
     """Save a table as parquet."""
-    _save(path, lambda draft: table.to_parquet(draft), provenance, facts)
+    # Not by the name of the draft: pyarrow opens only names that are text.
+    _save(path, lambda draft: draft.write_bytes(table.to_parquet()), provenance, facts)
 
 
 def save_json(path: Path, value: Any, provenance: Provenance, **facts: Any) -> None:
@@ -114,40 +138,51 @@ def save_tensors(
     path: Path, tensors: "Mapping[str, torch.Tensor]", provenance: Provenance, **facts: Any
 ) -> None:
     """Save tensors as safetensors."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    _save(path, lambda draft: save_file(plain, draft), provenance, facts)
+    _save(path, lambda draft: draft.write_bytes(save(plain)), provenance, facts)
 
 
 def load_array(path: Path, *, mmap: bool = False) -> np.ndarray:
     """Open an array that `save_array` wrote; memory-mapped (and then only its size is checked) on request."""
-    if mmap:
-        _sidecar(path)
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    return np.load(verified(path), allow_pickle=False)
+    if not mmap:
+        return opened(verified(path), lambda file: np.load(file, allow_pickle=False))
+    _sidecar(path)
+    return opened(path, lambda file: np.load(file, mmap_mode="r", allow_pickle=False))
 
 
 def load_table(path: Path) -> pd.DataFrame:
     """Open a table that `save_table` wrote."""
-    return pd.read_parquet(verified(path))
+    return opened(verified(path), lambda file: pd.read_parquet(io.BytesIO(file.read_bytes())))
 
 
 def load_json(path: Path) -> Any:
     """Open values that `save_json` wrote."""
-    return json.loads(load_text(path))
+    return opened(verified(path), lambda file: json.loads(file.read_text(encoding="utf-8")))
 
 
 def load_text(path: Path) -> str:
     """Open a text that `save_text` wrote."""
-    return verified(path).read_text(encoding="utf-8")
+    return opened(verified(path), lambda file: file.read_text(encoding="utf-8"))
 
 
 def load_tensors(path: Path) -> "dict[str, torch.Tensor]":
     """Open tensors that `save_tensors` wrote, on the CPU."""
-    from safetensors.torch import load_file
+    from safetensors.torch import load
 
-    return load_file(verified(path))
+    return opened(verified(path), lambda file: load(file.read_bytes()))
+
+
+def opened(path: Path, read: Callable[[Path], Opened]) -> Opened:
+    """What is read of an artefact, or of a folder; ArtefactError where it is what was saved, but broken."""
+    try:
+        return read(path)
+    except (KitError, MemoryError, FileNotFoundError):
+        raise
+    except Exception as error:  # a broken file can fail in any way
+        what = f"this is what was saved, but broken: {type(error).__name__}"
+        raise ArtefactError(what, where=path, hint=REMAKE) from error
 
 
 def discard(path: Path) -> None:

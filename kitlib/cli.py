@@ -1,6 +1,8 @@
 """`python -m kitlib`: the kit from the command line."""
 
 import argparse
+import io
+import os
 import sys
 from collections.abc import Sequence
 
@@ -16,7 +18,7 @@ from kitlib.commands.run import add_run
 from kitlib.commands.score import add_score, add_validate
 from kitlib.errors import KitError
 
-REFUSED, INTERRUPTED = 2, 130
+REFUSED, INTERRUPTED, UNREAD = 2, 130, 141
 ADDED = (
     add_run, add_predict, add_validate, add_score, add_experiments, add_robustness, add_localise, add_grade,
     add_audit, add_phantom, add_pretrain, add_convert, add_quantise, add_localiser, add_grader, add_bench,
@@ -26,21 +28,38 @@ ADDED = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command: exit code 0, 2 with one line for an error, 130 when interrupted.
 
-    A command that ends but not as it should returns a code of its own, which is 1.
+    A command that ends but not as it should returns a code of its own, which is 1. One whose output nobody
+    reads any more, as after `| head`, ends there without a word: 141, as other tools do.
     """
-    arguments = build_parser().parse_args(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files need be no text
     try:
-        return arguments.call(arguments) or 0
+        return _run(argv)
     except KitError as error:
         print(error, file=sys.stderr)
         return REFUSED
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):  # into which the interpreter writes what is left
+            os.dup2(nowhere, stream.fileno())
+        return UNREAD
     except OSError as error:  # a disk that is full, a folder that cannot be written
+        is_taken = isinstance(error, (FileExistsError, NotADirectoryError))
+        what = "a file stands where a folder should" if is_taken else error.strerror or error
         place = f" ({error.filename})" if error.filename else ""
-        print(f"[system] {error.strerror or error}{place}. Free it, or name another.", file=sys.stderr)
+        print(f"[system] {what}{place}. Free it, or name another.", file=sys.stderr)
         return REFUSED
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from here", file=sys.stderr)
         return INTERRUPTED
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    try:
+        arguments = build_parser().parse_args(argv)
+        return arguments.call(arguments) or 0
+    finally:
+        sys.stdout.flush()  # what cannot be written is known here, and not after the last word
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -1,10 +1,14 @@
 """What the machine offers: threads, an accelerator that really runs, memory, and whether this is Kaggle."""
 
+import atexit
 import contextlib
+import getpass
 import os
 import re
 import resource
+import shutil
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -23,6 +27,29 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 OLDEST_CUDA_CAPABILITY = (7, 0)
 CPU_INFO = Path("/proc/cpuinfo")
 ORPHAN_S = 1.0  # between two looks whether the process that started this one is there
+
+
+def settle_user() -> None:
+    """Give this process and its children a user's name and a home, where the system gives none.
+
+    A user number that /etc/passwd does not know, as of `docker run --user 54321`, has neither; torch asks for
+    the one and Jupyter for the other. A home that is given here lasts as long as this process.
+    """
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        os.environ["USER"] = str(os.getuid())
+    home = Path()
+    with contextlib.suppress(RuntimeError):
+        home = Path.home()
+    is_home = home.is_absolute() and home.is_dir()
+    if is_home and (os.access(home, os.W_OK | os.X_OK) or "MPLCONFIGDIR" in os.environ):
+        return
+    with contextlib.suppress(OSError):  # no temporary folder either: what needs one says so
+        folder = tempfile.mkdtemp(prefix="kitlib-home-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        # A home that is read-only stays: weights may lie in it. Only matplotlib must write, and warns.
+        os.environ["MPLCONFIGDIR" if is_home else "HOME"] = folder
 
 
 def limit_threads(threads: int = 1) -> None:
@@ -172,7 +199,8 @@ def retire_workers() -> None:
     """
     from joblib.externals.loky import get_reusable_executor
 
-    get_reusable_executor().shutdown()
+    with contextlib.suppress(OSError):  # no shared memory to start any with: joblib goes on in this one
+        get_reusable_executor().shutdown()
 
 
 def on_kaggle() -> bool:

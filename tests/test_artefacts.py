@@ -1,8 +1,12 @@
 """Artefacts are written whole or not at all, and one that was altered does not open."""
 
+import errno
 import json
+import os
+import resource
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
@@ -84,6 +88,44 @@ def test_a_file_cut_short_is_refused_and_counts_as_incomplete(kind):
     for ask in (load, facts_of, fingerprint_of):
         with pytest.raises(ArtefactError):
             ask(path)
+
+
+def test_a_broken_file_under_its_right_checksum_is_refused(kind):
+    _, load, _, path = kind
+    artefacts.save_text(path, "\n{", Provenance())
+    path.write_bytes(b"\xff{")
+    sidecar = path.with_name(path.name + ".json")
+    record = json.loads(sidecar.read_text()) | {"sha256": artefacts.sha256(path)}
+    sidecar.write_text(json.dumps(record))
+    with pytest.raises(ArtefactError, match="but broken") as caught:
+        load(path)
+    assert caught.value.where == str(path)
+
+
+def test_a_name_that_is_no_text_is_a_name_like_others(kind):
+    save, load, value, path = kind
+    path = path.parent / os.fsdecode(b"a{b'\xff\n") / path.name
+    save(path, value, Provenance())
+    assert plain(load(path)) == plain(value)
+
+
+@contextmanager
+def no_room(size_bytes):
+    """A disk on which no file has room for more than so much."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_file_that_finds_no_room_is_named_and_leaves_nothing(kind):
+    save, _, value, path = kind
+    with no_room(4), pytest.raises(OSError, match="File too large") as caught:
+        save(path, value, Provenance())
+    assert (caught.value.errno, caught.value.filename) == (errno.EFBIG, str(path))
+    assert list(path.parent.iterdir()) == []
 
 
 def test_without_its_sidecar_an_artefact_is_unfinished(kind):

@@ -1,6 +1,8 @@
+import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -60,6 +62,25 @@ def test_a_place_that_cannot_be_written_is_one_line_before_any_work(command, tmp
     assert captured.err.startswith("[system] ")
     assert captured.err.count("\n") == 1
     assert str(tmp_path / "a file") in captured.err
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_that_nobody_reads_ends_a_command_without_a_word(data, submission, unbuffered):
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "kitlib", "validate", str(submission), "--data", str(data)]
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    home = Path(__file__).parents[1]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, cwd=home, env=environment)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_a_name_that_is_no_text_can_be_printed(tmp_path, capsys):
+    out = tmp_path / os.fsdecode(b"\xff.csv")
+    assert main(["validate", str(out), "--data", str(tmp_path)]) == 2
+    print(out)  # by a terminal that is strict, which main has told not to be
+    assert "\\udcff.csv" in capsys.readouterr().out
 
 
 def test_an_interrupt_has_its_own_exit_code_and_a_bug_its_traceback(data, monkeypatch):

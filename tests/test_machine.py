@@ -1,5 +1,6 @@
 """What the machine offers, asked without trusting what it claims."""
 
+import getpass
 import os
 import signal
 import subprocess
@@ -29,6 +30,22 @@ list(in_processes((delayed(work)(sys.argv[1]) for _ in range(9)), 2))
 """
 
 
+WITHOUT_SHARED_MEMORY = """
+import _multiprocessing, errno
+
+class Refused(_multiprocessing.SemLock):
+    def __new__(cls, *arguments, **keywords):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+_multiprocessing.SemLock = Refused
+from joblib import delayed
+from kitlib.machine import in_processes, retire_workers
+
+print(list(in_processes((delayed(abs)(number) for number in (-1, -2)), 2)))
+retire_workers()
+"""
+
+
 @pytest.fixture
 def no_cache():
     """Ask for the device afresh, before and after a test that feigns another machine."""
@@ -37,6 +54,58 @@ def no_cache():
     yield
     for asked in (machine.device, machine.half_precision):
         asked.cache_clear()
+
+
+@pytest.fixture
+def nameless(monkeypatch):
+    """A user number that /etc/passwd does not know, without variables that say more."""
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME", "HOME", "MPLCONFIGDIR"):
+        monkeypatch.setenv(name, "")  # so that it is put back
+        monkeypatch.delenv(name)
+
+    def unknown(number):
+        raise KeyError(f"getpwuid(): uid not found: {number}")
+
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+
+
+@pytest.mark.usefixtures("nameless")
+@pytest.mark.parametrize("home", [None, ".", "/nowhere"])
+def test_a_user_without_name_and_home_gets_both(monkeypatch, home):
+    if home is not None:
+        monkeypatch.setenv("HOME", home)
+    machine.settle_user()
+    assert getpass.getuser() == str(os.getuid())
+    assert os.access(Path.home(), os.W_OK)
+    given = os.environ["HOME"]
+    machine.settle_user()  # a child keeps what its parent was given
+    assert os.environ["HOME"] == given != home
+
+
+@pytest.mark.usefixtures("nameless")
+def test_a_home_that_cannot_be_written_stays_but_matplotlib_writes_elsewhere(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    machine.settle_user()
+    assert "MPLCONFIGDIR" not in os.environ
+    monkeypatch.setattr(os, "access", lambda path, _: path != tmp_path)
+    machine.settle_user()
+    assert os.environ["HOME"] == str(tmp_path)
+    assert Path(os.environ["MPLCONFIGDIR"]).is_dir()
+
+
+def test_a_user_with_name_and_home_keeps_them(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USER", "somebody")
+    before = dict(os.environ)
+    machine.settle_user()
+    assert os.environ == before
+
+
+def test_without_shared_memory_there_are_no_processes_and_work_is_done():
+    # As where /dev/shm is read-only or absent: there is no semaphore, and joblib warns of it.
+    command = [sys.executable, "-W", "ignore", "-c", WITHOUT_SHARED_MEMORY]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=KITLIB.parent)
+    assert (done.stdout, done.stderr) == ("[1, 2]\n", "")
 
 
 def feign_cuda(monkeypatch, capability):

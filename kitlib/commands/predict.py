@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from kitlib.commands import Commands
 from kitlib.errors import UsageError
+from kitlib.machine import limit_threads
 
 if TYPE_CHECKING:
     from kitlib.mri.ledger import Fault
@@ -34,6 +35,7 @@ def add_predict(commands: Commands) -> None:
 
 
 def _predict(arguments: argparse.Namespace) -> None:
+    limit_threads()  # as in notebooks: sums of as many parts, to the last digit the same rows
     from kitlib.predict.stream import Handling
 
     folders = [folder for folder in (arguments.folder, arguments.study, arguments.data) if folder is not None]

@@ -29,6 +29,9 @@ def add_run(commands: Commands) -> None:
 def _run(arguments: argparse.Namespace) -> None:
     from kitlib.run.runner import run
 
+    for folder in (arguments.pages, arguments.results):
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)  # before minutes of work
     work = run(
         arguments.profile,
         data_dir=arguments.data,

@@ -91,12 +91,17 @@ def series_table(rows: Iterable[tuple[int, int, str]] = ()) -> pd.DataFrame:
 def read_studies(path: Path, ledger: Ledger) -> list[int]:
     """The studies of which a table in the form of `sample_submission.csv` has a row.
 
-    Rows of no study or cell go to the ledger; TableError where this is no such table.
+    Rows of no study or cell go to the ledger, and studies whose number has zeros before it, which no row that
+    is written has. TableError where this is no such table.
     """
     found: dict[int, None] = {}
     for number, fields in _lines(read_text(path, errors="replace"), SUBMISSION_COLUMNS, path):
         try:
-            found.setdefault(parse_row_id(fields["row_id"])[0])
+            study_id = parse_row_id(fields["row_id"])[0]
+            if not fields["row_id"].startswith(f"{study_id}_"):
+                what = "the sample has zeros before the study's number"
+                ledger.add(Fault(LINE, "rows written without them", study_id, detail=what))
+            found.setdefault(study_id)
         except ValueError:
             what = f"line {number} of the sample names no study and cell"
             ledger.add(Fault(LINE, LEFT_OUT, detail=what))
@@ -223,8 +228,8 @@ def _refuse_columns(header: list[str], columns: Sequence[str], where: Path) -> N
     missing = [name for name in columns if name not in header]
     surplus = [name for name in header if name not in columns or header.count(name) > 1]
     if missing or surplus:
-        faults = {"missing": missing, "surplus or repeated": surplus}
-        listed = [f"{fault} columns {few(names)}" for fault, names in faults.items() if names]
+        listed = [f"missing columns {few(missing)}"] if missing else []
+        listed += [f"{len(surplus)} surplus or repeated columns"] if surplus else []
         indexed = any(name == "" or name.startswith("Unnamed") for name in surplus)
         hint = "Write it without the table's index." if indexed else FETCH_AGAIN
         raise TableError("; ".join(listed), where=where, hint=hint)
@@ -236,10 +241,11 @@ def few(names: Sequence[str]) -> str:
 
 
 def _refuse(bad: np.ndarray, texts: pd.Series, expected: str, where: Path) -> None:
-    """TableError at the first line where `bad` is true."""
+    """TableError at the first line where `bad` is true; what stands there is not repeated."""
     if bad.any():
         first = int(np.argmax(bad))
-        what = f"{texts.name} is {texts.iloc[first][:40]!r} in line {texts.index[first]}"
+        found = "unfit" if texts.iloc[first] else "empty"
+        what = f"{texts.name} is {found} in line {texts.index[first]}"
         raise TableError(what, where=where, hint=f"It must be {expected}.")
 
 

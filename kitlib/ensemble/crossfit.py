@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from kitlib.artefacts import Provenance, load_json, save_json
+from kitlib.artefacts import Provenance, load_json, opened, save_json
 from kitlib.competition.submission import to_array, to_rows
 from kitlib.ensemble.blend import apply_blend
 from kitlib.ensemble.calibrate import Calibrator, calibrator_named
@@ -67,7 +68,10 @@ class Ensemble:
     @classmethod
     def load(cls, path: Path) -> "Ensemble":
         """Open what `save` wrote."""
-        values = load_json(path)
+        return opened(path, lambda file: cls._of(load_json(file), file))
+
+    @classmethod
+    def _of(cls, values: dict[str, Any], path: Path) -> "Ensemble":
         if "combiner" not in values:
             raise ArtefactError(
                 "an ensemble of an earlier version", where=path, hint="Run 05_ensembling again."

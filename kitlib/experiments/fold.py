@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from kitlib.artefacts import Provenance, discard, facts_of, is_complete, save_table, verified
+from kitlib.artefacts import Provenance, discard, facts_of, is_complete, opened, save_table, verified
 from kitlib.competition.submission import to_rows
 from kitlib.errors import ArtefactError
 from kitlib.experiments.experiment import Experiment
@@ -69,8 +69,8 @@ def fold_folder(folder: Path, fold: int) -> Path:
 
 
 def load_fold(folder: Path) -> tuple[InputSpec, Model]:
-    """What a fold's folder holds: the input, and the fitted model that reads it."""
-    return load_input(folder), load_model(folder)
+    """What a fold's folder holds: the input, and the fitted model that reads it; ArtefactError if broken."""
+    return opened(folder, lambda own: (load_input(own), load_model(own)))
 
 
 def scenario_file(scenario: str) -> str:

@@ -58,8 +58,7 @@ def _labelled_rows(file: Path) -> tuple[pd.DataFrame, list[str]]:
     whole = rows.drop(list(ragged))
     unknown = whole[~whole["severity"].isin(severity2code)]
     if len(unknown):
-        what = f"the severity in line {unknown.index[0]} is {few(unknown['severity'].tolist()[:1])}"
-        raise TableError(what, where=file, hint=HINT)
+        raise TableError(f"the severity in line {unknown.index[0]} is unfit", where=file, hint=HINT)
     problems = [f"line {line}: {what}" for line, what in ragged.items()]
     return whole[whole["severity"].map(severity2code) != EMPTY], problems
 

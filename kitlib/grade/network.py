@@ -8,12 +8,12 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from kitlib.artefacts import Provenance, facts_of, load_tensors, save_tensors
+from kitlib.artefacts import Provenance, facts_of, save_tensors
 from kitlib.grade.fusion import TOLD, Fusion, Sight
 from kitlib.machine import device
 from kitlib.nn.layers import GatedAttention
 from kitlib.nn.losses import OPENING_UNIT_MM, Truth, graded_loss
-from kitlib.nn.weights import in_half, restored
+from kitlib.nn.weights import in_half, load_weights, restored
 from kitlib.prepare.views import SLOTS, VIEWS, slot2sequence
 from kitlib.terms import SEQUENCES
 
@@ -178,4 +178,4 @@ def save_network(path: Path, network: StudyNet, provenance: Provenance, **facts:
 
 def load_network(path: Path) -> StudyNet:
     """The network of a file; WeightsError where it does not fit, ArtefactError where it is missing."""
-    return restored(StudyNet(facts_of(path)["backbone"]), load_tensors(path), "grading", path)
+    return restored(StudyNet(facts_of(path)["backbone"]), load_weights(path), "grading", path)

@@ -75,7 +75,7 @@ def read_places(file: Path) -> tuple[pd.DataFrame, dict[int, str]]:
     missing = [name for name in COLUMNS if name not in header]
     surplus = [name for name in header if name in GRADES or header.count(name) > 1]
     if missing or surplus:
-        what = f"columns {few(missing)} are missing" if missing else f"columns {few(surplus)} cannot be kept"
+        what = f"columns {few(missing)} are missing" if missing else f"{len(surplus)} columns cannot be kept"
         raise TableError(what, where=file, hint=hint)
     if not filled:
         raise TableError("there is no row", where=file, hint=hint)
@@ -138,16 +138,12 @@ def _named(row: Row) -> tuple[View, Landmark]:
     view = View(row["place"], row["sequence"])  # type: ignore[arg-type]  # looked up below
     if view not in VIEWS:
         known = ", ".join(f"{place} on {sequence}" for place, sequence in VIEWS)
-        raise DataError(
-            f"{few([row['place']])} on {few([row['sequence']])} is not graded", hint=f"Graded are: {known}."
-        )
+        raise DataError("this place is not graded on this sequence", hint=f"Graded are: {known}.")
     if row["side"] not in SIDES[row["place"]]:
         known = " or ".join(map(repr, SIDES[row["place"]]))
-        raise DataError(f"the side of a {row['place']} is {few([row['side']])}", hint=f"It must be {known}.")
+        raise DataError(f"the side of a {row['place']} is unfit", hint=f"It must be {known}.")
     if row["level"] not in text2level:
-        raise DataError(
-            f"the level is {few([row['level']])}", hint=f"It must be one of {', '.join(text2level)}."
-        )
+        raise DataError("the level is unfit", hint=f"It must be one of {', '.join(text2level)}.")
     return view, Landmark(view.place, text2level[row["level"]], row["side"] or None)  # type: ignore[arg-type]
 
 
@@ -159,7 +155,8 @@ def _number(row: Row, name: str, limits: tuple[float, float]) -> float:
         number = float("nan")
     if not limits[0] <= number <= limits[1]:
         raise DataError(
-            f"{name} is {few([text])}", hint=f"It must be a number from {limits[0]} to {limits[1]}."
+            f"{name} is {'unfit' if text else 'empty'}",
+            hint=f"It must be a number from {limits[0]} to {limits[1]}.",
         )
     return number
 

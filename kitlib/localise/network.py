@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kitlib.artefacts import Provenance, facts_of, load_tensors, save_tensors
+from kitlib.artefacts import Provenance, facts_of, save_tensors
 from kitlib.mri.stack import Plane
-from kitlib.nn.weights import in_half, restored, with_prefix
+from kitlib.nn.weights import in_half, load_weights, restored, with_prefix
 from kitlib.terms import ABOVE, BELOW, LEVELS, Landmark
 
 INPUT_PX = 192
@@ -211,7 +211,7 @@ def load_networks(path: Path = SHIPPED) -> dict[Plane, HeatmapNet]:
 
     WeightsError where they do not fit, ArtefactError where the file is missing or altered.
     """
-    tensors, widths = load_tensors(path), facts_of(path).get("widths", {})
+    tensors, widths = load_weights(path), facts_of(path).get("widths", {})
     return {
         plane: restored(
             build_network(plane, tuple(widths[plane])), with_prefix(tensors, f"{plane}."), plane, path

@@ -12,11 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kitlib.artefacts import facts_of, load_tensors
+from kitlib.artefacts import facts_of
 from kitlib.localise.network import SHIPPED, STRIDE, HeatmapNet, channels, resampled, stretched
 from kitlib.localise.spine import Maps
 from kitlib.machine import torch_threads
-from kitlib.nn.weights import restored, with_prefix
+from kitlib.nn.weights import load_weights, restored, with_prefix
 
 NAME = "junction"  # of its tensors beside those of the other networks
 CROP_PX, CROP_PX_MM = 64, 1.8
@@ -65,7 +65,7 @@ def load_junction(path: Path = SHIPPED) -> JunctionNet | None:
     widths = facts_of(path).get("widths", {}).get(NAME)
     if widths is None:
         return None
-    return restored(JunctionNet(tuple(widths)), with_prefix(load_tensors(path), f"{NAME}."), NAME, path)
+    return restored(JunctionNet(tuple(widths)), with_prefix(load_weights(path), f"{NAME}."), NAME, path)
 
 
 @torch.inference_mode()

@@ -121,13 +121,19 @@ class LightGBMModel(Model):
         save_json(folder / GROUPS_FILE, list(self.boosters), provenance)
 
     def _load(self, folder: Path) -> None:
-        import lightgbm
-
         self.table = CellTable.load(folder, self.prior)
         self.boosters = {
-            group: lightgbm.Booster(model_str=load_text(folder / f"{group}.txt"))
-            for group in load_json(folder / GROUPS_FILE)
+            group: booster_of(load_text(folder / f"{group}.txt")) for group in load_json(folder / GROUPS_FILE)
         }
+
+
+def booster_of(text: str) -> "lightgbm.Booster":
+    """The booster of a text; ValueError where it is cut short, at which LightGBM would end the process."""
+    import lightgbm
+
+    if "\nend of trees" not in text:
+        raise ValueError("the text of a booster is cut short")
+    return lightgbm.Booster(model_str=text)
 
 
 def _labelled(cells: Cells) -> tuple[np.ndarray, np.ndarray]:

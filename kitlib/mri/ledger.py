@@ -85,5 +85,13 @@ class Ledger:
 
     def table(self) -> pd.DataFrame:
         """One row a fault; ids are nullable integers and row ids are joined by a space."""
-        rows = [{**vars(fault), "row_ids": " ".join(fault.row_ids)} for fault in self]
+        rows = [
+            # A file may have any name; a table is kept as text.
+            {
+                **vars(fault),
+                "file": fault.file.encode(errors="replace").decode(),
+                "row_ids": " ".join(fault.row_ids),
+            }
+            for fault in self
+        ]
         return pd.DataFrame(rows, columns=list(COLUMNS), dtype=object).astype(ID_TYPES)

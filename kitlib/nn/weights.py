@@ -7,6 +7,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from kitlib.artefacts import load_tensors
 from kitlib.errors import WeightsError
 
 Net = TypeVar("Net", bound=nn.Module)
@@ -24,6 +25,21 @@ def exactly(network: nn.Module) -> dict[str, Tensor]:
         name: halves[name] if torch.equal(halves[name].to(tensor.dtype), tensor) else tensor
         for name, tensor in network.state_dict().items()
     }
+
+
+def load_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file of weights; ArtefactError or WeightsError where they cannot be used."""
+    tensors = load_tensors(path)
+    refuse_not_finite(tensors, path)
+    return tensors
+
+
+def refuse_not_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """WeightsError, with its name, at the first tensor that holds NaN or infinity."""
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            what = f"the weights {name} are not finite"
+            raise WeightsError(what, where=path, hint="Fetch the file, or train, again.")
 
 
 def restored(network: Net, tensors: Mapping[str, Tensor], name: str, path: Path) -> Net:

@@ -12,6 +12,7 @@ import psutil
 from tqdm.auto import tqdm
 
 import kitlib
+from kitlib.artefacts import DRAFT
 from kitlib.competition.root import Competition, find_root
 from kitlib.errors import DataError, RootError, StepError
 from kitlib.machine import on_kaggle, retire_workers
@@ -78,7 +79,18 @@ def sole_run(folder: Path) -> Iterator[None]:
             file.truncate(0)
             file.write(str(os.getpid()))
             file.flush()
+            _sweep(folder)
         yield
+
+
+def _sweep(work: Path) -> None:
+    """Take away what processes that are no more have left half-written; phantoms sweep their own."""
+    for place, folders, files in os.walk(work):
+        folders[:] = [name for name in folders if name != layout.PHANTOMS]
+        for name in files:
+            drafted = DRAFT.fullmatch(name)
+            if drafted and not psutil.pid_exists(int(drafted[1])):
+                Path(place, name).unlink(missing_ok=True)
 
 
 def attached_results() -> list[Path]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import nbformat
 
-from kitlib.artefacts import atomic_write
+from kitlib.artefacts import atomic_write, naming
 from kitlib.errors import StepError
 from kitlib.machine import THREAD_VARIABLES
 
@@ -37,30 +37,58 @@ SHELL_CALLS = re.compile(
 
 @contextlib.contextmanager
 def own_kernel() -> Iterator[None]:
-    """Let the kernel name "python3" mean this interpreter, whatever is registered under it."""
+    """Let the kernel name "python3" mean this interpreter, whatever is registered under it or set for it.
+
+    Nothing that a user has Python, IPython or Jupyter do at the start of a session reaches into a run.
+    """
     # ipykernel 7 warns that its local connection is not encrypted, and calls its own shutdown an error.
     launch = ["-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=CRITICAL"]
-    spec = {
-        "argv": [sys.executable, *launch],
-        "display_name": "Python 3",
-        "language": "python",
-        "env": {name: os.environ.get(name, value) for name, value in KERNEL_ENVIRONMENT.items()},
-    }
     with tempfile.TemporaryDirectory(prefix="kitlib-") as folder:
+        spec = {
+            "argv": [sys.executable, *launch],
+            "display_name": "Python 3",
+            "language": "python",
+            "env": _kernel_environment(Path(folder)),
+        }
         kernel_dir = Path(folder) / "kernels" / KERNEL
         kernel_dir.mkdir(parents=True)
         (kernel_dir / "kernel.json").write_text(json.dumps(spec), encoding="utf-8")
-        path = os.pathsep.join(filter(None, (folder, os.environ.get("JUPYTER_PATH"))))
-        # Without JUPYTER_PLATFORM_DIRS jupyter_core warns that its folders will move.
-        changed = {"JUPYTER_PATH": path, "JUPYTER_PLATFORM_DIRS": "1"}
-        before = {name: os.environ[name] for name in changed if name in os.environ}
-        os.environ.update(changed)
-        try:
+        with environment(
+            JUPYTER_PATH=_before(folder, "JUPYTER_PATH"),
+            JUPYTER_CONFIG_DIR=f"{folder}/config",
+            JUPYTER_RUNTIME_DIR=f"{folder}/runtime",  # which else is made in a home that may be read-only
+            JUPYTER_PLATFORM_DIRS="1",  # without it jupyter_core warns that its folders will move
+        ):
             yield
-        finally:
-            for name in changed:
-                del os.environ[name]
-            os.environ.update(before)
+
+
+@contextlib.contextmanager
+def environment(**variables: str) -> Iterator[None]:
+    """Set variables of the environment inside the block."""
+    before = {name: os.environ[name] for name in variables if name in os.environ}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name in variables:
+            del os.environ[name]
+        os.environ.update(before)
+
+
+def _kernel_environment(folder: Path) -> dict[str, str]:
+    """What differs from this process's: threads, an empty profile of IPython, and no one's startup files."""
+    (folder / "usercustomize.py").touch()  # found before the user's own
+    return {
+        **{name: os.environ.get(name, value) for name, value in KERNEL_ENVIRONMENT.items()},
+        "IPYTHONDIR": str(folder / "ipython"),
+        "PYTHONSTARTUP": "",
+        "PYTHONPATH": _before(str(folder), "PYTHONPATH"),
+    }
+
+
+def _before(folder: str, variable: str) -> str:
+    """A search path with a folder before those that the environment names."""
+    return os.pathsep.join(filter(None, (folder, os.environ.get(variable))))
 
 
 def read_notebook(path: Path) -> nbformat.NotebookNode:
@@ -99,11 +127,14 @@ def execute(
 
     A notebook that fails is left beside, as `<name>.failed.ipynb`, to be looked at.
     """
+    for text in (str(source), str(executed), *map(str, parameters.values())):
+        _refuse_unnameable(text)
     draft = executed.parent / ".running" / executed.name
     failed = executed.with_suffix(".failed.ipynb")
     draft.parent.mkdir(parents=True, exist_ok=True)
     try:
-        _run(source, draft, parameters, folder, cell_timeout_s)
+        with naming(executed):
+            _run(source, draft, parameters, folder, cell_timeout_s)
         _check(nbformat.read(draft, as_version=4), failed)
     except BaseException:
         _move(draft, failed)
@@ -126,8 +157,8 @@ def _run(source: Path, draft: Path, parameters: dict[str, Any], folder: Path, ce
                 # papermill 2.6 calls datetime.utcnow, deprecated since Python 3.12.
                 warnings.filterwarnings("ignore", category=DeprecationWarning, module="papermill")
                 papermill.execute_notebook(
-                    source, draft, parameters, kernel_name=KERNEL, progress_bar=False, cwd=folder,
-                    start_timeout=START_TIMEOUT_S, execution_timeout=int(cell_timeout_s),
+                    _literal(source), _literal(draft), parameters, cwd=folder, kernel_name=KERNEL,
+                    progress_bar=False, start_timeout=START_TIMEOUT_S, execution_timeout=int(cell_timeout_s),
                     iopub_timeout=IOPUB_TIMEOUT_S, force_raise_errors=True,
                 )  # fmt: skip
             return
@@ -151,6 +182,18 @@ def _run(source: Path, draft: Path, parameters: dict[str, Any], folder: Path, ce
         except RuntimeError as error:  # the kernel did not start or did not answer
             if last_try:
                 raise StepError(f"no kernel started: {error}", where=source) from error
+
+
+def _refuse_unnameable(text: str) -> None:
+    """StepError on what a notebook cannot say: it is a text in UTF-8, and a path need not be one."""
+    shown = text.encode(errors="replace").decode()
+    if shown != text:
+        raise StepError("a notebook cannot name this: it is no UTF-8", where=shown, hint="Rename it.")
+
+
+def _literal(path: Path) -> str:
+    """A path whose braces papermill does not fill in."""
+    return str(path).replace("{", "{{").replace("}", "}}")
 
 
 def _check(notebook: nbformat.NotebookNode, path: Path) -> None:

@@ -82,7 +82,7 @@ def test_a_grader_is_tuned_on_a_table(tmp_path: Path, capsys: pytest.CaptureFixt
     ("columns", "why"),
     [
         ({"severity": None}, "columns 'severity' are missing"),
-        ({"severity": "bad"}, "the severity in line 2 is 'bad'"),
+        ({"severity": "bad"}, "the severity in line 2 is unfit"),
         ({"severity": "Severe"}, "of 1 severity"),
         ({"study_id": "7"}, "of 1 study_id"),
         ({"image": "none.png"}, "0 labelled places can be seen"),

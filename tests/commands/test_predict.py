@@ -1,5 +1,6 @@
 """The command `predict`: a folder, its older spelling, a competition, and what it refuses."""
 
+import os
 import shutil
 
 import pandas as pd
@@ -37,6 +38,13 @@ def test_wrong_arguments_say_what_is_wrong(arguments, message, work, tmp_path, c
     places = {"WORK": str(work), "EMPTY": str(tmp_path)}
     assert main(["predict", *(places.get(argument, argument) for argument in arguments)]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_rows_do_not_depend_on_the_number_of_cores(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "")  # so that it is put back
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert main(["predict"]) == 2
+    assert os.environ["OMP_NUM_THREADS"] == "1"
 
 
 @pytest.mark.parametrize("spelling", [[], ["--study"]])

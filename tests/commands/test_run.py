@@ -27,6 +27,19 @@ def test_wrong_arguments_say_what_is_wrong(arguments, message, capsys):
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("option", ["--results", "--pages"])
+def test_a_file_where_a_folder_should_be_written_is_said_before_any_work(
+    monkeypatch, tmp_path, capsys, option
+):
+    monkeypatch.setattr("kitlib.run.runner.run", lambda *_, **__: pytest.fail("begun"))
+    (tmp_path / "file").touch()
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        assert main(["run", option, str(out)]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("[system] a file stands where a folder should (")
+        assert str(tmp_path / "file") in error
+
+
 def test_the_scores_of_a_run_become_a_dated_page(monkeypatch, work, tmp_path, capsys):
     scored = shutil.copytree(work, tmp_path / "work")
     labels = pd.DataFrame(make_labels(6), index=range(6), columns=list(CELL_NAMES))

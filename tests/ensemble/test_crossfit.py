@@ -76,6 +76,13 @@ def test_an_ensemble_of_an_earlier_version_says_what_to_do(tmp_path: Path) -> No
         Ensemble.load(tmp_path / "ensemble.json")
 
 
+@pytest.mark.parametrize("content", [{"combiner": 1}, [], {"combiner": {}, "calibrators": []}])
+def test_what_was_saved_but_is_no_ensemble_is_refused_in_one_line(tmp_path: Path, content: object) -> None:
+    save_json(tmp_path / "ensemble.json", content, Provenance())
+    with pytest.raises(ArtefactError, match=r"ensemble\.json"):
+        Ensemble.load(tmp_path / "ensemble.json")
+
+
 def test_calibrators_are_fitted_on_what_those_before_them_give() -> None:
     twice = crossfit(LABELS, FOLDS, TABLES, Recipe(calibrate=("temperature", "temperature"))).final
     first, second = (one.group2parameters for one in twice.calibrators)

@@ -3,6 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from kitlib.artefacts import Provenance, save_json
+from kitlib.errors import KitError
 from kitlib.experiments import fold
 from kitlib.experiments.experiment import Experiment, Protocol
 from kitlib.experiments.fold import FoldData, FoldTask, load_fold, result_files, run_fold
@@ -68,3 +70,13 @@ def test_a_fold_opens_from_its_folder_alone(tmp_path: Path) -> None:
     spec, model = load_fold(tmp_path)
     assert spec == entry.input
     assert model.predict(SIDES.held_out)[0] == pytest.approx(model.prior)
+
+
+@pytest.mark.parametrize("content", [{}, [], None, {"model": 3}])
+@pytest.mark.parametrize("file", ["model.json", "input.json"])
+def test_what_was_saved_but_is_no_model_is_refused_in_one_line(tmp_path: Path, file: str, content) -> None:
+    entry = Experiment("plain", PriorModel(), SliceInput(320, "resnet10t", "shipped", grey="equalised"))
+    run_fold(make_task(tmp_path, experiment=entry, keep_model=True), SIDES)
+    save_json(tmp_path / file, content, Provenance())
+    with pytest.raises(KitError):
+        load_fold(tmp_path)

@@ -53,7 +53,7 @@ def test_places_without_a_severity_are_left_out_and_unseen_ones_told(tmp_path: P
     [
         ({"severity": None}, "columns 'severity' are missing"),
         ({"study_id": None, "severity": None}, "columns 'study_id', 'severity' are missing"),
-        ({"severity": "severe"}, "the severity in line 2 is 'severe'"),
+        ({"severity": "severe"}, "the severity in line 2 is unfit"),
         ({"severity": "Severe"}, "of 1 severity"),
         ({"severity": ""}, "0 labelled places"),
         ({"study_id": "7"}, "of 1 study_id"),

@@ -92,12 +92,12 @@ def test_a_place_just_off_its_image_is_graded(folder: Path, grader: Grader) -> N
         ({"side": ""}, "the side of a foramen"),
         ({"side": "Left"}, "the side of a foramen"),
         ({"level": "l4_l5"}, "the level"),
-        ({"x": "900"}, "x is '900'"),
-        ({"y": "nan"}, "y is 'nan'"),
-        ({"x": ""}, "x is ''"),
-        ({"spacing_mm": "45"}, "spacing_mm is '45'"),
-        ({"spacing_mm": "0"}, "spacing_mm is '0'"),
-        ({"spacing_y_mm": "inf"}, "spacing_y_mm is 'inf'"),
+        ({"x": "900"}, "x is unfit"),
+        ({"y": "nan"}, "y is unfit"),
+        ({"x": ""}, "x is empty"),
+        ({"spacing_mm": "45"}, "spacing_mm is unfit"),
+        ({"spacing_mm": "0"}, "spacing_mm is unfit"),
+        ({"spacing_y_mm": "inf"}, "spacing_y_mm is unfit"),
     ],
 )
 def test_a_bad_row_costs_itself(folder: Path, grader: Grader, change: dict[str, str], why: str) -> None:

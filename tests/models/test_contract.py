@@ -21,6 +21,7 @@ from kitlib.inputs.pixels import PixelDataset
 from kitlib.inputs.slices import SliceDataset
 from kitlib.models.base import CURVE_COLUMNS, Model
 from kitlib.models.blind import PriorModel
+from kitlib.models.boosting import booster_of
 from kitlib.models.pseudo.model import IMPUTERS
 from kitlib.models.registry import MODELS, load_model
 from kitlib.terms import AXIAL_T2, EMPTY, SAGITTAL_T1, SAGITTAL_T2, SEQUENCES
@@ -120,6 +121,12 @@ def case(request: pytest.FixtureRequest) -> Case:
 @pytest.fixture(scope="module")
 def model(case: Case) -> Model:
     return fitted(case)
+
+
+@pytest.mark.parametrize("text", ["", "tree\nversion=v4\n", "tree\nend of tree"])
+def test_a_booster_that_is_cut_short_ends_no_process(text):
+    with pytest.raises(ValueError, match="cut short"):
+        booster_of(text)
 
 
 def test_settings_are_those_of_registered_models() -> None:

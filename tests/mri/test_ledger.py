@@ -6,6 +6,11 @@ import pytest
 from kitlib.mri import ledger
 from kitlib.mri.ledger import COLUMNS, DOUBTFUL, Fault, Ledger
 
+
+import os
+
+from kitlib.mri.ledger import COLUMNS, Fault, Ledger
+
 GAP = Fault("stack.gap", "kept", study_id=2**40, series_id=7, detail="9.0 mm")
 LOST = Fault("series.missing", "none", study_id=1, row_ids=("1_a", "1_b"))
 BARE = Fault("slice.pixels", "slice dropped", file="3.dcm")
@@ -46,3 +51,9 @@ def test_every_doubtful_code_is_one_that_the_reader_notes(code):
 def test_only_doubtful_codes_leave_images_in_doubt():
     assert Fault("slice.sign", "slice kept").doubts
     assert not any(fault.doubts for fault in (GAP, LOST, BARE))
+
+
+def test_a_file_whose_name_is_no_text_stands_in_a_table_that_can_be_kept():
+    table = Ledger([Fault("slice.pixels", "slice dropped", 7, 70, file=os.fsdecode(b"a\xff.dcm"))]).table()
+    assert table["file"].tolist() == ["a?.dcm"]
+    assert table.to_parquet()

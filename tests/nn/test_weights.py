@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from kitlib.artefacts import Provenance, save_tensors
 from kitlib.errors import WeightsError
-from kitlib.nn.weights import in_half, restored, with_prefix
+from kitlib.nn.weights import in_half, load_weights, restored, with_prefix
 
 
 def test_a_network_is_restored_from_halves_and_counts_stay_whole() -> None:
@@ -23,6 +24,17 @@ def test_a_network_is_restored_from_halves_and_counts_stay_whole() -> None:
 def test_tensors_that_do_not_fit_are_refused() -> None:
     with pytest.raises(WeightsError, match="the small network does not fit"):
         restored(nn.Linear(3, 2), in_half(nn.Linear(4, 2)), "small", Path("file"))
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("-inf")])
+def test_a_file_of_weights_that_are_not_finite_is_refused_with_their_name(tmp_path, number) -> None:
+    path = tmp_path / "a.safetensors"
+    tensors = {"count": torch.tensor(3), "w": torch.tensor([1.0, 2.0])}
+    save_tensors(path, tensors, Provenance())
+    assert load_weights(path).keys() == tensors.keys()
+    save_tensors(path, {**tensors, "w": torch.tensor([1.0, number])}, Provenance())
+    with pytest.raises(WeightsError, match=r"the weights w are not finite \(.*a.safetensors\)"):
+        load_weights(path)
 
 
 def test_a_prefix_selects_and_leaves() -> None:

@@ -15,6 +15,7 @@ from kitlib.run.profiles import Profile, profile_named
 
 ONE = profile_named("smoke").with_overrides({"phantom_studies": 1, "phantom_test_studies": 1, "workers": 1})
 
+NAME = "a [b].npy"
 HOLD = """
 import sys, time
 from pathlib import Path
@@ -111,6 +112,23 @@ def test_what_a_run_has_started_is_part_of_it(tmp_path: Path) -> None:
             [sys.executable, "-c", f"import subprocess; subprocess.run({begin}, check=True)"], check=True
         )
         assert (tmp_path / "run.lock").read_text() == str(os.getpid())
+
+
+def test_what_killed_writers_have_left_is_taken_away_and_nothing_else(tmp_path: Path) -> None:
+    killed = subprocess.Popen([sys.executable, "-c", ""])
+    killed.wait()
+    (tmp_path / "step").mkdir()
+    name = f"{NAME}.{killed.pid}.0123abcd.draft"
+    left = tmp_path / "step" / f".{name}"
+    kept = [
+        tmp_path / "step" / f".{NAME}.{os.getpid()}.0123abcd.draft",  # of a process that is there
+        tmp_path / "step" / name,  # of another name
+        tmp_path / "step" / f".a.{killed.pid}.draft",
+    ]
+    for path in (left, *kept):
+        path.touch()
+    with sole_run(tmp_path):
+        assert sorted((tmp_path / "step").iterdir()) == sorted(kept)
 
 
 def test_a_folder_is_free_again_after_an_error(tmp_path: Path) -> None:

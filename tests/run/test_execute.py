@@ -1,3 +1,5 @@
+import os
+
 import nbformat
 import pytest
 
@@ -61,6 +63,41 @@ def test_the_kernel_is_this_interpreter_whatever_is_registered(run_notebook, tmp
     output = nbformat.read(executed, as_version=4).cells[-1].outputs[0].text
     assert output == f"{sys.prefix} demo\n"
     assert sorted(path.name for path in executed.parent.iterdir()) == [".running", "01_eda.ipynb"]
+
+
+def test_what_a_user_has_sessions_start_with_reaches_into_no_run(run_notebook, tmp_path, monkeypatch):
+    profile = tmp_path / ".ipython" / "profile_default"
+    (profile / "startup").mkdir(parents=True)
+    (profile / "startup" / "00-mine.py").write_text("of_startup = 1\n")
+    config = "get_config().InteractiveShellApp.exec_lines = ['of_config = 1']\n"
+    (profile / "ipython_config.py").write_text(config)
+    (tmp_path / ".jupyter").mkdir()
+    (tmp_path / ".jupyter" / "jupyter_config.py").write_text("1 / 0\n")
+    (tmp_path / "usercustomize.py").write_text("import builtins\nbuiltins.of_site = 1\n")
+    (tmp_path / "python.py").write_text("of_python = 1\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PYTHONSTARTUP", str(tmp_path / "python.py"))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))  # where Python, outside environments, finds usercustomize
+    monkeypatch.delenv("IPYTHONDIR", raising=False)
+    found = "[name for name in (*globals(), *dir(builtins)) if name.startswith('of_')]"
+    run_notebook("import usercustomize, builtins", f"assert not {found}")
+
+
+def test_braces_and_quotes_are_letters_of_a_path_like_others(tmp_path):
+    folder = tmp_path / "{profile} a{b '\"\n"
+    folder.mkdir()
+    source = write_notebook(folder, "01_eda", make_notebook("a = profile"))
+    with own_kernel():
+        execute(source, folder / "out.ipynb", {"profile": "x"}, folder=folder, cell_timeout_s=60)
+    assert (folder / "out.ipynb").is_file()
+
+
+def test_a_path_that_is_no_text_is_refused_before_the_notebook_is_run(tmp_path):
+    folder = os.fsdecode(b"/\xff")
+    source = write_notebook(tmp_path, "01_eda", make_notebook("a = 1"))
+    with pytest.raises(StepError, match=r"no UTF-8 \(/\?\)"):
+        execute(source, tmp_path / "x", {"data_dir": folder}, folder=tmp_path, cell_timeout_s=60)
+    assert list(tmp_path.rglob("x*")) == []
 
 
 @pytest.mark.slow

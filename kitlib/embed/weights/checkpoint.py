@@ -16,7 +16,6 @@ from typing import IO, Any, NamedTuple
 import torch
 
 from kitlib.artefacts import Provenance, save_tensors, sha256
-from kitlib.embed.weights.sources import unwrapped
 from kitlib.errors import WeightsError
 
 LEGACY_MAGIC, LEGACY_PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
@@ -121,7 +120,7 @@ class InertUnpickler(pickle.Unpickler):
 
 
 def read_checkpoint(file: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a .pth file by name, without a `state_dict` around them or a wrapper before each.
+    """The tensors of a .pth file by name, without a `state_dict` around them.
 
     WeightsError where the file is missing, cut short, altered, or asks for anything but tensors.
     """
@@ -139,7 +138,7 @@ def read_checkpoint(file: Path) -> dict[str, torch.Tensor]:
             where=file,
             hint="Fetch it again.",
         ) from None
-    return unwrapped(tensors)
+    return tensors
 
 
 def convert(file: Path, out: Path) -> dict[str, torch.Tensor]:
@@ -155,11 +154,10 @@ def _views(content: Any) -> dict[str, StorageView]:
     nested = content.get("state_dict", content) if isinstance(content, dict) else content
     if not isinstance(nested, dict) or not nested:
         raise WeightsError("the file holds no dictionary of tensors", hint="Save model.state_dict().")
-    others = [
-        name for name, view in nested.items() if type(name) is not str or not isinstance(view, StorageView)
-    ]
+    others = sum(type(name) is not str or not isinstance(view, StorageView) for name, view in nested.items())
     if others:
-        raise WeightsError(f"not all of its entries are tensors: {others[:3]}", hint="Save state_dict().")
+        what = f"{others} of its {len(nested)} entries are no tensors"
+        raise WeightsError(what, hint="Save state_dict().")
     return nested
 
 

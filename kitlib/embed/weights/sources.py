@@ -8,6 +8,7 @@ import tempfile
 import threading
 import urllib.error
 import urllib.request
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,14 +25,13 @@ from kitlib.artefacts import facts_of, is_complete, parameters_of, sha256, verif
 from kitlib.embed.names import IMAGENET_MEAN, IMAGENET_STD, WEIGHTS
 from kitlib.errors import WeightsError
 from kitlib.machine import on_kaggle
+from kitlib.nn.weights import refuse_not_finite, with_prefix
 
 SourceKind = Literal["path", "attached", "hub", "cached", "shipped", "imagenet", "random"]
 SHIPPED_DIR = Path(__file__).parent
 CONVERT = "Turn it into safetensors, running nothing: python -m kitlib convert {file} {file.stem}.safetensors"
 PICKLES = (".pth", ".pt", ".bin", ".ckpt", ".pkl")
 PROBE_S = 3.0
-WRAPPERS = ("module.", "_orig_mod.", "model.")
-"""What DataParallel, torch.compile and a module of Lightning put in front of every key."""
 
 
 @dataclass(frozen=True)
@@ -135,16 +135,14 @@ def shipped_backbones() -> list[str]:
 def load_strictly(model: nn.Module, file: Path, head: tuple[str, ...]) -> None:
     """Load weights into a model without its classifier; a key missing or too many is a WeightsError.
 
-    `head` names the modules of the classifier that the file may hold and the model does not. Keys that the
-    model has none of may all begin with WRAPPERS.
+    `head` names the modules of the classifier that the file may hold and the model does not. One prefix may
+    stand before all keys of the model, as DataParallel, torch.compile and Lightning put there.
     """
     try:
-        tensors = load_file(file)
+        tensors = unprefixed(load_file(file), model.state_dict().keys())
     except SafetensorError as error:
         what = f"the file is cut short or altered: {error}"
         raise WeightsError(what, where=file, hint="Fetch it, or make it, again.") from None
-    if not tensors.keys() & model.state_dict().keys():
-        tensors = unwrapped(tensors)
     of_head = tuple(f"{module}." for module in head)
     kept = {
         name: value.float() if value.is_floating_point() else value
@@ -158,18 +156,22 @@ def load_strictly(model: nn.Module, file: Path, head: tuple[str, ...]) -> None:
         raise WeightsError(f"the weights do not fit: {reason}", where=file) from None
     if missing or unexpected:
         raise WeightsError(
-            f"{len(missing)} keys are missing {missing[:3]}, {len(unexpected)} unexpected {unexpected[:3]}",
+            f"{len(missing)} keys are missing {missing[:3]}, {len(unexpected)} are not the model's",
             where=file,
             hint="The file holds another architecture; nothing of it was used.",
         )
+    refuse_not_finite(kept, file)
 
 
-def unwrapped(tensors: dict[str, Any]) -> dict[str, Any]:
-    """Tensors without the WRAPPERS in front of their names, where all have them."""
-    for wrapper in WRAPPERS:
-        if tensors and all(name.startswith(wrapper) for name in tensors):
-            return unwrapped({name.removeprefix(wrapper): value for name, value in tensors.items()})
-    return tensors
+def unprefixed(tensors: dict[str, Any], wanted: Collection[str]) -> dict[str, Any]:
+    """The tensors below the prefix, such as `net.` or `model.encoder.`, before all `wanted` names.
+
+    All tensors as they are where no prefix, or more than one, makes these names complete.
+    """
+    first = next(iter(wanted))
+    found = [name.removesuffix(first) for name in tensors if f".{name}".endswith(f".{first}")]
+    fitting = [prefix for prefix in found if all(prefix + name in tensors for name in wanted)]
+    return with_prefix(tensors, fitting[0]) if len(fitting) == 1 else tensors
 
 
 @cache

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from kitlib.artefacts import Provenance, discard, facts_of, load_tensors, parameters_of, save_tensors, sha256
+from kitlib.artefacts import Provenance, discard, facts_of, parameters_of, save_tensors, sha256
 from kitlib.localise.network import HeatmapNet, channels, load_networks, named_tensors, stretched
 from kitlib.localise.sagittal import SURE
 from kitlib.localise.spine import MOST_SURE
@@ -21,6 +21,7 @@ from kitlib.machine import torch_threads
 from kitlib.nn.augment import Moves, moved
 from kitlib.nn.loop import Checkpoint, Schedule, train
 from kitlib.nn.rows import shuffled_evenly
+from kitlib.nn.weights import load_weights
 
 HELD_OUT = 0.15
 BATCH, SEEN_SLICES = 16, 4
@@ -75,7 +76,7 @@ def begun(sagittal: HeatmapNet) -> JunctionNet:
 
 def add_junction(weights: Path, net: JunctionNet, metrics: Mapping[str, float]) -> None:
     """Write the network into a file of weights, whose other tensors and facts stay as they are."""
-    facts, others = facts_of(weights), load_tensors(weights)
+    facts, others = facts_of(weights), load_weights(weights)
     kept = {name: tensor for name, tensor in others.items() if not name.startswith(f"{NAME}.")}
     facts["widths"] = {**facts["widths"], NAME: list(net.widths)}
     facts["metrics"] = {**facts["metrics"], NAME: dict(metrics)}

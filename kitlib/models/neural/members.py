@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from kitlib.artefacts import Provenance, facts_of, load_tensors, save_tensors
+from kitlib.artefacts import Provenance, facts_of, save_tensors
 from kitlib.inputs.bags import BagDataset
 from kitlib.models.common.training_rows import inner_splits
 from kitlib.models.neural.batches import SequenceBatch, StudyTensors
@@ -16,7 +16,7 @@ from kitlib.nn.loop import Curve, Schedule, train
 from kitlib.nn.losses import LOSSES, Loss, metric_loss
 from kitlib.nn.projection import TokenReduction, TokenScale, reduction_of
 from kitlib.nn.rows import chunks
-from kitlib.nn.weights import with_prefix
+from kitlib.nn.weights import load_weights, with_prefix
 from kitlib.terms import EMPTY, SEQUENCES
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Members:
     @classmethod
     def load(cls, folder: Path, build: Callable[[int], nn.Module]) -> Self:
         """Open what `save` wrote; `build` makes an untrained network on vectors of a width."""
-        tensors, count = load_tensors(folder / WEIGHTS_FILE), facts_of(folder / WEIGHTS_FILE)["members"]
+        tensors, count = load_weights(folder / WEIGHTS_FILE), facts_of(folder / WEIGHTS_FILE)["members"]
         fitted = cls([], reduction_of(tensors))
         for member in range(count):
             with torch.random.fork_rng():

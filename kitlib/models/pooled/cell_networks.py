@@ -9,10 +9,11 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
-from kitlib.artefacts import Provenance, facts_of, load_tensors, save_tensors
+from kitlib.artefacts import Provenance, facts_of, save_tensors
 from kitlib.models.common.training_rows import SAMPLERS
 from kitlib.models.pooled.classifiers import CellClassifiers
 from kitlib.nn.loop import Curve, Schedule, train
+from kitlib.nn.weights import load_weights
 from kitlib.terms import EMPTY, SEVERITIES, SEVERITY_WEIGHTS
 
 NETWORKS_FILE = "networks.safetensors"
@@ -102,7 +103,7 @@ class NetworkClassifiers(CellClassifiers):
 
     def load(self, folder: Path) -> Self:
         """As the base says."""
-        state = load_tensors(folder / NETWORKS_FILE)
+        state = load_weights(folder / NETWORKS_FILE)
         self.learned = np.array(facts_of(folder / NETWORKS_FILE)["learned"])
         with torch.random.fork_rng():
             self.block = self._block(state["first"].shape[1])

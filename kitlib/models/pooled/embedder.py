@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from kitlib.artefacts import Provenance, facts_of, fingerprint, load_tensors, save_tensors
+from kitlib.artefacts import Provenance, facts_of, fingerprint, save_tensors
 from kitlib.errors import known_name
 from kitlib.inputs.bags import BagDataset
 from kitlib.machine import device
@@ -30,7 +30,7 @@ from kitlib.nn.layers import GatedAttention, linear_from_zero
 from kitlib.nn.loop import IDLE, Schedule, learned_nothing, train
 from kitlib.nn.losses import metric_loss
 from kitlib.nn.projection import reduction_of
-from kitlib.nn.weights import with_prefix
+from kitlib.nn.weights import load_weights, with_prefix
 from kitlib.terms import CELLS, SEQUENCES, SEVERITIES
 
 ATTENTION_HIDDEN = 64
@@ -165,7 +165,7 @@ class StudyEmbedder:
     @classmethod
     def load(cls, folder: Path) -> "StudyEmbedder":
         """Open what `save` wrote."""
-        tensors, facts = load_tensors(folder / EMBEDDER_FILE), facts_of(folder / EMBEDDER_FILE)
+        tensors, facts = load_weights(folder / EMBEDDER_FILE), facts_of(folder / EMBEDDER_FILE)
         embedder = cls(pooling=facts["pooling"], width=facts["width"])
         embedder.mean, embedder.deviation = tensors["mean"].numpy(), tensors["deviation"].numpy()
         embedder.scale = reduction_of(with_prefix(tensors, "scale."))

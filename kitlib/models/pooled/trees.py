@@ -9,6 +9,7 @@ import numpy as np
 import xgboost
 
 from kitlib.artefacts import Provenance, load_json, save_json
+from kitlib.models.boosting import booster_of
 from kitlib.models.common.svm import THRESHOLDS
 from kitlib.models.pooled.classifiers import CalibratedClassifiers
 from kitlib.terms import SEVERITIES
@@ -94,7 +95,7 @@ class LightGBMClassifiers(TreeClassifiers):
         return str(booster.model_to_string())
 
     def _booster(self, text: str) -> lightgbm.Booster:
-        return lightgbm.Booster(model_str=text)
+        return booster_of(text)
 
 
 class XGBoostClassifiers(TreeClassifiers):

@@ -8,11 +8,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from kitlib.artefacts import Provenance, load_tensors, save_tensors
+from kitlib.artefacts import Provenance, save_tensors
 from kitlib.models.pseudo.imputers import ModalityImputer
 from kitlib.models.pseudo.networks import Guess, Shown
 from kitlib.nn.loop import IDLE, Schedule, learned_nothing, train
 from kitlib.nn.rows import shuffled
+from kitlib.nn.weights import load_weights
 from kitlib.terms import SEQUENCES
 
 NETWORK_FILE = "imputer_network.safetensors"
@@ -75,7 +76,7 @@ class NetworkImputer(ModalityImputer):
         super().load(folder)
         with torch.random.fork_rng(devices=[]):
             network = self._network().double()
-        network.load_state_dict(load_tensors(folder / NETWORK_FILE))
+        network.load_state_dict(load_weights(folder / NETWORK_FILE))
         self.network = network.eval()
         return self
 

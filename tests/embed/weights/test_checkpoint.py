@@ -29,15 +29,14 @@ def save(content: object, file: Path, form: str) -> Path:
 
 
 def nested(network: nn.Module, nesting: str) -> object:
-    wrapped = OrderedDict((f"module.{name}", value) for name, value in network.state_dict().items())
     if nesting == "published":  # as MedicalNet's: with the optimiser's state beside it
         adam = torch.optim.Adam(network.parameters())
-        return {"epoch": 7, "state_dict": wrapped, "optimizer": adam.state_dict()}
-    return wrapped if nesting == "wrapped" else network.state_dict()
+        return {"epoch": 7, "state_dict": network.state_dict(), "optimizer": adam.state_dict()}
+    return network.state_dict()
 
 
 @pytest.mark.parametrize("form", FORMATS)
-@pytest.mark.parametrize("nesting", ["flat", "wrapped", "published"])
+@pytest.mark.parametrize("nesting", ["flat", "published"])
 def test_tensors_come_out_as_they_went_in(
     tmp_path: Path, network: nn.Module, form: str, nesting: str
 ) -> None:
@@ -104,7 +103,7 @@ def test_a_module_or_other_content_is_refused(tmp_path: Path, network: nn.Module
         {"state_dict": None},
         {"state_dict": {5: torch.zeros(1)}},
     ):
-        with pytest.raises(WeightsError, match=r"no dictionary of tensors|not all of its entries"):
+        with pytest.raises(WeightsError, match=r"no dictionary of tensors|entries are no tensors"):
             read_checkpoint(save(content, tmp_path / "b.pth", form))
 
 

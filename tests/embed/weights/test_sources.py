@@ -154,12 +154,32 @@ def test_loading_puts_the_file_into_the_network(tmp_path: Path, tensors: dict) -
     assert all(torch.equal(value, tensors[key]) for key, value in network.state_dict().items())
 
 
-@pytest.mark.parametrize("wrapper", ["module.", "_orig_mod.", "model.", "model.module._orig_mod."])
+@pytest.mark.parametrize(
+    "wrapper", ["module.", "_orig_mod.", "model.", "model.module._orig_mod.", "net.", "model.encoder."]
+)
 def test_what_is_put_in_front_of_every_key_is_taken_off(tmp_path: Path, tensors: dict, wrapper: str) -> None:
     network, head = build_network(SMALL)
     wrapped = {wrapper + key: value.clone() for key, value in tensors.items()}
+    wrapped["loss.weight"] = torch.ones(3)  # of another module than the one that fits
     load_strictly(network, attach(tmp_path, wrapped), head)
     assert all(torch.equal(value, tensors[key]) for key, value in network.state_dict().items())
+
+
+def test_of_two_networks_that_fit_none_is_taken(tmp_path: Path, tensors: dict) -> None:
+    network, head = build_network(SMALL)
+    both = {of + key: value.clone() for key, value in tensors.items() for of in ("student.", "teacher.")}
+    with pytest.raises(WeightsError, match="keys are missing"):
+        load_strictly(network, attach(tmp_path, both), head)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused_with_their_name(
+    tmp_path: Path, tensors: dict, number: float
+) -> None:
+    name = next(iter(tensors))
+    tensors[name].view(-1)[0] = number
+    with pytest.raises(WeightsError, match=f"weights {name} are not finite"):
+        load_backbone(SMALL, weights=str(attach(tmp_path, tensors)))
 
 
 @pytest.mark.parametrize("defect", ["missing", "unexpected", "size"])
@@ -168,11 +188,12 @@ def test_any_key_that_does_not_fit_is_an_error(tmp_path: Path, tensors: dict, de
     if defect == "missing":
         tensors.pop(name)
     elif defect == "unexpected":
-        tensors["module." + name] = tensors[name]
+        tensors["patient.name"] = tensors[name]
     else:
         tensors[name] = tensors[name][:1]
-    with pytest.raises(WeightsError, match=r"1 keys are missing|1 unexpected|do not fit"):
+    with pytest.raises(WeightsError, match=r"1 keys are missing|1 are not the model's|do not fit") as caught:
         load_backbone(SMALL, weights=str(attach(tmp_path, tensors)))
+    assert "patient" not in str(caught.value)
 
 
 def test_an_unknown_backbone_is_an_error_with_the_nearest_name() -> None:
