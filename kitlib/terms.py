@@ -97,6 +97,9 @@ def landmark_of(cell: Cell) -> Landmark:
     return Landmark(group2place[cell.group], cell.level, cell.side)
 
 
+landmark2cell = {landmark_of(cell): number for number, cell in enumerate(CELLS)}
+"""The index into CELLS of what is graded at a landmark."""
+
 other_side = {
     condition: condition.replace("left_", "right_")
     if condition.startswith("left_")

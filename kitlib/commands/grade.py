@@ -23,10 +23,10 @@ def add_grade(commands: Commands) -> None:
 
 def _grade(arguments: argparse.Namespace) -> int:
     from kitlib.artefacts import write_text
-    from kitlib.grade.network import SHIPPED, Grader, load_network
+    from kitlib.grade.network import SHIPPED, Grader
     from kitlib.grade.table import grade_table
 
-    grader = Grader(load_network(arguments.weights or SHIPPED).views)
+    grader = Grader.load(arguments.weights or SHIPPED)
     graded = grade_table(arguments.table, grader)
     for problem in graded.problems:
         print(problem, file=sys.stderr)

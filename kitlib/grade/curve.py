@@ -24,17 +24,17 @@ from kitlib.artefacts import (
 from kitlib.errors import UsageError
 from kitlib.evaluate.places import judged_places
 from kitlib.grade.labelled import read_labelled
-from kitlib.grade.network import Grader
+from kitlib.grade.network import Grader, calibration_of
 from kitlib.grade.samples import ViewSamples
-from kitlib.grade.starts import STARTS, fingerprint_of_start, started
-from kitlib.grade.tune import EPOCHS, HELD_OUT, STEPS, rate_of, tuned
+from kitlib.grade.starts import STARTS, file_of_start, fingerprint_of_start, started
+from kitlib.grade.tune import EPOCHS, HELD_OUT, STEPS, calibration_of_labels, rate_of, tuned
 from kitlib.machine import in_processes, torch_threads
 from kitlib.prepare.views import VIEW_PX, VIEWS
 from kitlib.terms import CELLS
 
 JUDGED = 0.4  # of the studies
 SEEN = 3  # slices of a view that is judged
-RECIPE = 1
+RECIPE = 2
 """To be raised when tuning changes what it gives."""
 MEASURES = ("auc", "loss", "scaled", "prior")
 
@@ -156,10 +156,13 @@ def _make(point: Point, path: Path, *, samples: ViewSamples, judged: ViewSamples
         network = started(point.start)
         curve: list[dict[str, Any]] = []
         if point.studies:
-            rate = rate_of(point.start)
-            curve = tuned(network, samples.take(learnt), rate=rate, epochs=epochs, seed=point.seed)
+            own, rate = samples.take(learnt), rate_of(point.start)
+            curve = tuned(network, own, rate=rate, epochs=epochs, seed=point.seed)
+            calibration = calibration_of_labels(own)
+        else:
+            calibration = calibration_of(file_of_start(point.start))
         asked = {"start": point.start, "asked": point.studies, "seed": point.seed}
-        rows = _judged(Grader(network.views), judged.take(rest))
+        rows = _judged(Grader(network.views, calibration), judged.take(rest))
     for row in rows:
         own = learnt & (samples.views == VIEWS.index(row["view"]))
         row["learnt"] = len(np.unique(samples.persons[own]))
@@ -168,7 +171,7 @@ def _make(point: Point, path: Path, *, samples: ViewSamples, judged: ViewSamples
 
 
 def _judged(grader: Grader, samples: ViewSamples) -> list[dict[str, Any]]:
-    probabilities, _ = grader.grade(samples.images, samples.present, samples.views)
+    probabilities, _ = grader.grade(samples.images, samples.present, samples.views, samples.cells)
     levels = np.array([cell.level for cell in CELLS])[samples.cells]
     rows = []
     for number in np.unique(samples.views):

@@ -1,23 +1,21 @@
 """Labelled places on single images: a table of them as views to learn on, and as they are graded."""
 
-from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from kitlib.competition.tables import few, severity2code, text2level
+from kitlib.competition.tables import few, severity2code
 from kitlib.errors import TableError
 from kitlib.grade.samples import SLICES, ViewSamples
 from kitlib.grade.table import COLUMNS, Cut, cut_places, read_places
 from kitlib.prepare.views import MARGIN_PX
-from kitlib.terms import CELLS, EMPTY, SEVERITIES, Landmark, landmark_of
+from kitlib.terms import EMPTY, SEVERITIES
 
 LABELS = ("study_id", "severity")
 """What a labelled table has beside COLUMNS. Places without a severity are left out."""
 HINT = f"Its columns: {', '.join((*COLUMNS, *LABELS))}; a severity is one of {', '.join(SEVERITIES)}."
-place2cell = {landmark_of(cell): number for number, cell in enumerate(CELLS)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,13 +65,9 @@ def _samples(rows: pd.DataFrame, cuts: list[Cut]) -> ViewSamples:
     return ViewSamples(
         images=np.stack([cut.images for cut in cuts]),
         present=np.stack([cut.present for cut in cuts]),
-        cells=np.array([_cell_of(row) for row in rows.to_dict("records")]),
+        cells=np.array([cut.cell for cut in cuts]),
         views=np.array([cut.view for cut in cuts]),
         severities=rows["severity"].map(severity2code).to_numpy(np.int64),
         openings_mm=np.full(len(rows), np.nan, np.float32),
         persons=rows["study_id"].factorize()[0].astype(np.int64),
     )
-
-
-def _cell_of(row: Mapping[Hashable, str]) -> int:
-    return place2cell[Landmark(row["place"], text2level[row["level"]], row["side"] or None)]  # type: ignore[arg-type]

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from kitlib.artefacts import Provenance, facts_of, save_tensors
+from kitlib.errors import WeightsError
+from kitlib.grade.calibration import AS_LEARNT, Calibration
 from kitlib.grade.fusion import TOLD, Fusion, Sight
 from kitlib.machine import device
 from kitlib.nn.layers import GatedAttention
@@ -23,6 +25,7 @@ HIDDEN = 128
 VIEW_DROPPED, SEQUENCE_DROPPED = 0.1, 0.15
 GREY_MEAN, GREY_SD = 0.3, 0.25
 BATCH = 128
+TRAIN_AGAIN = "An earlier version wrote them: train again (python -m kitlib grader train)."
 
 
 class ViewBatch(NamedTuple):
@@ -123,32 +126,46 @@ class Grader:
 
     >>> import numpy as np
     >>> images, present = np.zeros((1, 1, 72, 72), np.uint8), np.ones((1, 1), bool)
-    >>> probabilities, openings_mm = Grader.shipped().grade(images, present, np.array([2]))
+    >>> views, cells = np.array([2]), np.array([8])  # a foramen on sagittal T1, the left one at L4/L5
+    >>> probabilities, openings_mm = Grader.shipped().grade(images, present, views, cells)
     >>> probabilities.shape, openings_mm.shape
     ((1, 3), (1,))
     """
 
-    def __init__(self, network: ViewNet) -> None:
+    def __init__(self, network: ViewNet, calibration: Calibration = AS_LEARNT) -> None:
         self.network = network.eval().to(device(), memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.calibration = calibration
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """With the weights of a file; WeightsError where they do not fit, ArtefactError without a file."""
+        return cls(load_network(path).views, calibration_of(path))
 
     @classmethod
     def shipped(cls) -> Self:
         """With the weights that come with the kit."""
-        return cls(load_network(SHIPPED).views)
+        return cls.load(SHIPPED)
 
-    @torch.inference_mode()
     def grade(
-        self, images: np.ndarray, present: np.ndarray, views: np.ndarray
+        self, images: np.ndarray, present: np.ndarray, views: np.ndarray, cells: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Probabilities (n, 3) and openings in mm (n,) of views as `cut_view` gives them.
 
-        `images` (n, S, px, px) uint8, `present` (n, S) bool, `views` (n,) indices into VIEWS.
+        `images` (n, S, px, px) uint8, `present` (n, S) bool, `views` (n,) indices into VIEWS, `cells` (n,)
+        into CELLS: severities are rarer at some levels than at others.
         """
-        parts = []
-        for first in range(0, len(images), BATCH):
-            rows = slice(first, first + BATCH)
-            parts.append(self.network(view_batch(images[rows], present[rows], views[rows])).told.cpu())
-        return graded(torch.cat(parts) if parts else torch.empty(0, TOLD))
+        told = look(self.network, images, present, views)
+        return graded(told, self.calibration.temperature, self.calibration.of_views[cells])
+
+
+@torch.inference_mode()
+def look(network: ViewNet, images: np.ndarray, present: np.ndarray, views: np.ndarray) -> Tensor:
+    """What a network tells (n, TOLD) of views as `Grader.grade` takes them, some at a time."""
+    parts = [torch.empty(0, TOLD)]
+    for first in range(0, len(images), BATCH):
+        rows = slice(first, first + BATCH)
+        parts.append(network(view_batch(images[rows], present[rows], views[rows])).told.cpu())
+    return torch.cat(parts)
 
 
 def view_batch(images: np.ndarray, present: np.ndarray, views: np.ndarray) -> ViewBatch:
@@ -160,10 +177,16 @@ def view_batch(images: np.ndarray, present: np.ndarray, views: np.ndarray) -> Vi
     )
 
 
-def graded(told: Tensor, temperature: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities (..., 3) and openings in mm (...) of what is told (..., TOLD)."""
+def graded(
+    told: Tensor, temperature: float = 1.0, log_odds: np.ndarray | float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities (..., 3) and openings in mm (...) of what is told (..., TOLD).
+
+    `log_odds` (..., 3) are added to the severities' logits, which are made less sure by `temperature`.
+    """
     openings_mm = OPENING_UNIT_MM * told[..., -1].clamp(min=0)
-    return (told[..., :-1].double() / temperature).softmax(-1).numpy(), openings_mm.double().numpy()
+    logits = (told[..., :-1].double() + torch.as_tensor(log_odds)) / temperature
+    return logits.softmax(-1).numpy(), openings_mm.double().numpy()
 
 
 def told_loss(told: Tensor, truth: Truth) -> Tensor:
@@ -171,11 +194,21 @@ def told_loss(told: Tensor, truth: Truth) -> Tensor:
     return graded_loss(told[..., :-1].float(), told[..., -1].float(), truth)
 
 
-def save_network(path: Path, network: StudyNet, provenance: Provenance, **facts: Any) -> None:
-    """Save a network in half precision; `facts` stand in its sidecar."""
-    save_tensors(path, in_half(network), provenance, backbone=network.backbone, **facts)
+def save_network(
+    path: Path, network: StudyNet, provenance: Provenance, calibration: Calibration = AS_LEARNT, **facts: Any
+) -> None:
+    """Save a network in half precision; its calibration and the `facts` stand in its sidecar."""
+    facts |= {"backbone": network.backbone, "calibration": calibration.facts()}
+    save_tensors(path, in_half(network), provenance, **facts)
 
 
 def load_network(path: Path) -> StudyNet:
     """The network of a file; WeightsError where it does not fit, ArtefactError where it is missing."""
     return restored(StudyNet(facts_of(path)["backbone"]), load_weights(path), "grading", path)
+
+
+def calibration_of(path: Path) -> Calibration:
+    """What the network of a file is calibrated with; WeightsError where an earlier version wrote it."""
+    if "calibration" not in (facts := facts_of(path)):
+        raise WeightsError("the weights do not say how often severities were", where=path, hint=TRAIN_AGAIN)
+    return Calibration.from_facts(facts["calibration"])

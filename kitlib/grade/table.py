@@ -18,7 +18,7 @@ from kitlib.grade.images import read_image
 from kitlib.grade.network import Grader
 from kitlib.localise.sources import array_stack
 from kitlib.prepare.views import VIEW_PX, VIEWS, View, cut_view
-from kitlib.terms import AXIAL_T2, PROBABILITIES, Landmark
+from kitlib.terms import AXIAL_T2, PROBABILITIES, Landmark, landmark2cell
 
 COLUMNS = ("image", "sequence", "place", "level", "side", "x", "y", "spacing_mm")
 """What a table must have. `spacing_mm` is the size of a pixel along its row; `spacing_y_mm`, where the table
@@ -34,6 +34,7 @@ class Cut(NamedTuple):
     """What is looked at for one row."""
 
     line: int
+    cell: int  # index into CELLS
     view: int  # index into VIEWS
     images: np.ndarray  # (slices, px, px) uint8
     present: np.ndarray  # (slices,) bool
@@ -111,8 +112,8 @@ def cut_places(
                 problems.append(f"line {line}: {error}")
 
 
-def _view(row: Row, image: np.ndarray, slices: int, px: int) -> tuple[int, np.ndarray, np.ndarray]:
-    """The number of the row's view, its images and which of them there are; DataError where it has none."""
+def _view(row: Row, image: np.ndarray, slices: int, px: int) -> tuple[int, int, np.ndarray, np.ndarray]:
+    """The row's cell and view, its images and which of them there are; DataError where nothing is seen."""
     view, landmark = _named(row)
     across = _number(row, "spacing_mm", SPACING_MM)
     down = _number(row, "spacing_y_mm", SPACING_MM) if row.get("spacing_y_mm") else across
@@ -131,7 +132,7 @@ def _view(row: Row, image: np.ndarray, slices: int, px: int) -> tuple[int, np.nd
     shown = cut_view([stack], view, landmark, point_mm, slices=slices, px=px)
     if shown is None or len(np.unique(shown[0])) < 3:  # black, beside the image, and one grey
         raise DataError("nothing is to be seen at this place", where=row["image"])
-    return (VIEWS.index(view), *shown)
+    return landmark2cell[landmark], VIEWS.index(view), *shown
 
 
 def _named(row: Row) -> tuple[View, Landmark]:
@@ -165,6 +166,8 @@ def _grade(waiting: list[Cut], grader: Grader, grades: pd.DataFrame) -> None:
     """Grade views of as many slices at once, and write what they are into their rows."""
     for slices in {len(cut.images) for cut in waiting}:
         alike = [cut for cut in waiting if len(cut.images) == slices]
-        lines, views, images, present = map(list, zip(*alike))
-        probabilities, openings_mm = grader.grade(np.stack(images), np.stack(present), np.array(views))
+        lines, cells, views, images, present = map(list, zip(*alike))
+        probabilities, openings_mm = grader.grade(
+            np.stack(images), np.stack(present), np.array(views), np.array(cells)
+        )
         grades.loc[lines] = np.column_stack([probabilities, openings_mm])

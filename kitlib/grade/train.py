@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from kitlib.artefacts import Provenance, discard
 from kitlib.grade.augment import changed
+from kitlib.grade.calibration import ON_PATIENTS, Calibration, counted
 from kitlib.grade.mixup import mixup
 from kitlib.grade.network import (
     StudyBatch,
@@ -120,12 +121,13 @@ def train_grader(
     drawn = {"views": len(samples), "phantoms": VERSION, "class_balance": CLASS_BALANCE}
     provenance = Provenance(begun | drawn, seed=seed)
     checkpoint = Checkpoint(Path(out).with_name(f"{Path(out).name}.unfinished"), provenance)
+    calibration = Calibration(counted(learnt.cells, learnt.severities), PREVALENCE, **ON_PATIENTS)
     found: dict[str, float] = {}
 
     def save(epoch: int, average: nn.Module) -> None:
         found.update(metrics(average, judged))  # type: ignore[arg-type]
-        told = {"epoch": epoch, "metrics": found, "usual_frequencies": PREVALENCE.tolist(), **facts}
-        save_network(out, average, provenance, **told)  # type: ignore[arg-type]
+        told = {"epoch": epoch, "metrics": found, **facts}
+        save_network(out, average, provenance, calibration, **told)  # type: ignore[arg-type]
 
     with torch_threads(cores()), torch.random.fork_rng():
         torch.manual_seed(seed)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from kitlib.artefacts import Provenance, discard, sha256
 from kitlib.evaluate.places import weighted_log_loss
 from kitlib.grade.augment import changed
+from kitlib.grade.calibration import Calibration, counted
 from kitlib.grade.labelled import read_labelled
 from kitlib.grade.mixup import mixup
 from kitlib.grade.network import BACKBONE, Grader, StudyNet, Told, ViewBatch, save_network, told_loss
@@ -122,13 +123,19 @@ def tune_grader(
             checkpoint=checkpoint,
             title="grader",
         )
-    save_network(out, network, provenance, curve=curve)
+    save_network(out, network, provenance, calibration_of_labels(samples), curve=curve)
     discard(checkpoint.path)
     return curve, labelled.problems
 
 
 def _loss(told: Told, truth: Truth) -> Tensor:
     return told_loss(told.told[:, None], truth)
+
+
+def calibration_of_labels(samples: ViewSamples) -> Calibration:
+    """Of a network that learned on labelled views: severities are as frequent as there, level by level."""
+    frequencies = counted(samples.cells, samples.severities)
+    return Calibration(frequencies, frequencies)
 
 
 def rate_of(start: str) -> float:
@@ -140,6 +147,7 @@ def held_out_loss(network: nn.Module, samples: ViewSamples) -> float:
     """Weighted log loss, the mean over kinds of view."""
     beside = slice(SLICES // 2 - 1, SLICES // 2 + 2)
     images = without_margin(samples.images[:, beside])
-    probabilities, _ = Grader(network).grade(images, samples.present[:, beside], samples.views)  # type: ignore[arg-type]
+    views = images, samples.present[:, beside], samples.views, samples.cells
+    probabilities, _ = Grader(network).grade(*views)  # type: ignore[arg-type]
     kinds = [samples.views == view for view in np.unique(samples.views)]
     return float(np.mean([weighted_log_loss(samples.severities[own], probabilities[own]) for own in kinds]))

@@ -6,19 +6,23 @@ import numpy as np
 import pytest
 import torch
 
-from kitlib.artefacts import Provenance
+from kitlib.artefacts import Provenance, save_tensors
 from kitlib.errors import ArtefactError, WeightsError
+from kitlib.grade.calibration import EVEN, Calibration
 from kitlib.grade.network import (
     SHIPPED,
     Grader,
     StudyBatch,
     StudyNet,
     ViewBatch,
+    calibration_of,
     load_network,
     save_network,
     with_views_dropped,
 )
+from kitlib.nn.weights import in_half
 from kitlib.prepare.views import SLOTS, VIEW_PX, VIEWS
+from kitlib.terms import CELLS
 
 
 @pytest.fixture(scope="module")
@@ -32,10 +36,11 @@ def grader(network: StudyNet) -> Grader:
     return Grader(network.views)
 
 
-def some_views(count: int, slices: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def some_views(count: int, slices: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     images = rng.integers(0, 255, (count, slices, VIEW_PX, VIEW_PX), np.uint8)
-    return images, np.ones((count, slices), bool), np.arange(count) % len(VIEWS)
+    views = np.arange(count) % len(VIEWS)
+    return images, np.ones((count, slices), bool), views, np.zeros(count, int)
 
 
 def test_grades_are_probabilities_and_millimetres(grader: Grader) -> None:
@@ -54,17 +59,17 @@ def test_a_batch_grades_as_each_alone(grader: Grader) -> None:
 
 
 def test_absent_slices_and_the_order_of_slices_do_not_matter(grader: Grader) -> None:
-    images, present, views = some_views(4, 3)
+    images, present, *views = some_views(4, 3)
     present[:, 2] = False
-    expected, _ = grader.grade(images[:, :2], present[:, :2], views)
-    np.testing.assert_allclose(grader.grade(images, present, views)[0], expected, atol=1e-4)
-    turned, _ = grader.grade(images[:, ::-1].copy(), present[:, ::-1].copy(), views)
+    expected, _ = grader.grade(images[:, :2], present[:, :2], *views)
+    np.testing.assert_allclose(grader.grade(images, present, *views)[0], expected, atol=1e-4)
+    turned, _ = grader.grade(images[:, ::-1].copy(), present[:, ::-1].copy(), *views)
     np.testing.assert_allclose(turned, expected, atol=1e-4)
 
 
 def test_each_kind_of_view_has_a_head_of_its_own(grader: Grader) -> None:
-    images, present, _ = some_views(1, 1)
-    found = [grader.grade(images, present, np.array([number]))[1][0] for number in range(len(VIEWS))]
+    images, present, _, cells = some_views(1, 1)
+    found = [grader.grade(images, present, np.array([number]), cells)[1][0] for number in range(len(VIEWS))]
     assert len(np.unique(found)) > 1
 
 
@@ -75,7 +80,7 @@ def test_no_view_gives_no_grade(grader: Grader) -> None:
 
 
 def test_a_study_is_told_by_its_own_views_alone(network: StudyNet) -> None:
-    images, present, _ = some_views(6, 1)
+    images, present, *_ = some_views(6, 1)
     slots = torch.tensor([0, 5, 20, 0, 5, 20])
     views = ViewBatch(
         torch.from_numpy(images).float() / 255,
@@ -104,11 +109,34 @@ def test_views_are_dropped_one_by_one_and_by_sequence() -> None:
 def test_a_file_keeps_a_network_in_half_precision(tmp_path: Path, network: StudyNet, grader: Grader) -> None:
     file = tmp_path / "grader.safetensors"
     save_network(file, network, Provenance())
-    kept = Grader(load_network(file).views)
+    kept = Grader.load(file)
     np.testing.assert_allclose(
         kept.grade(*some_views(3, 1))[0], grader.grade(*some_views(3, 1))[0], atol=0.02
     )
     assert file.stat().st_size < 15e6
+
+
+def test_severities_weigh_by_how_often_they_are(network: StudyNet, grader: Grader) -> None:
+    """Where severe is twice as frequent beside normal as in what was learnt from, its odds are doubled."""
+    usual = np.tile([0.25, 0.25, 0.5], (len(CELLS), 1))
+    images, present, views, cells = some_views(5, 1)
+    plain, plain_mm = grader.grade(images, present, views, cells)
+    weighed, weighed_mm = Grader(network.views, Calibration(EVEN, usual)).grade(images, present, views, cells)
+    odds, expected = weighed[:, 2] / weighed[:, 0], 2 * plain[:, 2] / plain[:, 0]
+    np.testing.assert_allclose(odds, expected, rtol=1e-6)
+    np.testing.assert_array_equal(weighed_mm, plain_mm)
+
+
+def test_a_file_keeps_its_calibration_and_one_without_is_refused(tmp_path: Path, network: StudyNet) -> None:
+    file = tmp_path / "grader.safetensors"
+    usual = np.tile([0.7, 0.2, 0.1], (len(CELLS), 1))
+    save_network(file, network, Provenance(), Calibration(EVEN, usual, 1.3))
+    kept = calibration_of(file)
+    np.testing.assert_allclose(kept.usual, usual)
+    assert kept.temperature == 1.3
+    save_tensors(file, in_half(network), Provenance(), backbone=network.backbone)
+    with pytest.raises(WeightsError, match="how often"):
+        Grader.load(file)
 
 
 def test_a_file_of_another_network_is_refused(tmp_path: Path) -> None:

@@ -74,6 +74,14 @@ def test_pixels_that_are_not_square_are_taken_as_they_are(folder: Path, grader: 
     np.testing.assert_allclose(one, other, atol=0.05)
 
 
+def test_the_same_image_is_weighed_by_the_level_that_it_is_of(folder: Path) -> None:
+    """Severe foramina are rare at L1/L2: what ships says so of what it cannot tell from one of L5/S1."""
+    graded = grade_table(table(folder, ROW | {"level": "L1/L2"}, ROW | {"level": "L5/S1"}), Grader.shipped())
+    upper, lower = graded.rows[list(GRADES)].to_numpy(float)
+    assert upper[2] < lower[2]
+    assert upper[3] == lower[3]
+
+
 def test_a_place_just_off_its_image_is_graded(folder: Path, grader: Grader) -> None:
     graded = grade_table(table(folder, ROW | {"x": "-3.5"}, ROW | {"y": "125"}), grader)
     assert not graded.problems

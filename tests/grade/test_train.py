@@ -9,11 +9,12 @@ import torch
 
 from kitlib.artefacts import facts_of, sha256
 from kitlib.grade import train as training
-from kitlib.grade.network import StudyNet, StudyTold, Told, load_network, told_loss
+from kitlib.grade.network import StudyNet, StudyTold, Told, calibration_of, load_network, told_loss
 from kitlib.grade.samples import SLICES, ViewSamples
 from kitlib.grade.thresholds import LIMITS_MM
 from kitlib.grade.train import PersonBatches, Truths, grading_loss, train_grader
 from kitlib.nn.losses import OPENING_UNIT_MM, Truth
+from kitlib.phantom.labels import PREVALENCE
 from kitlib.prepare.views import MARGIN_PX, SLOTS, VIEW_PX, without_margin
 from kitlib.terms import CELLS, EMPTY
 
@@ -116,7 +117,7 @@ def test_training_learns_and_a_killed_one_ends_the_same(
     found = train_grader(whole, samples, **how)
     assert facts_of(whole)["command"] == "as said"
     assert found == facts_of(whole)["metrics"]
-    assert np.shape(facts_of(whole)["usual_frequencies"]) == (len(CELLS), 3)
+    np.testing.assert_allclose(calibration_of(whole).usual, PREVALENCE, atol=1e-6)
 
     save = training.save_network
 

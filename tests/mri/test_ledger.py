@@ -1,3 +1,4 @@
+import os
 import re
 from pathlib import Path
 
@@ -5,11 +6,6 @@ import pytest
 
 from kitlib.mri import ledger
 from kitlib.mri.ledger import COLUMNS, DOUBTFUL, Fault, Ledger
-
-
-import os
-
-from kitlib.mri.ledger import COLUMNS, Fault, Ledger
 
 GAP = Fault("stack.gap", "kept", study_id=2**40, series_id=7, detail="9.0 mm")
 LOST = Fault("series.missing", "none", study_id=1, row_ids=("1_a", "1_b"))

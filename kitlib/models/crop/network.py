@@ -15,7 +15,7 @@ from torch import nn
 from kitlib.artefacts import Provenance, facts_of, fingerprint_of, save_tensors
 from kitlib.grade.fusion import TOLD, Sight
 from kitlib.grade.mixup import mixup
-from kitlib.grade.network import SHIPPED, StudyNet, Told, graded, load_network
+from kitlib.grade.network import SHIPPED, StudyNet, Told, calibration_of, graded, load_network
 from kitlib.grade.starts import file_of_start
 from kitlib.inputs.crops import CropDataset, StudyCrops
 from kitlib.machine import cores, device, half_precision, torch_threads
@@ -51,7 +51,7 @@ class FittedNetwork:
     @classmethod
     def shipped(cls) -> tuple[Self, np.ndarray]:
         """The network that ships, and the prior (25, 3) of severities as frequent as they usually are."""
-        weighted = np.array(facts_of(SHIPPED)["usual_frequencies"]) * SEVERITY_WEIGHTS
+        weighted = calibration_of(SHIPPED).usual * SEVERITY_WEIGHTS
         fitted = cls(load_network(SHIPPED).to(device()), fingerprint_of(SHIPPED), ON_PATIENTS)
         return fitted, weighted / weighted.sum(axis=1, keepdims=True)
 
