@@ -1,1 +1,1 @@
-"""Faults on purpose: phantoms damaged in every way known, files spoilt at random, runs killed; and what came of it."""
+"""Faults on purpose: phantoms damaged in every way known, files spoilt at random, runs killed."""

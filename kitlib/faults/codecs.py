@@ -24,7 +24,7 @@ Encode = Callable[[Dataset], None]
 
 
 def unbound(dataset: Dataset) -> Dataset:
-    """The dataset of a file without how it was encoded there, so that it can be written in any order of bytes."""
+    """The dataset of a file without how it was encoded there, to be written in any order of bytes."""
     bare = Dataset({element.tag: element for element in dataset})
     bare.file_meta = dataset.file_meta
     return bare

@@ -1,4 +1,4 @@
-"""Commands that are killed, or run out of room, at random moments: started again, they end with the same bytes."""
+"""Commands that are killed, or run out of room, at random moments, and started again."""
 
 import hashlib
 import random
@@ -15,7 +15,8 @@ from pathlib import Path
 
 from kitlib.competition.root import Competition
 from kitlib.competition.submission import validate_submission
-from kitlib.errors import KitError
+from kitlib.errors import KitError, StepError
+from kitlib.run import layout
 
 KILLED, NO_ROOM = "killed", "no room"
 ROOM_BYTES = (2**8, 2**20)  # of the largest file that may be written
@@ -83,19 +84,19 @@ def predicting(data: Path) -> Job:
 
 def running(data: Path) -> Job:
     """Run the six notebooks on a competition."""
-    return Job("run", lambda folder: _run(data, folder), "submission.csv", data)
+    return Job("run", lambda folder: _run(data, folder), str(layout.SUBMISSION_CSV.under(Path())), data)
 
 
 def endings(job: Job, moments: int, seed: int, folder: Path) -> Iterator[Ending]:
     """Let a command be killed at random moments, and run out of room; each in a folder of its own."""
     lots = random.Random(f"{seed} {job.name}")
     started_s = time.monotonic()
-    code, whole = job.finish(folder / "whole")
+    code, whole = job.finish(folder / f"{job.name}-whole")
     took_s = time.monotonic() - started_s
     if code or not whole:
-        raise RuntimeError(f"{job.name} does not end by itself")
+        raise StepError(f"{job.name} does not end by itself, exit code {code}", where=folder)
     for number in range(moments):
-        here = folder / f"{job.name}{number}"
+        here = folder / f"{job.name}-{number}"
         at_s = lots.uniform(0, took_s)
         yield _killed(job, here, at_s, whole)
         shutil.rmtree(here, ignore_errors=True)

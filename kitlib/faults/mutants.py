@@ -183,7 +183,7 @@ def _came(original: Original, slices: list[Slice], faults: list[Fault]) -> str:
 
 
 def _values(path: Path) -> Iterator[tuple[int, str]]:
-    """The places of the values of a file's tags, with the names of these, as far as it says where they are."""
+    """The places of the values of a file's tags, with the names of these, as far as they are known."""
     dataset = dcmread(path, stop_before_pixels=True)
     for tag in dataset.keys():  # noqa: SIM118 - its elements must stay as they were read
         element = dataset.get_item(tag)

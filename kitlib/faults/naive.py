@@ -27,14 +27,14 @@ Read = Mapping[str, Mapping[str, str]]
 def load_study(folder: Path, rows: pd.DataFrame) -> dict[str, np.ndarray]:
     """Volumes by sequence."""
     volumes = {}
-    for row in rows.itertuples():
+    for series_id, description in zip(rows["series_id"], rows["series_description"]):
         slices = []
-        for path in (folder / str(row.series_id)).glob("*.dcm"):
+        for path in (folder / str(series_id)).glob("*.dcm"):
             with suppress(Exception):
                 dataset = dcmread(path)
                 slices.append((int(dataset.InstanceNumber), dataset.pixel_array))
         with suppress(Exception):
-            volumes[row.series_description] = np.stack([pixels for _, pixels in sorted(slices, key=_number)])
+            volumes[description] = np.stack([pixels for _, pixels in sorted(slices, key=_number)])
     return volumes
 
 

@@ -33,12 +33,14 @@ class Bed:
 
     @classmethod
     def draw(cls, root: Path, *, studies: int, seed: int, drawn: int | None = None) -> "Bed":
-        """Draw phantoms of three series each; of more `studies` than are `drawn`, several have the same images."""
+        """Draw phantoms of three series each; of more `studies` than `drawn`, several share images."""
         drawn = min(studies, drawn or studies)
         write_competition(root, studies=0, test_studies=drawn, seed=seed, size="smoke", missing_rate=0)
-        series: dict[int, dict[str, int]] = {}
-        for row in Competition(root).described("test").itertuples():
-            series.setdefault(row.study_id, {})[row.sequence] = row.series_id
+        described = Competition(root).described("test")
+        series = {
+            int(str(study_id)): dict(zip(own["sequence"], own["series_id"].tolist()))
+            for study_id, own in described.groupby("study_id")
+        }
         origins = sorted(series)
         extra = [number for number in study_ids(studies + drawn, seed) if number not in series]
         ids = [*origins, *extra[: studies - drawn]]
@@ -118,7 +120,9 @@ class Subject:
             warnings.simplefilter("ignore")
             dataset.save_as(path, enforce_file_format=True)
 
-    def edit(self, paths: Path | Iterable[Path], change: Callable[[Dataset], Any] | None = None, **tags: Any) -> None:
+    def edit(
+        self, paths: Path | Iterable[Path], change: Callable[[Dataset], Any] | None = None, **tags: Any
+    ) -> None:
         """Change the datasets of files by a function, and by tags; those of None are left out."""
         for path in [paths] if isinstance(paths, Path) else paths:
             with warnings.catch_warnings(), pydicom.config.disable_value_validation():

@@ -2,4 +2,4 @@
 
 from kitlib.faults.kinds import files, folders, pixels, streams, tables, tags
 
-KINDS = tuple(module.__name__.rpartition(".")[2] for module in (tables, folders, files, tags, pixels, streams))
+__all__ = ["files", "folders", "pixels", "streams", "tables", "tags"]

@@ -85,8 +85,7 @@ def file_copied(study: Subject) -> None:
 @damage()
 def one_slice_left(study: Subject) -> None:
     """All slices of a series but one are lost."""
-    first, *others = study.files()
-    for path in others:
+    for path in study.files()[1:]:
         path.unlink()
 
 

@@ -16,7 +16,9 @@ ITEM_LENGTH = 12  # where the first fragment's length stands, after a table of f
 ITEM_END_BYTES = 8
 
 
-def recode(study: Subject, paths: list[Path], codec: str, change: Callable[[bytes], bytes] | None = None) -> None:
+def recode(
+    study: Subject, paths: list[Path], codec: str, change: Callable[[bytes], bytes] | None = None
+) -> None:
     """Compress files and, if asked to, change their streams."""
 
     def encode(dataset: Dataset) -> None:

@@ -56,7 +56,7 @@ def line_missing(study: Subject) -> None:
 @damage()
 def lines_missing(study: Subject) -> None:
     """No series of the study has a line."""
-    study.retell(lambda lines: [])
+    study.retell(lambda _: [])
 
 
 @damage()
@@ -111,4 +111,4 @@ def hostile_numbers(study: Subject) -> None:
 @damage(harmless=True)
 def absent_from_sample(study: Subject) -> None:
     """The sample submission has no row of the study."""
-    study.retell(lambda lines: [], SAMPLE)
+    study.retell(lambda _: [], SAMPLE)

@@ -1,10 +1,11 @@
 """Tags that are missing, senseless, or say something else than the pixels show."""
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 from pydicom import Dataset
-from pydicom.datadict import tag_for_keyword
+from pydicom.tag import Tag
 
 from kitlib.faults.registry import damage
 from kitlib.faults.subject import Subject
@@ -185,7 +186,8 @@ def stored_mirrored(study: Subject) -> None:
 def names_of_a_patient(study: Subject) -> None:
     """Names of a patient stand in many tags."""
     words = ("PatientName", "PatientID", "AccessionNumber", "InstitutionName", "ImageComments", "StudyID")
-    study.edit(study.files(), **dict.fromkeys(words, PLANTED))
+    tags: dict[str, Any] = dict.fromkeys(words, PLANTED)
+    study.edit(study.files(), **tags)
 
 
 @damage()
@@ -193,4 +195,4 @@ def names_for_numbers(study: Subject) -> None:
     """A patient's name stands where numbers should."""
     words = ("PixelSpacing", "ImagePositionPatient", "PhotometricInterpretation", "Modality", "RescaleSlope")
     for path, word in zip(study.files(), words):
-        study.edit(path, partial(Dataset.add_new, tag=tag_for_keyword(word), VR="LO", value=PLANTED))
+        study.edit(path, partial(Dataset.add_new, tag=Tag(word), VR="LO", value=PLANTED))
