@@ -60,7 +60,7 @@ def damaged_rows(judge: Judge, folder: Path, seed: int) -> Iterator[dict[str, An
         naive = ""
         if len(case.damages) == 1:
             (study_id,) = case.damages
-            naive = verdict(naive_reading(root), whole, study_id, judge.bed)
+            naive = verdict(naive_reading(root), whole, study_id, judge.bed.origins[study_id])
         yield {**_row(judge.judge(case, root)), "naive": naive}
 
 

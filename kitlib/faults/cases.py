@@ -8,7 +8,7 @@ from kitlib.faults.judge import Case
 from kitlib.faults.registry import Damage
 
 SHARES = (0.0, 0.1, 1 / 3)  # of the studies; at least one
-OTHERS = 3  # untouched studies beside those that are touched
+OTHERS = 2  # untouched studies beside those that are touched
 PAIRS, STORMS = 3, 3  # cases of each
 STORM = 5  # damages of a study
 

@@ -15,8 +15,6 @@ import numpy as np
 import pandas as pd
 from pydicom import dcmread
 
-from kitlib.faults.subject import IMAGES, SAMPLE, SERIES_TABLE, Bed
-
 PATIENCE_S = 60.0
 ENDS, LACKS, CHANGED, UNHARMED = "ends", "lacks a series", "other pixels, no word", "unharmed"
 
@@ -48,11 +46,11 @@ def naive_reading(root: Path) -> Read | None:
     return json.loads(done.stdout)
 
 
-def verdict(found: Read | None, whole: Read, study_id: int, bed: Bed) -> str:
-    """What a damage to a study does to the loader."""
+def verdict(found: Read | None, whole: Read, study_id: int, origin: int) -> str:
+    """What a damage to a study, whose images are those of an origin, does to the loader."""
     if found is None:
         return ENDS
-    own, expected = found.get(str(study_id), {}), whole[str(bed.origins[study_id])]
+    own, expected = found.get(str(study_id), {}), whole[str(origin)]
     if not expected.keys() <= own.keys():
         return LACKS
     return UNHARMED if own == expected else CHANGED
@@ -63,12 +61,11 @@ def _number(numbered: tuple[int, np.ndarray]) -> int:
 
 
 def _main(root: Path) -> None:
-    table = pd.read_csv(root / SERIES_TABLE)
-    rows = pd.read_csv(root / SAMPLE)["row_id"]
+    table = pd.read_csv(root / "test_series_descriptions.csv")
     found = {}
-    for study_id in rows.str.partition("_")[0].unique():
-        volumes = load_study(root / IMAGES / study_id, table[table["study_id"] == int(study_id)])
-        found[study_id] = {
+    for study_id, rows in table.groupby("study_id"):
+        volumes = load_study(root / "test_images" / str(study_id), rows)
+        found[str(study_id)] = {
             word: hashlib.sha256(pixels.astype(np.int32).tobytes()).hexdigest()
             for word, pixels in volumes.items()
         }
