@@ -46,7 +46,8 @@ def run_bench(folder: Path, *, studies: int, seed: int, mutants: int, kills: int
     judge = Judge.of(bed, Predictor.shipped(), folder)
     damages = pd.DataFrame(damaged_rows(judge, folder, seed))
     spoilt, fact = spoilt_rows(bed, folder, mutants, seed)
-    facts = {"data": f"{studies} phantoms of size smoke, seed {seed}", **fact}
+    data = f"{studies} phantoms of size smoke, seed {seed}"
+    facts = {"data": data, "weights": "those that ship, which learned on other phantoms", **fact}
     return Bench(damages, spoilt, interrupted_rows(bed, folder, kills, run_kills, seed), facts)
 
 
