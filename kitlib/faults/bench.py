@@ -10,7 +10,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 import kitlib.faults.kinds  # noqa: F401 - registers the damages
-from kitlib.errors import UsageError
+from kitlib.errors import StepError, UsageError
 from kitlib.faults.cases import combined_cases, single_cases
 from kitlib.faults.judge import Judge, Outcome
 from kitlib.faults.kills import Ending, endings, predicting, running
@@ -54,7 +54,9 @@ def run_bench(folder: Path, *, studies: int, seed: int, mutants: int, kills: int
 def damaged_rows(judge: Judge, folder: Path, seed: int) -> Iterator[dict[str, Any]]:
     """A row a case: all damages alone, in pairs and in storms; the naive loader reads the smallest dose."""
     studies, damages = [*judge.bed.origins], [*DAMAGES.values()]
-    whole = naive_reading(judge.bed.root) or {}
+    whole = naive_reading(judge.bed.root)
+    if whole is None:
+        raise StepError("the naive loader did not read the whole phantoms", hint="Is the machine busy?")
     cases = [*single_cases(studies, damages, seed), *combined_cases(studies, damages, seed)]
     for case in tqdm(cases, "damaged copies", mininterval=1):
         root = judge.damage(case, folder / "copy", str(seed))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from kitlib.errors import UsageError
+from kitlib.errors import StepError, UsageError
 from kitlib.faults import bench
 from kitlib.faults.bench import FEWEST_STUDIES, damaged_rows, interrupted_rows, run_bench, spoilt_rows
 from kitlib.faults.judge import Judge, Outcome
@@ -36,7 +36,7 @@ def test_each_case_is_a_row_and_the_naive_loader_reads_the_smallest_dose(
 
     names = ["file empty", "scouts", "line twice", "constant", "no pixels"]
     monkeypatch.setattr(bench, "DAMAGES", {name: DAMAGES[name] for name in names})
-    monkeypatch.setattr(bench, "naive_reading", lambda _: None)
+    monkeypatch.setattr(bench, "naive_reading", lambda root: {} if root == bed.root else None)
     monkeypatch.setattr(Judge, "judge", judged)
     judge = Judge(bed, None, {})  # type: ignore[arg-type]
     table = pd.DataFrame(damaged_rows(judge, tmp_path, 1))
@@ -46,6 +46,14 @@ def test_each_case_is_a_row_and_the_naive_loader_reads_the_smallest_dose(
     assert set(single.loc[single["touched"] == 1, "naive"]) == {"ends"}
     assert set(table.loc[table["touched"] > 1, "naive"]) == {""}
     assert list(table.loc[table["what"] == "", "kind"].unique()) == ["pairs", "storms"]
+
+
+def test_a_naive_loader_that_does_not_read_whole_phantoms_compares_nothing(
+    bed: Bed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench, "naive_reading", lambda _: None)
+    with pytest.raises(StepError, match="naive loader"):
+        next(damaged_rows(Judge(bed, None, {}), tmp_path, 1))  # type: ignore[arg-type]
 
 
 def test_mutants_are_counted_with_what_they_cost(bed: Bed, tmp_path: Path) -> None:

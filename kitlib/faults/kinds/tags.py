@@ -115,6 +115,12 @@ def no_instance_numbers(study: Subject) -> None:
 
 
 @damage(harmless=True)
+def one_instance_number(study: Subject) -> None:
+    """All slices of a series have one number."""
+    study.edit(study.files(), InstanceNumber=1)
+
+
+@damage(harmless=True)
 def numbers_reversed(study: Subject) -> None:
     """The slices of a series are numbered from the other end."""
     files = study.files()
