@@ -16,7 +16,8 @@ LEAD = (
 )
 NAIVE_LEAD = (
     "Beside it the loader that one would write first, at the smallest dose: glob, order by "
-    "InstanceNumber, pass over errors. It says a word of nothing."
+    "InstanceNumber, pass over errors. It says a word of nothing. Unharmed are the same pixels; where they "
+    "lie it does not look at."
 )
 MUTANTS_LEAD = (
     "One slice in each transfer syntax that can be written here, with bytes changed, put in, copied, left "
