@@ -54,6 +54,7 @@ lab: setup
 # A grid in which some fits failed has a table too, which says so.
 bench: setup
 	$(VENV)/bin/python -m kitlib bench
+	$(VENV)/bin/python -m kitlib bench faults --mutants 100000 --run-kills 20
 	$(VENV)/bin/python -m kitlib run --profile bench
 	$(VENV)/bin/python -m kitlib experiments run --profile bench; ended=$$?; \
 	$(VENV)/bin/python -m kitlib experiments table --profile bench && exit $$ended

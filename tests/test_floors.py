@@ -12,7 +12,8 @@ KITLIB = Path(__file__).parents[1] / "kitlib"
 ROOM2FLOOR = {
     "terms": 0, "errors": 0, "machine": 0, "artefacts": 0, "mri": 1, "competition": 2, "phantom": 3, "nn": 3,
     "prepare": 4, "evaluate": 4, "embed": 5, "localise": 5, "grade": 6, "inputs": 6, "models": 7,
-    "ensemble": 8, "experiments": 8, "predict": 9, "run": 10, "report": 10, "commands": 11, "cli": 12,
+    "ensemble": 8, "experiments": 8, "predict": 9, "run": 10, "report": 10, "faults": 11,
+    "commands": 12, "cli": 13,
 }  # fmt: skip
 FILES = sorted(KITLIB.rglob("*.py"))
 TESTS = Path(__file__).parent
@@ -37,6 +38,12 @@ TESTED_IN = {
     "embed/runtime/quantise.py": "embed/runtime/test_int8.py",
     "experiments/experiment.py": "experiments/test_registry.py",
     "experiments/table.py": "commands/test_experiments.py",
+    "faults/kinds/files.py": "faults/test_registry.py",
+    "faults/kinds/folders.py": "faults/test_registry.py",
+    "faults/kinds/pixels.py": "faults/test_registry.py",
+    "faults/kinds/streams.py": "faults/test_registry.py",
+    "faults/kinds/tables.py": "faults/test_registry.py",
+    "faults/kinds/tags.py": "faults/test_registry.py",
     "localise/audit/findings.py": "localise/audit/test_landmarks.py",
     "localise/audit/geometry.py": "localise/audit/test_landmarks.py",
     "localise/audit/tables.py": "localise/audit/test_landmarks.py",

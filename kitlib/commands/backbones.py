@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from kitlib.commands import Commands
+from kitlib.commands.faults import add_faults
 
 
 def add_pretrain(commands: Commands) -> None:
@@ -45,13 +46,14 @@ def add_quantise(commands: Commands) -> None:
 
 
 def add_bench(commands: Commands) -> None:
-    """Add the command `bench`."""
+    """Add the command `bench`, which measures speed unless another bench is named."""
     command = commands.add_parser("bench", help="slices a second, against the loop one would write first")
     command.add_argument("--reading", action="store_true", help="time the reading of DICOM files alone")
     command.add_argument("--backbones", nargs="+", default=["resnet50", "resnet10t"])
     command.add_argument("--studies", type=int, default=6, help="phantoms of about fifty slices each")
     command.add_argument("--repeats", type=int, default=3)
     command.set_defaults(call=_bench)
+    add_faults(command.add_subparsers(metavar="faults"))
 
 
 def _pretrain(arguments: argparse.Namespace) -> None:

@@ -1,18 +1,14 @@
 """Compressed frames are checked against their file, and 4,000 spoilt ones cost little and hide less."""
 
-import os
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import JPEGLossless, JPEGLosslessSV1, JPEGLSLossless
 
 from kitlib.errors import SliceError
-from kitlib.machine import peak_memory_mb, reset_peak_memory
 from kitlib.mri.dicom.header import LIMITS, judge
 from kitlib.mri.dicom.streams import checked_streams
-from tests.conftest import REAL_DIR
 from tests.mri.builders import (
     CODECS,
     encapsulate_into,
@@ -21,12 +17,10 @@ from tests.mri.builders import (
     read_file,
     write,
 )
-from tests.mri.dicom.fuzz import CODED, Mutant, mutants, originals, smooth_image
+from tests.mri.dicom.fuzz import smooth_image
 
 IMAGE = smooth_image()
 ITEM = b"\xfe\xff\x00\xe0"
-MUTANTS = int(os.environ.get("KITLIB_MUTANTS", 300))
-REAL = Path(os.environ.get("KITLIB_REAL_DIR", REAL_DIR))  # other images than ours, where there are any
 
 
 def encoded(codec, folder):
@@ -172,34 +166,3 @@ def test_what_is_noted_of_a_stream_is_in_the_ledger_and_the_slice_is_kept(tmp_pa
     slices, faults = read_file(write(tmp_path / "1.dcm", dataset))
     assert len(slices) == 1
     assert [(fault.code, fault.action) for fault in faults] == [("slice.stream", "slice kept")]
-
-
-@pytest.mark.slow
-def test_mutants_end_no_process_cost_little_and_are_noticed(tmp_path, capsys):
-    files = originals(tmp_path / "originals", REAL if REAL.is_dir() else None)
-    reset_peak_memory()
-    before_mb = peak_memory_mb()
-    found = list(mutants(files, MUTANTS, seed=1, folder=tmp_path))
-    with capsys.disabled():
-        print("\n" + summary(found, peak_memory_mb() - before_mb))
-    assert len(found) == MUTANTS
-    assert max(mutant.seconds for mutant in found) < 1
-    assert max(mutant.decoder_mb for mutant in found) < 300
-    assert peak_memory_mb() - before_mb < 300
-    silent = [mutant for mutant in found if mutant.is_silent and mutant.part != CODED]
-    assert len(silent) < max(3, 0.002 * MUTANTS), silent
-
-
-def summary(found: list[Mutant], grown_mb: float) -> str:
-    """What mutants cost and hid, in lines."""
-    seconds, decoder_mb = (max(values) for values in zip(*((one.seconds, one.decoder_mb) for one in found)))
-    lines = [
-        f"{len(found)} mutants, {sum(mutant.is_refused for mutant in found)} refused; "
-        f"at most {seconds:.2f} s, {decoder_mb:.0f} MB in a decoder, {grown_mb:.0f} MB more in this process"
-    ]
-    for part in dict.fromkeys(mutant.part for mutant in found):
-        own = [mutant for mutant in found if mutant.part == part]
-        silent = sorted(f"{mutant.name} at {mutant.place}" for mutant in own if mutant.is_silent)
-        lines.append(f"{part}: {len(own)} changed, {len(silent)} silent")
-        lines += [] if part == CODED else silent
-    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""Faults on purpose: phantoms damaged in every way known, files spoilt at random, runs killed."""

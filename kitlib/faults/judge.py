@@ -1,0 +1,181 @@
+"""Damage a copy of whole phantoms, predict it, and judge what came of it against the whole ones."""
+
+import contextlib
+import io
+import shutil
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from kitlib.competition.root import Competition
+from kitlib.competition.submission import validate_submission
+from kitlib.errors import KitError
+from kitlib.faults.kinds.tags import PLANTED
+from kitlib.faults.registry import Damage
+from kitlib.faults.subject import Bed
+from kitlib.machine import peak_memory_mb, reset_peak_memory
+from kitlib.predict.predictor import FULL, Predictor
+from kitlib.predict.stream import Result, predict_competition
+from kitlib.terms import parse_row_id
+
+UNCHANGED = 1e-4
+"""Probabilities that differ by less are those of a study that was read as before."""
+OUT = "submission.csv"
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is damaged at once: the damages of each study that is touched, and the studies beside them."""
+
+    name: str
+    damages: Mapping[int, tuple[Damage, ...]]
+    others: tuple[int, ...]
+
+    @property
+    def studies(self) -> list[int]:
+        """All studies of the copy."""
+        return [*self.damages, *self.others]
+
+
+@dataclass(frozen=True)
+class Said:
+    """What was said of one study."""
+
+    lines: tuple[str, ...]  # of the submission, without the study's number
+    rungs: tuple[str, ...]
+    faults: frozenset[tuple[str, str]]  # code and detail
+
+    @cached_property
+    def values(self) -> np.ndarray:
+        """The probabilities, (25, 3)."""
+        return np.array([line.split(",")[1:] for line in self.lines], float)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a case."""
+
+    case: Case
+    error: str  # "" where it ended as it should
+    is_valid: bool  # the submission is complete, and nothing else
+    changed: tuple[int, ...]  # untouched studies whose rows are other bytes
+    untold: tuple[int, ...]  # touched studies whose rows changed, or may have, without a word
+    is_leaking: bool  # what was planted stands in the ledger
+    seconds: float  # of the study that took longest
+    grown_mb: float
+
+    @property
+    def failures(self) -> list[str]:
+        """What is wrong, in words; none where the case is passed."""
+        what = {
+            self.error or "": bool(self.error),
+            "no valid submission": not self.is_valid,
+            "rows of other studies changed": bool(self.changed),
+            f"not told in {len(self.untold)} of {len(self.case.damages)}": bool(self.untold),
+            "planted text in the ledger": self.is_leaking,
+        }
+        return [text for text, is_so in what.items() if is_so]
+
+
+def said_of(out: Path, result: Result) -> dict[int, Said]:
+    """What was said of each study, by its number."""
+    lines: dict[int, list[str]] = {}
+    for line in out.read_text(encoding="utf-8").splitlines()[1:]:
+        study, _, rest = line.partition("_")
+        lines.setdefault(int(study), []).append(rest)
+    rungs: dict[int, list[str]] = {}
+    for row, rung in result.predictions["rung"].sort_index().items():
+        rungs.setdefault(parse_row_id(str(row))[0], []).append(rung)
+    faults: dict[int, set[tuple[str, str]]] = {}
+    for fault in result.ledger:
+        if fault.study_id is not None:
+            faults.setdefault(fault.study_id, set()).add((fault.code, fault.detail))
+    return {
+        number: Said(tuple(own), tuple(rungs[number]), frozenset(faults.get(number, ())))
+        for number, own in lines.items()
+    }
+
+
+@dataclass(frozen=True)
+class Judge:
+    """The whole phantoms, what was said of them, and who is to say it again."""
+
+    bed: Bed
+    predictor: Predictor
+    reference: Mapping[int, Said]  # by drawn study
+
+    @classmethod
+    def of(cls, bed: Bed, predictor: Predictor, folder: Path) -> "Judge":
+        """Predict the drawn phantoms as they are."""
+        result = _predicted(predictor, bed.root, folder / OUT)
+        return cls(bed, predictor, said_of(folder / OUT, result))
+
+    def damage(self, case: Case, root: Path, seed: str) -> Path:
+        """A copy of the phantoms, damaged as the case says."""
+        self.bed.copy(root, case.studies)
+        for study_id, damages in case.damages.items():
+            for one in damages:
+                # Of what the first of several has left nothing, the next has nothing to damage.
+                with contextlib.suppress(*((Exception,) if len(damages) > 1 else ())):
+                    one.change(self.bed.subject(root, study_id, f"{seed} {one.name}"))
+        return root
+
+    def judge(self, case: Case, root: Path) -> Outcome:
+        """Predict a damaged copy and compare what is said with the reference; the copy is taken away."""
+        out = root.with_name(f"{root.name}.csv")
+        reset_peak_memory()
+        before_mb = peak_memory_mb()
+        try:
+            result = _predicted(self.predictor, root, out)
+        except Exception as error:
+            what = error.what if isinstance(error, KitError) else type(error).__name__
+            return Outcome(case, f"ended: {what}", False, (), (), False, 0.0, 0.0)
+        said = said_of(out, result)
+        ledger = result.ledger.table().to_csv()
+        outcome = Outcome(
+            case,
+            "",
+            _is_valid(out, root, case.studies),
+            tuple(number for number in case.others if not self._is_same(number, said[number])),
+            tuple(number for number in case.damages if not self._is_told(case, number, said[number])),
+            PLANTED in ledger,
+            float(result.seconds.max()),
+            peak_memory_mb() - before_mb,
+        )
+        shutil.rmtree(root)
+        out.unlink()
+        return outcome
+
+    def _is_same(self, study_id: int, said: Said) -> bool:
+        return said.lines == self._whole(study_id).lines
+
+    def _is_told(self, case: Case, study_id: int, said: Said) -> bool:
+        """Whether a touched study has the rows of before or, unless they have to be those, a word is said."""
+        whole = self._whole(study_id)
+        if np.abs(said.values - whole.values).max() < UNCHANGED:
+            return True
+        if all(one.is_harmless for one in case.damages[study_id]):
+            return False
+        is_lower = said.rungs != whole.rungs and set(said.rungs) != {FULL}
+        return is_lower or bool(said.faults - whole.faults)
+
+    def _whole(self, study_id: int) -> Said:
+        return self.reference[self.bed.origins[study_id]]
+
+
+def _predicted(predictor: Predictor, root: Path, out: Path) -> Result:
+    with contextlib.redirect_stderr(io.StringIO()):  # its progress is of no interest here
+        return predict_competition(predictor, Competition(root), out=out)
+
+
+def _is_valid(out: Path, root: Path, studies: Collection[int]) -> bool:
+    """Whether it is the submission for the studies that the folder has, those of the phantoms among them."""
+    wanted = Competition(root).test_study_ids()
+    try:
+        validate_submission(out, wanted)
+    except KitError:
+        return False
+    return set(studies) <= set(wanted)

@@ -1,0 +1,137 @@
+"""Commands that are killed, or run out of room, at random moments, and started again."""
+
+import hashlib
+import random
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from kitlib.competition.root import Competition
+from kitlib.competition.submission import validate_submission
+from kitlib.errors import KitError, StepError
+from kitlib.run import layout
+
+KILLED, NO_ROOM = "killed", "no room"
+ROOM_BYTES = (2**8, 2**20)  # of the largest file that may be written
+REFUSED = 2  # the exit code of one line that says what is wrong
+SETTLE_S = 5.0  # in which what a killed command has started ends by itself
+PATIENCE_S = 3600.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """A command that makes a submission."""
+
+    name: str
+    arguments: Callable[[Path], Sequence[str]]  # of `python -m kitlib`, in a folder
+    out: str  # the submission, in that folder
+    data: Path
+
+    def start(self, folder: Path, room_bytes: int | None = None) -> "subprocess.Popen[bytes]":
+        """Start the command in a folder; no file of it may become larger than the room."""
+        folder.mkdir(parents=True, exist_ok=True)
+        return subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-m", "kitlib", *self.arguments(folder)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            preexec_fn=None if room_bytes is None else partial(_limit, room_bytes),
+        )
+
+    def finish(self, folder: Path) -> tuple[int, str]:
+        """Run the command to its end: the exit code, and the sha256 of the submission."""
+        process = self.start(folder)
+        process.communicate(timeout=PATIENCE_S)
+        return process.returncode, self.digest(folder)
+
+    def digest(self, folder: Path) -> str:
+        """The sha256 of the submission, "" where there is none."""
+        with suppress(FileNotFoundError):
+            return hashlib.sha256((folder / self.out).read_bytes()).hexdigest()
+        return ""
+
+    def is_whole(self, folder: Path) -> bool:
+        """Whether there is no submission yet, or a complete one."""
+        try:
+            validate_submission(folder / self.out, Competition(self.data).test_study_ids())
+        except KitError:
+            return not (folder / self.out).exists()
+        return True
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What came of one moment."""
+
+    job: str
+    fault: str
+    at: str
+    is_whole: bool  # what was left behind was no submission or a complete one
+    is_said: bool  # it was refused in one line; a killed command says nothing
+    is_same: bool  # started again, it ended with the bytes of a run that nothing befell
+
+
+def predicting(data: Path) -> Job:
+    """Predict a competition with what ships."""
+    return Job("predict", lambda folder: _predict(data, folder), "rows.csv", data)
+
+
+def running(data: Path) -> Job:
+    """Run the six notebooks on a competition."""
+    return Job("run", lambda folder: _run(data, folder), str(layout.SUBMISSION_CSV.under(Path())), data)
+
+
+def endings(job: Job, moments: int, seed: int, folder: Path) -> Iterator[Ending]:
+    """Let a command be killed at random moments, and run out of room; each in a folder of its own."""
+    lots = random.Random(f"{seed} {job.name}")
+    started_s = time.monotonic()
+    code, whole = job.finish(folder / f"{job.name}-whole")
+    took_s = time.monotonic() - started_s
+    if code or not whole:
+        raise StepError(f"{job.name} does not end by itself, exit code {code}", where=folder)
+    for number in range(moments):
+        here = folder / f"{job.name}-{number}"
+        at_s = lots.uniform(0, took_s)
+        yield _killed(job, here, at_s, whole)
+        shutil.rmtree(here, ignore_errors=True)
+        room_bytes = int(2 ** lots.uniform(*(size.bit_length() - 1 for size in ROOM_BYTES)))
+        yield _without_room(job, here, room_bytes, whole)
+        shutil.rmtree(here, ignore_errors=True)
+
+
+def _killed(job: Job, folder: Path, at_s: float, whole: str) -> Ending:
+    process = job.start(folder)
+    with suppress(subprocess.TimeoutExpired):
+        process.communicate(timeout=at_s)
+    process.kill()
+    process.communicate()
+    is_whole = job.is_whole(folder)
+    time.sleep(SETTLE_S)
+    return Ending(job.name, KILLED, f"{at_s:.1f} s", is_whole, True, job.finish(folder) == (0, whole))
+
+
+def _without_room(job: Job, folder: Path, room_bytes: int, whole: str) -> Ending:
+    process = job.start(folder, room_bytes)
+    said = process.communicate(timeout=PATIENCE_S)[1].decode(errors="replace").strip().splitlines()
+    is_said = process.returncode == 0 or (process.returncode == REFUSED and said[-1].startswith("["))
+    is_whole = job.is_whole(folder)
+    same = job.finish(folder) == (0, whole)
+    return Ending(job.name, NO_ROOM, f"{room_bytes} bytes a file", is_whole, is_said, same)
+
+
+def _limit(room_bytes: int) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room_bytes, room_bytes))
+
+
+def _predict(data: Path, folder: Path) -> list[str]:
+    return ["predict", "--data", str(data), "--out", str(folder / "rows.csv")]
+
+
+def _run(data: Path, folder: Path) -> list[str]:
+    return ["run", "--profile", "smoke", "--data", str(data), "--work", str(folder)]

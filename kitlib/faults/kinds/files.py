@@ -1,0 +1,112 @@
+"""Files that are empty, cut, padded, something else, or not there."""
+
+import gzip
+import os
+
+from kitlib.faults.registry import damage
+from kitlib.faults.subject import Subject
+
+PREAMBLE_BYTES = 132
+HUGE_BYTES = 2 * 2**30
+PAGE = b"<!DOCTYPE html><html><body>Sign in to download this file.</body></html>"
+
+
+@damage()
+def file_empty(study: Subject) -> None:
+    """Files of no byte."""
+    for path in study.some():
+        study.write(path, b"")
+
+
+@damage()
+def file_cut_in_header(study: Subject) -> None:
+    """A file ends within its tags."""
+    path = study.one()
+    study.write(path, path.read_bytes()[:600])
+
+
+@damage()
+def file_cut_in_pixels(study: Subject) -> None:
+    """Files end within their pixels."""
+    for path in study.some():
+        content = path.read_bytes()
+        study.write(path, content[: -len(content) // 3])
+
+
+@damage(harmless=True)
+def file_padded(study: Subject) -> None:
+    """Files have zeros after their end."""
+    for path in study.some():
+        study.write(path, path.read_bytes() + bytes(512))
+
+
+@damage()
+def file_of_noise(study: Subject) -> None:
+    """A file is random bytes."""
+    study.write(study.one(), study.lots.randbytes(5000))
+
+
+@damage()
+def file_is_a_page(study: Subject) -> None:
+    """Files are the page of a site that asks to sign in."""
+    for path in study.files():
+        study.write(path, PAGE)
+
+
+@damage(harmless=True)
+def file_without_preamble(study: Subject) -> None:
+    """Files begin with their first tag."""
+    for path in study.some():
+        study.write(path, path.read_bytes()[PREAMBLE_BYTES:])
+
+
+@damage(harmless=True)
+def file_of_another_name(study: Subject) -> None:
+    """Files are named as archives do, without an ending."""
+    for number, path in enumerate(study.files()):
+        path.rename(path.with_name(f"IM{number:06d}"))
+
+
+@damage()
+def pipe_in_place_of_file(study: Subject) -> None:
+    """A pipe from which nothing ever comes stands in the place of a file."""
+    path = study.one()
+    path.unlink()
+    os.mkfifo(path)
+
+
+@damage(harmless=True)
+def file_copied(study: Subject) -> None:
+    """Files lie twice in the folder of a series."""
+    for path in study.some():
+        os.link(path, path.with_name(f"9{path.name}"))
+
+
+@damage()
+def one_slice_left(study: Subject) -> None:
+    """All slices of a series but one are lost."""
+    for path in study.files()[1:]:
+        path.unlink()
+
+
+@damage()
+def slices_missing(study: Subject) -> None:
+    """A third of a series' slices, next to each other, are lost."""
+    files = study.files()
+    for path in files[len(files) // 3 : 2 * len(files) // 3]:
+        path.unlink()
+
+
+@damage()
+def file_packed(study: Subject) -> None:
+    """Files are packed by gzip under their old names."""
+    for path in study.some():
+        study.write(path, gzip.compress(path.read_bytes()))
+
+
+@damage()
+def file_of_two_gigabytes(study: Subject) -> None:
+    """A file claims two gigabytes of disk, all zeros."""
+    path = study.one()
+    study.write(path, path.read_bytes())
+    os.truncate(path, HUGE_BYTES)

@@ -1,0 +1,101 @@
+"""Pixels that are constant, of the wrong kind, missing, or there twice."""
+
+import struct
+
+import numpy as np
+from pydicom import Dataset
+
+from kitlib.faults.registry import damage
+from kitlib.faults.subject import Subject
+
+PIXEL_HEAD = b"\xe0\x7f\x10\x00OW\0\0"
+
+
+@damage()
+def constant(study: Subject) -> None:
+    """Every pixel of some slices has one value."""
+
+    def flatten(dataset: Dataset) -> None:
+        dataset.PixelData = np.full((dataset.Rows, dataset.Columns), 100, np.uint16).tobytes()
+
+    study.edit(study.some(), flatten)
+
+
+@damage()
+def all_black(study: Subject) -> None:
+    """A series is black."""
+
+    def blacken(dataset: Dataset) -> None:
+        dataset.PixelData = bytes(len(dataset.PixelData))
+
+    study.edit(study.files(), blacken)
+
+
+@damage()
+def no_pixels(study: Subject) -> None:
+    """Files have tags and no pixels."""
+    study.edit(study.some(), PixelData=None)
+
+
+@damage()
+def pixels_twice(study: Subject) -> None:
+    """A file holds two images, one after the other."""
+    path = study.one()
+    content = path.read_bytes()
+    head = content.rindex(PIXEL_HEAD)
+    (length,) = struct.unpack_from("<L", content, head + len(PIXEL_HEAD))
+    other = bytes(reversed(content[-length:]))
+    study.write(path, content + PIXEL_HEAD + struct.pack("<L", length) + other)
+
+
+@damage()
+def colour(study: Subject) -> None:
+    """Some slices are pictures in colour."""
+
+    def paint(dataset: Dataset) -> None:
+        grey = (dataset.pixel_array // 16).astype(np.uint8)
+        dataset.SamplesPerPixel, dataset.PhotometricInterpretation, dataset.PlanarConfiguration = 3, "RGB", 0
+        dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 8, 8, 7
+        dataset.PixelData = np.repeat(grey[..., None], 3, -1).tobytes()
+
+    study.edit(study.some(), paint)
+
+
+@damage()
+def below_zero(study: Subject) -> None:
+    """Values have wrapped round to negative ones."""
+
+    def wrap(dataset: Dataset) -> None:
+        dataset.PixelRepresentation = 1
+        dataset.pop("RescaleIntercept", None)
+        dataset.PixelData = (dataset.pixel_array.astype(np.int32) - 300).astype("<i2").tobytes()
+
+    study.edit(study.some(), wrap)
+
+
+@damage()
+def unused_bits(study: Subject) -> None:
+    """The bits above those that are stored hold an overlay."""
+
+    def overlay(dataset: Dataset) -> None:
+        pixels = np.frombuffer(dataset.PixelData, "<u2") & 0x0FFF
+        pixels[: len(pixels) // 3] |= 0x4000
+        dataset.BitsStored, dataset.HighBit, dataset.PixelData = 12, 11, pixels.tobytes()
+
+    study.edit(study.some(), overlay)
+
+
+@damage()
+def bits_that_cannot_be(study: Subject) -> None:
+    """More bits are stored than there is room for."""
+    study.edit(study.some(), BitsStored=20, HighBit=19)
+
+
+@damage()
+def half_the_image(study: Subject) -> None:
+    """The lower half of some images was never transferred."""
+
+    def lose(dataset: Dataset) -> None:
+        dataset.PixelData = dataset.PixelData[: len(dataset.PixelData) // 2]
+
+    study.edit(study.some(), lose)

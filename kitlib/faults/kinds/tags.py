@@ -1,0 +1,204 @@
+"""Tags that are missing, senseless, or say something else than the pixels show."""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+from pydicom import Dataset
+from pydicom.tag import Tag
+
+from kitlib.faults.registry import damage
+from kitlib.faults.subject import Subject
+
+FIRST_FREE = 700
+PLANTED = "Planted^Name"
+"""What stands in the place of a patient's name; nothing that the kit says may hold it."""
+
+
+def turned(dataset: Dataset, *, columns: bool, rows: bool) -> None:
+    """Store an image the other way round, with a geometry that leaves every pixel where it was."""
+    pixels = dataset.pixel_array
+    cosines = np.array(dataset.ImageOrientationPatient, float).reshape(2, 3)
+    row_mm, column_mm = (float(spacing) for spacing in dataset.PixelSpacing)
+    origin = np.array(dataset.ImagePositionPatient, float)
+    if columns:
+        origin += cosines[0] * column_mm * (pixels.shape[1] - 1)
+        cosines[0], pixels = -cosines[0], pixels[:, ::-1]
+    if rows:
+        origin += cosines[1] * row_mm * (pixels.shape[0] - 1)
+        cosines[1], pixels = -cosines[1], pixels[::-1]
+    dataset.ImagePositionPatient = [f"{value:.9f}"[:16] for value in origin]
+    dataset.ImageOrientationPatient = [f"{value:.9f}" for value in cosines.ravel()]
+    dataset.PixelData = np.ascontiguousarray(pixels).tobytes()
+
+
+@damage()
+def no_position(study: Subject) -> None:
+    """Slices do not say where they lie."""
+    study.edit(study.some(), ImagePositionPatient=None)
+
+
+@damage()
+def position_of_no_number(study: Subject) -> None:
+    """Positions are nan, inf or two numbers."""
+    for path, value in zip(study.files(), (["nan"] * 3, ["inf"] * 3, ["1", "2"])):
+        study.edit(path, ImagePositionPatient=value)
+
+
+@damage()
+def one_position(study: Subject) -> None:
+    """All slices of a series say that they lie in one place."""
+    study.edit(study.files(), ImagePositionPatient=["0", "0", "0"])
+
+
+@damage()
+def position_far_off(study: Subject) -> None:
+    """A slice lies two metres off."""
+    study.edit(study.one(), ImagePositionPatient=["2000", "2000", "2000"])
+
+
+@damage()
+def no_orientation(study: Subject) -> None:
+    """A series does not say how its slices lie."""
+    study.edit(study.files(), ImageOrientationPatient=None)
+
+
+@damage()
+def orientation_of_zeros(study: Subject) -> None:
+    """The directions of slices have no length."""
+    study.edit(study.some(), ImageOrientationPatient=["0"] * 6)
+
+
+@damage()
+def scouts(study: Subject) -> None:
+    """Coronal scouts lie in the folder of a series."""
+    for number, path in enumerate(study.files()):
+        scout = path.with_name(f"{FIRST_FREE + number}.dcm")
+        study.write(scout, path.read_bytes())
+        study.edit(scout, ImageOrientationPatient=["1", "0", "0", "0", "0", "-1"])
+
+
+@damage()
+def another_orientation(study: Subject) -> None:
+    """Some slices of a series are tilted by twenty degrees."""
+
+    def tilt(dataset: Dataset) -> None:
+        row, column = np.array(dataset.ImageOrientationPatient, float).reshape(2, 3)
+        tilted = np.cos(np.radians(20)) * column + np.sin(np.radians(20)) * np.cross(row, column)
+        dataset.ImageOrientationPatient = [f"{value:.9f}" for value in (*row, *tilted)]
+
+    study.edit(study.some(), tilt)
+
+
+@damage()
+def no_spacing(study: Subject) -> None:
+    """A series does not say how large its pixels are."""
+    study.edit(study.files(), PixelSpacing=None)
+
+
+@damage()
+def spacing_of_zero(study: Subject) -> None:
+    """Slices have pixels of no size."""
+    study.edit(study.some(), PixelSpacing=["0", "0"])
+
+
+@damage()
+def spacing_of_45_mm(study: Subject) -> None:
+    """The pixels of a series are 45 mm large."""
+    study.edit(study.files(), PixelSpacing=["45", "45"])
+
+
+@damage(harmless=True)
+def no_instance_numbers(study: Subject) -> None:
+    """The slices of a series have no number."""
+    study.edit(study.files(), InstanceNumber=None)
+
+
+@damage(harmless=True)
+def one_instance_number(study: Subject) -> None:
+    """All slices of a series have one number."""
+    study.edit(study.files(), InstanceNumber=1)
+
+
+@damage(harmless=True)
+def numbers_reversed(study: Subject) -> None:
+    """The slices of a series are numbered from the other end."""
+    files = study.files()
+    for path, number in zip(files, range(len(files), 0, -1)):
+        study.edit(path, InstanceNumber=number)
+
+
+@damage()
+def another_slope(study: Subject) -> None:
+    """One slice of a series is to be rescaled as no other one is."""
+    study.edit(study.one(), RescaleSlope="7", RescaleIntercept="-400")
+
+
+@damage()
+def slope_beyond_numbers(study: Subject) -> None:
+    """One slice is to be rescaled to infinite values."""
+    study.edit(study.one(), RescaleSlope="1E+38", RescaleIntercept="0")
+
+
+@damage()
+def inverted_slice(study: Subject) -> None:
+    """One slice of a series says that its smallest value is white."""
+    study.edit(study.one(), PhotometricInterpretation="MONOCHROME1")
+
+
+@damage()
+def computed_tomography(study: Subject) -> None:
+    """The files of a series say that they are CT."""
+    study.edit(study.files(), Modality="CT")
+
+
+@damage()
+def syntax_of_no_name(study: Subject) -> None:
+    """A file says that it is encoded in a way that nobody knows."""
+    path = study.one()
+    study.write(path, path.read_bytes().replace(b"1.2.840.10008.1.2.1\0", b"1.2.3.4.5.6.7.8.9.0\0"))
+
+
+@damage()
+def rows_that_are_not_there(study: Subject) -> None:
+    """A file claims more rows than it has."""
+    study.edit(study.one(), Rows=60_000)
+
+
+@damage()
+def two_sizes(study: Subject) -> None:
+    """Some slices of a series have half the columns."""
+
+    def halve(dataset: Dataset) -> None:
+        pixels = np.ascontiguousarray(dataset.pixel_array[:, : dataset.Columns // 2])
+        dataset.Columns, dataset.PixelData = pixels.shape[1], pixels.tobytes()
+
+    study.edit(study.some(), halve)
+
+
+@damage()
+def stored_turned(study: Subject) -> None:
+    """Images are stored turned by 180 degrees, and say so."""
+    study.edit(study.files(), lambda dataset: turned(dataset, columns=True, rows=True))
+
+
+@damage()
+def stored_mirrored(study: Subject) -> None:
+    """Images are stored mirrored, and say so."""
+    study.edit(study.files(), lambda dataset: turned(dataset, columns=True, rows=False))
+
+
+@damage(harmless=True)
+def names_of_a_patient(study: Subject) -> None:
+    """Names of a patient stand in many tags."""
+    words = ("PatientName", "PatientID", "AccessionNumber", "InstitutionName", "ImageComments", "StudyID")
+    tags: dict[str, Any] = dict.fromkeys(words, PLANTED)
+    study.edit(study.files(), **tags)
+
+
+@damage()
+def names_for_numbers(study: Subject) -> None:
+    """A patient's name stands where numbers should."""
+    words = ("PixelSpacing", "ImagePositionPatient", "PhotometricInterpretation", "Modality", "RescaleSlope")
+    for path, word in zip(study.files(), words):
+        study.edit(path, partial(Dataset.add_new, tag=Tag(word), VR="LO", value=PLANTED))

@@ -1,0 +1,242 @@
+"""A seeded fuzzer of DICOM files: what reading spoilt headers and streams costs, and what passes unnoticed.
+
+A file has four parts. Its tags (names, types and lengths) and its structure (fragments, offsets, markers,
+parameters of streams) can be told to be wrong. What a value says, such as another digit of a position, can be
+told only where the number is senseless, or beside the other slices of a series. What is coded, samples and
+the tables that they are coded by, carries no checksum: a change is another pixel.
+"""
+
+import contextlib
+import os
+import random
+import re
+import time
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import psutil
+from pydicom import dcmread, dcmwrite
+from pydicom.dataelem import RawDataElement
+
+from kitlib.faults.codecs import CODECS, unbound
+from kitlib.mri.dicom.slices import Slice, read_files
+from kitlib.mri.ledger import Fault
+
+TAGS, VALUES, STRUCTURE, CODED = "tags", "values", "structure", "coded"
+PIXELS, GEOMETRY = "pixels", "geometry"
+REFUSED, TOLD, SAME = "refused", "told", "same"
+META_START = 132
+PIXEL_DATA, PIXEL_DATA_BIG_ENDIAN = b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10"
+TABLES = {0xC4, 0xDB, 0x5C}  # Huffman codes and quantisation, of JPEG and of JPEG 2000
+SCAN, TILE, TILE_BYTES = 0xDA, 0x90, 14
+RLE_HEAD_BYTES, ITEM_HEAD_BYTES = 64, 8
+IMAGE_END, ITEMS_END = b"\xff\xd9", b"\xfe\xff\xdd\xe0"
+LENGTHS = (0, 1, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1)
+LONGEST_SPLICE_BYTES = 64
+
+
+@dataclass(frozen=True)
+class Original:
+    """A whole file, where its parts are, and what it holds."""
+
+    name: str
+    content: bytes
+    part2places: dict[str, list[int]]
+    place2tag: dict[int, str]  # of the values of its tags
+    pixels: np.ndarray
+    geometry: np.ndarray
+
+    @classmethod
+    def of(cls, name: str, path: Path) -> "Original":
+        """What is to be known of a file before it is spoilt."""
+        content = path.read_bytes()
+        place2tag = dict(_values(path))
+        slices, _ = read_one(path)
+        return cls(name, content, _parts(content, place2tag), place2tag, _pixels(slices), _geometry(slices))
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """What came of a spoilt file."""
+
+    name: str
+    part: str
+    where: str  # the tag whose value was spoilt, else the place
+    came: str  # REFUSED, TOLD, SAME or, where no row of the ledger says so, what is other than it was
+    seconds: float  # of processors
+    decoder_mb: float  # largest memory of a process that decodes, so far
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether it is read as something else without a word."""
+        return self.came in (PIXELS, GEOMETRY)
+
+
+def encoded_originals(path: Path, folder: Path) -> list[Original]:
+    """One slice, written in every transfer syntax that can be written here."""
+    found = []
+    for name, encode in CODECS.items():
+        dataset = unbound(dcmread(path))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            encode(dataset)
+            dcmwrite(folder / f"{name}.dcm", dataset, enforce_file_format=True)
+        found.append(Original.of(name, folder / f"{name}.dcm"))
+    return found
+
+
+def read_one(path: Path) -> tuple[list[Slice], list[Fault]]:
+    """The slices and the faults of one file."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        (found,) = read_files([path])
+    return found
+
+
+def spoilt(content: bytes, place: int, room: int, lots: random.Random) -> bytes:
+    """A file with something changed, put in, copied, left out or cut off at a place, within `room` bytes."""
+    other = bytearray(content)
+    change = lots.choice(["byte", "byte", "bit", "bit", "length", "put", "splice", "cut", "end"])
+    if change == "byte":
+        other[place] = lots.choice([0, 1, 0x7F, 0x80, 0xFE, 0xFF, lots.randrange(256)])
+    elif change == "bit":
+        other[place] ^= 1 << lots.randrange(8)
+    elif change == "length":
+        size, order = lots.choice([(2, "little"), (4, "little"), (2, "big"), (4, "big")])
+        length = (lots.choice(LENGTHS) % 256**size).to_bytes(size, order)[:room]
+        other[place : place + len(length)] = length
+    elif change == "put":
+        other[place:place] = lots.randbytes(lots.choice([1, 2, 8]))
+    elif change == "splice":
+        start, length = lots.randrange(len(content)), min(lots.randint(1, LONGEST_SPLICE_BYTES), room)
+        other[place : place + length] = content[start : start + length]
+    else:
+        del other[place : place + min(lots.choice([1, 2, 8]), room) if change == "cut" else None]
+    return bytes(other)
+
+
+def mutants(files: Sequence[Original], count: int, seed: int, folder: Path) -> Iterator[Mutant]:
+    """Read `count` spoilt files, an equal share of each original and, within it, of each part."""
+    lots = random.Random(seed)
+    path = folder / "mutant.dcm"
+    for number in range(count):
+        original = files[number % len(files)]
+        parts = list(original.part2places)
+        part = parts[number // len(files) % len(parts)]
+        place = lots.choice(original.part2places[part])
+        room = max(original.part2places[part]) + 1 - place
+        path.write_bytes(spoilt(original.content, place, room, lots))
+        before_s = processor_s()
+        slices, faults = read_one(path)
+        seconds = processor_s() - before_s
+        where = original.place2tag.get(place, f"byte {place}")
+        came = _came(original, slices, faults)
+        yield Mutant(original.name, part, where, came, seconds, decoder_peak_mb())
+
+
+def mutant_table(found: Sequence[Mutant]) -> pd.DataFrame:
+    """A row a part: how many mutants there were, what came of them, and which tags say something else."""
+    rows = []
+    for part in dict.fromkeys(mutant.part for mutant in found):
+        own = [mutant for mutant in found if mutant.part == part]
+        came = Counter(mutant.came for mutant in own)
+        silent = Counter(f"{one.name}, {one.where}" for one in own if one.is_silent)
+        counts = {name: came[name] for name in (REFUSED, TOLD, SAME, PIXELS, GEOMETRY)}
+        rows.append({"part": part, "mutants": len(own), **counts, "where": silent})
+    return pd.DataFrame(rows)
+
+
+def decoder_peak_mb() -> float:
+    """Largest resident memory of the processes that decode, of those that still run, in MB."""
+    peaks = [0.0]
+    for child in psutil.Process().children():
+        with contextlib.suppress(OSError):  # it has ended
+            status = Path(f"/proc/{child.pid}/status").read_text(encoding="ascii", errors="replace")
+            peaks += [int(found) / 1024 for found in re.findall(r"VmHWM:\s*(\d+)", status)]
+    return max(peaks)
+
+
+def processor_s() -> float:
+    """Processor time of this process and of those that it has started, in seconds."""
+    ended = os.times()
+    total = time.process_time() + ended.children_user + ended.children_system
+    for child in psutil.Process().children():
+        try:
+            used = child.cpu_times()
+        except psutil.Error:
+            continue
+        total += used.user + used.system
+    return total
+
+
+def _came(original: Original, slices: list[Slice], faults: list[Fault]) -> str:
+    if faults:
+        return TOLD if slices else REFUSED
+    if not np.array_equal(_pixels(slices), original.pixels):
+        return PIXELS
+    return SAME if np.array_equal(_geometry(slices), original.geometry) else GEOMETRY
+
+
+def _values(path: Path) -> Iterator[tuple[int, str]]:
+    """The places of the values of a file's tags, with the names of these, as far as they are known."""
+    dataset = dcmread(path, stop_before_pixels=True)
+    for tag in dataset.keys():  # noqa: SIM118 - its elements must stay as they were read
+        element = dataset.get_item(tag)
+        if isinstance(element, RawDataElement) and element.VR != "SQ":
+            for place in range(element.value_tell, element.value_tell + element.length):
+                yield place, dataset[tag].keyword
+
+
+def _parts(content: bytes, place2tag: dict[int, str]) -> dict[str, list[int]]:
+    """The places of each part; what of an uncompressed file is samples has none."""
+    start = max(content.rfind(PIXEL_DATA), content.rfind(PIXEL_DATA_BIG_ENDIAN))
+    is_compressed = start > 0 and content.rstrip(b"\0").endswith(ITEMS_END)
+    value, end = start + ITEM_HEAD_BYTES + 4 * is_compressed, len(content) - ITEM_HEAD_BYTES
+    header = range(META_START, value if start > 0 else len(content))
+    parts = {TAGS: [place for place in header if place not in place2tag], VALUES: sorted(place2tag)}
+    if is_compressed:
+        table_bytes = int.from_bytes(content[value + 4 : value + 8], "little")
+        coded = set(_coded(content, value + 2 * ITEM_HEAD_BYTES + table_bytes, end))
+        parts[STRUCTURE] = [place for place in range(value, len(content)) if place not in coded]
+        parts[CODED] = sorted(coded)
+    return {part: places for part, places in parts.items() if places}
+
+
+def _coded(content: bytes, place: int, end: int) -> Iterator[int]:
+    """The places of the first frame's tables, and of all samples."""
+    if content[place] != 0xFF:
+        yield from range(place + RLE_HEAD_BYTES, end)
+        return
+    end = content.rindex(IMAGE_END)
+    place += 2
+    while True:
+        marker, length = content[place + 1], int.from_bytes(content[place + 2 : place + 4], "big")
+        after = place + TILE_BYTES if marker == TILE else place + 2 + length
+        if marker in (SCAN, TILE):
+            yield from range(after, end)
+            return
+        if marker in TABLES:
+            yield from range(place + 4, after)
+        place = after
+
+
+def _pixels(slices: Sequence[Slice]) -> np.ndarray:
+    """The rescaled values of slices, end to end."""
+    found = []
+    for piece in slices:
+        pixels = np.empty(piece.stored.shape, np.float32)
+        piece.rescale_into(pixels)
+        found.append(pixels.ravel())
+    return np.concatenate(found) if found else np.empty(0, np.float32)
+
+
+def _geometry(slices: Sequence[Slice]) -> np.ndarray:
+    """Where slices lie and how large they are, end to end."""
+    frames = [piece.frame for piece in slices]
+    found = [(*frame.origin_mm, *frame.directions.ravel(), *frame.spacing_mm) for frame in frames]
+    return np.array([(*one, *piece.stored.shape) for one, piece in zip(found, slices)])

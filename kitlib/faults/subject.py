@@ -1,0 +1,151 @@
+"""A small competition of phantoms, copies of it by links, and one study of a copy that may be damaged."""
+
+import os
+import random
+import shutil
+import warnings
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pydicom
+from pydicom import Dataset, dcmread
+
+from kitlib.competition.root import Competition
+from kitlib.phantom.archive import study_ids, write_competition
+from kitlib.terms import SEQUENCES, row_ids
+
+IMAGES, SERIES_TABLE, SAMPLE = "test_images", "test_series_descriptions.csv", "sample_submission.csv"
+TABLE2HEAD = {
+    SERIES_TABLE: "study_id,series_id,series_description",
+    SAMPLE: "row_id,normal_mild,moderate,severe",
+}
+
+
+@dataclass(frozen=True)
+class Bed:
+    """Phantoms that stay whole: they are damaged in copies alone."""
+
+    root: Path
+    origins: Mapping[int, int]  # study_id to the drawn study whose images it has
+    series: Mapping[int, Mapping[str, int]]  # of drawn studies: sequence to series_id
+
+    @classmethod
+    def draw(cls, root: Path, *, studies: int, seed: int, drawn: int | None = None) -> "Bed":
+        """Draw phantoms of three series each; of more `studies` than `drawn`, several share images."""
+        drawn = min(studies, drawn or studies)
+        write_competition(root, studies=0, test_studies=drawn, seed=seed, size="smoke", missing_rate=0)
+        described = Competition(root).described("test")
+        series = {
+            int(str(study_id)): dict(zip(own["sequence"], own["series_id"].tolist()))
+            for study_id, own in described.groupby("study_id")
+        }
+        origins = sorted(series)
+        extra = [number for number in study_ids(studies + drawn, seed) if number not in series]
+        ids = [*origins, *extra[: studies - drawn]]
+        return cls(root, {number: origins[at % drawn] for at, number in enumerate(ids)}, series)
+
+    def copy(self, root: Path, studies: Collection[int]) -> Path:
+        """A competition of some studies, whose files are links to those of this one."""
+        for study_id in studies:
+            source = self.root / IMAGES / str(self.origins[study_id])
+            shutil.copytree(source, root / IMAGES / str(study_id), copy_function=os.link)
+        own = {number: self.series[self.origins[number]] for number in studies}
+        lines = [f"{number},{series[word]},{word}" for number, series in own.items() for word in SEQUENCES]
+        _write_lines(root / SERIES_TABLE, lines)
+        rows = sorted(row for number in studies for row in row_ids(number))
+        _write_lines(root / SAMPLE, [f"{row},0.3333,0.3333,0.3334" for row in rows])
+        return root
+
+    def subject(self, root: Path, study_id: int, seed: str) -> "Subject":
+        """A study of a copy, with lots of its own and one of its sequences drawn."""
+        lots = random.Random(f"{seed} {study_id}")
+        return Subject(self, root, study_id, lots.choice(SEQUENCES), lots)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One study of a copy: whatever is written here leaves the whole phantoms as they are."""
+
+    bed: Bed
+    root: Path
+    study_id: int
+    sequence: str  # of the series that is damaged where one is enough
+    lots: random.Random
+
+    @property
+    def folder(self) -> Path:
+        """The study's folder."""
+        return self.root / IMAGES / str(self.study_id)
+
+    def series_id(self, sequence: str = "") -> int:
+        """The number of the series of a sequence, by default of the one that was drawn."""
+        return self.bed.series[self.bed.origins[self.study_id]][sequence or self.sequence]
+
+    def series(self, sequence: str = "") -> Path:
+        """The folder of a series."""
+        return self.folder / str(self.series_id(sequence))
+
+    def files(self, sequence: str = "") -> list[Path]:
+        """The files of a series, in the order of their instance numbers."""
+        return sorted(self.series(sequence).glob("*.dcm"), key=lambda path: int(path.stem))
+
+    def one(self) -> Path:
+        """A file of the drawn series."""
+        return self.lots.choice(self.files())
+
+    def some(self) -> list[Path]:
+        """A third of the files of the drawn series."""
+        files = self.files()
+        return self.lots.sample(files, len(files) // 3)
+
+    def stranger(self, sequence: str = "") -> list[Path]:
+        """The files of another study's series, whole."""
+        own = self.bed.origins[self.study_id]
+        other = self.lots.choice([number for number in self.bed.series if number != own])
+        folder = self.bed.root / IMAGES / str(other) / str(self.bed.series[other][sequence or self.sequence])
+        return sorted(folder.glob("*.dcm"), key=lambda path: int(path.stem))
+
+    def write(self, path: Path, content: bytes) -> None:
+        """Put a file in the place of one, if there is one."""
+        path.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+    def save(self, path: Path, dataset: Dataset) -> None:
+        """Put a DICOM file in the place of one, whatever its tags say."""
+        path.unlink(missing_ok=True)
+        with warnings.catch_warnings(), pydicom.config.disable_value_validation():
+            warnings.simplefilter("ignore")
+            dataset.save_as(path, enforce_file_format=True)
+
+    def edit(
+        self, paths: Path | Iterable[Path], change: Callable[[Dataset], Any] | None = None, **tags: Any
+    ) -> None:
+        """Change the datasets of files by a function, and by tags; those of None are left out."""
+        for path in [paths] if isinstance(paths, Path) else paths:
+            with warnings.catch_warnings(), pydicom.config.disable_value_validation():
+                warnings.simplefilter("ignore")
+                dataset = dcmread(path)
+                if change is not None:
+                    change(dataset)
+                for keyword, value in tags.items():
+                    if value is None:
+                        dataset.pop(keyword, None)
+                    else:
+                        setattr(dataset, keyword, value)
+            self.save(path, dataset)
+
+    def retell(self, change: Callable[[list[str]], Sequence[str]], table: str = SERIES_TABLE) -> None:
+        """Put other lines into a table in the place of those on this study."""
+        lines = (self.root / table).read_bytes().decode(errors="surrogateescape").splitlines()[1:]
+        separator = "," if table == SERIES_TABLE else "_"
+        own = [line for line in lines if line.startswith(f"{self.study_id}{separator}")]
+        others = [line for line in lines if line not in own]
+        _write_lines(self.root / table, [*others, *change(own)])
+
+
+def _write_lines(path: Path, lines: Iterable[str]) -> None:
+    text = "\n".join([TABLE2HEAD[path.name], *lines, ""])
+    path.write_bytes(text.encode(errors="surrogateescape"))
