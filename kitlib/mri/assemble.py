@@ -158,9 +158,7 @@ def _alike_in_grey(slices: Sequence[Slice]) -> tuple[list[Slice], list[Fault]]:
     detail = "stored otherwise than its neighbours, and rescaled its greys are not theirs"
     code, action = ("slice.greys", DROPPED) if few else ("stack.greys", KEPT)
     faults = [
-        Fault(code, action, file=piece.file, detail=detail)
-        for piece, odd in zip(slices, is_odd)
-        if odd
+        Fault(code, action, file=piece.file, detail=detail) for piece, odd in zip(slices, is_odd) if odd
     ]
     return [piece for piece, odd in zip(slices, is_odd) if not (odd and few)], faults
 

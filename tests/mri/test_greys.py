@@ -30,7 +30,8 @@ def write_series(folder, count, number2options):
 def read(folder):
     ledger = Ledger()
     stacks = read_series(folder, ledger)
-    return stacks, [(fault.code, fault.action, fault.file) for fault in ledger if fault.code in ("slice.greys", "stack.greys")]
+    odd = [fault for fault in ledger if fault.code in ("slice.greys", "stack.greys")]
+    return stacks, [(fault.code, fault.action, fault.file) for fault in odd]
 
 
 WRONG = {
