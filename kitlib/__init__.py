@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from kitlib.localise.localiser import Localiser as Localiser
     from kitlib.models.base import Model as Model
     from kitlib.mri.ledger import Ledger as Ledger
+    from kitlib.mri.reading import read_study as read_study
     from kitlib.mri.series import read_series as read_series
     from kitlib.mri.stack import Stack as Stack
     from kitlib.mri.study import Study as Study
-    from kitlib.mri.study import read_study as read_study
     from kitlib.phantom.study import draw_study as draw_study
     from kitlib.predict.predictor import Predictor as Predictor
 
@@ -52,7 +52,7 @@ _name2module = {
     "find_root": "competition.root",
     "make_folds": "experiments.run",
     "read_series": "mri.series",
-    "read_study": "mri.study",
+    "read_study": "mri.reading",
     "register": "experiments.registry",
     "score": "competition.metric",
     "validate_submission": "competition.submission",

@@ -13,7 +13,8 @@ from kitlib.errors import KitError
 from kitlib.localise.contrast import told_by_canal
 from kitlib.mri.folder import list_folder
 from kitlib.mri.ledger import Fault, Ledger
-from kitlib.mri.study import Prepare, Study, read_study
+from kitlib.mri.reading import Prepare, read_study
+from kitlib.mri.study import Study
 from kitlib.terms import number_of
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 
 DOUBTFUL = frozenset(
     {
+        "series.contradicted",  # by its tags it is another sequence than described
         "series.contrasts",  # the one that is read may not be the one described
         "series.few_slices",
         "series.incomplete",  # what is lacking may be the part that matters, as in the next

@@ -21,7 +21,8 @@ from kitlib.localise.folder import study_rows
 from kitlib.models.base import Model
 from kitlib.models.crop.model import CropModel, Examination
 from kitlib.mri.ledger import Ledger
-from kitlib.mri.study import Study, read_study, rows_in_doubt
+from kitlib.mri.reading import read_study
+from kitlib.mri.study import Study, rows_in_doubt
 from kitlib.prepare.volumes import prepare
 from kitlib.terms import CELLS, SEQUENCES, row_ids
 

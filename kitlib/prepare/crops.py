@@ -13,6 +13,7 @@ BEYOND_MM = 10.0  # from the nearest slice of a stack: further away it does not 
 NEARLY_MM = 1.0  # of stacks this much further than the nearest, the one with most slices around is taken
 BLURRED_FROM = 1.25  # source pixels in one of the crop's, from which they are averaged and not skipped
 MARGIN_PX = 3  # of the source around the crop, for averaging and interpolation
+NO_SLICE = -2  # the instance number of a slice beyond the ends; -1 is one that nobody has numbered
 FLAT_COSINE = 0.2  # a direction this steep upon the slices turns nothing in them
 
 
@@ -29,7 +30,7 @@ def crop_around(
 
     It is itself a stack, so its pixels have their places in the patient: uint8 from prepared stacks, float32
     from those as read. `slices` neighbours by position are taken, the nearest in the middle; what the
-    original does not have is 0, and slices beyond its ends have the instance number -1.
+    original does not have is 0, and slices beyond its ends have the instance number NO_SLICE.
 
     Up and right are those of the reader, whatever the original's axes: the head is up on sagittal slices, the
     patient's left is right on axial ones. `up` (3,) is the patient direction that is to be upright in the
@@ -94,7 +95,7 @@ def _framed(
         row_direction=right,
         column_direction=down,
         spacing_mm=(px_mm, px_mm),
-        instance_numbers=np.where(inside, stack.instance_numbers[known], -1),
+        instance_numbers=np.where(inside, stack.instance_numbers[known], NO_SLICE),
         files=tuple(stack.files[number] if is_there else "" for number, is_there in zip(known, inside)),
     )
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from kitlib.mri.stack import Stack
 from kitlib.mri.study import Study
-from kitlib.prepare.crops import crop_around
+from kitlib.prepare.crops import NO_SLICE, crop_around
 from kitlib.prepare.grey import window
 from kitlib.terms import (
     AXIAL_T2,
@@ -104,7 +104,7 @@ def cut_view(
     images = _spanned(crop.pixels.astype(np.float32))
     if landmark.side == "right" and view.sequence == AXIAL_T2:
         images = images[:, :, ::-1]
-    return images, crop.instance_numbers >= 0
+    return images, crop.instance_numbers != NO_SLICE
 
 
 def cut_slots(

@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from kitlib.errors import UsageError
 from kitlib.mri.stack import Stack, normal_of
-from kitlib.prepare.crops import MOST_SLICES, crop_around
+from kitlib.prepare.crops import MOST_SLICES, NO_SLICE, crop_around
 
 DIRECTIONS = {
     "sagittal": ((0, 1, 0), (0, 0, -1)),
@@ -129,7 +129,7 @@ def test_sizes_are_height_and_width_in_millimetres() -> None:
 def test_slices_beyond_the_ends_and_edges_are_black() -> None:
     stack = make_stack(lambda at: np.full(at.shape[:-1], 7.0), shape=(3, 120, 100))
     crop = cut([stack], PLACE, slices=7)
-    assert crop.instance_numbers.tolist() == [-1, -1, 1, 2, 3, -1, -1]
+    assert crop.instance_numbers.tolist() == [NO_SLICE, NO_SLICE, 1, 2, 3, NO_SLICE, NO_SLICE]
     assert (crop.pixels[[0, 1, 5, 6]] == 0).all()
     assert np.diff(crop.positions_mm) == pytest.approx(4.0)
     corner = stack.to_patient(0, 0, 1)  # of the image: a quarter of the crop has pixels

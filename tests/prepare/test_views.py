@@ -46,6 +46,14 @@ def test_slices_that_are_not_there_are_told() -> None:
     assert not images[~present].any()
 
 
+def test_slices_that_nobody_has_numbered_are_there() -> None:
+    stack = make_stack(dot_at(PLACE))
+    bare = dataclasses.replace(stack, instance_numbers=np.full(len(stack), -1))
+    (expected, _), (images, present) = (cut_view([which], FORAMEN, LEFT, PLACE) for which in (stack, bare))
+    assert present.all()
+    np.testing.assert_array_equal(images, expected)
+
+
 def test_what_lies_beside_the_image_is_black_and_the_rest_is_not() -> None:
     stack = make_stack(lambda at: 500 + at @ np.array([1.0, 2.0, -3.0]), shape=(3, 40, 40))
     images, _ = cut_view([stack], FORAMEN, LEFT, PLACE)

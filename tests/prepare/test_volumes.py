@@ -9,9 +9,9 @@ import pytest
 from kitlib.artefacts import is_complete
 from kitlib.errors import ArtefactError
 from kitlib.mri.ledger import Ledger
+from kitlib.mri.reading import read_study
 from kitlib.mri.series import read_series
 from kitlib.mri.stack import Stack
-from kitlib.mri.study import read_study
 from kitlib.prepare import volumes
 from kitlib.prepare.volumes import VolumeCache, prepare
 from tests.mri import builders as dicom

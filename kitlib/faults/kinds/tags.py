@@ -193,7 +193,7 @@ def names_of_a_patient(study: Subject) -> None:
     """Names of a patient stand in many tags."""
     words = ("PatientName", "PatientID", "AccessionNumber", "InstitutionName", "ImageComments", "StudyID")
     tags: dict[str, Any] = dict.fromkeys(words, PLANTED)
-    study.edit(study.files(), **tags)
+    study.edit(sorted(study.folder.rglob("*.dcm")), **tags)
 
 
 @damage()

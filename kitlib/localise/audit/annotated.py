@@ -15,8 +15,9 @@ from kitlib.localise.train.samples import POOL_PX, Pool, stack_samples
 from kitlib.machine import in_processes
 from kitlib.mri.ledger import Ledger
 from kitlib.mri.naming import plane2sequences
+from kitlib.mri.reading import read_study
 from kitlib.mri.stack import Plane
-from kitlib.mri.study import Study, read_study
+from kitlib.mri.study import Study
 from kitlib.prepare.volumes import prepare
 from kitlib.terms import LANDMARKS, Cell, landmark_of
 

@@ -21,7 +21,7 @@ from kitlib.localise.points import canal_of
 from kitlib.localise.sources import NO_ID
 from kitlib.machine import in_processes, retire_workers
 from kitlib.mri.ledger import Ledger
-from kitlib.mri.study import read_study
+from kitlib.mri.reading import read_study
 from kitlib.terms import LEVELS, SAGITTAL_T1, SAGITTAL_T2
 
 

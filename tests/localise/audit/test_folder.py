@@ -10,7 +10,7 @@ from kitlib.localise.audit.findings import condition2place
 from kitlib.localise.audit.folder import audit_competition
 from kitlib.localise.audit.landmarks import audit
 from kitlib.mri.ledger import Ledger
-from kitlib.mri.study import read_study
+from kitlib.mri.reading import read_study
 from kitlib.phantom.archive import write_competition
 from kitlib.phantom.truth import read_truth
 from tests.localise.landmark_defects import shift_both_levels

@@ -1,0 +1,160 @@
+"""Reading a study: its series one by one, each named where nobody has, and what does not belong left out."""
+
+import contextlib
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+
+import pandas as pd
+
+from kitlib.errors import SliceError
+from kitlib.mri.dicom.tags import Tags, read_tags
+from kitlib.mri.identity import strangers
+from kitlib.mri.ledger import Fault, Ledger
+from kitlib.mri.naming import Told, in_plane, plane2sequences, told_by_planes, told_by_tags
+from kitlib.mri.series import Source, files_of, read_series
+from kitlib.mri.stack import Stack
+from kitlib.mri.study import Series, Study, note_missing_sequences
+from kitlib.terms import SEQUENCES
+
+Prepare = Callable[[list[Stack]], list[Stack]]
+"""What is done to the stacks of a series once they are read."""
+
+FEWEST = 3  # slices of a series: in the competition 8 of sagittal ones and 5 of axial ones at the least
+BY_PIXELS, BY_PLANE = "by its pixels", "the only one of its plane that no other series is"
+TellByPixels = Callable[[Study], Mapping[int, str]]
+"""The sequences of series, by id, as far as pixels tell; the study has those that are known already."""
+
+
+def read_study(
+    study_id: int,
+    rows: pd.DataFrame,
+    ledger: Ledger,
+    *,
+    prepare: Prepare | None = None,
+    tell: TellByPixels | None = None,
+) -> Study:
+    """Read the series that `rows` (series_id, sequence, folder) list; bad data never raises.
+
+    A `folder` may be the files of the series instead. A `sequence` that is none of SEQUENCES is told by tags,
+    then by `tell`, then by the plane, where that leaves one choice; what lies in another plane than its
+    sequence is left out. `prepare` is applied to each series before the next is read: a study of reduced
+    stacks never lies whole in memory.
+
+    >>> rows = pd.DataFrame({"series_id": [4], "sequence": ["Axial T2"], "folder": ["no/such/folder"]})
+    >>> ledger = Ledger()
+    >>> read_study(7, rows, ledger).sequences
+    ()
+    >>> ledger.table()["detail"].tolist()[:2]
+    ['no folder to read: FileNotFoundError', 'no Sagittal T1']
+    """
+    series, tags = [], {}
+    for series_id, sequence, source in rows[["series_id", "sequence", "folder"]].itertuples(index=False):
+        stacks = read_series(source, ledger, study_id=study_id, series_id=int(series_id))
+        found = Series(int(series_id), sequence if sequence in SEQUENCES else None, tuple(stacks))
+        if stacks:
+            tags[found.series_id] = _tags_of(source, stacks[0])
+        found = _in_plane(found, study_id, ledger)
+        _note_few_slices(found, study_id, ledger)
+        series.append(replace(found, stacks=tuple(prepare([*found.stacks]))) if prepare else found)
+    study = _of_one_patient(Study(study_id, tuple(series)), tags, ledger)
+    _note_contradicted(study, tags, ledger)
+    study = _named(study, tags, ledger, tell)
+    note_missing_sequences(study_id, study.sequences, ledger)
+    return study
+
+
+def _note_few_slices(series: Series, study_id: int, ledger: Ledger) -> None:
+    if 0 < (count := sum(map(len, series.stacks))) < FEWEST:
+        ledger.add(
+            Fault("series.few_slices", "slices kept", study_id, series.series_id, detail=f"{count} in all")
+        )
+
+
+def _note_contradicted(study: Study, tags: Mapping[int, Tags], ledger: Ledger) -> None:
+    """Tell which described series are something else by their own tags: nobody knows which of them errs."""
+    for series in (series for series in study.series if series.sequence and series.stacks):
+        verdict = _told(series, tags[series.series_id])
+        if verdict and verdict.sequence != series.sequence:
+            key = study.study_id, series.series_id
+            detail = (
+                f"{series.sequence} as described, {verdict.sequence or 'none that is read'} {verdict.why}"
+            )
+            ledger.add(Fault("series.contradicted", "read as described", *key, detail=detail))
+
+
+def _tags_of(source: Source, stack: Stack) -> Tags:
+    """What a file of the series' largest stack says of its acquisition."""
+    for path in files_of(source):
+        if path.name in stack.files:
+            with contextlib.suppress(SliceError):
+                return read_tags(path)
+    return Tags()
+
+
+def _of_one_patient(study: Study, tags: Mapping[int, Tags], ledger: Ledger) -> Study:
+    """The study without the series of another study or patient than most are."""
+    owners = [(tags[key].study_uid, tags[key].patient_id) for key in tags]
+    is_odd, is_undecided = strangers(owners)
+    others = [key for key, odd in zip(tags, is_odd) if odd]
+    for key in others:
+        detail = "of another study or patient than most series of the study"
+        ledger.add(Fault("series.stranger", "series left out", study.study_id, key, detail=detail))
+    if is_undecided:
+        detail = "series of several studies or patients, none of which has most"
+        ledger.add(Fault("study.strangers", "series kept", study.study_id, detail=detail))
+    series = (replace(one, stacks=()) if one.series_id in others else one for one in study.series)
+    return replace(study, series=tuple(series))
+
+
+def _in_plane(series: Series, study_id: int, ledger: Ledger) -> Series:
+    """The series without the stacks that cannot be of its sequence."""
+    kept, faults = in_plane(series.stacks, series.sequence)
+    ledger.extend(replace(fault, study_id=study_id, series_id=series.series_id) for fault in faults)
+    return replace(series, stacks=tuple(kept))
+
+
+def _named(study: Study, tags: Mapping[int, Tags], ledger: Ledger, tell: TellByPixels | None) -> Study:
+    """The study whose undescribed series are named as far as tags, pixels or their plane tell."""
+    told = {
+        series.series_id: _told(series, tags[series.series_id])
+        for series in study.series
+        if series.sequence is None and series.stacks
+    }
+    study = _with(study, told)
+    if tell and not all(told.values()):
+        by_pixels = tell(study)
+        unsure = [key for key in by_pixels if told.get(key, True) is None]
+        told |= {key: Told(by_pixels[key], BY_PIXELS) for key in unsure}
+        study = _with(study, told)
+    known = {series.sequence for series in study.series}
+    for series in study.series:
+        if told.get(series.series_id, True) is None:
+            told[series.series_id] = _by_elimination(series, known)
+    named = _with(study, told)
+    for key, verdict in told.items():
+        action = f"taken as {verdict.sequence}" if verdict and verdict.sequence else "left out"
+        why = verdict.why if verdict else "neither tags nor pixels nor its plane tell its sequence"
+        ledger.add(Fault("series.undescribed", action, study.study_id, key, detail=why))
+    return replace(named, series=tuple(_in_plane(series, study.study_id, ledger) for series in named.series))
+
+
+def _told(series: Series, tags: Tags) -> Told | None:
+    plane, refused = told_by_planes(series.stacks)
+    return refused or told_by_tags(tags, plane)
+
+
+def _by_elimination(series: Series, known: Collection[str | None]) -> Told | None:
+    """The one sequence of the series' plane that no other series is, if there is one."""
+    plane, _ = told_by_planes(series.stacks)
+    lacking = [sequence for sequence in plane2sequences[plane] if sequence not in known]
+    return Told(lacking[0], BY_PLANE) if len(lacking) == 1 else None
+
+
+def _with(study: Study, told: Mapping[int, Told | None]) -> Study:
+    """The study with what was told of its series; one that is certainly not to be read has no stack left."""
+    series = []
+    for one in study.series:
+        if verdict := told.get(one.series_id):
+            one = replace(one, sequence=verdict.sequence, stacks=one.stacks if verdict.sequence else ())
+        series.append(one)
+    return replace(study, series=tuple(series))
