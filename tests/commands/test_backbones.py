@@ -17,7 +17,7 @@ def test_convert_writes_safetensors_and_refuses_a_broken_file(
     torch.save({"state_dict": {"module.w": torch.ones(2)}}, tmp_path / "a.pth")
     assert main(["convert", str(tmp_path / "a.pth"), str(tmp_path / "a.safetensors")]) == 0
     assert capsys.readouterr().out.startswith("1 tensors in ")
-    assert load_tensors(tmp_path / "a.safetensors")["w"].tolist() == [1, 1]
+    assert load_tensors(tmp_path / "a.safetensors")["module.w"].tolist() == [1, 1]
     (tmp_path / "b.pth").write_bytes(b"nothing of the kind")
     assert main(["convert", str(tmp_path / "b.pth"), str(tmp_path / "b.safetensors")]) == 2
     assert capsys.readouterr().err.startswith("[weights] ")

@@ -9,7 +9,7 @@ import pytest
 
 from kitlib.competition.submission import validate_submission, write_submission
 from kitlib.errors import DataError
-from kitlib.mri import study as study_module
+from kitlib.mri import reading
 from kitlib.mri.ledger import Ledger
 from kitlib.mri.study import Study
 from kitlib.predict.folder import StudyResult, predict_folder
@@ -64,7 +64,7 @@ def test_an_unexpected_error_ends_a_strict_call_and_leaves_the_prior_of_others(
     def failing(*_, **__):
         raise MemoryError
 
-    monkeypatch.setattr(study_module, "read_series", failing)
+    monkeypatch.setattr(reading, "read_series", failing)
     folder = data.root / "test_images" / "11"
     with pytest.raises(MemoryError):
         predict_folder(predictor, folder)

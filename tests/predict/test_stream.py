@@ -12,7 +12,7 @@ import pytest
 from kitlib.competition.root import Competition
 from kitlib.competition.submission import to_rows, validate_submission
 from kitlib.inputs.base import Resources
-from kitlib.mri import study as study_module
+from kitlib.mri import reading
 from kitlib.mri.ledger import Fault, Ledger
 from kitlib.predict import stream
 from kitlib.predict.stream import Handling, predict_competition, predict_study
@@ -76,14 +76,14 @@ def test_what_a_study_lacks_is_in_the_ledger_and_its_rows_are_there(work, tmp_pa
 @pytest.fixture
 def out_of_memory(monkeypatch):
     """Study 12 cannot be read."""
-    read = study_module.read_series
+    read = reading.read_series
 
     def failing(folder, ledger, *, study_id, **options):
         if study_id == 12:
             raise MemoryError
         return read(folder, ledger, study_id=study_id, **options)
 
-    monkeypatch.setattr(study_module, "read_series", failing)
+    monkeypatch.setattr(reading, "read_series", failing)
 
 
 @pytest.mark.usefixtures("out_of_memory")
