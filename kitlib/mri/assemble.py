@@ -117,9 +117,13 @@ def _likeness(slices: Sequence[Slice]) -> np.ndarray:
 
 
 def _series_numbers(slices: Sequence[Slice]) -> np.ndarray:
-    """Of which series each slice is, (n,); all of one where identifiers only count slices, as some do."""
+    """Of which series each slice is, (n,); all of one where identifiers only count slices, as some do.
+
+    A slice that names none is of the one that the others name.
+    """
     uids, numbers = np.unique([piece.header.series_uid for piece in slices], return_inverse=True)
-    return numbers if 2 * len(uids) <= len(slices) else np.zeros(len(slices))
+    several = len({*uids} - {""}) > 1 and 2 * len(uids) <= len(slices)
+    return numbers if several else np.zeros(len(slices))
 
 
 def _in_plane_mm(group: Sequence[Slice]) -> np.ndarray:

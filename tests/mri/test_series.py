@@ -370,6 +370,15 @@ def test_a_scout_of_another_plane_is_no_second_series_of_this_one(tmp_path):
     assert len(ledger) == 0
 
 
+def test_a_slice_that_names_no_series_is_of_the_one_that_the_others_name(tmp_path):
+    make_series(tmp_path, SeriesInstanceUID="1.1", **MANY)
+    dataset = pydicom.dcmread(tmp_path / "6.dcm")
+    del dataset.SeriesInstanceUID
+    write(tmp_path / "6.dcm", dataset)
+    (stack,), ledger = read(tmp_path)
+    assert (len(stack), len(ledger)) == (12, 0)
+
+
 def test_identifiers_that_only_count_slices_part_nothing(tmp_path):
     for number in range(1, 6):
         source = make_series(tmp_path / "all", SeriesInstanceUID=f"1.{number}")
