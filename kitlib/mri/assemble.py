@@ -197,7 +197,7 @@ def _are_strays(stacks: Sequence[Stack], middles: Sequence[np.ndarray]) -> np.nd
 
 
 def _overlaps(stacks: Sequence[Stack], middles: Sequence[np.ndarray], are_strays: np.ndarray) -> list[Fault]:
-    """A fault where stacks of one plane show the same places, as those of two series or two sizes may."""
+    """A fault where stacks of one plane show the same places, as those of two series, sizes or tilts may."""
     for first, (larger, at) in enumerate(zip(stacks, middles)):
         columns, rows, away = at[:, first:]  # the middle of a larger one may lie between its blocks
         _, height, width = larger.pixels.shape
