@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from kitlib.cli import main
+from kitlib.mri.ledger import DOUBTFUL
 
 HOME = Path(__file__).parents[1]
 PAGES = sorted([*HOME.glob("*.md"), *HOME.glob("docs/*.md"), *HOME.glob("results/*.md")])
@@ -44,6 +45,11 @@ def test_every_command_named_exists(capsys: pytest.CaptureFixture[str]) -> None:
     named = {command for page in PAGES for command in COMMAND.findall(page.read_text(encoding="utf-8"))}
     assert len(named) > 10
     assert {command for command in named if not re.search(rf"\b{command}\b", known)} == set()
+
+
+def test_the_codes_in_bold_are_those_that_leave_images_in_doubt() -> None:
+    page = (HOME / "docs" / "own_study.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"\*\*`([a-z_.]+)`\*\*", page)) == DOUBTFUL
 
 
 def test_the_readme_is_short() -> None:

@@ -126,28 +126,30 @@ class Judge:
     def judge(self, case: Case, root: Path) -> Outcome:
         """Predict a damaged copy and compare what is said with the reference; the copy is taken away."""
         out = root.with_name(f"{root.name}.csv")
-        reset_peak_memory()
-        before_mb = peak_memory_mb()
         try:
-            result = _predicted(self.predictor, root, out)
+            return self._judged(case, root, out)
         except Exception as error:
             what = error.what if isinstance(error, KitError) else type(error).__name__
             return Outcome(case, f"ended: {what}", False, (), (), False, 0.0, 0.0)
+        finally:
+            shutil.rmtree(root, ignore_errors=True)
+            out.unlink(missing_ok=True)
+
+    def _judged(self, case: Case, root: Path, out: Path) -> Outcome:
+        reset_peak_memory()
+        before_mb = peak_memory_mb()
+        result = _predicted(self.predictor, root, out)
         said = said_of(out, result)
-        ledger = result.ledger.table().to_csv()
-        outcome = Outcome(
+        return Outcome(
             case,
             "",
             _is_valid(out, root, case.studies),
             tuple(number for number in case.others if not self._is_same(number, said[number])),
             tuple(number for number in case.damages if not self._is_told(case, number, said[number])),
-            PLANTED in ledger,
+            PLANTED in result.ledger.table().to_csv(),
             float(result.seconds.max()),
             peak_memory_mb() - before_mb,
         )
-        shutil.rmtree(root)
-        out.unlink()
-        return outcome
 
     def _is_same(self, study_id: int, said: Said) -> bool:
         return said.lines == self._whole(study_id).lines

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ def load_study(folder: Path, rows: pd.DataFrame) -> dict[str, np.ndarray]:
                 dataset = dcmread(path)
                 slices.append((int(dataset.InstanceNumber), dataset.pixel_array))
         with suppress(Exception):
-            volumes[description] = np.stack([pixels for _, pixels in sorted(slices, key=_number)])
+            volumes[description] = np.stack([pixels for _, pixels in sorted(slices, key=itemgetter(0))])
     return volumes
 
 
@@ -54,10 +55,6 @@ def verdict(found: Read | None, whole: Read, study_id: int, origin: int) -> str:
     if not expected.keys() <= own.keys():
         return LACKS
     return UNHARMED if own == expected else CHANGED
-
-
-def _number(numbered: tuple[int, np.ndarray]) -> int:
-    return numbered[0]
 
 
 def _main(root: Path) -> None:

@@ -56,7 +56,7 @@ AS_LEARNT = Calibration(EVEN, EVEN)
 """What changes nothing."""
 
 
-def counted(cells: np.ndarray, severities: np.ndarray) -> np.ndarray:
+def frequencies_of(cells: np.ndarray, severities: np.ndarray) -> np.ndarray:
     """Frequencies (25, 3) of the severities of places (n,), indices into CELLS.
 
     A few places of all levels are counted with each cell's own, and one of each severity with all.

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from kitlib.artefacts import Provenance, discard
 from kitlib.grade.augment import changed
-from kitlib.grade.calibration import ON_PATIENTS, Calibration, counted
+from kitlib.grade.calibration import ON_PATIENTS, Calibration, frequencies_of
 from kitlib.grade.mixup import mixup
 from kitlib.grade.network import (
     StudyBatch,
@@ -121,7 +121,7 @@ def train_grader(
     drawn = {"views": len(samples), "phantoms": VERSION, "class_balance": CLASS_BALANCE}
     provenance = Provenance(begun | drawn, seed=seed)
     checkpoint = Checkpoint(Path(out).with_name(f"{Path(out).name}.unfinished"), provenance)
-    calibration = Calibration(counted(learnt.cells, learnt.severities), PREVALENCE, **ON_PATIENTS)
+    calibration = Calibration(frequencies_of(learnt.cells, learnt.severities), PREVALENCE, **ON_PATIENTS)
     found: dict[str, float] = {}
 
     def save(epoch: int, average: nn.Module) -> None:

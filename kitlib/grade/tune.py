@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from kitlib.artefacts import Provenance, discard, sha256
 from kitlib.evaluate.places import weighted_log_loss
 from kitlib.grade.augment import changed
-from kitlib.grade.calibration import Calibration, counted
+from kitlib.grade.calibration import Calibration, frequencies_of
 from kitlib.grade.labelled import read_labelled
 from kitlib.grade.mixup import mixup
 from kitlib.grade.network import BACKBONE, Grader, StudyNet, Told, ViewBatch, save_network, told_loss
@@ -134,7 +134,7 @@ def _loss(told: Told, truth: Truth) -> Tensor:
 
 def calibration_of_labels(samples: ViewSamples) -> Calibration:
     """Of a network that learned on labelled views: severities are as frequent as there, level by level."""
-    frequencies = counted(samples.cells, samples.severities)
+    frequencies = frequencies_of(samples.cells, samples.severities)
     return Calibration(frequencies, frequencies)
 
 

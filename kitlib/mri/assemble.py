@@ -27,6 +27,8 @@ WIDEST_MM = 60.0  # between slices: one a disc lies 40 apart
 plane2widest_mm = {"sagittal": 30.0, "coronal": 30.0}  # the competition's sagittal ones lie 3.0 to 6.6 apart
 MOST_BLOCKS = 8  # of a series: an axial one may have a block for each disc
 STRAY_SHARE = 1 / 3  # of a stack's slices: so few of another geometry in its midst are no stack
+BESIDE_STEPS = 1.75  # in the place of two slices that a stack lacks: 1.5 from its nearest
+LEAST_BLOCK = 3  # slices as near to each other as a stack's own are a block that was planned so
 
 
 def assembled(slices: Sequence[Slice], each: Map) -> tuple[list[Stack], list[Fault]]:
@@ -115,9 +117,13 @@ def _likeness(slices: Sequence[Slice]) -> np.ndarray:
 
 
 def _series_numbers(slices: Sequence[Slice]) -> np.ndarray:
-    """Of which series each slice is, (n,); all of one where identifiers only count slices, as some do."""
+    """Of which series each slice is, (n,); all of one where identifiers only count slices, as some do.
+
+    A slice that names none is of the one that the others name.
+    """
     uids, numbers = np.unique([piece.header.series_uid for piece in slices], return_inverse=True)
-    return numbers if 2 * len(uids) <= len(slices) else np.zeros(len(slices))
+    several = len({*uids} - {""}) > 1 and 2 * len(uids) <= len(slices)
+    return numbers if several else np.zeros(len(slices))
 
 
 def _in_plane_mm(group: Sequence[Slice]) -> np.ndarray:
@@ -180,34 +186,44 @@ def _are_sparse(stacks: Sequence[Stack]) -> np.ndarray:
 
 
 def _are_strays(stacks: Sequence[Stack], middles: Sequence[np.ndarray]) -> np.ndarray:
-    """Which stacks (n,), the largest first, are few slices in the midst of a large one of their plane."""
+    """Which stacks (n,), the largest first, are few slices in the midst of a large one, and no block."""
     counts = np.array([len(stack) for stack in stacks])
+    widest_mm = np.array([np.diff(stack.positions_mm).max(initial=0) for stack in stacks])
     are_strays = np.zeros(len(stacks), bool)
-    for larger, (_, _, depths) in zip(stacks, middles):
-        is_between = (depths >= -1.5) & (depths <= len(larger) + 0.5)  # or where an outermost slice would be
-        are_strays |= is_between & (counts <= STRAY_SHARE * len(larger))
+    for larger, (_, _, away) in zip(stacks, middles):
+        is_block = (counts >= LEAST_BLOCK) & (widest_mm <= GAP_STEPS * larger.pace_mm)
+        are_strays |= (away < BESIDE_STEPS) & (counts <= STRAY_SHARE * len(larger)) & ~is_block
     return are_strays
 
 
 def _overlaps(stacks: Sequence[Stack], middles: Sequence[np.ndarray], are_strays: np.ndarray) -> list[Fault]:
-    """A fault where stacks of one plane show the same places, as those of two series or two sizes may."""
-    for larger, (columns, rows, depths) in zip(stacks, middles):
+    """A fault where stacks of one plane show the same places, as those of two series, sizes or tilts may."""
+    for first, (larger, at) in enumerate(zip(stacks, middles)):
+        columns, rows, away = at[:, first:]  # the middle of a larger one may lie between its blocks
         _, height, width = larger.pixels.shape
-        is_inside = (depths >= 0) & (depths <= len(larger) - 1) & (abs(columns - width / 2) < width / 2)
-        is_inside &= (abs(rows - height / 2) < height / 2) & ~are_strays
+        is_inside = (away <= GAP_STEPS / 2) & (abs(columns - width / 2) < width / 2)
+        is_inside &= (abs(rows - height / 2) < height / 2) & ~are_strays[first:]
         if (count := is_inside.sum()) > 1:
             return [Fault("series.overlap", "all kept", detail=f"{count} {larger.plane} stacks of one place")]
     return []
 
 
 def _middles_in(stacks: Sequence[Stack]) -> list[np.ndarray]:
-    """For each of the largest stacks column, row, slice (3, n) of the middles of all, NaN in other planes."""
+    """Where the middles of all stacks lie in each of the largest: (3, n), NaN in other planes.
+
+    Column, row, and how many steps away its nearest slice is.
+    """
     if len(stacks) < 2:
         return []
     planes = np.array([stack.plane for stack in stacks])
     middles_mm = np.array([stack.centres_mm.mean(axis=0) for stack in stacks])
-    largest = stacks[:MOST_BLOCKS]
-    return [np.where(planes == stack.plane, stack.to_pixel(middles_mm).T, np.nan) for stack in largest]
+    found = []
+    for stack in stacks[:MOST_BLOCKS]:
+        columns, rows, _ = stack.to_pixel(middles_mm).T
+        away_mm = np.abs(stack.positions_mm[:, None] - middles_mm @ stack.normal).min(axis=0)
+        at = np.stack([columns, rows, away_mm / stack.pace_mm])
+        found.append(np.where(planes == stack.plane, at, np.nan))
+    return found
 
 
 def _gaps(stack: Stack) -> Iterator[Fault]:

@@ -24,9 +24,9 @@ DOUBTFUL = frozenset(
 )
 """Codes of what is wrong with images that are read all the same, and may be other than they seem.
 
-Rows that such images grade say so by their rung. A new code is added here, and nowhere else. Not here is what
-was mended by geometry, what was left out and told, and `stack.gap`: of one block of slices a disc, an axial
-series has gaps by plan.
+Rows that such images grade say so by their rung. A new code is added here, and told in docs/own_study.md. Not
+here is what was mended by geometry, what was left out and told, and `stack.gap`: of one block of slices a
+disc, an axial series has gaps by plan.
 """
 
 

@@ -96,6 +96,11 @@ class Stack:
         return float(np.median(np.diff(self.positions_mm))) if len(self) > 1 else float("nan")
 
     @property
+    def pace_mm(self) -> float:
+        """By which slices beyond the ends are counted: `step_mm`, or LONE_STEP_MM of a single slice."""
+        return self.step_mm if len(self) > 1 else LONE_STEP_MM
+
+    @property
     def centres_mm(self) -> np.ndarray:
         """Patient position of each slice's centre: (N, 3)."""
         _, height, width = self.pixels.shape
@@ -111,7 +116,7 @@ class Stack:
             *(np.asarray(part, dtype=np.float64) for part in (col, row, slice))
         )
         inside = np.clip(index, 0, len(self) - 1)
-        beyond_mm = (index - inside) * self._pace_mm
+        beyond_mm = (index - inside) * self.pace_mm
         return (
             self._origins_at(inside)
             + beyond_mm[..., None] * self.normal
@@ -130,7 +135,7 @@ class Stack:
             [
                 in_plane @ self.row_direction / self.spacing_mm[1],
                 in_plane @ self.column_direction / self.spacing_mm[0],
-                inside + (positions - nearest) / self._pace_mm,
+                inside + (positions - nearest) / self.pace_mm,
             ],
             axis=-1,
         )
@@ -216,10 +221,6 @@ class Stack:
             instance_numbers=np.asarray(geometry["instance_numbers"], np.int64),
             files=tuple(geometry["files"]),
         )
-
-    @property
-    def _pace_mm(self) -> float:
-        return self.step_mm if len(self) > 1 else LONE_STEP_MM
 
     def _origins_at(self, index: np.ndarray) -> np.ndarray:
         """Origins (..., 3) at fractional slices within the stack; neighbours may be shifted in plane."""

@@ -89,9 +89,11 @@ def test_untouched_rows_are_compared_by_their_bytes(judge: Judge) -> None:
 
 
 def test_an_error_of_the_whole_prediction_is_a_failure(judge: Judge, tmp_path: Path) -> None:
+    (tmp_path / "copy").mkdir()
     outcome = judge.judge(Case("any", {7: (DAMAGES["scouts"],)}, ()), tmp_path / "copy")
     (failure, *_) = outcome.failures
     assert failure.startswith("ended: ")
+    assert list(tmp_path.iterdir()) == []  # else the next case would find this one's copy
 
 
 def test_failures_are_in_words() -> None:

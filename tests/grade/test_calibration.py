@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kitlib.grade.calibration import AS_LEARNT, EVEN, Calibration, counted
+from kitlib.grade.calibration import AS_LEARNT, EVEN, Calibration, frequencies_of
 from kitlib.terms import CELLS, LEVELS, landmark2cell, landmark_of
 
 FORAMEN = landmark2cell[landmark_of(CELLS[len(LEVELS)])]
@@ -12,14 +12,14 @@ FORAMEN = landmark2cell[landmark_of(CELLS[len(LEVELS)])]
 def test_what_was_seen_often_is_frequent_and_nothing_is_impossible() -> None:
     cells = np.repeat(np.arange(len(CELLS)), 40)
     severities = np.tile([0] * 30 + [1] * 8 + [2] * 2, len(CELLS))
-    frequencies = counted(cells, severities)
+    frequencies = frequencies_of(cells, severities)
     np.testing.assert_allclose(frequencies.sum(axis=1), 1)
     np.testing.assert_allclose(frequencies, np.tile([0.75, 0.2, 0.05], (len(CELLS), 1)), atol=0.02)
-    np.testing.assert_allclose(counted(cells[:0], severities[:0]), EVEN)
+    np.testing.assert_allclose(frequencies_of(cells[:0], severities[:0]), EVEN)
 
 
 def test_a_cell_that_was_not_seen_is_as_the_other_levels_of_its_condition() -> None:
-    frequencies = counted(np.full(100, FORAMEN), np.full(100, 2))
+    frequencies = frequencies_of(np.full(100, FORAMEN), np.full(100, 2))
     assert frequencies[FORAMEN, 2] > 0.98
     assert frequencies[FORAMEN + 1, 2] > 0.9
     assert frequencies[0] == pytest.approx(EVEN[0])

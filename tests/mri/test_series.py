@@ -370,6 +370,15 @@ def test_a_scout_of_another_plane_is_no_second_series_of_this_one(tmp_path):
     assert len(ledger) == 0
 
 
+def test_a_slice_that_names_no_series_is_of_the_one_that_the_others_name(tmp_path):
+    make_series(tmp_path, SeriesInstanceUID="1.1", **MANY)
+    dataset = pydicom.dcmread(tmp_path / "6.dcm")
+    del dataset.SeriesInstanceUID
+    write(tmp_path / "6.dcm", dataset)
+    (stack,), ledger = read(tmp_path)
+    assert (len(stack), len(ledger)) == (12, 0)
+
+
 def test_identifiers_that_only_count_slices_part_nothing(tmp_path):
     for number in range(1, 6):
         source = make_series(tmp_path / "all", SeriesInstanceUID=f"1.{number}")
@@ -400,6 +409,28 @@ def test_a_slice_of_another_geometry_in_the_midst_of_a_stack_is_left_out(tmp_pat
         ("stack.gap", "7.dcm"),
         ("stack.apart", "6.dcm"),
     ]
+
+
+def test_a_small_block_between_blocks_of_another_tilt_is_kept_and_not_doubted(tmp_path):
+    block = {"size": (40, 40), "spacing": (2.0, 2.0)}
+    for place, (degrees, count) in enumerate([(0, 8), (12, 5), (0, 8)]):
+        first = (0, -100, 40.0 * place)
+        first_number = 1 + 10 * place
+        options = {"orientation": tilted_axial(degrees), "first": first, "first_number": first_number}
+        make_series(tmp_path, count=count, **options, **block)
+    stacks, ledger = read(tmp_path)
+    assert [len(stack) for stack in stacks] == [16, 5]
+    assert codes(ledger) == ["stack.gap"]
+
+
+def test_a_small_block_of_another_tilt_beside_slices_through_all_discs_is_kept_and_told(tmp_path):
+    whole = {"orientation": AXIAL, "first": (0, -100, 0)}
+    make_series(tmp_path, **whole, **(MANY | {"count": 20}))
+    tilted = {"orientation": tilted_axial(12), "first": (0, -100, 0), "first_number": 31}
+    make_series(tmp_path, **tilted, **(MANY | {"count": 4}))
+    stacks, ledger = read(tmp_path)
+    assert [len(stack) for stack in stacks] == [20, 4]
+    assert codes(ledger) == ["series.overlap"]
 
 
 def test_a_slice_that_lies_where_no_stack_reaches_is_left_out(tmp_path):

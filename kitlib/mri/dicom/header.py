@@ -185,7 +185,7 @@ def read_pixel_bytes(content: Content, start: int, syntax: UID) -> tuple[Content
         stream.seek(start)
         tags: list[BaseTag] = []
 
-        def goes_on(tag: BaseTag, *_: object) -> bool:
+        def noted(tag: BaseTag, *_: object) -> bool:
             tags.append(tag)
             return False
 
@@ -193,7 +193,7 @@ def read_pixel_bytes(content: Content, start: int, syntax: UID) -> tuple[Content
             stream,
             syntax.is_implicit_VR,
             syntax.is_little_endian,
-            stop_when=goes_on,
+            stop_when=noted,
             specific_tags=[PIXEL_DATA],
         )
         if (count := tags.count(PIXEL_DATA)) > 1:
