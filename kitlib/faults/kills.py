@@ -119,7 +119,8 @@ def _killed(job: Job, folder: Path, at_s: float, whole: str) -> Ending:
 def _without_room(job: Job, folder: Path, room_bytes: int, whole: str) -> Ending:
     process = job.start(folder, room_bytes)
     said = process.communicate(timeout=PATIENCE_S)[1].decode(errors="replace").strip().splitlines()
-    is_said = process.returncode == 0 or (process.returncode == REFUSED and said[-1].startswith("["))
+    is_refused = process.returncode == REFUSED and "".join(said[-1:]).startswith("[")
+    is_said = process.returncode == 0 or is_refused
     is_whole = job.is_whole(folder)
     same = job.finish(folder) == (0, whole)
     return Ending(job.name, NO_ROOM, f"{room_bytes} bytes a file", is_whole, is_said, same)

@@ -24,10 +24,10 @@ from kitlib.artefacts import (
 from kitlib.errors import UsageError
 from kitlib.evaluate.places import judged_places
 from kitlib.grade.labelled import read_labelled
-from kitlib.grade.network import Grader, calibration_of
+from kitlib.grade.network import Grader
 from kitlib.grade.samples import ViewSamples
-from kitlib.grade.starts import STARTS, file_of_start, fingerprint_of_start, started
-from kitlib.grade.tune import EPOCHS, HELD_OUT, STEPS, calibration_of_labels, rate_of, tuned
+from kitlib.grade.starts import STARTS, fingerprint_of_start, started
+from kitlib.grade.tune import EPOCHS, HELD_OUT, STEPS, calibration_of_tuned, rate_of, tuned
 from kitlib.machine import in_processes, torch_threads
 from kitlib.prepare.views import VIEW_PX, VIEWS
 from kitlib.terms import CELLS
@@ -155,12 +155,10 @@ def _make(point: Point, path: Path, *, samples: ViewSamples, judged: ViewSamples
         torch.manual_seed(point.seed)
         network = started(point.start)
         curve: list[dict[str, Any]] = []
+        own, rate = samples.take(learnt), rate_of(point.start)
         if point.studies:
-            own, rate = samples.take(learnt), rate_of(point.start)
             curve = tuned(network, own, rate=rate, epochs=epochs, seed=point.seed)
-            calibration = calibration_of_labels(own)
-        else:
-            calibration = calibration_of(file_of_start(point.start))
+        calibration = calibration_of_tuned(point.start, curve, own)
         asked = {"start": point.start, "asked": point.studies, "seed": point.seed}
         rows = _judged(Grader(network.views, calibration), judged.take(rest))
     for row in rows:

@@ -5,7 +5,8 @@ from pathlib import Path
 from kitlib.artefacts import fingerprint_of
 from kitlib.embed.weights import imagenet
 from kitlib.errors import UsageError
-from kitlib.grade.network import BACKBONE, GREY_MEAN, GREY_SD, SHIPPED, StudyNet, load_network
+from kitlib.grade.calibration import AS_LEARNT, Calibration
+from kitlib.grade.network import BACKBONE, GREY_MEAN, GREY_SD, SHIPPED, StudyNet, calibration_of, load_network
 
 STARTS = ("shipped", "imagenet", "nothing")
 """What a start may be; anything else is the path of a file that the kit saved."""
@@ -39,6 +40,11 @@ def fingerprint_of_start(start: str) -> str | None:
     if start == "imagenet":
         return imagenet.SHA256
     return fingerprint_of(file_of_start(start))
+
+
+def calibration_of_start(start: str) -> Calibration:
+    """That of the file that a start names; none where it names no grader."""
+    return AS_LEARNT if start in ("imagenet", "nothing") else calibration_of(file_of_start(start))
 
 
 def file_of_start(start: str) -> Path:

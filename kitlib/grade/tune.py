@@ -15,11 +15,11 @@ from kitlib.grade.labelled import read_labelled
 from kitlib.grade.mixup import mixup
 from kitlib.grade.network import BACKBONE, Grader, StudyNet, Told, ViewBatch, save_network, told_loss
 from kitlib.grade.samples import SLICES, ViewSamples
-from kitlib.grade.starts import fingerprint_of_start, started
+from kitlib.grade.starts import calibration_of_start, fingerprint_of_start, started
 from kitlib.grade.train import THREE_SLICES, truth_of
 from kitlib.localise.train.shards import held_out
 from kitlib.machine import cores, device, torch_threads
-from kitlib.nn.loop import Checkpoint, Curve, Schedule, train
+from kitlib.nn.loop import Checkpoint, Curve, Schedule, learned_nothing, train
 from kitlib.nn.losses import Truth
 from kitlib.nn.rows import shuffled_evenly
 from kitlib.prepare.views import without_margin
@@ -123,7 +123,7 @@ def tune_grader(
             checkpoint=checkpoint,
             title="grader",
         )
-    save_network(out, network, provenance, calibration_of_labels(samples), curve=curve)
+    save_network(out, network, provenance, calibration_of_tuned(start, curve, samples), curve=curve)
     discard(checkpoint.path)
     return curve, labelled.problems
 
@@ -132,8 +132,13 @@ def _loss(told: Told, truth: Truth) -> Tensor:
     return told_loss(told.told[:, None], truth)
 
 
-def calibration_of_labels(samples: ViewSamples) -> Calibration:
-    """Of a network that learned on labelled views: severities are as frequent as there, level by level."""
+def calibration_of_tuned(start: str, curve: Curve, samples: ViewSamples) -> Calibration:
+    """Severities are as frequent as in the views that were learnt from, level by level.
+
+    Where no epoch of the curve did better than the start, the network is the start's, and so is this.
+    """
+    if not curve or learned_nothing(curve):
+        return calibration_of_start(start)
     frequencies = frequencies_of(samples.cells, samples.severities)
     return Calibration(frequencies, frequencies)
 

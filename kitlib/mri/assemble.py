@@ -21,6 +21,7 @@ from kitlib.mri.stack import Stack, normal_of, orthonormal
 COSINE_TOLERANCE = 0.002  # 0.1 degrees: above the jitter of rounded tags, below the angle between two discs
 SPACING_TOLERANCE = 0.005  # relative
 SIDE_BY_SIDE_MM = 10.0  # in-plane shift between neighbours: sheared stacks stay below, other fields do not
+TILTED_COSINE = np.cos(np.radians(2))
 GAP_STEPS = 1.5
 REACH_MM = 500.0  # from the middle of a stack: the longest of patients have 900 mm in all
 WIDEST_MM = 60.0  # between slices: one a disc lies 40 apart
@@ -197,12 +198,16 @@ def _are_strays(stacks: Sequence[Stack], middles: Sequence[np.ndarray]) -> np.nd
 
 
 def _overlaps(stacks: Sequence[Stack], middles: Sequence[np.ndarray], are_strays: np.ndarray) -> list[Fault]:
-    """A fault where stacks of one plane show the same places, as those of two series, sizes or tilts may."""
+    """A fault where stacks show the same places, as those of two series or sizes may.
+
+    One that is tilted against the other is an axial block of its own level.
+    """
     for first, (larger, at) in enumerate(zip(stacks, middles)):
         columns, rows, away = at[:, first:]  # the middle of a larger one may lie between its blocks
         _, height, width = larger.pixels.shape
         is_inside = (away <= GAP_STEPS / 2) & (abs(columns - width / 2) < width / 2)
         is_inside &= (abs(rows - height / 2) < height / 2) & ~are_strays[first:]
+        is_inside &= np.array([stack.normal @ larger.normal for stack in stacks[first:]]) > TILTED_COSINE
         if (count := is_inside.sum()) > 1:
             return [Fault("series.overlap", "all kept", detail=f"{count} {larger.plane} stacks of one place")]
     return []

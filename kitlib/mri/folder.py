@@ -116,7 +116,7 @@ def _one_study(tagged: Mapping[Path, Tags], faults: list[Fault]) -> tuple[str, d
     series = {tags.series_uid for tags in tagged.values()}
     if len(counts) >= max(FEW_SERIES, len(series)) and len(patients) < 2:
         detail = f"{len(counts)} studies by their identifiers, as many as series: they tell nothing"
-        faults.append(Fault("folder.several_studies", "all read as one", detail=detail))
+        faults.append(Fault("study.strangers", "all read as one", detail=detail))
         return study_uid, dict(tagged)
     if len(counts) > 1:
         others = counts.total() - counts[study_uid]

@@ -8,21 +8,30 @@ def strangers(owners: Sequence[tuple[str, ...]]) -> tuple[list[bool], bool]:
     """Which of several images or series are another's than most are, and whether that is undecided.
 
     `owners` are their identifiers, of the study and of the patient, "" where unknown. One is believed where
-    more than half agree in it. Where each has its own, as some anonymisers leave them, they tell nothing.
+    more than half agree in it. Where each has its own, as some anonymisers leave them, they tell nothing. A
+    second session of the patient that most are of is a study of its own, and no stranger's.
 
-    >>> strangers([("1.1", "A"), ("1.1", "A"), ("1.2", "A")])
+    >>> strangers([("1.1", "A"), ("1.1", "A"), ("1.2", "B")])
     ([False, False, True], False)
+    >>> strangers([("1.1", "A"), ("1.1", "A"), ("1.2", "A")])
+    ([False, False, False], False)
     >>> strangers([("1.1", ""), ("1.2", ""), ("1.3", "")])
     ([False, False, False], False)
     """
-    is_odd, is_undecided = [False] * len(owners), False
-    for identifiers in zip(*owners):
-        counts = Counter(filter(None, identifiers))
-        if len(counts) < 2:
-            continue
-        usual, most = counts.most_common(1)[0]
-        if 2 * most > counts.total():
-            is_odd = [odd or name not in ("", usual) for odd, name in zip(is_odd, identifiers)]
-        elif most > 1:
-            is_undecided = True
-    return is_odd, is_undecided
+    studies, patients = zip(*owners) if owners else ((), ())
+    study, study_is_open = _believed(studies)
+    patient, patient_is_open = _believed(patients)
+    is_odd = [
+        whose != patient if whose and patient else bool(which and study) and which != study
+        for which, whose in owners
+    ]
+    return is_odd, patient_is_open or (study_is_open and not patient)
+
+
+def _believed(identifiers: Sequence[str]) -> tuple[str, bool]:
+    """The identifier that more than half of those that say one have, "" if none; whether halves disagree."""
+    counts = Counter(filter(None, identifiers))
+    if not counts:
+        return "", False
+    usual, most = counts.most_common(1)[0]
+    return (usual, False) if 2 * most > counts.total() else ("", most > 1)

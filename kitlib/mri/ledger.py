@@ -90,9 +90,14 @@ class Ledger:
             # A file may have any name; a table is kept as text.
             {
                 **vars(fault),
-                "file": fault.file.encode(errors="replace").decode(),
+                "file": as_text(fault.file),
                 "row_ids": " ".join(fault.row_ids),
             }
             for fault in self
         ]
         return pd.DataFrame(rows, columns=list(COLUMNS), dtype=object).astype(ID_TYPES)
+
+
+def as_text(name: str) -> str:
+    """A file's name as a table can hold it: what is no text in it becomes question marks."""
+    return name.encode(errors="replace").decode()

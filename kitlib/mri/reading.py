@@ -9,7 +9,7 @@ import pandas as pd
 from kitlib.errors import SliceError
 from kitlib.mri.dicom.tags import Tags, read_tags
 from kitlib.mri.identity import strangers
-from kitlib.mri.ledger import Fault, Ledger
+from kitlib.mri.ledger import Fault, Ledger, as_text
 from kitlib.mri.naming import Told, in_plane, plane2sequences, told_by_planes, told_by_tags
 from kitlib.mri.series import Source, files_of, read_series
 from kitlib.mri.stack import Stack
@@ -85,7 +85,7 @@ def _note_contradicted(study: Study, tags: Mapping[int, Tags], ledger: Ledger) -
 def _tags_of(source: Source, stack: Stack) -> Tags:
     """What a file of the series' largest stack says of its acquisition."""
     for path in files_of(source):
-        if path.name in stack.files:
+        if as_text(path.name) in stack.files:
             with contextlib.suppress(SliceError):
                 return read_tags(path)
     return Tags()

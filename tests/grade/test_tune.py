@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from kitlib.artefacts import facts_of, sha256
+from kitlib.grade.calibration import AS_LEARNT, frequencies_of
 from kitlib.grade.labelled import read_labelled
-from kitlib.grade.network import load_network, told_loss
+from kitlib.grade.network import SHIPPED, calibration_of, load_network, told_loss
 from kitlib.grade.samples import SLICES, ViewSamples
 from kitlib.grade.starts import started
-from kitlib.grade.tune import LabelledBatches, held_out_loss, tune_grader, tuned
+from kitlib.grade.tune import LabelledBatches, calibration_of_tuned, held_out_loss, tune_grader, tuned
 from kitlib.nn import loop
 from kitlib.prepare.views import VIEW_PX, without_margin
 from tests.grade.labels import labelled_table
@@ -46,6 +47,20 @@ def test_what_is_absent_changes_nothing(samples: ViewSamples) -> None:
     told_loss(views(batch).told[:, None], truth).backward()
     openings = views.heads.weight.grad.unflatten(0, (-1, 4))[:, 3]
     assert not openings.any()
+
+
+def test_severities_are_as_frequent_as_in_what_was_learnt_or_else_as_the_start_has_them(
+    samples: ViewSamples,
+) -> None:
+    better, idle = [{"valid_loss": 1.0}, {"valid_loss": 0.9}], [{"valid_loss": 1.0}, {"valid_loss": 1.1}]
+    frequencies = frequencies_of(samples.cells, samples.severities)
+    learnt = calibration_of_tuned("shipped", better, samples)
+    np.testing.assert_array_equal([learnt.learnt, learnt.usual], [frequencies] * 2)
+    assert (learnt.temperature, learnt.trust) == (1, 1)
+    for curve in (idle, []):
+        kept = calibration_of_tuned("shipped", curve, samples)
+        assert kept.facts() == calibration_of(SHIPPED).facts()
+    assert calibration_of_tuned("nothing", idle, samples) is AS_LEARNT
 
 
 @pytest.mark.slow

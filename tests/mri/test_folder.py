@@ -99,7 +99,7 @@ def test_studies_that_only_count_series_are_one(tmp_path):
     listing = list_folder(tmp_path / "a")
     assert list(listing.series) == [21, 22, 23]
     assert [(fault.code, fault.action) for fault in listing.faults] == [
-        ("folder.several_studies", "all read as one")
+        ("study.strangers", "all read as one")
     ]
     assert len(list_folder(tmp_path / "b").series) == 1
 

@@ -28,6 +28,8 @@ def test_one_is_odd_where_more_than_half_of_the_others_agree(studies, odd, undec
     assert strangers([(patient, study) for study, patient in owners]) == (expected, undecided)
 
 
-def test_another_study_or_another_patient_is_enough():
-    owners = [("A", "P"), ("A", "P"), ("A", "P"), ("A", "Q"), ("B", "P")]
-    assert strangers(owners) == ([False, False, False, True, True], False)
+def test_a_patient_is_believed_before_a_study():
+    """A second session of the same patient has a study of its own."""
+    owners = [("A", "P"), ("A", "P"), ("A", "P"), ("A", "Q"), ("B", "P"), ("B", "")]
+    assert strangers(owners) == ([False, False, False, True, False, True], False)
+    assert strangers([("A", "P"), ("A", "P"), ("B", "P"), ("B", "P")]) == ([False] * 4, False)

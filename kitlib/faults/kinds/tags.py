@@ -176,13 +176,13 @@ def two_sizes(study: Subject) -> None:
     study.edit(study.some(), halve)
 
 
-@damage()
+@damage(harmless=True)
 def stored_turned(study: Subject) -> None:
     """Images are stored turned by 180 degrees, and say so."""
     study.edit(study.files(), lambda dataset: turned(dataset, columns=True, rows=True))
 
 
-@damage()
+@damage(harmless=True)
 def stored_mirrored(study: Subject) -> None:
     """Images are stored mirrored, and say so."""
     study.edit(study.files(), lambda dataset: turned(dataset, columns=True, rows=False))

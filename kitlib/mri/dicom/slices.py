@@ -34,7 +34,7 @@ from kitlib.machine import Map
 from kitlib.mri.dicom.frames import Frame, frame_items, read_frame
 from kitlib.mri.dicom.header import LIMITS, Header, Limits, judge, open_dataset, read_pixel_bytes
 from kitlib.mri.dicom.pixels import Doubt, stored_values
-from kitlib.mri.ledger import Fault
+from kitlib.mri.ledger import Fault, as_text
 
 KEPT, DROPPED, FILE_DROPPED = "slice kept", "slice dropped", "file dropped"
 NEGATIVE_SHARE = 0.01
@@ -149,7 +149,7 @@ def _unopened(error: OSError) -> SliceError:
 
 
 def _describe(path: Path, content: memoryview | SliceError, limits: Limits) -> _Described:
-    file = path.name.encode(errors="replace").decode()  # undecodable names would not fit into a table
+    file = as_text(path.name)
     faults: list[Fault] = []
     try:
         if isinstance(content, SliceError):
