@@ -155,12 +155,12 @@ def _make(point: Point, path: Path, *, samples: ViewSamples, judged: ViewSamples
         torch.manual_seed(point.seed)
         network = started(point.start)
         curve: list[dict[str, Any]] = []
-        own, rate = samples.take(learnt), rate_of(point.start)
         if point.studies:
-            curve = tuned(network, own, rate=rate, epochs=epochs, seed=point.seed)
-        calibration = calibration_of_tuned(point.start, curve, own)
+            rate = rate_of(point.start)
+            curve = tuned(network, samples.take(learnt), rate=rate, epochs=epochs, seed=point.seed)
+        grader = Grader(network.views, calibration_of_tuned(point.start, curve))
         asked = {"start": point.start, "asked": point.studies, "seed": point.seed}
-        rows = _judged(Grader(network.views, calibration), judged.take(rest))
+        rows = _judged(grader, judged.take(rest))
     for row in rows:
         own = learnt & (samples.views == VIEWS.index(row["view"]))
         row["learnt"] = len(np.unique(samples.persons[own]))

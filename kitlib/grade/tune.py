@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from kitlib.artefacts import Provenance, discard, sha256
 from kitlib.evaluate.places import weighted_log_loss
 from kitlib.grade.augment import changed
-from kitlib.grade.calibration import Calibration, frequencies_of
+from kitlib.grade.calibration import AS_LEARNT, Calibration
 from kitlib.grade.labelled import read_labelled
 from kitlib.grade.mixup import mixup
 from kitlib.grade.network import BACKBONE, Grader, StudyNet, Told, ViewBatch, save_network, told_loss
@@ -123,7 +123,7 @@ def tune_grader(
             checkpoint=checkpoint,
             title="grader",
         )
-    save_network(out, network, provenance, calibration_of_tuned(start, curve, samples), curve=curve)
+    save_network(out, network, provenance, calibration_of_tuned(start, curve), curve=curve)
     discard(checkpoint.path)
     return curve, labelled.problems
 
@@ -132,15 +132,12 @@ def _loss(told: Told, truth: Truth) -> Tensor:
     return told_loss(told.told[:, None], truth)
 
 
-def calibration_of_tuned(start: str, curve: Curve, samples: ViewSamples) -> Calibration:
-    """Severities are as frequent as in the views that were learnt from, level by level.
+def calibration_of_tuned(start: str, curve: Curve) -> Calibration:
+    """None where labels were learnt from: severities are as frequent there as where grades are wanted.
 
     Where no epoch of the curve did better than the start, the network is the start's, and so is this.
     """
-    if not curve or learned_nothing(curve):
-        return calibration_of_start(start)
-    frequencies = frequencies_of(samples.cells, samples.severities)
-    return Calibration(frequencies, frequencies)
+    return calibration_of_start(start) if not curve or learned_nothing(curve) else AS_LEARNT
 
 
 def rate_of(start: str) -> float:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from kitlib.artefacts import facts_of, sha256
-from kitlib.grade.calibration import AS_LEARNT, frequencies_of
+from kitlib.grade.calibration import AS_LEARNT
 from kitlib.grade.labelled import read_labelled
 from kitlib.grade.network import SHIPPED, calibration_of, load_network, told_loss
 from kitlib.grade.samples import SLICES, ViewSamples
@@ -49,18 +49,12 @@ def test_what_is_absent_changes_nothing(samples: ViewSamples) -> None:
     assert not openings.any()
 
 
-def test_severities_are_as_frequent_as_in_what_was_learnt_or_else_as_the_start_has_them(
-    samples: ViewSamples,
-) -> None:
+def test_what_learnt_from_labels_is_not_weighed_and_what_learnt_nothing_is_as_its_start() -> None:
     better, idle = [{"valid_loss": 1.0}, {"valid_loss": 0.9}], [{"valid_loss": 1.0}, {"valid_loss": 1.1}]
-    frequencies = frequencies_of(samples.cells, samples.severities)
-    learnt = calibration_of_tuned("shipped", better, samples)
-    np.testing.assert_array_equal([learnt.learnt, learnt.usual], [frequencies] * 2)
-    assert (learnt.temperature, learnt.trust) == (1, 1)
+    assert calibration_of_tuned("shipped", better) is AS_LEARNT
     for curve in (idle, []):
-        kept = calibration_of_tuned("shipped", curve, samples)
-        assert kept.facts() == calibration_of(SHIPPED).facts()
-    assert calibration_of_tuned("nothing", idle, samples) is AS_LEARNT
+        assert calibration_of_tuned("shipped", curve).facts() == calibration_of(SHIPPED).facts()
+        assert calibration_of_tuned("nothing", curve) is AS_LEARNT
 
 
 @pytest.mark.slow
