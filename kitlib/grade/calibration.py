@@ -15,7 +15,6 @@ from kitlib.terms import CELLS, SEVERITIES
 ON_PATIENTS = {"temperature": 1.8, "trust": 0.75}
 """Where phantoms were learnt from: they are clearer than patients, and hospitals differ in how often
 severities are. Chosen on open studies of two hospitals (docs/grading.md)."""
-BORROWED = 10.0  # places of the other levels that are counted with a cell's own
 _is_alike = np.equal.outer([cell.group for cell in CELLS], [cell.group for cell in CELLS])  # (25, 25)
 
 
@@ -57,12 +56,11 @@ AS_LEARNT = Calibration(EVEN, EVEN)
 
 
 def frequencies_of(cells: np.ndarray, severities: np.ndarray) -> np.ndarray:
-    """Frequencies (25, 3) of the severities of places (n,), indices into CELLS.
+    """Frequencies (25, 3) of the severities of places (n,), indices into CELLS: all levels of a kind as one.
 
-    A few places of all levels are counted with each cell's own, and one of each severity with all.
+    One place of each severity is counted with those that there are.
     """
     counts = np.zeros((len(CELLS), len(SEVERITIES)))
     np.add.at(counts, (cells, severities), 1)
-    alike = _is_alike @ counts + 1
-    counts += BORROWED * alike / alike.sum(axis=1, keepdims=True)
-    return counts / counts.sum(axis=1, keepdims=True)
+    of_all_levels = _is_alike @ counts + 1
+    return of_all_levels / of_all_levels.sum(axis=1, keepdims=True)

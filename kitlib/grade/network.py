@@ -146,6 +146,7 @@ class Grader:
         """With the weights that come with the kit."""
         return cls.load(SHIPPED)
 
+    @torch.inference_mode()
     def grade(
         self, images: np.ndarray, present: np.ndarray, views: np.ndarray, cells: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -154,18 +155,12 @@ class Grader:
         `images` (n, S, px, px) uint8, `present` (n, S) bool, `views` (n,) indices into VIEWS, `cells` (n,)
         into CELLS: severities are rarer at some levels than at others.
         """
-        told = look(self.network, images, present, views)
-        return graded(told, self.calibration.temperature, self.calibration.of_views[cells])
-
-
-@torch.inference_mode()
-def look(network: ViewNet, images: np.ndarray, present: np.ndarray, views: np.ndarray) -> Tensor:
-    """What a network tells (n, TOLD) of views as `Grader.grade` takes them, some at a time."""
-    parts = [torch.empty(0, TOLD)]
-    for first in range(0, len(images), BATCH):
-        rows = slice(first, first + BATCH)
-        parts.append(network(view_batch(images[rows], present[rows], views[rows])).told.cpu())
-    return torch.cat(parts)
+        parts = [torch.empty(0, TOLD)]
+        for first in range(0, len(images), BATCH):
+            rows = slice(first, first + BATCH)
+            parts.append(self.network(view_batch(images[rows], present[rows], views[rows])).told.cpu())
+        log_odds = self.calibration.of_views[cells]
+        return graded(torch.cat(parts), self.calibration.temperature, log_odds)
 
 
 def view_batch(images: np.ndarray, present: np.ndarray, views: np.ndarray) -> ViewBatch:

@@ -133,7 +133,7 @@ def _loss(told: Told, truth: Truth) -> Tensor:
 
 
 def calibration_of_tuned(start: str, curve: Curve) -> Calibration:
-    """None where labels were learnt from: severities are as frequent there as where grades are wanted.
+    """Nothing is weighed where labels were learnt from: severities are as frequent there as they usually are.
 
     Where no epoch of the curve did better than the start, the network is the start's, and so is this.
     """

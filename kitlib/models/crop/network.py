@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 WEIGHTS_FILE = "network.safetensors"
 AVERAGE_DECAY = 0.95
-ON_PATIENTS = 1.4
+STUDY_TEMPERATURE = 1.4
 """Temperature of what ships: phantoms are clearer than patients. Chosen on open studies (docs/grading.md)."""
 STUDIES_AT_ONCE = 8
 
@@ -52,7 +52,7 @@ class FittedNetwork:
     def shipped(cls) -> tuple[Self, np.ndarray]:
         """The network that ships, and the prior (25, 3) of severities as frequent as they usually are."""
         weighted = calibration_of(SHIPPED).usual * SEVERITY_WEIGHTS
-        fitted = cls(load_network(SHIPPED).to(device()), fingerprint_of(SHIPPED), ON_PATIENTS)
+        fitted = cls(load_network(SHIPPED).to(device()), fingerprint_of(SHIPPED), STUDY_TEMPERATURE)
         return fitted, weighted / weighted.sum(axis=1, keepdims=True)
 
     @classmethod
