@@ -66,14 +66,16 @@ def correlation() -> np.ndarray:
 def draw_grades(studies: int, rng: np.random.Generator, *, class_balance: float = 0.0) -> np.ndarray:
     """True severities (n, 25), continuous in [0, 3): the whole part is the class, the rest how far it goes.
 
-    `class_balance` is the share of cells that are drawn evenly from [0, 3) instead, each for itself: a
-    network that is to learn what a narrowing looks like needs more of them than nature has.
+    `class_balance` is the share of cells whose grades are spread evenly over [0, 3) instead: a network that is
+    to learn what a narrowing looks like needs more of them than nature has. Cells stay correlated.
     """
     true = correlation() - READER_NOISE**2 * np.eye(len(CELLS))
-    grades = _grades(rng.standard_normal((studies, len(CELLS))) @ np.linalg.cholesky(true).T)
+    latents = rng.standard_normal((studies, len(CELLS))) @ np.linalg.cholesky(true).T
+    grades = _grades(latents)
     if not class_balance:
         return grades
-    return np.where(rng.random(grades.shape) < class_balance, rng.uniform(0, 3, grades.shape), grades)
+    even = 3 * norm.cdf(latents / _SPREAD)
+    return np.where(rng.random(grades.shape) < class_balance, even, grades)
 
 
 def draw_uncovered(studies: int, rng: np.random.Generator) -> np.ndarray:

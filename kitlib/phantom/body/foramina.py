@@ -1,6 +1,6 @@
 """Foramina, with the fat that fills them and what grows into it, and the roots that leave through them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -25,6 +25,7 @@ PLACE_BELOW_MM = 3.0  # from the root to where a foramen is graded
 MEDIAL_MM = 3.0  # from the recess to the foramen
 WAIST_MM = 3.8  # how hollow the back of a body may be
 WALL_MM = 2.6  # of flavum and capsule behind the fat
+CAP_RATE, POCKET_RATE = 0.5, 0.5  # of narrowed foramina
 NOTCH_MM = 5.0  # from the root up to where the fat no longer hollows the body
 
 
@@ -41,7 +42,7 @@ class Foramen:
     width_mm: float
     normal_mm: float
     root_mm: float  # diameter of its root when free
-    lots: tuple[float, ...]  # its own shape, each 0..1: neck, roof, floor, lean, place of the root
+    lots: tuple[float, ...]  # its own shape, each 0..1: neck, roof, floor, lean, place of the root, fat left
 
     @property
     def place_mm(self) -> np.ndarray:
@@ -57,7 +58,7 @@ class Foramen:
 
     def edges(self, up: Tensor) -> tuple[Tensor, Tensor]:
         """Front and back of the fat, from the middle, at heights above the root's."""
-        neck, roof, floor, lean, _ = self.lots
+        neck, roof, floor, lean, *_ = self.lots
         tight_mm = 0.4 * self.root_mm  # above and below, where the root touches bone and disc first
         top_mm = tight_mm + self.spare**0.4 * (5.6 + 1.6 * roof - tight_mm)
         long_mm = tight_mm + self.spare**0.6 * (self.root_up_mm + 5.5 + 3 * floor - tight_mm)
@@ -104,7 +105,7 @@ def foramen(spine: Spine, openings: Openings, level: int, column: int) -> Forame
         width_mm=float(openings.foramen_mm[level, column]),
         normal_mm=normal_mm,
         root_mm=float(openings.root_mm[level]),
-        lots=tuple(np.random.default_rng(int(1e9 * normal_mm)).random(5).tolist()),  # whatever its grade
+        lots=tuple(np.random.default_rng(int(1e9 * normal_mm)).random(10).tolist()),  # whatever its grade
     )
 
 
@@ -144,6 +145,7 @@ def _paint_foramen(canvas: Canvas, hole: Foramen) -> None:
     notch &= v > rim
     free = (up.abs() < 2) | notch | ~(bone | (disc & (v < 0)))
     canvas.paint(box, within & (v > first * ends) & (v < last * ends) & free, Tissue.FAT)
+    _paint_spared(canvas, box, hole, within, v, up, ends)
     _paint_root(canvas, box, hole, within, v, up + 0.55 * outward)
 
 
@@ -186,6 +188,24 @@ def _paint_wall(
     # Beside the joint the facet's old front becomes marrow.
     old = within & (painted == Tissue.CORTEX) & (outward > 0.2) & (v < back * room) & (up < 1)
     canvas.paint(box, (grown | old) & (v > facet + 0.8), Tissue.MARROW)
+
+
+def _paint_spared(
+    canvas: Canvas, box: Box, hole: Foramen, within: Tensor, v: Tensor, up: Tensor, ends: Tensor
+) -> None:
+    """What narrowing spares of the normal fat away from the root: a cap under the pedicle, a pocket below."""
+    cap, cap_at, floor, floor_at, floor_size = hole.lots[5:]
+    first, last = replace(hole, width_mm=hole.normal_mm).edges(up)
+    normal = within & (v > first * ends) & (v < last * ends) & (canvas.tissue[box] != Tissue.FAT)
+    _, tall = _flattened(hole)
+    if cap < CAP_RATE:
+        over = ((v - (cap_at - 0.5) * 3) / 3.2) ** 2 + ((up - tall - 1.6) / 1.5) ** 2 < 1
+        canvas.paint(box, normal & over, Tissue.FAT)
+    if floor < POCKET_RATE:
+        turned = v - 0.35 * (up + 6)  # it runs out forward along the facet
+        half, long = 0.8 + 0.9 * floor_size, 2.0 + 2.0 * floor_size
+        below = ((turned - (floor_at - 0.3) * 3) / half) ** 2 + ((up + tall + 1.5 + long) / long) ** 2 < 1
+        canvas.paint(box, normal & below, Tissue.FAT)
 
 
 def _paint_root(canvas: Canvas, box: Box, hole: Foramen, within: Tensor, v: Tensor, up: Tensor) -> None:
