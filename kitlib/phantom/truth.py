@@ -13,7 +13,7 @@ import pandas as pd
 from kitlib.errors import DataError
 from kitlib.terms import CELL_NAMES
 
-VERSION = 4  # of what is drawn: a folder made by another version is not resumed
+VERSION = 5  # of what is drawn: a folder made by another version is not resumed
 MARKER = "phantom.json"
 TRUTHS = "phantom_truths"
 
