@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import spearmanr
 
 from kitlib.phantom.labels import (
     PREVALENCE,
@@ -117,8 +118,17 @@ def test_the_real_table_has_these_correlations(real_dir, labels: np.ndarray) -> 
 
 
 def test_even_grades_are_as_often_severe_as_normal_and_leave_the_rest_as_it_was() -> None:
-    plain = draw_grades(2000, np.random.default_rng(1))
-    even = draw_grades(2000, np.random.default_rng(1), class_balance=0.5)
+    plain = draw_grades(20_000, np.random.default_rng(1))
+    even = draw_grades(20_000, np.random.default_rng(1), class_balance=0.5)
     changed = plain != even
     assert abs(changed.mean() - 0.5) < 0.01
     assert np.abs(np.bincount(even[changed].astype(int), minlength=3) / changed.sum() - 1 / 3).max() < 0.01
+
+
+def test_even_grades_of_a_person_are_alike_as_those_of_patients_are() -> None:
+    """Left and right of a level, and neighbours; else a network would not learn that they go together."""
+    even = draw_grades(5000, np.random.default_rng(2), class_balance=1.0)
+    ranks = spearmanr(even).statistic
+    left, right = len(LEVELS), 2 * len(LEVELS)
+    assert all(ranks[left + level, right + level] > 0.5 for level in range(len(LEVELS)))
+    assert ranks[left, left + 1] > 0.4
