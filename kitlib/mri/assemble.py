@@ -56,8 +56,9 @@ def assembled(slices: Sequence[Slice], each: Map) -> tuple[list[Stack], list[Fau
 
 
 def _largest_first(stack: Stack) -> tuple:
-    """Slices, then pixels; the place in the patient decides between equals, so that the order is one."""
-    return -len(stack), -stack.pixels[0].size, *stack.normal, *stack.origins_mm[0]
+    """Slices, then pixels; of equals the place in the patient decides, however the images are stored."""
+    place = *stack.normal.round(3).tolist(), *stack.centres_mm[0].round(1).tolist()
+    return -len(stack), -stack.pixels[0].size, *place
 
 
 def _grouped(slices: Sequence[Slice]) -> list[list[Slice]]:

@@ -6,6 +6,7 @@ import pydicom
 import pytest
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from kitlib.faults.kinds.tags import turned
 from kitlib.mri.dicom import slices
 from kitlib.mri.dicom.header import Limits
 from kitlib.mri.ledger import Ledger
@@ -409,6 +410,27 @@ def test_a_slice_of_another_geometry_in_the_midst_of_a_stack_is_left_out(tmp_pat
         ("stack.gap", "7.dcm"),
         ("stack.apart", "6.dcm"),
     ]
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(True, True), (True, False), (False, True)])
+def test_blocks_of_as_many_slices_come_in_one_order_however_they_are_stored(tmp_path, columns, rows):
+    """Rounded directions must not decide: the left-right part of these normals is next to nothing."""
+    for block, lean in enumerate((3e-6, -3e-6, 1e-6)):
+        orientation = (1.0, 0.0, lean, *tilted_axial(20 - 15 * block)[3:])
+        first = (0, 0, 40.0 * block)
+        make_series(
+            tmp_path / "plain", count=3, orientation=orientation, first=first, first_number=1 + 10 * block
+        )
+    (tmp_path / "turned").mkdir()
+    for path in (tmp_path / "plain").iterdir():
+        dataset = pydicom.dcmread(path)
+        turned(dataset, columns=columns, rows=rows)
+        cosines = [round(float(value), 5) for value in dataset.ImageOrientationPatient]
+        dataset.ImageOrientationPatient = cosines
+        write(tmp_path / "turned" / path.name, dataset)
+    plain, _ = read(tmp_path / "plain")
+    again, _ = read(tmp_path / "turned")
+    assert [stack.files for stack in again] == [stack.files for stack in plain]
 
 
 def test_a_small_block_between_blocks_of_another_tilt_is_kept_and_not_doubted(tmp_path):
