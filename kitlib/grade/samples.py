@@ -9,8 +9,8 @@ import numpy as np
 
 from kitlib.artefacts import Provenance, fingerprint
 from kitlib.localise.geometry import disc_axes
-from kitlib.localise.train.shards import drawn_in_shards
 from kitlib.nn.rows import Rows
+from kitlib.nn.shards import drawn_in_shards
 from kitlib.phantom.archive import STUDY_IDS
 from kitlib.phantom.study import PhantomStudy, draw_study
 from kitlib.phantom.truth import VERSION

@@ -24,11 +24,11 @@ from kitlib.grade.network import (
 from kitlib.grade.samples import CLASS_BALANCE, SLICES, ViewSamples
 from kitlib.grade.starts import started
 from kitlib.grade.thresholds import LIMITS_MM, severity_read_off
-from kitlib.localise.train.shards import held_out
 from kitlib.machine import cores, device, torch_threads
 from kitlib.nn.loop import Checkpoint, Schedule, train
 from kitlib.nn.losses import Truth
 from kitlib.nn.rows import chunks, shuffled_evenly
+from kitlib.nn.shards import held_out
 from kitlib.phantom.labels import PREVALENCE
 from kitlib.phantom.truth import VERSION
 from kitlib.prepare.views import SLOTS, VIEWS

@@ -17,11 +17,11 @@ from kitlib.grade.network import BACKBONE, Grader, StudyNet, Told, ViewBatch, sa
 from kitlib.grade.samples import SLICES, ViewSamples
 from kitlib.grade.starts import calibration_of_start, fingerprint_of_start, started
 from kitlib.grade.train import THREE_SLICES, truth_of
-from kitlib.localise.train.shards import held_out
 from kitlib.machine import cores, device, torch_threads
 from kitlib.nn.loop import Checkpoint, Curve, Schedule, learned_nothing, train
 from kitlib.nn.losses import Truth
 from kitlib.nn.rows import shuffled_evenly
+from kitlib.nn.shards import held_out
 from kitlib.prepare.views import without_margin
 
 HELD_OUT = 0.2

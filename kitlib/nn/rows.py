@@ -4,10 +4,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 import torch
+
+from kitlib.artefacts import Provenance, load_tensors, save_tensors
 
 AHEAD = 2
 """Batches that a thread prepares while one is learned from."""
@@ -36,6 +39,16 @@ class Rows:
     def arrays(self) -> dict[str, np.ndarray]:
         """The arrays by name, as the constructor takes them."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def save(self, path: Path, provenance: Provenance, **facts: Any) -> None:
+        """Save the arrays as safetensors; `facts` stand in the sidecar."""
+        tensors = {name: torch.from_numpy(array) for name, array in self.arrays().items()}
+        save_tensors(path, tensors, provenance, **facts)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Those of a file; ArtefactError where it is missing or broken."""
+        return cls(**{name: tensor.numpy() for name, tensor in load_tensors(path).items()})
 
 
 class Batches(Protocol):

@@ -66,8 +66,8 @@ def correlation() -> np.ndarray:
 def draw_grades(studies: int, rng: np.random.Generator, *, class_balance: float = 0.0) -> np.ndarray:
     """True severities (n, 25), continuous in [0, 3): the whole part is the class, the rest how far it goes.
 
-    `class_balance` is the share of cells whose grades are spread evenly over [0, 3) instead: a network that is
-    to learn what a narrowing looks like needs more of them than nature has. Cells stay correlated.
+    `class_balance` is the share of cells whose grades are even over [0, 3) instead, correlated still:
+    a network that is to learn what a narrowing looks like needs more of them than nature has.
     """
     true = correlation() - READER_NOISE**2 * np.eye(len(CELLS))
     latents = rng.standard_normal((studies, len(CELLS))) @ np.linalg.cholesky(true).T

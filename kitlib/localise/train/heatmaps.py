@@ -28,7 +28,6 @@ from kitlib.localise.network import (
 )
 from kitlib.localise.train.augment import Batch, draw_moves, seen
 from kitlib.localise.train.samples import Pool
-from kitlib.localise.train.shards import held_out
 from kitlib.localise.train.transitional import add_junction, unfinished
 from kitlib.localise.transitional import NAME, load_junction
 from kitlib.machine import cores, device, half_precision, torch_threads
@@ -36,6 +35,7 @@ from kitlib.mri.stack import Plane
 from kitlib.nn.augment import Affine
 from kitlib.nn.loop import Schedule, train
 from kitlib.nn.rows import shuffled_evenly
+from kitlib.nn.shards import held_out
 
 HELD_OUT = 0.1
 BATCH = 16

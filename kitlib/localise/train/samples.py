@@ -14,9 +14,9 @@ import numpy as np
 
 from kitlib.artefacts import Provenance, fingerprint
 from kitlib.localise.network import plane2landmarks
-from kitlib.localise.train.shards import drawn_in_shards
 from kitlib.mri.stack import Plane, Stack
 from kitlib.nn.rows import Rows
+from kitlib.nn.shards import drawn_in_shards
 from kitlib.phantom.body.anatomy import Anatomy, draw_anatomy
 from kitlib.phantom.labels import draw_grades
 from kitlib.phantom.scan.domain_randomised import NEAR_MM, draw_random_slice, landmarks_mm

@@ -14,13 +14,13 @@ from kitlib.localise.network import HeatmapNet, channels, load_networks, named_t
 from kitlib.localise.sagittal import SURE
 from kitlib.localise.spine import MOST_SURE
 from kitlib.localise.train.augment import GREYS
-from kitlib.localise.train.shards import held_out
 from kitlib.localise.train.transitional_samples import DRAWN_MM, TRANSITIONAL_SHARE, Bags
 from kitlib.localise.transitional import CROP_PX, NAME, SHARE, JunctionNet
 from kitlib.machine import torch_threads
 from kitlib.nn.augment import Moves, moved
 from kitlib.nn.loop import Checkpoint, Schedule, train
 from kitlib.nn.rows import shuffled_evenly
+from kitlib.nn.shards import held_out
 from kitlib.nn.weights import load_weights
 
 HELD_OUT = 0.15

@@ -13,8 +13,8 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from kitlib.artefacts import Provenance, fingerprint
-from kitlib.localise.train.shards import drawn_in_shards
 from kitlib.nn.rows import Rows
+from kitlib.nn.shards import drawn_in_shards
 from kitlib.phantom.body.anatomy import Anatomy, draw_anatomy
 from kitlib.phantom.body.grid import PATIENT, Canvas
 from kitlib.phantom.body.pathology import LUMBARISED, SACRALISED

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from kitlib.errors import ModelError
-from kitlib.localise.train.shards import held_out
+from kitlib.nn.shards import held_out
 
 
 def test_nobody_is_both_learnt_from_and_held_out() -> None:

@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import torch
 from joblib import delayed
 from tqdm.auto import tqdm
 
-from kitlib.artefacts import Provenance, facts_of, is_complete, load_tensors, save_tensors
+from kitlib.artefacts import Provenance, facts_of, is_complete
 from kitlib.errors import ModelError
 from kitlib.machine import in_processes, torch_threads
 from kitlib.nn.rows import Rows
@@ -34,30 +33,26 @@ def drawn_in_shards(
     Files whose sidecar lists the same numbers under `unit` (anatomies, persons) are not drawn again; `name`
     must change with whatever `draw` depends on.
     """
-    plan = {
+    shards = {
         Path(folder) / f"{name}_{first:05}.safetensors": range(first, min(first + shard, count))
         for first in range(0, count, shard)
     }
     todo = {
         path: numbers
-        for path, numbers in plan.items()
+        for path, numbers in shards.items()
         if not (is_complete(path) and facts_of(path)[unit] == list(numbers))
     }
 
     def write(path: Path, numbers: range) -> None:
         with torch_threads(1):
             drawn = sample.joined([draw(number) for number in numbers])
-        tensors = {name: torch.from_numpy(array) for name, array in drawn.arrays().items()}
-        save_tensors(path, tensors, provenance, **{unit: list(numbers)})
+        drawn.save(path, provenance, **{unit: list(numbers)})
 
-    title = f"{name.partition('_')[0]} {unit}"
-    made = in_processes(
-        (delayed(write)(path, numbers) for path, numbers in todo.items()), workers, ordered=False
-    )
-    for _ in tqdm(made, title, len(plan), initial=len(plan) - len(todo), mininterval=1):
+    made = in_processes((delayed(write)(*one) for one in todo.items()), workers, ordered=False)
+    title, done = f"{name.partition('_')[0]} {unit}", len(shards) - len(todo)
+    for _ in tqdm(made, title, len(shards), initial=done, mininterval=1):
         pass
-    shards = [{name: tensor.numpy() for name, tensor in load_tensors(path).items()} for path in plan]
-    return sample.joined([sample(**arrays) for arrays in shards])
+    return sample.joined([sample.load(path) for path in shards])
 
 
 def held_out(persons: np.ndarray, share: float) -> np.ndarray:
