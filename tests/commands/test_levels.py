@@ -114,3 +114,20 @@ def test_a_training_leaves_weights_and_the_command_that_made_them(tmp_path, caps
     assert main(["levels", "train", "--out", str(out), *counts, *junction]) == 0
     assert "weights in" in capsys.readouterr().out
     assert "--sagittal 2 --axial 2 --epochs 1 --seed 3" in facts_of(out)["command"]
+
+
+@pytest.mark.slow
+def test_evaluating_says_how_far_off_each_place_is_and_writes_a_row_a_landmark(tmp_path, capsys):
+    words = ["levels", "evaluate", "--studies", "2", "--size", "smoke", "--out", str(tmp_path / "errors.csv")]
+    assert main(words) == 0
+    printed = capsys.readouterr().out
+    assert "median_3d_mm" in printed
+    errors = pd.read_csv(tmp_path / "errors.csv")
+    assert {*errors["study_id"]} == {1, 2}
+    assert not errors.duplicated(["study_id", "landmark", "level", "side"]).any()
+    assert errors["level_right"].mean() > 0.9
+
+
+def test_evaluating_nothing_is_one_line(capsys):
+    assert main(["levels", "evaluate", "--studies", "0"]) == 2
+    assert "studies are one or more" in capsys.readouterr().err

@@ -29,7 +29,7 @@ from kitlib.nn.weights import refuse_not_finite, with_prefix
 
 SourceKind = Literal["path", "attached", "hub", "cached", "shipped", "imagenet", "random"]
 SHIPPED_DIR = Path(__file__).parent
-CONVERT = "Turn it into safetensors, running nothing: python -m kitlib weights convert {file} {file.stem}.safetensors"
+CONVERT = "Turn it into safetensors: python -m kitlib weights convert {file} {file.stem}.safetensors"
 PICKLES = (".pth", ".pt", ".bin", ".ckpt", ".pkl")
 PROBE_S = 3.0
 
