@@ -7,21 +7,23 @@ import sys
 from collections.abc import Sequence
 
 from kitlib import __version__
-from kitlib.commands.backbones import add_bench, add_convert, add_pretrain, add_quantise
+from kitlib.commands.bench import add_bench
 from kitlib.commands.experiments import add_experiments
 from kitlib.commands.grade import add_grade, add_grader
-from kitlib.commands.localise import add_audit, add_localise, add_localiser
-from kitlib.commands.phantom import add_phantom
+from kitlib.commands.levels import add_levels
+from kitlib.commands.old import renamed
+from kitlib.commands.phantoms import add_phantom, add_phantoms
 from kitlib.commands.predict import add_predict
 from kitlib.commands.robustness import add_robustness
 from kitlib.commands.run import add_run
 from kitlib.commands.score import add_score, add_validate
+from kitlib.commands.weights import add_weights
 from kitlib.errors import KitError
 
 REFUSED, INTERRUPTED, UNREAD = 2, 130, 141
 ADDED = (
-    add_run, add_predict, add_validate, add_score, add_experiments, add_robustness, add_localise, add_grade,
-    add_audit, add_phantom, add_pretrain, add_convert, add_quantise, add_localiser, add_grader, add_bench,
+    add_run, add_predict, add_validate, add_score, add_experiments, add_robustness, add_levels, add_grade,
+    add_grader, add_phantoms, add_weights, add_bench, add_phantom,
 )  # fmt: skip
 
 
@@ -55,8 +57,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> int:
+    words, note = renamed(sys.argv[1:] if argv is None else argv)
+    if note:
+        print(note, file=sys.stderr)
     try:
-        arguments = build_parser().parse_args(argv)
+        arguments = build_parser().parse_args(words)
         return arguments.call(arguments) or 0
     finally:
         sys.stdout.flush()  # what cannot be written is known here, and not after the last word

@@ -1,5 +1,7 @@
+import argparse
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from kitlib.cli import ADDED, build_parser, main
+from kitlib.commands.old import RENAMED
 from kitlib.competition.submission import write_submission
 from kitlib.competition.tables import read_predictions
 from tests.run.builders import make_competition
@@ -33,8 +36,43 @@ def test_help_needs_no_heavy_library():
 def test_help_names_every_command_and_what_it_does():
     (commands,) = (action for action in build_parser()._actions if action.metavar == "COMMAND")
     assert len(commands.choices) == len(ADDED)
-    for name in commands.choices:
+    for name in {*commands.choices} - {"phantom"}:  # as `phantoms` was spelt
         assert re.search(rf"^ +{name}\s+\w", build_parser().format_help(), flags=re.MULTILINE), name
+
+
+def leaves(parser):
+    """The parsers of commands that have no verbs of their own, and of those that need none."""
+    families = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    for family in families:
+        for child in family.choices.values():
+            yield from leaves(child)
+    if not any(family.required for family in families):
+        yield parser
+
+
+def test_the_help_of_each_command_ends_with_an_example_that_it_understands():
+    parsers = [parser for parser in leaves(build_parser()) if not parser.prog.endswith(" phantom")]
+    assert len(parsers) > len(ADDED)
+    for parser in parsers:
+        start, example = parser.epilog.split(": ", 1)
+        assert start == "example"
+        assert example.startswith(f"{parser.prog} ")
+        _, _, _, *words = shlex.split(example)
+        assert build_parser().parse_args(words).call == parser.get_default("call")
+
+
+@pytest.mark.parametrize("name", RENAMED)
+def test_an_old_spelling_goes_on_and_says_what_it_is_called_now(name, capsys):
+    verb = ["train"] if name == "localiser" else []
+    helps = []
+    for words in ([name, *verb], [*RENAMED[name], *verb]):
+        with pytest.raises(SystemExit) as end:
+            main([*words, "--help"])
+        assert end.value.code == 0
+        helps.append(capsys.readouterr())
+    old, now = helps
+    assert old.out == now.out
+    assert (old.err, now.err) == (f"`{name}` is called `{' '.join(RENAMED[name])}` now\n", "")
 
 
 def test_an_error_of_the_kit_is_one_line_and_exit_code_2(data, submission, capsys):
@@ -49,10 +87,10 @@ def test_an_error_of_the_kit_is_one_line_and_exit_code_2(data, submission, capsy
 @pytest.mark.parametrize(
     "command",
     [
-        ["quantise", "OUT", "--backbone", "test_resnet", "--weights", "random"],
-        ["pretrain", "--backbone", "test_resnet", "--studies", "2", "--epochs", "1", "--out", "OUT"],
+        ["weights", "quantise", "OUT", "--backbone", "test_resnet", "--weights", "random"],
+        ["weights", "train", "--backbone", "test_resnet", "--studies", "2", "--epochs", "1", "--out", "OUT"],
     ],
-    ids=lambda command: command[0],
+    ids=lambda command: command[1],
 )
 def test_a_place_that_cannot_be_written_is_one_line_before_any_work(command, tmp_path, capsys):
     (tmp_path / "a file").touch()

@@ -22,10 +22,18 @@ def add_experiments(commands: Commands) -> None:
     """Add the command `experiments` with its three verbs."""
     command = commands.add_parser("experiments", help="list, run and tabulate the published systems")
     verbs = command.add_subparsers(required=True, metavar="list|run|table")
-    listing = verbs.add_parser("list", help="name the experiments")
+    listing = verbs.add_parser(
+        "list",
+        help="name the experiments",
+        epilog="example: python -m kitlib experiments list --family published",
+    )
     listing.add_argument("--family", type=_family, help="a tag, such as first or published (default: all)")
     listing.set_defaults(call=_list)
-    running = verbs.add_parser("run", help="fit what is not fitted yet, on phantoms or a competition folder")
+    running = verbs.add_parser(
+        "run",
+        help="fit what is not fitted yet, on phantoms or a competition folder",
+        epilog="example: python -m kitlib experiments run --profile demo",
+    )
     running.add_argument("--data", default="", help="competition folder (default: Kaggle's, else phantoms)")
     running.add_argument(
         "--only", nargs="+", action="extend", default=[], metavar="NAME", help="these experiments alone"
@@ -33,7 +41,11 @@ def add_experiments(commands: Commands) -> None:
     running.add_argument("--workers", type=int, help="processes (default: one a core)")
     running.add_argument("--keep-models", action="store_true", help="save the fitted models too")
     running.set_defaults(call=_run)
-    table = verbs.add_parser("table", help="write the table as CSV, Markdown and HTML")
+    table = verbs.add_parser(
+        "table",
+        help="write the table as CSV, Markdown and HTML",
+        epilog="example: python -m kitlib experiments table --out results",
+    )
     table.add_argument("--out", type=Path, help="folder to write into (default: <work>/experiments)")
     table.set_defaults(call=_table)
     for verb in (running, table):

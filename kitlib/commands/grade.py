@@ -12,7 +12,11 @@ from kitlib.errors import UsageError
 
 def add_grade(commands: Commands) -> None:
     """Add the command `grade`."""
-    command = commands.add_parser("grade", help="grade places on single images: severity and opening in mm")
+    command = commands.add_parser(
+        "grade",
+        help="grade places on single images: severity and opening in mm",
+        epilog="example: python -m kitlib grade places.csv --out graded.csv",
+    )
     command.add_argument(
         "table", type=Path, help="CSV: image, sequence, place, level, side, x, y, spacing_mm"
     )
@@ -42,7 +46,11 @@ def add_grader(commands: Commands) -> None:
     """Add the command `grader`, which trains the network of `grade`."""
     command = commands.add_parser("grader", help="train the grader: on phantoms, or on labels of your own")
     ways = command.add_subparsers(required=True, metavar="train|curve")
-    train = ways.add_parser("train", help="train the network of `grade`")
+    train = ways.add_parser(
+        "train",
+        help="train the network of `grade`",
+        epilog="example: python -m kitlib grader train --table labelled.csv --out mine.safetensors",
+    )
     train.add_argument("--out", type=Path, required=True, help="safetensors file to write")
     train.add_argument("--table", type=Path, help="learn from this CSV: as for `grade`, study_id, severity")
     train.add_argument("--start", help="shipped (of a table), imagenet, nothing (of phantoms) or a file")
@@ -58,7 +66,11 @@ def add_grader(commands: Commands) -> None:
     train.add_argument("--persons", type=int, default=580, help="phantoms to learn on")
     train.add_argument("--workers", type=int, default=1, help="processes that draw phantoms")
     train.set_defaults(call=_train)
-    curve = ways.add_parser("curve", help="how many labelled studies are worth it: a figure and a table")
+    curve = ways.add_parser(
+        "curve",
+        help="how many labelled studies are worth it: a figure and a table",
+        epilog="example: python -m kitlib grader curve labelled.csv --starts shipped --seeds 1 --out curve",
+    )
     curve.add_argument("table", type=Path, help="CSV: as for `grade`, study_id, severity")
     curve.add_argument("--studies", default="25,50,100,200,400", help="numbers of studies to learn from")
     curve.add_argument("--starts", default="shipped,imagenet,nothing")

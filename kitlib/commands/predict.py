@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
 def add_predict(commands: Commands) -> None:
     """Add the command `predict`."""
-    command = commands.add_parser("predict", help="predict one study, or a test folder, from DICOM to rows")
+    command = commands.add_parser(
+        "predict",
+        help="predict one study, or a test folder, from DICOM to rows",
+        epilog="example: python -m kitlib predict FOLDER --out rows.csv --report page.html",
+    )
     command.add_argument("folder", type=Path, nargs="?", help="one study's DICOM, however it is filed")
     command.add_argument("--study", type=Path, help="the same")
     command.add_argument("--data", type=Path, help="competition folder instead, for all its test studies")

@@ -8,7 +8,11 @@ from kitlib.commands import Commands
 
 def add_robustness(commands: Commands) -> None:
     """Add the command `robustness`."""
-    command = commands.add_parser("robustness", help="what missing, displaced or worse input costs a run")
+    command = commands.add_parser(
+        "robustness",
+        help="what missing, displaced or worse input costs a run",
+        epilog="example: python -m kitlib robustness --work work/demo --experiments crops --out results",
+    )
     command.add_argument("--work", type=Path, required=True, help="folder of a finished run, with its models")
     command.add_argument("--data", default="", help="competition folder (default: the run's phantoms)")
     command.add_argument(

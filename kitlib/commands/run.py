@@ -9,7 +9,11 @@ from kitlib.errors import UsageError
 
 def add_run(commands: Commands) -> None:
     """Add the command `run`."""
-    command = commands.add_parser("run", help="execute the six notebooks")
+    command = commands.add_parser(
+        "run",
+        help="execute the six notebooks",
+        epilog="example: python -m kitlib run --profile demo --results results",
+    )
     command.add_argument("--profile", default="demo", help="smoke, demo, bench or kaggle (default: demo)")
     command.add_argument(
         "--data", default="", help="competition folder (default: Kaggle's mount, else phantoms)"

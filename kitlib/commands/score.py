@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 
 def add_validate(commands: Commands) -> None:
     """Add the command `validate`."""
-    command = commands.add_parser("validate", help="refuse a submission that Kaggle would refuse")
+    command = commands.add_parser(
+        "validate",
+        help="refuse a submission that Kaggle would refuse",
+        epilog="example: python -m kitlib validate submission.csv --data DIR",
+    )
     command.add_argument("file", type=Path)
     command.add_argument("--data", type=Path, required=True, help="competition folder")
     command.set_defaults(call=_validate)
@@ -30,7 +34,11 @@ def _validate(arguments: argparse.Namespace) -> None:
 
 def add_score(commands: Commands) -> None:
     """Add the command `score`."""
-    command = commands.add_parser("score", help="score predictions by the competition's metric")
+    command = commands.add_parser(
+        "score",
+        help="score predictions by the competition's metric",
+        epilog="example: python -m kitlib score submission.csv --labels train.csv",
+    )
     command.add_argument("file", type=Path)
     command.add_argument("--labels", type=Path, required=True, help="table with the columns of train.csv")
     command.set_defaults(call=_score)

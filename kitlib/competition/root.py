@@ -32,12 +32,12 @@ DEPTH = 4
 
 ASK = (
     f"Give the folder with train.csv, train_images and test_images of {SLUG}, "
-    "or make one: python -m kitlib phantom."
+    "or make one: python -m kitlib phantoms make."
 )
 
 WITHOUT_TEST = (
     "Without one there is no submission: run notebooks 1 to 5 (--to 5). "
-    "Phantoms have some by python -m kitlib phantom --test-studies."
+    "Phantoms have some by python -m kitlib phantoms make --test-studies."
 )
 
 

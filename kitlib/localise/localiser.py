@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache, partial
+from pathlib import Path
 
 import numpy as np
 from torch import nn
 
 from kitlib.errors import UsageError
 from kitlib.localise.geometry import axial_levels, best_slices, of_plane, spread
-from kitlib.localise.network import load_networks
+from kitlib.localise.network import SHIPPED, load_networks
 from kitlib.localise.points import Located, Point, prior_points, recess_points
 from kitlib.localise.sagittal import (
     SURE,
@@ -69,7 +70,12 @@ class Localiser:
     @classmethod
     def shipped(cls) -> "Localiser":
         """With the weights that come with the kit."""
-        return cls(load_networks(), junction=load_junction())
+        return cls.load(SHIPPED)
+
+    @classmethod
+    def load(cls, path: Path) -> "Localiser":
+        """With weights of your own, as `levels train` writes them; see `load_networks` for what it raises."""
+        return cls(load_networks(path), junction=load_junction(path))
 
     def locate_study(self, study: Study, ledger: Ledger | None = None, *, fill: bool = False) -> Located:
         """The landmarks of a study.

@@ -77,7 +77,7 @@ class Located:
     confidence: float = 0.0  # chance that the levels are counted right, 0 where they are not counted
 
     def to_json(self) -> dict[str, Any]:
-        """The object that `python -m kitlib localise` prints."""
+        """The object that `python -m kitlib levels find` prints."""
         points = [point.to_json() for point in self.points]
         return {"points": points, "abstained": self.abstained, "reason": self.reason}
 

@@ -58,7 +58,7 @@ def test_a_folder_that_is_no_competition_is_refused_with_what_it_holds(tmp_path,
     with pytest.raises(RootError, match=r"the folder does not exist.*train_images"):
         find_root(tmp_path / "absent")
     monkeypatch.setattr(root, "KAGGLE_INPUT", tmp_path / "kaggle")
-    with pytest.raises(RootError, match=r"does not exist.*kitlib phantom"):
+    with pytest.raises(RootError, match=r"does not exist.*kitlib phantoms make"):
         find_root()
     with pytest.raises(RootError, match="the folder is empty"):
         find_root(tmp_path)

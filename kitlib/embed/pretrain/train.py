@@ -87,7 +87,7 @@ class Training:
         asked = self.facts | {name: getattr(self, name) for name in ("studies", "epochs", "seed")}
         asked |= {"out": out.name} | ({"start": Path(self.start).name} if self.start else {})
         options = (f"--{name.replace('_', '-')} {value}" for name, value in asked.items())
-        return " ".join(["python -m kitlib pretrain --backbone", self.backbone, *options])
+        return " ".join(["python -m kitlib weights train --backbone", self.backbone, *options])
 
     def draw(self, number: int) -> Examples:
         """The examples of one phantom."""

@@ -49,7 +49,7 @@ def eight_bit_inference(source: WeightsSource, input_shape: tuple[int, ...]) -> 
         raise WeightsError(
             "the file has no sidecar that says what its network reads",
             where=source.file,
-            hint=f"Copy {source.file.name}.json beside it, or run `python -m kitlib quantise` again.",
+            hint=f"Copy {source.file.name}.json beside it, or run `python -m kitlib weights quantise` again.",
         )
     model = _opened(openvino, source.file)
     made_for = source.facts["backbone"], tuple(model.input(0).shape)[1:]
@@ -57,7 +57,7 @@ def eight_bit_inference(source: WeightsSource, input_shape: tuple[int, ...]) -> 
         raise WeightsError(
             f"the network was made for {made_for}, not for {(source.name, input_shape)}",
             where=source.file,
-            hint="Eight-bit networks read one size: run `python -m kitlib quantise` for this one.",
+            hint="Eight-bit networks read one size: run `python -m kitlib weights quantise` for this one.",
         )
     return OpenVINOInference(openvino, model, "openvino int8")
 
@@ -90,5 +90,5 @@ def _opened(openvino: Any, file: Path) -> Any:
         raise WeightsError(
             f"OpenVINO cannot read the network: {type(error).__name__}",
             where=file,
-            hint="Run `python -m kitlib quantise` again with the OpenVINO that is installed here.",
+            hint="Run `python -m kitlib weights quantise` again with the OpenVINO that is installed here.",
         ) from None

@@ -21,7 +21,7 @@ from kitlib.phantom.study import draw_study
 from kitlib.prepare.grey import GREY_OPTIONS
 from kitlib.prepare.volumes import prepare
 
-SEED = 2025  # not that of `pretrain`: on phantoms that a network has learned it may be tamer
+SEED = 2025  # not that of `weights train`: on phantoms that a network has learned it may be tamer
 SCALED_ON, JUDGED_ON = range(5), range(5, 8)
 """Phantoms, of about fifty slices each, that give the scales, and those that tell how well they do."""
 MOST_INPUTS = 300

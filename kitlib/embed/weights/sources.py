@@ -29,7 +29,7 @@ from kitlib.nn.weights import refuse_not_finite, with_prefix
 
 SourceKind = Literal["path", "attached", "hub", "cached", "shipped", "imagenet", "random"]
 SHIPPED_DIR = Path(__file__).parent
-CONVERT = "Turn it into safetensors, running nothing: python -m kitlib convert {file} {file.stem}.safetensors"
+CONVERT = "Turn it into safetensors: python -m kitlib weights convert {file} {file.stem}.safetensors"
 PICKLES = (".pth", ".pt", ".bin", ".ckpt", ".pkl")
 PROBE_S = 3.0
 
@@ -78,7 +78,7 @@ def find_weights(backbone: str, weights: str = "auto", attached_dir: Path | None
         where=f"weights={weights}, attached folder: {attached_dir or 'none'}, "
         f"hub: {'online' if online() else 'offline'}, cache: {cache_dir()}, "
         f"shipped: {', '.join(shipped_backbones())}",
-        hint=f"Make some: python -m kitlib pretrain --backbone {backbone} --studies 300 --epochs 4. "
+        hint=f"Make some: python -m kitlib weights train --backbone {backbone} --studies 300 --epochs 4. "
         f"Or attach a folder with {file_name(backbone)}, give its path, or ask for 'random' by that name.",
     )
 

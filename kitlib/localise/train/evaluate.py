@@ -135,6 +135,14 @@ def reliability(errors: pd.DataFrame, bins: int = 5) -> pd.DataFrame:
     )
 
 
+def phantom_curves(
+    localiser: Localiser, study_ids: Iterable[int], *, seed: int, size: str = "demo"
+) -> pd.DataFrame:
+    """What middle T2 slices of phantoms made worse step by step cost; see `robustness`."""
+    cases = [phantom_case(study) for study in _drawn(study_ids, seed, size, "slices drawn")]
+    return robustness(localiser, cases, np.random.default_rng(seed))
+
+
 def phantom_case(study: PhantomStudy) -> Case:
     """The T2 slice of a phantom that lies best in the canal, with its canal points."""
     canal = study.landmarks[study.landmarks["condition"] == "spinal_canal_stenosis"]

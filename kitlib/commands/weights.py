@@ -1,15 +1,26 @@
-"""Backbones: their weights, trained on phantoms, taken out of a PyTorch file or rounded; and their speed."""
+"""Weights of backbones: trained on phantoms, taken out of a PyTorch file or rounded."""
 
 import argparse
 from pathlib import Path
 
 from kitlib.commands import Commands
-from kitlib.commands.faults import add_faults
 
 
-def add_pretrain(commands: Commands) -> None:
-    """Add the command `pretrain`."""
-    command = commands.add_parser("pretrain", help="train a backbone on phantoms")
+def add_weights(commands: Commands) -> None:
+    """Add the command `weights` with its verbs."""
+    command = commands.add_parser("weights", help="train, convert or quantise the weights of a backbone")
+    verbs = command.add_subparsers(required=True, metavar="train|convert|quantise")
+    _add_train(verbs)
+    _add_convert(verbs)
+    _add_quantise(verbs)
+
+
+def _add_train(verbs: Commands) -> None:
+    command = verbs.add_parser(
+        "train",
+        help="train a backbone on phantoms",
+        epilog="example: python -m kitlib weights train --backbone resnet50 --studies 400 --epochs 9",
+    )
     command.add_argument("--backbone", default="resnet10t", help="such as resnet50 or medicalnet_resnet152")
     command.add_argument("--studies", type=int, required=True)
     command.add_argument("--epochs", type=int, required=True)
@@ -21,20 +32,26 @@ def add_pretrain(commands: Commands) -> None:
     )
     command.add_argument("--workers", type=int, help="processes that draw; one a core if not given")
     command.add_argument("--out", type=Path, help="safetensors file to write; if not given, in the cache")
-    command.set_defaults(call=_pretrain)
+    command.set_defaults(call=_train)
 
 
-def add_convert(commands: Commands) -> None:
-    """Add the command `convert`."""
-    command = commands.add_parser("convert", help="turn a .pth file into safetensors, running nothing in it")
+def _add_convert(verbs: Commands) -> None:
+    command = verbs.add_parser(
+        "convert",
+        help="turn a .pth file into safetensors, running nothing in it",
+        epilog="example: python -m kitlib weights convert downloaded.pth mine.safetensors",
+    )
     command.add_argument("file", type=Path, help="or `imagenet`: the weights of the extra of that name")
     command.add_argument("out", type=Path)
     command.set_defaults(call=_convert)
 
 
-def add_quantise(commands: Commands) -> None:
-    """Add the command `quantise`."""
-    command = commands.add_parser("quantise", help="round a backbone to eight bits, for faster CPUs")
+def _add_quantise(verbs: Commands) -> None:
+    command = verbs.add_parser(
+        "quantise",
+        help="round a backbone to eight bits, for faster CPUs",
+        epilog="example: python -m kitlib weights quantise small.safetensors",
+    )
     command.add_argument("out", type=Path, help="safetensors file to write; give it as weights of a run")
     command.add_argument("--backbone", default="resnet10t", help="such as resnet50 or medicalnet_resnet152")
     command.add_argument("--weights", default="auto", help="a file, hub, cached, shipped, imagenet or random")
@@ -45,18 +62,7 @@ def add_quantise(commands: Commands) -> None:
     command.set_defaults(call=_quantise)
 
 
-def add_bench(commands: Commands) -> None:
-    """Add the command `bench`, which measures speed unless another bench is named."""
-    command = commands.add_parser("bench", help="slices a second, against the loop one would write first")
-    command.add_argument("--reading", action="store_true", help="time the reading of DICOM files alone")
-    command.add_argument("--backbones", nargs="+", default=["resnet50", "resnet10t"])
-    command.add_argument("--studies", type=int, default=6, help="phantoms of about fifty slices each")
-    command.add_argument("--repeats", type=int, default=3)
-    command.set_defaults(call=_bench)
-    add_faults(command.add_subparsers(metavar="faults"))
-
-
-def _pretrain(arguments: argparse.Namespace) -> None:
+def _train(arguments: argparse.Namespace) -> None:
     from kitlib.embed.pretrain.train import pretrain
     from kitlib.embed.weights.sources import cache_dir, file_name
 
@@ -87,11 +93,3 @@ def _quantise(arguments: argparse.Namespace) -> None:
     agreement = quantise(out, name, **how)
     print(f"vectors keep {agreement['r2']:.2%} of their variance, smallest cosine {agreement['cosine']:.4f}")
     print(f"weights in {out}")
-
-
-def _bench(arguments: argparse.Namespace) -> None:
-    from kitlib.embed.runtime.benchmark import benchmark, reading_benchmark
-
-    asked = {"studies": arguments.studies, "repeats": arguments.repeats}
-    table = reading_benchmark(**asked) if arguments.reading else benchmark(arguments.backbones, **asked)
-    print(table.to_string(index=False, float_format=lambda value: f"{value:.2f}"))

@@ -1,4 +1,4 @@
-"""Finding landmarks, training what finds them, and auditing tables of them."""
+"""The levels of a spine: finding them, training what finds them, and auditing tables of them."""
 
 import argparse
 import json
@@ -17,18 +17,31 @@ if TYPE_CHECKING:
     from kitlib.mri.stack import Plane
 
 
-def add_localise(commands: Commands) -> None:
-    """Add the command `localise`."""
-    command = commands.add_parser("localise", help="find canal, foramina and recesses in a study or series")
-    command.add_argument("folder", type=Path, nargs="?", help="one study or one series of DICOM")
-    command.add_argument("--npy", type=Path, help="array (slices, rows, columns) of sagittal slices instead")
-    command.add_argument("--spacing-mm", type=float, help="pixel size of that array")
-    command.add_argument("--json", action="store_true", help="print one JSON object")
-    command.add_argument("--out", type=Path, help="picture of the points to write (PNG)")
-    command.set_defaults(call=_localise)
+def add_levels(commands: Commands) -> None:
+    """Add the command `levels` with its verbs."""
+    command = commands.add_parser("levels", help="where canal, foramina and recesses of each level are")
+    verbs = command.add_subparsers(required=True, metavar="find|audit|train|evaluate")
+    _add_find(verbs)
+    _add_audit(verbs)
+    _add_train(verbs)
+    _add_evaluate(verbs)
 
 
-def _localise(arguments: argparse.Namespace) -> None:
+def _add_find(verbs: Commands) -> None:
+    find = verbs.add_parser(
+        "find",
+        help="find them in a study or series",
+        epilog="example: python -m kitlib levels find FOLDER --json --out overlay.png",
+    )
+    find.add_argument("folder", type=Path, nargs="?", help="one study or one series of DICOM")
+    find.add_argument("--npy", type=Path, help="array (slices, rows, columns) of sagittal slices instead")
+    find.add_argument("--spacing-mm", type=float, help="pixel size of that array")
+    find.add_argument("--json", action="store_true", help="print one JSON object")
+    find.add_argument("--out", type=Path, help="picture of the points to write (PNG)")
+    find.set_defaults(call=_find)
+
+
+def _find(arguments: argparse.Namespace) -> None:
     from kitlib.localise.folder import read_folder
     from kitlib.localise.localiser import Localiser
     from kitlib.localise.sources import array_study, read_array
@@ -66,22 +79,24 @@ def _print_located(located: "Located", ledger: "Ledger") -> None:
         print(f"{fault.code}: {fault.action}. {fault.detail}")
 
 
-def add_localiser(commands: Commands) -> None:
-    """Add the command `localiser`, which trains the networks of `localise`."""
-    command = commands.add_parser("localiser", help="train the localiser, on phantoms or on your landmarks")
-    command.add_argument("what", choices=["train"])
-    command.add_argument("--out", type=Path, required=True, help="safetensors file to write")
-    command.add_argument("--pool", type=Path, default=Path("work/localiser"), help="folder for drawn slices")
-    command.add_argument("--sagittal", type=int, default=1000, help="persons drawn for sagittal slices")
-    command.add_argument("--axial", type=int, default=500, help="persons drawn for axial slices")
-    command.add_argument("--junction", type=int, default=400, help="persons drawn for crops of the junction")
-    command.add_argument("--epochs", type=int, default=10)
-    command.add_argument("--junction-epochs", type=int, default=30)
-    command.add_argument("--seed", type=int, default=2024)
-    command.add_argument("--workers", type=int, default=1)
-    command.add_argument("--data", type=Path, help="competition folder to fine-tune on")
-    command.add_argument("--weights", type=Path, help="weights to fine-tune (default: those that ship)")
-    command.set_defaults(call=_train)
+def _add_train(verbs: Commands) -> None:
+    train = verbs.add_parser(
+        "train",
+        help="train what finds them, on phantoms or on your landmarks",
+        epilog="example: python -m kitlib levels train --out mine.safetensors --data DIR",
+    )
+    train.add_argument("--out", type=Path, required=True, help="safetensors file to write")
+    train.add_argument("--pool", type=Path, default=Path("work/localiser"), help="folder for drawn slices")
+    train.add_argument("--sagittal", type=int, default=1000, help="persons drawn for sagittal slices")
+    train.add_argument("--axial", type=int, default=500, help="persons drawn for axial slices")
+    train.add_argument("--junction", type=int, default=400, help="persons drawn for crops of the junction")
+    train.add_argument("--epochs", type=int, default=10)
+    train.add_argument("--junction-epochs", type=int, default=30)
+    train.add_argument("--seed", type=int, default=2024)
+    train.add_argument("--workers", type=int, default=1)
+    train.add_argument("--data", type=Path, help="competition folder to fine-tune on")
+    train.add_argument("--weights", type=Path, help="weights to fine-tune (default: those that ship)")
+    train.set_defaults(call=_train)
 
 
 def _train(arguments: argparse.Namespace) -> None:
@@ -103,7 +118,7 @@ def _train(arguments: argparse.Namespace) -> None:
     }
     names = (*asked, "epochs", "seed", "junction", "junction-epochs")
     options = " ".join(f"--{name} {getattr(arguments, name.replace('-', '_'))}" for name in names)
-    command = f"python -m kitlib localiser train {options} --out {out.name}"
+    command = f"python -m kitlib levels train {options} --out {out.name}"
     how: dict[str, Any] = {"epochs": arguments.epochs, "seed": seed, "command": command}
     if arguments.data:
         start, competition = arguments.weights or SHIPPED, find_root(arguments.data)
@@ -128,19 +143,22 @@ def _mended_points(competition: "Competition", workers: int) -> "pd.DataFrame":
     return mend(landmarks, found.findings)
 
 
-def add_audit(commands: Commands) -> None:
-    """Add the command `audit`."""
-    command = commands.add_parser("audit", help="find what is wrong with a landmark table")
-    command.add_argument("--data", type=Path, required=True, help="competition folder")
-    command.add_argument("--out", type=Path, help="JSON report to write")
-    command.add_argument("--workers", type=int, default=1)
-    command.add_argument(
+def _add_audit(verbs: Commands) -> None:
+    audit = verbs.add_parser(
+        "audit",
+        help="find what is wrong with a landmark table",
+        epilog="example: python -m kitlib levels audit --data DIR --out report.json",
+    )
+    audit.add_argument("--data", type=Path, required=True, help="competition folder")
+    audit.add_argument("--out", type=Path, help="JSON report to write")
+    audit.add_argument("--workers", type=int, default=1)
+    audit.add_argument(
         "--no-localiser",
         dest="localiser",
         action="store_false",
         help="do not count levels in the images of studies whose series differ (a third of a second each)",
     )
-    command.set_defaults(call=_audit)
+    audit.set_defaults(call=_audit)
 
 
 def _audit(arguments: argparse.Namespace) -> None:
@@ -161,3 +179,41 @@ def _audit(arguments: argparse.Namespace) -> None:
         facts = {"localiser_asked": found.asked, "localiser_sure": found.counted}
         save_report(arguments.out, found.findings, provenance, **facts)
         print(f"report in {arguments.out}")
+
+
+def _add_evaluate(verbs: Commands) -> None:
+    evaluate = verbs.add_parser(
+        "evaluate",
+        help="how far off they are found on phantoms, and on images made worse step by step",
+        epilog="example: python -m kitlib levels evaluate --studies 20 --curves",
+    )
+    evaluate.add_argument("--weights", type=Path, help="of a localiser (default: those that ship)")
+    evaluate.add_argument("--studies", type=int, default=60, help="phantoms (default: 60)")
+    evaluate.add_argument("--size", default="clinical", help="smoke, demo or clinical (default: clinical)")
+    evaluate.add_argument("--seed", type=int, default=90, help="no localiser has learned from this one's")
+    evaluate.add_argument("--curves", action="store_true", help="make their middle T2 slices worse, too")
+    evaluate.add_argument("--out", type=Path, help="CSV file to write: a row a landmark")
+    evaluate.set_defaults(call=_evaluate)
+
+
+def _evaluate(arguments: argparse.Namespace) -> None:
+    import pandas as pd
+
+    from kitlib.artefacts import write_text
+    from kitlib.localise.localiser import Localiser
+    from kitlib.localise.network import SHIPPED
+    from kitlib.localise.train.evaluate import phantom_curves, phantom_errors, reliability, summary
+
+    if arguments.studies < 1 or arguments.seed < 0:
+        raise UsageError("studies are one or more, the seed not below zero")
+    localiser, drawn = Localiser.load(arguments.weights or SHIPPED), range(1, arguments.studies + 1)
+    asked = {"seed": arguments.seed, "size": arguments.size}
+    errors = phantom_errors(localiser, drawn, **asked)
+    tables = [summary(errors), reliability(errors)]
+    if arguments.curves:
+        tables.append(phantom_curves(localiser, drawn, **asked))
+    with pd.option_context("display.width", None, "display.max_columns", None):
+        print("\n\n".join(table.to_string(float_format=lambda value: f"{value:.3f}") for table in tables))
+    if arguments.out:
+        write_text(arguments.out, errors.to_csv(index=False, lineterminator="\n", float_format="%.4f"))
+        print(f"a row a landmark in {arguments.out}")

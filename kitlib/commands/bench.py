@@ -1,4 +1,4 @@
-"""What faults do: the bench of damages, mutants and kills."""
+"""Benches: of speed, and of what damaged data, spoilt files and kills do."""
 
 import argparse
 import tempfile
@@ -7,9 +7,27 @@ from pathlib import Path
 from kitlib.commands import Commands
 
 
-def add_faults(benches: Commands) -> None:
-    """Add the bench `faults`."""
-    command = benches.add_parser("faults", help="damage phantoms in every way known, and judge what is said")
+def add_bench(commands: Commands) -> None:
+    """Add the command `bench`, which measures speed unless another bench is named."""
+    command = commands.add_parser(
+        "bench",
+        help="slices a second, against the loop one would write first",
+        epilog="example: python -m kitlib bench --reading",
+    )
+    command.add_argument("--reading", action="store_true", help="time the reading of DICOM files alone")
+    command.add_argument("--backbones", nargs="+", default=["resnet50", "resnet10t"])
+    command.add_argument("--studies", type=int, default=6, help="phantoms of about fifty slices each")
+    command.add_argument("--repeats", type=int, default=3)
+    command.set_defaults(call=_bench)
+    _add_faults(command.add_subparsers(metavar="faults"))
+
+
+def _add_faults(benches: Commands) -> None:
+    command = benches.add_parser(
+        "faults",
+        help="damage phantoms in every way known, and judge what is said",
+        epilog="example: python -m kitlib bench faults --studies 12 --kills 4",
+    )
     command.add_argument("--studies", type=int, default=60, help="phantoms (default: 60)")
     command.add_argument("--seed", type=int, default=2024)
     command.add_argument("--mutants", type=int, default=2000, help="spoilt files to read (default: 2000)")
@@ -25,6 +43,14 @@ def add_faults(benches: Commands) -> None:
     )
     command.add_argument("--out", type=Path, default=Path("results"), help="folder for faults.md")
     command.set_defaults(call=_faults)
+
+
+def _bench(arguments: argparse.Namespace) -> None:
+    from kitlib.embed.runtime.benchmark import benchmark, reading_benchmark
+
+    asked = {"studies": arguments.studies, "repeats": arguments.repeats}
+    table = reading_benchmark(**asked) if arguments.reading else benchmark(arguments.backbones, **asked)
+    print(table.to_string(index=False, float_format=lambda value: f"{value:.2f}"))
 
 
 def _faults(arguments: argparse.Namespace) -> None:

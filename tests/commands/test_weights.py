@@ -1,8 +1,7 @@
-"""The commands about backbones do what their functions do."""
+"""The commands about weights do what their functions do."""
 
 from pathlib import Path
 
-import pandas as pd
 import pytest
 import torch
 
@@ -15,11 +14,11 @@ def test_convert_writes_safetensors_and_refuses_a_broken_file(
     tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     torch.save({"state_dict": {"module.w": torch.ones(2)}}, tmp_path / "a.pth")
-    assert main(["convert", str(tmp_path / "a.pth"), str(tmp_path / "a.safetensors")]) == 0
+    assert main(["weights", "convert", str(tmp_path / "a.pth"), str(tmp_path / "a.safetensors")]) == 0
     assert capsys.readouterr().out.startswith("1 tensors in ")
     assert load_tensors(tmp_path / "a.safetensors")["module.w"].tolist() == [1, 1]
     (tmp_path / "b.pth").write_bytes(b"nothing of the kind")
-    assert main(["convert", str(tmp_path / "b.pth"), str(tmp_path / "b.safetensors")]) == 2
+    assert main(["weights", "convert", str(tmp_path / "b.pth"), str(tmp_path / "b.safetensors")]) == 2
     assert capsys.readouterr().err.startswith("[weights] ")
 
 
@@ -31,7 +30,18 @@ def test_pretrain_writes_into_the_cache_unless_told_otherwise(
     monkeypatch.setattr(
         "kitlib.embed.pretrain.train.pretrain", lambda out, **how: asked.append((out, how)) or {"canal": 0.5}
     )
-    arguments = ["pretrain", "--backbone", "resnet50", "--studies", "3", "--epochs", "2", "--input-px", "144"]
+    arguments = [
+        "weights",
+        "train",
+        "--backbone",
+        "resnet50",
+        "--studies",
+        "3",
+        "--epochs",
+        "2",
+        "--input-px",
+        "144",
+    ]
     assert main(arguments) == 0
     assert "canal 0.500" in capsys.readouterr().out
     assert main([*arguments, "--out", str(tmp_path / "x.safetensors"), "--view", "whole"]) == 0
@@ -52,22 +62,21 @@ def test_quantise_says_how_well_the_vectors_agree(
         lambda *what, **how: asked.append((*what, how)) or {"r2": 0.9968, "cosine": 0.9975},
     )
     out = tmp_path / "small.safetensors"
-    assert main(["quantise", str(out), "--backbone", "resnet50", "--input-px", "224", "--view", "whole"]) == 0
+    assert (
+        main(
+            [
+                "weights",
+                "quantise",
+                str(out),
+                "--backbone",
+                "resnet50",
+                "--input-px",
+                "224",
+                "--view",
+                "whole",
+            ]
+        )
+        == 0
+    )
     assert asked == [(out, "resnet50", {"weights": "auto", "input_px": 224, "field_of_view": "whole"})]
     assert "keep 99.68% of their variance, smallest cosine 0.9975" in capsys.readouterr().out
-
-
-def test_the_table_is_printed_with_two_decimals(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
-) -> None:
-    asked: dict[str, object] = {}
-
-    def benchmark(backbones: list[str], **how: int) -> pd.DataFrame:
-        asked.update(how, backbones=backbones)
-        return pd.DataFrame({"backbone": backbones, "ratio": [1.234, 5.678]})
-
-    monkeypatch.setattr("kitlib.embed.runtime.benchmark.benchmark", benchmark)
-    assert main(["bench", "--backbones", "a", "b", "--studies", "1", "--repeats", "2"]) == 0
-    assert asked == {"backbones": ["a", "b"], "studies": 1, "repeats": 2}
-    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert lines == [["backbone", "ratio"], ["a", "1.23"], ["b", "5.68"]]

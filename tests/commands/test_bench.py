@@ -1,4 +1,4 @@
-"""`bench faults` writes its page with the command that made it."""
+"""`bench` prints its table; `bench faults` writes its page with the command that made it."""
 
 import pandas as pd
 import pytest
@@ -36,3 +36,19 @@ def test_too_little_to_judge_is_one_line(words, tmp_path, capsys):
     (line,) = capsys.readouterr().err.splitlines()
     assert "too little to judge" in line
     assert not list(tmp_path.iterdir())
+
+
+def test_the_table_is_printed_with_two_decimals(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    asked: dict[str, object] = {}
+
+    def benchmark(backbones: list[str], **how: int) -> pd.DataFrame:
+        asked.update(how, backbones=backbones)
+        return pd.DataFrame({"backbone": backbones, "ratio": [1.234, 5.678]})
+
+    monkeypatch.setattr("kitlib.embed.runtime.benchmark.benchmark", benchmark)
+    assert main(["bench", "--backbones", "a", "b", "--studies", "1", "--repeats", "2"]) == 0
+    assert asked == {"backbones": ["a", "b"], "studies": 1, "repeats": 2}
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines == [["backbone", "ratio"], ["a", "1.23"], ["b", "5.68"]]

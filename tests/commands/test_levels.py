@@ -33,7 +33,7 @@ def study(phantoms):
 
 def test_one_json_object_of_points_in_the_images(study, tmp_path, capsys):
     picture = tmp_path / "overlay.png"
-    assert main(["localise", str(study), "--json", "--out", str(picture)]) == 0
+    assert main(["levels", "find", str(study), "--json", "--out", str(picture)]) == 0
     located = json.loads(capsys.readouterr().out)
     assert set(located) == {"points", "abstained", "reason"}
     assert located["abstained"] == (located["reason"] is not None)
@@ -47,23 +47,23 @@ def test_one_json_object_of_points_in_the_images(study, tmp_path, capsys):
 
 
 def test_a_series_alone_and_an_array_are_said_in_words(study, tmp_path, capsys):
-    assert main(["localise", str(sorted(study.iterdir())[0])]) == 0
+    assert main(["levels", "find", str(sorted(study.iterdir())[0])]) == 0
     assert "points; " in capsys.readouterr().out
     np.save(tmp_path / "noise.npy", np.random.default_rng(0).random((3, 160, 160)))
-    assert main(["localise", "--npy", str(tmp_path / "noise.npy"), "--spacing-mm", "1.5"]) == 0
+    assert main(["levels", "find", "--npy", str(tmp_path / "noise.npy"), "--spacing-mm", "1.5"]) == 0
     assert "abstained" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["localise"], "nothing to localise in"),
-        (["localise", "here", "--npy", "there.npy"], "nothing to localise in, or two things"),
-        (["localise", "--npy", "there.npy"], "an array has no spacing"),
-        (["localise", "nowhere"], "no such folder"),
-        (["localiser", "train", "--out", "x.safetensors", "--epochs", "0"], "are one or more"),
-        (["audit", "--data", "nowhere"], "the folder does not exist"),
-        (["audit", "--data", "nowhere", "--workers", "0"], "workers are one or more"),
+        (["levels", "find"], "nothing to localise in"),
+        (["levels", "find", "here", "--npy", "there.npy"], "nothing to localise in, or two things"),
+        (["levels", "find", "--npy", "there.npy"], "an array has no spacing"),
+        (["levels", "find", "nowhere"], "no such folder"),
+        (["levels", "train", "--out", "x.safetensors", "--epochs", "0"], "are one or more"),
+        (["levels", "audit", "--data", "nowhere"], "the folder does not exist"),
+        (["levels", "audit", "--data", "nowhere", "--workers", "0"], "workers are one or more"),
     ],
 )
 def test_bad_requests_are_one_line(arguments, message, capsys):
@@ -74,7 +74,7 @@ def test_bad_requests_are_one_line(arguments, message, capsys):
 def test_an_audit_of_phantoms_finds_what_is_missing_and_no_more(phantoms, tmp_path, capsys):
     report = tmp_path / "report.json"
     options = ["--out", str(report), "--no-localiser"]
-    assert main(["audit", "--data", str(phantoms), *options]) == 0
+    assert main(["levels", "audit", "--data", str(phantoms), *options]) == 0
     out = capsys.readouterr().out
     assert "the localiser was not asked" in out
     assert "report in" in out
@@ -100,7 +100,7 @@ def test_what_an_audit_finds_is_dropped_before_fine_tuning(few_studies, tmp_path
     monkeypatch.setattr(
         "kitlib.localise.train.heatmaps.finetune", lambda *_, **options: given.update(options) or {}
     )
-    assert main(["localiser", "train", "--out", str(tmp_path / "x.safetensors"), "--data", str(root)]) == 0
+    assert main(["levels", "train", "--out", str(tmp_path / "x.safetensors"), "--data", str(root)]) == 0
     assert f"audit: 2 of {count + 1} points dropped, 0 mended; the localiser" in capsys.readouterr().out
     assert len(given["points"]) == count - 1
     assert (given["points"]["x"] >= 0).all()
@@ -111,6 +111,23 @@ def test_a_training_leaves_weights_and_the_command_that_made_them(tmp_path, caps
     out = tmp_path / "localiser.safetensors"
     counts = ["--sagittal", "2", "--axial", "2", "--epochs", "1", "--seed", "3"]
     junction = ["--junction", "2", "--junction-epochs", "1", "--pool", str(tmp_path / "pool")]
-    assert main(["localiser", "train", "--out", str(out), *counts, *junction]) == 0
+    assert main(["levels", "train", "--out", str(out), *counts, *junction]) == 0
     assert "weights in" in capsys.readouterr().out
     assert "--sagittal 2 --axial 2 --epochs 1 --seed 3" in facts_of(out)["command"]
+
+
+@pytest.mark.slow
+def test_evaluating_says_how_far_off_each_place_is_and_writes_a_row_a_landmark(tmp_path, capsys):
+    words = ["levels", "evaluate", "--studies", "2", "--size", "smoke", "--out", str(tmp_path / "errors.csv")]
+    assert main(words) == 0
+    printed = capsys.readouterr().out
+    assert "median_3d_mm" in printed
+    errors = pd.read_csv(tmp_path / "errors.csv")
+    assert {*errors["study_id"]} == {1, 2}
+    assert not errors.duplicated(["study_id", "landmark", "level", "side"]).any()
+    assert errors["level_right"].mean() > 0.9
+
+
+def test_evaluating_nothing_is_one_line(capsys):
+    assert main(["levels", "evaluate", "--studies", "0"]) == 2
+    assert "studies are one or more" in capsys.readouterr().err
