@@ -204,7 +204,10 @@ def _state(own: Path, entry: Experiment, key: status.RunKey, rows: JudgedRows | 
     for fold in folds:
         if reason := damage(fold, entry) or key.mismatch(fold / OOF_FILE):
             return "not ended", f"{fold.name}: {reason}"
-    if len({facts_of(fold / OOF_FILE)["made_from"] for fold in folds}) > 1:
+    facts = [facts_of(fold / OOF_FILE) for fold in folds]
+    if {of_fold.get("code") for of_fold in facts} != {entry.code}:
+        return "not run", "made by other code: run it again"
+    if len({of_fold["made_from"] for of_fold in facts}) > 1:
         return "not ended", "its folds were made with different parameters"
     return "done", ""
 

@@ -219,6 +219,19 @@ def test_what_was_made_with_other_settings_is_not_shown(work, tmp_path):
     assert results.loc["pseudo_mean", "state"] == "done"
 
 
+def test_what_other_code_has_made_is_not_shown(work, tmp_path, monkeypatch):
+    code = Experiment.code.fget
+    monkeypatch.setattr(
+        Experiment, "code", property(lambda self: "new" if self.name == "good" else code(self))
+    )
+    results = tabulate(work, tmp_path)
+    assert results.loc["good", ["state", "reason"]].tolist() == [
+        "not run",
+        "made by other code: run it again",
+    ]
+    assert results.loc["pseudo_mean", "state"] == "done"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("file", ["oof.parquet", "oof_random_50.parquet", "reconstruction.parquet"])
 @pytest.mark.parametrize("harm", ["cut", "missing", "altered"])
