@@ -1,4 +1,4 @@
-"""The questions that people ask of the table, each with pairs of experiments that differ in one thing."""
+"""The questions that people ask of the table, each with pairs of experiments that differ in what is asked."""
 
 import re
 from collections.abc import Iterable, Mapping

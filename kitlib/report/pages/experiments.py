@@ -16,7 +16,7 @@ from kitlib.report.pages import html
 from kitlib.report.style import Picture
 
 HONEST, LEAKING = "Whole-study folds", "The published splits, which leak"
-ANSWERS, PAIRS = "What pairs that differ in one thing say", "The pairs"
+ANSWERS, PAIRS = "What the pairs say", "The pairs"
 MISSING, ABSENT = "Missing sequences", "Not in the table"
 NO_WEIGHTS = "no weights"
 LAST = ("crops", BLEND["experiment"])
@@ -47,7 +47,8 @@ LEAKING_LEAD = (
 )
 PAIRS_LEAD = (
     "The score of the first less that of the second, on the same studies, with its 95 % interval; below zero "
-    "the first is better. Each interval stands for itself: of twenty pairs one is expected to be wrong."
+    "the first is better. Each interval stands for itself: of twenty pairs one is expected to be wrong. "
+    "Networks of three dimensions and of two have seen other images and differ in size, too."
 )
 heading2lead = {LEAKING: [LEAKING_LEAD], ANSWERS: [PAIRS_LEAD]}
 RESULTS_LEAD = (
