@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 from kitlib.commands import Commands
 from kitlib.errors import StepError, UsageError
 
-TITLE = "Every published system beside what was published of it"
+WEIGHTS = "each row says what its backbone has seen"
 SOME_FAILED = 1
 """The exit code of a run that went to its end although some fits failed."""
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from kitlib.experiments.status import RunNote
 
 
@@ -47,6 +49,9 @@ def add_experiments(commands: Commands) -> None:
         epilog="example: python -m kitlib experiments table --out results",
     )
     table.add_argument("--out", type=Path, help="folder to write into (default: <work>/experiments)")
+    table.add_argument(
+        "--results", type=Path, metavar="DIR", help="write published_systems.md and .csv there too"
+    )
     table.set_defaults(call=_table)
     for verb in (running, table):
         verb.add_argument("--family", default="published", type=_family, help="a tag (default: published)")
@@ -105,12 +110,11 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _table(arguments: argparse.Namespace) -> None:
     from kitlib.experiments.status import RunNote, rows_path
-    from kitlib.experiments.table import baseline_table, result_table
-    from kitlib.report.figures.scores import missing_curve
-    from kitlib.report.pages import experiments as page
+    from kitlib.report.pages.published import write_dated, write_grid
     from kitlib.run import layout
     from kitlib.run.data import resolve_work
     from kitlib.run.profiles import profile_named
+    from kitlib.run.results import grid_results
     from kitlib.run.studies import grid_experiments
 
     profile = profile_named(arguments.profile)
@@ -124,25 +128,15 @@ def _table(arguments: argparse.Namespace) -> None:
         raise StepError(
             f"the last run here was not with the settings of {profile.name!r}", where=folder, hint=hint
         )
-    results, baselines = result_table(folder, entries), baseline_table(folder)
-    tables = {
-        page.HONEST: page.honest_table(results, baselines),
-        page.LEAKING: page.leaking_table(results),
-        page.MISSING: page.missing_rows(folder, entries),
-        page.ABSENT: page.absent_table(results),
-    }
-    numbers = {"results": results, "baselines": baselines, "missing": tables[page.MISSING]}
-    prior = float(baselines.set_index("experiment")["score"].astype(float)["prior"])
-    pictures = {
-        page.LEAKING: (page.leak_picture(results, baselines), "Honest, leaking and published, side by side."),
-        page.MISSING: (missing_curve(tables[page.MISSING], prior), "Sequences removed at random."),
-    }
-    out = arguments.out or folder
-    made = _made(int(baselines["rows"].iloc[0]), note, _command("table", arguments))
-    about = page.Page(TITLE, made, page.footnotes(results))
-    page.write_tables(out, tables, numbers, about, pictures)
-    done, failed = ((results["state"] == state).sum() for state in ("done", "failed"))
-    print(f"{done} of {len(results)} experiments, {failed} failed: table in {out}")
+    found, out = grid_results(folder, entries), arguments.out or folder
+    commands = ", ".join(f"`{one}`" for one in [*note.commands, _command("table", arguments)])
+    data = _data(found.baselines, note)
+    write_grid(out, found, f"{data}, {datetime.date.today()}. Made by {commands}.")
+    if arguments.results:
+        write_dated(arguments.results, found, {"made by": commands, "data": data, "weights": WEIGHTS})
+    states = found.experiments["state"].iloc[: len(entries)]
+    done, failed = ((states == state).sum() for state in ("done", "failed"))
+    print(f"{done} of {len(entries)} experiments, {failed} failed: table in {out}")
 
 
 def _command(verb: str, arguments: argparse.Namespace) -> str:
@@ -154,8 +148,8 @@ def _command(verb: str, arguments: argparse.Namespace) -> str:
     return shlex.join(words)
 
 
-def _made(studies: int, note: "RunNote", tabulated: str) -> str:
-    """When, on how many studies and by which commands the table was made."""
+def _data(baselines: "pd.DataFrame", note: "RunNote") -> str:
+    """What the grid ran on."""
+    drawn = "phantoms" if "oracle" in baselines["experiment"].tolist() else "studies"
     unread = f" ({note.unreadable} without a series that could be read)" if note.unreadable else ""
-    commands = ", ".join(f"`{one}`" for one in [*note.commands, tabulated])
-    return f"{studies} studies{unread}, {datetime.date.today()}. Made by {commands}."
+    return f"{int(baselines['rows'].iloc[0])} {drawn}{unread}"

@@ -45,7 +45,7 @@ def _grade(arguments: argparse.Namespace) -> int:
 def add_grader(commands: Commands) -> None:
     """Add the command `grader`, which trains the network of `grade`."""
     command = commands.add_parser("grader", help="train the grader: on phantoms, or on labels of your own")
-    ways = command.add_subparsers(required=True, metavar="train|curve")
+    ways = command.add_subparsers(required=True, metavar="train|curve|probe")
     train = ways.add_parser(
         "train",
         help="train the network of `grade`",
@@ -79,6 +79,16 @@ def add_grader(commands: Commands) -> None:
     curve.add_argument("--workers", type=int, default=1, help="graders that are tuned at once")
     curve.add_argument("--out", type=Path, required=True, help="folder to write; what lies there is kept")
     curve.set_defaults(call=_curve)
+    probe = ways.add_parser(
+        "probe", help="what frozen features of backbones are worth: a linear head on each"
+    )
+    probe.add_argument("table", type=Path, help="CSV: as for `grade`, study_id, severity")
+    probe.add_argument(
+        "--features", nargs="+", default=[], metavar="NAME", help="backbones (default: all four)"
+    )
+    probe.add_argument("--seeds", type=int, default=3, help="splits of the studies")
+    probe.add_argument("--out", type=Path, required=True, help="CSV file to write")
+    probe.set_defaults(call=_probe)
 
 
 def _train(arguments: argparse.Namespace) -> None:
@@ -142,3 +152,26 @@ def _curve(arguments: argparse.Namespace) -> None:
     write_text(arguments.out / "curve.md", curve_page(means))
     save_figure(drawn(means), arguments.out / "curve.png")
     print(f"curve.csv, curve.md and curve.png in {arguments.out}")
+
+
+def _probe(arguments: argparse.Namespace) -> None:
+    import pandas as pd
+
+    from kitlib.artefacts import write_text
+    from kitlib.errors import WeightsError, known_name
+    from kitlib.grade.probe import FEATURES, probe, probe_table
+
+    names = list(dict.fromkeys(arguments.features)) or list(FEATURES)
+    for name in names:
+        known_name(name, FEATURES, "features")
+    if arguments.seeds < 1:
+        raise UsageError("seeds are one or more")
+    parts = [pd.DataFrame()]
+    for name in names:
+        try:
+            parts.append(probe(arguments.table, name, arguments.seeds))
+        except WeightsError as error:
+            print(f"{name}: {error}", file=sys.stderr)
+    probed = pd.concat(parts, ignore_index=True)
+    write_text(arguments.out, probed.to_csv(index=False, float_format="%.4f", lineterminator="\n"))
+    print(probe_table(probed).to_string(index=False) if len(probed) else "no features were to be had")

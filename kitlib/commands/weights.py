@@ -41,7 +41,7 @@ def _add_convert(verbs: Commands) -> None:
         help="turn a .pth file into safetensors, running nothing in it",
         epilog="example: python -m kitlib weights convert downloaded.pth mine.safetensors",
     )
-    command.add_argument("file", type=Path, help="or `imagenet`: the weights of the extra of that name")
+    command.add_argument("file", type=Path, help="or `imagenet` or `ct`: what that extra installed")
     command.add_argument("out", type=Path)
     command.set_defaults(call=_convert)
 
@@ -54,7 +54,9 @@ def _add_quantise(verbs: Commands) -> None:
     )
     command.add_argument("out", type=Path, help="safetensors file to write; give it as weights of a run")
     command.add_argument("--backbone", default="resnet10t", help="such as resnet50 or medicalnet_resnet152")
-    command.add_argument("--weights", default="auto", help="a file, hub, cached, shipped, imagenet or random")
+    command.add_argument(
+        "--weights", default="auto", help="auto, hub, cached, shipped, imagenet, ct, random or a file"
+    )
     command.add_argument("--input-px", type=int, help="if not given, what the weights were trained with")
     command.add_argument(
         "--view", dest="field_of_view", help="whole or middle; if not given, as the weights were trained"
@@ -74,12 +76,13 @@ def _train(arguments: argparse.Namespace) -> None:
 
 
 def _convert(arguments: argparse.Namespace) -> None:
-    from kitlib.embed.names import IMAGENET_MEAN, IMAGENET_STD
     from kitlib.embed.weights.checkpoint import convert
+    from kitlib.embed.weights.ct import convert_ct
     from kitlib.embed.weights.imagenet import convert_imagenet
 
-    if arguments.file == Path("imagenet"):
-        tensors = convert_imagenet(arguments.out, IMAGENET_MEAN, IMAGENET_STD)
+    extras = {"imagenet": convert_imagenet, "ct": convert_ct}
+    if packaged := extras.get(str(arguments.file)):
+        tensors = packaged(arguments.out)
     else:
         tensors = convert(arguments.file, arguments.out)
     print(f"{len(tensors)} tensors in {arguments.out}")

@@ -8,7 +8,8 @@ import timm
 import torch
 from torch import nn
 
-from kitlib.embed.names import VOLUME_NETWORKS, reads_volumes
+from kitlib.embed.inflated import InflatedBackbone, build_inflated_network
+from kitlib.embed.names import CT_RESNET, VOLUME_NETWORKS, reads_volumes
 from kitlib.embed.runtime.int8 import holds_eight_bits
 from kitlib.embed.slices import Backbone, build_slice_network, slice_network_names
 from kitlib.embed.volumes import VolumeBackbone, build_volume_network
@@ -29,15 +30,14 @@ def load_backbone(
 ) -> Backbone:
     """A backbone with the weights that `find_weights` finds.
 
-    Names are timm's, `torchvision/<name>` and `medicalnet_resnet<depth>`. `input_px` and `field_of_view` (one
-    of FIELDS_OF_VIEW) are what the weights were trained with, where that is known, else DEFAULT_PX and
-    "whole"; `seed` draws random weights.
+    Names are timm's, `torchvision/<name>`, `medicalnet_resnet<depth>` and `ct_resnet152`. `input_px` and
+    `field_of_view` (one of FIELDS_OF_VIEW) are what the weights were trained with, where that is known, else
+    DEFAULT_PX and "whole"; `seed` draws random weights.
     """
     source = find_weights(known_backbone(name), weights, attached_dir)
     network = None if holds_eight_bits(source.file) else weighted_network(name, source, seed)
     facts: dict[str, Any] = {"input_px": DEFAULT_PX, "view": "whole"} | source.facts
-    kind = VolumeBackbone if reads_volumes(name) else Backbone
-    return kind(network, source, input_px or facts["input_px"], field_of_view or facts["view"])
+    return kind_of(name)(network, source, input_px or facts["input_px"], field_of_view or facts["view"])
 
 
 def weighted_network(name: str, source: WeightsSource, seed: int = 0) -> nn.Module:
@@ -61,4 +61,13 @@ def known_backbone(name: str) -> str:
 
 def build_network(name: str) -> tuple[nn.Module, tuple[str, ...]]:
     """The untrained network without its classifier, and the names of the modules that were the classifier."""
+    if name == CT_RESNET:
+        return build_inflated_network(), ()
     return (build_volume_network(name), ()) if reads_volumes(name) else build_slice_network(name)
+
+
+def kind_of(name: str) -> type[Backbone]:
+    """What stands around the network of this name: how stacks are cut and greys are scaled for it."""
+    if name == CT_RESNET:
+        return InflatedBackbone
+    return VolumeBackbone if reads_volumes(name) else Backbone

@@ -2,8 +2,9 @@
 
 MEDICALNET = "medicalnet_resnet"
 RESNET_DEPTHS = (10, 18, 34, 50, 101, 152, 200)
-VOLUME_NETWORKS = tuple(f"{MEDICALNET}{depth}" for depth in RESNET_DEPTHS)
-WEIGHTS = ("auto", "hub", "cached", "shipped", "imagenet", "random")
+CT_RESNET = "ct_resnet152"
+VOLUME_NETWORKS = (*(f"{MEDICALNET}{depth}" for depth in RESNET_DEPTHS), CT_RESNET)
+WEIGHTS = ("auto", "hub", "cached", "shipped", "imagenet", "ct", "random")
 """What `weights` may be; anything else is the path of a file."""
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """By which greys in 0..1 are normalised for networks of slices."""

@@ -8,27 +8,27 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kitlib.artefacts import Provenance, facts_of, is_complete, load_array, save_array, write_text
+from kitlib.artefacts import Provenance, facts_of, fingerprint, load_array, save_array, write_text
 from kitlib.embed.tokens import Tokens
-from kitlib.prepare.volumes import VolumeCache
+from kitlib.prepare.volumes import VolumeCache, is_current
 from kitlib.terms import SEQUENCES
 
 
 class TokenStore:
     """Tokens of one kind in `<folder>/<study_id>/<series_id>.npy` (n_tokens, d), opened memory-mapped.
 
-    `recipe` is all that shapes them: tokens of different recipes never share a folder.
+    `recipe` is all that shapes them, the code too: tokens of another recipe are made again.
     """
 
     def __init__(self, folder: Path, recipe: Mapping[str, Any], width: int) -> None:
         self.folder, self.recipe, self.width = Path(folder), dict(recipe), width
-        if not (self.folder / "recipe.json").exists():
-            write_text(self.folder / "recipe.json", json.dumps(self.recipe, indent=1) + "\n")
+        described, file = json.dumps(self.recipe, indent=1) + "\n", self.folder / "recipe.json"
+        if not file.exists() or file.read_text(encoding="utf-8") != described:
+            write_text(file, described)
 
     def is_current(self, study_id: int, series_id: int, volume: str) -> bool:
-        """Whether the series is there, made from the prepared volume with this fingerprint."""
-        path = self._path(study_id, series_id)
-        return is_complete(path) and facts_of(path)["volume"] == volume
+        """Whether the series is there, made by this recipe from the prepared volume with this fingerprint."""
+        return is_current(self._path(study_id, series_id), self._state(volume))
 
     def outdated(self, volumes: VolumeCache, keys: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
         """Of the series (study_id, series_id), those that are not there, or of an older volume."""
@@ -36,7 +36,7 @@ class TokenStore:
 
     def add(self, study_id: int, series_id: int, tokens: Tokens, volume: str) -> None:
         """Store the tokens of a series, of which there may be none."""
-        facts = {"volume": volume, "positions_mm": tokens.positions_mm.tolist()}
+        facts = {"state": self._state(volume), "positions_mm": tokens.positions_mm.tolist()}
         provenance = Provenance(self.recipe, {"volume": volume})
         save_array(self._path(study_id, series_id), tokens.embeddings, provenance, **facts)
 
@@ -57,6 +57,9 @@ class TokenStore:
             return Tokens.joined([self.series_tokens(study_id, one) for one in series_ids], self.width)
 
         return {sequence: [bag(study_id, sequence) for study_id in study_ids] for sequence in SEQUENCES}
+
+    def _state(self, volume: str) -> str:
+        return fingerprint(self.recipe, volume)
 
     def _path(self, study_id: int, series_id: int) -> Path:
         return self.folder / str(int(study_id)) / f"{int(series_id)}.npy"

@@ -31,6 +31,20 @@ def per_cell(labels: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def auc_by_fold(labels: pd.DataFrame, predictions: pd.DataFrame, folds: pd.Series) -> float:
+    """The mean over folds of their own macro AUC, a mean over the cells that have all three severities there.
+
+    Of all folds together, whose models and priors differ, it is another: what sees nothing gets less than a
+    half there, and a half here. NaN where no fold has such a cell.
+    """
+    found = [
+        per_cell(labels.loc[folds.index[folds == fold]], predictions)["macro_auc"].mean()
+        for fold in sorted(folds.unique())
+    ]
+    known = [auc for auc in found if not np.isnan(auc)]
+    return float(np.mean(known)) if known else np.nan
+
+
 def _measures(truth: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
     if len(truth) == 0:
         return {"accuracy": np.nan, "macro_f1": np.nan, "macro_auc": np.nan}

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
+from kitlib.code import code_fingerprint
 from kitlib.errors import UsageError, known_name
 from kitlib.inputs.base import InputSpec
 from kitlib.inputs.slices import SliceInput
@@ -79,6 +80,11 @@ class Experiment:
     def leaks(self) -> bool:
         """Whether a study may stand on both sides of a fold."""
         return self.protocol.split != "studies"
+
+    @property
+    def code(self) -> str:
+        """Changes with the code that the model and its input are made of."""
+        return code_fingerprint(type(self.model), type(self.input))
 
     def build(self) -> Model:
         """The unfitted model."""

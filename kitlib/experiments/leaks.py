@@ -16,13 +16,13 @@ scores without a look at any image, with a macro-F1 near .3. The random forest o
 no label (empty ones are text there), and columns of axial slices are judged by foraminal labels.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from kitlib.errors import ModelError
-from kitlib.experiments.experiment import SplitName
+from kitlib.experiments.experiment import Experiment, SplitName
 from kitlib.inputs.base import Dataset
 from kitlib.terms import CELL_NAMES
 
@@ -51,6 +51,17 @@ def row_table(labels: pd.DataFrame, folds: pd.Series, study_of: pd.Series) -> pd
     """Rows with their codes, `fold`, `study` and `shared`: another row of the study is in another fold."""
     counts = folds.groupby(study_of).transform("nunique")
     return labels.assign(fold=folds, study=study_of, shared=counts > 1)
+
+
+def twin(entry: Experiment, split: SplitName) -> Experiment:
+    """The experiment under a split that leaks."""
+    text = f"{entry.about.text}; LEAKS: {split2text[split]}"
+    return replace(
+        entry,
+        name=f"{entry.name}_leaking_{split}",
+        protocol=replace(entry.protocol, split=split),
+        about=replace(entry.about, text=text, twin_of=entry.name),
+    )
 
 
 def make_split(

@@ -10,13 +10,23 @@ judged by a split that leaks (see `leaks`).
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
-from kitlib.experiments.experiment import About, Experiment, Protocol, PublishedResult, SplitName
-from kitlib.experiments.leaks import SLICE_PARTS, split2text
+from kitlib.experiments.backbones import (
+    CT,
+    MEDICALNET,
+    REAL,
+    RESNET,
+    SHIPPED,
+    backbone2input,
+    backbone2short,
+    backbone2text,
+)
+from kitlib.experiments.experiment import About, Experiment, Protocol, PublishedResult
+from kitlib.experiments.leaks import SLICE_PARTS, twin
 from kitlib.experiments.scenarios import SCENARIOS
 from kitlib.inputs.pixels import PixelInput
-from kitlib.inputs.slices import SliceInput
 from kitlib.models.attention import FusionModel
 from kitlib.models.blind import PriorModel, RandomModel
 from kitlib.models.pooled.model import PooledModel
@@ -24,7 +34,6 @@ from kitlib.models.pseudo.model import PseudoModel
 from kitlib.models.vit.model import ViTModel
 
 PUBLISHED, DEMO_TAG = "published", "demo"
-RESNET, MEDICALNET, SHIPPED = "resnet50", "medicalnet_resnet152", "resnet10t"
 UNTIL_LEARNED: dict[str, Any] = {
     "inner_parts": 1,  # nothing is held out inside
     "augment": False, "dropout": 0.0, "weight_decay": 0.0, "learning_rate": 1e-3, "loss": "bce",
@@ -32,18 +41,8 @@ UNTIL_LEARNED: dict[str, Any] = {
 }  # fmt: skip
 """How the second project trains its transformer: until its training studies are known by heart."""
 SVC_SAMPLING, TREE_SAMPLING = "smote_undersample", "smote"
+GREYS = ("greyscale", "equalised")
 
-backbone2short = {RESNET: "r50", MEDICALNET: "m152", SHIPPED: "r10t"}
-backbone2text = {
-    RESNET: "ResNet50",
-    MEDICALNET: "MedicalNet ResNet152",
-    SHIPPED: "the kit's ResNet10-T as it was trained",
-}
-backbone2input = {
-    RESNET: SliceInput(backbone=RESNET, input_px=224, field_of_view="whole"),
-    MEDICALNET: SliceInput(backbone=MEDICALNET, input_px=224, field_of_view="whole"),
-    SHIPPED: SliceInput(backbone=SHIPPED, weights="shipped"),
-}
 pooling2text = {"average": "mean of the slices", "attention": "trained attention over slices"}
 classifier2text = {
     "networks": "a network for each cell",
@@ -96,7 +95,7 @@ DEMO = {
     "pseudo_masked",
     "vit",
 }
-"""A few of each kind, on weights that come with the kit: others take minutes to train, to about chance."""
+"""A few of each kind, on weights that come with the kit."""
 imputer2text = {
     "zeros": "zeros and a mask",
     "mean": "the mean",
@@ -128,7 +127,7 @@ def blind() -> Iterator[Experiment]:
 
 
 def all_pooled() -> Iterator[Experiment]:
-    """The first project's table, then other samplings, random weights, and the same on the kit's backbone."""
+    """The first project's table, other samplings, random weights; then on the kit's and on real weights."""
     yield from table_rows()
     yield from other_samplings(RESNET, "equalised")
     base = pooled(RESNET, "attention", 512, "equalised", "svc")
@@ -143,6 +142,10 @@ def all_pooled() -> Iterator[Experiment]:
     for classifier in ("networks", "networks_weighted", "svc", "lightgbm", "xgboost", "bagging"):
         yield pooled(SHIPPED, "attention", 512, "greyscale", classifier)
     yield from other_samplings(SHIPPED, "greyscale")
+    # And where it has seen real images.
+    for backbone, pooling, grey in product(REAL, pooling2text, GREYS):
+        yield pooled(backbone, pooling, 512, grey, "svc")
+    yield from (pooled(CT, "attention", 2048, grey, "svc") for grey in GREYS)
 
 
 def table_rows() -> Iterator[Experiment]:
@@ -239,21 +242,10 @@ def leaking_twins(entry: Experiment) -> Iterator[Experiment]:
     if (
         isinstance(model, PooledModel)
         and (model.pooling, model.classifier, model.sampling) == ("attention", "svc", SVC_SAMPLING)
-        and not entry.name.endswith("random_weights")
+        and (entry.about.published or entry.input.backbone == SHIPPED)  # type: ignore[attr-defined]
     ):
         yield twin(entry, "series")
     if isinstance(model, ViTModel) and entry.name == "vit_to_the_end":
         # As many steps: the rows are so many times as many.
         yield twin(entry.with_parameters(epochs=model.epochs // SLICE_PARTS), "slices")
         yield twin(entry, "training")
-
-
-def twin(entry: Experiment, split: SplitName) -> Experiment:
-    """The experiment under a split that leaks."""
-    text = f"{entry.about.text}; LEAKS: {split2text[split]}"
-    return replace(
-        entry,
-        name=f"{entry.name}_leaking_{split}",
-        protocol=replace(entry.protocol, split=split),
-        about=replace(entry.about, text=text, twin_of=entry.name),
-    )

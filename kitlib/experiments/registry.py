@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from kitlib.errors import UsageError, known_name
 from kitlib.experiments.experiment import About, Experiment
-from kitlib.experiments.published import published_experiments
+from kitlib.experiments.published import PUBLISHED, published_experiments
 from kitlib.inputs.base import register_input
 from kitlib.inputs.crops import CropInput
 from kitlib.models.attention import CellAttentionModel
@@ -75,7 +75,12 @@ first = [Experiment(model.name, model, about=About(text, tags=("first",))) for m
 crops = [
     Experiment(name, model, CropInput(), about=About(text, tags=tags))
     for name, model, text, tags in (
-        ("crops", CropModel(), "Views of each place as phantoms taught to see them, fused", ("first",)),
+        (
+            "crops",
+            CropModel(),
+            "Views of each place as phantoms taught to see them, fused",
+            ("first", PUBLISHED),
+        ),
         ("crops_tuned", CropModel(tune=True, epochs=8, batch=4), "The same, trained on the views", ()),
     )
 ]

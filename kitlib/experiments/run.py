@@ -1,8 +1,9 @@
 """Folds of whole studies, and cross-validation on them that resumes.
 
 Each fold leaves its model, out-of-fold predictions and learning curve. Its folder is used again when what it
-was made from is unchanged: the kit's version, all parameters of the model, the weights that it starts from,
-its input, the seed, and the data and labels of every study with its fold. Anything else is fitted anew.
+was made from is unchanged: the kit's version and the code of model and input, all parameters of the model,
+the weights that it starts from, its input, the seed, and the data and labels of every study with its fold.
+Anything else is fitted anew.
 """
 
 from collections.abc import Mapping
@@ -100,6 +101,7 @@ def fold_tasks(
     """A task for each fold of a split; `facts` are kept beside the predictions, which depend on them."""
     model = experiment.model
     source = model.pretrained_source()
+    facts = {**(facts or {}), "code": experiment.code}
     made_from = fingerprint(
         __version__,
         model.name,
@@ -111,11 +113,11 @@ def fold_tasks(
         split.data.fingerprint,
         split.labels.to_numpy(np.int8).tolist(),
         split.folds.tolist(),
-        dict(facts or {}),
+        facts,
     )
     folder = Path(out) / experiment.name
     return [
-        FoldTask(experiment, fold, fold_folder(folder, fold), made_from, seed, facts or {}, keep_model)
+        FoldTask(experiment, fold, fold_folder(folder, fold), made_from, seed, facts, keep_model)
         for fold in sorted(split.folds.unique().tolist())
     ]
 

@@ -15,7 +15,7 @@ from kitlib.competition.metric import score
 from kitlib.competition.submission import to_rows
 from kitlib.errors import ArtefactError
 from kitlib.evaluate.baselines import prior_out_of_fold, uniform
-from kitlib.evaluate.classification import per_cell
+from kitlib.evaluate.classification import auc_by_fold, per_cell
 from kitlib.evaluate.compare import Interval, difference_interval, score_interval
 from kitlib.experiments import status
 from kitlib.experiments.experiment import Experiment, PublishedResult, SplitName
@@ -32,6 +32,17 @@ from kitlib.terms import CELLS
 
 NO_INTERVAL = Interval(math.nan, math.nan, math.nan, math.nan)
 NORMAL = "Normal/Mild everywhere"
+BLEND = {
+    "experiment": "blend",
+    "description": "All that do not leak, by weights fitted on the other folds",
+    "model": "blend",
+    "split": "studies",
+    "twin_of": "",
+    "leaks": False,
+    "state": "done",
+    "reason": "",
+}
+"""What is said of the blend in a row like those of `result_table`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,12 +69,23 @@ class JudgedRows:
         return [fold_folder(own, fold) for fold in sorted(self.folds.unique().tolist())]
 
 
+@dataclass(frozen=True, eq=False)
+class GridResults:
+    """What a grid has found: see `result_table`, `baseline_table`, `pair_table` and `missing_table`."""
+
+    experiments: pd.DataFrame
+    baselines: pd.DataFrame
+    pairs: pd.DataFrame
+    missing: pd.DataFrame
+
+
 def result_table(folder: Path, entries: Collection[Experiment]) -> pd.DataFrame:
     """One row an experiment: what it is, how it went, what was measured, what it cost, what was published.
 
-    Accuracy, macro-F1 and macro AUC are means over the 25 cells; fit_s is the mean of the folds, fit_peak_mb
-    their largest; difference is the score less the prior's. Rows of a leaking split are scored per row and
-    have no interval, which would be too narrow. What is of another key than the last run has no numbers.
+    Accuracy, macro-F1 and macro AUC are means over the 25 cells, macro_auc_folds that of `auc_by_fold`; fit_s
+    is the mean of the folds, fit_peak_mb their largest; difference is the score less the prior's. Rows of a
+    leaking split are scored per row and have no interval, which would be too narrow. What is of another key
+    than the last run has no numbers.
     """
     key = status.RunNote.of(folder).key
     splits = {entry.protocol.split for entry in entries}
@@ -88,7 +110,32 @@ def baseline_table(folder: Path) -> pd.DataFrame:
     }
     if _belongs(folder / status.ORACLE_FILE, status.RunNote.of(folder).key):
         baselines["oracle"] = load_table(folder / status.ORACLE_FILE)
-    return pd.DataFrame([{"experiment": name, **_measured(rows, oof)} for name, oof in baselines.items()])
+    return pd.DataFrame([{"experiment": name, **measured(rows, oof)} for name, oof in baselines.items()])
+
+
+def out_of_fold(folder: Path, entries: Iterable[Experiment], rows: JudgedRows) -> dict[str, pd.DataFrame]:
+    """The out-of-fold predictions of experiments that are done, by name."""
+    return {entry.name: _joined(rows.folds_in(folder / entry.name)) for entry in entries}
+
+
+def measured(rows: JudgedRows, oof: pd.DataFrame, *, leaks: bool = False) -> dict[str, Any]:
+    """What was measured of predictions of these rows, as `result_table` has it."""
+    measures = per_cell(rows.labels, oof)[["accuracy", "macro_f1", "macro_auc"]].mean()
+    total = score(rows.labels, oof).total
+    own = NO_INTERVAL if leaks else score_interval(rows.labels, oof)
+    against = NO_INTERVAL if leaks else difference_interval(rows.labels, oof, rows.prior)
+    return {
+        "rows": len(rows.labels),
+        "shared": rows.shared,
+        **dict(measures),
+        "macro_auc_folds": auc_by_fold(rows.labels, oof, rows.folds),
+        "score": total,
+        "low": own.low,
+        "high": own.high,
+        "difference": total - score(rows.labels, rows.prior).total,
+        "difference_low": against.low,
+        "difference_high": against.high,
+    }
 
 
 def scenario_results(
@@ -157,7 +204,10 @@ def _state(own: Path, entry: Experiment, key: status.RunKey, rows: JudgedRows | 
     for fold in folds:
         if reason := damage(fold, entry) or key.mismatch(fold / OOF_FILE):
             return "not ended", f"{fold.name}: {reason}"
-    if len({facts_of(fold / OOF_FILE)["made_from"] for fold in folds}) > 1:
+    facts = [facts_of(fold / OOF_FILE) for fold in folds]
+    if {of_fold.get("code") for of_fold in facts} != {entry.code}:
+        return "not run", "made by other code: run it again"
+    if len({of_fold["made_from"] for of_fold in facts}) > 1:
         return "not ended", "its folds were made with different parameters"
     return "done", ""
 
@@ -176,25 +226,7 @@ def _outcome(folder: Path, entry: Experiment, key: status.RunKey, rows: JudgedRo
         "reason": "",
         "weights": facts[0].get("weights", ""),
         "notes": "; ".join(dict.fromkeys(note for of_fold in facts for note in of_fold.get("notes", []))),
-        **_measured(rows, _joined(folds), leaks=entry.leaks),
+        **measured(rows, _joined(folds), leaks=entry.leaks),
         "fit_s": float(np.mean([of_fold["fit_s"] for of_fold in facts])),
         "fit_peak_mb": math.nan if None in peaks else float(max(peaks)),
-    }
-
-
-def _measured(rows: JudgedRows, oof: pd.DataFrame, *, leaks: bool = False) -> dict[str, Any]:
-    measures = per_cell(rows.labels, oof)[["accuracy", "macro_f1", "macro_auc"]].mean()
-    total = score(rows.labels, oof).total
-    own = NO_INTERVAL if leaks else score_interval(rows.labels, oof)
-    against = NO_INTERVAL if leaks else difference_interval(rows.labels, oof, rows.prior)
-    return {
-        "rows": len(rows.labels),
-        "shared": rows.shared,
-        **dict(measures),
-        "score": total,
-        "low": own.low,
-        "high": own.high,
-        "difference": total - score(rows.labels, rows.prior).total,
-        "difference_low": against.low,
-        "difference_high": against.high,
     }

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 
 from kitlib.artefacts import Provenance, fingerprint, load_json, save_json
+from kitlib.code import code_fingerprint
 from kitlib.errors import ArtefactError, ModelError
 from kitlib.mri.ledger import Ledger
 from kitlib.mri.study import Study
@@ -149,6 +150,11 @@ class Encoder(ABC):
     def label(self) -> str:
         """What the input was made with, in a few words for a table."""
         return self.spec.label
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """All that shapes what it makes of a study: the spec, and the code."""
+        return {**self.spec.identity(), "code": code_fingerprint(type(self))}
 
     @abstractmethod
     def encode(self, study: Study, ledger: Ledger) -> Dataset:

@@ -4,6 +4,7 @@ import dataclasses
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -24,9 +25,6 @@ from kitlib.prepare.studies import PreparedStudies
 from kitlib.prepare.views import MARGIN_PX, SLOTS, cut_slots
 from kitlib.prepare.volumes import faults_in, is_current
 from kitlib.terms import CELLS, landmark_of, row_id
-
-RECIPE = 2
-"""To be raised when crops are cut otherwise, so that caches of before are made again."""
 
 
 def cut_study(study: Study, localiser: Localiser, slices: int) -> StudyCrops:
@@ -78,7 +76,7 @@ class CropEncoder(Encoder):
 
     def dataset(self, studies: PreparedStudies, cache: Path) -> CropDataset:
         """The crops of many studies, memory-mapped."""
-        files = CropFiles(Path(cache) / self.spec.folder_name, self.spec, studies)
+        files = CropFiles(Path(cache) / self.spec.folder_name, self.recipe, self.spec, studies)
         known = studies.study_ids
         todo = [study_id for study_id in known if not files.has(study_id)]
         retire_workers()
@@ -95,6 +93,7 @@ class CropFiles:
     """A folder of crops, `<study_id>.npy` a study."""
 
     folder: Path
+    recipe: dict[str, Any]
     spec: CropInput
     studies: PreparedStudies
 
@@ -139,7 +138,7 @@ class CropFiles:
 
     def _state(self, study_id: int) -> str:
         """Changes when the study's volumes, the localiser, what is asked for or the recipe do."""
-        return fingerprint(RECIPE, self.spec.identity(), _weights(), self.studies.of([study_id]).fingerprint)
+        return fingerprint(self.recipe, _weights(), self.studies.of([study_id]).fingerprint)
 
 
 @cache

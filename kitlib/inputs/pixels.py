@@ -69,7 +69,7 @@ class PixelEncoder(Encoder):
 
     def dataset(self, studies: PreparedStudies, cache: Path) -> PixelDataset:
         """The slices of many studies, memory-mapped."""
-        store = TokenStore(Path(cache) / self.spec.folder_name, self.spec.identity(), self.spec.px**2)
+        store = TokenStore(Path(cache) / self.spec.folder_name, self.recipe, self.spec.px**2)
         volumes = studies.volumes
         for key in tqdm(store.outdated(volumes, studies.keys), desc="pixels", mininterval=1):
             store.add(*key, self._tokens(volumes.stacks(*key)), volumes.fingerprint(*key))

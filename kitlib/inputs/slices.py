@@ -162,7 +162,7 @@ class SliceEncoder(Encoder):
 
     def dataset(self, studies: PreparedStudies, cache: Path) -> SliceDataset:
         """The embeddings of many studies, memory-mapped; what is not in the store is embedded."""
-        store = TokenStore(Path(cache) / self.spec.folder_name, self.spec.identity(), self.spec.width)
+        store = TokenStore(Path(cache) / self.spec.folder_name, self.recipe, self.spec.width)
         if store.outdated(studies.volumes, studies.keys):
             from kitlib.embed.engine import embed_series
 

@@ -93,7 +93,8 @@ class Grid:
                 encoder = open_encoder(spec, self.profile)
                 data = open_dataset(encoder, self.studies, self.work)
             except (WeightsError, ExtraMissingError) as error:
-                self.skipped |= {entry.name: str(error) for entry in entries}
+                # Not where they were looked for: that is this machine's, and tables are for all.
+                self.skipped |= {entry.name: f"{error.what}. {error.hint}" for entry in entries}
                 continue
             finally:
                 for entry in entries:

@@ -137,6 +137,7 @@ def test_numbers_of_every_experiment_stand_in_the_csv(table):
         "bad": "failed",
         "gone": "skipped",
         "later": "not run",
+        "blend": "done",
     }
     good, leaking = results.loc["good"], results.loc["good_leaking_series"]
     assert good["low"] <= good["score"] <= good["high"]
@@ -146,6 +147,29 @@ def test_numbers_of_every_experiment_stand_in_the_csv(table):
     assert leaking["shared"] > 0.5
     assert np.isnan(leaking["low"])
     assert results.loc["bad", "reason"] == "fold0: ValueError: out of luck"
+
+
+def test_the_blend_of_what_does_not_leak_is_the_last_row(table):
+    results = pd.read_csv(table / "results.csv").set_index("experiment")
+    assert results.index[-1] == "blend"
+    assert results.loc["blend", "low"] <= results.loc["blend", "score"] <= results.loc["blend", "high"]
+    people = (table / "table.md").read_text()
+    (last,) = (line for line in people.splitlines() if line.startswith("| blend "))
+    assert people[people.index(last) :].splitlines()[1] == ""  # the end of its table
+
+
+def test_the_dated_page_holds_what_is_done_with_its_commands(finished, tmp_path):
+    arguments = ["--family", "trial", "--profile", "bench", "--work", str(finished), "--out", str(tmp_path)]
+    assert main(["experiments", "table", *arguments, "--results", str(tmp_path / "results")]) == 0
+    text = (tmp_path / "results" / "published_systems.md").read_text()
+    assert "| made by | `the run`, `python -m kitlib experiments table" in text
+    assert "| data | 12 studies |" in text
+    rows = pd.read_csv(tmp_path / "results" / "published_systems.csv").set_index("experiment")
+    assert rows.index.tolist() == ["good", "good_leaking_series", "pseudo_mean", "blend"]
+    good = rows.loc["good"]
+    assert f"{good['score']:.3f} ({good['low']:.3f} to {good['high']:.3f})" in text
+    assert text.index("| `gone` |") < text.index("no weights for it") < text.index("| `blend` |")
+    assert (tmp_path / "results" / "published_systems_leaks.png").stat().st_size > 1000
 
 
 def test_the_prior_differs_from_itself_by_nothing(table):
@@ -192,6 +216,19 @@ def test_what_was_made_with_other_settings_is_not_shown(work, tmp_path):
     begin(work / "experiments", HERE)
     results = tabulate(work, tmp_path)
     assert results.loc["good", ["state", "reason"]].tolist() == ["not run", "made with other settings"]
+    assert results.loc["pseudo_mean", "state"] == "done"
+
+
+def test_what_other_code_has_made_is_not_shown(work, tmp_path, monkeypatch):
+    code = Experiment.code.fget
+    monkeypatch.setattr(
+        Experiment, "code", property(lambda self: "new" if self.name == "good" else code(self))
+    )
+    results = tabulate(work, tmp_path)
+    assert results.loc["good", ["state", "reason"]].tolist() == [
+        "not run",
+        "made by other code: run it again",
+    ]
     assert results.loc["pseudo_mean", "state"] == "done"
 
 

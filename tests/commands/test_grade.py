@@ -8,6 +8,7 @@ import torch
 
 from kitlib.artefacts import Provenance, facts_of
 from kitlib.cli import main
+from kitlib.errors import WeightsError
 from kitlib.grade.network import StudyNet, save_network
 from kitlib.grade.samples import ViewSamples
 from tests.grade.labels import changed_table, labelled_table
@@ -122,3 +123,30 @@ def test_curves_of_nonsense_are_refused(
 ) -> None:
     assert main(["grader", "curve", "no.csv", "--out", str(tmp_path), option, value]) == 2
     assert why in capsys.readouterr().err
+
+
+def test_probe_says_what_is_missing_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    measures = {"auc": 0.9, "loss": 0.5, "scaled": 0.4, "prior": 0.8, "places": 9, "severe": 3, "studies": 4}
+
+    def probe(_: Path, name: str, seeds: int) -> pd.DataFrame:
+        if name == "ct_resnet152":
+            raise WeightsError("not installed", hint="Install it.")
+        return pd.DataFrame(
+            [{"view": "canal", "features": name, "seed": s, **measures} for s in range(seeds)]
+        )
+
+    monkeypatch.setattr("kitlib.grade.probe.probe", probe)
+    out = tmp_path / "probe.csv"
+    assert main(["grader", "probe", "table.csv", "--seeds", "2", "--out", str(out)]) == 0
+    printed = capsys.readouterr()
+    assert "ct_resnet152: [weights] not installed. Install it." in printed.err
+    assert "0.900 (0.900 to 0.900)" in printed.out
+    assert pd.read_csv(out)["features"].value_counts().to_dict() == {
+        "grader": 2,
+        "resnet10t": 2,
+        "tf_efficientnet_lite0": 2,
+    }
+    assert main(["grader", "probe", "table.csv", "--features", "resnet11", "--out", str(out)]) == 2
+    assert "unknown features 'resnet11'" in capsys.readouterr().err

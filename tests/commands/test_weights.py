@@ -22,6 +22,19 @@ def test_convert_writes_safetensors_and_refuses_a_broken_file(
     assert capsys.readouterr().err.startswith("[weights] ")
 
 
+@pytest.mark.parametrize("extra", ["imagenet", "ct"])
+def test_convert_takes_the_weights_of_an_extra_by_its_name(
+    extra: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    asked: list[Path] = []
+    monkeypatch.setattr(
+        f"kitlib.embed.weights.{extra}.convert_{extra}", lambda out: asked.append(out) or {"a": torch.ones(1)}
+    )
+    assert main(["convert", extra, str(tmp_path / "a.safetensors")]) == 0
+    assert asked == [tmp_path / "a.safetensors"]
+    assert capsys.readouterr().out.startswith("1 tensors in ")
+
+
 def test_pretrain_writes_into_the_cache_unless_told_otherwise(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

@@ -47,3 +47,19 @@ def make_cache(
     cache = VolumeCache(folder, longest_px=LONGEST_PX)
     cache.build(series)
     return cache
+
+
+def install(patch: pytest.MonkeyPatch, folder: Path, package: str, name: str, content: bytes) -> Path:
+    """A package in a folder, on the path, that holds one file beside a module that must not be imported."""
+    module = package.replace("-", "_")
+    files = {
+        f"{module}/__init__.py": b"raise SystemExit('the package has run')",
+        f"{module}/{name}": content,
+        f"{module}-0.1.0.dist-info/METADATA": f"Name: {package}\nVersion: 0.1.0\n".encode(),
+    }
+    for place, written in files.items():
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        (folder / place).write_bytes(written)
+    (folder / f"{module}-0.1.0.dist-info/RECORD").write_text("".join(f"{place},,\n" for place in files))
+    patch.syspath_prepend(str(folder))
+    return folder / module / name

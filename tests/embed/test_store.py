@@ -43,6 +43,17 @@ def test_tokens_of_another_volume_are_not_current(store: TokenStore) -> None:
     assert not store.is_current(1, 11, "volume")
 
 
+def test_tokens_of_another_recipe_are_not_current_and_are_made_again_in_their_place(tmp_path) -> None:
+    before, after = (TokenStore(tmp_path, {"backbone": "any", "code": code}, WIDTH) for code in ("1", "2"))
+    before.add(1, 10, make_tokens(2, 0), "volume")
+    assert not after.is_current(1, 10, "volume")
+    after.add(1, 10, make_tokens(3, 0), "volume")
+    assert after.is_current(1, 10, "volume")
+    assert not before.is_current(1, 10, "volume")
+    assert '"code": "2"' in (tmp_path / "recipe.json").read_text()
+    assert len(list((tmp_path / "1").glob("*.npy"))) == 1
+
+
 def test_what_was_never_embedded_is_an_error(store: TokenStore) -> None:
     with pytest.raises(ArtefactError):
         store.series_tokens(1, 10)

@@ -8,6 +8,7 @@ from sklearn.metrics import roc_auc_score
 from kitlib.competition.submission import to_array, to_rows
 from kitlib.errors import SubmissionError
 from kitlib.evaluate.classification import (
+    auc_by_fold,
     binned_rates,
     confusion_counts,
     labelled_cells,
@@ -49,6 +50,27 @@ def test_a_cell_by_hand():
         1,
     ]
     assert row["macro_auc"] == pytest.approx(np.mean(one_vs_rest))
+
+
+def test_the_auc_of_folds_does_not_see_that_their_priors_differ():
+    labels = make_labels(400, empty=0)
+    folds = pd.Series(np.arange(len(labels)) % 2, index=labels.index)
+    constant = np.array([[0.8, 0.1, 0.1], [0.2, 0.4, 0.4]])[folds]  # what sees no image, fitted twice
+    blind = to_rows(labels.index, np.repeat(constant[:, None], len(CELLS), axis=1))
+    assert auc_by_fold(labels, blind, folds) == 0.5
+    assert per_cell(labels, blind)["macro_auc"].mean() != 0.5
+    seen = make_predictions(labels.index)
+    parts = [per_cell(labels[folds == fold], seen)["macro_auc"].mean() for fold in (0, 1)]
+    assert auc_by_fold(labels, seen, folds) == pytest.approx(np.mean(parts))
+
+
+def test_a_fold_without_a_cell_of_all_severities_has_no_auc():
+    labels = make_labels(6, empty=0)
+    labels.iloc[:3] = 0
+    folds = pd.Series([0, 0, 0, 1, 1, 1], index=labels.index)
+    seen = make_predictions(labels.index)
+    assert auc_by_fold(labels, seen, folds) == per_cell(labels[3:], seen)["macro_auc"].mean()
+    assert np.isnan(auc_by_fold(labels[:3], seen, folds[:3]))
 
 
 def test_undefined_measures_are_nan_without_warning():

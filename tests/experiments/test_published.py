@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kitlib.experiments import published
+from kitlib.experiments import backbones, published
 from kitlib.experiments.experiment import PROFILES_CHOICE, Experiment
 from kitlib.experiments.leaks import SLICE_PARTS
 from kitlib.inputs.pixels import PixelInput
@@ -83,7 +83,7 @@ def test_names_are_unique_and_say_what_differs() -> None:
 
 def test_every_published_system_is_there_and_in_the_demo() -> None:
     counts = Counter(entry.model.name for entry in FAMILY if not entry.leaks)
-    assert counts == {"prior": 1, "random": 1, "pooled": 64, "fusion": 8, "pseudo": 8, "vit": 2}
+    assert counts == {"prior": 1, "random": 1, "pooled": 74, "fusion": 8, "pseudo": 8, "vit": 2}
     demo = [entry for entry in FAMILY if published.DEMO_TAG in entry.about.tags]
     assert {entry.name for entry in demo} == published.DEMO
     assert {entry.model.name for entry in demo} == set(counts)
@@ -131,9 +131,25 @@ def test_a_leaking_twin_is_its_experiment_under_another_split() -> None:
 
 def test_random_weights_are_asked_for_by_name_and_once() -> None:
     weights = {entry.name: getattr(entry.input, "weights", "") for entry in FAMILY}
-    (random,) = (name for name, asked in weights.items() if asked not in ("", "shipped"))
-    assert weights[random] == "random"
+    (random,) = (name for name, asked in weights.items() if asked == "random")
     assert random.endswith("_random_weights")
+
+
+def test_weights_that_saw_real_images_are_asked_for_by_name_in_every_pooling_and_grey() -> None:
+    for backbone, weights in ((backbones.LITE, "imagenet"), (backbones.CT, "ct")):
+        rows = [entry for entry in FAMILY if getattr(entry.input, "backbone", "") == backbone]
+        assert {entry.input.weights for entry in rows} == {weights}  # type: ignore[attr-defined]
+        assert {
+            (entry.model.pooling, entry.input.grey)  # type: ignore[attr-defined]
+            for entry in rows
+        } == {(pooling, grey) for pooling in ("average", "attention") for grey in GREY_OPTIONS}
+        assert not any(entry.leaks or entry.about.published for entry in rows)
+
+
+def test_no_row_trains_a_backbone() -> None:
+    """Where the weights are nowhere, a row says so: a few phantoms would make it a score at chance."""
+    inputs = {entry.input for entry in FAMILY if getattr(entry.input, "backbone", "")}
+    assert all(reads.weights for reads in inputs)  # type: ignore[attr-defined]
 
 
 def test_what_looks_at_no_image_has_no_backbone_trained_for_it() -> None:

@@ -153,7 +153,7 @@ def test_a_finished_fold_is_not_fitted_again(tmp_path: Path, monkeypatch: pytest
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "change", ["seed", "labels", "features", "parameters", "defaults", "start", "version"]
+    "change", ["seed", "labels", "features", "parameters", "defaults", "start", "version", "code"]
 )
 def test_a_fold_made_from_something_else_is_fitted_again(
     change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -166,6 +166,8 @@ def test_a_fold_made_from_something_else_is_fitted_again(
         monkeypatch.setattr(
             CellAttentionModel, "pretrained_source", lambda _: find_weights("resnet10t", "shipped")
         )
+    if change == "code":
+        monkeypatch.setattr(Experiment, "code", "other")
     if change == "version":
         monkeypatch.setattr(run_module, "__version__", "99")
     changes = {"parameters": {"epochs": 1}, "defaults": {"dropout": 0.9}}

@@ -3,8 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kitlib.inputs import base
 from kitlib.inputs.base import Resources
-from kitlib.inputs.pixels import PixelInput
+from kitlib.inputs.pixels import PixelEncoder, PixelInput
 from kitlib.mri.ledger import Ledger
 from kitlib.terms import AXIAL_T2, SEQUENCES
 from tests.inputs.builders import make_studies
@@ -33,3 +34,12 @@ def test_the_store_holds_what_streaming_gives(tmp_path: Path, monkeypatch: pytes
             ours, theirs = first.tokens[sequence][row], streamed.tokens[sequence][0]
             assert np.array_equal(ours.embeddings, theirs.embeddings)
             assert np.array_equal(ours.positions_mm, theirs.positions_mm)
+
+
+def test_what_other_code_has_made_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    studies, made, tokens = make_studies(tmp_path / "volumes", monkeypatch), [], PixelEncoder._tokens
+    monkeypatch.setattr(PixelEncoder, "_tokens", lambda *of: made.append(of) or tokens(*of))
+    for code, times in (("some", 1), ("some", 1), ("other", 2)):
+        monkeypatch.setattr(base, "code_fingerprint", lambda _, code=code: code)
+        ENCODER.dataset(studies, tmp_path / "store")
+        assert len(made) == times * len(studies.keys)

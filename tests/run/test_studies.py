@@ -53,7 +53,7 @@ def test_experiments_of_different_backbones_may_stand_in_one_run():
     profile = dataclasses.replace(SMOKE, experiments="svc,fusion_2,vit")
     svc, fusion, vit = selected_experiments(profile)
     assert (svc.input.backbone, svc.input.weights) == (SMOKE.backbone, "shipped")
-    assert (fusion.input.backbone, fusion.input.weights) == ("resnet50", "")
+    assert (fusion.input.backbone, fusion.input.weights) == ("resnet50", "auto")
     assert vit.input.kind == "pixels"
     assert {entry.input.longest_px for entry in (svc, fusion, vit)} == {SMOKE.longest_px}
 

@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 from kitlib.artefacts import Provenance, discard, save_tensors
 from kitlib.embed.backbone import build_network, known_backbone
 from kitlib.embed.field_of_view import FIELDS_OF_VIEW
-from kitlib.embed.names import reads_volumes
+from kitlib.embed.names import CT_RESNET, reads_volumes
 from kitlib.embed.pretrain.slices import SliceTask
 from kitlib.embed.pretrain.task import Examples, PretrainNet
 from kitlib.embed.pretrain.volumes import VolumeTask
@@ -210,7 +210,7 @@ def _refuse_useless(out: Path, training: Training, workers: int) -> None:
         if counts[name] < least:
             raise UsageError(f"{name} is {counts[name]}", hint=f"The least to learn with is {least}.")
     known_name(training.field_of_view, FIELDS_OF_VIEW, "view")
-    if out.suffix != ".safetensors":
+    if out.suffix != ".safetensors" or training.backbone == CT_RESNET:
         raise UsageError(
             f"{training.backbone} cannot be trained into {out.name}",
             hint="Name a network of timm, torchvision or MedicalNet, and a file that ends in .safetensors.",

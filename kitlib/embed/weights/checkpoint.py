@@ -143,11 +143,17 @@ def read_checkpoint(file: Path) -> dict[str, torch.Tensor]:
 
 def convert(file: Path, out: Path) -> dict[str, torch.Tensor]:
     """Write the tensors of a .pth file as safetensors, whose sidecar names the file; returns them."""
-    if Path(out).suffix != ".safetensors":
-        raise WeightsError("the file to write is no .safetensors file", where=out, hint="Name it so.")
+    safetensors_path(out)
     tensors = read_checkpoint(file)
     save_tensors(out, tensors, Provenance(inputs={Path(file).name: sha256(file)}))
     return tensors
+
+
+def safetensors_path(out: Path) -> Path:
+    """The path itself; WeightsError where it names another kind of file."""
+    if Path(out).suffix != ".safetensors":
+        raise WeightsError("the file to write is no .safetensors file", where=out, hint="Name it so.")
+    return Path(out)
 
 
 def _views(content: Any) -> dict[str, StorageView]:

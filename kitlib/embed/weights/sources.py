@@ -22,12 +22,12 @@ from safetensors.torch import load_file
 from torch import nn
 
 from kitlib.artefacts import facts_of, is_complete, parameters_of, sha256, verified
-from kitlib.embed.names import IMAGENET_MEAN, IMAGENET_STD, WEIGHTS
+from kitlib.embed.names import WEIGHTS
 from kitlib.errors import WeightsError
 from kitlib.machine import on_kaggle
 from kitlib.nn.weights import refuse_not_finite, with_prefix
 
-SourceKind = Literal["path", "attached", "hub", "cached", "shipped", "imagenet", "random"]
+SourceKind = Literal["path", "attached", "hub", "cached", "shipped", "imagenet", "ct", "random"]
 SHIPPED_DIR = Path(__file__).parent
 CONVERT = "Turn it into safetensors: python -m kitlib weights convert {file} {file.stem}.safetensors"
 PICKLES = (".pth", ".pt", ".bin", ".ckpt", ".pkl")
@@ -58,8 +58,10 @@ class WeightsSource:
             return self.kind
         if "agreement" in self.facts:
             return f"{parameters_of(self.file)['of']}, in eight bits"
+        if seen := self.facts.get("seen"):
+            return str(seen)
         if not (learning := training_of(self.file)):
-            return self.kind if self.kind in ("hub", "imagenet") else f"{self.kind}: {self.file.name}"
+            return self.kind if self.kind == "hub" else f"{self.kind}: {self.file.name}"
         own = f"phantoms, {learning['studies']} studies x {self.facts['epoch']} epochs"
         return f"{own}, after {learning['start']}" if "start" in learning else own
 
@@ -67,9 +69,9 @@ class WeightsSource:
 def find_weights(backbone: str, weights: str = "auto", attached_dir: Path | None = None) -> WeightsSource:
     """Find weights: "auto" looks in `attached_dir`, the hub, the cache and the kit, in this order.
 
-    "hub", "cached", "shipped", "imagenet" (a package that may be installed) and "random" ask for that and
-    nothing else; any other value is the path of a file. WeightsError where there are none, or only such as
-    are not safe to open.
+    "hub", "cached", "shipped", "imagenet" and "ct" (packages that may be installed) and "random" ask for that
+    and nothing else; any other value is the path of a file. WeightsError where there are none, or only such
+    as are not safe to open.
     """
     if found := look_for_weights(backbone, weights, attached_dir):
         return found
@@ -89,8 +91,8 @@ def look_for_weights(
     """What `find_weights` finds, or None; WeightsError where there are only such as are not safe to open."""
     if weights == "random":
         return WeightsSource("random", backbone, None, "")
-    if weights == "imagenet":
-        return _verified("imagenet", backbone, _imagenet(backbone))
+    if weights in ("imagenet", "ct"):
+        return _verified(weights, backbone, _packaged(weights, backbone))  # type: ignore[arg-type]
     if weights not in WEIGHTS:
         return _verified("path", backbone, Path(weights))
     if weights == "auto" and attached_dir is not None and (attached := _attached(backbone, attached_dir)):
@@ -220,18 +222,22 @@ def _attached(backbone: str, folder: Path) -> Path | None:
     return None
 
 
-def _imagenet(backbone: str) -> Path:
-    """The weights of an installed package, as safetensors in the cache."""
-    from kitlib.embed.weights import imagenet  # which reads pickles, by what needs this module
+def _packaged(weights: str, backbone: str) -> Path:
+    """The weights of installed packages, as safetensors in the cache."""
+    from kitlib.embed.weights import ct, imagenet  # which read pickles, by what needs this module
 
-    if backbone != imagenet.BACKBONE:
-        what = f"ImageNet weights of {backbone!r} are in no package that the kit knows"
-        hint = f"Those of {imagenet.BACKBONE} are; of others, ask for 'hub' or give a file."
-        raise WeightsError(what, where="weights=imagenet", hint=hint)
-    imagenet.imagenet_file()
-    cached = cache_dir() / f"imagenet_{file_name(backbone)}"
-    if not is_complete(cached):
-        imagenet.convert_imagenet(cached, IMAGENET_MEAN, IMAGENET_STD)
+    known, look, convert = {
+        "imagenet": (imagenet.BACKBONE, imagenet.imagenet_file, imagenet.convert_imagenet),
+        "ct": (ct.BACKBONE, ct.ct_files, ct.convert_ct),
+    }[weights]
+    if backbone != known:
+        what = f"weights {weights!r} of {backbone!r} are in no package that the kit knows"
+        hint = f"Those of {known} are; of others, ask for 'hub' or give a file."
+        raise WeightsError(what, where=f"weights={weights}", hint=hint)
+    look()
+    cached = cache_dir() / f"{weights}_{file_name(backbone)}"
+    if not is_complete(cached) or "seen" not in facts_of(cached):  # a file of before does not say it
+        convert(cached)
     return cached
 
 

@@ -10,16 +10,17 @@ from typing import Any, TypeAlias
 import pandas as pd
 
 from kitlib.artefacts import write_text
-from kitlib.evaluate.missing import missing_table
-from kitlib.experiments.experiment import Experiment
-from kitlib.experiments.status import load_rows
-from kitlib.experiments.table import NORMAL, scenario_results
+from kitlib.experiments.table import BLEND, NORMAL
 from kitlib.report.figures.scores import leaks, measure2title
 from kitlib.report.pages import html
 from kitlib.report.style import Picture
 
 HONEST, LEAKING = "Whole-study folds", "The published splits, which leak"
+ANSWERS, PAIRS = "What the pairs say", "The pairs"
 MISSING, ABSENT = "Missing sequences", "Not in the table"
+NO_WEIGHTS = "no weights"
+LAST = ("crops", BLEND["experiment"])
+"""What nobody published stands last: the kit's model of crops, and the blend of everything."""
 measure2heading = {"accuracy": "accuracy", "macro_f1": "macro-F1", "macro_auc": "macro AUC"}
 PUBLISHED = ("published_accuracy", "published_f1", "published_auc")
 NBSP, WIDTH_REM = "\u00a0", 98
@@ -33,7 +34,9 @@ LEAD = (
     "Every published system under one protocol: no study stands on both sides of a fold. Score: the "
     "competition's metric, lower is better, with its 95 % interval over studies; the difference to the prior "
     "is taken on the same studies. Accuracy, macro-F1 and macro AUC-ROC are means over the 25 cells, in per "
-    "cent; the AUC takes all folds together, whose priors differ, so that what sees nothing gets about 44. "
+    "cent. The first AUC takes all folds together, whose priors differ, so that what sees nothing gets about "
+    "44; the second is the mean of the folds' own. What a backbone has seen stands in each row; one whose "
+    "weights are not to be had says so in place of a score. "
     "Classifiers on one trained embedder train it once, and its seconds stand with one of them. The "
     "last column repeats what was published for that system, on a split of its own."
 )
@@ -42,6 +45,12 @@ LEAKING_LEAD = (
     "system is judged on what it was fitted on. Figures are per row, not per study, and have no interval. "
     "They show how published figures come about; the same system under whole-study folds stands beside."
 )
+PAIRS_LEAD = (
+    "The score of the first less that of the second, on the same studies, with its 95 % interval; below zero "
+    "the first is better. Each interval stands for itself: of twenty pairs one is expected to be wrong. "
+    "Networks of three dimensions and of two have seen other images and differ in size, too."
+)
+heading2lead = {LEAKING: [LEAKING_LEAD], ANSWERS: [PAIRS_LEAD]}
 RESULTS_LEAD = (
     "The competition's metric, lower is better; 95 % intervals draw whole studies with replacement, "
     "differences are paired on the same studies. Written by the command below, and not edited."
@@ -61,11 +70,22 @@ class Page:
 
 
 def honest_table(results: pd.DataFrame, baselines: pd.DataFrame) -> pd.DataFrame:
-    """Experiments and baselines under whole-study folds as texts, the best score first."""
-    done = results[(results["state"] == "done") & ~results["leaks"].astype(bool)]
+    """Experiments and baselines under whole-study folds as texts, the best score first.
+
+    Below them stand those without weights, and at the end LAST.
+    """
+    honest = results[~results["leaks"].astype(bool)]
+    done, unweighted = honest[honest["state"] == "done"], honest[honest["state"] == "skipped"]
     known = (done["model"] == "prior").any()
     shown = baselines[baselines["experiment"] != "prior"] if known else baselines
-    rows = pd.concat([done, shown.assign(description="(a baseline)")], ignore_index=True).sort_values("score")
+    rows = pd.concat(
+        [
+            done.assign(place=2 * done["experiment"].isin(LAST)),
+            shown.assign(place=0, description="(a baseline)"),
+            unweighted.assign(place=1),
+        ],
+        ignore_index=True,
+    ).sort_values(["place", "score"])
     return pd.DataFrame([_honest_row(row) for row in rows.to_dict("records")])
 
 
@@ -93,16 +113,10 @@ def leak_picture(results: pd.DataFrame, baselines: pd.DataFrame) -> Picture:
     return leaks(pd.DataFrame(rows, columns=["system", "kind", *measure2title]), float(normal))
 
 
-def missing_rows(folder: Path, entries: Iterable[Experiment]) -> pd.DataFrame:
-    """How well missing sequences were filled and predicted without, empty where nothing was judged so."""
-    predictions, reconstructions = scenario_results(folder, entries)
-    labels, _ = load_rows(folder, "studies")
-    return missing_table(labels, predictions, reconstructions) if predictions else pd.DataFrame()
-
-
 def absent_table(results: pd.DataFrame) -> pd.DataFrame:
-    """Experiments that have a reason for not being in the tables, with it."""
-    absent = results[results["reason"] != ""]
+    """Experiments that are not in the tables for a reason, with it; those without weights are there."""
+    shown = (results["state"] == "skipped") & ~results["leaks"].astype(bool)
+    absent = results[(results["reason"] != "") & ~shown]
     return absent[["experiment", "state", "reason"]].reset_index(drop=True)
 
 
@@ -112,7 +126,7 @@ def footnotes(results: pd.DataFrame) -> list[str]:
     lines = [f"{name}: {note}." for name, note in zip(results["experiment"], notes) if note]
     for state, text in ABSENCES.items():
         if count := int((results["state"] == state).sum()):
-            lines.append(f"{count} of {len(results)} experiments {text}.")
+            lines.append(f"{count} of {(results['model'] != BLEND['model']).sum()} experiments {text}.")
     return lines
 
 
@@ -145,6 +159,16 @@ def triple(row: Row, names: Iterable[str]) -> str:
     return "-" if set(shares) == {"-"} else f"{NBSP}/{NBSP}".join(shares)
 
 
+def markdown_sections(tables: Mapping[str, pd.DataFrame], notes: Iterable[str]) -> list[str]:
+    """Paragraphs of Markdown: the tables that have rows under their headings, and the notes as a list."""
+    parts = []
+    for heading, frame in tables.items():
+        if len(frame):
+            parts += [f"## {heading}", *heading2lead.get(heading, ()), markdown(frame)]
+    listed = "\n".join(f"- {note}" for note in notes)
+    return [*parts, *([listed] if listed else [])]
+
+
 def write_tables(
     out: Path,
     tables: Mapping[str, pd.DataFrame],
@@ -158,31 +182,32 @@ def write_tables(
     """
     for name, frame in numbers.items():
         write_text(out / f"{name}.csv", frame.to_csv(index=False, lineterminator="\n"))
-    parts, sections = [f"# {page.title}", page.made, LEAD], {}
+    parts = [f"# {page.title}", page.made, LEAD, *markdown_sections(tables, page.notes)]
+    write_text(out / "table.md", "\n\n".join(parts) + "\n")
+    sections = {}
     for heading, frame in tables.items():
         if len(frame):
-            lead = [LEAKING_LEAD] if heading == LEAKING else []
             shown = [html.figure(*pictures[heading])] if heading in pictures else []
-            parts += [f"## {heading}", *lead, markdown(frame)]
-            sections[heading] = [*map(html.paragraph, lead), *shown, html.table(frame, f"{len(frame)} rows")]
+            lead = [html.paragraph(text) for text in heading2lead.get(heading, ())]
+            sections[heading] = [*lead, *shown, html.table(frame, f"{len(frame)} rows")]
     if page.notes:
-        parts.append("\n".join(f"- {note}" for note in page.notes))
         sections["Notes"] = [html.paragraph(note) for note in page.notes]
-    write_text(out / "table.md", "\n\n".join(parts) + "\n")
     document = html.page(page.title, f"{page.made} {LEAD}", sections, width_rem=WIDTH_REM)
     write_text(out / "table.html", document)
 
 
 def _honest_row(row: Row) -> dict[str, str]:
-    is_baseline = not isinstance(row.get("weights"), str)
+    skipped, is_baseline = row.get("state") == "skipped", not isinstance(row.get("weights"), str)
     blind = is_baseline or row["model"] in BLIND
+    seen = row["reason"] if skipped else "" if blind else row["weights"]
+    measures = {**measure2heading, "macro_auc_folds": "AUC, mean of folds"}
     return {
         "experiment": str(row["experiment"]),
         "what it is": str(row["description"]),
-        "weights": "" if blind else str(row["weights"]),
-        **{heading: percent(row[measure]) for measure, heading in measure2heading.items()},
-        "score": with_interval(row, "score"),
-        "less the prior": with_interval(row, "difference", "difference_", "+"),
+        "what its backbone has seen": str(seen),
+        **{heading: percent(row.get(measure, math.nan)) for measure, heading in measures.items()},
+        "score": NO_WEIGHTS if skipped else with_interval(row, "score"),
+        "less the prior": "-" if skipped else with_interval(row, "difference", "difference_", "+"),
         "fit s": "" if is_baseline else number(row["fit_s"], 1),
         "peak MB": "" if is_baseline else number(row["fit_peak_mb"], 0),
         "published: acc / F1 / AUC": triple(row, PUBLISHED),

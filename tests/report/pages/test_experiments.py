@@ -10,7 +10,7 @@ from kitlib.report.pages import experiments as page
 from tests.report.builders import drawn, make_labels
 
 NONE = dict.fromkeys(["published_accuracy", "published_f1", "published_auc"], np.nan)
-MEASURES = {"accuracy": 0.8, "macro_f1": 0.5, "macro_auc": np.nan}
+MEASURES = {"accuracy": 0.8, "macro_f1": 0.5, "macro_auc": np.nan, "macro_auc_folds": 0.61}
 INTERVALS = {"score": 0.55, "low": 0.5, "high": 0.6, "difference": -0.25, "difference_low": -0.3}
 COSTS = {"difference_high": -0.2, "fit_s": 1.25, "fit_peak_mb": 300.0, "reason": "", "notes": ""}
 HONEST = {
@@ -41,14 +41,28 @@ def test_whole_study_rows_stand_by_score_among_the_baselines_and_leaking_ones_do
     assert table["experiment"].tolist() == ["svc", "prior", NORMAL]
     assert table["score"][0] == f"0.550 (0.500{page.NBSP}to{page.NBSP}0.600)"
     assert table["less the prior"][0].startswith("-0.250 (-0.300")
-    assert table["macro AUC"][0] == "-"
-    assert table["weights"].tolist() == ["shipped", "", ""]
+    assert (table["macro AUC"][0], table["AUC, mean of folds"][0]) == ("-", "61.0")
+    assert table["what its backbone has seen"].tolist() == ["shipped", "", ""]
 
 
 def test_a_prior_that_was_run_replaces_the_baseline_of_that_name():
     prior = {**HONEST, "experiment": "prior_alone", "model": "prior", "score": 0.8}
     table = page.honest_table(pd.DataFrame([prior]), BASELINES)
     assert table["experiment"].tolist() == ["prior_alone", NORMAL]
+
+
+def test_a_row_without_weights_says_so_and_shows_no_score_and_the_kit_s_own_stand_last():
+    reason = "No weights for it. Install them."
+    skipped = {**ABSENT, "experiment": "m152", "state": "skipped", "reason": reason, "weights": np.nan}
+    own = [{**HONEST, "experiment": name, "score": score} for name, score in (("crops", 0.4), ("blend", 0.3))]
+    results = pd.DataFrame([*own, skipped, HONEST, {**skipped, "experiment": "x_leaking", "leaks": True}])
+    results.loc[results["state"] == "skipped", ["accuracy", "score", "low", "high"]] = np.nan
+    table = page.honest_table(results, BASELINES).set_index("experiment")
+    assert table.index.tolist() == ["svc", "prior", NORMAL, "m152", "blend", "crops"]
+    row = table.loc["m152"]
+    assert (row["score"], row["accuracy"], row["less the prior"]) == (page.NO_WEIGHTS, "-", "-")
+    assert row["what its backbone has seen"] == reason
+    assert page.absent_table(results)["experiment"].tolist() == ["x_leaking"]
 
 
 def test_a_leaking_row_stands_beside_its_twin_and_what_was_published():

@@ -1,0 +1,130 @@
+"""What frozen features are worth on labelled places: a linear head on those of each backbone, by study."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GroupShuffleSplit
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from kitlib.embed.backbone import load_backbone
+from kitlib.embed.field_of_view import square
+from kitlib.embed.slices import Backbone
+from kitlib.embed.volumes import VolumeBackbone, volume
+from kitlib.evaluate.places import WEIGHTS, judged_places, weighted_log_loss
+from kitlib.grade.curve import JUDGED, MEASURES, SEEN
+from kitlib.grade.labelled import read_labelled
+from kitlib.grade.network import BATCH, Grader, view_batch
+from kitlib.grade.samples import ViewSamples
+from kitlib.prepare.views import VIEW_PX, VIEWS
+from kitlib.terms import CELLS, SEVERITIES
+
+GRADER = "grader"
+FEATURES = {
+    GRADER: "shipped",
+    "resnet10t": "shipped",
+    "tf_efficientnet_lite0": "imagenet",
+    "ct_resnet152": "ct",
+}
+"""Whose features are asked about, and with which weights: phantoms twice, photographs, CT of patients."""
+COMPONENTS = 128
+STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)
+"""Inverse penalties of a head, one of which is chosen on HELD_OUT of the studies that it learns from."""
+HELD_OUT = 0.25
+
+
+def probe(file: Path, name: str, seeds: int) -> pd.DataFrame:
+    """Judge heads on one of FEATURES on a labelled table: a row a kind of view and seed, `judged_places`.
+
+    Each seed puts JUDGED of the studies aside. What reads volumes is asked about views of several slices
+    alone. WeightsError where the weights are not to be had; for other errors see `read_labelled`.
+    """
+    backbone = None if name == GRADER else load_backbone(name, weights=FEATURES[name])
+    samples = read_labelled(file, slices=SEEN, px=VIEW_PX).samples
+    if isinstance(backbone, VolumeBackbone):
+        samples = samples.take(samples.present.sum(axis=1) > 1)
+    vectors = grader_vectors(samples) if backbone is None else backbone_vectors(samples, backbone)
+    return pd.DataFrame(
+        {"view": f"{VIEWS[view].place} on {VIEWS[view].sequence}", "features": name, "seed": seed}
+        | judged_head(samples.take(samples.views == view), vectors[samples.views == view], seed)
+        for view in np.unique(samples.views)
+        for seed in range(seeds)
+    )
+
+
+@torch.inference_mode()
+def grader_vectors(samples: ViewSamples) -> np.ndarray:
+    """What the shipped grader's heads read: (n, d)."""
+    network, parts = Grader.shipped().network, []
+    for first in range(0, len(samples), BATCH):
+        rows = slice(first, first + BATCH)
+        batch = view_batch(samples.images[rows], samples.present[rows], samples.views[rows])
+        parts.append(network(batch).vectors.cpu().numpy())
+    return np.concatenate(parts)
+
+
+def backbone_vectors(samples: ViewSamples, backbone: Backbone) -> np.ndarray:
+    """Means over the slices that each view has, or over the places of its volume: (n, d)."""
+    vectors = []
+    for images, present in zip(samples.images, samples.present):
+        slices = square(images[present], backbone.input_px)
+        inputs = volume(slices)[None] if isinstance(backbone, VolumeBackbone) else slices
+        vectors.append(backbone.embed(inputs).mean(axis=0))
+    return np.array(vectors)
+
+
+def judged_head(samples: ViewSamples, vectors: np.ndarray, seed: int) -> dict[str, float]:
+    """Fit a head on some studies and judge it on the others, as the seed splits them: `judged_places`."""
+    learnt, judged = split_by_study(samples.persons, JUDGED, seed)
+    severities = samples.severities
+    fitted, held_out = (learnt[part] for part in split_by_study(samples.persons[learnt], HELD_OUT, seed))
+
+    def loss(strength: float) -> float:
+        head = _head(vectors, severities, fitted, strength)
+        return weighted_log_loss(severities[held_out], _told(head, vectors[held_out]))
+
+    head = _head(vectors, severities, learnt, min(STRENGTHS, key=loss))
+    levels = np.array([cell.level for cell in CELLS])[samples.cells[judged]]
+    return judged_places(severities[judged], _told(head, vectors[judged]), levels, samples.persons[judged])
+
+
+def split_by_study(studies: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Positions to learn from, and those of a share of the studies."""
+    split = GroupShuffleSplit(1, test_size=share, random_state=seed)
+    return next(split.split(studies, groups=studies))
+
+
+def probe_table(probed: pd.DataFrame) -> pd.DataFrame:
+    """Means over the seeds, with the lowest and the highest, as texts: a row a kind of view and features."""
+    rows = []
+    for (view, features), of_it in probed.groupby(["view", "features"], sort=False):
+        told = {
+            name: f"{of_it[name].mean():.3f} ({of_it[name].min():.3f} to {of_it[name].max():.3f})"
+            for name in MEASURES
+        }
+        counts = of_it[["places", "severe", "studies"]].mean().round().astype(int)
+        rows.append({"view": view, "features": features, **told, **counts})
+    return pd.DataFrame(rows)
+
+
+def _head(vectors: np.ndarray, severities: np.ndarray, rows: np.ndarray, strength: float) -> Pipeline:
+    """A multinomial regression on principal components of these rows."""
+    components = min(COMPONENTS, vectors.shape[1], len(rows))
+    head = make_pipeline(
+        StandardScaler(),
+        PCA(components, whiten=True, random_state=0),
+        LogisticRegression(C=strength, max_iter=1000),
+    )
+    own = severities[rows]
+    return head.fit(vectors[rows], own, logisticregression__sample_weight=WEIGHTS[own])
+
+
+def _told(head: Pipeline, vectors: np.ndarray) -> np.ndarray:
+    """Probabilities (n, 3), also where the head has seen two severities alone."""
+    probabilities = np.zeros((len(vectors), len(SEVERITIES)))
+    probabilities[:, head.classes_] = head.predict_proba(vectors)
+    return probabilities

@@ -1,0 +1,88 @@
+"""Heads on frozen features: no study on both sides, and features that tell the severity rank it."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kitlib.embed.backbone import load_backbone
+from kitlib.embed.slices import Backbone
+from kitlib.grade import probe as module
+from kitlib.grade.labelled import read_labelled
+from kitlib.grade.probe import (
+    FEATURES,
+    backbone_vectors,
+    grader_vectors,
+    judged_head,
+    probe_table,
+    split_by_study,
+)
+from kitlib.grade.samples import ViewSamples
+from tests.grade.labels import labelled_table
+
+STUDIES = 12
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return labelled_table(tmp_path_factory.mktemp("labels"), studies=STUDIES)
+
+
+@pytest.fixture(scope="module")
+def samples(file: Path) -> ViewSamples:
+    return read_labelled(file).samples
+
+
+def test_no_study_is_learnt_from_and_judged() -> None:
+    studies = np.repeat(np.arange(20), 5)
+    for seed in range(3):
+        learnt, judged = split_by_study(studies, 0.4, seed)
+        assert not set(studies[learnt]) & set(studies[judged])
+        assert len(set(studies[judged])) == 8
+        assert len(learnt) + len(judged) == len(studies)
+
+
+def test_features_that_tell_the_severity_rank_it_and_noise_does_not(samples: ViewSamples) -> None:
+    random = np.random.default_rng(0)
+    noise = random.normal(size=(len(samples), 6))
+    telling = noise + 5 * samples.severities[:, None]
+    assert judged_head(samples, telling, 0)["auc"] == 1
+    assert judged_head(samples, telling, 0)["loss"] < judged_head(samples, noise, 0)["loss"]
+    assert judged_head(samples, noise, 0)["auc"] < 0.8
+
+
+def test_a_view_has_one_vector_whatever_its_slices(samples: ViewSamples) -> None:
+    backbone = load_backbone("test_resnet", weights="random", input_px=32)
+    few = samples.take(np.arange(4))
+    vectors = backbone_vectors(few, backbone)
+    assert vectors.shape == (4, backbone.width)
+    assert set(few.present.sum(axis=1)) == {1, 3}
+    assert grader_vectors(few).shape[0] == 4
+
+
+@pytest.mark.slow
+def test_what_reads_volumes_is_asked_about_views_of_several_slices_alone(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Flat(module.VolumeBackbone):
+        input_px, width = 8, 2
+
+        def __init__(self) -> None: ...
+
+        def embed(self, inputs: np.ndarray) -> np.ndarray:
+            assert inputs.shape == (1, 24, 8, 8)
+            return np.array([[inputs.mean(), inputs.std()]] * 3, np.float32)
+
+    loaded: dict[str, Backbone] = {"ct_resnet152": Flat()}
+    monkeypatch.setattr(module, "load_backbone", lambda name, **_: loaded[name])
+    probed = module.probe(file, "ct_resnet152", seeds=2)
+    assert set(probed["view"]) == {"canal on Axial T2"}
+    assert probed["seed"].tolist() == [0, 1]
+    (row,) = probe_table(probed).to_dict("records")
+    assert row["auc"].startswith(f"{probed['auc'].mean():.3f} (")
+
+
+def test_features_come_with_their_weights() -> None:
+    assert FEATURES["tf_efficientnet_lite0"] == "imagenet"
+    assert probe_table(pd.DataFrame({"view": [], "features": []})).empty

@@ -1,0 +1,91 @@
+"""The fingerprint of code: it changes with all that a class runs, and with nothing else."""
+
+from pathlib import Path
+
+import pytest
+
+from kitlib import code
+from kitlib.code import code_fingerprint, imports_in, module_file
+from kitlib.inputs.crops import CropInput
+from kitlib.models.boosting import LightGBMModel
+from kitlib.models.crop.model import CropModel
+from kitlib.models.svc import SVCModel
+
+KIT = {
+    "__init__.py": "from kitlib.models.other import X",
+    "models/__init__.py": "",
+    "models/own.py": "from kitlib.models.base import Base\ndef fit():\n    import kitlib.nn.late",
+    "models/base.py": "from kitlib import __version__\nfrom kitlib.mri.stack import Stack\nclass Base: ...",
+    "models/other.py": "X = 1",
+    "nn/__init__.py": "",
+    "nn/late.py": "from kitlib.nn import layers",
+    "nn/layers.py": "",
+    "mri/stack.py": "class Stack: ...",
+}
+
+
+@pytest.fixture
+def kit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    for name, text in KIT.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(code, "KIT", tmp_path)
+    return tmp_path
+
+
+def own() -> type:
+    """A class that says it is of `models/own.py`; a new one each time, as in a new process."""
+    return type("Own", (), {"__module__": "kitlib.models.own"})
+
+
+@pytest.mark.parametrize("changed", ["models/own.py", "models/base.py", "nn/late.py", "nn/layers.py"])
+def test_it_changes_with_what_is_imported_even_late(kit: Path, changed: str) -> None:
+    before = code_fingerprint(own())
+    assert code_fingerprint(own()) == before
+    (kit / changed).write_text(KIT[changed] + "\n# a comment")
+    assert code_fingerprint(own()) != before
+
+
+@pytest.mark.parametrize("changed", ["models/other.py", "mri/stack.py", "__init__.py"])
+def test_it_does_not_change_with_what_is_not_run_or_makes_images(kit: Path, changed: str) -> None:
+    before = code_fingerprint(own())
+    (kit / changed).write_text(KIT[changed] + "\n# a comment")
+    assert code_fingerprint(own()) == before
+
+
+def test_it_is_the_same_wherever_the_kit_lies(kit: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = code_fingerprint(own())
+    moved = kit.rename(kit.with_name("elsewhere"))
+    monkeypatch.setattr(code, "KIT", moved)
+    assert code_fingerprint(own()) == before
+
+
+def test_a_class_from_elsewhere_changes_with_its_module_and_its_bases(
+    kit: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path_factory.mktemp("elsewhere")
+    (folder / "own_model_a.py").write_text("class Own:\n    chance = 0.9\n")
+    (folder / "own_model_b.py").write_text("class Own:\n    chance = 0.8\n")
+    monkeypatch.syspath_prepend(str(folder))
+    first, second = (__import__(name).Own for name in ("own_model_a", "own_model_b"))
+    assert code_fingerprint(first) != code_fingerprint(second)
+    derived = [type("Derived", (own(),), {"__module__": "__main__"}) for _ in range(2)]
+    before = code_fingerprint(derived[0])
+    (kit / "nn/late.py").write_text("changed = True")
+    assert code_fingerprint(derived[1]) != before
+
+
+def test_names_are_found_in_modules_and_packages_of_the_kit_alone() -> None:
+    assert imports_in("import a.b\ndef f():\n    from c import d, e") == ("a.b", "c.d", "c.e")
+    places = {
+        name: module_file(name) for name in ("kitlib.terms.CELLS", "kitlib.embed.weights.ct", "kitlib.nn")
+    }
+    assert [place and place.name for place in places.values()] == ["terms.py", "ct.py", "__init__.py"]
+    assert module_file("kitlib") is module_file("numpy.linalg") is module_file("kitlib.mri.stack") is None
+
+
+def test_models_and_inputs_differ() -> None:
+    kinds = [(LightGBMModel,), (SVCModel,), (CropModel,), (CropModel, CropInput)]
+    prints = [code_fingerprint(*of) for of in kinds]
+    assert len(set(prints[:3])) == 3
+    assert all(len(one) == 16 for one in prints)
