@@ -10,6 +10,7 @@ from kitlib import __version__
 from kitlib.commands.backbones import add_bench, add_convert, add_pretrain, add_quantise
 from kitlib.commands.experiments import add_experiments
 from kitlib.commands.grade import add_grade, add_grader
+from kitlib.commands.kaggle import add_kaggle
 from kitlib.commands.localise import add_audit, add_localise, add_localiser
 from kitlib.commands.phantom import add_phantom
 from kitlib.commands.predict import add_predict
@@ -20,8 +21,9 @@ from kitlib.errors import KitError
 
 REFUSED, INTERRUPTED, UNREAD = 2, 130, 141
 ADDED = (
-    add_run, add_predict, add_validate, add_score, add_experiments, add_robustness, add_localise, add_grade,
-    add_audit, add_phantom, add_pretrain, add_convert, add_quantise, add_localiser, add_grader, add_bench,
+    add_run, add_predict, add_validate, add_score, add_experiments, add_robustness, add_kaggle, add_localise,
+    add_grade, add_audit, add_phantom, add_pretrain, add_convert, add_quantise, add_localiser, add_grader,
+    add_bench,
 )  # fmt: skip
 
 
