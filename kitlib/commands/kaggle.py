@@ -1,6 +1,7 @@
 """Kaggle: what to upload, its rehearsal on this machine, and the ledger of submissions."""
 
 import argparse
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +57,12 @@ def _add_rehearse(verbs: Commands) -> None:
         "--data", type=Path, help="competition folder; all its test studies are hidden (default: phantoms)"
     )
     rehearsing.add_argument("--out", type=Path, default=Path("work/rehearsal"), help="folder of the sessions")
+    rehearsing.add_argument(
+        "--hours",
+        type=float,
+        default=9.0,
+        help="the limit of a session; more where Kaggle's GPU is not (default: 9)",
+    )
     rehearsing.set_defaults(call=_rehearse)
 
 
@@ -77,6 +84,7 @@ def _build(arguments: argparse.Namespace) -> int:
 def _rehearse(arguments: argparse.Namespace) -> int:
     from kitlib.artefacts import write_text
     from kitlib.competition.root import find_root
+    from kitlib.kaggle.image import Limits
     from kitlib.kaggle.lint import lint
     from kitlib.kaggle.rehearse import Rehearsal
     from kitlib.kaggle.session import namespaces_allowed
@@ -88,7 +96,7 @@ def _rehearse(arguments: argparse.Namespace) -> int:
     if not (isolated := namespaces_allowed()):
         print("Namespaces are not allowed here: inputs are links, not read-only, and the network is there.")
     competition = find_root(arguments.data or _phantoms(out))
-    rehearsed = Rehearsal(build, competition, out, isolated).run()
+    rehearsed = Rehearsal(build, competition, out, isolated, Limits(arguments.hours)).run()
     text = _as_text(rehearsed)
     write_text(out / "rehearsal.txt", text)
     print(text, end="")
@@ -107,6 +115,7 @@ def _as_text(rehearsed: "Rehearsed") -> str:
 
     sessions = rehearsed.sessions
     rounded = sessions.round({"wall_s": 1, "peak_memory_mb": 0, "written_mb": 1, "projected_h": 2})
+    projected = f"{HIDDEN_STUDIES} hidden studies {sessions['projected_h'].iloc[-1]:.2f} h"
     lines = [
         f"Other here than in Kaggle's image of {IMAGE_DATE}:",
         version_differences().to_string(index=False),
@@ -115,8 +124,11 @@ def _as_text(rehearsed: "Rehearsed") -> str:
         "projected_h: this machine with Kaggle's studies; of training at most, as if all grew with them.",
         "",
         *(f"{name:10} {parts.total:.4f}" for name, parts in rehearsed.scores.items()),
-        f"seconds a hidden study {rehearsed.study_s:.2f}",
-        f"{HIDDEN_STUDIES} hidden studies {sessions['projected_h'].iloc[-1]:.2f} h",
+        *(
+            []
+            if math.isnan(rehearsed.study_s)
+            else [f"seconds a hidden study {rehearsed.study_s:.2f}", projected]
+        ),
         f"peak memory {sessions['peak_memory_mb'].max():.0f} MB",
         *(f"against it: {reason}" for reason in rehearsed.against),
         "verdict: " + ("do not submit it" if rehearsed.against else "it can be submitted"),

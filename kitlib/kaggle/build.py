@@ -101,7 +101,7 @@ def _commands(owner: str, slugs: Iterable[str]) -> str:
         "# VERSION is the number that the last push has said.",
         f"kaggle competitions submit {SLUG} -k {owner}/{kernels[-1]} -v VERSION -f submission.csv -m MESSAGE",
         "# Results, for the ledger: then python -m kitlib kaggle record results",
-        *(f"kaggle kernels output {owner}/{slug} -p results" for slug in kernels[1:]),
+        *(f"kaggle kernels output {owner}/{slug} -p results" for slug in kernels[3:]),
     ]
     return "\n".join(lines) + "\n"
 

@@ -40,7 +40,7 @@ class Rehearsed:
 
     sessions: pd.DataFrame  # session, wall_s, peak_memory_mb, written_mb, projected_h
     scores: Mapping[str, Score]
-    study_s: float
+    study_s: float  # NaN where a session failed before the hidden test set
     against: list[str]
 
 
@@ -74,7 +74,7 @@ class Rehearsal:
         folder, times = self._folder(session.name), self._times(session)
         for name in FOLDERS:
             (folder / name).mkdir(parents=True)
-        limit_s = min(1.0, 1 / times) * self.limits.hours * 3600 + STARTUP_S * (times > 1)
+        limit_s = self.limits.hours * 3600 / times + STARTUP_S * (times > 1)
         write_text(folder / "plan.json", json.dumps(self._plan(session, folder, limit_s)))
         command = [*(UNSHARE if self.isolated else ()), sys.executable, "-m", "kitlib.kaggle.session"]
         environment, started_s = session.environment(folder, self.isolated), time.monotonic()

@@ -60,6 +60,18 @@ def test_a_rehearsal_ends_with_its_verdict(
     assert printed.endswith((out / "rehearsal.txt").read_text())
 
 
+def test_a_rehearsal_that_broke_off_says_nothing_of_the_hidden_set(
+    built: Path, tmp_path: Path, data, monkeypatch, capsys
+) -> None:
+    broken = Rehearsed(SESSIONS, {}, float("nan"), ["06_submission-rerun: it ran longer than 322 s"])
+    monkeypatch.setattr(Rehearsal, "run", lambda _: broken)
+    words = ["kaggle", "rehearse", str(built), "--data", str(data.root), "--out", str(tmp_path / "out")]
+    assert main(words) == 1
+    printed = capsys.readouterr().out
+    assert "nan" not in printed
+    assert "hidden studies" not in printed
+
+
 def test_a_ledger_is_kept_and_plotted(tmp_path: Path, monkeypatch, capsys) -> None:
     from kitlib.kaggle import ledger
 
