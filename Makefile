@@ -60,5 +60,5 @@ bench: setup
 	$(VENV)/bin/python -m kitlib experiments table --profile bench && exit $$ended
 
 clean:
-	rm -rf work submissions/*.csv build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf work submissions/submission.csv build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
 	find kitlib tests -name __pycache__ -type d -prune -exec rm -rf {} +

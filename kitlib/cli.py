@@ -10,6 +10,7 @@ from kitlib import __version__
 from kitlib.commands.bench import add_bench
 from kitlib.commands.experiments import add_experiments
 from kitlib.commands.grade import add_grade, add_grader
+from kitlib.commands.kaggle import add_kaggle
 from kitlib.commands.levels import add_levels
 from kitlib.commands.old import renamed
 from kitlib.commands.phantoms import add_phantom, add_phantoms
@@ -23,7 +24,7 @@ from kitlib.errors import KitError
 REFUSED, INTERRUPTED, UNREAD = 2, 130, 141
 ADDED = (
     add_run, add_predict, add_validate, add_score, add_experiments, add_robustness, add_levels, add_grade,
-    add_grader, add_phantoms, add_weights, add_bench, add_phantom,
+    add_grader, add_phantoms, add_weights, add_kaggle, add_bench, add_phantom,
 )  # fmt: skip
 
 

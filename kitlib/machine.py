@@ -26,6 +26,8 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 # torch 2.10 has no kernels for Pascal: a P100 reports CUDA as available and dies at the first operation.
 OLDEST_CUDA_CAPABILITY = (7, 0)
 CPU_INFO = Path("/proc/cpuinfo")
+KAGGLE = Path(os.environ.get("KITLIB_KAGGLE", "/kaggle"))
+"""Kaggle's folder; another one where a session is rehearsed without mounts."""
 ORPHAN_S = 1.0  # between two looks whether the process that started this one is there
 
 

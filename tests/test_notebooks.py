@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import statistics
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from kitlib.artefacts import load_table
 from kitlib.competition.root import Competition
 from kitlib.competition.submission import validate_submission
+from kitlib.run import layout
 from kitlib.run.runner import run
 from kitlib.run.steps import CHAPTERS, STEPS, done
 
@@ -76,6 +78,14 @@ def test_its_parameters_are_the_three_of_every_notebook(notebook):
 def test_it_begins_and_finishes(notebook, path):
     assert f'settings = begin("{path.stem}", globals())' in source(notebook.code[1])
     assert source(notebook.code[-1]).strip() == "finish(settings)"
+
+
+@pytest.mark.parametrize("step", [*STEPS, *CHAPTERS], ids=lambda step: step.name)
+def test_it_needs_files_of_those_steps_alone_that_it_is_said_to_read(step):
+    """Only these are attached to its kernel on Kaggle, and run before it where they are missing."""
+    code = "".join(source(cell) for cell in Notebook(HOME / "notebooks" / step.notebook).code)
+    needed = {getattr(layout, name).step for name in re.findall(r"need\(layout\.(\w+)", code)}
+    assert needed <= set(step.reads)
 
 
 def test_it_points_to_the_next_one(notebook, path):

@@ -44,7 +44,7 @@ def _run(arguments: argparse.Namespace) -> None:
         last=arguments.only or arguments.last,
         force=arguments.force,
         optional=arguments.chapters,
-        overrides=dict(_pair(text) for text in arguments.p),
+        overrides=dict(name_and_value(text) for text in arguments.p),
     )
     if arguments.pages is not None:
         _render(work, arguments.pages)
@@ -92,7 +92,8 @@ def _render(work: Path, pages: Path) -> None:
     print(f"{len(executed)} pages in {pages}")
 
 
-def _pair(text: str) -> tuple[str, str]:
+def name_and_value(text: str) -> tuple[str, str]:
+    """The two halves of NAME=VALUE; UsageError where there is no equals sign."""
     name, equals, value = text.partition("=")
     if not equals:
         raise UsageError(f"{text!r} is not NAME=VALUE", hint="Write, for instance, -p epochs=3.")

@@ -14,13 +14,14 @@ from kitlib.competition import tables
 from kitlib.competition.folders import numbered, series_anyhow, series_in
 from kitlib.competition.tables import UNDESCRIBED
 from kitlib.errors import DataError, RootError
+from kitlib.machine import KAGGLE
 from kitlib.mri.ledger import Fault, Ledger
 from kitlib.terms import number_of
 
 Subset = Literal["train", "test"]
 SUBSETS: tuple[Subset, ...] = ("train", "test")
 
-KAGGLE_INPUT = Path("/kaggle/input")
+KAGGLE_INPUT = KAGGLE / "input"
 SLUG = "rsna-2024-lumbar-spine-degenerative-classification"
 MARKERS = ("train", "sample_submission", "test_series_descriptions")
 """Tables, one of which makes a folder a root; `phantom.json` does so too."""

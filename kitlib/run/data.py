@@ -13,16 +13,15 @@ from tqdm.auto import tqdm
 
 import kitlib
 from kitlib.artefacts import DRAFT
-from kitlib.competition.root import Competition, find_root
+from kitlib.competition.root import KAGGLE_INPUT, Competition, find_root
 from kitlib.errors import DataError, RootError, StepError
-from kitlib.machine import on_kaggle, retire_workers
+from kitlib.machine import KAGGLE, on_kaggle, retire_workers
 from kitlib.phantom.truth import VERSION, differences, read_marker
 from kitlib.run import layout
 from kitlib.run.profiles import Profile
 from kitlib.run.steps import STEPS
 
-KAGGLE_WORKING = Path("/kaggle/working")
-KAGGLE_INPUT = Path("/kaggle/input")
+KAGGLE_WORKING = KAGGLE / "working"
 LOCK_FILE = "run.lock"
 LAST_TABLE = "sample_submission.csv"  # of those that write_competition writes
 # Outputs of other kernels are mounted at input/<slug> or at input/notebooks/<owner>/<slug>, by the year.

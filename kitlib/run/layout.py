@@ -30,6 +30,7 @@ PRIOR = File(ENSEMBLING, "prior.json")
 SCORES = File(ENSEMBLING, "scores.parquet")
 SUBMISSION_CSV = File(SUBMISSION, "submission.csv")
 PREDICTIONS = File(SUBMISSION, "predictions.parquet")
+SECONDS = File(SUBMISSION, "seconds.parquet")  # study_id, seconds: what each test study took
 TEST_SCORES = File(SUBMISSION, "scores.parquet")  # where the truth of the test studies is known
 
 VOLUMES = File(PREPROCESSING, "volumes")

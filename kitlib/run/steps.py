@@ -37,7 +37,7 @@ STEPS = (
     Step("02_preprocessing"),
     Step("03_embeddings", reads=("02_preprocessing",)),
     Step("04_modelling", reads=("02_preprocessing", "03_embeddings")),
-    Step("05_ensembling", reads=("04_modelling",)),
+    Step("05_ensembling", reads=("02_preprocessing", "04_modelling")),
     Step("06_submission", reads=("03_embeddings", "04_modelling", "05_ensembling")),
 )
 CHAPTERS = (Step("04a_published_systems", reads=("02_preprocessing", "03_embeddings", "04_modelling")),)

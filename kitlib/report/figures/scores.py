@@ -180,3 +180,26 @@ def _label_lines(axes: Axes, table: pd.DataFrame, measure: str) -> None:
         if len(before):
             value, label = before[measure].mean(), f"{start}, no label"
             axes.axhline(value, color=colour, linestyle="--", linewidth=1, label=label)
+
+
+@styled
+def leaderboard(ledger: pd.DataFrame) -> Picture:
+    """Cross-validated against leaderboard scores, a point a submission; equal ones lie on the dashed line.
+
+    Columns: id, cv, cv_low, cv_high, public, private; what has no leaderboard score yet is left out.
+    """
+    boards = {name: ledger.dropna(subset=[name, "cv"]) for name in ("public", "private")}
+    boards = {name: rows for name, rows in boards.items() if len(rows)}
+    if not boards:
+        return empty_figure("no leaderboard score yet")
+    figure = new_figure(5, 5, "Cross-validated and leaderboard scores (lower is better)")
+    axes = figure.add_subplot()
+    for (name, rows), colour in zip(boards.items(), style.LINE_COLOURS):
+        axes.hlines(rows[name], rows["cv_low"], rows["cv_high"], color=colour, linewidth=2, alpha=0.45)
+        axes.plot(rows["cv"], rows[name], "o", color=colour, label=f"{name}, n = {len(rows)}")
+        for row in rows.to_dict("records"):
+            _beside(axes, str(row["id"]), (row["cv"], row[name]), (0, 4), "center")
+    axes.axline((0.5, 0.5), slope=1, color=INK, linestyle="--", linewidth=1)
+    axes.set(xlabel="cross-validated, 95 % interval over studies (nats)", ylabel="leaderboard (nats)")
+    axes.legend()
+    return figure

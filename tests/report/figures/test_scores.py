@@ -94,3 +94,12 @@ def test_the_curve_of_labels_has_a_line_a_start_and_what_ships_untouched() -> No
     } <= told
     assert figure.axes[0].lines[0].get_xdata().tolist() == [25, 40]
     assert drawn(figures.label_curve(table[:0])) == ["no grader was judged"]
+
+
+def test_submissions_stand_by_number_on_each_leaderboard_that_has_scored_them() -> None:
+    ledger = pd.DataFrame({"id": [1, 2], "cv": [0.4, 0.5], "cv_low": 0.3, "cv_high": 0.6})
+    texts = drawn(figures.leaderboard(ledger.assign(public=[0.41, np.nan], private=np.nan)))
+    assert {"1", "public, n = 1"} <= set(texts)
+    assert "2" not in texts
+    nothing = ledger.assign(public=np.nan, private=np.nan)
+    assert drawn(figures.leaderboard(nothing)) == ["no leaderboard score yet"]

@@ -1,0 +1,173 @@
+"""What has to be uploaded: datasets of code and weights, and the notebooks as a chain of kernels."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import kitlib
+from kitlib.artefacts import write_text
+from kitlib.competition.root import SLUG
+from kitlib.errors import StepError, UsageError
+from kitlib.kaggle.image import ACCELERATOR
+from kitlib.run.data import repository
+from kitlib.run.execute import PARAMETERS_TAG
+from kitlib.run.profiles import profile_named
+from kitlib.run.steps import STEPS, Step
+
+CODE, WEIGHTS, WHEELS = "kitlib-code", "kitlib-weights", "kitlib-wheels"
+DATASET_FILE, KERNEL_FILE, COMMANDS_FILE = "dataset-metadata.json", "kernel-metadata.json", "commands.txt"
+TRAINED = "*.safetensors*"
+"""Weights and their sidecars."""
+
+FIRST_CELL = """\
+# Datasets are mounted read-only, at input/<slug> or at input/datasets/<owner>/<slug>, by the year.
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+_input = Path(os.environ.get("KITLIB_KAGGLE", "/kaggle")) / "input"
+_kit = Path(tempfile.gettempdir()) / "kitlib-kit"
+for _slug in {slugs!r}:
+    _mounts = [*_input.glob(_slug), *_input.glob(f"datasets/*/{{_slug}}")]
+    assert _mounts, f"Attach the dataset {{_slug}}."
+    shutil.copytree(_mounts[0], _kit, dirs_exist_ok=True)
+if _wheels := sorted(map(str, _kit.glob("*.whl"))):
+    _how = ("--quiet", "--no-index", "--no-deps", "--upgrade", "--target", str(_kit))
+    subprocess.run([sys.executable, "-m", "pip", "install", *_how, *_wheels], check=True)
+sys.path.insert(0, str(_kit))
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(_kit), os.environ.get("PYTHONPATH"))))
+
+import kitlib
+
+assert Path(kitlib.__file__).is_relative_to(_kit), f"another kitlib is in the way: {{kitlib.__file__}}"
+"""
+
+
+def build(
+    out: Path,
+    owner: str,
+    profile: str = "kaggle",
+    overrides: Mapping[str, Any] | None = None,
+    wheels: Collection[Path] = (),
+) -> None:
+    """Make the folder `out`, whole or not at all; UsageError where something is in it already.
+
+    `overrides` are parameters that stand in every notebook; `wheels` are packages that the image lacks, which
+    the notebooks install without a network.
+    """
+    if out.exists() and any(out.iterdir()):
+        raise UsageError("the folder holds something already", where=out, hint="Name another, or delete it.")
+    home = repository()
+    if home is None:
+        raise StepError("no notebooks/ folder is here or above", hint="Run it in the repository.")
+    slugs = (CODE, WEIGHTS, WHEELS) if wheels else (CODE, WEIGHTS)
+    parameters, first_cell = _parameters(profile, overrides or {}), FIRST_CELL.format(slugs=slugs)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".kaggle-") as draft:
+        whole = Path(draft) / "build"
+        _write_kit(whole / "datasets", home)
+        _copy(wheels, whole / "datasets" / WHEELS)
+        for slug in slugs:
+            _write_json(whole / "datasets" / slug / DATASET_FILE, _dataset_metadata(owner, slug))
+        for step in STEPS:
+            notebook = _kernel_notebook(home / "notebooks" / step.notebook, first_cell, parameters)
+            _write_json(whole / "kernels" / kernel_slug(step) / step.notebook, notebook)
+            metadata = _kernel_metadata(step, owner, slugs)
+            _write_json(whole / "kernels" / kernel_slug(step) / KERNEL_FILE, metadata)
+        write_text(whole / COMMANDS_FILE, _commands(owner, slugs))
+        whole.replace(out)
+
+
+def kernel_slug(step: Step) -> str:
+    """The slug of a step's kernel; Kaggle makes it of the title, whatever the id says."""
+    return _title(step).replace(" ", "-")
+
+
+def _commands(owner: str, slugs: Iterable[str]) -> str:
+    """What to type, in order, to upload a build and to submit."""
+    kernels = [kernel_slug(step) for step in STEPS]
+    lines = [
+        "# By the kaggle tool (pip install kaggle), in this folder. A dataset that is there already:",
+        '# kaggle datasets version -p FOLDER -r zip -m "what is new", in place of create.',
+        *(f"kaggle datasets create -p datasets/{slug} -r zip" for slug in slugs),
+        "# Each notebook when the one before is complete: kaggle kernels status OWNER/SLUG.",
+        *(f"kaggle kernels push -p kernels/{slug}" for slug in kernels),
+        "# VERSION is the number that the last push has said.",
+        f"kaggle competitions submit {SLUG} -k {owner}/{kernels[-1]} -v VERSION -f submission.csv -m MESSAGE",
+        "# Results, for the ledger: then python -m kitlib kaggle record results",
+        *(f"kaggle kernels output {owner}/{slug} -p results" for slug in kernels[3:]),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _title(step: Step) -> str:
+    return f"kitlib {step.name.replace('_', ' ')}"
+
+
+def _parameters(profile: str, overrides: Mapping[str, Any]) -> str:
+    """The cell of parameters; UsageError on an unknown profile or parameter."""
+    chosen = profile_named(profile).with_overrides(overrides)
+    own = "".join(f"{name} = {getattr(chosen, name)!r}\n" for name in overrides)
+    return f'profile = {profile!r}\ndata_dir = ""\nwork_dir = ""\n{own}'.rstrip()
+
+
+def _write_kit(datasets: Path, home: Path) -> None:
+    """The kit without its weights and its weights alone, which seldom change: one dataset each."""
+    package = Path(kitlib.__file__).parent
+    left_out = shutil.ignore_patterns("__pycache__", TRAINED)
+    shutil.copytree(package, datasets / CODE / package.name, ignore=left_out)
+    _copy((home / "notebooks").glob("*.ipynb"), datasets / CODE / "notebooks")
+    for file in package.rglob(TRAINED):
+        _copy([file], datasets / WEIGHTS / file.parent.relative_to(package.parent))
+
+
+def _copy(files: Iterable[Path], folder: Path) -> None:
+    for file in files:
+        if not file.is_file():
+            raise UsageError("there is no such file", where=file)
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, folder / file.name)
+
+
+def _kernel_notebook(source: Path, first_cell: str, parameters: str) -> dict[str, Any]:
+    """A notebook that finds the kit before its parameters, which are these."""
+    notebook = json.loads(source.read_text(encoding="utf-8"))
+    for cell in notebook["cells"]:
+        if PARAMETERS_TAG in cell["metadata"].get("tags", []):
+            cell["source"] = parameters
+    cell = {"cell_type": "code", "id": "kaggle-kit", "source": first_cell.rstrip()}
+    notebook["cells"].insert(1, cell | {"metadata": {}, "execution_count": None, "outputs": []})
+    return notebook
+
+
+def _dataset_metadata(owner: str, slug: str) -> dict[str, Any]:
+    return {"id": f"{owner}/{slug}", "title": slug.replace("-", " "), "licenses": [{"name": "apache-2.0"}]}
+
+
+def _kernel_metadata(step: Step, owner: str, slugs: Iterable[str]) -> dict[str, Any]:
+    reads = [kernel_slug(other) for other in STEPS if other.name in step.reads]
+    return {
+        "id": f"{owner}/{kernel_slug(step)}",
+        "title": _title(step),
+        "code_file": step.notebook,
+        "language": "python",
+        "kernel_type": "notebook",
+        "is_private": True,
+        "enable_gpu": True,
+        "enable_internet": False,
+        "machine_shape": ACCELERATOR,
+        "dataset_sources": [f"{owner}/{slug}" for slug in slugs],
+        "competition_sources": [SLUG],
+        "kernel_sources": [f"{owner}/{slug}" for slug in reads],
+        "model_sources": [],
+    }
+
+
+def _write_json(path: Path, value: Any) -> None:
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")

@@ -1,0 +1,144 @@
+"""A build, run as Kaggle would run it, on this machine: one session after the other, each measured."""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from tqdm.auto import tqdm
+
+from kitlib.artefacts import load_table, write_text
+from kitlib.competition.metric import Score, score
+from kitlib.competition.priors import Prior
+from kitlib.competition.root import Competition
+from kitlib.competition.submission import validate_submission
+from kitlib.competition.tables import read_predictions, read_train_labels
+from kitlib.errors import KitError
+from kitlib.kaggle.build import kernel_slug
+from kitlib.kaggle.image import HIDDEN_STUDIES, LIMITS, TRAINING_STUDIES, Limits
+from kitlib.kaggle.session import UNSHARE
+from kitlib.kaggle.sessions import SESSIONS, Session
+from kitlib.kaggle.watch import watch
+from kitlib.run import layout
+
+STARTUP_S = 60.0
+"""What a scaled time limit leaves for starting, which does not grow with the studies."""
+BUDGET_SHARE = 8.5 / 9.0
+"""Of the last notebook's time, for predicting: as in the profile `kaggle`."""
+FOLDERS = ("root", "working", "home", "tmp", "absent")
+
+
+@dataclass(frozen=True)
+class Rehearsed:
+    """What was measured, what the hidden test set was scored with, and everything that speaks against it."""
+
+    sessions: pd.DataFrame  # session, wall_s, peak_memory_mb, written_mb, projected_h
+    scores: Mapping[str, Score]
+    study_s: float  # NaN where a session failed before the hidden test set
+    against: list[str]
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """A build, and a competition folder whose test studies are the hidden ones; the first is visible, too."""
+
+    build: Path
+    competition: Competition
+    out: Path
+    isolated: bool
+    limits: Limits = LIMITS
+
+    def run(self) -> Rehearsed:
+        """Run the sessions up to the first that fails, each in a fresh folder below `out`/sessions."""
+        shutil.rmtree(self._folder(), ignore_errors=True)
+        rows: list[dict[str, Any]] = []
+        for session in SESSIONS:
+            row, failure = self._run(session)
+            rows.append(row)
+            tqdm.write(f"{session.name}: {row['wall_s']:.0f} s, {row['peak_memory_mb']:.0f} MB")
+            if failure:
+                return Rehearsed(pd.DataFrame(rows), {}, float("nan"), [f"{session.name}: {failure}"])
+        return self._judge(rows)
+
+    def _folder(self, *names: str) -> Path:
+        return self.out.joinpath("sessions", *names)
+
+    def _run(self, session: Session) -> tuple[dict[str, Any], str]:
+        """A session's row, and how it failed."""
+        folder, times = self._folder(session.name), self._times(session)
+        for name in FOLDERS:
+            (folder / name).mkdir(parents=True)
+        limit_s = self.limits.hours * 3600 / times + STARTUP_S * (times > 1)
+        write_text(folder / "plan.json", json.dumps(self._plan(session, folder, limit_s)))
+        command = [*(UNSHARE if self.isolated else ()), sys.executable, "-m", "kitlib.kaggle.session"]
+        environment, started_s = session.environment(folder, self.isolated), time.monotonic()
+        with open(folder / "log.txt", "w+", encoding="utf-8") as log:
+            plan = str(folder / "plan.json")
+            process = subprocess.Popen([*command, plan], env=environment, stdout=log, stderr=log)
+            watched = watch(process, folder / "working", self.limits, limit_s)
+            log.seek(0)
+            last = (log.read().strip().splitlines() or [f"exit code {process.returncode}"])[-1]
+        wall_s = time.monotonic() - started_s
+        row = {"session": session.name, "wall_s": wall_s, "peak_memory_mb": watched.peak_memory_mb}
+        row |= {"written_mb": watched.written_mb, "projected_h": wall_s * times / 3600}
+        return row, watched.ended or (last if process.returncode else "")
+
+    def _times(self, session: Session) -> float:
+        """How many times the studies here a session has on Kaggle, at least 1."""
+        if not session.predicts:
+            return max(1.0, TRAINING_STUDIES / len(self.competition.train_labels()))
+        hidden = len(self.competition.test_study_ids())
+        return max(1.0, HIDDEN_STUDIES / hidden) if session.kind == "rerun" else 1.0
+
+    def _plan(self, session: Session, folder: Path, limit_s: float) -> dict[str, Any]:
+        kernel = self.build / "kernels" / kernel_slug(session.step)
+        inputs = session.inputs(self.build, self.competition, self._folder())
+        budget = {"budget_s": BUDGET_SHARE * limit_s} if session.predicts else {}
+        return {
+            "isolated": self.isolated,
+            **{name: str(folder / name) for name in FOLDERS},
+            "inputs": {place: str(path.resolve()) for place, path in inputs.items()},
+            "notebook": str(kernel / session.step.notebook),
+            "executed": str(folder / session.step.notebook),
+            "parameters": budget,
+            "timeout_s": limit_s,
+        }
+
+    def _judge(self, rows: list[dict[str, Any]]) -> Rehearsed:
+        """What is known when all sessions have run."""
+        rerun, hidden = self._folder(SESSIONS[-1].name, "working"), self.competition.test_study_ids()
+        seconds = load_table(layout.SECONDS.under(rerun))["seconds"]
+        fixed_s = rows[-1]["wall_s"] - seconds.sum()
+        rows[-1]["projected_h"] = (fixed_s + HIDDEN_STUDIES * seconds.mean()) / 3600
+        against = [
+            f"{row['session']}: with Kaggle's studies this machine would take {row['projected_h']:.1f} h"
+            for row in rows
+            if row["projected_h"] > self.limits.hours
+        ]
+        if late := len(hidden) - len(seconds):
+            against.append(f"{late} of {len(hidden)} hidden studies came too late and have the prior")
+        stripped = sorted(self._folder().glob("*-batch/working/**/*=*"))
+        against += [f"Kaggle strips '=' from names: {path.name}" for path in stripped]
+        try:
+            validate_submission(rerun / "submission.csv", hidden)
+        except KitError as error:
+            against.append(str(error))
+            return Rehearsed(pd.DataFrame(rows), {}, float(seconds.mean()), against)
+        scores = self._scores(rerun / "submission.csv")
+        return Rehearsed(pd.DataFrame(rows), scores, float(seconds.mean()), against)
+
+    def _scores(self, submission: Path) -> dict[str, Score]:
+        """Of the submission and the prior, where the truth of the hidden studies is known."""
+        truth_file = self.competition.root / "test_labels.csv"
+        if not truth_file.is_file():
+            return {}
+        truth = read_train_labels(truth_file)
+        prior = Prior.fit(self.competition.train_labels()).predict(truth.index)
+        rows = {"submission": read_predictions(submission), "prior": prior}
+        return {name: score(truth, table) for name, table in rows.items()}

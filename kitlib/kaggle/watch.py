@@ -1,0 +1,59 @@
+"""A process and all that it starts, held to limits of time, memory and disk."""
+
+import contextlib
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from kitlib.kaggle.image import Limits
+from kitlib.machine import repeating
+from kitlib.run.runner import children_memory_mb
+
+
+@dataclass
+class Watched:
+    """What a process has taken, and why it was ended before its end, if it was."""
+
+    peak_memory_mb: float = 0.0
+    written_mb: float = 0.0
+    ended: str = ""
+
+
+def watch(process: "subprocess.Popen[Any]", working: Path, limits: Limits, limit_s: float) -> Watched:
+    """Wait for the one child of this process, or end it where it goes beyond a limit."""
+    watched = Watched()
+
+    def sample() -> None:
+        watched.peak_memory_mb = max(watched.peak_memory_mb, children_memory_mb())
+        watched.written_mb = _size_mb(working)
+        if watched.peak_memory_mb > 1024 * limits.memory_gb:
+            end(f"it took {watched.peak_memory_mb:.0f} MB, and Kaggle has {limits.memory_gb:g} GB")
+        if watched.written_mb > 1024 * limits.disk_gb:
+            end(f"it wrote {watched.written_mb:.0f} MB, and the working folder has {limits.disk_gb:g} GB")
+
+    def end(why: str) -> None:
+        watched.ended = watched.ended or why
+        with contextlib.suppress(psutil.Error):
+            root = psutil.Process(process.pid)
+            for one in (*root.children(recursive=True), root):
+                one.kill()
+
+    with repeating(sample):
+        try:
+            process.wait(limit_s)
+        except subprocess.TimeoutExpired:
+            end(f"it ran longer than {limit_s:.0f} s, its share of the time")
+            process.wait()
+    watched.written_mb = _size_mb(working)
+    return watched
+
+
+def _size_mb(folder: Path) -> float:
+    size = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(OSError):  # it was taken away since it was listed
+            size += path.lstat().st_size
+    return size / 2**20

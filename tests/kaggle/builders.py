@@ -1,0 +1,32 @@
+"""A small build that Kaggle would take, to be spoilt."""
+
+import json
+import shutil
+from pathlib import Path
+
+from kitlib.competition.root import SLUG
+from kitlib.kaggle.build import COMMANDS_FILE, DATASET_FILE, KERNEL_FILE, WHEELS, build, kernel_slug
+from kitlib.run.steps import STEPS
+
+OWNER = "someone"
+KERNEL = f"kernels/{kernel_slug(STEPS[-1])}"
+DATASET = "datasets/kitlib-code"
+__all__ = ["COMMANDS_FILE", "DATASET", "DATASET_FILE", "KERNEL", "KERNEL_FILE", "OWNER", "SLUG", "WHEELS"]
+
+
+def make_build(folder: Path, **how: object) -> Path:
+    """A build of this repository."""
+    build(folder, OWNER, "smoke", **how)
+    return folder
+
+
+def without_kit(build: Path, folder: Path) -> Path:
+    """A copy of a build whose datasets hold next to nothing."""
+    return shutil.copytree(build, folder, ignore=shutil.ignore_patterns("kitlib"))
+
+
+def change(file: Path, **fields: object) -> None:
+    """Change fields of a JSON file; None takes one away."""
+    value = json.loads(file.read_text(encoding="utf-8")) | fields
+    kept = {name: field for name, field in value.items() if field is not None}
+    file.write_text(json.dumps(kept), encoding="utf-8")
