@@ -26,6 +26,9 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 # torch 2.10 has no kernels for Pascal: a P100 reports CUDA as available and dies at the first operation.
 OLDEST_CUDA_CAPABILITY = (7, 0)
 CPU_INFO = Path("/proc/cpuinfo")
+CORES = "KITLIB_CORES"
+CLUSTER = "KITLIB_CLUSTER"
+"""Variables: how many cores are this process's own, and the scheduler that calls are handed to."""
 ORPHAN_S = 1.0  # between two looks whether the process that started this one is there
 
 
@@ -63,8 +66,23 @@ def limit_threads(threads: int = 1) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
+@contextlib.contextmanager
+def environment(**variables: str) -> Iterator[None]:
+    """Set variables of the environment inside the block."""
+    before = {name: os.environ[name] for name in variables if name in os.environ}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name in variables:
+            del os.environ[name]
+        os.environ.update(before)
+
+
 def cores() -> int:
-    """Cores that this process may use."""
+    """Cores that this process may use: its share, where others of a cluster work beside it."""
+    if share := os.environ.get(CORES):
+        return int(share)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -170,7 +188,12 @@ def in_processes(calls: Iterable[Any], workers: int, *, ordered: bool = True) ->
     """What joblib's `delayed` calls return, made in `workers` processes that end soon after this one.
 
     In the order of the calls or, unless `ordered`, as they are done. What a call raises is raised here.
+    Where `kitlib.cluster` says so, the processes are a cluster's, however many it has.
     """
+    if scheduler := os.environ.get(CLUSTER):
+        from kitlib.cluster import on_cluster  # joblib takes a second
+
+        return on_cluster(calls, scheduler, ordered=ordered)
     from joblib import Parallel
 
     how = "generator" if ordered else "generator_unordered"

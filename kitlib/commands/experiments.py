@@ -7,12 +7,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kitlib.commands import Commands
+from kitlib.commands import SOME_FAILED, Commands, add_cluster
 from kitlib.errors import StepError, UsageError
 
 TITLE = "Every published system beside what was published of it"
-SOME_FAILED = 1
-"""The exit code of a run that went to its end although some fits failed."""
 
 if TYPE_CHECKING:
     from kitlib.experiments.status import RunNote
@@ -32,6 +30,7 @@ def add_experiments(commands: Commands) -> None:
     )
     running.add_argument("--workers", type=int, help="processes (default: one a core)")
     running.add_argument("--keep-models", action="store_true", help="save the fitted models too")
+    add_cluster(running)
     running.set_defaults(call=_run)
     table = verbs.add_parser("table", help="write the table as CSV, Markdown and HTML")
     table.add_argument("--out", type=Path, help="folder to write into (default: <work>/experiments)")

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kitlib.commands import Commands
+from kitlib.commands import Commands, add_cluster
 from kitlib.errors import UsageError
 
 if TYPE_CHECKING:
@@ -81,6 +81,7 @@ def add_localiser(commands: Commands) -> None:
     command.add_argument("--workers", type=int, default=1)
     command.add_argument("--data", type=Path, help="competition folder to fine-tune on")
     command.add_argument("--weights", type=Path, help="weights to fine-tune (default: those that ship)")
+    add_cluster(command)
     command.set_defaults(call=_train)
 
 
@@ -140,6 +141,7 @@ def add_audit(commands: Commands) -> None:
         action="store_false",
         help="do not count levels in the images of studies whose series differ (a third of a second each)",
     )
+    add_cluster(command)
     command.set_defaults(call=_audit)
 
 

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from kitlib.commands import Commands
+from kitlib.commands import Commands, add_cluster
 from kitlib.commands.score import print_scores
 from kitlib.errors import UsageError
 
@@ -31,6 +31,7 @@ def add_phantom(commands: Commands) -> None:
     command.add_argument("--oracle", action="store_true", help="print the scores of oracle, prior and 1/3")
     command.add_argument("--page", type=Path, help="HTML page to write: montages and label statistics")
     command.add_argument("--real", type=Path, help="folder with spider/ and tables/ to show on the page")
+    add_cluster(command)
     command.set_defaults(call=_phantom)
 
 
