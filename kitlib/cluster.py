@@ -25,6 +25,7 @@ from kitlib.errors import ExtraMissingError, StepError, UsageError
 from kitlib.machine import CLUSTER, CORES, environment, limit_threads
 
 LOCAL = re.compile(r"local:([1-9]\d*)")
+ADDRESS = re.compile(r"\w+://.+:\d+")
 ANSWER_S = 5.0
 AHEAD = 4
 """Calls that lie ready for each worker: enough that none waits, few enough to be forgotten."""
@@ -42,7 +43,7 @@ def cluster(named: str) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         if local := LOCAL.fullmatch(named):
             started = _distributed().LocalCluster(
-                int(local[1]), threads_per_worker=1, host="127.0.0.1", dashboard_address=None,
+                int(local[1]), threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0",
                 memory_limit=0,  # as with joblib: Dask would end a worker that takes more than its share
                 silence_logs=logging.CRITICAL,  # what a call raises is raised here
             )  # fmt: skip
@@ -57,11 +58,12 @@ def cluster(named: str) -> Iterator[None]:
 @cache
 def connected(scheduler: str) -> Any:
     """The client of a scheduler; UsageError where none answers, or its workers do not suit."""
-    distributed = _distributed()
     hint = "Start one by `dask scheduler` and `dask worker ADDRESS --nworkers auto --nthreads 1`."
+    if not ADDRESS.fullmatch(scheduler):
+        raise UsageError("a cluster is tcp://HOST:PORT or local:N", where=scheduler, hint=hint)
     try:
-        client = distributed.Client(scheduler, timeout=ANSWER_S, set_as_default=False)
-    except (OSError, ValueError) as error:  # nobody is there; no address
+        client = _distributed().Client(scheduler, timeout=ANSWER_S, set_as_default=False)
+    except (OSError, MemoryError) as error:  # nobody, or somebody who takes a greeting for a length
         raise UsageError("no scheduler of a cluster answers", where=scheduler, hint=hint) from error
     try:
         client.wait_for_workers(1, timeout=ANSWER_S)
