@@ -29,6 +29,7 @@ CPU_INFO = Path("/proc/cpuinfo")
 CORES = "KITLIB_CORES"
 CLUSTER = "KITLIB_CLUSTER"
 """Variables: how many cores are this process's own, and the scheduler that calls are handed to."""
+MOST_FILES = 2**20
 ORPHAN_S = 1.0  # between two looks whether the process that started this one is there
 
 
@@ -53,6 +54,16 @@ def settle_user() -> None:
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         # A home that is read-only stays: weights may lie in it. Only matplotlib must write, and warns.
         os.environ["MPLCONFIGDIR" if is_home else "HOME"] = folder
+
+
+def open_more_files() -> None:
+    """Let this process and its children open as many files as the system allows: most begin with 1,024.
+
+    Each mapped array holds its file, and a dataset has one for every series.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # a system that says unlimited may still have a limit
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, MOST_FILES)), hard))
 
 
 def limit_threads(threads: int = 1) -> None:
