@@ -6,7 +6,7 @@ The nouns below are the public surface; each is imported from its room when it i
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from kitlib.machine import settle_user
+from kitlib.machine import open_more_files, settle_user
 
 if TYPE_CHECKING:
     from kitlib.competition.metric import score as score
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.2.0"
 settle_user()  # before anything else is imported
+open_more_files()
 
 _name2module = {
     "Competition": "competition.root",

@@ -63,7 +63,12 @@ def _run(argv: Sequence[str] | None) -> int:
         print(note, file=sys.stderr)
     try:
         arguments = build_parser().parse_args(words)
-        return arguments.call(arguments) or 0
+        if not getattr(arguments, "cluster", ""):
+            return arguments.call(arguments) or 0
+        from kitlib.cluster import cluster
+
+        with cluster(arguments.cluster):
+            return arguments.call(arguments) or 0
     finally:
         sys.stdout.flush()  # what cannot be written is known here, and not after the last word
 

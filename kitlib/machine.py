@@ -28,6 +28,10 @@ OLDEST_CUDA_CAPABILITY = (7, 0)
 CPU_INFO = Path("/proc/cpuinfo")
 KAGGLE = Path(os.environ.get("KITLIB_KAGGLE", "/kaggle"))
 """Kaggle's folder; another one where a session is rehearsed without mounts."""
+CORES = "KITLIB_CORES"
+CLUSTER = "KITLIB_CLUSTER"
+"""Variables: how many cores are this process's own, and the scheduler that calls are handed to."""
+MOST_FILES = 2**20
 ORPHAN_S = 1.0  # between two looks whether the process that started this one is there
 
 
@@ -54,6 +58,16 @@ def settle_user() -> None:
         os.environ["MPLCONFIGDIR" if is_home else "HOME"] = folder
 
 
+def open_more_files() -> None:
+    """Let this process and its children open as many files as the system allows: most begin with 1,024.
+
+    Each mapped array holds its file, and a dataset has one for every series.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # a system that says unlimited may still have a limit
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, MOST_FILES)), hard))
+
+
 def limit_threads(threads: int = 1) -> None:
     """Give OpenMP pools of this process and its children `threads` threads that sleep when idle.
 
@@ -65,8 +79,23 @@ def limit_threads(threads: int = 1) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
+@contextlib.contextmanager
+def environment(**variables: str) -> Iterator[None]:
+    """Set variables of the environment inside the block."""
+    before = {name: os.environ[name] for name in variables if name in os.environ}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name in variables:
+            del os.environ[name]
+        os.environ.update(before)
+
+
 def cores() -> int:
-    """Cores that this process may use."""
+    """Cores that this process may use: its share, where others of a cluster work beside it."""
+    if share := os.environ.get(CORES):
+        return int(share)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -172,7 +201,12 @@ def in_processes(calls: Iterable[Any], workers: int, *, ordered: bool = True) ->
     """What joblib's `delayed` calls return, made in `workers` processes that end soon after this one.
 
     In the order of the calls or, unless `ordered`, as they are done. What a call raises is raised here.
+    Where `kitlib.cluster` says so, the processes are a cluster's, however many it has.
     """
+    if scheduler := os.environ.get(CLUSTER):
+        from kitlib.cluster import on_cluster  # joblib takes a second
+
+        return on_cluster(calls, scheduler, ordered=ordered)
     from joblib import Parallel
 
     how = "generator" if ordered else "generator_unordered"

@@ -101,6 +101,13 @@ def test_a_user_with_name_and_home_keeps_them(monkeypatch, tmp_path):
     assert os.environ == before
 
 
+def test_a_process_of_the_kit_may_open_as_many_files_as_the_system_allows():
+    import_kitlib = "import resource, kitlib; print(*resource.getrlimit(resource.RLIMIT_NOFILE))"
+    command = ["bash", "-c", f"ulimit -Sn 256; ulimit -Hn 4000; {sys.executable} -c '{import_kitlib}'"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=KITLIB.parent, check=True)
+    assert done.stdout.split() == ["4000", "4000"]
+
+
 def test_without_shared_memory_there_are_no_processes_and_work_is_done():
     # As where /dev/shm is read-only or absent: there is no semaphore, and joblib warns of it.
     command = [sys.executable, "-W", "ignore", "-c", WITHOUT_SHARED_MEMORY]

@@ -5,3 +5,15 @@ from typing import TypeAlias
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 """What `add_subparsers` returns: each command adds its own parser to it."""
+SOME_FAILED = 1
+"""The exit code of what went to its end although some fits, or runs, failed."""
+
+
+def add_cluster(command: argparse.ArgumentParser) -> None:
+    """Add the option `--cluster`, which `kitlib.cli` heeds for any command."""
+    command.add_argument(
+        "--cluster",
+        default="",
+        metavar="ADDRESS",
+        help="Dask workers in place of processes: tcp://HOST:PORT of a scheduler, or local:N to start N here",
+    )

@@ -7,12 +7,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kitlib.commands import Commands
+from kitlib.commands import SOME_FAILED, Commands, add_cluster
 from kitlib.errors import StepError, UsageError
 
 WEIGHTS = "each row says what its backbone has seen"
-SOME_FAILED = 1
-"""The exit code of a run that went to its end although some fits failed."""
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,6 +40,7 @@ def add_experiments(commands: Commands) -> None:
     )
     running.add_argument("--workers", type=int, help="processes (default: one a core)")
     running.add_argument("--keep-models", action="store_true", help="save the fitted models too")
+    add_cluster(running)
     running.set_defaults(call=_run)
     table = verbs.add_parser(
         "table",

@@ -6,7 +6,7 @@ import re
 import sys
 from pathlib import Path
 
-from kitlib.commands import Commands
+from kitlib.commands import Commands, add_cluster
 from kitlib.errors import UsageError
 
 
@@ -65,6 +65,7 @@ def add_grader(commands: Commands) -> None:
     train.add_argument("--pool", type=Path, default=Path("work/grader"), help="folder for drawn views")
     train.add_argument("--persons", type=int, default=580, help="phantoms to learn on")
     train.add_argument("--workers", type=int, default=1, help="processes that draw phantoms")
+    add_cluster(train)
     train.set_defaults(call=_train)
     curve = ways.add_parser(
         "curve",
@@ -78,6 +79,7 @@ def add_grader(commands: Commands) -> None:
     curve.add_argument("--epochs", type=int, default=0, help="by the number of views if not given")
     curve.add_argument("--workers", type=int, default=1, help="graders that are tuned at once")
     curve.add_argument("--out", type=Path, required=True, help="folder to write; what lies there is kept")
+    add_cluster(curve)
     curve.set_defaults(call=_curve)
     probe = ways.add_parser(
         "probe", help="what frozen features of backbones are worth: a linear head on each"

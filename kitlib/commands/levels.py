@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kitlib.commands import Commands
+from kitlib.commands import Commands, add_cluster
 from kitlib.errors import UsageError
 
 if TYPE_CHECKING:
@@ -96,6 +96,7 @@ def _add_train(verbs: Commands) -> None:
     train.add_argument("--workers", type=int, default=1)
     train.add_argument("--data", type=Path, help="competition folder to fine-tune on")
     train.add_argument("--weights", type=Path, help="weights to fine-tune (default: those that ship)")
+    add_cluster(train)
     train.set_defaults(call=_train)
 
 
@@ -158,6 +159,7 @@ def _add_audit(verbs: Commands) -> None:
         action="store_false",
         help="do not count levels in the images of studies whose series differ (a third of a second each)",
     )
+    add_cluster(audit)
     audit.set_defaults(call=_audit)
 
 

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from kitlib.commands import Commands
+from kitlib.commands import Commands, add_cluster
 from kitlib.commands.score import print_scores
 from kitlib.errors import UsageError
 
@@ -63,6 +63,7 @@ def _ask_what_to_make(command: argparse.ArgumentParser, *, required: bool) -> No
         "--defect", action="append", default=[], help="rle, signed, monochrome1, swapped_sides or off_by_one"
     )
     _ask_size_and_seed(command)
+    add_cluster(command)
 
 
 def _ask_size_and_seed(command: argparse.ArgumentParser) -> None:

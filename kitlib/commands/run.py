@@ -2,8 +2,9 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
-from kitlib.commands import Commands
+from kitlib.commands import SOME_FAILED, Commands, add_cluster
 from kitlib.errors import UsageError
 
 
@@ -27,29 +28,58 @@ def add_run(commands: Commands) -> None:
     command.add_argument("--results", type=Path, metavar="DIR", help="write the scores as a page there")
     command.add_argument("--pages", type=Path, metavar="DIR", help="render the executed notebooks there")
     command.add_argument("-p", action="append", default=[], metavar="NAME=VALUE", help="override a parameter")
+    command.add_argument(
+        "--sweep",
+        action="append",
+        default=[],
+        metavar="NAME=VALUES",
+        help="a run for each value, as experiments=vit,crops or seed=1-3; several give every combination",
+    )
+    add_cluster(command)
     command.set_defaults(call=_run)
 
 
-def _run(arguments: argparse.Namespace) -> None:
+def _run(arguments: argparse.Namespace) -> int:
     from kitlib.run.runner import run
 
+    asked = {
+        "data_dir": arguments.data,
+        "work_dir": arguments.work,
+        "first": arguments.only or arguments.first,
+        "last": arguments.only or arguments.last,
+        "force": arguments.force,
+        "optional": arguments.chapters,
+        "overrides": dict(name_and_value(text) for text in arguments.p),
+    }
+    if arguments.sweep:
+        return _sweep(arguments, asked)
     for folder in (arguments.pages, arguments.results):
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)  # before minutes of work
-    work = run(
-        arguments.profile,
-        data_dir=arguments.data,
-        work_dir=arguments.work,
-        first=arguments.only or arguments.first,
-        last=arguments.only or arguments.last,
-        force=arguments.force,
-        optional=arguments.chapters,
-        overrides=dict(name_and_value(text) for text in arguments.p),
-    )
+    work = run(arguments.profile, **asked)
     if arguments.pages is not None:
         _render(work, arguments.pages)
     if arguments.results is not None:
         _write_results(work, arguments)
+    return 0
+
+
+def _sweep(arguments: argparse.Namespace, asked: dict[str, Any]) -> int:
+    """Run every combination; their scores as one table, and those that failed with their reasons."""
+    from kitlib.run.sweep import TABLE, run_sweep
+
+    if arguments.pages or arguments.results:
+        raise UsageError("--pages and --results are of one run", hint="Leave them out of a sweep.")
+    swept = dict(name_and_value(text) for text in arguments.sweep)
+    if len(swept) < len(arguments.sweep):
+        raise UsageError("a parameter is swept twice", hint="Write all of its values once: seed=1-3,7.")
+    folder, table = run_sweep(arguments.profile, swept, **asked)
+    print(table.drop(columns="failed").to_string(index=False, float_format="%.4f", na_rep=""))
+    failed = table[table["failed"] != ""]
+    for row in failed.to_dict("records"):
+        print(f"failed {', '.join(f'{name} {row[name]}' for name in swept)}: {row['failed']}")
+    print(f"{len(table) - len(failed)} of {len(table)} runs are done: table in {folder / TABLE}")
+    return SOME_FAILED if len(failed) else 0
 
 
 def _write_results(work: Path, arguments: argparse.Namespace) -> None:

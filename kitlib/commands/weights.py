@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from kitlib.commands import Commands
+from kitlib.commands import Commands, add_cluster
 
 
 def add_weights(commands: Commands) -> None:
@@ -32,6 +32,7 @@ def _add_train(verbs: Commands) -> None:
     )
     command.add_argument("--workers", type=int, help="processes that draw; one a core if not given")
     command.add_argument("--out", type=Path, help="safetensors file to write; if not given, in the cache")
+    add_cluster(command)
     command.set_defaults(call=_train)
 
 

@@ -47,6 +47,7 @@ def embed_series(
     *,
     grey: str = "greyscale",
     batch: int = 64,
+    progress: bool = True,
 ) -> None:
     """Embed each series (study_id, series_id) that the store lacks or holds of an older volume."""
     todo = store.outdated(volumes, keys)
@@ -57,7 +58,8 @@ def embed_series(
         positions_mm = np.concatenate([np.zeros((0, 3)), *map(backbone.positions_mm, stacks)])
         return Job(key, volumes.fingerprint(*key), inputs, positions_mm)
 
-    with tqdm(total=len(keys), initial=len(keys) - len(todo), desc="embeddings", mininterval=1) as bar:
+    done = len(keys) - len(todo)
+    with tqdm(total=len(keys), initial=done, desc="embeddings", mininterval=1, disable=not progress) as bar:
         for job in embedded(backbone, prefetched(load, todo, LOADED_AHEAD), batch):
             vectors = np.concatenate([np.zeros((0, backbone.width), np.float32), *job.vectors])
             store.add(*job.key, Tokens(in_half_precision(vectors), job.positions_mm), job.volume)

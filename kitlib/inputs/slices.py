@@ -2,14 +2,17 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
+from joblib import delayed
+from tqdm.auto import tqdm
 
 from kitlib.artefacts import fingerprint
 from kitlib.embed.store import TokenStore
@@ -17,9 +20,11 @@ from kitlib.embed.tokens import Tokens
 from kitlib.errors import ArtefactError
 from kitlib.inputs.bags import BagDataset
 from kitlib.inputs.base import Encoder, InputSpec, Pretraining, Resources
+from kitlib.machine import CLUSTER, in_processes
 from kitlib.mri.ledger import Ledger
 from kitlib.mri.study import Study
 from kitlib.prepare.studies import PreparedStudies, study_metadata, without_sequences
+from kitlib.prepare.volumes import VolumeCache
 from kitlib.terms import SEQUENCES
 
 if TYPE_CHECKING:
@@ -27,6 +32,8 @@ if TYPE_CHECKING:
 
 RECORDED_KINDS = ("shipped", "hub", "random")
 """Weights that are found by their kind alone; of others, the file is recorded."""
+SHARE = 16
+"""Series that a worker of a cluster embeds in one call: a second or two."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,13 +170,35 @@ class SliceEncoder(Encoder):
     def dataset(self, studies: PreparedStudies, cache: Path) -> SliceDataset:
         """The embeddings of many studies, memory-mapped; what is not in the store is embedded."""
         store = TokenStore(Path(cache) / self.spec.folder_name, self.recipe, self.spec.width)
-        if store.outdated(studies.volumes, studies.keys):
-            from kitlib.embed.engine import embed_series
-
-            grey, batch = self.spec.grey, self.resources.batch
-            embed_series(store, self.backbone, studies.volumes, studies.keys, grey=grey, batch=batch)
+        if todo := store.outdated(studies.volumes, studies.keys):
+            if os.environ.get(CLUSTER):
+                self._embed_elsewhere(store, studies.volumes, todo)
+            else:
+                self.embed(store, studies.volumes, todo)
         study_ids = np.array(studies.study_ids, np.int64)
         return SliceDataset(study_ids, store.bags(study_ids, studies.series), studies.metadata)
+
+    def embed(
+        self,
+        store: TokenStore,
+        volumes: VolumeCache,
+        keys: Sequence[tuple[int, int]],
+        *,
+        progress: bool = True,
+    ) -> None:
+        """Embed series (study_id, series_id) into a store, on all cores of this process."""
+        from kitlib.embed.engine import embed_series
+
+        grey, batch = self.spec.grey, self.resources.batch
+        embed_series(store, self.backbone, volumes, keys, grey=grey, batch=batch, progress=progress)
+
+    def _embed_elsewhere(self, store: TokenStore, volumes: VolumeCache, keys: list[tuple[int, int]]) -> None:
+        """Embed by the workers of a cluster, a share of the series a call."""
+        shares = [keys[first : first + SHARE] for first in range(0, len(keys), SHARE)]
+        calls = (delayed(embed_share)(self.spec, self.resources, store, volumes, share) for share in shares)
+        made = in_processes(calls, 1, ordered=False)
+        for _ in tqdm(made, f"embeddings, {SHARE} series each", len(shares), mininterval=1):
+            pass
 
     def _weights(self) -> str:
         """Where to look for weights: as the spec says, else wherever there are some."""
@@ -186,3 +215,20 @@ class SliceEncoder(Encoder):
             cached_or_pretrained(self.spec.backbone, **dataclasses.asdict(how), attached_dir=attached_dir)
             return "auto"
         return "auto" if look_for_weights(self.spec.backbone, "auto", attached_dir) else "random"
+
+
+def embed_share(
+    spec: SliceInput,
+    resources: Resources,
+    store: TokenStore,
+    volumes: VolumeCache,
+    keys: Sequence[tuple[int, int]],
+) -> None:
+    """Embed some series in a worker, which keeps its backbone for the next ones."""
+    worker_encoder(spec, resources).embed(store, volumes, keys, progress=False)
+
+
+@lru_cache(maxsize=1)
+def worker_encoder(spec: SliceInput, resources: Resources) -> SliceEncoder:
+    """The encoder of a worker process."""
+    return SliceEncoder(spec, resources)

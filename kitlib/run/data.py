@@ -23,6 +23,8 @@ from kitlib.run.steps import STEPS
 
 KAGGLE_WORKING = KAGGLE / "working"
 LOCK_FILE = "run.lock"
+CACHE = "KITLIB_CACHE"
+"""A variable: the folder of caches, where runs share one."""
 LAST_TABLE = "sample_submission.csv"  # of those that write_competition writes
 # Outputs of other kernels are mounted at input/<slug> or at input/notebooks/<owner>/<slug>, by the year.
 ATTACHED_DEPTHS = ("*", "*/*", "*/*/*", "*/*/*/*")
@@ -45,7 +47,12 @@ def resolve_work(profile: Profile, work_dir: str = "") -> Path:
 
 
 def resolve_cache(work: Path) -> Path:
-    """Where large files that can be made again go: the work folder, on Kaggle a temporary one outside it."""
+    """Where large files that can be made again go: the work folder, on Kaggle a temporary one outside it.
+
+    Or wherever the variable CACHE says.
+    """
+    if shared := os.environ.get(CACHE):
+        return Path(shared)
     return Path(tempfile.gettempdir()) / "kitlib" if on_kaggle() else work
 
 

@@ -16,7 +16,7 @@ import nbformat
 
 from kitlib.artefacts import atomic_write, naming
 from kitlib.errors import StepError
-from kitlib.machine import THREAD_VARIABLES
+from kitlib.machine import THREAD_VARIABLES, environment
 
 KERNEL = "python3"
 KERNEL_ENVIRONMENT = {
@@ -60,19 +60,6 @@ def own_kernel() -> Iterator[None]:
             JUPYTER_PLATFORM_DIRS="1",  # without it jupyter_core warns that its folders will move
         ):
             yield
-
-
-@contextlib.contextmanager
-def environment(**variables: str) -> Iterator[None]:
-    """Set variables of the environment inside the block."""
-    before = {name: os.environ[name] for name in variables if name in os.environ}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name in variables:
-            del os.environ[name]
-        os.environ.update(before)
 
 
 def _kernel_environment(folder: Path) -> dict[str, str]:
