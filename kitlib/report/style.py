@@ -21,6 +21,7 @@ severity2colour = dict(zip(SEVERITIES, ("#b7cbd9", "#e39b2d", "#9c1f48"), strict
 Marker = tuple[str, str]
 MARKERS: tuple[Marker, ...] = (("o", "#7fd3ff"), ("s", "#ffb000"), ("D", "#ff4d79"))
 """Of points on images: the colours above are too dark there, and shape tells where colour fails."""
+TINT = 0.45  # of a severity's colour where it is certain
 sequence2colour = dict(zip(SEQUENCES, ("#0072b2", "#d55e00", "#009e73"), strict=True))
 UNDEFINED_COLOUR = "#dfe3e6"
 INK = "#30363c"
@@ -141,6 +142,12 @@ def by_cell(values: pd.DataFrame) -> pd.DataFrame:
     """A table of conditions by levels, each in its order and under its title."""
     in_order = values.reindex(index=CONDITIONS, columns=LEVELS)
     return in_order.set_axis(CONDITION_TITLES).set_axis(LEVEL_TITLES, axis=1)
+
+
+def severity_rgb(chances: np.ndarray) -> np.ndarray:
+    """White, with the colour of each severity as far as it is likely: (..., 3) of 0 to 255."""
+    rgb = [[int(colour[place : place + 2], 16) for place in (1, 3, 5)] for colour in severity2colour.values()]
+    return (1 - TINT) * 255 + TINT * chances @ np.array(rgb)
 
 
 def _readable_on(image: AxesImage, value: float) -> str:
