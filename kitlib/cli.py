@@ -14,14 +14,15 @@ from kitlib.commands.localise import add_audit, add_localise, add_localiser
 from kitlib.commands.phantom import add_phantom
 from kitlib.commands.predict import add_predict
 from kitlib.commands.robustness import add_robustness
-from kitlib.commands.run import add_run
+from kitlib.commands.run import add_report, add_run
 from kitlib.commands.score import add_score, add_validate
 from kitlib.errors import KitError
 
 REFUSED, INTERRUPTED, UNREAD = 2, 130, 141
 ADDED = (
-    add_run, add_predict, add_validate, add_score, add_experiments, add_robustness, add_localise, add_grade,
-    add_audit, add_phantom, add_pretrain, add_convert, add_quantise, add_localiser, add_grader, add_bench,
+    add_run, add_report, add_predict, add_validate, add_score, add_experiments, add_robustness, add_localise,
+    add_grade, add_audit, add_phantom, add_pretrain, add_convert, add_quantise, add_localiser, add_grader,
+    add_bench,
 )  # fmt: skip
 
 

@@ -1,6 +1,5 @@
 """A study on the screen: linked planes to click on in JupyterLab, one figure where nobody could click."""
 
-import base64
 from functools import partial
 from html import escape
 from typing import Any
@@ -34,9 +33,9 @@ research and teaching: not a medical device.
 CSS = f"""<style>.kitlib {{ {html.CSS}
 background: #fff; color: {INK}; padding: .6rem;
 .widget-html-content {{ font-size: .85rem; line-height: 1.4; }} p {{ max-width: none; }}
-.planes, .told-of {{ flex-flow: row wrap; gap: 1rem; }} .planes > * {{ flex: 1 1 14rem; min-width: 0; }}
+.planes, .below {{ flex-flow: row wrap; gap: 1rem; }} .planes > * {{ flex: 1 1 14rem; min-width: 0; }}
 .widget-slider {{ width: auto; }} .cells td {{ min-width: 5.5rem; padding: .3rem .6rem; }}
-.told-of > * {{ max-width: 100%; overflow-x: auto; }} .told-of > :last-child {{ flex: 1 1 17rem; }}
+.below > * {{ max-width: 100%; overflow-x: auto; }} .below > :last-child {{ flex: 1 1 17rem; }}
 .told {{ display: none; }} table {{ margin: 0; }} .plane img {{ width: 100%; cursor: crosshair; }}
 td button {{ all: unset; cursor: pointer; display: block; width: 100%; }}
 td button:focus-visible, td button[aria-pressed=true] {{ outline: 2px solid {INK}; outline-offset: .3rem; }}
@@ -80,7 +79,9 @@ class Viewer(widgets.VBox):
         self.planes, self.shown, self.cell = planes, dict[str, SliceAt](), planes.gravest
         sequences = planes.result.study.sequences
         self.pictures = {sequence: widgets.HTML() for sequence in sequences}
-        self.sliders = {sequence: widgets.IntSlider(1, 1, 1, description="slice") for sequence in sequences}
+        self.sliders = {
+            sequence: widgets.IntSlider(1, 1, 1, description="slice", readout=False) for sequence in sequences
+        }
         self.menu = widgets.Dropdown(
             options=[cell_title(cell) for cell in range(len(CELLS))], description="place"
         )
@@ -88,7 +89,7 @@ class Viewer(widgets.VBox):
         columns = [widgets.VBox(pair) for pair in zip(self.pictures.values(), self.sliders.values())]
         above, below = widgets.HBox(columns), widgets.HBox([self.table, self.views])
         super().__init__([widgets.HTML(CSS + html.paragraph(LEAD)), above, self.menu, below, self.told])
-        for widget, name in ((self, "kitlib"), (above, "planes"), (below, "told-of"), (self.told, "told")):
+        for widget, name in ((self, "kitlib"), (above, "planes"), (below, "below"), (self.told, "told")):
             widget.add_class(name)
         self.choose(self.cell)
         self.told.observe(lambda change: self.hear(change["new"]), "value")
@@ -140,7 +141,7 @@ class Viewer(widgets.VBox):
 
     def _plane(self, sequence: str) -> str:
         title = slice_title(self.shown[sequence])
-        png = base64.b64encode(plane_png(self.planes, self.shown[sequence], self.cell)).decode("ascii")
+        png = plane_png(self.planes, self.shown[sequence], self.cell)
         told = f'data-told="plane {[*self.shown].index(sequence)}" onclick="{TELL}"'
         return f'<div class="plane" {told}>{html.image(png, title)}</div>{html.paragraph(title)}'
 

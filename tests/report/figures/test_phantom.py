@@ -18,7 +18,9 @@ PLACE_MM = (2.0, 3.0, -4.0)
 
 def make_study(study_id: int = 7) -> SimpleNamespace:
     """What figures need of a PhantomStudy: random pixels, and all landmarks at PLACE_MM."""
-    series = tuple(Series(number, name, (make_stack(sequence=name),)) for number, name in enumerate(SEQUENCES))
+    series = tuple(
+        Series(number, name, (make_stack(sequence=name),)) for number, name in enumerate(SEQUENCES)
+    )
     rows = [(*cell, *PLACE_MM) for cell in CELLS]
     landmarks = pd.DataFrame(rows, columns=["condition", "level", "x_mm", "y_mm", "z_mm"])
     return SimpleNamespace(study_id=study_id, study=Study(study_id, series), landmarks=landmarks)
