@@ -3,6 +3,7 @@
 import getpass
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -261,3 +262,10 @@ def test_a_call_is_repeated_while_the_block_runs_and_never_after() -> None:
     count = len(calls)
     time.sleep(0.02)
     assert len(calls) == count
+
+
+def test_the_machine_is_described_without_its_name() -> None:
+    told = machine.describe_machine()
+    assert told["cores"] == str(machine.cores())
+    assert float(told["memory"].removesuffix(" GB")) > 0
+    assert socket.gethostname() not in " ".join(told.values())

@@ -201,7 +201,7 @@ def _draw_ring(axes: Axes, stack: Stack, place_mm: np.ndarray, slot: int, weight
     look: dict[str, Any] = {"edgecolor": style.MARKERS[1][1], "alpha": 0.25 + 0.75 * weight}
     axes.add_patch(Ellipse((col, row), width, height, fill=False, linewidth=2, **look))
     text = axes.text(col, row + height / 2, f"attention {weight:.0%}", ha="center", va="top", fontsize=7)
-    text.set(color=style.MARKERS[1][1], path_effects=OUTLINE)
+    text.set(color=style.MARKERS[1][1], path_effects=OUTLINE, clip_on=True, in_layout=False)
 
 
 def _draw_letters(axes: Axes, stack: Stack) -> None:

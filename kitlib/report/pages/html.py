@@ -47,6 +47,7 @@ pre.code {{ background: #f4f6f7; border-left: 3px solid #b7cbd9; }}
   body {{ padding: 1.5rem 1rem 3rem; }}
   caption {{ white-space: normal; max-width: calc(100vw - 2rem); }}
   figure {{ overflow-x: auto; }}
+  .cells td {{ min-width: 5.6rem; padding: .4rem .45rem; }}
   section > figure img, details > figure img {{ max-width: 44rem; }}
 }}
 """
