@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from kitlib.mri.study import Study as Study
     from kitlib.phantom.study import draw_study as draw_study
     from kitlib.predict.predictor import Predictor as Predictor
+    from kitlib.report.viewer import view as view
 
 __version__ = "0.2.0"
 settle_user()  # before anything else is imported
@@ -57,6 +58,7 @@ _name2module = {
     "register": "experiments.registry",
     "score": "competition.metric",
     "validate_submission": "competition.submission",
+    "view": "report.viewer",
 }
 
 __all__ = sorted(_name2module)

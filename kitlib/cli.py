@@ -16,15 +16,15 @@ from kitlib.commands.old import renamed
 from kitlib.commands.phantoms import add_phantom, add_phantoms
 from kitlib.commands.predict import add_predict
 from kitlib.commands.robustness import add_robustness
-from kitlib.commands.run import add_run
+from kitlib.commands.run import add_report, add_run
 from kitlib.commands.score import add_score, add_validate
 from kitlib.commands.weights import add_weights
 from kitlib.errors import KitError
 
 REFUSED, INTERRUPTED, UNREAD = 2, 130, 141
 ADDED = (
-    add_run, add_predict, add_validate, add_score, add_experiments, add_robustness, add_levels, add_grade,
-    add_grader, add_phantoms, add_weights, add_kaggle, add_bench, add_phantom,
+    add_run, add_report, add_predict, add_validate, add_score, add_experiments, add_robustness, add_levels,
+    add_grade, add_grader, add_phantoms, add_weights, add_kaggle, add_bench, add_phantom,
 )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 import getpass
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -281,3 +282,10 @@ def test_another_folder_stands_for_kaggles_where_a_session_is_rehearsed(tmp_path
             check=True,
         )
         assert ran.stdout.strip() == folder
+
+
+def test_the_machine_is_described_without_its_name() -> None:
+    told = machine.describe_machine()
+    assert told["cores"] == str(machine.cores())
+    assert float(told["memory"].removesuffix(" GB")) > 0
+    assert socket.gethostname() not in " ".join(told.values())

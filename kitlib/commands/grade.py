@@ -82,7 +82,9 @@ def add_grader(commands: Commands) -> None:
     add_cluster(curve)
     curve.set_defaults(call=_curve)
     probe = ways.add_parser(
-        "probe", help="what frozen features of backbones are worth: a linear head on each"
+        "probe",
+        help="what frozen features of backbones are worth: a linear head on each",
+        epilog="example: python -m kitlib grader probe labelled.csv --out probe.csv",
     )
     probe.add_argument("table", type=Path, help="CSV: as for `grade`, study_id, severity")
     probe.add_argument(

@@ -26,10 +26,18 @@ def add_kaggle(commands: Commands) -> None:
     verbs = command.add_subparsers(required=True, metavar="build|rehearse|record|score")
     _add_build(verbs)
     _add_rehearse(verbs)
-    recording = verbs.add_parser("record", help="enter a submission into the ledger")
+    recording = verbs.add_parser(
+        "record",
+        help="enter a submission into the ledger",
+        epilog="example: python -m kitlib kaggle record work/kaggle",
+    )
     recording.add_argument("work", type=Path, help="folder of a finished run, or the kernels' output")
     recording.set_defaults(call=_record)
-    scoring = verbs.add_parser("score", help="enter what the leaderboard says, and plot it against CV")
+    scoring = verbs.add_parser(
+        "score",
+        help="enter what the leaderboard says, and plot it against CV",
+        epilog="example: python -m kitlib kaggle score 1 0.41",
+    )
     scoring.add_argument("id", type=int, help="number of the submission in the ledger")
     scoring.add_argument("value", type=float, help="its score")
     scoring.add_argument("--private", action="store_true", help="the private leaderboard's (default: public)")
@@ -39,7 +47,11 @@ def add_kaggle(commands: Commands) -> None:
 
 
 def _add_build(verbs: Commands) -> None:
-    building = verbs.add_parser("build", help="make the datasets and kernels to upload, and check them")
+    building = verbs.add_parser(
+        "build",
+        help="make the datasets and kernels to upload, and check them",
+        epilog="example: python -m kitlib kaggle build --out upload --owner me",
+    )
     building.add_argument("--out", type=Path, required=True, help="folder to make")
     building.add_argument("--owner", default=NO_OWNER, help="your name on Kaggle, as in its addresses")
     building.add_argument("--profile", default="kaggle", help="profile of the notebooks (default: kaggle)")
@@ -51,7 +63,11 @@ def _add_build(verbs: Commands) -> None:
 
 
 def _add_rehearse(verbs: Commands) -> None:
-    rehearsing = verbs.add_parser("rehearse", help="run a build here as Kaggle would, and judge it")
+    rehearsing = verbs.add_parser(
+        "rehearse",
+        help="run a build here as Kaggle would, and judge it",
+        epilog="example: python -m kitlib kaggle rehearse upload",
+    )
     rehearsing.add_argument("build", type=Path, help="folder that `kaggle build` has made")
     rehearsing.add_argument(
         "--data", type=Path, help="competition folder; all its test studies are hidden (default: phantoms)"

@@ -1,4 +1,4 @@
-"""Running the notebooks."""
+"""Running the notebooks, and the page about a run."""
 
 import argparse
 from pathlib import Path
@@ -37,6 +37,32 @@ def add_run(commands: Commands) -> None:
     )
     add_cluster(command)
     command.set_defaults(call=_run)
+
+
+def add_report(commands: Commands) -> None:
+    """Add the command `report`."""
+    command = commands.add_parser(
+        "report",
+        help="write the page about a run: results, figures, ledger, ...",
+        epilog="example: python -m kitlib report --work work/demo",
+    )
+    command.add_argument("--profile", default="demo", help="smoke, demo, bench or kaggle (default: demo)")
+    command.add_argument("--work", default="", help="folder of results (default: work/<profile>)")
+    command.add_argument("--out", type=Path, help="page to write (default: report.html in that folder)")
+    command.set_defaults(call=_report)
+
+
+def _report(arguments: argparse.Namespace) -> None:
+    from kitlib.report.pages.html import refuse_unwritable
+    from kitlib.report.pages.run import write_run_page
+    from kitlib.run.data import resolve_work
+    from kitlib.run.profiles import profile_named
+
+    work = resolve_work(profile_named(arguments.profile), arguments.work)
+    out = arguments.out or work / "report.html"
+    refuse_unwritable(out)
+    write_run_page(out, work)
+    print(f"report in {out}")
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -84,27 +110,21 @@ def _sweep(arguments: argparse.Namespace, asked: dict[str, Any]) -> int:
 
 def _write_results(work: Path, arguments: argparse.Namespace) -> None:
     """The scores of a run as `<profile>.md`: out of fold and, where their truth is known, on test studies."""
-    from kitlib.artefacts import load_json, load_table, write_text
+    from kitlib.artefacts import load_table, write_text
     from kitlib.report.pages.experiments import results_page
-    from kitlib.run import layout
+    from kitlib.report.pages.run import heading2scores, run_facts
     from kitlib.run.profiles import profile_named
 
-    profile, folds = profile_named(arguments.profile), load_table(layout.FOLDS.under(work))["fold"]
+    profile, of_run = profile_named(arguments.profile), run_facts(work)
     options = "".join(f" -p {text}" for text in arguments.p)
     phantoms = f", phantoms of seed {profile.seed}" if profile.phantom_studies and not arguments.data else ""
-    inputs = load_json(layout.INPUTS.under(work)).values()
-    made = {
-        f"{spec['backbone']}, weights {spec['weights']}" if "weights" in spec else spec["kind"]
-        for spec in inputs
-    }
     facts = {
         "made by": f"`python -m kitlib run --profile {profile.name}{options}`",
-        "data": f"{len(folds)} studies in {folds.nunique()} folds of whole studies{phantoms}",
-        "weights": "; ".join(sorted(made)),
+        "data": of_run["data"] + phantoms,
+        "weights": of_run["weights"],
     }
-    tables = {"Out of fold": load_table(layout.SCORES.under(work))}
-    if (of_test := layout.TEST_SCORES.under(work)).is_file():
-        tables["Test studies, which no earlier step has read"] = load_table(of_test)
+    found = {heading: file.under(work) for heading, file in heading2scores.items()}
+    tables = {heading: load_table(path) for heading, path in found.items() if path.is_file()}
     out = arguments.results / f"{arguments.profile}.md"
     write_text(out, results_page(f"The run of the profile {arguments.profile}", facts, tables))
     print(f"results in {out}")

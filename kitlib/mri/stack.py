@@ -140,6 +140,12 @@ class Stack:
             axis=-1,
         )
 
+    def closest_mm(self, point_mm: np.ndarray, index: int) -> np.ndarray:
+        """The position (3,) on one slice that comes nearest to a patient position (3,)."""
+        _, height, width = self.pixels.shape
+        col, row, _ = self.to_pixel(point_mm)
+        return self.to_patient(np.clip(col, 0, width - 1), np.clip(row, 0, height - 1), index)
+
     def fitted(self, longest_px: int) -> "Stack":
         """The stack resampled by area so that no image side exceeds `longest_px`; geometry follows."""
         _, height, width = self.pixels.shape

@@ -40,7 +40,19 @@ class SliceAt:
     stack: Stack
     index: int  # of the slice in its stack
     xy: np.ndarray  # (2,) column and row of the position, in pixels
-    away_mm: float = 0.0  # from the slice to the position, along the normal
+    away_mm: float = 0.0  # from the slice to the position
+
+    @classmethod
+    def closest(cls, series: Series, stack: Stack, index: int, point_mm: np.ndarray) -> "SliceAt":
+        """A slice at the pixel that comes nearest to a patient position (3,)."""
+        closest_mm = stack.closest_mm(point_mm, index)
+        away_mm = float(np.linalg.norm(closest_mm - point_mm))
+        return cls(series, stack, index, stack.to_pixel(closest_mm)[:2], away_mm)
+
+    @property
+    def point_mm(self) -> np.ndarray:
+        """The patient position (3,) of the pixel."""
+        return self.stack.to_patient(self.xy[0], self.xy[1], self.index)
 
     @property
     def instance_number(self) -> int:
@@ -95,6 +107,21 @@ class Study:
         """The slice of any series nearest to a patient position (3,); see `Series.slice_at`."""
         found = (series.slice_at(point_mm) for series in self.series)
         return min(filter(None, found), key=lambda shown: shown.rank, default=None)
+
+    def nearest(self, sequence: str, point_mm: np.ndarray) -> SliceAt | None:
+        """The slice of a sequence that comes nearest to a patient position (3,), however far from it it ends.
+
+        `xy` is where it comes nearest. None where there is no image of the sequence.
+        """
+        found = [
+            SliceAt.closest(
+                series, stack, int(np.abs(stack.positions_mm - point_mm @ stack.normal).argmin()), point_mm
+            )
+            for series in self.series
+            if series.sequence == sequence
+            for stack in series.stacks
+        ]
+        return min(found, key=lambda shown: shown.rank, default=None)
 
     def instance(self, series_id: int, number: float) -> tuple[Stack, int] | None:
         """The stack and the index of a series' instance; None where the study lacks it."""

@@ -58,5 +58,15 @@ def predict_folder(predictor: Predictor, folder: Path, handling: Handling = STRI
     ledger = Ledger()
     study_id, rows = study_rows(folder, ledger)
     study, prediction = read_and_predict(predictor, study_id, rows, ledger, handling)
-    examination = predictor.examine(study) if PRIOR not in prediction.rungs else None
-    return StudyResult(study, prediction, examination, ledger)
+    return StudyResult(study, prediction, _examined(predictor, study, prediction), ledger)
+
+
+def predict_read(predictor: Predictor, study: Study) -> StudyResult:
+    """Predict a study in memory, as it was read or prepared; an error is raised."""
+    ledger, study = Ledger(), predictor.prepared(study)
+    prediction = predictor.predict(study, ledger)
+    return StudyResult(study, prediction, _examined(predictor, study, prediction), ledger)
+
+
+def _examined(predictor: Predictor, study: Study, prediction: Prediction) -> Examination | None:
+    return predictor.examine(study) if PRIOR not in prediction.rungs else None

@@ -1,8 +1,7 @@
 """What turns one study into probabilities: encoders, fold models, blend and calibration."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -22,6 +21,7 @@ from kitlib.models.base import Model
 from kitlib.models.crop.model import CropModel, Examination
 from kitlib.mri.ledger import Ledger
 from kitlib.mri.reading import read_study
+from kitlib.mri.stack import Stack
 from kitlib.mri.study import Study, rows_in_doubt
 from kitlib.prepare.volumes import prepare
 from kitlib.terms import CELLS, SEQUENCES, row_ids
@@ -95,13 +95,24 @@ class Predictor:
 
     def read(self, study_id: int, rows: pd.DataFrame, ledger: Ledger) -> Study:
         """A study, prepared as the members' inputs want it; `rows` as in `read_study`."""
-        longest_px = max(encoder.spec.longest_px for encoder in self.encoders.values())
-        prepared = partial(prepare, longest_px=longest_px)
-        return read_study(study_id, rows, ledger, prepare=prepared, tell=told_by_canal)
+        return read_study(study_id, rows, ledger, prepare=self._prepare, tell=told_by_canal)
 
     def read_folder(self, folder: Path, ledger: Ledger) -> Study:
         """The study in any folder, prepared as by `read`; DataError where there is nothing to read."""
         return self.read(*study_rows(folder, ledger), ledger)
+
+    def prepared(self, study: Study) -> Study:
+        """A study in memory, prepared as by `read`; its series that are so stay as they are."""
+        series = (
+            one
+            if all(stack.pixels.dtype == np.uint8 for stack in one.stacks)
+            else replace(one, stacks=tuple(self._prepare(one.stacks)))
+            for one in study.series
+        )
+        return replace(study, series=tuple(series))
+
+    def _prepare(self, stacks: Sequence[Stack]) -> list[Stack]:
+        return prepare(stacks, max(encoder.spec.longest_px for encoder in self.encoders.values()))
 
     def predict(self, study: Study, ledger: Ledger | None = None) -> Prediction:
         """Probabilities and rungs of one prepared study; the prior where it has no image.

@@ -40,7 +40,7 @@ def crop_around(
     if not 1 <= slices <= MOST_SLICES:
         raise UsageError(f"{slices} slices a crop", hint=f"1 to {MOST_SLICES} can be asked for.")
     place = np.asarray(place_mm, dtype=np.float64)
-    found = _stack_of(stacks, place, slices)
+    found = stack_of(stacks, place, slices)
     if found is None:
         return None
     stack, nearest = found
@@ -54,8 +54,8 @@ def crop_around(
     return frame
 
 
-def _stack_of(stacks: Sequence[Stack], place: np.ndarray, slices: int) -> tuple[Stack, int] | None:
-    """Of the stacks that show a place, the one to crop and the index of its nearest slice."""
+def stack_of(stacks: Sequence[Stack], place: np.ndarray, slices: int) -> tuple[Stack, int] | None:
+    """Of the stacks that show a place (3,), the one to crop and the index of its nearest slice."""
     found = []
     for stack in stacks:
         away = np.abs(stack.positions_mm - place @ stack.normal)

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from PIL import Image
 
 from kitlib.artefacts import atomic_write
 from kitlib.terms import CONDITIONS, GROUPS, LEVELS, SEQUENCES, SEVERITIES, condition2text, level2text
@@ -21,6 +22,7 @@ severity2colour = dict(zip(SEVERITIES, ("#b7cbd9", "#e39b2d", "#9c1f48"), strict
 Marker = tuple[str, str]
 MARKERS: tuple[Marker, ...] = (("o", "#7fd3ff"), ("s", "#ffb000"), ("D", "#ff4d79"))
 """Of points on images: the colours above are too dark there, and shape tells where colour fails."""
+TINT = 0.45  # of a severity's colour where it is certain
 sequence2colour = dict(zip(SEQUENCES, ("#0072b2", "#d55e00", "#009e73"), strict=True))
 UNDEFINED_COLOUR = "#dfe3e6"
 INK = "#30363c"
@@ -39,6 +41,7 @@ LEVEL_TITLES = [level2text[level] for level in LEVELS]
 CONDITION_TITLES = [condition2title[condition] for condition in CONDITIONS]
 
 DPI = 110
+SAID = "Description"  # the field of a PNG
 STYLE = {
     "font.size": 9,
     "axes.titlesize": 10,
@@ -100,10 +103,26 @@ def empty_figure(text: str) -> Picture:
 
 
 def save_figure(figure: Picture, path: Path) -> Picture:
-    """Write a figure as PNG, whole or not at all, and return it, so that a cell can end with this call."""
+    """Write a figure as PNG, whole or not at all, and return it, so that a cell can end with this call.
+
+    What it says of itself is written into it, for pages that show it to those who cannot see it.
+    """
     with atomic_write(Path(path)) as draft:
-        figure.savefig(draft, format="png", dpi=DPI)
+        figure.savefig(draft, format="png", dpi=DPI, metadata={SAID: _words_of(figure)})
     return figure
+
+
+def said_by(path: Path) -> str:
+    """What a saved figure says of itself; the name of its file where it says nothing."""
+    with Image.open(path) as image:
+        return str(image.info.get(SAID) or path.stem.replace("_", " "))
+
+
+def _words_of(figure: Figure) -> str:
+    """The title of a figure, else those of its panels, and what its axes are called."""
+    titles = [figure.get_suptitle() or axes.get_title(loc="left") for axes in figure.axes]
+    labels = [label for axes in figure.axes for label in (axes.get_xlabel(), axes.get_ylabel())]
+    return "; ".join(dict.fromkeys(" ".join(text.split()) for text in (*titles, *labels) if text))
 
 
 def matrix(
@@ -141,6 +160,12 @@ def by_cell(values: pd.DataFrame) -> pd.DataFrame:
     """A table of conditions by levels, each in its order and under its title."""
     in_order = values.reindex(index=CONDITIONS, columns=LEVELS)
     return in_order.set_axis(CONDITION_TITLES).set_axis(LEVEL_TITLES, axis=1)
+
+
+def severity_rgb(chances: np.ndarray) -> np.ndarray:
+    """White, with the colour of each severity as far as it is likely: (..., 3) of 0 to 255."""
+    rgb = [[int(colour[place : place + 2], 16) for place in (1, 3, 5)] for colour in severity2colour.values()]
+    return (1 - TINT) * 255 + TINT * chances @ np.array(rgb)
 
 
 def _readable_on(image: AxesImage, value: float) -> str:

@@ -19,6 +19,7 @@ PREPROCESSING, EMBEDDINGS, MODELLING = "02_preprocessing", "03_embeddings", "04_
 ENSEMBLING, SUBMISSION = "05_ensembling", "06_submission"
 
 SERIES = File(PREPROCESSING, "series.parquet")  # as Competition.series, with stacks and slices
+LEDGER = File(PREPROCESSING, "ledger.parquet")
 METADATA = File(PREPROCESSING, "metadata.parquet")
 INPUTS = File(EMBEDDINGS, "inputs.json")  # by experiment what its model reads, weights included
 FOLDS = File(MODELLING, "folds.parquet")  # study_id, fold
@@ -31,6 +32,7 @@ SCORES = File(ENSEMBLING, "scores.parquet")
 SUBMISSION_CSV = File(SUBMISSION, "submission.csv")
 PREDICTIONS = File(SUBMISSION, "predictions.parquet")
 SECONDS = File(SUBMISSION, "seconds.parquet")  # study_id, seconds: what each test study took
+TEST_LEDGER = File(SUBMISSION, "ledger.parquet")
 TEST_SCORES = File(SUBMISSION, "scores.parquet")  # where the truth of the test studies is known
 
 VOLUMES = File(PREPROCESSING, "volumes")

@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 from kitlib.artefacts import Provenance
 from kitlib.competition.root import Competition
 from kitlib.errors import StepError, UsageError, known_name
-from kitlib.machine import limit_threads
+from kitlib.machine import describe_machine, limit_threads
 from kitlib.phantom.truth import MARKER
 from kitlib.run import data, steps
 from kitlib.run.layout import File
@@ -115,6 +115,8 @@ def finish(settings: Settings) -> None:
     written = steps.outputs(settings.own_folder)
     inputs = steps.read_fingerprints(settings.step, *settings.roots)
     record = settings.provenance(**inputs).record()
+    record["data"] = {"name": settings.competition.root.name, "is_phantom": settings.is_phantom}
+    record["machine"] = describe_machine()
     steps.write_manifest(settings.work_dir, settings.step.name, {"outputs": written, **record})
     size_mb = sum(facts["bytes"] for facts in written.values()) / 2**20
     tqdm.write(

@@ -55,3 +55,15 @@ def test_the_scores_of_a_run_become_a_dated_page(monkeypatch, work, tmp_path, ca
     assert "| mine | " in page
     assert str(tmp_path) not in page
     assert f"results in {out / 'smoke.md'}" in capsys.readouterr().out
+
+
+def test_the_page_about_a_run_is_written_beside_it_or_where_it_is_wanted(work, tmp_path, capsys):
+    run = shutil.copytree(work, tmp_path / "work")
+    assert main(["report", "--work", str(run)]) == 0
+    assert (run / "report.html").read_text().endswith("</html>\n")
+    assert main(["report", "--work", str(run), "--out", str(tmp_path / "page.html")]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"report in {tmp_path / 'page.html'}"
+    assert main(["report", "--work", str(run), "--out", str(tmp_path / "page.pdf")]) == 2
+    assert "ends in .html" in capsys.readouterr().err
+    assert main(["report", "--work", str(tmp_path / "nowhere")]) == 2
+    assert "no step of a run is done here" in capsys.readouterr().err

@@ -109,6 +109,30 @@ def test_of_slices_acquired_twice_the_first_by_number_is_shown() -> None:
         assert (shown.stack, shown.instance_number) == (stack, 5)
 
 
+def test_the_nearest_slice_is_found_among_all_stacks_of_a_sequence_and_beyond_their_ends() -> None:
+    random = np.random.default_rng(0)
+    for point_mm in random.uniform(-150, 150, (100, 3)):
+        for sequence in STUDY.sequences:
+            shown = STUDY.nearest(sequence, point_mm)
+            assert shown.series.sequence == sequence
+            assert np.linalg.norm(shown.point_mm - point_mm) == pytest.approx(shown.away_mm)
+            col, row = shown.xy
+            assert -1e-6 <= col <= 99 + 1e-6
+            assert -1e-6 <= row <= 79 + 1e-6
+            for stack in STUDY.stacks(sequence):
+                centres = stack.to_patient(*random.uniform((0, 0), (99, 79)), np.arange(len(stack)))
+                assert (np.linalg.norm(centres - point_mm, axis=1) >= shown.away_mm - 1e-6).all()
+    assert STUDY.without([AXIAL_T2]).nearest(AXIAL_T2, np.zeros(3)) is None
+
+
+def test_where_a_slice_holds_the_point_the_nearest_is_the_one_that_shows_it() -> None:
+    point_mm = T1.stacks[0].to_patient(30.5, 20.25, 4.2)
+    shown, held = STUDY.nearest(SAGITTAL_T1, point_mm), T1.slice_at(point_mm)
+    assert (shown.stack, shown.index) == (held.stack, held.index)
+    np.testing.assert_allclose(shown.xy, held.xy)
+    assert shown.away_mm == pytest.approx(held.away_mm)
+
+
 def test_an_instance_is_found_in_its_own_series_alone() -> None:
     assert STUDY.instance(13, 51) == (BLOCKS.stacks[1], 1)
     assert BLOCKS.instance(9) == (BLOCKS.stacks[0], 8)

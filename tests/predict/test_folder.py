@@ -9,10 +9,11 @@ import pytest
 
 from kitlib.competition.submission import validate_submission, write_submission
 from kitlib.errors import DataError
+from kitlib.localise.folder import read_folder
 from kitlib.mri import reading
 from kitlib.mri.ledger import Ledger
 from kitlib.mri.study import Study
-from kitlib.predict.folder import StudyResult, predict_folder
+from kitlib.predict.folder import StudyResult, predict_folder, predict_read
 from kitlib.predict.predictor import FULL, Prediction
 from kitlib.predict.stream import Handling
 from kitlib.run.finished import predict_data
@@ -72,6 +73,19 @@ def test_an_unexpected_error_ends_a_strict_call_and_leaves_the_prior_of_others(
     assert (result.study.series, set(result.prediction.rungs)) == ((), {"prior"})
     assert [fault.code for fault in result.ledger] == ["study.error"]
     assert "MemoryError" in (tmp_path / "errors.log").read_text()
+
+
+def test_a_study_in_memory_is_predicted_as_from_its_folder_read_or_prepared(data, predictor):
+    folder, ledger = data.root / "test_images" / "11", Ledger()
+    read, prepared = read_folder(folder, ledger), predictor.read_folder(folder, ledger)
+    assert read.series[0].stacks[0].pixels.dtype == np.float32
+    assert predictor.prepared(prepared).series == prepared.series
+    expected = predict_folder(predictor, folder).prediction
+    for study in (read, prepared):
+        found = predict_read(predictor, study)
+        assert found.study.series[0].stacks[0].pixels.dtype == np.uint8
+        np.testing.assert_allclose(found.prediction.probabilities, expected.probabilities, atol=1e-6)
+        assert found.prediction.rungs.tolist() == expected.rungs.tolist()
 
 
 def test_severities_are_words_with_what_was_measured():

@@ -1,9 +1,20 @@
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+import pytest
 from matplotlib import image
 
-from kitlib.report.style import STYLE, empty_figure, matrix, new_figure, save_figure, severity2colour, styled
+from kitlib.report.style import (
+    STYLE,
+    empty_figure,
+    matrix,
+    new_figure,
+    said_by,
+    save_figure,
+    severity2colour,
+    severity_rgb,
+    styled,
+)
 from kitlib.terms import SEVERITIES
 from tests.report.builders import drawn
 
@@ -45,6 +56,28 @@ def test_a_saved_figure_is_a_png_comes_back_and_leaves_no_draft(tmp_path):
     assert save_figure(figure, tmp_path / "figures" / "one.png") is figure
     assert image.imread(tmp_path / "figures" / "one.png").shape == (220, 330, 4)
     assert [path.name for path in (tmp_path / "figures").iterdir()] == ["one.png"]
+
+
+def test_a_saved_figure_says_in_words_what_it_shows(tmp_path):
+    figure = new_figure(3, 2, "Loss,\nby level")
+    for axes in figure.subplots(1, 2):
+        axes.set(xlabel="level", ylabel="loss (±, nats)")
+    save_figure(figure, tmp_path / "one.png")
+    assert said_by(tmp_path / "one.png") == "Loss, by level; level; loss (±, nats)"
+    untitled = new_figure(3, 2)
+    for axes, title in zip(untitled.subplots(1, 2), ("left", "right")):
+        axes.set_title(title, loc="left")
+    save_figure(untitled, tmp_path / "two.png")
+    assert said_by(tmp_path / "two.png") == "left; right"
+    (tmp_path / "of_before.png").write_bytes(figure._repr_png_())
+    assert said_by(tmp_path / "of_before.png") == "of before"
+
+
+def test_the_colour_of_chances_goes_from_white_to_that_of_a_severity():
+    certain = severity_rgb(np.eye(3))
+    assert severity_rgb(np.zeros(3)).tolist() == pytest.approx([255 * 0.55] * 3)
+    assert severity_rgb(np.full((5, 5, 3), 1 / 3)).shape == (5, 5, 3)
+    np.testing.assert_allclose(severity_rgb(np.full(3, 1 / 3)), certain.mean(axis=0))
 
 
 def test_a_matrix_writes_its_values_legibly_and_leaves_nan_blank():

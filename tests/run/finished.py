@@ -67,7 +67,7 @@ def make_data(root):
 def finish_step(work, step):
     """Write a step's manifest, as `finish` does."""
     inputs = {name: outputs_fingerprint(work, name) for name in step_named(step).reads}
-    write_manifest(work, step, {"outputs": outputs(work / step), "inputs": inputs})
+    write_manifest(work, step, {**MADE.record(), "outputs": outputs(work / step), "inputs": inputs})
 
 
 def make_run(work, data, experiments=EXPERIMENTS):

@@ -4,6 +4,7 @@ import types
 import pytest
 
 from kitlib.errors import RootError, StepError, UsageError
+from kitlib.machine import cores
 from kitlib.run import layout
 from kitlib.run import settings as module
 from kitlib.run.layout import File
@@ -98,6 +99,8 @@ def test_finish_writes_what_was_made(names, tmp_path):
     assert manifest["outputs"]["a.txt"]["bytes"] == 3
     assert manifest["parameters"]["phantom_size"] == "smoke"
     assert manifest["peak_memory_mb"] > 0
+    assert manifest["data"] == {"name": settings.competition.root.name, "is_phantom": settings.is_phantom}
+    assert int(manifest["machine"]["cores"]) == cores()
 
 
 def test_a_step_begun_is_not_done_until_it_is_finished(names, tmp_path):

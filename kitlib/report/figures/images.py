@@ -1,6 +1,6 @@
 """Pictures of stacks: montages, planes with landmarks, the order and place of slices, grey options."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,7 @@ def _outlined(axes: Axes, x: Any, y: Any, marker: str, colour: str, ms: float = 
 @styled
 def montage(stacks: Sequence[Stack], title: str, *, columns: int = 6) -> Picture:
     """All slices of a series in the order of the patient, each with its position along its stack's normal."""
-    slices = [(stack, index) for stack in sorted(stacks, key=_middle_mm) for index in range(len(stack))]
+    slices = in_patient_order(stacks)
     if not slices:
         return empty_figure("no slices")
     columns = min(columns, len(slices))
@@ -121,6 +121,11 @@ def fullest_slice(several: Sequence[Series], points: Points) -> tuple[Stack, int
             found.append((counts.max(), len(stack), stack, index, own))
     _, _, stack, index, own = max(found, key=lambda ranked: ranked[:2])
     return stack, index, own
+
+
+def in_patient_order(stacks: Iterable[Stack]) -> list[tuple[Stack, int]]:
+    """The slices of a series or sequence, its stacks end to end as they lie in the patient."""
+    return [(stack, index) for stack in sorted(stacks, key=_middle_mm) for index in range(len(stack))]
 
 
 def _middle_mm(stack: Stack) -> float:

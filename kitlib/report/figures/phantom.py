@@ -12,7 +12,6 @@ from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 
 from kitlib.errors import DataError
-from kitlib.mri.stack import Stack
 from kitlib.phantom.statistics import GROUP2BOUND
 from kitlib.phantom.study import PhantomStudy
 from kitlib.report.figures.images import SHOWN_PERCENTILES, show_slice
@@ -97,14 +96,6 @@ def place_of(study: PhantomStudy, cell: Cell) -> np.ndarray:
     return here[["x_mm", "y_mm", "z_mm"]].to_numpy(float)[0]
 
 
-def slice_at(study: PhantomStudy, sequence: str, place_mm: np.ndarray) -> tuple[Stack, int]:
-    """The stack and the index of the slice of a sequence that is nearest to a place (3,)."""
-    stacks = [stack for series in study.series if series.sequence == sequence for stack in series.stacks]
-    depths = [np.abs(stack.positions_mm - place_mm @ stack.normal) for stack in stacks]
-    nearest = int(np.argmin([depth.min() for depth in depths]))
-    return stacks[nearest], int(depths[nearest].argmin())
-
-
 @styled
 def planes(studies: Sequence[PhantomStudy]) -> Picture:
     """Three whole slices of each phantom, a row each."""
@@ -176,8 +167,11 @@ def _show(
     axes: Axes, study: PhantomStudy, sequence: str, place_mm: np.ndarray, *, bar_mm: int, side_mm: int = 0
 ) -> np.ndarray:
     """Show the slice (H, W) nearest to a place, or a square around that place, with a bar of some length."""
-    stack, index = slice_at(study, sequence, place_mm)
-    show_slice(axes, stack, index)
+    shown = study.study.nearest(sequence, place_mm)
+    if shown is None:
+        raise DataError(f"phantom {study.study_id} has no {sequence}")
+    stack = shown.stack
+    show_slice(axes, stack, shown.index)
     axes.images[0].set_interpolation("bicubic")  # enlarged pixels are smooth, as in viewers
     axes.set_autoscale_on(False)
     if side_mm:
@@ -189,7 +183,7 @@ def _show(
     bar: dict[str, Any] = {"color": "white", "path_effects": [withStroke(linewidth=4, foreground="black")]}
     axes.plot([x, x + bar_mm / stack.spacing_mm[1]], [y, y], linewidth=2, **bar)
     axes.annotate(f"{bar_mm} mm", (x, y), (0, 5), textcoords="offset points", **bar)
-    return stack.pixels[index]
+    return stack.pixels[shown.index]
 
 
 def _window(axes: Axes) -> np.ndarray:

@@ -7,6 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 
 from kitlib.inputs.crops import StudyCrops
 from kitlib.localise.points import Located, point_on
@@ -62,10 +63,16 @@ def gallery(cells: pd.DataFrame, examinations: Sequence[Examination], title: str
         for panel, slot in itertools.zip_longest(axes, slots):
             panel.set_axis_off()
             if slot is not None:
-                panel.imshow(_decoded(slot_png(one.crops, one.slice_weights, slot)))
-                panel.set_title(VIEWS[SLOTS[slot].view].sequence, fontsize=7, pad=2)
+                show_slot(panel, one, slot)
         axes[0].text(-0.02, 0.5, _said(row), transform=axes[0].transAxes, ha="right", va="center", fontsize=7)
     return figure
+
+
+def show_slot(axes: Axes, examination: Examination, slot: int) -> None:
+    """One of SLOTS as `slot_png` draws it, under the name of its sequence."""
+    axes.set_axis_off()
+    axes.imshow(_decoded(slot_png(examination.crops, examination.slice_weights, slot)))
+    axes.set_title(VIEWS[SLOTS[slot].view].sequence, fontsize=7, pad=2)
 
 
 def _said(row: Mapping[Hashable, Any]) -> str:

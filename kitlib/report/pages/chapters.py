@@ -5,16 +5,13 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import nbformat
-import numpy as np
 
 from kitlib.artefacts import write_text
 from kitlib.errors import DataError
 from kitlib.report.pages import html
 
 OPENING = "About this chapter"
-WEBP_QUALITY = 85
 WIDGET = "application/vnd.jupyter.widget-view+json"
 ABSOLUTE = re.compile(r'"((?:/[^/"]+){2,})"')
 SCRIPT = re.compile(r"<script\b.*?</script>", re.DOTALL | re.IGNORECASE)
@@ -93,17 +90,8 @@ def _outputs(cell: nbformat.NotebookNode, heading: str) -> Iterator[str]:
         if WIDGET in data:
             continue
         if "image/png" in data:
-            yield html.image(_webp(data["image/png"]), heading, "webp")
+            yield html.image(html.as_webp(base64.b64decode(data["image/png"])), heading, "webp")
         elif "text/html" in data:
             yield SCRIPT.sub("", data["text/html"])
         elif text := data.get("text/plain", output.get("text", "")):
             yield html.printed(text)
-
-
-def _webp(png: str) -> str:
-    """A PNG in base64 as WebP, of which slices take a fifth of the bytes; DataError where it is none."""
-    pixels = cv2.imdecode(np.frombuffer(base64.b64decode(png), np.uint8), cv2.IMREAD_COLOR)
-    if pixels is None:
-        raise DataError("a picture cannot be read", hint="Run the notebook again.")
-    _, packed = cv2.imencode(".webp", pixels, [cv2.IMWRITE_WEBP_QUALITY, WEBP_QUALITY])
-    return base64.b64encode(packed.tobytes()).decode("ascii")

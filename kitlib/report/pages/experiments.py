@@ -235,9 +235,13 @@ def results_page(title: str, facts: Mapping[str, str], tables: Mapping[str, pd.D
     """
     parts = head(title, RESULTS_LEAD, facts)
     for heading, scores in tables.items():
-        rows = [_result_row(row) for row in scores.sort_values("total").to_dict("records")]
-        parts += [f"## {heading}", markdown(pd.DataFrame(rows))]
+        parts += [f"## {heading}", markdown(result_table(scores))]
     return "\n\n".join(parts) + "\n"
+
+
+def result_table(scores: pd.DataFrame) -> pd.DataFrame:
+    """Scores, as `score_table` gives them against a baseline, as texts, the best first."""
+    return pd.DataFrame([_result_row(row) for row in scores.sort_values("total").to_dict("records")])
 
 
 def head(title: str, lead: str, facts: Mapping[str, str]) -> list[str]:

@@ -1,6 +1,7 @@
 """The page about one study: what was read, what is said of it, where it was looked at, what was wrong."""
 
 from collections import Counter
+from collections.abc import Callable
 from html import escape
 from pathlib import Path
 
@@ -41,7 +42,6 @@ place2name: dict[Place, str] = {
     "foramen": "The foramina on sagittal T1, left and right",
     "recess": "The lateral recesses on axial T2, level by level",
 }
-TINT = 0.45  # of a severity's colour in a cell where it is certain
 
 
 def write_study_page(out: Path, result: StudyResult) -> None:
@@ -54,7 +54,7 @@ def study_page(result: StudyResult) -> str:
     looked_at = result.examination
     sections = {
         "What was read": [_series_table(result)],
-        "Severities": [*_doubts(result), html.paragraph(SAID), _cell_table(result)],
+        "Severities": [*_doubts(result), html.paragraph(SAID), cell_table(result)],
         "Three planes": _planes(result),
         "What was looked at": _views(looked_at) if looked_at else [html.paragraph("No view of a place was.")],
         "What was wrong or decided": [_ledger_table(result)],
@@ -96,12 +96,16 @@ def _doubts(result: StudyResult) -> list[str]:
     return [html.paragraph(DOUBT.format(reason=reason)) for reason in sorted(reasons)]
 
 
-def _cell_table(result: StudyResult) -> str:
-    """Levels by conditions; words and figures say what colours do."""
+def cell_table(result: StudyResult, within: Callable[[int, str], str] = lambda _, text: text) -> str:
+    """Levels by conditions; words and figures say what colours do.
+
+    `within` may put something around what stands in a cell (index into CELLS), such as a button.
+    """
     heads = "".join(f'<th scope="col">{escape(name)}</th>' for name in ["", *CONDITION_NAMES])
     rows = []
     for level in LEVELS:
-        cells = "".join(_cell(result, CELLS.index(Cell(condition, level))) for condition in CONDITIONS)
+        numbers = [CELLS.index(Cell(condition, level)) for condition in CONDITIONS]
+        cells = "".join(_cell(result, number, within) for number in numbers)
         rows.append(f'<tr><th scope="row">{level2text[level]}</th>{cells}</tr>')
     body = f"<thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody>"
     rungs = ", ".join(Counter(result.prediction.rungs))
@@ -109,7 +113,7 @@ def _cell_table(result: StudyResult) -> str:
     return html.scrolling(f'<table class="cells">{caption}{body}</table>', "Severities")
 
 
-def _cell(result: StudyResult, cell: int) -> str:
+def _cell(result: StudyResult, cell: int, within: Callable[[int, str], str]) -> str:
     chances, opening_mm = result.prediction.probabilities[cell], result.openings_mm[cell]
     colours = [style.severity2colour[name] for name in SEVERITIES]
     spans = "".join(
@@ -117,20 +121,15 @@ def _cell(result: StudyResult, cell: int) -> str:
         for colour, chance in zip(colours, chances)
     )
     measured = "not measured" if np.isnan(opening_mm) else f"{opening_mm:.1f} mm"
-    return (
-        f'<td style="background:{_tint(chances)}"><b>{SEVERITIES[chances.argmax()]}</b> {chances.max():.0%}'
-        f'<div class="bar" role="img" aria-label="{_chances(chances)}">{spans}</div>{measured}</td>'
+    text = (
+        f"<b>{SEVERITIES[chances.argmax()]}</b> {chances.max():.0%}"
+        f'<span class="bar" role="img" aria-label="{_chances(chances)}">{spans}</span>{measured}'
     )
+    return f'<td style="background:{_tint(chances)}">{within(cell, text)}</td>'
 
 
 def _tint(chances: np.ndarray) -> str:
-    """White, with the colour of each severity as far as it is likely."""
-    rgb = [
-        [int(colour[place : place + 2], 16) for place in (1, 3, 5)]
-        for colour in style.severity2colour.values()
-    ]
-    mixed = (1 - TINT) * 255 + TINT * chances @ np.array(rgb)
-    return "#" + "".join(f"{round(float(part)):02x}" for part in mixed)
+    return "#" + "".join(f"{round(float(part)):02x}" for part in style.severity_rgb(chances))
 
 
 def _planes(result: StudyResult) -> list[str]:
@@ -151,9 +150,7 @@ def _views(examination: Examination) -> list[str]:
     parts = [html.paragraph(LOOKED_AT)]
     for condition in CONDITIONS:
         figures = [
-            html.figure(
-                slot_png(examination.crops, examination.slice_weights, number), _told(examination, number)
-            )
+            view_figure(examination, number)
             for number, slot in enumerate(SLOTS)
             if CELLS[slot.cell].condition == condition and examination.crops.shown[number]
         ]
@@ -161,6 +158,12 @@ def _views(examination: Examination) -> list[str]:
         title = f"{condition2text[condition]} ({len(figures)} views)"
         parts.append(html.folded(title, shown, is_open=condition == CONDITIONS[0]))
     return parts
+
+
+def view_figure(examination: Examination, number: int) -> str:
+    """One of SLOTS with what it tells alone."""
+    picture = slot_png(examination.crops, examination.slice_weights, number)
+    return html.figure(picture, _told(examination, number))
 
 
 def _told(examination: Examination, number: int) -> str:

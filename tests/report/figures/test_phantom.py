@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from kitlib.errors import DataError
+from kitlib.mri.study import Series, Study
 from kitlib.phantom.statistics import compare
 from kitlib.report.figures import phantom as phantom_figures
 from kitlib.report.figures.phantom import CANAL, CLOSE_UPS, GRADES, PLANES, sequence2real
@@ -17,20 +18,17 @@ PLACE_MM = (2.0, 3.0, -4.0)
 
 def make_study(study_id: int = 7) -> SimpleNamespace:
     """What figures need of a PhantomStudy: random pixels, and all landmarks at PLACE_MM."""
-    series = [SimpleNamespace(sequence=name, stacks=(make_stack(sequence=name),)) for name in SEQUENCES]
+    series = tuple(
+        Series(number, name, (make_stack(sequence=name),)) for number, name in enumerate(SEQUENCES)
+    )
     rows = [(*cell, *PLACE_MM) for cell in CELLS]
     landmarks = pd.DataFrame(rows, columns=["condition", "level", "x_mm", "y_mm", "z_mm"])
-    return SimpleNamespace(study_id=study_id, series=series, landmarks=landmarks)
+    return SimpleNamespace(study_id=study_id, study=Study(study_id, series), landmarks=landmarks)
 
 
-def test_the_slice_nearest_to_a_place_is_found_among_all_stacks():
+def test_the_place_of_a_cell_is_its_landmark():
     study = make_study()
-    place = phantom_figures.place_of(study, CANAL)
-    assert place.tolist() == list(PLACE_MM)
-    for _, cell, sequence in PLANES:
-        stack, index = phantom_figures.slice_at(study, sequence, phantom_figures.place_of(study, cell))
-        distances = np.abs(stack.positions_mm - place @ stack.normal)
-        assert distances[index] == distances.min()
+    assert phantom_figures.place_of(study, CANAL).tolist() == list(PLACE_MM)
     study.landmarks = study.landmarks.iloc[:0]
     with pytest.raises(DataError, match="no landmark of spinal_canal_stenosis_l4_l5"):
         phantom_figures.place_of(study, CANAL)
@@ -54,7 +52,7 @@ def test_a_bar_is_as_long_as_it_says_in_pixels_of_the_slice():
 def test_crops_are_squares_around_the_place(close_up):
     study = make_study()
     figure = phantom_figures.severities(close_up, [[study] * len(GRADES)])
-    stack, _ = phantom_figures.slice_at(study, close_up.sequence, np.array(PLACE_MM))
+    stack = study.study.nearest(close_up.sequence, np.array(PLACE_MM)).stack
     col, row, _ = stack.to_pixel(PLACE_MM)
     rows_mm, columns_mm = stack.spacing_mm
     assert len(figure.axes) == len(GRADES)

@@ -1,10 +1,15 @@
 import base64
 import re
 
+import cv2
+import numpy as np
 import pandas as pd
+import pytest
 
+from kitlib.errors import DataError
 from kitlib.report.pages import html
-from kitlib.report.style import empty_figure
+from kitlib.report.style import empty_figure, new_figure
+from tests.browser import DESKTOP, PHONE
 
 
 def test_a_page_holds_its_sections_in_order_and_links_to_them():
@@ -38,3 +43,53 @@ def test_a_table_rounds_numbers_and_shows_gaps():
     table = html.table(pd.DataFrame({"name": ["a", "b"], "value": [1 / 3, None]}), "Caption")
     assert re.findall(r"<td>(.*?)</td>", table) == ["a", "0.333", "b", "-"]
     assert "<caption>Caption</caption>" in table
+
+
+def test_a_picture_as_webp_is_the_same_picture():
+    png = new_figure(3, 2, "title")._repr_png_()
+    webp = html.as_webp(png)
+    assert webp[8:12] == b"WEBP"
+    was, now = (cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) for data in (png, webp))
+    assert was.shape == now.shape
+    assert np.abs(was.astype(int) - now).mean() < 2
+    with pytest.raises(DataError, match="cannot be read"):
+        html.as_webp(b"no picture")
+
+
+@pytest.fixture
+def page(tmp_path):
+    """The address of a page with all that pages hold, wider than a phone."""
+    wide = pd.DataFrame({f"a long name {number}": ["text"] for number in range(30)})
+    figure = html.figure(new_figure(11, 3, "wide"), "A wide figure.")
+    sections = {
+        "First": [html.paragraph("word " * 100), html.scrolling(html.table(wide, "A caption " * 9), "Table")],
+        "Second": [figure, html.folded("More", html.paragraph("folded") + html.grid([figure, figure]))],
+    }
+    (tmp_path / "page.html").write_text(html.page("Title", "Lead.", sections), encoding="utf-8")
+    return (tmp_path / "page.html").as_uri()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [DESKTOP, PHONE])
+def test_in_a_browser_nothing_is_fetched_and_nothing_stands_out_of_the_window(browser, page, size):
+    browser.open(page, size)
+    assert {address.split(":")[0] for address in browser.fetched} == {"file", "data"}
+    browser.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
+    assert browser.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert browser.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
+
+
+@pytest.mark.slow
+def test_in_a_browser_the_keyboard_reaches_and_opens_everything(browser, page):
+    browser.open(page)
+    reached = []
+    for _ in range(4):
+        browser.press("Tab")
+        reached.append(browser.evaluate("document.activeElement.innerText.trim().split('\\n')[0]"))
+    assert reached == ["First", "Second", "A caption " * 8 + "A caption", "More"]
+    assert browser.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
+    browser.press("Enter")
+    assert browser.evaluate("document.querySelector('details').open")
+    browser.evaluate("document.querySelector('nav a[href=\"#second\"]').focus()")
+    browser.press("Enter")
+    assert browser.evaluate("location.hash") == "#second"

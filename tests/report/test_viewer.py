@@ -1,0 +1,157 @@
+"""The viewer: what clicks, sliders and the menu do; one figure in a batch; all of it in a real JupyterLab."""
+
+import os
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from kitlib.report import viewer
+from kitlib.report.figures.linked import LinkedPlanes, slots_of
+from kitlib.report.style import Picture
+from kitlib.report.viewer import Viewer, view
+from kitlib.run.execute import KERNEL, own_kernel
+from kitlib.terms import AXIAL_T2, CELLS, SAGITTAL_T2, Cell
+from tests.browser import Browser, wait_until
+from tests.report.figures.test_linked import make_result
+
+HOME = Path(__file__).parents[2]
+RESULT = make_result()
+FORAMEN = CELLS.index(Cell("right_neural_foraminal_narrowing", "l2_l3"))
+CELL = "from kitlib import view\nfrom tests.report.test_viewer import RESULT\nview(RESULT)"
+
+
+def slices_of(shown: Viewer) -> dict[str, int]:
+    return {sequence: one.index for sequence, one in shown.shown.items()}
+
+
+def test_outside_of_a_notebook_it_is_a_figure():
+    assert isinstance(view(RESULT), Picture)
+
+
+@pytest.mark.parametrize(
+    ("content", "is_there"), [({"allow_stdin": True}, True), ({"allow_stdin": False}, False), ({}, False)]
+)
+def test_somebody_is_there_where_a_question_could_be_answered(monkeypatch, content, is_there):
+    kernel = type("Kernel", (), {"get_parent": lambda _: {"content": content}})()
+    monkeypatch.setattr(viewer, "get_ipython", lambda: type("Shell", (), {"kernel": kernel}))
+    assert viewer.is_attended() == is_there
+    assert isinstance(view(RESULT), Viewer if is_there else Picture)
+    monkeypatch.setattr(viewer, "get_ipython", lambda: None)
+    assert not viewer.is_attended()
+
+
+def test_a_click_and_a_slider_move_the_other_planes_and_all_sliders_follow():
+    shown = Viewer(LinkedPlanes(RESULT))
+    shown.hear(f"plane {[*shown.shown].index(SAGITTAL_T2)} 0.5 0.1 123")  # near the head
+    assert slices_of(shown)[AXIAL_T2] == len(shown.shown[AXIAL_T2].stack) - 1
+    before = slices_of(shown)[SAGITTAL_T2]
+    shown.sliders[AXIAL_T2].value = 1
+    assert slices_of(shown) | {AXIAL_T2: 0} == slices_of(shown)
+    assert shown.shown[SAGITTAL_T2].index == before
+    lowest_mm = shown.shown[AXIAL_T2].point_mm[2]
+    assert shown.shown[SAGITTAL_T2].point_mm[2] == pytest.approx(lowest_mm, abs=5)
+    assert {name: slider.value - 1 for name, slider in shown.sliders.items()} == slices_of(shown)
+
+
+def test_a_severity_and_the_menu_go_to_a_place_and_show_its_views():
+    shown = Viewer(LinkedPlanes(RESULT))
+    shown.hear(f"cell {FORAMEN} 0.5 0.5 123")
+    assert shown.menu.value == "L2/L3, right foramen"
+    assert shown.table.value.count('aria-pressed="true"') == 1
+    assert f'aria-pressed="true" data-told="cell {FORAMEN}"' in shown.table.value
+    assert shown.views.value.count("<img") == len(slots_of(FORAMEN))
+    shown.hear("plane 0 0.1 0.1 124")
+    away = slices_of(shown), shown.shown[AXIAL_T2].xy.tolist()
+    shown.hear(f"cell {FORAMEN} 0.5 0.5 125")  # the same again, from elsewhere
+    assert (slices_of(shown), shown.shown[AXIAL_T2].xy.tolist()) != away
+    shown.menu.index = 0
+    assert shown.cell == 0
+    assert "L1/L2" in shown.views.value
+
+
+def test_every_picture_has_a_text_and_no_script_is_in_it():
+    shown = Viewer(LinkedPlanes(RESULT))
+    parts = [*shown.pictures.values(), shown.table, shown.views]
+    text = "".join(part.value for part in parts)
+    assert text.count("<img alt=") == text.count("<img") == len(shown.shown) + len(slots_of(shown.cell))
+    assert 'alt=""' not in text
+    assert "<script" not in text
+
+
+@pytest.mark.slow
+def test_a_batch_gets_a_figure(monkeypatch):
+    from nbclient import NotebookClient
+
+    monkeypatch.setenv("PYTHONPATH", str(HOME))
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELL)])
+    with own_kernel():
+        NotebookClient(notebook, timeout=300, kernel_name=KERNEL).execute()
+    (output,) = notebook.cells[0].outputs
+    assert "image/png" in output.data
+    assert not any("widget" in kind for kind in output.data)
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[str]:
+    """The address of a notebook in a JupyterLab of its own, without settings of the user's."""
+    cell, metadata = nbformat.v4.new_code_cell(CELL), {"kernelspec": {"name": KERNEL, "display_name": ""}}
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata=metadata), tmp_path / "view.ipynb")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = {
+        "ServerApp.ip": "127.0.0.1", "ServerApp.port": port, "ServerApp.root_dir": tmp_path,
+        "IdentityProvider.token": "told", "LabApp.news_url": "None", "LabApp.extension_manager": "readonly",
+    }  # fmt: skip
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"]
+    command += [f"--{name}={value}" for name, value in options.items()]
+    with own_kernel(), open(tmp_path / "log", "w") as log:
+        own = {"JUPYTER_DATA_DIR": str(tmp_path / "data"), "PYTHONPATH": str(HOME)}
+        server = subprocess.Popen(command, env={**os.environ, **own}, stdout=log, stderr=log)
+        try:
+            wait_until(lambda: answers(f"http://127.0.0.1:{port}/api"), timeout_s=120)
+            yield f"http://127.0.0.1:{port}/lab/tree/view.ipynb?token=told"
+        finally:
+            server.terminate()
+            server.wait(60)
+
+
+def answers(address: str) -> bool:
+    try:
+        return urllib.request.urlopen(address).status == 200
+    except OSError:
+        return False
+
+
+@pytest.mark.slow
+def test_in_jupyterlab_a_click_on_the_sagittal_image_moves_the_axial_one(browser: Browser, lab: str):
+    browser.open(lab)
+    browser.wait_for("!!document.querySelector('.jp-CodeCell .cm-content')", 120)
+    browser.wait_for("document.body.innerText.includes('| Idle')", 120)
+    browser.evaluate("document.querySelector('.jp-CodeCell .cm-content').focus()")
+    browser.press("Enter", modifiers=8)  # shift
+    browser.wait_for("document.querySelectorAll('.kitlib .plane img').length == 3", 180)
+    texts = "[...document.querySelectorAll('.kitlib .plane img')].map(image => image.alt)"
+    before = browser.evaluate(texts)
+    boxes = browser.evaluate(texts.replace("image.alt", "image.getBoundingClientRect().toJSON()"))
+    assert all(box["width"] > 100 for box in boxes)
+    assert len({box["top"] for box in boxes}) == 1  # side by side
+    sagittal, axial = before.index(f"{SAGITTAL_T2}, slice 3 of 5"), before.index(f"{AXIAL_T2}, slice 3 of 5")
+    box = boxes[sagittal]
+    browser.click(box["left"] + 0.5 * box["width"], box["top"] + 0.05 * box["height"])
+    wait_until(lambda: browser.evaluate(texts) != before, 60)
+    moved = browser.evaluate(texts)
+    assert moved[axial] == f"{AXIAL_T2}, slice 5 of 5"
+    assert moved[sagittal] == before[sagittal]
+    assert browser.evaluate("document.querySelectorAll('.kitlib td button').length") == 25
+    assert {
+        address.split("/")[2].split(":")[0] for address in browser.fetched if address.startswith("http")
+    } == {"127.0.0.1"}
+    browser.evaluate("document.querySelector('.kitlib td button').click()")
+    browser.wait_for("document.querySelector('.kitlib td button').getAttribute('aria-pressed') == 'true'")
