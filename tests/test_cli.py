@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from kitlib.cli import ADDED, build_parser, main
-from kitlib.commands.old import RENAMED
 from kitlib.competition.submission import write_submission
 from kitlib.competition.tables import read_predictions
 from tests.run.builders import make_competition
@@ -59,20 +58,6 @@ def test_the_help_of_each_command_ends_with_an_example_that_it_understands():
         assert example.startswith(f"{parser.prog} ")
         _, _, _, *words = shlex.split(example)
         assert build_parser().parse_args(words).call == parser.get_default("call")
-
-
-@pytest.mark.parametrize("name", RENAMED)
-def test_an_old_spelling_goes_on_and_says_what_it_is_called_now(name, capsys):
-    verb = ["train"] if name == "localiser" else []
-    helps = []
-    for words in ([name, *verb], [*RENAMED[name], *verb]):
-        with pytest.raises(SystemExit) as end:
-            main([*words, "--help"])
-        assert end.value.code == 0
-        helps.append(capsys.readouterr())
-    old, now = helps
-    assert old.out == now.out
-    assert (old.err, now.err) == (f"`{name}` is called `{' '.join(RENAMED[name])}` now\n", "")
 
 
 def test_an_error_of_the_kit_is_one_line_and_exit_code_2(data, submission, capsys):
