@@ -58,7 +58,7 @@ def cluster(named: str) -> Iterator[None]:
 @cache
 def connected(scheduler: str) -> Any:
     """The client of a scheduler; UsageError where none answers, or its workers do not suit."""
-    hint = "Start one by `dask scheduler` and `dask worker ADDRESS --nworkers auto --nthreads 1`."
+    hint = "Start one by `dask scheduler` and `dask worker ADDRESS --nworkers -1 --nthreads 1`."
     if not ADDRESS.fullmatch(scheduler):
         raise UsageError("a cluster is tcp://HOST:PORT or local:N", where=scheduler, hint=hint)
     try:

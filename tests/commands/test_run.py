@@ -67,3 +67,40 @@ def test_the_page_about_a_run_is_written_beside_it_or_where_it_is_wanted(work, t
     assert "ends in .html" in capsys.readouterr().err
     assert main(["report", "--work", str(tmp_path / "nowhere")]) == 2
     assert "no step of a run is done here" in capsys.readouterr().err
+
+
+def test_a_sweep_ends_with_its_table_and_says_what_failed(monkeypatch, tmp_path, capsys):
+    rows = {
+        "seed": [1, 2],
+        "score": [0.5, None],
+        "prior": [0.8, None],
+        "failed": ["", "[step] a cell failed"],
+    }
+    asked = {}
+
+    def run_sweep(profile, swept, **how):
+        asked.update(how, profile=profile, swept=swept)
+        return tmp_path, pd.DataFrame(rows)
+
+    monkeypatch.setattr("kitlib.run.sweep.run_sweep", run_sweep)
+    assert main(["run", "--profile", "smoke", "-p", "epochs=2", "--sweep", "seed=1-2", "--to", "5"]) == 1
+    assert (asked["swept"], asked["overrides"], asked["last"]) == ({"seed": "1-2"}, {"epochs": "2"}, 5)
+    output = capsys.readouterr().out
+    assert "0.5000 0.8000" in output
+    assert "failed seed 2: [step] a cell failed" in output
+    assert f"1 of 2 runs are done: table in {tmp_path / 'scores.csv'}" in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--sweep", "seed"], "is not NAME=VALUE"),
+        (["--sweep", "seed=1", "--sweep", "seed=2"], "swept twice"),
+        (["--sweep", "seed=1-2", "--pages", "pages"], "are of one run"),
+        (["--sweep", "sed=1-2"], "Did you mean 'seed'"),
+        (["--cluster", "nowhere"], "tcp://HOST:PORT or local:N"),
+    ],
+)
+def test_what_is_wrong_with_a_sweep_is_said_before_any_work(arguments, message, capsys):
+    assert main(["run", "--profile", "smoke", *arguments]) == 2
+    assert message in capsys.readouterr().err

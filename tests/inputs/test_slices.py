@@ -1,13 +1,17 @@
 import dataclasses
+import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from kitlib.errors import ArtefactError
+from kitlib.inputs import slices
 from kitlib.inputs.base import Resources
 from kitlib.inputs.slices import SliceEncoder, SliceInput
+from kitlib.machine import CLUSTER
 from kitlib.mri.ledger import Ledger
 from kitlib.terms import SEQUENCES
 from tests.inputs.builders import make_studies
@@ -65,6 +69,30 @@ def test_the_store_holds_what_streaming_gives_and_is_asked_again(
             assert np.array_equal(ours.positions_mm, theirs.positions_mm)
     monkeypatch.setattr("kitlib.embed.engine.embed_series", pytest.fail)
     assert encoder.dataset(studies, tmp_path / "store").fingerprint == data.fingerprint
+
+
+def test_workers_of_a_cluster_embed_the_same_bytes(
+    encoder: SliceEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    studies = make_studies(tmp_path / "volumes", monkeypatch)
+    encoder.dataset(studies, tmp_path / "here")
+    sent = []
+
+    def in_workers(calls: Any, *_: Any, **__: Any) -> list[Any]:
+        sent.extend(calls)
+        return [function(*pickle.loads(pickle.dumps(arguments))) for function, arguments, _ in sent]
+
+    monkeypatch.setenv(CLUSTER, "tcp://nowhere:1")
+    monkeypatch.setattr(slices, "SHARE", 2)
+    monkeypatch.setattr(slices, "in_processes", in_workers)
+    encoder.dataset(studies, tmp_path / "there")
+    assert len(sent) == (len(studies.keys) + 1) // 2
+    here, there = (
+        {path.relative_to(tmp_path / place): path.read_bytes() for path in (tmp_path / place).rglob("*.npy")}
+        for place in ("here", "there")
+    )
+    assert len(here) == len(studies.keys)
+    assert here == there
 
 
 def test_metadata_tells_nothing_of_what_was_removed(
