@@ -139,6 +139,14 @@ def test_all_six_run_and_say_that_their_data_are_phantoms(work):
 
 
 @pytest.mark.slow
+def test_where_nobody_sits_a_study_is_viewed_as_one_figure(work):
+    cells = json.loads((work / "executed" / "06_submission.ipynb").read_text(encoding="utf-8"))["cells"]
+    (viewed,) = (cell for cell in cells if source(cell) == "view(study, predictor)")
+    assert ["image/png" in output["data"] for output in viewed["outputs"]] == [True]
+    assert "widget" not in json.dumps(viewed["outputs"])
+
+
+@pytest.mark.slow
 def test_the_submission_is_complete_and_made_by_the_full_model(work):
     phantoms = Competition(work / "phantoms")
     validate_submission(work / "06_submission" / "submission.csv", phantoms.test_study_ids())

@@ -102,13 +102,10 @@ class Predictor:
         return self.read(*study_rows(folder, ledger), ledger)
 
     def prepared(self, study: Study) -> Study:
-        """A study in memory, prepared as by `read`; its series that are so stay as they are."""
-        series = (
-            one
-            if all(stack.pixels.dtype == np.uint8 for stack in one.stacks)
-            else replace(one, stacks=tuple(self._prepare(one.stacks)))
-            for one in study.series
-        )
+        """A study in memory prepared as by `read`; itself where it is."""
+        if all(stack.pixels.dtype == np.uint8 for series in study.series for stack in series.stacks):
+            return study
+        series = (replace(one, stacks=tuple(self._prepare(one.stacks))) for one in study.series)
         return replace(study, series=tuple(series))
 
     def _prepare(self, stacks: Sequence[Stack]) -> list[Stack]:

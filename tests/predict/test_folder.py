@@ -79,7 +79,7 @@ def test_a_study_in_memory_is_predicted_as_from_its_folder_read_or_prepared(data
     folder, ledger = data.root / "test_images" / "11", Ledger()
     read, prepared = read_folder(folder, ledger), predictor.read_folder(folder, ledger)
     assert read.series[0].stacks[0].pixels.dtype == np.float32
-    assert predictor.prepared(prepared).series == prepared.series
+    assert predictor.prepared(prepared) is prepared
     expected = predict_folder(predictor, folder).prediction
     for study in (read, prepared):
         found = predict_read(predictor, study)

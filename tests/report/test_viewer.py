@@ -16,7 +16,7 @@ from kitlib.report.figures.linked import LinkedPlanes, slots_of
 from kitlib.report.style import Picture
 from kitlib.report.viewer import Viewer, view
 from kitlib.run.execute import KERNEL, own_kernel
-from kitlib.terms import AXIAL_T2, CELLS, SAGITTAL_T2, Cell
+from kitlib.terms import AXIAL_T2, CELLS, SAGITTAL_T2, SEQUENCES, Cell
 from tests.browser import Browser, wait_until
 from tests.report.figures.test_linked import make_result
 
@@ -52,10 +52,8 @@ def test_a_click_and_a_slider_move_the_other_planes_and_all_sliders_follow():
     assert slices_of(shown)[AXIAL_T2] == len(shown.shown[AXIAL_T2].stack) - 1
     before = slices_of(shown)[SAGITTAL_T2]
     shown.sliders[AXIAL_T2].value = 1
-    assert slices_of(shown) | {AXIAL_T2: 0} == slices_of(shown)
-    assert shown.shown[SAGITTAL_T2].index == before
-    lowest_mm = shown.shown[AXIAL_T2].point_mm[2]
-    assert shown.shown[SAGITTAL_T2].point_mm[2] == pytest.approx(lowest_mm, abs=5)
+    assert slices_of(shown) == slices_of(shown) | {AXIAL_T2: 0, SAGITTAL_T2: before}
+    assert shown.shown[SAGITTAL_T2].point_mm[2] == pytest.approx(shown.shown[AXIAL_T2].point_mm[2])
     assert {name: slider.value - 1 for name, slider in shown.sliders.items()} == slices_of(shown)
 
 
@@ -82,19 +80,6 @@ def test_every_picture_has_a_text_and_no_script_is_in_it():
     assert text.count("<img alt=") == text.count("<img") == len(shown.shown) + len(slots_of(shown.cell))
     assert 'alt=""' not in text
     assert "<script" not in text
-
-
-@pytest.mark.slow
-def test_a_batch_gets_a_figure(monkeypatch):
-    from nbclient import NotebookClient
-
-    monkeypatch.setenv("PYTHONPATH", str(HOME))
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELL)])
-    with own_kernel():
-        NotebookClient(notebook, timeout=300, kernel_name=KERNEL).execute()
-    (output,) = notebook.cells[0].outputs
-    assert "image/png" in output.data
-    assert not any("widget" in kind for kind in output.data)
 
 
 @pytest.fixture
@@ -142,16 +127,16 @@ def test_in_jupyterlab_a_click_on_the_sagittal_image_moves_the_axial_one(browser
     boxes = browser.evaluate(texts.replace("image.alt", "image.getBoundingClientRect().toJSON()"))
     assert all(box["width"] > 100 for box in boxes)
     assert len({box["top"] for box in boxes}) == 1  # side by side
-    sagittal, axial = before.index(f"{SAGITTAL_T2}, slice 3 of 5"), before.index(f"{AXIAL_T2}, slice 3 of 5")
+    assert [text.split(",")[0] for text in before] == list(SEQUENCES)
+    sagittal, axial = SEQUENCES.index(SAGITTAL_T2), SEQUENCES.index(AXIAL_T2)
     box = boxes[sagittal]
-    browser.click(box["left"] + 0.5 * box["width"], box["top"] + 0.05 * box["height"])
+    browser.click(box["left"] + 0.5 * box["width"], box["top"] + 0.3 * box["height"])
     wait_until(lambda: browser.evaluate(texts) != before, 60)
     moved = browser.evaluate(texts)
-    assert moved[axial] == f"{AXIAL_T2}, slice 5 of 5"
+    assert moved[axial] == f"{AXIAL_T2}, slice 9 of 9"
     assert moved[sagittal] == before[sagittal]
     assert browser.evaluate("document.querySelectorAll('.kitlib td button').length") == 25
-    assert {
-        address.split("/")[2].split(":")[0] for address in browser.fetched if address.startswith("http")
-    } == {"127.0.0.1"}
+    hosts = {urlsplit(address).hostname for address in browser.fetched if address.startswith("http")}
+    assert hosts == {"127.0.0.1"}
     browser.evaluate("document.querySelector('.kitlib td button').click()")
     browser.wait_for("document.querySelector('.kitlib td button').getAttribute('aria-pressed') == 'true'")

@@ -22,10 +22,12 @@ from kitlib.report.figures.linked import (
     slots_of,
 )
 from kitlib.terms import AXIAL_T2, CELLS, SAGITTAL_T1, SAGITTAL_T2, SEQUENCES, Cell, landmark_of
-from tests.report.builders import drawn, make_examination, make_stack
+from tests.mri.test_study import make_stack
+from tests.report.builders import drawn, make_examination
 
+PLANE = {SAGITTAL_T1: "sagittal", SAGITTAL_T2: "sagittal", AXIAL_T2: "axial"}
 STUDY = Study(
-    7, tuple(Series(number, name, (make_stack(sequence=name),)) for number, name in enumerate(SEQUENCES))
+    7, tuple(Series(number, name, (make_stack(PLANE[name]),)) for number, name in enumerate(SEQUENCES))
 )
 CANAL = CELLS.index(Cell("spinal_canal_stenosis", "l4_l5"))
 FORAMEN = CELLS.index(Cell("right_neural_foraminal_narrowing", "l2_l3"))
@@ -90,7 +92,7 @@ def test_places_are_drawn_on_the_sequences_of_their_views_alone():
     for sequence, shown in PLANES.shown(PLANES.start_mm(CANAL)).items():
         places = {landmark.place for landmark in PLANES.places_on(shown)}
         assert places == {view.place for view in VIEWS if view.sequence == sequence}
-    far = PLANES.slices(SAGITTAL_T2, np.zeros(3))[0]  # two slices from the middle, where all places are
+    far = PLANES.slices(SAGITTAL_T2, np.zeros(3))[0]  # four slices from the middle, where all places are
     assert PLANES.places_on(far) == {}
 
 
@@ -131,12 +133,12 @@ def test_the_figure_says_everything_in_words():
     texts = drawn(linked(PLANES, CANAL))
     assert {"H", "F", "A", "P", "R", "L"} <= set(texts)
     for sequence, shown in PLANES.shown(PLANES.start_mm(CANAL)).items():
-        assert slice_title(shown) == f"{sequence}, slice 3 of 5"
+        assert slice_title(shown) == f"{sequence}, slice {shown.index + 1} of 9"
         assert slice_title(shown) in texts
+        if found := PLANES.attention(shown, CANAL):
+            assert f"attention {found[1]:.0%}" in texts
     for words in PLANES.result.severities.to_numpy().ravel():
         assert words.replace(", ", "\n") in texts
-    weight = PLANES.result.examination.slice_weights[slots_of(CANAL)[0], 1]
-    assert f"attention {weight:.0%}" in texts
     assert drawn(linked(LinkedPlanes(make_result(Study(7, ()), make_examination(STUDY, absent=range(40))))))
 
 
@@ -159,6 +161,6 @@ def test_a_plane_alone_has_no_edge_so_that_clicks_are_shares_of_the_slice():
     shown = PLANES.shown(PLANES.start_mm(CANAL))[SAGITTAL_T2]
     pixels = cv2.imdecode(np.frombuffer(plane_png(PLANES, shown, CANAL), np.uint8), cv2.IMREAD_GRAYSCALE)
     height, width = pixels.shape
-    assert height / width == pytest.approx(10 * 0.9 / (12 * 0.6), rel=0.01)
+    assert height / width == pytest.approx(80 / 100, rel=0.01)
     assert not (pixels[[0, -1]] == 255).all(axis=1).any()
     assert not (pixels[:, [0, -1]] == 255).all(axis=0).any()
