@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pandas as pd
 
-from kitlib.artefacts import Provenance
+from kitlib.artefacts import Provenance, fingerprint_of
 from kitlib.errors import UsageError, known_name
 from kitlib.inputs.base import Dataset
 from kitlib.inputs.crops import CropDataset, StudyCrops
@@ -15,6 +15,9 @@ from kitlib.models.base import CURVE_COLUMNS, Model
 from kitlib.models.crop.label_noise import contradicted, out_of_fold
 from kitlib.models.neural.model import LOSS_NAMES
 from kitlib.terms import EMPTY
+
+if TYPE_CHECKING:
+    from kitlib.embed.weights.sources import SourceKind, WeightsSource
 
 SHIPPED = "shipped"
 
@@ -78,6 +81,15 @@ class CropModel(Model):
         model = cls()
         model.fitted, model.prior = FittedNetwork.shipped()
         return model
+
+    def pretrained_source(self) -> "WeightsSource":
+        """As Model says; ArtefactError where there are no such weights."""
+        from kitlib.embed.weights.sources import WeightsSource
+        from kitlib.grade.starts import file_of_start
+
+        file = file_of_start(self.start)
+        kind: SourceKind = "shipped" if self.start == SHIPPED else "path"
+        return WeightsSource(kind, "grader", file, fingerprint_of(file))
 
     def examine(self, data: CropDataset) -> list[Examination]:
         """All that is said of each study; ModelError as for `predict`."""

@@ -131,3 +131,13 @@ def test_what_ships_knows_how_often_severities_are() -> None:
     assert model.prior.shape == (25, 3)
     np.testing.assert_allclose(model.prior.sum(axis=1), 1)
     assert model.predict(as_crops(make_features(LABELS[:1]))).shape == (1, 25, 3)
+
+
+def test_folds_know_which_grader_they_start_from(tmp_path: Path) -> None:
+    """Or a grader that is trained again would leave what its views were worth before in the table."""
+    shipped, own = (CropModel(start=start).pretrained_source() for start in ("shipped", untrained_grader()))
+    assert (shipped.kind, shipped.name, own.kind) == ("shipped", "grader", "path")
+    assert shipped.label.startswith("phantoms, ")
+    assert shipped.sha256 != own.sha256
+    with pytest.raises(ArtefactError):
+        CropModel(start=str(tmp_path / "none.safetensors")).pretrained_source()

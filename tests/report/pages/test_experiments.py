@@ -58,7 +58,7 @@ def test_a_row_without_weights_says_so_and_shows_no_score_and_the_kit_s_own_stan
     results = pd.DataFrame([*own, skipped, HONEST, {**skipped, "experiment": "x_leaking", "leaks": True}])
     results.loc[results["state"] == "skipped", ["accuracy", "score", "low", "high"]] = np.nan
     table = page.honest_table(results, BASELINES).set_index("experiment")
-    assert table.index.tolist() == ["svc", "prior", NORMAL, "m152", "blend", "crops"]
+    assert table.index.tolist() == ["svc", "prior", NORMAL, "m152", "crops", "blend"]
     row = table.loc["m152"]
     assert (row["score"], row["accuracy"], row["less the prior"]) == (page.NO_WEIGHTS, "-", "-")
     assert row["what its backbone has seen"] == reason
