@@ -171,34 +171,27 @@ class SliceEncoder(Encoder):
         """The embeddings of many studies, memory-mapped; what is not in the store is embedded."""
         store = TokenStore(Path(cache) / self.spec.folder_name, self.recipe, self.spec.width)
         if todo := store.outdated(studies.volumes, studies.keys):
-            if os.environ.get(CLUSTER):
-                self._embed_elsewhere(store, studies.volumes, todo)
-            else:
-                self.embed(store, studies.volumes, todo)
+            share = SHARE if os.environ.get(CLUSTER) else len(todo)
+            parts = [todo[first : first + share] for first in range(0, len(todo), share)]
+            alone = len(parts) == 1
+            calls = (delayed(self.embed)(store, studies.volumes, part, progress=alone) for part in parts)
+            for _ in tqdm(in_processes(calls, 1), "embeddings", len(parts), mininterval=1, disable=alone):
+                pass
         study_ids = np.array(studies.study_ids, np.int64)
         return SliceDataset(study_ids, store.bags(study_ids, studies.series), studies.metadata)
 
     def embed(
-        self,
-        store: TokenStore,
-        volumes: VolumeCache,
-        keys: Sequence[tuple[int, int]],
-        *,
-        progress: bool = True,
+        self, store: TokenStore, volumes: VolumeCache, keys: Sequence[tuple[int, int]], *, progress: bool
     ) -> None:
-        """Embed series (study_id, series_id) into a store, on all cores of this process."""
+        """Embed series (study_id, series_id) into a store, in this process."""
         from kitlib.embed.engine import embed_series
 
         grey, batch = self.spec.grey, self.resources.batch
         embed_series(store, self.backbone, volumes, keys, grey=grey, batch=batch, progress=progress)
 
-    def _embed_elsewhere(self, store: TokenStore, volumes: VolumeCache, keys: list[tuple[int, int]]) -> None:
-        """Embed by the workers of a cluster, a share of the series a call."""
-        shares = [keys[first : first + SHARE] for first in range(0, len(keys), SHARE)]
-        calls = (delayed(embed_share)(self.spec, self.resources, store, volumes, share) for share in shares)
-        made = in_processes(calls, 1, ordered=False)
-        for _ in tqdm(made, f"embeddings, {SHARE} series each", len(shares), mininterval=1):
-            pass
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A backbone does not travel: a worker loads its own, once.
+        return worker_encoder, (self.spec, self.resources)
 
     def _weights(self) -> str:
         """Where to look for weights: as the spec says, else wherever there are some."""
@@ -215,17 +208,6 @@ class SliceEncoder(Encoder):
             cached_or_pretrained(self.spec.backbone, **dataclasses.asdict(how), attached_dir=attached_dir)
             return "auto"
         return "auto" if look_for_weights(self.spec.backbone, "auto", attached_dir) else "random"
-
-
-def embed_share(
-    spec: SliceInput,
-    resources: Resources,
-    store: TokenStore,
-    volumes: VolumeCache,
-    keys: Sequence[tuple[int, int]],
-) -> None:
-    """Embed some series in a worker, which keeps its backbone for the next ones."""
-    worker_encoder(spec, resources).embed(store, volumes, keys, progress=False)
 
 
 @lru_cache(maxsize=1)

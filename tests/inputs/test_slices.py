@@ -79,14 +79,15 @@ def test_workers_of_a_cluster_embed_the_same_bytes(
     sent = []
 
     def in_workers(calls: Any, *_: Any, **__: Any) -> list[Any]:
-        sent.extend(calls)
-        return [function(*pickle.loads(pickle.dumps(arguments))) for function, arguments, _ in sent]
+        sent.extend(pickle.loads(pickle.dumps(list(calls))))
+        return [function(*arguments, **keywords) for function, arguments, keywords in sent]
 
     monkeypatch.setenv(CLUSTER, "tcp://nowhere:1")
     monkeypatch.setattr(slices, "SHARE", 2)
     monkeypatch.setattr(slices, "in_processes", in_workers)
     encoder.dataset(studies, tmp_path / "there")
     assert len(sent) == (len(studies.keys) + 1) // 2
+    assert encoder not in {function.__self__ for function, _, _ in sent}
     here, there = (
         {path.relative_to(tmp_path / place): path.read_bytes() for path in (tmp_path / place).rglob("*.npy")}
         for place in ("here", "there")
