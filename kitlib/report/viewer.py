@@ -31,7 +31,7 @@ ring is what the view of the chosen place sees; the stronger it is, the more att
 research and teaching: not a medical device.
 """
 CSS = f"""<style>.kitlib {{ {html.CSS}
-background: #fff; color: {INK}; padding: .6rem;
+background: #fff; padding: .6rem; &, .jupyter-widgets {{ color: {INK}; }}
 .widget-html-content {{ font-size: .85rem; line-height: 1.4; }} p {{ max-width: none; }}
 .planes, .below {{ flex-flow: row wrap; gap: 1rem; }} .planes > * {{ flex: 1 1 14rem; min-width: 0; }}
 .widget-slider {{ width: auto; }} .cells td {{ min-width: 5.5rem; padding: .3rem .6rem; }}

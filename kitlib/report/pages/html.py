@@ -46,7 +46,7 @@ pre.code {{ background: #f4f6f7; border-left: 3px solid #b7cbd9; }}
 @media (max-width: 40rem) {{
   body {{ padding: 1.5rem 1rem 3rem; }}
   caption {{ white-space: normal; max-width: calc(100vw - 2rem); }}
-  figure {{ overflow-x: auto; }}
+  figure {{ overflow-x: auto; padding-bottom: .7rem; }}
   .cells td {{ min-width: 5.6rem; padding: .4rem .45rem; }}
   section > figure img, details > figure img {{ max-width: 44rem; }}
 }}

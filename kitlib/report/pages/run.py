@@ -23,7 +23,7 @@ it was made with. Nothing here is for a patient's care.
 """
 UNTOLD = "The run does not say what its data are: it was made by an earlier version."
 SCORED = """
-The competition's metric, lower is better; 95 % intervals draw whole studies with replacement, differences are
+The competition's metric, lower is better; 95\N{NO-BREAK SPACE}% intervals draw whole studies with replacement, differences are
 paired on the same studies.
 """
 STEPS = "Steps that are done; one that is out of date has read what was written anew since."
@@ -85,7 +85,7 @@ def _results(work: Path) -> list[str]:
     if not scores:
         return [html.paragraph("Nothing is scored yet: notebook 5 is not done.")]
     first, *_ = scores.values()
-    caption = f"{next(iter(scores))}, as the first table says it."
+    caption = f"{next(iter(scores))}: the scores and intervals of the table below."
     parts = [html.paragraph(SCORED), html.figure(score_figures.scores(first), caption)]
     parts += [_table(result_table(table), heading) for heading, table in scores.items()]
     return [*parts, _pairs(run_facts(work), "What was fitted")]

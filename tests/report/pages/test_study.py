@@ -13,7 +13,7 @@ from kitlib.predict.folder import StudyResult
 from kitlib.predict.predictor import FULL, PRIOR, Prediction
 from kitlib.prepare.views import SLOTS
 from kitlib.report.pages import study as page_module
-from kitlib.report.pages.study import study_page, write_study_page
+from kitlib.report.pages.study import cell_table, study_page, write_study_page
 from kitlib.terms import LEVELS, SEQUENCES, SEVERITIES, level2text
 from tests.report.builders import make_examination, make_stack
 
@@ -62,7 +62,7 @@ def test_severities_stand_in_words_and_millimetres(page):
     rows = re.findall(r'<tr><th scope="row">(.*?)</th>(.*?)</tr>', page)
     assert [level for level, _ in rows] == [level2text[level] for level in LEVELS]
     for order, (_, cells) in enumerate(rows):
-        found = re.findall(r"<td style=.*?><b>(.*?)</b> (\d+)%.*?</div>(.*?) mm</td>", cells)
+        found = re.findall(r"<td style=.*?><b>(.*?)</b> (\d+)%.*?</span></span>(.*?) mm</td>", cells)
         for condition, (severity, percent, opening) in enumerate(found):
             chances = examination.probabilities[condition * 5 + order]
             assert severity == SEVERITIES[chances.argmax()]
@@ -105,6 +105,12 @@ def test_levels_in_doubt_are_said_before_their_severities():
     doubtful = Ledger([Fault("landmarks.abstained", "no landmark to trust", 7, detail="no canal is visible")])
     page = study_page(make_result(make_examination(STUDY), ledger=doubtful))
     assert page.index("The levels are in doubt: no canal is visible.") < page.index("Each cell:")
+
+
+def test_something_may_stand_around_what_a_cell_says():
+    table = cell_table(make_result(make_examination(STUDY)), lambda cell, text: f"<u>{cell}</u>{text}")
+    order = [int(cell) for cell in re.findall("<u>(.*?)</u><b>", table)]
+    assert order == [5 * condition + level for level in range(5) for condition in range(5)]
 
 
 def test_without_a_crop_model_the_localiser_is_asked(monkeypatch):
