@@ -29,7 +29,7 @@ from kitlib.mri.stack import Stack
 from kitlib.mri.study import note_missing_sequences
 from kitlib.prepare.grey import greyscale
 
-RECIPE = 2
+RECIPE = 3
 """To be raised when `prepare` changes what it makes, so that caches of before are made again."""
 
 
