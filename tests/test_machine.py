@@ -267,6 +267,10 @@ def test_another_folder_stands_for_kaggles_where_a_session_is_rehearsed(tmp_path
     code = "from kitlib.machine import KAGGLE; print(KAGGLE)"
     for name, folder in ({}, "/kaggle"), ({"KITLIB_KAGGLE": str(tmp_path)}, str(tmp_path)):
         ran = subprocess.run(
-            [sys.executable, "-c", code], env={**os.environ, **name}, capture_output=True, text=True, check=True
+            [sys.executable, "-c", code],
+            env={**os.environ, **name},
+            capture_output=True,
+            text=True,
+            check=True,
         )
         assert ran.stdout.strip() == folder
