@@ -113,7 +113,7 @@ def _rehearse(arguments: argparse.Namespace) -> int:
         print("Namespaces are not allowed here: inputs are links, not read-only, and the network is there.")
     competition = find_root(arguments.data or _phantoms(out))
     rehearsed = Rehearsal(build, competition, out, isolated, Limits(arguments.hours)).run()
-    text = _as_text(rehearsed)
+    text = _as_text(rehearsed, arguments.hours)
     write_text(out / "rehearsal.txt", text)
     print(text, end="")
     return WRONG if rehearsed.against else 0
@@ -125,12 +125,13 @@ def _phantoms(out: Path) -> Path:
     return write_competition(out / "phantoms", **PHANTOMS)
 
 
-def _as_text(rehearsed: "Rehearsed") -> str:
+def _as_text(rehearsed: "Rehearsed", hours: float) -> str:
     """Versions that differ, sessions, score, time and memory, and the verdict last."""
     from kitlib.kaggle.image import HIDDEN_STUDIES, IMAGE_DATE, version_differences
 
     sessions = rehearsed.sessions
     rounded = sessions.round({"wall_s": 1, "peak_memory_mb": 0, "written_mb": 1, "projected_h": 2})
+    verdict = "do not submit it" if rehearsed.against else "it can be submitted"
     projected = f"{HIDDEN_STUDIES} hidden studies {sessions['projected_h'].iloc[-1]:.2f} h"
     lines = [
         f"Other here than in Kaggle's image of {IMAGE_DATE}:",
@@ -147,7 +148,7 @@ def _as_text(rehearsed: "Rehearsed") -> str:
         ),
         f"peak memory {sessions['peak_memory_mb'].max():.0f} MB",
         *(f"against it: {reason}" for reason in rehearsed.against),
-        "verdict: " + ("do not submit it" if rehearsed.against else "it can be submitted"),
+        f"verdict: {verdict}, at {hours:g} h a session",
     ]
     return "\n".join(lines) + "\n"
 
