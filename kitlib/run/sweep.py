@@ -5,6 +5,7 @@ makes these before the others begin, so that no two make the same file.
 """
 
 import contextlib
+import math
 import re
 import traceback
 from collections.abc import Callable, Hashable, Iterator, Mapping
@@ -171,7 +172,7 @@ def sweep_table(folder: Path, runs: list[SweptRun], reasons: list[str]) -> pd.Da
     rows = []
     for one, reason in zip(runs, reasons):
         found = {} if reason else _scores(folder / one.name)
-        rows.append({**one.values, **{name: found.get(name) for name in COLUMNS}, "failed": reason})
+        rows.append({**one.values, **{name: found.get(name, math.nan) for name in COLUMNS}, "failed": reason})
     return pd.DataFrame(rows)
 
 
