@@ -59,7 +59,7 @@ def view(study: Study | StudyResult, predictor: Predictor | None = None) -> "Vie
 
     >>> from kitlib.phantom.study import draw_study
     >>> view(draw_study(7, seed=1, size="smoke").study).get_suptitle()
-    'Study 7: L5/S1, right foramen'
+    'Study 7: ...'
     """
     result = predict_read(predictor or Predictor.shipped(), study) if isinstance(study, Study) else study
     planes = LinkedPlanes(result)

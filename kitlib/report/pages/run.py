@@ -23,8 +23,8 @@ it was made with. Nothing here is for a patient's care.
 """
 UNTOLD = "The run does not say what its data are: it was made by an earlier version."
 SCORED = """
-The competition's metric, lower is better; 95\N{NO-BREAK SPACE}% intervals draw whole studies with replacement, differences are
-paired on the same studies.
+The competition's metric, lower is better; 95\N{NO-BREAK SPACE}% intervals draw whole studies with
+replacement, differences are paired on the same studies.
 """
 STEPS = "Steps that are done; one that is out of date has read what was written anew since."
 PROVENANCE = """
