@@ -67,10 +67,10 @@ def test_crops_are_squares_around_the_place(close_up):
 def test_a_row_of_severities_has_one_window():
     studies = [make_study() for _ in GRADES]
     for study, gain in zip(studies, (1, 2, 4)):
-        study.series[1].stacks[0].pixels[:] *= gain
+        study.study.series[1].stacks[0].pixels[:] *= gain
     close_up = next(close_up for close_up in CLOSE_UPS if close_up.sequence == SEQUENCES[1])
     windows = [axes.images[0].get_clim() for axes in phantom_figures.severities(close_up, [studies]).axes]
-    pixels = studies[0].series[1].stacks[0].pixels
+    pixels = studies[0].study.series[1].stacks[0].pixels
     assert len(set(windows)) == 1
     assert pixels.min() <= windows[0][0] < windows[0][1] <= pixels.max()
 

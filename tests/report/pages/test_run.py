@@ -77,7 +77,7 @@ def test_the_ledger_is_counted(page: str) -> None:
 def test_what_it_was_made_with_and_from_is_there(page: str, scored: Path) -> None:
     for step in ("03_embeddings", "04_modelling", "05_ensembling", "06_submission"):
         assert f"<td>{step}</td>" in page
-    assert "<td>02_preprocessing</td>" not in page  # not done
+    assert "<td>01_eda</td>" not in page  # not done
     versions = read_manifest(scored, layout.MODELLING)["versions"]
     assert f"<td>{versions['torch']}</td>" in page
     assert read_manifest(scored, layout.ENSEMBLING)["outputs"]["ensemble.json"]["sha256"] in page
@@ -86,7 +86,7 @@ def test_what_it_was_made_with_and_from_is_there(page: str, scored: Path) -> Non
 
 def test_a_step_that_read_what_is_no_longer_there_is_out_of_date(scored: Path, tmp_path: Path) -> None:
     run = shutil.copytree(scored, tmp_path / "work")
-    assert "out of date" not in run_page(run)
+    assert "out of date:" not in run_page(run)
     (run / layout.MODELLING / "more.txt").write_text("anew")
     finish_step(run, layout.MODELLING)
     assert "out of date: 04_modelling" in run_page(run)
