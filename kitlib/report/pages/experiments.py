@@ -49,7 +49,10 @@ LEAKING_LEAD = (
 PAIRS_LEAD = (
     "The score of the first less that of the second, on the same studies, with its 95 % interval; below zero "
     "the first is better. Each interval stands for itself: of twenty pairs one is expected to be wrong. "
-    "Networks of three dimensions and of two have seen other images and differ in size, too."
+    "Pairs on one backbone with one kind of model differ in what is asked alone (an SVC with nothing against "
+    "imbalance has no class weights either). The others differ in more: two backbones in size and what they "
+    "have seen, some in field of view; fusion and crops are other models. Such a pair tells which system is "
+    "better, not why."
 )
 heading2lead = {LEAKING: [LEAKING_LEAD], ANSWERS: [PAIRS_LEAD]}
 RESULTS_LEAD = (
