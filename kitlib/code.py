@@ -1,28 +1,34 @@
 """What code a class is made of, as a fingerprint: what other code has made is then known to be old."""
 
 import ast
+import contextlib
 import inspect
 import sys
-import textwrap
 from functools import cache
 from pathlib import Path
 
+from kitlib import _name2module
 from kitlib.artefacts import fingerprint
 
 KIT = Path(__file__).parent
-DATA_ROOMS = ("mri", "phantom")
-"""Rooms that make images. Images have fingerprints of their own, so this code is left out."""
+LEFT_OUT = ("mri", "phantom", "errors.py", "machine.py", "cluster.py")
+"""Rooms that make images, which have fingerprints of their own, and modules that shape no result."""
+GEOMETRY = ("mri/stack.py", "mri/study.py")
+"""Counted all the same: crops, the localiser and the places of tokens run on them."""
 
 
 @cache
 def code_fingerprint(*kinds: type) -> str:
     """Changes with the modules of classes and of their bases, and with all that these import of the kit.
 
-    Imports inside functions count too, and a comment is code like anything else. Files are read once a
-    process, which goes on with the code that it has loaded.
+    Imports inside functions count too, and a comment is code like anything else. Of a class in a notebook
+    the cells of its functions count. Not seen are a notebook's other cells, a user's own modules that the
+    class uses and does not derive from, and what is reached as an attribute of `kitlib` or of a room of it.
+    Files are read once a process, which goes on with the code that it has loaded.
     """
-    sources = {f"{kind.__module__}.{kind.__qualname__}": _foreign_source(kind) for kind in kinds}
-    todo = [base.__module__ for kind in kinds for base in kind.__mro__]
+    bases = [base for kind in kinds for base in kind.__mro__]
+    sources = {f"{base.__module__}.{base.__qualname__}": _foreign_source(base) for base in bases}
+    todo = [base.__module__ for base in bases]
     todo += [name for text in sources.values() for name in imports_in(text)]
     while todo:
         file = module_file(todo.pop())
@@ -33,13 +39,14 @@ def code_fingerprint(*kinds: type) -> str:
 
 
 def module_file(name: str) -> Path | None:
-    """The file of a module of the kit, or of the module that something of this name is in; else None."""
-    first, *rest = name.split(".")
-    if first != "kitlib" or not rest or rest[0] in DATA_ROOMS:
+    """The file of a counted module of the kit, or of the one that something of this name is in; or None."""
+    first, _, rest = name.partition(".")
+    if first != "kitlib" or not rest:
         return None
-    path = KIT.joinpath(*rest)
+    path = KIT.joinpath(*_name2module.get(rest, rest).split("."))
     places = (path.with_suffix(".py"), path / "__init__.py", path.parent.with_suffix(".py"))
-    return next((place for place in places if place.is_file()), None)
+    file = next((place for place in places if place.is_file()), None)
+    return file if file and _counts(file.relative_to(KIT)) else None
 
 
 @cache
@@ -54,13 +61,19 @@ def imports_in(text: str) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _counts(place: Path) -> bool:
+    return place.parts[0] not in LEFT_OUT or place.as_posix() in GEOMETRY
+
+
 def _foreign_source(kind: type) -> str:
-    """The source of the module of a class that is not the kit's; in a notebook, of the class alone."""
-    if kind.__module__.startswith("kitlib."):
+    """The module of a class that is neither the kit's nor Python's, as text; in a notebook, its cells."""
+    first = kind.__module__.partition(".")[0]
+    if first == "kitlib" or first in sys.stdlib_module_names:
         return ""
-    for place in (sys.modules.get(kind.__module__), kind):
-        try:
-            return textwrap.dedent(inspect.getsource(place))  # type: ignore[arg-type]
-        except (OSError, TypeError):  # a notebook has no file, an interpreter no text either
-            continue
-    return ""
+    with contextlib.suppress(KeyError, OSError, TypeError):
+        return inspect.getsource(sys.modules[kind.__module__])
+    cells = set()  # a notebook has no file, and Python finds the text of functions there, never of classes
+    for function in filter(inspect.isfunction, vars(kind).values()):
+        with contextlib.suppress(OSError):  # such as one that dataclass has made
+            cells.add("".join(inspect.findsource(function)[0]))
+    return "\n".join(sorted(cells))

@@ -1,8 +1,12 @@
 """The fingerprint of code: it changes with all that a class runs, and with nothing else."""
 
+import builtins
+import sys
 from pathlib import Path
 
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
 
 from kitlib import code
 from kitlib.code import code_fingerprint, imports_in, module_file
@@ -15,13 +19,24 @@ KIT = {
     "__init__.py": "from kitlib.models.other import X",
     "models/__init__.py": "",
     "models/own.py": "from kitlib.models.base import Base\ndef fit():\n    import kitlib.nn.late",
-    "models/base.py": "from kitlib import __version__\nfrom kitlib.mri.stack import Stack\nclass Base: ...",
+    "models/base.py": "from kitlib import Prior, __version__\nimport kitlib.errors\nclass Base: ...",
+    "competition/priors.py": "from kitlib.mri.stack import Stack\nfrom kitlib.mri import series",
+    "errors.py": "",
     "models/other.py": "X = 1",
     "nn/__init__.py": "",
     "nn/late.py": "from kitlib.nn import layers",
     "nn/layers.py": "",
     "mri/stack.py": "class Stack: ...",
+    "mri/series.py": "",
 }
+CELL = """
+if not 1:
+    from kitlib.models.own import fit
+class Own:
+    chance = 0.9
+    def _predict(self):
+        return self.chance
+"""
 
 
 @pytest.fixture
@@ -38,7 +53,32 @@ def own() -> type:
     return type("Own", (), {"__module__": "kitlib.models.own"})
 
 
-@pytest.mark.parametrize("changed", ["models/own.py", "models/base.py", "nn/late.py", "nn/layers.py"])
+@pytest.fixture
+def notebook(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> InteractiveShell:
+    """A shell of IPython, whose cells are of the module `__main__`, which has no file."""
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+    for name in ("__IPYTHON__", "display"):  # which the shell puts there; taken away after the test
+        monkeypatch.setattr(builtins, name, None, raising=False)
+    return InteractiveShell(ipython_dir=str(tmp_path), config=Config(HistoryManager={"enabled": False}))
+
+
+def in_cell(notebook: InteractiveShell, text: str) -> type:
+    """The class `Own` of a cell."""
+    notebook.run_cell(text).raise_error()
+    return notebook.user_ns["Own"]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        "models/own.py",
+        "models/base.py",
+        "nn/late.py",
+        "nn/layers.py",
+        "competition/priors.py",
+        "mri/stack.py",
+    ],
+)
 def test_it_changes_with_what_is_imported_even_late(kit: Path, changed: str) -> None:
     before = code_fingerprint(own())
     assert code_fingerprint(own()) == before
@@ -46,7 +86,7 @@ def test_it_changes_with_what_is_imported_even_late(kit: Path, changed: str) -> 
     assert code_fingerprint(own()) != before
 
 
-@pytest.mark.parametrize("changed", ["models/other.py", "mri/stack.py", "__init__.py"])
+@pytest.mark.parametrize("changed", ["models/other.py", "mri/series.py", "errors.py", "__init__.py"])
 def test_it_does_not_change_with_what_is_not_run_or_makes_images(kit: Path, changed: str) -> None:
     before = code_fingerprint(own())
     (kit / changed).write_text(KIT[changed] + "\n# a comment")
@@ -75,13 +115,42 @@ def test_a_class_from_elsewhere_changes_with_its_module_and_its_bases(
     assert code_fingerprint(derived[1]) != before
 
 
+def test_a_base_in_another_file_of_the_user_s_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "own_derived.py").write_text("import own_base\nclass Own(own_base.Base): ...\n")
+    prints = []
+    for chance in ("0.9", "0.85"):
+        (tmp_path / "own_base.py").write_text(f"class Base:\n    chance = {chance}\n")
+        for name in ("own_base", "own_derived"):
+            monkeypatch.delitem(sys.modules, name, raising=False)
+        prints.append(code_fingerprint(__import__("own_derived").Own))
+    assert prints[0] != prints[1]
+
+
+@pytest.mark.parametrize("change", [("return", "return 0 *"), ("0.9", "0.8"), ("class", "# said\nclass")])
+def test_a_class_in_a_notebook_changes_with_its_cell(notebook: InteractiveShell, change: tuple) -> None:
+    first, again, other = (in_cell(notebook, text) for text in (CELL, CELL, CELL.replace(*change)))
+    assert code_fingerprint(first) == code_fingerprint(again) != code_fingerprint(other)
+
+
+def test_a_class_in_a_notebook_changes_with_what_its_cell_imports_of_the_kit(
+    kit: Path, notebook: InteractiveShell
+) -> None:
+    before = code_fingerprint(in_cell(notebook, CELL))
+    (kit / "nn/late.py").write_text("changed = True")
+    assert code_fingerprint(in_cell(notebook, CELL)) != before
+
+
 def test_names_are_found_in_modules_and_packages_of_the_kit_alone() -> None:
     assert imports_in("import a.b\ndef f():\n    from c import d, e") == ("a.b", "c.d", "c.e")
     places = {
-        name: module_file(name) for name in ("kitlib.terms.CELLS", "kitlib.embed.weights.ct", "kitlib.nn")
-    }
-    assert [place and place.name for place in places.values()] == ["terms.py", "ct.py", "__init__.py"]
-    assert module_file("kitlib") is module_file("numpy.linalg") is module_file("kitlib.mri.stack") is None
+        "kitlib.terms.CELLS": "terms.py", "kitlib.embed.weights.ct": "ct.py", "kitlib.nn": "__init__.py",
+        "kitlib.Prior": "priors.py", "kitlib.Stack": "stack.py", "kitlib.mri.study": "study.py",
+    }  # fmt: skip
+    assert {name: getattr(module_file(name), "name", None) for name in places} == places
+    left_out = ("mri.series", "mri.ledger.Ledger", "phantom.study", "errors.KitError", "machine", "cluster")
+    for name in ("kitlib", "numpy.linalg", *(f"kitlib.{one}" for one in left_out)):
+        assert module_file(name) is None
 
 
 def test_models_and_inputs_differ() -> None:

@@ -1,4 +1,9 @@
-"""The questions that people ask of the table, each with pairs of experiments that differ in what is asked."""
+"""The questions that people ask of the table, each with pairs of experiments that differ in what is asked.
+
+Pairs on one backbone with one kind of model differ in nothing else, but that an SVC with nothing against
+imbalance has no class weights either. Two backbones differ in size and in what they have seen, some in their
+field of view, and two kinds of models in all that these have: they tell which system is better, not why.
+"""
 
 import re
 from collections.abc import Iterable, Mapping

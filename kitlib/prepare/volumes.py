@@ -59,8 +59,8 @@ def stacks_in(path: Path, shapes: Sequence[Sequence[int]], geometries: Sequence[
 
 
 def is_current(path: Path, state: str) -> bool:
-    """Whether a cached file is there, and was made in the same state."""
-    return is_complete(path) and facts_of(path)["state"] == state
+    """Whether a cached file is there, and was made in the same state; one of before may not say in which."""
+    return is_complete(path) and facts_of(path).get("state") == state
 
 
 def faults_in(facts: Mapping[str, Any]) -> list[Fault]:

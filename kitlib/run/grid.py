@@ -94,7 +94,9 @@ class Grid:
                 data = open_dataset(encoder, self.studies, self.work)
             except (WeightsError, ExtraMissingError) as error:
                 # Not where they were looked for: that is this machine's, and tables are for all.
-                self.skipped |= {entry.name: f"{error.what}. {error.hint}" for entry in entries}
+                self.skipped |= {
+                    entry.name: f"[{error.code}] {error.what}. {error.hint}" for entry in entries
+                }
                 continue
             finally:
                 for entry in entries:

@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from kitlib.artefacts import Provenance, save_array
 from kitlib.embed.store import TokenStore
 from kitlib.embed.tokens import Tokens
 from kitlib.errors import ArtefactError
@@ -52,6 +53,14 @@ def test_tokens_of_another_recipe_are_not_current_and_are_made_again_in_their_pl
     assert not before.is_current(1, 10, "volume")
     assert '"code": "2"' in (tmp_path / "recipe.json").read_text()
     assert len(list((tmp_path / "1").glob("*.npy"))) == 1
+
+
+def test_tokens_of_before_that_do_not_say_their_state_are_made_again(store: TokenStore) -> None:
+    old, facts = make_tokens(2, 0), {"volume": "volume", "positions_mm": [[0.0, 0.0, 0.0]] * 2}
+    save_array(store.folder / "1" / "10.npy", old.embeddings, Provenance(), **facts)
+    assert not store.is_current(1, 10, "volume")
+    store.add(1, 10, make_tokens(3, 0), "volume")
+    assert store.is_current(1, 10, "volume")
 
 
 def test_what_was_never_embedded_is_an_error(store: TokenStore) -> None:

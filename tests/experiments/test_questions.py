@@ -1,4 +1,6 @@
-"""Questions of the table: pairs that differ in one thing, judged on the same studies."""
+"""Questions of the table: pairs that differ in what is asked, judged on the same studies."""
+
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -30,6 +32,21 @@ def test_every_question_has_pairs_among_the_published_systems() -> None:
 )
 def test_a_pair_differs_in_what_is_asked(first: str, second: str) -> None:
     assert (first, second) in {(one, other) for _, one, other in pairs(NAMES)}
+
+
+def test_pairs_of_one_backbone_and_kind_of_model_differ_in_one_thing_and_an_svc_of_nothing_in_two() -> None:
+    name2entry = {entry.name: entry for entry in experiments("published")}
+    counts = Counter()
+    for _, *names in pairs(NAMES):
+        first, second = (name2entry[name] for name in names)
+        if type(first.model) is not type(second.model) or first.input.backbone != second.input.backbone:
+            continue
+        ones = first.to_json()["parameters"], vars(first.input)
+        others = second.to_json()["parameters"], vars(second.input)
+        differing = [name for one, other in zip(ones, others) for name in one if one[name] != other[name]]
+        counts[len(differing)] += 1
+        assert len(differing) == 1 or set(differing) == {"sampling", "balanced"}
+    assert set(counts) == {1, 2}
 
 
 def test_no_system_is_compared_with_itself_or_with_one_that_is_absent() -> None:

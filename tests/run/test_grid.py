@@ -92,7 +92,7 @@ def test_a_failing_fit_is_noted_loses_nothing_else_and_is_tried_again(run, fitte
 def test_missing_weights_skip_an_experiment_and_say_why(run):
     outcome = run("elsewhere", "plain")
     assert list(outcome.skipped) == ["elsewhere"]
-    assert "no weights for 'resnet18'" in skipped(outcome.folder / "elsewhere")
+    assert skipped(outcome.folder / "elsewhere").startswith("[weights] no weights for 'resnet18'. ")
     assert outcome.fits == 2
 
 

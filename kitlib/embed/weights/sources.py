@@ -29,7 +29,8 @@ from kitlib.nn.weights import refuse_not_finite, with_prefix
 
 SourceKind = Literal["path", "attached", "hub", "cached", "shipped", "imagenet", "ct", "random"]
 SHIPPED_DIR = Path(__file__).parent
-CONVERT = "Turn it into safetensors: python -m kitlib weights convert {file} {file.stem}.safetensors"
+CONVERT = "Turn it into safetensors: python -m kitlib weights convert {file.name} {file.stem}.safetensors"
+"""Hints stand in tables, which are for all: without the folders of this machine."""
 PICKLES = (".pth", ".pt", ".bin", ".ckpt", ".pkl")
 PROBE_S = 3.0
 

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import pandas as pd
 
 from kitlib.artefacts import write_text
+from kitlib.errors import WeightsError
 from kitlib.experiments.table import BLEND, NORMAL
 from kitlib.report.figures.scores import leaks, measure2title
 from kitlib.report.pages import html
@@ -18,7 +19,7 @@ from kitlib.report.style import Picture
 HONEST, LEAKING = "Whole-study folds", "The published splits, which leak"
 ANSWERS, PAIRS = "What the pairs say", "The pairs"
 MISSING, ABSENT = "Missing sequences", "Not in the table"
-NO_WEIGHTS = "no weights"
+NO_WEIGHTS, NOT_RUN = "no weights", "not run"
 LAST = {"crops": 2, BLEND["experiment"]: 3}
 """What nobody published stands last: the kit's model of crops, and the blend of everything."""
 measure2heading = {"accuracy": "accuracy", "macro_f1": "macro-F1", "macro_auc": "macro AUC"}
@@ -36,7 +37,7 @@ LEAD = (
     "is taken on the same studies. Accuracy, macro-F1 and macro AUC-ROC are means over the 25 cells, in per "
     "cent. The first AUC takes all folds together, whose priors differ, so that what sees nothing gets about "
     "44; the second is the mean of the folds' own. What a backbone has seen stands in each row; one whose "
-    "weights are not to be had says so in place of a score. "
+    "weights or library are not to be had says so in place of a score. "
     "Classifiers on one trained embedder train it once, and its seconds stand with one of them. The "
     "last column repeats what was published for that system, on a split of its own."
 )
@@ -48,7 +49,10 @@ LEAKING_LEAD = (
 PAIRS_LEAD = (
     "The score of the first less that of the second, on the same studies, with its 95 % interval; below zero "
     "the first is better. Each interval stands for itself: of twenty pairs one is expected to be wrong. "
-    "Networks of three dimensions and of two have seen other images and differ in size, too."
+    "Pairs on one backbone with one kind of model differ in what is asked alone (an SVC with nothing against "
+    "imbalance has no class weights either). The others differ in more: two backbones in size and what they "
+    "have seen, some in field of view; fusion and crops are other models. Such a pair tells which system is "
+    "better, not why."
 )
 heading2lead = {LEAKING: [LEAKING_LEAD], ANSWERS: [PAIRS_LEAD]}
 RESULTS_LEAD = (
@@ -72,17 +76,17 @@ class Page:
 def honest_table(results: pd.DataFrame, baselines: pd.DataFrame) -> pd.DataFrame:
     """Experiments and baselines under whole-study folds as texts, the best score first.
 
-    Below them stand those without weights, and at the end LAST.
+    Below them stand those whose weights or library were not to be had, and at the end LAST.
     """
     honest = results[~results["leaks"].astype(bool)]
-    done, unweighted = honest[honest["state"] == "done"], honest[honest["state"] == "skipped"]
+    done, skipped = honest[honest["state"] == "done"], honest[honest["state"] == "skipped"]
     known = (done["model"] == "prior").any()
     shown = baselines[baselines["experiment"] != "prior"] if known else baselines
     rows = pd.concat(
         [
             done.assign(place=done["experiment"].map(LAST).fillna(0)),
             shown.assign(place=0, description="(a baseline)"),
-            unweighted.assign(place=1),
+            skipped.assign(place=1),
         ],
         ignore_index=True,
     ).sort_values(["place", "score"])
@@ -114,7 +118,7 @@ def leak_picture(results: pd.DataFrame, baselines: pd.DataFrame) -> Picture:
 
 
 def absent_table(results: pd.DataFrame) -> pd.DataFrame:
-    """Experiments that are not in the tables for a reason, with it; those without weights are there."""
+    """Experiments that are not in the tables for a reason, with it; skipped ones are there."""
     shown = (results["state"] == "skipped") & ~results["leaks"].astype(bool)
     absent = results[(results["reason"] != "") & ~shown]
     return absent[["experiment", "state", "reason"]].reset_index(drop=True)
@@ -200,13 +204,14 @@ def _honest_row(row: Row) -> dict[str, str]:
     skipped, is_baseline = row.get("state") == "skipped", not isinstance(row.get("weights"), str)
     blind = is_baseline or row["model"] in BLIND
     seen = row["reason"] if skipped else "" if blind else row["weights"]
+    lacking = NO_WEIGHTS if str(seen).startswith(f"[{WeightsError.code}]") else NOT_RUN
     measures = {**measure2heading, "macro_auc_folds": "AUC, mean of folds"}
     return {
         "experiment": str(row["experiment"]),
         "what it is": str(row["description"]),
         "what its backbone has seen": str(seen),
         **{heading: percent(row.get(measure, math.nan)) for measure, heading in measures.items()},
-        "score": NO_WEIGHTS if skipped else with_interval(row, "score"),
+        "score": lacking if skipped else with_interval(row, "score"),
         "less the prior": "-" if skipped else with_interval(row, "difference", "difference_", "+"),
         "fit s": "" if is_baseline else number(row["fit_s"], 1),
         "peak MB": "" if is_baseline else number(row["fit_peak_mb"], 0),

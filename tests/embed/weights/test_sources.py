@@ -107,7 +107,7 @@ def test_a_file_that_is_cut_short_is_an_error_of_the_kit(tmp_path: Path, content
 
 def test_without_weights_there_is_an_error_and_never_a_random_network(tmp_path: Path) -> None:
     for asked in ("auto", "hub", "cached", "shipped"):
-        with pytest.raises(WeightsError, match=f"pretrain --backbone {SMALL} .*'random' by that name"):
+        with pytest.raises(WeightsError, match=f"weights train --backbone {SMALL} .*'random' by that name"):
             load_backbone(SMALL, weights=asked, attached_dir=tmp_path)
     assert load_backbone(SMALL, weights="random").source.kind == "random"
 
@@ -123,10 +123,13 @@ def test_offline_is_known_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_pickles_are_refused(tmp_path: Path, suffix: str) -> None:
     file = tmp_path / f"{SMALL}{suffix}"
     file.write_bytes(b"anything")
-    with pytest.raises(WeightsError, match="run code"):
+    with pytest.raises(WeightsError, match="run code") as named:
         find_weights(SMALL, str(file))
-    with pytest.raises(WeightsError, match="pickle"):
+    with pytest.raises(WeightsError, match="pickle") as attached:
         find_weights(SMALL, attached_dir=tmp_path)
+    for error in (named.value, attached.value):
+        assert f"convert {file.name} {SMALL}.safetensors" in error.hint  # in tables, where no folder belongs
+        assert str(tmp_path) not in error.what + error.hint
 
 
 def test_a_missing_file_or_folder_is_named(tmp_path: Path) -> None:

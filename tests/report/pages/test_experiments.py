@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from kitlib.evaluate.baselines import baselines, score_table
 from kitlib.experiments.table import NORMAL
@@ -51,8 +52,16 @@ def test_a_prior_that_was_run_replaces_the_baseline_of_that_name():
     assert table["experiment"].tolist() == ["prior_alone", NORMAL]
 
 
-def test_a_row_without_weights_says_so_and_shows_no_score_and_the_kit_s_own_stand_last():
-    reason = "No weights for it. Install them."
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        ("[weights] the package of these weights is not installed. Install it.", "no weights"),
+        ("[extra] it needs MONAI, which is not installed. Install it.", "not run"),
+    ],
+)
+def test_a_row_without_weights_or_library_says_so_and_shows_no_score_and_the_kit_s_own_stand_last(
+    reason, said
+):
     skipped = {**ABSENT, "experiment": "m152", "state": "skipped", "reason": reason, "weights": np.nan}
     own = [{**HONEST, "experiment": name, "score": score} for name, score in (("crops", 0.4), ("blend", 0.3))]
     results = pd.DataFrame([*own, skipped, HONEST, {**skipped, "experiment": "x_leaking", "leaks": True}])
@@ -60,7 +69,7 @@ def test_a_row_without_weights_says_so_and_shows_no_score_and_the_kit_s_own_stan
     table = page.honest_table(results, BASELINES).set_index("experiment")
     assert table.index.tolist() == ["svc", "prior", NORMAL, "m152", "crops", "blend"]
     row = table.loc["m152"]
-    assert (row["score"], row["accuracy"], row["less the prior"]) == (page.NO_WEIGHTS, "-", "-")
+    assert (row["score"], row["accuracy"], row["less the prior"]) == (said, "-", "-")
     assert row["what its backbone has seen"] == reason
     assert page.absent_table(results)["experiment"].tolist() == ["x_leaking"]
 
