@@ -149,20 +149,20 @@ def _called(call: Callable, tasks: Iterable[tuple]) -> list[Any]:
 
 @contextlib.contextmanager
 def repeating(call: Callable[[], None], every_s: float = 0.5) -> Iterator[None]:
-    """Call something again and again in a thread while the block runs."""
+    """Call something again and again in a thread while the block runs; what it raises is raised at the end."""
     ended = threading.Event()
 
     def repeat() -> None:
         while not ended.wait(every_s):
             call()
 
-    thread = threading.Thread(target=repeat, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
+    with ThreadPoolExecutor(1) as thread:
+        repeated = thread.submit(repeat)
+        try:
+            yield
+        finally:
+            ended.set()
+        repeated.result()
 
 
 @contextlib.contextmanager

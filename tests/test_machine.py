@@ -271,6 +271,20 @@ def test_a_call_is_repeated_while_the_block_runs_and_never_after() -> None:
     assert len(calls) == count
 
 
+def test_what_fails_while_it_is_repeated_is_raised_when_the_block_ends() -> None:
+    called = threading.Event()
+
+    def fail() -> None:
+        called.set()
+        raise ZeroDivisionError
+
+    ended = []
+    with pytest.raises(ZeroDivisionError), machine.repeating(fail, every_s=0.001):
+        assert called.wait(10)
+        ended.append("as usual")
+    assert ended == ["as usual"]
+
+
 def test_another_folder_stands_for_kaggles_where_a_session_is_rehearsed(tmp_path):
     code = "from kitlib.machine import KAGGLE; print(KAGGLE)"
     for name, folder in ({}, "/kaggle"), ({"KITLIB_KAGGLE": str(tmp_path)}, str(tmp_path)):
