@@ -1,6 +1,7 @@
 """What code a class is made of, as a fingerprint: what other code has made is then known to be old."""
 
 import ast
+import hashlib
 import inspect
 import sys
 import textwrap
@@ -64,3 +65,12 @@ def _foreign_source(kind: type) -> str:
         except (OSError, TypeError):  # a notebook has no file, an interpreter no text either
             continue
     return ""
+
+
+@cache
+def library_code() -> str:
+    """The source of all modules of the kit, in sixteen digits."""
+    digest = hashlib.sha256()
+    for path in sorted(KIT.rglob("*.py")):
+        digest.update(path.relative_to(KIT).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
