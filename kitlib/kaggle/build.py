@@ -96,7 +96,7 @@ def cleaned(notebook: dict[str, Any]) -> dict[str, Any]:
     cells = []
     for cell in notebook["cells"]:
         tags = {"tags": found} if (found := cell["metadata"].get("tags")) else {}
-        empty = {"execution_count": None, "outputs": []} if cell["cell_type"] == "code" else {}
+        empty: dict[str, Any] = {"execution_count": None, "outputs": []} if cell["cell_type"] == "code" else {}
         if INJECTED_TAG not in tags.get("tags", ()):
             cells.append({**cell, "metadata": tags, **empty})
     metadata = notebook["metadata"]

@@ -65,5 +65,5 @@ def _size_mb(folder: Path) -> float:
     for place, _, names in os.walk(folder):  # which, unlike rglob, passes over what is gone meanwhile
         for name in names:
             with contextlib.suppress(OSError):  # it was taken away since it was listed
-                size += os.lstat(os.path.join(place, name)).st_size
+                size += Path(place, name).lstat().st_size
     return size / 2**20

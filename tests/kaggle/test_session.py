@@ -42,7 +42,10 @@ Path("pid.part").write_text(f"{os.getppid()} {os.getpid()}")
 Path("pid.part").rename("pid.txt")
 time.sleep(60)
 """
-REHEARSE = "import subprocess, sys; subprocess.run([sys.executable, '-m', 'kitlib.kaggle.session', sys.argv[1]])"
+REHEARSE = """
+import subprocess, sys
+subprocess.run([sys.executable, "-m", "kitlib.kaggle.session", sys.argv[1]])
+"""
 
 
 def write_plan(folder: Path, source: str, isolated: bool) -> dict[str, str]:

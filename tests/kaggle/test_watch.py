@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from kitlib.kaggle.image import LIMITS, Limits
 from kitlib.kaggle import watch as module
+from kitlib.kaggle.image import LIMITS, Limits
 from kitlib.kaggle.watch import Watched, watch
 from tests.kaggle.builders import ends_soon
 
