@@ -20,7 +20,7 @@ from joblib._memmapping_reducer import reduce_array_memmap_backward
 from joblib.externals.loky.backend.reduction import dumps
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from kitlib import __version__
+from kitlib.code import library_code
 from kitlib.errors import ExtraMissingError, StepError, UsageError
 from kitlib.machine import CLUSTER, CORES, environment, limit_threads
 
@@ -81,17 +81,10 @@ def _trouble(client: Any) -> str:
     if max(client.nthreads().values()) > 1:
         return "a worker of the cluster has several threads, and calls need a process each"
     try:
-        versions = set(client.run(kit_version).values())
+        codes = set(client.run(library_code).values())
     except Exception as error:  # whatever goes wrong where it is imported
         return f"a worker of the cluster cannot import kitlib: {type(error).__name__}: {error}"
-    return (
-        "" if versions == {__version__} else f"workers have kitlib {', '.join(versions)}, not {__version__}"
-    )
-
-
-def kit_version() -> str:
-    """The kit's version where this is called."""
-    return __version__
+    return "" if codes == {library_code()} else "a worker of the cluster has other modules of kitlib"
 
 
 def on_cluster(calls: Iterable[Any], scheduler: str, *, ordered: bool) -> Iterator[Any]:
@@ -146,7 +139,7 @@ def perform(call: bytes, folder: str) -> Any:
     """Make a call on a worker as a process of the caller would: in its folder, on one core, by itself."""
     os.environ.pop(CLUSTER, None)
     os.environ[CORES] = "1"
-    limit_threads()
+    limit_threads()  # of what loads later, such as torch; numpy has loaded, and Dask's nanny limits its
     try:
         os.chdir(folder)
     except OSError:

@@ -2,6 +2,7 @@
 
 import ast
 import contextlib
+import hashlib
 import inspect
 import sys
 from functools import cache
@@ -77,3 +78,12 @@ def _foreign_source(kind: type) -> str:
         with contextlib.suppress(OSError):  # such as one that dataclass has made
             cells.add("".join(inspect.findsource(function)[0]))
     return "\n".join(sorted(cells))
+
+
+@cache
+def library_code() -> str:
+    """The source of all modules of the kit, in sixteen digits."""
+    digest = hashlib.sha256()
+    for path in sorted(KIT.rglob("*.py")):
+        digest.update(path.relative_to(KIT).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]

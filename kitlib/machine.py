@@ -4,7 +4,6 @@ import atexit
 import contextlib
 import getpass
 import os
-import platform
 import re
 import resource
 import shutil
@@ -149,20 +148,20 @@ def _called(call: Callable, tasks: Iterable[tuple]) -> list[Any]:
 
 @contextlib.contextmanager
 def repeating(call: Callable[[], None], every_s: float = 0.5) -> Iterator[None]:
-    """Call something again and again in a thread while the block runs."""
+    """Call something again and again in a thread while the block runs; its error is raised at the end."""
     ended = threading.Event()
 
     def repeat() -> None:
         while not ended.wait(every_s):
             call()
 
-    thread = threading.Thread(target=repeat, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
+    with ThreadPoolExecutor(1) as thread:
+        repeated = thread.submit(repeat)
+        try:
+            yield
+        finally:
+            ended.set()
+        repeated.result()
 
 
 @contextlib.contextmanager
@@ -238,22 +237,6 @@ def retire_workers() -> None:
 
     with contextlib.suppress(OSError):  # no shared memory to start any with: joblib goes on in this one
         get_reusable_executor().shutdown()
-
-
-def describe_machine() -> dict[str, str]:
-    """System, cores, memory and accelerator in words, without a name of the machine or of its user."""
-    import psutil
-
-    # Torch is not loaded for this alone: what has not loaded it has used no accelerator.
-    used = "torch" in sys.modules and device().type == "cuda"
-    accelerator = sys.modules["torch"].cuda.get_device_name() if used else "none used"
-    memory_gb = psutil.virtual_memory().total / 2**30
-    system = f"{platform.system()} {platform.release()}, {platform.machine()}"
-    kaggle = {"session": "Kaggle"} if on_kaggle() else {}
-    return {
-        "system": system, "cores": str(cores()), "memory": f"{memory_gb:.0f} GB", "accelerator": accelerator,
-        **kaggle,
-    }  # fmt: skip
 
 
 def on_kaggle() -> bool:

@@ -11,13 +11,14 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from joblib import delayed
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from kitlib import cluster
+from kitlib import cluster, code
 from kitlib.cluster import MAPPED, dumps, perform
 from kitlib.errors import ExtraMissingError, UsageError
 from kitlib.machine import CLUSTER, CORES, cores, in_processes
@@ -150,6 +151,26 @@ def test_an_address_that_does_not_answer_is_told_soon(monkeypatch):
         with pytest.raises(UsageError, match="no scheduler of a cluster answers") as told:
             cluster.connected(address)
     assert address in str(told.value)
+
+
+def test_workers_of_other_code_are_refused_though_their_version_is_the_same(monkeypatch, tmp_path):
+    (tmp_path / "grade.py").write_text("SEVERE = 2")
+    kits = {"tcp://here:1": code.KIT, "tcp://other:1": tmp_path}
+
+    def run(call):
+        told = {}
+        for worker, kit in kits.items():
+            with monkeypatch.context() as there:
+                there.setattr(code, "KIT", kit)
+                code.library_code.cache_clear()
+                told[worker] = call()
+                code.library_code.cache_clear()
+        return told
+
+    client = SimpleNamespace(nthreads=lambda: dict.fromkeys(kits, 1), run=run)
+    assert cluster._trouble(client) == "a worker of the cluster has other modules of kitlib"
+    del kits["tcp://other:1"]
+    assert cluster._trouble(client) == ""
 
 
 @pytest.mark.slow

@@ -158,3 +158,14 @@ def test_models_and_inputs_differ() -> None:
     prints = [code_fingerprint(*of) for of in kinds]
     assert len(set(prints[:3])) == 3
     assert all(len(one) == 16 for one in prints)
+
+
+def test_the_code_of_the_library_is_all_of_it_wherever_it_lies(
+    kit: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = code.library_code.__wrapped__
+    before = digest()
+    monkeypatch.setattr(code, "KIT", kit.rename(kit.with_name(f"{kit.name}-moved")))
+    assert digest() == before
+    (code.KIT / "mri/stack.py").write_text("class Stack: changed = True")
+    assert digest() != before

@@ -3,7 +3,6 @@
 import getpass
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -271,6 +270,17 @@ def test_a_call_is_repeated_while_the_block_runs_and_never_after() -> None:
     assert len(calls) == count
 
 
+def test_what_fails_while_it_is_repeated_is_raised_when_the_block_ends() -> None:
+    called = threading.Event()
+
+    def fail() -> None:
+        called.set()
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), machine.repeating(fail, every_s=0.001):
+        called.wait(10)
+
+
 def test_another_folder_stands_for_kaggles_where_a_session_is_rehearsed(tmp_path):
     code = "from kitlib.machine import KAGGLE; print(KAGGLE)"
     for name, folder in ({}, "/kaggle"), ({"KITLIB_KAGGLE": str(tmp_path)}, str(tmp_path)):
@@ -282,10 +292,3 @@ def test_another_folder_stands_for_kaggles_where_a_session_is_rehearsed(tmp_path
             check=True,
         )
         assert ran.stdout.strip() == folder
-
-
-def test_the_machine_is_described_without_its_name() -> None:
-    told = machine.describe_machine()
-    assert told["cores"] == str(machine.cores())
-    assert float(told["memory"].removesuffix(" GB")) > 0
-    assert socket.gethostname() not in " ".join(told.values())

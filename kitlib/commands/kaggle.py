@@ -105,6 +105,7 @@ def _rehearse(arguments: argparse.Namespace) -> int:
     from kitlib.kaggle.rehearse import Rehearsal
     from kitlib.kaggle.session import namespaces_allowed
 
+    limits = Limits(arguments.hours)
     build, out = arguments.build.absolute(), arguments.out.absolute()
     if faults := lint(build):
         print("\n".join(faults))
@@ -112,7 +113,7 @@ def _rehearse(arguments: argparse.Namespace) -> int:
     if not (isolated := namespaces_allowed()):
         print("Namespaces are not allowed here: inputs are links, not read-only, and the network is there.")
     competition = find_root(arguments.data or _phantoms(out))
-    rehearsed = Rehearsal(build, competition, out, isolated, Limits(arguments.hours)).run()
+    rehearsed = Rehearsal(build, competition, out, isolated, limits).run()
     text = _as_text(rehearsed, arguments.hours)
     write_text(out / "rehearsal.txt", text)
     print(text, end="")

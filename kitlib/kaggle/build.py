@@ -21,6 +21,8 @@ CODE, WEIGHTS, WHEELS = "kitlib-code", "kitlib-weights", "kitlib-wheels"
 DATASET_FILE, KERNEL_FILE, COMMANDS_FILE = "dataset-metadata.json", "kernel-metadata.json", "commands.txt"
 TRAINED = "*.safetensors*"
 """Weights and their sidecars."""
+INJECTED_TAG = "injected-parameters"
+"""Papermill's tag of the cell that it adds, with what one run was given."""
 
 FIRST_CELL = """\
 # Datasets are mounted read-only, at input/<slug> or at input/datasets/<owner>/<slug>, by the year.
@@ -89,6 +91,19 @@ def kernel_slug(step: Step) -> str:
     return _title(step).replace(" ", "-")
 
 
+def cleaned(notebook: dict[str, Any]) -> dict[str, Any]:
+    """A notebook without what a run or an editor has left in it: outputs, counts, paths, parameters."""
+    cells = []
+    for cell in notebook["cells"]:
+        tags = {"tags": found} if (found := cell["metadata"].get("tags")) else {}
+        empty: dict[str, Any] = {"execution_count": None, "outputs": []} if cell["cell_type"] == "code" else {}
+        if INJECTED_TAG not in tags.get("tags", ()):
+            cells.append({**cell, "metadata": tags, **empty})
+    metadata = notebook["metadata"]
+    kept = {name: metadata[name] for name in ("kernelspec", "language_info") if name in metadata}
+    return {**notebook, "cells": cells, "metadata": kept}
+
+
 def _commands(owner: str, slugs: Iterable[str]) -> str:
     """What to type, in order, to upload a build and to submit."""
     kernels = [kernel_slug(step) for step in STEPS]
@@ -122,7 +137,8 @@ def _write_kit(datasets: Path, home: Path) -> None:
     package = Path(kitlib.__file__).parent
     left_out = shutil.ignore_patterns("__pycache__", TRAINED)
     shutil.copytree(package, datasets / CODE / package.name, ignore=left_out)
-    _copy((home / "notebooks").glob("*.ipynb"), datasets / CODE / "notebooks")
+    for notebook in (home / "notebooks").glob("*.ipynb"):
+        _write_json(datasets / CODE / "notebooks" / notebook.name, _read_cleaned(notebook))
     for file in package.rglob(TRAINED):
         _copy([file], datasets / WEIGHTS / file.parent.relative_to(package.parent))
 
@@ -135,9 +151,13 @@ def _copy(files: Iterable[Path], folder: Path) -> None:
         shutil.copyfile(file, folder / file.name)
 
 
+def _read_cleaned(notebook: Path) -> dict[str, Any]:
+    return cleaned(json.loads(notebook.read_text(encoding="utf-8")))
+
+
 def _kernel_notebook(source: Path, first_cell: str, parameters: str) -> dict[str, Any]:
     """A notebook that finds the kit before its parameters, which are these."""
-    notebook = json.loads(source.read_text(encoding="utf-8"))
+    notebook = _read_cleaned(source)
     for cell in notebook["cells"]:
         if PARAMETERS_TAG in cell["metadata"].get("tags", []):
             cell["source"] = parameters

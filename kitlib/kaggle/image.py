@@ -5,10 +5,13 @@ package list (docs/facts.md, 6); packages that the image does not pin are left o
 """
 
 import importlib.metadata
+import math
 import platform
 from dataclasses import dataclass
 
 import pandas as pd
+
+from kitlib.errors import UsageError
 
 IMAGE_DATE = "May 2026"
 PYTHON = "3.12"
@@ -34,6 +37,10 @@ class Limits:
     memory_gb: float = 31.0
     disk_gb: float = 20.0
     """Of the working folder."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.hours < math.inf:
+            raise UsageError(f"a session cannot last {self.hours:g} hours", hint="Kaggle's last 9.")
 
 
 LIMITS = Limits()

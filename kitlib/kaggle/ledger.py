@@ -28,7 +28,7 @@ def read_ledger(file: Path) -> pd.DataFrame:
     if not file.exists():
         return pd.DataFrame(columns=list(COLUMNS))
     try:
-        table = pd.read_csv(io.StringIO(read_text(file)))
+        table = pd.read_csv(io.StringIO(read_text(file)), dtype=dict.fromkeys(BOARDS, float))
     except ValueError as error:  # pandas' own errors are such
         raise TableError(f"the ledger does not parse: {type(error).__name__}", where=file) from None
     if missing := [name for name in COLUMNS if name not in table.columns]:

@@ -1,22 +1,30 @@
 """What Kaggle would refuse, lose or change without a word in a build, found before it is uploaded."""
 
 import ast
+import contextlib
 import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from kitlib.competition.root import SLUG
-from kitlib.kaggle.build import COMMANDS_FILE, DATASET_FILE, KERNEL_FILE
+from kitlib.kaggle.build import COMMANDS_FILE, DATASET_FILE, KERNEL_FILE, cleaned
 from kitlib.kaggle.image import ACCELERATOR, PYTHON
 from kitlib.run.steps import STEPS
 
 SHORTEST, LONGEST = 6, 50
 """Characters of a slug and a title that the kaggle tool takes."""
 PATH_ELSEWHERE = re.compile(r"(~|/(?!kaggle(/|$))[\w.-]+)(/|$)")
-WHEEL = re.compile(rf".*-(py3|py2\.py3|cp{PYTHON.replace('.', '')}|cp3\d+-abi3)-.*(any|linux.*_x86_64)\.whl")
+MINOR = int(PYTHON.partition(".")[2])
+UP_TO_MINOR = "|".join(map(str, range(MINOR + 1)))
+WHEEL_TAG = re.compile(
+    rf"(py3({UP_TO_MINOR})?-none|cp3{MINOR}-(none|cp3{MINOR})|cp3({UP_TO_MINOR})-abi3)"
+    r"-(any|(many)?linux[\d_]*_x86_64)"
+)
+"""Python, ABI and platform of a wheel that the image can install."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +84,14 @@ def _equals_signs(entry: Entry) -> Iterator[str]:
         yield f"Kaggle strips '=' from names: {path.relative_to(entry.folder)}"
 
 
+def _leftovers(entry: Entry) -> Iterator[str]:
+    for path in sorted(entry.folder.rglob("*.ipynb")):
+        with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):  # no notebook at all
+            notebook = json.loads(path.read_text(encoding="utf-8"))
+            if notebook != cleaned(notebook):
+                yield f"{path.name} holds what a run or an editor has left: outputs, paths, metadata"
+
+
 def _licence(entry: Entry) -> Iterator[str]:
     if len(entry.words("licenses")) != 1:
         yield "it needs exactly one licence"
@@ -91,7 +107,8 @@ def _sub_folders(entry: Entry) -> Iterator[str]:
 
 def _wheels(entry: Entry) -> Iterator[str]:
     for wheel in sorted(entry.folder.glob("*.whl")):
-        if not WHEEL.fullmatch(wheel.name):
+        sets = (part.split(".") for part in wheel.stem.split("-")[-3:])  # each part may name several
+        if not any(WHEEL_TAG.fullmatch("-".join(tags)) for tags in product(*sets)):
             yield f"{wheel.name} is not for Python {PYTHON} on Linux"
 
 
@@ -144,6 +161,6 @@ def _sources(entry: Entry) -> Iterator[str]:
 
 
 Trap = Callable[[Entry], Iterator[str]]
-TRAPS: tuple[Trap, ...] = (_names, _equals_signs)
+TRAPS: tuple[Trap, ...] = (_names, _equals_signs, _leftovers)
 DATASET_TRAPS: tuple[Trap, ...] = (_licence, _sub_folders, _wheels)
 KERNEL_TRAPS: tuple[Trap, ...] = (_internet, _accelerator, _kind, _notebook, _sources)

@@ -19,11 +19,11 @@ from kitlib.competition.priors import Prior
 from kitlib.competition.root import Competition
 from kitlib.competition.submission import validate_submission
 from kitlib.competition.tables import read_predictions, read_train_labels
-from kitlib.errors import KitError
+from kitlib.errors import KitError, UsageError
 from kitlib.kaggle.build import kernel_slug
 from kitlib.kaggle.image import HIDDEN_STUDIES, LIMITS, TRAINING_STUDIES, Limits
 from kitlib.kaggle.session import UNSHARE
-from kitlib.kaggle.sessions import SESSIONS, Session
+from kitlib.kaggle.sessions import SESSIONS, VISIBLE, Session
 from kitlib.kaggle.watch import watch
 from kitlib.run import layout
 
@@ -32,6 +32,8 @@ STARTUP_S = 60.0
 BUDGET_SHARE = 8.5 / 9.0
 """Of the last notebook's time, for predicting: as in the profile `kaggle`."""
 FOLDERS = ("root", "working", "home", "tmp", "absent")
+PLAN = "plan.json"
+"""In the folder of every session."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,11 @@ class Rehearsal:
     limits: Limits = LIMITS
 
     def run(self) -> Rehearsed:
-        """Run the sessions up to the first that fails, each in a fresh folder below `out`/sessions."""
-        shutil.rmtree(self._folder(), ignore_errors=True)
+        """Run the sessions up to the first that fails, each in a fresh folder below `out`/sessions.
+
+        UsageError where that folder holds what no rehearsal has made.
+        """
+        self._clear()
         rows: list[dict[str, Any]] = []
         for session in SESSIONS:
             row, failure = self._run(session)
@@ -65,6 +70,17 @@ class Rehearsal:
             if failure:
                 return Rehearsed(pd.DataFrame(rows), {}, float("nan"), [f"{session.name}: {failure}"])
         return self._judge(rows)
+
+    def _clear(self) -> None:
+        """Delete the sessions of an earlier rehearsal."""
+        found = sorted(self._folder().glob("*"))
+        ours = [path for path in found if (path / PLAN).is_file()]
+        ours += [path for path in found if ours and path.name == VISIBLE]
+        if strange := [path for path in found if path not in ours]:
+            raise UsageError(
+                "no rehearsal has made this", where=strange[0], hint="Name another --out, or delete it."
+            )
+        shutil.rmtree(self._folder(), ignore_errors=True)
 
     def _folder(self, *names: str) -> Path:
         return self.out.joinpath("sessions", *names)
@@ -75,11 +91,11 @@ class Rehearsal:
         for name in FOLDERS:
             (folder / name).mkdir(parents=True)
         limit_s = self.limits.hours * 3600 / times + STARTUP_S * (times > 1)
-        write_text(folder / "plan.json", json.dumps(self._plan(session, folder, limit_s)))
+        write_text(folder / PLAN, json.dumps(self._plan(session, folder, limit_s)))
         command = [*(UNSHARE if self.isolated else ()), sys.executable, "-m", "kitlib.kaggle.session"]
         environment, started_s = session.environment(folder, self.isolated), time.monotonic()
-        with open(folder / "log.txt", "w+", encoding="utf-8") as log:
-            plan = str(folder / "plan.json")
+        with open(folder / "log.txt", "w+", encoding="utf-8", errors="replace") as log:
+            plan = str(folder / PLAN)
             process = subprocess.Popen([*command, plan], env=environment, stdout=log, stderr=log)
             watched = watch(process, folder / "working", self.limits, limit_s)
             log.seek(0)

@@ -17,6 +17,7 @@ from typing import Any
 
 from kitlib.errors import KitError
 from kitlib.kaggle.image import ABSENT
+from kitlib.machine import end_with
 from kitlib.run.execute import execute, own_kernel
 
 UNSHARE = ("unshare", "--map-root-user", "--mount", "--net")
@@ -32,7 +33,11 @@ def namespaces_allowed() -> bool:
 
 
 def main(plan_file: str) -> None:
-    """Make Kaggle's folders as the plan says, and run its notebook in its working folder."""
+    """Make Kaggle's folders as the plan says, and run its notebook in its working folder.
+
+    It ends soon after the process that started it.
+    """
+    end_with(os.getppid())
     plan = json.loads(Path(plan_file).read_text(encoding="utf-8"))
     root = Path(plan["root"])
     working = _mount_all(root, plan) if plan["isolated"] else _link_all(root, plan)

@@ -27,6 +27,8 @@ VARIABLES = {
 }
 NOT_THERE = ("KAGGLE", "PYTHON", "JUPYTER", "HF_", "XDG_", "KITLIB")
 """Beginnings of names of variables of this machine that a session on Kaggle does not see."""
+VISIBLE = "visible"
+"""The folder, beside those of the sessions, of the tables that show the first test study alone."""
 PUBLISHED = ("train*", "test_[is]*", "sample_submission*")
 """Files of the competition; test_labels.csv and the truth of phantoms are none."""
 
@@ -67,7 +69,7 @@ class Session:
         sources = {
             **{name: ("dataset", _dataset(build, name)) for name in metadata["dataset_sources"]},
             **{name: ("notebook", _saved(sessions, name)) for name in metadata["kernel_sources"]},
-            f"/{SLUG}": ("competition", self._competition(competition, sessions / "visible")),
+            f"/{SLUG}": ("competition", self._competition(competition, sessions / VISIBLE)),
         }
         inputs: dict[str, Path] = {}
         for name, (kind, files) in sources.items():

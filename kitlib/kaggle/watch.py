@@ -1,6 +1,7 @@
 """A process and all that it starts, held to limits of time, memory and disk."""
 
 import contextlib
+import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ class Watched:
 
 
 def watch(process: "subprocess.Popen[Any]", working: Path, limits: Limits, limit_s: float) -> Watched:
-    """Wait for the one child of this process, or end it where it goes beyond a limit."""
+    """Wait for the one child of this process, or end it where it goes beyond a limit, or this one is."""
     watched = Watched()
 
     def sample() -> None:
@@ -36,24 +37,33 @@ def watch(process: "subprocess.Popen[Any]", working: Path, limits: Limits, limit
 
     def end(why: str) -> None:
         watched.ended = watched.ended or why
-        with contextlib.suppress(psutil.Error):
-            root = psutil.Process(process.pid)
-            for one in (*root.children(recursive=True), root):
-                one.kill()
+        _end_all(process)
 
     with repeating(sample):
         try:
             process.wait(limit_s)
         except subprocess.TimeoutExpired:
             end(f"it ran longer than {limit_s:.0f} s, its share of the time")
+        finally:  # also at Ctrl-C
+            _end_all(process)
             process.wait()
     watched.written_mb = _size_mb(working)
     return watched
 
 
+def _end_all(process: "subprocess.Popen[Any]") -> None:
+    """End a process, if it has not, and all that it has started."""
+    if process.poll() is None:
+        with contextlib.suppress(psutil.Error):
+            root = psutil.Process(process.pid)
+            for one in (*root.children(recursive=True), root):
+                one.kill()
+
+
 def _size_mb(folder: Path) -> float:
     size = 0
-    for path in folder.rglob("*"):
-        with contextlib.suppress(OSError):  # it was taken away since it was listed
-            size += path.lstat().st_size
+    for place, _, names in os.walk(folder):  # which, unlike rglob, passes over what is gone meanwhile
+        for name in names:
+            with contextlib.suppress(OSError):  # it was taken away since it was listed
+                size += Path(place, name).lstat().st_size
     return size / 2**20

@@ -17,6 +17,7 @@ from kitlib.artefacts import (
     parameters_of,
     save_table,
 )
+from kitlib.code import library_code
 from kitlib.competition.root import Competition, find_root
 from kitlib.competition.submission import to_rows
 from kitlib.errors import UsageError, known_name
@@ -39,7 +40,6 @@ from kitlib.run import layout
 from kitlib.run.conditions import CONDITIONS, SEED, Condition, Subject
 from kitlib.run.data import resolve_cache, sole_run
 from kitlib.run.finished import check_finished
-from kitlib.run.steps import library_code
 from kitlib.terms import PROBABILITIES
 
 

@@ -14,6 +14,7 @@ import psutil
 from tqdm.auto import tqdm
 
 from kitlib.artefacts import atomic_write, fingerprint, load_table
+from kitlib.code import library_code
 from kitlib.errors import StepError, UsageError
 from kitlib.machine import repeating
 from kitlib.run import layout, steps
@@ -79,7 +80,7 @@ class Runner:
     def _state(self, step: Step, notebook: Mapping[str, Any]) -> str:
         """Everything on which the step's results depend, in sixteen digits."""
         code, read = steps.notebook_code(notebook), steps.read_fingerprints(step, self.work)
-        return fingerprint(code, steps.library_code(), self.profile.results(), self.data, read)
+        return fingerprint(code, library_code(), self.profile.results(), self.data, read)
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """What every notebook calls first and last: `begin` makes settings of its variables, `finish` says done."""
 
 import dataclasses
+import platform
 import subprocess
 import sys
 import tempfile
@@ -13,12 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 from tqdm.auto import tqdm
 
 from kitlib.artefacts import Provenance
 from kitlib.competition.root import Competition
 from kitlib.errors import StepError, UsageError, known_name
-from kitlib.machine import describe_machine, limit_threads
+from kitlib.machine import cores, device, limit_threads, on_kaggle
 from kitlib.phantom.truth import MARKER
 from kitlib.run import data, steps
 from kitlib.run.layout import File
@@ -116,13 +118,27 @@ def finish(settings: Settings) -> None:
     inputs = steps.read_fingerprints(settings.step, *settings.roots)
     record = settings.provenance(**inputs).record()
     record["data"] = {"name": settings.competition.root.name, "is_phantom": settings.is_phantom}
-    record["machine"] = describe_machine()
+    record["machine"] = _machine_in_words()
     steps.write_manifest(settings.work_dir, settings.step.name, {"outputs": written, **record})
     size_mb = sum(facts["bytes"] for facts in written.values()) / 2**20
     tqdm.write(
         f"{settings.step.name} is done: {len(written)} files, {size_mb:.1f} MB in {settings.own_folder}, "
         f"{record['wall_s']:.0f} s, peak memory {record['peak_memory_mb']} MB"
     )
+
+
+def _machine_in_words() -> dict[str, str]:
+    """System, cores, memory and accelerator in words, without a name of the machine or of its user."""
+    # Torch is not loaded for this alone: what has not loaded it has used no accelerator.
+    used = "torch" in sys.modules and device().type == "cuda"
+    accelerator = sys.modules["torch"].cuda.get_device_name() if used else "none used"
+    memory_gb = psutil.virtual_memory().total / 2**30
+    system = f"{platform.system()} {platform.release()}, {platform.machine()}"
+    kaggle = {"session": "Kaggle"} if on_kaggle() else {}
+    return {
+        "system": system, "cores": str(cores()), "memory": f"{memory_gb:.0f} GB", "accelerator": accelerator,
+        **kaggle,
+    }  # fmt: skip
 
 
 def _parameters(names: Mapping[str, Any]) -> dict[str, Any]:

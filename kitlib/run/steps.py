@@ -1,15 +1,12 @@
 """The six steps, what each reads, and the manifest that says a step is done."""
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-import kitlib
 from kitlib.artefacts import fingerprint, fingerprint_of, is_complete, sha256, write_text
 from kitlib.errors import StepError, known_name
 
@@ -119,16 +116,6 @@ def read_fingerprints(step: Step, *roots: Path) -> dict[str, str]:
 def notebook_code(notebook: Mapping[str, Any]) -> str:
     """The source of a notebook's code cells, in sixteen digits."""
     return fingerprint([cell["source"] for cell in notebook["cells"] if cell["cell_type"] == "code"])
-
-
-@cache
-def library_code() -> str:
-    """The source of the kit's modules, in sixteen digits."""
-    folder = Path(kitlib.__file__).parent
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*.py")):
-        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()[:16]
 
 
 def _results(folder: Path) -> Iterator[Path]:

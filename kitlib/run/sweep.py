@@ -8,7 +8,7 @@ import contextlib
 import math
 import re
 import traceback
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
@@ -44,6 +44,7 @@ COLUMNS = {
     "test": (layout.TEST_SCORES, "submission", "total"),
 }
 """Where the numbers in a row of the table stand in a run's results."""
+LAST_OF_INPUTS = step_named(layout.EMBEDDINGS).number
 KILLED = "its process, or one beside it, was killed; the same command goes on"
 
 
@@ -81,7 +82,11 @@ def planned(base: Profile, swept: Mapping[str, str]) -> list[SweptRun]:
 
 
 def _values(base: Profile, name: str, text: str) -> Iterator[Any]:
+    if name in vars(base).keys() - base.results().keys():
+        raise UsageError(f"{name} says how a run works, not what comes out", hint="Give it once, by -p.")
     for value in map(str.strip, text.split(",")):
+        if not value:
+            raise UsageError(f"a value of {name} is empty", hint="Leave out the comma beside it.")
         ends = RANGE.fullmatch(value)
         if ends and isinstance(getattr(base, name, None), int):
             first, last = map(int, ends.groups())
@@ -115,9 +120,8 @@ def run_sweep(
     if not data_dir:
         with contextlib.suppress(RootError):
             data_dir = str(find_root().root)
-    work, side_by_side = resolve_work(base, work_dir), min(base.workers, len(runs))
-    folder, attempts = work / layout.SWEEP, []
-    makers: dict[Hashable, Callable[..., str]] = {}
+    work = resolve_work(base, work_dir)
+    folder, attempts, keys = work / layout.SWEEP, [], []
     with sole_run(work):
         for one in runs:
             shared = work / shared_folder(base, one.profile, phantoms=not data_dir)
@@ -125,14 +129,33 @@ def run_sweep(
             asked = {"profile": profile, "data_dir": data, "overrides": {**fixed, **one.values}, **how}
             attempts.append(partial(attempt, folder / one.name, shared, **asked))
             inputs = frozenset(entry.input for entry in selected_experiments(one.profile))
-            makers.setdefault((shared, inputs), attempts[-1])
-        for make in tqdm(makers.values(), "inputs of the runs", mininterval=1):
-            make(workers=base.workers, last=min(last, step_named(layout.EMBEDDINGS).number))
-        calls = (delayed(one)(workers=base.workers // side_by_side, last=last) for one in attempts)
-        reasons = _reasons(in_processes(calls, side_by_side), len(runs))
+            keys.append((shared, inputs))
+        reasons = attempt_all(attempts, keys, base.workers, last)
         table = sweep_table(folder, runs, reasons)
         write_text(folder / TABLE, table.to_csv(index=False))
     return folder, table
+
+
+def attempt_all(
+    attempts: Sequence[Callable[..., str]], keys: Sequence[Hashable], workers: int, last: int
+) -> list[str]:
+    """Why each attempt failed, "" where it did not: side by side, once the inputs of a key are made.
+
+    The first run of a key makes them; where it fails it goes no further, and the next one tries.
+    """
+    made: set[Hashable] = set()
+    reasons = [""] * len(attempts)
+    for number, key in enumerate(tqdm(keys, "inputs of the runs", mininterval=1)):
+        if key not in made:
+            reasons[number] = attempts[number](workers=workers, last=min(last, LAST_OF_INPUTS))
+        if not reasons[number]:
+            made.add(key)
+    ready = [number for number, reason in enumerate(reasons) if not reason]
+    side_by_side = max(1, min(workers, len(ready)))
+    calls = (delayed(attempts[number])(workers=workers // side_by_side, last=last) for number in ready)
+    for number, reason in zip(ready, _reasons(in_processes(calls, side_by_side), len(ready))):
+        reasons[number] = reason
+    return reasons
 
 
 def _reasons(done: Iterator[str], count: int) -> list[str]:

@@ -1,8 +1,12 @@
-"""A small build that Kaggle would take, to be spoilt."""
+"""A small build that Kaggle would take, to be spoilt; whether a process ends."""
 
+import contextlib
 import json
 import shutil
+import time
 from pathlib import Path
+
+import psutil
 
 from kitlib.competition.root import SLUG
 from kitlib.kaggle.build import COMMANDS_FILE, DATASET_FILE, KERNEL_FILE, WHEELS, build, kernel_slug
@@ -30,3 +34,15 @@ def change(file: Path, **fields: object) -> None:
     value = json.loads(file.read_text(encoding="utf-8")) | fields
     kept = {name: field for name, field in value.items() if field is not None}
     file.write_text(json.dumps(kept), encoding="utf-8")
+
+
+def ends_soon(pid: int) -> bool:
+    """Whether a process ends within seconds; one that waits to be asked for its code has."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process, end_s = psutil.Process(pid), time.monotonic() + 10
+        while process.status() != psutil.STATUS_ZOMBIE:
+            if time.monotonic() > end_s:
+                process.kill()
+                return False
+            time.sleep(0.05)
+    return True

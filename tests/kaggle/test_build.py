@@ -1,9 +1,11 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -59,6 +61,33 @@ def test_a_folder_that_holds_something_is_left_as_it_is(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="holds something already"):
         make_build(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_nothing_that_a_run_has_left_is_uploaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(PACKAGE.parent / "notebooks", home / "notebooks")
+    for path in (home / "notebooks").glob("*.ipynb"):
+        notebook = json.loads(path.read_text())
+        for cell in notebook["cells"]:
+            cell["metadata"]["papermill"] = {"start_time": "SECRET"}
+            if cell["cell_type"] == "code":
+                cell |= {"execution_count": 3, "outputs": [{"output_type": "stream", "text": "SECRET"}]}
+        injected = {"tags": ["injected-parameters"]}
+        cell = {"cell_type": "code", "source": "data_dir = 'SECRET'", "metadata": injected, "outputs": []}
+        notebook["cells"].insert(2, cell)
+        notebook["metadata"]["papermill"] = {"input_path": "SECRET"}
+        path.write_text(json.dumps(notebook))
+    (home / "kitlib").mkdir()
+    monkeypatch.setattr(module, "kitlib", SimpleNamespace(__file__=str(home / "kitlib" / "__init__.py")))
+    monkeypatch.setattr(module, "repository", lambda: home)
+    built = make_build(tmp_path / "build")
+    written = sorted(built.rglob("*.ipynb"))
+    assert len(written) == len(STEPS) + len(list((home / "notebooks").iterdir()))
+    for path in written:
+        notebook = json.loads(path.read_text())
+        assert "SECRET" not in path.read_text()
+        assert set(notebook["metadata"]) == {"kernelspec", "language_info"}
+        assert any("parameters" in cell["metadata"].get("tags", ()) for cell in notebook["cells"])
 
 
 def run_first_cell(tmp_path: Path, slugs: tuple[str, ...], expression: str) -> str:

@@ -64,6 +64,13 @@ def test_a_score_is_entered_and_nothing_else_changes(finished: Path, tmp_path: P
     assert read_ledger(file)["public"].iloc[0] == 0.41
 
 
+def test_whole_scores_are_numbers_like_others(finished: Path, tmp_path: Path) -> None:
+    file = tmp_path / "ledger.csv"
+    record(file, finished)
+    enter_score(file, 1, 1.0)
+    assert enter_score(file, 1, 0.41)["public"].tolist() == [0.41]  # after it was written as 1
+
+
 def test_an_unknown_number_and_what_is_no_score_are_refused(finished: Path, tmp_path: Path) -> None:
     file = tmp_path / "ledger.csv"
     with pytest.raises(UsageError, match=r"no submission 1 in the ledger.*It has none"):

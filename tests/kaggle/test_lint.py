@@ -26,10 +26,22 @@ def added(name: str) -> Spoil:
 def cell(source: str) -> Spoil:
     def add(build: Path) -> None:
         content = json.loads((build / NOTEBOOK).read_text())
-        content["cells"].append({"cell_type": "code", "source": source, "metadata": {}, "outputs": []})
+        empty = {"metadata": {}, "execution_count": None, "outputs": []}
+        content["cells"].append({"cell_type": "code", "source": source, **empty})
         (build / NOTEBOOK).write_text(json.dumps(content))
 
     return add
+
+
+def left(notebook: str, **fields: object) -> Spoil:
+    """Leave something in the last cell of a notebook, as a run does."""
+
+    def leave(build: Path) -> None:
+        content = json.loads((build / notebook).read_text())
+        content["cells"][-1] |= fields
+        (build / notebook).write_text(json.dumps(content))
+
+    return leave
 
 
 KERNEL_SPOILT = {
@@ -53,6 +65,11 @@ KERNEL_SPOILT = {
     "no kernelspec": (lambda build: change(build / NOTEBOOK, metadata={}), "no kernelspec"),
     "a path of this machine": (cell("open('/home/me/train.csv')"), "'/home/me/train.csv' is a path"),
     "a path from home": (cell("folder = '~/data'"), "'~/data' is a path"),
+    "outputs": (left(NOTEBOOK, outputs=[{"output_type": "stream"}]), "06_submission.ipynb holds what a run"),
+    "counts of a run": (left(NOTEBOOK, execution_count=7), "06_submission.ipynb holds what a run"),
+    "where papermill wrote it": (
+        lambda build: change(build / NOTEBOOK, metadata={"papermill": {}}), "06_submission.ipynb holds"
+    ),
     "no competition": (kernel(competition_sources=[]), f"competition_sources lack {SLUG}"),
     "a link of the chain left out": (
         kernel(kernel_sources=["someone/kitlib-03-embeddings", "someone/kitlib-04-modelling"]),
@@ -62,12 +79,24 @@ KERNEL_SPOILT = {
 }  # fmt: skip
 DATASET_SPOILT = {
     "a short title": (dataset(id="a/kit", title="kit"), "6 to 50 characters"),
+    "outputs in the code": (
+        left(f"{DATASET}/notebooks/01_eda.ipynb", outputs=[{"output_type": "stream"}]), "01_eda.ipynb holds"
+    ),
     "an equals sign": (added(f"{DATASET}/fold=1.json"), "strips '=' from names: fold=1.json"),
     "no licence": (dataset(licenses=None), "exactly one licence"),
     "two licences": (dataset(licenses=[{"name": "CC0-1.0"}, {"name": "apache-2.0"}]), "exactly one licence"),
     "sub-folders dropped": (lambda build: (build / COMMANDS_FILE).unlink(), "without -r zip"),
     "a wheel of another Python": (
         added(f"{DATASET}/kit-1.0-cp311-cp311-manylinux_2_28_x86_64.whl"), "not for Python 3.12 on Linux"
+    ),
+    "a wheel of a later Python": (
+        added(f"{DATASET}/kit-1.0-cp314-abi3-manylinux_2_28_x86_64.whl"), "not for Python 3.12"
+    ),
+    "a wheel of another libc": (
+        added(f"{DATASET}/kit-1.0-cp312-cp312-musllinux_1_2_x86_64.whl"), "not for Python 3.12"
+    ),
+    "a wheel of another processor": (
+        added(f"{DATASET}/kit-1.0-cp312-cp312-manylinux_2_28_aarch64.whl"), "not for Python 3.12"
     ),
     "a wheel of another system": (added(f"{DATASET}/kit-1.0-py3-none-win_amd64.whl"), "not for Python 3.12"),
 }  # fmt: skip
@@ -92,6 +121,10 @@ def test_each_trap_is_told_with_its_place(light_build: Path, name: str) -> None:
         "kit-1-py3-none-any.whl",
         "kit-1-cp312-cp312-manylinux2014_x86_64.whl",
         "kit-1-cp39-abi3-linux_x86_64.whl",
+        "kit-1-cp312-abi3-manylinux_2_17_x86_64.manylinux2014_x86_64.whl",
+        "kit-1-cp37.cp38.cp39.cp310-abi3-manylinux1_x86_64.whl",
+        "kit-1-py2.py3-none-any.whl",
+        "kit-1-2-py312-none-any.whl",
     ],
 )
 def test_wheels_that_the_image_can_install_pass(light_build: Path, name: str) -> None:

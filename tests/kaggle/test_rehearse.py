@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from kitlib.artefacts import save_table
 from kitlib.competition.priors import Prior
 from kitlib.competition.root import Competition
 from kitlib.competition.submission import write_submission
+from kitlib.errors import UsageError
 from kitlib.kaggle import rehearse as module
 from kitlib.kaggle.image import HIDDEN_STUDIES, TRAINING_STUDIES, Limits
 from kitlib.kaggle.rehearse import STARTUP_S, Rehearsal
@@ -106,6 +108,36 @@ def test_time_is_scaled_from_nine_hours_by_the_studies(
     assert limits_s == pytest.approx([whole_s * share + STARTUP_S * (share < 1) for share in shares])
     plan = json.loads((rehearsal.out / "sessions" / LAST.name / "plan.json").read_text())
     assert plan["parameters"] == {"budget_s": pytest.approx(limits_s[-1] * 8.5 / 9)}
+
+
+@pytest.mark.usefixtures("failing")
+def test_only_what_a_rehearsal_has_made_is_deleted(rehearsal: Rehearsal) -> None:
+    mine = rehearsal.out / "sessions" / "monday" / "notes.txt"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    with pytest.raises(UsageError, match=r"no rehearsal has made this.*monday"):
+        rehearsal.run()
+    assert mine.read_text() == "mine"
+    shutil.rmtree(mine.parent)
+    rehearsal.run()
+    (rehearsal.out / "sessions" / FIRST.name / "old.txt").touch()
+    rehearsal.run()
+    assert not list((rehearsal.out / "sessions").rglob("old.txt"))
+
+
+@pytest.mark.parametrize("hours", [0, -1, float("nan"), float("inf")])
+def test_hours_that_are_none_are_refused(hours: float) -> None:
+    with pytest.raises(UsageError, match="cannot last"):
+        Limits(hours)
+
+
+def test_a_log_of_other_bytes_than_utf_8_is_read(
+    rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = [sys.executable, "-c", "import sys; sys.stderr.buffer.write(b'caf\\xe9'); sys.exit(1)"]
+    popen = subprocess.Popen
+    monkeypatch.setattr(module.subprocess, "Popen", lambda _, **how: popen(command, **how))
+    assert rehearsal.run().against == [f"{FIRST.name}: caf\ufffd"]
 
 
 @pytest.mark.usefixtures("failing")

@@ -3,6 +3,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import nbformat
@@ -10,6 +11,7 @@ import pytest
 
 from kitlib.kaggle import session
 from kitlib.kaggle.session import UNSHARE, namespaces_allowed
+from tests.kaggle.builders import ends_soon
 from tests.run.builders import make_notebook
 
 HOME = Path(__file__).parents[2]
@@ -33,7 +35,21 @@ Path("seen.json").write_text(json.dumps(seen))
 """
 
 
-def run_session(folder: Path, source: str, isolated: bool) -> subprocess.CompletedProcess[str]:
+SLEEP = """
+import os, time
+from pathlib import Path
+Path("pid.part").write_text(f"{os.getppid()} {os.getpid()}")
+Path("pid.part").rename("pid.txt")
+time.sleep(60)
+"""
+REHEARSE = """
+import subprocess, sys
+subprocess.run([sys.executable, "-m", "kitlib.kaggle.session", sys.argv[1]])
+"""
+
+
+def write_plan(folder: Path, source: str, isolated: bool) -> dict[str, str]:
+    """A session's plan and all it names; the variables that the session needs."""
     plan: dict[str, object] = {"isolated": isolated, "parameters": {}, "timeout_s": 60}
     for name in ("root", "working", "absent", "given"):
         (folder / name).mkdir()
@@ -45,6 +61,11 @@ def run_session(folder: Path, source: str, isolated: bool) -> subprocess.Complet
     (folder / "plan.json").write_text(json.dumps(plan))
     environment = {**os.environ, "PYTHONPATH": str(HOME)}
     environment |= {} if isolated else {"KITLIB_KAGGLE": str(folder / "root")}
+    return environment
+
+
+def run_session(folder: Path, source: str, isolated: bool) -> subprocess.CompletedProcess[str]:
+    environment = write_plan(folder, source, isolated)
     command = [*(UNSHARE if isolated else ()), sys.executable, "-m", "kitlib.kaggle.session"]
     return subprocess.run(
         [*command, str(folder / "plan.json")], env=environment, capture_output=True, text=True, check=False
@@ -77,6 +98,19 @@ def test_without_namespaces_a_folder_stands_for_kaggle_and_a_failure_is_one_line
     assert seen["cwd"] == str(tmp_path / "working")
     assert seen["text"] == "as it was"
     assert seen["openvino"] == "openvino is not on Kaggle"
+
+
+@pytest.mark.slow
+def test_a_session_ends_with_a_rehearsal_that_is_killed(tmp_path: Path) -> None:
+    environment, written = write_plan(tmp_path, SLEEP, isolated=False), tmp_path / "working" / "pid.txt"
+    command = [sys.executable, "-c", REHEARSE, str(tmp_path / "plan.json")]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as rehearsal:
+        while not written.is_file():
+            assert rehearsal.poll() is None
+            time.sleep(0.05)
+        rehearsal.kill()
+    session_and_kernel = map(int, written.read_text().split())
+    assert [ends_soon(pid) for pid in session_and_kernel] == [True, True]
 
 
 def test_without_the_tool_namespaces_are_not_allowed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,16 +1,21 @@
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
-import psutil
 import pytest
 
+from kitlib.kaggle import watch as module
 from kitlib.kaggle.image import LIMITS, Limits
 from kitlib.kaggle.watch import Watched, watch
+from tests.kaggle.builders import ends_soon
 
-SLEEP = """
-import subprocess
-subprocess.run(["sleep", "60"])
+START = """
+import subprocess, sys, time
+child = subprocess.Popen(["sleep", "60"])
+open(sys.argv[1], "w").write(f"{child.pid}\\n")
+time.sleep(60)
 """
 WRITE = "import sys, time; open(sys.argv[1], 'wb').write(bytes(3 * 2**20)); time.sleep({s})"
 
@@ -44,8 +49,46 @@ def test_what_goes_beyond_a_limit_is_ended_and_says_why(
     assert code != 0
 
 
+def child_in(file: Path) -> int:
+    """The number that a process writes of its child."""
+    end_s = time.monotonic() + 30
+    while not (file.is_file() and file.read_text().endswith("\n")):
+        assert time.monotonic() < end_s
+        time.sleep(0.05)
+    return int(file.read_text())
+
+
 def test_children_end_with_it(tmp_path: Path) -> None:
-    before = {child.pid for child in psutil.Process().children(recursive=True)}
-    run(tmp_path, SLEEP, limit_s=1)
-    left = [child for child in psutil.Process().children(recursive=True) if child.pid not in before]
-    assert all(child.status() == psutil.STATUS_ZOMBIE for child in left)
+    run(tmp_path, START, limit_s=2)
+    assert ends_soon(child_in(tmp_path / "file"))
+
+
+def test_children_end_where_the_watch_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupted(subprocess.Popen):
+        def wait(self, timeout: float | None = None) -> int:
+            if timeout is not None:
+                child_in(tmp_path / "file")
+                raise KeyboardInterrupt
+            return super().wait()
+
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, START)
+    assert ends_soon(child_in(tmp_path / "file"))
+
+
+def test_folders_that_go_away_while_they_are_measured_cost_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("goes", "stays"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_bytes(bytes(2**20))
+    scandir = os.scandir
+
+    def vanishing(path: "os.PathLike[str] | str") -> object:
+        if Path(path).name == "goes":
+            raise FileNotFoundError(path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", vanishing)
+    assert module._size_mb(tmp_path) == 1

@@ -1,3 +1,4 @@
+import socket
 import threading
 import types
 
@@ -173,3 +174,10 @@ def test_the_submission_lies_in_its_step_and_on_kaggle_where_the_scorer_looks(na
     assert settings.submission == layout.SUBMISSION_CSV.under(settings.work_dir)
     monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Batch")
     assert str(settings.submission) == "/kaggle/working/submission.csv"
+
+
+def test_the_machine_is_described_without_its_name() -> None:
+    told = module._machine_in_words()
+    assert told["cores"] == str(cores())
+    assert float(told["memory"].removesuffix(" GB")) > 0
+    assert socket.gethostname() not in " ".join(told.values())

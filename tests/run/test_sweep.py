@@ -76,6 +76,10 @@ def test_values_are_lists_and_ranges_of_their_types():
         ({"experiments": "fusion_2,vitt"}, "vitt"),
         ({"weights": "a/b,a?b"}, "same folder"),
         ({"combine": "mean"}, "combiner"),
+        ({"workers": "1,2"}, "says how a run works"),
+        ({"budget_s": "60,600"}, "says how a run works"),
+        ({"experiments": "vit,"}, "a value of experiments is empty"),
+        ({"seed": ""}, "a value of seed is empty"),
     ],
 )
 def test_a_sweep_that_makes_no_sense_is_refused(values, message):
@@ -137,3 +141,13 @@ def test_a_run_that_fails_is_told_and_costs_no_other(swept, home):
     assert table["score"].isna().tolist() == [True, False]
     assert table["failed"].tolist() == ["AssertionError: not with this seed", ""]
     assert "Traceback" in (folder / "seed-1" / LOG).read_text()
+
+
+def test_where_inputs_cannot_be_made_no_run_begins_on_them_and_each_says_why(swept, home):
+    fail = "assert settings.profile.seed != 1, 'not with this seed'"
+    write_notebook(home, NAMES[1], make_step(NAMES[1], WITH_LAYOUT, fail, DIARY))
+    folder, table, diary = swept({"seed": "1-3"})
+    assert table["failed"].tolist() == ["AssertionError: not with this seed", "", ""]
+    assert table["score"].isna().tolist() == [True, False, False]
+    assert runs(folder / "seed-1") == NAMES[:2]  # tried once, and not again beside others
+    assert [line[:2] for line in diary[:4]] == [["seed-1", "1"], *(["seed-2", step] for step in "123")]
