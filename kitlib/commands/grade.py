@@ -46,6 +46,12 @@ def add_grader(commands: Commands) -> None:
     """Add the command `grader`, which trains the network of `grade`."""
     command = commands.add_parser("grader", help="train the grader: on phantoms, or on labels of your own")
     ways = command.add_subparsers(required=True, metavar="train|curve|probe")
+    _add_train(ways)
+    _add_curve(ways)
+    _add_probe(ways)
+
+
+def _add_train(ways: Commands) -> None:
     train = ways.add_parser(
         "train",
         help="train the network of `grade`",
@@ -67,6 +73,9 @@ def add_grader(commands: Commands) -> None:
     train.add_argument("--workers", type=int, default=1, help="processes that draw phantoms")
     add_cluster(train)
     train.set_defaults(call=_train)
+
+
+def _add_curve(ways: Commands) -> None:
     curve = ways.add_parser(
         "curve",
         help="how many labelled studies are worth it: a figure and a table",
@@ -81,6 +90,9 @@ def add_grader(commands: Commands) -> None:
     curve.add_argument("--out", type=Path, required=True, help="folder to write; what lies there is kept")
     add_cluster(curve)
     curve.set_defaults(call=_curve)
+
+
+def _add_probe(ways: Commands) -> None:
     probe = ways.add_parser(
         "probe",
         help="what frozen features of backbones are worth: a linear head on each",
@@ -158,7 +170,7 @@ def _curve(arguments: argparse.Namespace) -> None:
     print(f"curve.csv, curve.md and curve.png in {arguments.out}")
 
 
-def _probe(arguments: argparse.Namespace) -> None:
+def _probe(arguments: argparse.Namespace) -> int:
     import pandas as pd
 
     from kitlib.artefacts import write_text
@@ -170,12 +182,16 @@ def _probe(arguments: argparse.Namespace) -> None:
         known_name(name, FEATURES, "features")
     if arguments.seeds < 1:
         raise UsageError("seeds are one or more")
-    parts = [pd.DataFrame()]
+    parts = []
     for name in names:
         try:
             parts.append(probe(arguments.table, name, arguments.seeds))
         except WeightsError as error:
             print(f"{name}: {error}", file=sys.stderr)
+    if not parts:
+        what, where = "no features are to be had", ", ".join(names)
+        raise WeightsError(what, where=where, hint="Each reason stands above.")
     probed = pd.concat(parts, ignore_index=True)
     write_text(arguments.out, probed.to_csv(index=False, float_format="%.4f", lineterminator="\n"))
-    print(probe_table(probed).to_string(index=False) if len(probed) else "no features were to be had")
+    print(probe_table(probed).to_string(index=False))
+    return 1 if len(parts) < len(names) else 0

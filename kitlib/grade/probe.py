@@ -15,6 +15,7 @@ from kitlib.embed.backbone import load_backbone
 from kitlib.embed.field_of_view import square
 from kitlib.embed.slices import Backbone
 from kitlib.embed.volumes import VolumeBackbone, volume
+from kitlib.errors import WeightsError
 from kitlib.evaluate.places import WEIGHTS, judged_places, weighted_log_loss
 from kitlib.grade.curve import JUDGED, MEASURES, SEEN
 from kitlib.grade.labelled import read_labelled
@@ -35,18 +36,24 @@ COMPONENTS = 128
 STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)
 """Inverse penalties of a head, one of which is chosen on HELD_OUT of the studies that it learns from."""
 HELD_OUT = 0.25
+UNKNOWN = dict.fromkeys(MEASURES, np.nan) | dict.fromkeys(("places", "studies", "severe"), 0)
+"""What is found where there is too little to learn from, and nothing is judged."""
 
 
 def probe(file: Path, name: str, seeds: int) -> pd.DataFrame:
     """Judge heads on one of FEATURES on a labelled table: a row a kind of view and seed, `judged_places`.
 
     Each seed puts JUDGED of the studies aside. What reads volumes is asked about views of several slices
-    alone. WeightsError where the weights are not to be had; for other errors see `read_labelled`.
+    alone. WeightsError where the weights are not to be had, or there are no such views; for other errors see
+    `read_labelled`.
     """
     backbone = None if name == GRADER else load_backbone(name, weights=FEATURES[name])
     samples = read_labelled(file, slices=SEEN, px=VIEW_PX).samples
     if isinstance(backbone, VolumeBackbone):
         samples = samples.take(samples.present.sum(axis=1) > 1)
+        if not len(samples):
+            what = f"{name} reads volumes, and no place has several slices"
+            raise WeightsError(what, where=file, hint="Images of three channels have three.")
     vectors = grader_vectors(samples) if backbone is None else backbone_vectors(samples, backbone)
     return pd.DataFrame(
         {"view": f"{VIEWS[view].place} on {VIEWS[view].sequence}", "features": name, "seed": seed}
@@ -78,10 +85,15 @@ def backbone_vectors(samples: ViewSamples, backbone: Backbone) -> np.ndarray:
 
 
 def judged_head(samples: ViewSamples, vectors: np.ndarray, seed: int) -> dict[str, float]:
-    """Fit a head on some studies and judge it on the others, as the seed splits them: `judged_places`."""
+    """Fit a head on some studies and judge it on the others, as the seed splits them: `judged_places`.
+
+    UNKNOWN where the studies do not suffice for both, or are of one severity.
+    """
     learnt, judged = split_by_study(samples.persons, JUDGED, seed)
     severities = samples.severities
     fitted, held_out = (learnt[part] for part in split_by_study(samples.persons[learnt], HELD_OUT, seed))
+    if len(np.unique(severities[fitted])) < 2:
+        return UNKNOWN
 
     def loss(strength: float) -> float:
         head = _head(vectors, severities, fitted, strength)
@@ -93,7 +105,9 @@ def judged_head(samples: ViewSamples, vectors: np.ndarray, seed: int) -> dict[st
 
 
 def split_by_study(studies: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Positions to learn from, and those of a share of the studies."""
+    """Positions to learn from, and those of a share of the studies; one that is alone is not learnt from."""
+    if len(np.unique(studies)) < 2:
+        return np.arange(0), np.arange(len(studies))
     split = GroupShuffleSplit(1, test_size=share, random_state=seed)
     return next(split.split(studies, groups=studies))
 

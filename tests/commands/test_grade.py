@@ -139,7 +139,7 @@ def test_probe_says_what_is_missing_and_goes_on(
 
     monkeypatch.setattr("kitlib.grade.probe.probe", probe)
     out = tmp_path / "probe.csv"
-    assert main(["grader", "probe", "table.csv", "--seeds", "2", "--out", str(out)]) == 0
+    assert main(["grader", "probe", "table.csv", "--seeds", "2", "--out", str(out)]) == 1
     printed = capsys.readouterr()
     assert "ct_resnet152: [weights] not installed. Install it." in printed.err
     assert "0.900 (0.900 to 0.900)" in printed.out
@@ -148,5 +148,10 @@ def test_probe_says_what_is_missing_and_goes_on(
         "resnet10t": 2,
         "tf_efficientnet_lite0": 2,
     }
+    before = out.read_bytes()
+    assert main(["grader", "probe", "table.csv", "--features", "ct_resnet152", "--out", str(out)]) == 2
+    assert "no features are to be had" in capsys.readouterr().err
+    assert out.read_bytes() == before
+    assert main(["grader", "probe", "table.csv", "--features", "grader", "--out", str(out)]) == 0
     assert main(["grader", "probe", "table.csv", "--features", "resnet11", "--out", str(out)]) == 2
     assert "unknown features 'resnet11'" in capsys.readouterr().err

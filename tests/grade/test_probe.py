@@ -1,5 +1,6 @@
 """Heads on frozen features: no study on both sides, and features that tell the severity rank it."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from kitlib.embed.backbone import load_backbone
 from kitlib.embed.slices import Backbone
+from kitlib.errors import WeightsError
 from kitlib.grade import probe as module
 from kitlib.grade.labelled import read_labelled
 from kitlib.grade.probe import (
@@ -22,6 +24,16 @@ from kitlib.grade.samples import ViewSamples
 from tests.grade.labels import labelled_table
 
 STUDIES = 12
+
+
+class Flat(module.VolumeBackbone):
+    input_px, width = 8, 2
+
+    def __init__(self) -> None: ...
+
+    def embed(self, inputs: np.ndarray) -> np.ndarray:
+        assert inputs.shape == (1, 24, 8, 8)
+        return np.array([[inputs.mean(), inputs.std()]] * 3, np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +64,35 @@ def test_features_that_tell_the_severity_rank_it_and_noise_does_not(samples: Vie
     assert judged_head(samples, noise, 0)["auc"] < 0.8
 
 
+@pytest.mark.parametrize("studies", range(1, 9))
+@pytest.mark.parametrize("severe", [0, 1, 2])
+def test_few_studies_or_severities_are_judged_or_told_as_unknown(
+    samples: ViewSamples, studies: int, severe: int
+) -> None:
+    """Places of one view that are normal, but severe in some studies."""
+    few = samples.take((samples.persons < studies) & (samples.views == samples.views[0]))
+    few = dataclasses.replace(few, severities=np.where(few.persons < severe, 2, 0))
+    vectors = np.random.default_rng(0).normal(size=(len(few), 6))
+    found = [judged_head(few, vectors, seed) for seed in range(4)]
+    for one in found:
+        assert one.keys() == module.UNKNOWN.keys()
+        assert np.isnan(one["loss"]) == (one["places"] == 0)
+    if studies < 4 or not severe:
+        assert {one["places"] for one in found} == {0}
+    rows = [{"view": "canal", "features": "grader", **one} for one in found]
+    assert len(probe_table(pd.DataFrame(rows))) == 1
+
+
+def test_what_reads_volumes_is_refused_where_no_place_has_several_slices(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = pd.read_csv(file := labelled_table(tmp_path, studies=2))
+    table[table["place"] == "foramen"].to_csv(file, index=False)
+    monkeypatch.setattr(module, "load_backbone", lambda *_, **__: Flat())
+    with pytest.raises(WeightsError, match="no place has several slices"):
+        module.probe(file, "ct_resnet152", seeds=1)
+
+
 def test_a_view_has_one_vector_whatever_its_slices(samples: ViewSamples) -> None:
     backbone = load_backbone("test_resnet", weights="random", input_px=32)
     few = samples.take(np.arange(4))
@@ -65,15 +106,6 @@ def test_a_view_has_one_vector_whatever_its_slices(samples: ViewSamples) -> None
 def test_what_reads_volumes_is_asked_about_views_of_several_slices_alone(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Flat(module.VolumeBackbone):
-        input_px, width = 8, 2
-
-        def __init__(self) -> None: ...
-
-        def embed(self, inputs: np.ndarray) -> np.ndarray:
-            assert inputs.shape == (1, 24, 8, 8)
-            return np.array([[inputs.mean(), inputs.std()]] * 3, np.float32)
-
     loaded: dict[str, Backbone] = {"ct_resnet152": Flat()}
     monkeypatch.setattr(module, "load_backbone", lambda name, **_: loaded[name])
     probed = module.probe(file, "ct_resnet152", seeds=2)
