@@ -17,8 +17,6 @@ class Browser:
     """One tab; `fetched` are the addresses that its page asked for."""
 
     def __init__(self, executable: str, folder: Path) -> None:
-        from websocket import create_connection
-
         # --no-sandbox: tests may run as root, and the pages are our own.
         flags = [
             "--headless=new",
@@ -32,7 +30,16 @@ class Browser:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        port_file = folder / "DevToolsActivePort"
+        try:
+            self._connect(folder / "DevToolsActivePort")
+        except BaseException:
+            self.process.kill()
+            self.process.wait()
+            raise
+
+    def _connect(self, port_file: Path) -> None:
+        from websocket import create_connection
+
         wait_until(lambda: port_file.is_file() and "\n" in port_file.read_text())
         port, path = port_file.read_text().split()
         self.socket = create_connection(f"ws://127.0.0.1:{port}{path}", timeout=60, suppress_origin=True)

@@ -96,7 +96,8 @@ def cleaned(notebook: dict[str, Any]) -> dict[str, Any]:
     cells = []
     for cell in notebook["cells"]:
         tags = {"tags": found} if (found := cell["metadata"].get("tags")) else {}
-        empty: dict[str, Any] = {"execution_count": None, "outputs": []} if cell["cell_type"] == "code" else {}
+        is_code = cell["cell_type"] == "code"
+        empty: dict[str, Any] = {"execution_count": None, "outputs": []} if is_code else {}
         if INJECTED_TAG not in tags.get("tags", ()):
             cells.append({**cell, "metadata": tags, **empty})
     metadata = notebook["metadata"]

@@ -4,12 +4,14 @@ import re
 import cv2
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 
 from kitlib.errors import DataError
 from kitlib.report.pages import html
 from kitlib.report.style import empty_figure, new_figure
-from tests.browser import DESKTOP, PHONE
+from tests import browser as module
+from tests.browser import DESKTOP, PHONE, Browser
 
 
 def test_a_page_holds_its_sections_in_order_and_links_to_them():
@@ -93,3 +95,19 @@ def test_in_a_browser_the_keyboard_reaches_and_opens_everything(browser, page):
     browser.evaluate("document.querySelector('nav a[href=\"#second\"]').focus()")
     browser.press("Enter")
     assert browser.evaluate("location.hash") == "#second"
+
+
+def test_a_browser_that_does_not_start_is_ended(tmp_path, monkeypatch):
+    executable, number = tmp_path / "chromium", tmp_path / "pid"
+    executable.write_text(f"#!/bin/sh\necho $$ > {number}.part; mv {number}.part {number}\nexec sleep 60\n")
+    executable.chmod(0o755)
+    waits = module.wait_until
+
+    def late(_):
+        waits(number.is_file)
+        raise AssertionError("it did not come to pass in time")
+
+    monkeypatch.setattr(module, "wait_until", late)
+    with pytest.raises(AssertionError, match="in time"):
+        Browser(str(executable), tmp_path)
+    assert not psutil.pid_exists(int(number.read_text()))
