@@ -62,14 +62,14 @@ def _add_train(ways: Commands) -> None:
     train.add_argument("--start", help="shipped (of a table), imagenet, nothing (of phantoms) or a file")
     train.add_argument("--backbone", default="", help="a small network of timm, where it starts from nothing")
     train.add_argument(
-        "--epochs", type=int, default=0, help="5 on phantoms, by the number of views on a table"
+        "--epochs", type=int, default=0, help="2 on phantoms, by the number of views on a table"
     )
     train.add_argument(
         "--mixup-alpha", type=float, default=0.0, help="blend views in pairs, by shares of beta(ALPHA, ALPHA)"
     )
     train.add_argument("--seed", type=int, default=2024)
     train.add_argument("--pool", type=Path, default=Path("work/grader"), help="folder for drawn views")
-    train.add_argument("--persons", type=int, default=580, help="phantoms to learn on")
+    train.add_argument("--persons", type=int, default=1500, help="phantoms to learn on")
     train.add_argument("--workers", type=int, default=1, help="processes that draw phantoms")
     add_cluster(train)
     train.set_defaults(call=_train)
@@ -125,7 +125,7 @@ def _train_on_phantoms(arguments: argparse.Namespace) -> None:
     persons, seed, start = arguments.persons, arguments.seed, arguments.start or "nothing"
     backbone = started(start, arguments.backbone).backbone  # raises before anything is drawn
     samples = make_samples(arguments.pool, persons=persons, seed=seed, workers=arguments.workers)
-    epochs, alpha = arguments.epochs or 5, arguments.mixup_alpha
+    epochs, alpha = arguments.epochs or 2, arguments.mixup_alpha
     how = {"epochs": epochs, "start": start, "backbone": backbone, "mixup_alpha": alpha, "seed": seed}
     options = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in how.items())
     command = f"python -m kitlib grader train --persons {persons} {options} --out {arguments.out.name}"

@@ -8,7 +8,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
-from kitlib.artefacts import Provenance, discard
+from kitlib.artefacts import Provenance, discard, facts_of
 from kitlib.grade.augment import changed
 from kitlib.grade.calibration import ON_PATIENTS, Calibration, frequencies_of
 from kitlib.grade.mixup import mixup
@@ -18,6 +18,7 @@ from kitlib.grade.network import (
     StudyTold,
     ViewBatch,
     graded,
+    load_network,
     save_network,
     told_loss,
 )
@@ -25,7 +26,7 @@ from kitlib.grade.samples import CLASS_BALANCE, SLICES, ViewSamples
 from kitlib.grade.starts import started
 from kitlib.grade.thresholds import LIMITS_MM, severity_read_off
 from kitlib.machine import cores, device, torch_threads
-from kitlib.nn.loop import Checkpoint, Schedule, train
+from kitlib.nn.loop import Checkpoint, Schedule, move_average, train
 from kitlib.nn.losses import Truth
 from kitlib.nn.rows import chunks, shuffled_evenly
 from kitlib.nn.shards import held_out
@@ -111,9 +112,9 @@ def train_grader(
 ) -> dict[str, float]:
     """Train a grader; save it to `out` after each epoch, with its metrics on the last tenth of the persons.
 
-    A training that was killed goes on where it stopped. `facts`, such as the command, are kept beside the
-    weights; `start` and `backbone` are as `started` takes them, `mixup_alpha` as `mixup` does. Returns the
-    metrics: see `metrics`.
+    What is saved is the mean over epochs (`mean_of_epochs`). A training that was killed goes on where it
+    stopped. `facts`, such as the command, are kept beside the weights; `start` and `backbone` are as
+    `started` takes them, `mixup_alpha` as `mixup` does. Returns the metrics: see `metrics`.
     """
     last = held_out(samples.persons, HELD_OUT)
     learnt, judged = samples.take(~last), samples.take(last)
@@ -125,9 +126,9 @@ def train_grader(
     found: dict[str, float] = {}
 
     def save(epoch: int, average: nn.Module) -> None:
-        found.update(metrics(average, judged))  # type: ignore[arg-type]
-        told = {"epoch": epoch, "metrics": found, **facts}
-        save_network(out, average, provenance, calibration, **told)  # type: ignore[arg-type]
+        mean = mean_of_epochs(out, average, epoch)  # type: ignore[arg-type]
+        found.update(metrics(mean, judged))
+        save_network(out, mean, provenance, calibration, epoch=epoch, metrics=found, **facts)
 
     with torch_threads(cores()), torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -143,6 +144,21 @@ def train_grader(
         )
     discard(checkpoint.path)
     return found
+
+
+def mean_of_epochs(out: Path, average: StudyNet, epoch: int) -> StudyNet:
+    """The mean of the moving averages at the ends of epochs, up to this one; `out` holds the mean before it.
+
+    Networks that learn on phantoms know patients best early, and phantoms ever better (docs/grading.md): a
+    mean along the way is better on patients than its ends. Izmailov et al.: Averaging weights leads to wider
+    optima and better generalization (2018).
+    """
+    if epoch == 1:
+        return average
+    mean = load_network(out).to(device())
+    if facts_of(out)["epoch"] < epoch:  # else it was saved before the training was killed
+        move_average(mean, average, 1 - 1 / epoch)
+    return mean
 
 
 def grading_loss(output: StudyTold, truth: Truths) -> Tensor:

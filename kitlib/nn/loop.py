@@ -182,7 +182,7 @@ class _Training:
         self.scaler.step(self.optimiser)
         self.scaler.update()
         self.step += 1
-        _move(self.average, self.network, self.schedule.decay(self.step))
+        move_average(self.average, self.network, self.schedule.decay(self.step))
         return float(of_batch.detach())
 
     def save(self, checkpoint: Checkpoint) -> None:
@@ -232,7 +232,8 @@ def _set_training(network: nn.Module) -> None:
 
 
 @torch.no_grad()
-def _move(average: nn.Module, network: nn.Module, decay: float) -> None:
+def move_average(average: nn.Module, network: nn.Module, decay: float) -> None:
+    """Let an average of weights go towards a network; counts are the network's."""
     for mean, value in zip(average.state_dict().values(), network.state_dict().values()):
         if mean.is_floating_point():
             mean.lerp_(value, 1 - decay)

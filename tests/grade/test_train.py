@@ -7,12 +7,21 @@ import numpy as np
 import pytest
 import torch
 
-from kitlib.artefacts import facts_of, sha256
+from kitlib.artefacts import Provenance, facts_of, sha256
 from kitlib.grade import train as training
-from kitlib.grade.network import StudyNet, StudyTold, Told, calibration_of, load_network, told_loss
+from kitlib.grade.calibration import AS_LEARNT
+from kitlib.grade.network import (
+    StudyNet,
+    StudyTold,
+    Told,
+    calibration_of,
+    load_network,
+    save_network,
+    told_loss,
+)
 from kitlib.grade.samples import SLICES, ViewSamples
 from kitlib.grade.thresholds import LIMITS_MM
-from kitlib.grade.train import PersonBatches, Truths, grading_loss, train_grader
+from kitlib.grade.train import PersonBatches, Truths, grading_loss, mean_of_epochs, train_grader
 from kitlib.nn.losses import OPENING_UNIT_MM, Truth
 from kitlib.phantom.labels import PREVALENCE
 from kitlib.prepare.views import MARGIN_PX, SLOTS, VIEW_PX, without_margin
@@ -135,6 +144,20 @@ def test_training_learns_and_a_killed_one_ends_the_same(
     assert isinstance(load_network(whole), StudyNet)
     measures = ("mm", "accuracy", "accuracy by mm")
     assert {f"{place}: {measure}" for place in ("foramen", "recess") for measure in measures} <= found.keys()
+
+
+def test_what_is_saved_is_the_mean_of_all_epochs_however_often_one_is_told(tmp_path: Path) -> None:
+    out, networks = tmp_path / "grader.safetensors", [StudyNet(TINY) for _ in range(3)]
+    for number, network in enumerate(networks):
+        for value in network.state_dict().values():
+            value.fill_(2**number)  # whose means half precision holds
+    for epoch in (1, 2, 2, 3, 3):
+        mean = mean_of_epochs(out, networks[epoch - 1], epoch)
+        save_network(out, mean, Provenance(), AS_LEARNT, epoch=epoch)
+    weights = [value for value in load_network(out).state_dict().values() if value.is_floating_point()]
+    assert weights
+    for value in weights:
+        np.testing.assert_allclose(value.cpu(), 7 / 3, rtol=1e-3)
 
 
 def test_severities_are_judged_as_told_and_as_read_off_openings() -> None:
