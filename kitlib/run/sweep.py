@@ -103,6 +103,7 @@ def run_sweep(
     *,
     data_dir: str = "",
     work_dir: str = "",
+    first: int = 1,
     last: int = 6,
     overrides: Mapping[str, Any] | None = None,
     **how: Any,
@@ -127,23 +128,23 @@ def run_sweep(
             shared = work / shared_folder(base, one.profile, phantoms=not data_dir)
             data = str(resolve_competition(one.profile, data_dir, shared).root)
             asked = {"profile": profile, "data_dir": data, "overrides": {**fixed, **one.values}, **how}
-            attempts.append(partial(attempt, folder / one.name, shared, **asked))
+            attempts.append(partial(attempt, folder / one.name, shared, first=first, **asked))
             inputs = frozenset(entry.input for entry in selected_experiments(one.profile))
             keys.append((shared, inputs))
-        reasons = attempt_all(attempts, keys, base.workers, last)
+        reasons = attempt_all(attempts, keys, base.workers, first, last)
         table = sweep_table(folder, runs, reasons)
         write_text(folder / TABLE, table.to_csv(index=False))
     return folder, table
 
 
 def attempt_all(
-    attempts: Sequence[Callable[..., str]], keys: Sequence[Hashable], workers: int, last: int
+    attempts: Sequence[Callable[..., str]], keys: Sequence[Hashable], workers: int, first: int, last: int
 ) -> list[str]:
     """Why each attempt failed, "" where it did not: side by side, once the inputs of a key are made.
 
     The first run of a key makes them; where it fails it goes no further, and the next one tries.
     """
-    made: set[Hashable] = set()
+    made = set() if first <= LAST_OF_INPUTS else set(keys)
     reasons = [""] * len(attempts)
     for number, key in enumerate(tqdm(keys, "inputs of the runs", mininterval=1)):
         if key not in made:

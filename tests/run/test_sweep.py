@@ -151,3 +151,10 @@ def test_where_inputs_cannot_be_made_no_run_begins_on_them_and_each_says_why(swe
     assert table["score"].isna().tolist() == [True, False, False]
     assert runs(folder / "seed-1") == NAMES[:2]  # tried once, and not again beside others
     assert [line[:2] for line in diary[:4]] == [["seed-1", "1"], *(["seed-2", step] for step in "123")]
+
+
+def test_a_sweep_of_later_steps_makes_no_inputs(swept):
+    swept(last=3)
+    _, table, diary = swept(first=4)
+    assert table["failed"].tolist() == [""] * 4
+    assert {line[1] for line in diary} == set("456")
