@@ -52,9 +52,13 @@ def module_file(name: str) -> Path | None:
 
 @cache
 def imports_in(text: str) -> tuple[str, ...]:
-    """The names that a source imports, anywhere in it."""
+    """The names that a source imports, anywhere in it; none of a text that is no Python, such as a page's."""
+    try:
+        tree = ast.parse(text)
+    except SyntaxError:
+        return ()
     found: list[str] = []
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             found += [f"{node.module}.{alias.name}" for alias in node.names]
         elif isinstance(node, ast.Import):
@@ -75,8 +79,9 @@ def _foreign_source(kind: type) -> str:
         return inspect.getsource(sys.modules[kind.__module__])
     cells = set()  # a notebook has no file, and Python finds the text of functions there, never of classes
     for function in filter(inspect.isfunction, vars(kind).values()):
-        with contextlib.suppress(OSError):  # such as one that dataclass has made
-            cells.add("".join(inspect.findsource(function)[0]))
+        if function.__module__ == kind.__module__:  # not one of Python's
+            with contextlib.suppress(OSError):  # such as one that dataclass has made
+                cells.add("".join(inspect.findsource(function)[0]))
     return "\n".join(sorted(cells))
 
 

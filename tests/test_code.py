@@ -169,3 +169,13 @@ def test_the_code_of_the_library_is_all_of_it_wherever_it_lies(
     assert digest() == before
     (code.KIT / "mri/stack.py").write_text("class Stack: changed = True")
     assert digest() != before
+
+
+def test_what_is_no_python_imports_nothing():
+    assert imports_in("# A page\nwith `code` in it\n") == ()
+
+
+def test_a_class_from_a_text_without_a_module_can_be_told():
+    space = {"__name__": "nowhere"}
+    exec(compile("class Own:\n    def f(self):\n        return 1\n", "README.md", "exec"), space)
+    assert code_fingerprint(space["Own"])
