@@ -34,8 +34,13 @@ EMPTY = -1
 group2sequence: dict[Group, str] = {"spinal": SAGITTAL_T2, "foraminal": SAGITTAL_T1, "subarticular": AXIAL_T2}
 """The sequence on which the annotators graded each group of conditions."""
 
-level2text = {level: level.upper().replace("_", "/") for level in LEVELS}
-"""`l1_l2` in column names is `L1/L2` in the landmark table."""
+
+def level_text(level: str) -> str:
+    """`l1_l2` in column names is `L1/L2` in the landmark table; also of levels that are not graded."""
+    return level.upper().replace("_", "/")
+
+
+level2text = {level: level_text(level) for level in LEVELS}
 
 condition2text = {condition: condition.replace("_", " ").title() for condition in CONDITIONS}
 """`spinal_canal_stenosis` in column names is `Spinal Canal Stenosis` in the landmark table."""

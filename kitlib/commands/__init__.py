@@ -6,7 +6,7 @@ from typing import TypeAlias
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 """What `add_subparsers` returns: each command adds its own parser to it."""
 SOME_FAILED = 1
-"""The exit code of what went to its end although some fits, or runs, failed."""
+"""The exit code of what went to its end, although not all of it succeeded: docs/commands.md."""
 
 
 def add_cluster(command: argparse.ArgumentParser) -> None:

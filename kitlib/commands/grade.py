@@ -6,7 +6,7 @@ import re
 import sys
 from pathlib import Path
 
-from kitlib.commands import Commands, add_cluster
+from kitlib.commands import SOME_FAILED, Commands, add_cluster
 from kitlib.errors import UsageError
 
 
@@ -39,7 +39,7 @@ def _grade(arguments: argparse.Namespace) -> int:
         raise UsageError("no row could be graded", where=arguments.table, hint="Each reason stands above.")
     write_text(arguments.out, graded.rows.to_csv(index=False, lineterminator="\n", float_format="%.6f"))
     print(f"{count} of {len(graded.rows)} rows graded in {arguments.out}")
-    return 1 if graded.problems else 0
+    return SOME_FAILED if graded.problems else 0
 
 
 def add_grader(commands: Commands) -> None:
@@ -194,4 +194,4 @@ def _probe(arguments: argparse.Namespace) -> int:
     probed = pd.concat(parts, ignore_index=True)
     write_text(arguments.out, probed.to_csv(index=False, float_format="%.4f", lineterminator="\n"))
     print(probe_table(probed).to_string(index=False))
-    return 1 if len(parts) < len(names) else 0
+    return SOME_FAILED if len(parts) < len(names) else 0

@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kitlib.commands import Commands
+from kitlib.commands import SOME_FAILED, Commands
 from kitlib.commands.run import name_and_value
 from kitlib.errors import UsageError
 
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 NO_OWNER = "your-name"
 PHANTOMS: dict[str, Any] = {"studies": 16, "test_studies": 5, "seed": 2024, "size": "smoke"}
-WRONG = 1
-"""The exit code where a build has faults, or a rehearsal speaks against it."""
 
 
 def add_kaggle(commands: Commands) -> None:
@@ -90,7 +88,7 @@ def _build(arguments: argparse.Namespace) -> int:
     build(arguments.out, arguments.owner, arguments.profile, overrides, arguments.wheels)
     if faults := lint(arguments.out):
         print("\n".join(faults))
-        return WRONG
+        return SOME_FAILED
     print((arguments.out / COMMANDS_FILE).read_text(encoding="utf-8"), end="")
     if arguments.owner == NO_OWNER:
         print(f"The owner is {NO_OWNER!r}: build with --owner before you upload.")
@@ -109,7 +107,7 @@ def _rehearse(arguments: argparse.Namespace) -> int:
     build, out = arguments.build.absolute(), arguments.out.absolute()
     if faults := lint(build):
         print("\n".join(faults))
-        return WRONG
+        return SOME_FAILED
     if not (isolated := namespaces_allowed()):
         print("Namespaces are not allowed here: inputs are links, not read-only, and the network is there.")
     competition = find_root(arguments.data or _phantoms(out))
@@ -117,7 +115,7 @@ def _rehearse(arguments: argparse.Namespace) -> int:
     text = _as_text(rehearsed, arguments.hours)
     write_text(out / "rehearsal.txt", text)
     print(text, end="")
-    return WRONG if rehearsed.against else 0
+    return SOME_FAILED if rehearsed.against else 0
 
 
 def _phantoms(out: Path) -> Path:

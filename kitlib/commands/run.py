@@ -109,10 +109,10 @@ def _sweep(arguments: argparse.Namespace, asked: dict[str, Any]) -> int:
 
 
 def _write_results(work: Path, arguments: argparse.Namespace) -> None:
-    """The scores of a run as `<profile>.md`: out of fold and, where their truth is known, on test studies."""
-    from kitlib.artefacts import load_table, write_text
+    """The scores of a run as `<profile>.md`."""
+    from kitlib.artefacts import write_text
     from kitlib.report.pages.experiments import results_page
-    from kitlib.report.pages.run import heading2scores, run_facts
+    from kitlib.report.pages.run import run_facts, run_scores
     from kitlib.run.profiles import profile_named
 
     profile, of_run = profile_named(arguments.profile), run_facts(work)
@@ -123,10 +123,8 @@ def _write_results(work: Path, arguments: argparse.Namespace) -> None:
         "data": of_run["data"] + phantoms,
         "weights": of_run["weights"],
     }
-    found = {heading: file.under(work) for heading, file in heading2scores.items()}
-    tables = {heading: load_table(path) for heading, path in found.items() if path.is_file()}
     out = arguments.results / f"{arguments.profile}.md"
-    write_text(out, results_page(f"The run of the profile {arguments.profile}", facts, tables))
+    write_text(out, results_page(f"The run of the profile {arguments.profile}", facts, run_scores(work)))
     print(f"results in {out}")
 
 

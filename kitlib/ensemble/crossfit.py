@@ -13,6 +13,7 @@ from kitlib.competition.submission import to_array, to_rows
 from kitlib.ensemble.blend import apply_blend
 from kitlib.ensemble.calibrate import Calibrator, calibrator_named
 from kitlib.ensemble.combine import Blend, combiner_named
+from kitlib.ensemble.names import CALIBRATED_BLEND
 from kitlib.errors import ArtefactError, ModelError
 from kitlib.terms import CELL_NAMES
 
@@ -124,7 +125,7 @@ def crossfit(
         fold2ensemble[fold] = ensemble
     return CrossFit(
         _table(study_ids, blended, folds, "blend"),
-        _table(study_ids, calibrated, folds, "calibrated blend"),
+        _table(study_ids, calibrated, folds, CALIBRATED_BLEND),
         fold2ensemble,
         Ensemble.fit(codes, arrays, recipe),
     )

@@ -1,4 +1,6 @@
-"""The names by which a profile chooses how predictions are combined and calibrated; imports nothing."""
+"""The names of how predictions are combined and calibrated, and of what comes of it; imports nothing."""
 
+CALIBRATED_BLEND = "calibrated blend"
+"""What is submitted, among predictions that are scored."""
 COMBINERS = ("blend", "logistic", "lightgbm")
 CALIBRATORS = ("temperature", "vector_scaling", "any_severe")

@@ -146,7 +146,6 @@ class Grader:
         """With the weights that come with the kit."""
         return cls.load(SHIPPED)
 
-    @torch.inference_mode()
     def grade(
         self, images: np.ndarray, present: np.ndarray, views: np.ndarray, cells: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -155,12 +154,19 @@ class Grader:
         `images` (n, S, px, px) uint8, `present` (n, S) bool, `views` (n,) indices into VIEWS, `cells` (n,)
         into CELLS: severities are rarer at some levels than at others.
         """
-        parts = [torch.empty(0, TOLD)]
-        for first in range(0, len(images), BATCH):
-            rows = slice(first, first + BATCH)
-            parts.append(self.network(view_batch(images[rows], present[rows], views[rows])).told.cpu())
+        parts = [torch.empty(0, TOLD), *(part.told for part in self.look(images, present, views))]
         log_odds = self.calibration.of_views[cells]
         return graded(torch.cat(parts), self.calibration.temperature, log_odds)
+
+    @torch.inference_mode()
+    def look(self, images: np.ndarray, present: np.ndarray, views: np.ndarray) -> list[Told]:
+        """What the network tells of views as `grade` takes them, some at a time, on the CPU."""
+        parts = []
+        for first in range(0, len(images), BATCH):
+            rows = slice(first, first + BATCH)
+            told = self.network(view_batch(images[rows], present[rows], views[rows]))
+            parts.append(Told(*(part.cpu() for part in told)))
+        return parts
 
 
 def view_batch(images: np.ndarray, present: np.ndarray, views: np.ndarray) -> ViewBatch:

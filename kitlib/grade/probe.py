@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupShuffleSplit
@@ -19,7 +18,7 @@ from kitlib.errors import WeightsError
 from kitlib.evaluate.places import WEIGHTS, judged_places, weighted_log_loss
 from kitlib.grade.curve import JUDGED, MEASURES, SEEN
 from kitlib.grade.labelled import read_labelled
-from kitlib.grade.network import BATCH, Grader, view_batch
+from kitlib.grade.network import Grader
 from kitlib.grade.samples import ViewSamples
 from kitlib.prepare.views import VIEW_PX, VIEWS
 from kitlib.terms import CELLS, SEVERITIES
@@ -63,15 +62,10 @@ def probe(file: Path, name: str, seeds: int) -> pd.DataFrame:
     )
 
 
-@torch.inference_mode()
 def grader_vectors(samples: ViewSamples) -> np.ndarray:
     """What the shipped grader's heads read: (n, d)."""
-    network, parts = Grader.shipped().network, []
-    for first in range(0, len(samples), BATCH):
-        rows = slice(first, first + BATCH)
-        batch = view_batch(samples.images[rows], samples.present[rows], samples.views[rows])
-        parts.append(network(batch).vectors.cpu().numpy())
-    return np.concatenate(parts)
+    parts = Grader.shipped().look(samples.images, samples.present, samples.views)
+    return np.concatenate([part.vectors.numpy() for part in parts])
 
 
 def backbone_vectors(samples: ViewSamples, backbone: Backbone) -> np.ndarray:

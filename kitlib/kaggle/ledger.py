@@ -10,12 +10,12 @@ import pandas as pd
 from kitlib.artefacts import fingerprint_of, load_table, sha256, write_text
 from kitlib.competition.tables import read_text
 from kitlib.ensemble.crossfit import Ensemble
+from kitlib.ensemble.names import CALIBRATED_BLEND
 from kitlib.errors import StepError, TableError, UsageError
 from kitlib.run import layout
 from kitlib.run.steps import outputs_fingerprint, read_manifest
 
 FILE = "ledger.csv"
-SUBMITTED = "calibrated blend"
 BOARDS = ("public", "private")
 COLUMNS = (
     "id", "date", "profile", "experiments", "studies", "cv", "cv_low", "cv_high",
@@ -74,7 +74,7 @@ def _facts(work: Path) -> dict[str, object]:
     if submission is None or manifest is None:
         what = "no submission.csv is here" if submission is None else f"{layout.ENSEMBLING} is not done"
         raise StepError(what, where=work, hint="Run notebooks 5 and 6, or download their output.")
-    scores = load_table(layout.SCORES.under(work)).set_index("prediction").loc[SUBMITTED]
+    scores = load_table(layout.SCORES.under(work)).set_index("prediction").loc[CALIBRATED_BLEND]
     return {
         "date": datetime.date.today().isoformat(),
         "profile": manifest["parameters"]["name"],

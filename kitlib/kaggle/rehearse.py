@@ -141,12 +141,13 @@ class Rehearsal:
             against.append(f"{late} of {len(hidden)} hidden studies came too late and have the prior")
         stripped = sorted(self._folder().glob("*-batch/working/**/*=*"))
         against += [f"Kaggle strips '=' from names: {path.name}" for path in stripped]
+        scores: Mapping[str, Score] = {}
         try:
             validate_submission(rerun / "submission.csv", hidden)
         except KitError as error:
             against.append(str(error))
-            return Rehearsed(pd.DataFrame(rows), {}, float(seconds.mean()), against)
-        scores = self._scores(rerun / "submission.csv")
+        else:
+            scores = self._scores(rerun / "submission.csv")
         return Rehearsed(pd.DataFrame(rows), scores, float(seconds.mean()), against)
 
     def _scores(self, submission: Path) -> dict[str, Score]:

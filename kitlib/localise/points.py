@@ -27,7 +27,7 @@ from kitlib.localise.geometry import (
 from kitlib.mri.stack import Plane, Stack
 from kitlib.mri.study import Series, Study
 from kitlib.prepare.crops import BEYOND_MM
-from kitlib.terms import AXIAL_T2, LANDMARKS, LEVELS, SAGITTAL_T1, SAGITTAL_T2, Landmark, Place, level2text
+from kitlib.terms import AXIAL_T2, LANDMARKS, LEVELS, SAGITTAL_T1, SAGITTAL_T2, Landmark, Place, level_text
 
 # T12/L1 and S1/S2, which the table lacks, go on at the same pace.
 CANAL_ACROSS = (0.60, 0.575, 0.55, 0.535, 0.54, 0.568, 0.62)
@@ -56,7 +56,7 @@ class Point:
         place, level, side = self.landmark
         return {
             "landmark": place,
-            "level": level2text.get(level, level.upper().replace("_", "/")),
+            "level": level_text(level),
             "side": side,
             "series_id": self.series_id,
             "instance_number": self.instance_number,

@@ -79,6 +79,11 @@ slot2sequence = np.array([SEQUENCES.index(VIEWS[view].sequence) for view in slot
 """Of each slot, the indices of its cell, view and sequence."""
 
 
+def slots_of(cell: int) -> list[int]:
+    """The indices of a cell's views in SLOTS."""
+    return [number for number, slot in enumerate(SLOTS) if slot.cell == cell]
+
+
 def cut_view(
     stacks: Sequence[Stack],
     view: View,

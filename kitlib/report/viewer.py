@@ -10,6 +10,7 @@ from IPython import get_ipython
 from kitlib.mri.study import SliceAt, Study
 from kitlib.predict.folder import StudyResult, predict_read
 from kitlib.predict.predictor import Predictor
+from kitlib.prepare.views import slots_of
 from kitlib.report.figures.linked import (
     LinkedPlanes,
     at_shares,
@@ -17,7 +18,6 @@ from kitlib.report.figures.linked import (
     linked,
     plane_png,
     slice_title,
-    slots_of,
 )
 from kitlib.report.pages import html
 from kitlib.report.pages.study import cell_table, view_figure

@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 
 from kitlib.artefacts import atomic_write, fingerprint, load_table
 from kitlib.code import library_code
+from kitlib.ensemble.names import CALIBRATED_BLEND
 from kitlib.errors import StepError, UsageError
 from kitlib.machine import repeating
 from kitlib.run import layout, steps
@@ -26,7 +27,7 @@ from kitlib.run.steps import STEPS, Step
 BAR = "{desc} |{bar:20}| {n_fmt}/{total_fmt} steps, {elapsed}{postfix}"
 LOG_INTERVAL_S = 30
 SHOWN_SCORES = {
-    "calibrated blend": "cross-validated",
+    CALIBRATED_BLEND: "cross-validated",
     "oracle": "oracle",
     "prior": "prior, no image",
     "1/3": "1/3 everywhere",

@@ -22,6 +22,7 @@ from tqdm.auto import tqdm
 
 from kitlib.artefacts import load_table, write_text
 from kitlib.competition.root import find_root
+from kitlib.ensemble.names import CALIBRATED_BLEND
 from kitlib.errors import KitError, RootError, UsageError
 from kitlib.machine import environment, in_processes
 from kitlib.run import layout
@@ -37,9 +38,9 @@ LOG, TABLE, SHARED = "run.log", "scores.csv", "shared"
 PREPARED = ("longest_px", "phantom_studies", "phantom_test_studies", "phantom_size")
 """Parameters on which volumes and phantoms depend; of phantoms, the seed is one too."""
 COLUMNS = {
-    "score": (layout.SCORES, "calibrated blend", "total"),
-    "low": (layout.SCORES, "calibrated blend", "low"),
-    "high": (layout.SCORES, "calibrated blend", "high"),
+    "score": (layout.SCORES, CALIBRATED_BLEND, "total"),
+    "low": (layout.SCORES, CALIBRATED_BLEND, "low"),
+    "high": (layout.SCORES, CALIBRATED_BLEND, "high"),
     "prior": (layout.SCORES, "prior", "total"),
     "test": (layout.TEST_SCORES, "submission", "total"),
 }

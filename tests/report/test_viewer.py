@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 import nbformat
 import pytest
 
+from kitlib.prepare.views import slots_of
 from kitlib.report import viewer
-from kitlib.report.figures.linked import LinkedPlanes, slots_of
+from kitlib.report.figures.linked import LinkedPlanes
 from kitlib.report.style import Picture
 from kitlib.report.viewer import Viewer, view
 from kitlib.run.execute import KERNEL, own_kernel

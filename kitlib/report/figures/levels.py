@@ -12,7 +12,7 @@ from kitlib.mri.study import Study
 from kitlib.prepare.views import SLOTS, VIEWS, without_margin
 from kitlib.report.figures.images import draw_point, height_per_width, marker_legend, show_slice
 from kitlib.report.style import MARKERS, Picture, empty_figure, new_figure, note, styled
-from kitlib.terms import LANDMARKS, LEVELS, Landmark, level2text
+from kitlib.terms import LANDMARKS, LEVELS, Landmark, level2text, level_text
 
 place2marker = dict(zip(("canal", "foramen", "recess"), MARKERS))
 MOST_PANELS = 4  # a row
@@ -93,7 +93,7 @@ def _slice_of(study: Study, point: Point) -> tuple[Stack, int] | None:
 
 def _name(point: Point) -> str:
     place, level, side = point.landmark
-    text = (side or "") if place == "recess" else level.upper().replace("_", "/")
+    text = (side or "") if place == "recess" else level_text(level)
     return text + (f" ({point.confidence:.0%})" if point.confidence < GUESS_CONFIDENCE else "")
 
 

@@ -13,7 +13,7 @@ from kitlib.mri.stack import Stack
 from kitlib.mri.study import SliceAt
 from kitlib.predict.folder import CONDITION_NAMES, StudyResult
 from kitlib.prepare.crops import stack_of
-from kitlib.prepare.views import SLOTS, VIEWS
+from kitlib.prepare.views import SLOTS, VIEWS, slots_of
 from kitlib.report import style
 from kitlib.report.figures.images import (
     OUTLINE,
@@ -35,6 +35,7 @@ from kitlib.terms import (
     landmark2cell,
     landmark_of,
     level2text,
+    level_text,
 )
 
 WIDTH_IN, PLANE_IN, TALLEST = 11.0, 3.0, 1.3
@@ -121,11 +122,6 @@ def at_shares(shown: SliceAt, across: float, down: float) -> SliceAt:
     return replace(shown, xy=np.array([across * width - 0.5, down * height - 0.5]), away_mm=0.0)
 
 
-def slots_of(cell: int) -> list[int]:
-    """The indices of a cell's views in SLOTS."""
-    return [number for number, slot in enumerate(SLOTS) if slot.cell == cell]
-
-
 def cell_title(cell: int) -> str:
     """A cell in few words, such as "L4/L5, left foramen"."""
     condition, level = CELLS[cell]
@@ -186,7 +182,7 @@ def draw_plane(axes: Axes, planes: LinkedPlanes, shown: SliceAt, cell: int) -> N
     for landmark, (x, y) in planes.places_on(shown).items():
         number, confidence = landmark2cell.get(landmark), planes.places[landmark][1]
         marker = ("o", style.QUIET) if number is None else style.MARKERS[codes[number]]
-        name = f"{landmark.level.upper().replace('_', '/')} {landmark.side or ''}".strip()
+        name = f"{level_text(landmark.level)} {landmark.side or ''}".strip()
         guess = f" ({confidence:.0%})" if confidence < GUESS_CONFIDENCE else ""
         draw_point(axes, stack, (x, y), landmark.side, name + guess, marker, 10 if number == cell else 6)
     if found := planes.attention(shown, cell):

@@ -13,7 +13,7 @@ from kitlib.inputs.crops import StudyCrops
 from kitlib.localise.points import Located, point_on
 from kitlib.models.crop.model import Examination
 from kitlib.mri.study import Study
-from kitlib.prepare.views import SLOTS, VIEWS, without_margin
+from kitlib.prepare.views import SLOTS, VIEWS, slots_of, without_margin
 from kitlib.report.style import MARKERS, Picture, empty_figure, new_figure, styled
 from kitlib.terms import AXIAL_T2, CELLS, SEVERITIES, condition2text, group2sequence, level2text
 
@@ -50,10 +50,7 @@ def gallery(cells: pd.DataFrame, examinations: Sequence[Examination], title: str
 
     `cells` (as `evaluate.classification.worst_cells`) say what was read; examinations are of their studies.
     """
-    rows = [
-        (row, one, [number for number, slot in enumerate(SLOTS) if slot.cell == row["cell"]])
-        for row, one in zip(cells.to_dict("records"), examinations)
-    ]
+    rows = [(row, one, slots_of(row["cell"])) for row, one in zip(cells.to_dict("records"), examinations)]
     if not rows:
         return empty_figure("no cell to show")
     widest = max(len(slots) for *_, slots in rows)

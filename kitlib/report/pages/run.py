@@ -79,9 +79,14 @@ def run_facts(work: Path) -> dict[str, str]:
     }
 
 
-def _results(work: Path) -> list[str]:
+def run_scores(work: Path) -> dict[str, pd.DataFrame]:
+    """The scores of a run by heading: out of fold and, where their truth is known, on test studies."""
     found = {heading: file.under(work) for heading, file in heading2scores.items()}
-    scores = {heading: load_table(path) for heading, path in found.items() if path.is_file()}
+    return {heading: load_table(path) for heading, path in found.items() if path.is_file()}
+
+
+def _results(work: Path) -> list[str]:
+    scores = run_scores(work)
     if not scores:
         return [html.paragraph("Nothing is scored yet: notebook 5 is not done.")]
     first, *_ = scores.values()

@@ -10,7 +10,7 @@ from kitlib.mri.ledger import Ledger
 from kitlib.mri.study import Series, Study
 from kitlib.predict.folder import StudyResult
 from kitlib.predict.predictor import FULL, Prediction
-from kitlib.prepare.views import SLOTS, VIEWS
+from kitlib.prepare.views import SLOTS, VIEWS, slots_of
 from kitlib.report.figures import linked as figures
 from kitlib.report.figures.linked import (
     LinkedPlanes,
@@ -19,7 +19,6 @@ from kitlib.report.figures.linked import (
     linked,
     plane_png,
     slice_title,
-    slots_of,
 )
 from kitlib.terms import AXIAL_T2, CELLS, SAGITTAL_T1, SAGITTAL_T2, SEQUENCES, Cell, landmark_of
 from tests.mri.test_study import make_stack
