@@ -4,7 +4,7 @@ from pathlib import Path
 
 from kitlib.artefacts import fingerprint_of
 from kitlib.embed.weights import imagenet
-from kitlib.errors import UsageError
+from kitlib.errors import UsageError, WeightsError
 from kitlib.grade.calibration import AS_LEARNT, Calibration
 from kitlib.grade.network import BACKBONE, GREY_MEAN, GREY_SD, SHIPPED, StudyNet, calibration_of, load_network
 
@@ -16,7 +16,7 @@ def started(start: str, backbone: str = "") -> StudyNet:
     """A network to train; random parts of it are drawn from torch's generator.
 
     Without a `backbone` it is that of the start. UsageError where another is asked for than the weights fit,
-    WeightsError or ArtefactError where there are no weights.
+    WeightsError where there are no weights, ArtefactError where their file is broken.
     """
     if start == "nothing":
         return StudyNet(backbone or BACKBONE)
@@ -48,5 +48,9 @@ def calibration_of_start(start: str) -> Calibration:
 
 
 def file_of_start(start: str) -> Path:
-    """The file of weights of the kit's own that a start names."""
-    return SHIPPED if start == "shipped" else Path(start)
+    """The file of weights of the kit's own that a start names; WeightsError where it is missing."""
+    file = SHIPPED if start == "shipped" else Path(start)
+    if not file.is_file():
+        hint = f"Check the path, or start from {', '.join(STARTS)}."
+        raise WeightsError("there is no file of weights to start from", where=file, hint=hint)
+    return file

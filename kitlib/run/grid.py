@@ -1,6 +1,7 @@
 """The grid: many experiments on every fold, in parallel processes, going on where it stopped."""
 
-from collections.abc import Collection, Hashable
+import contextlib
+from collections.abc import Collection, Hashable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -89,21 +90,32 @@ class Grid:
         found: list[TaskGroup] = []
         for spec in dict.fromkeys(entry.input for entry in chosen):
             entries = [entry for entry in chosen if entry.input == spec]
-            try:
+            for entry in entries:
+                record_skipped(self.folder / entry.name, "")
+            with self._skipping(entries):
                 encoder = open_encoder(spec, self.profile)
                 data = open_dataset(encoder, self.studies, self.work)
-            except (WeightsError, ExtraMissingError) as error:
-                # Not where they were looked for: that is this machine's, and tables are for all.
-                self.skipped |= {
-                    entry.name: f"[{error.code}] {error.what}. {error.hint}" for entry in entries
-                }
-                continue
-            finally:
-                for entry in entries:
-                    record_skipped(self.folder / entry.name, self.skipped.get(entry.name, ""))
-            resolved = [entry.reading(encoder.spec) for entry in entries]
-            found += self._groups_of(resolved, data, encoder.label, keep_models)
+                ready = [entry.reading(encoder.spec) for entry in entries if self._can_start(entry)]
+                found += self._groups_of(ready, data, encoder.label, keep_models)
         return found
+
+    def _can_start(self, entry: Experiment) -> bool:
+        """Whether its model finds the weights that it starts from; without them it is skipped."""
+        with self._skipping([entry]):
+            entry.model.pretrained_source()
+        return entry.name not in self.skipped
+
+    @contextlib.contextmanager
+    def _skipping(self, entries: list[Experiment]) -> Iterator[None]:
+        """Skip experiments, with the reason, where weights or an optional library are missing."""
+        try:
+            yield
+        except (WeightsError, ExtraMissingError) as error:
+            # Not where they were looked for: that is this machine's, and tables are for all.
+            reason = f"[{error.code}] {error.what}. {error.hint}"
+            for entry in entries:
+                self.skipped[entry.name] = reason
+                record_skipped(self.folder / entry.name, reason)
 
     def _groups_of(
         self, entries: list[Experiment], data: Dataset, weights: str, keep_models: bool

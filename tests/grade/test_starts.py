@@ -7,7 +7,7 @@ import torch
 
 from kitlib.artefacts import Provenance, sha256
 from kitlib.embed.weights import imagenet
-from kitlib.errors import ArtefactError, UsageError
+from kitlib.errors import UsageError, WeightsError
 from kitlib.grade.network import SHIPPED, StudyNet, load_network, save_network
 from kitlib.grade.starts import fingerprint_of_start, started
 
@@ -29,7 +29,7 @@ def test_a_file_is_started_from(tmp_path: Path) -> None:
     save_network(tmp_path / "own.safetensors", network, Provenance())
     assert started(str(tmp_path / "own.safetensors")).backbone == "test_resnet"
     assert fingerprint_of_start(str(tmp_path / "own.safetensors")) == sha256(tmp_path / "own.safetensors")
-    with pytest.raises(ArtefactError, match="missing"):
+    with pytest.raises(WeightsError, match="no file of weights"):
         started(str(tmp_path / "none.safetensors"))
     with pytest.raises(UsageError, match="those of 'test_resnet', not of 'resnet10t'"):
         started(str(tmp_path / "own.safetensors"), "resnet10t")

@@ -5,7 +5,7 @@ import pytest
 
 from kitlib.artefacts import facts_of, load_table
 from kitlib.embed.weights.sources import find_weights
-from kitlib.errors import RootError, StepError, UsageError
+from kitlib.errors import RootError, StepError, UsageError, WeightsError
 from kitlib.experiments import parallel, registry
 from kitlib.experiments.experiment import About, Experiment, Protocol
 from kitlib.experiments.fold import run_fold
@@ -94,6 +94,16 @@ def test_missing_weights_skip_an_experiment_and_say_why(run):
     assert list(outcome.skipped) == ["elsewhere"]
     assert skipped(outcome.folder / "elsewhere").startswith("[weights] no weights for 'resnet18'. ")
     assert outcome.fits == 2
+
+
+def test_a_model_whose_start_is_missing_is_skipped_and_the_others_run(run, monkeypatch):
+    def lack(_):
+        raise WeightsError("there is no file of weights to start from", hint="Check the path.")
+
+    monkeypatch.setattr(SVCModel, "pretrained_source", lack)
+    outcome = run("bad", "plain")
+    assert outcome.fits == 2
+    assert skipped(outcome.folder / "bad").startswith("[weights] there is no file of weights to start from. ")
 
 
 def test_a_whole_study_stands_on_one_side_and_rows_of_a_leaking_split_do_not(run, monkeypatch):

@@ -83,7 +83,7 @@ class CropModel(Model):
         return model
 
     def pretrained_source(self) -> "WeightsSource":
-        """As Model says; ArtefactError where there are no such weights."""
+        """As Model says; WeightsError where there are no such weights."""
         from kitlib.embed.weights.sources import WeightsSource
         from kitlib.grade.starts import file_of_start
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from kitlib.artefacts import Provenance
-from kitlib.errors import ArtefactError, ModelError, UsageError
+from kitlib.errors import ArtefactError, ModelError, UsageError, WeightsError
 from kitlib.inputs.crops import CropDataset
 from kitlib.models.crop import network as networks
 from kitlib.models.crop.batches import ImageBatches, study_batch
@@ -114,7 +114,7 @@ def test_a_batch_holds_the_views_that_there_are(data: CropDataset) -> None:
 
 
 def test_a_start_that_is_nowhere_and_an_unknown_loss_are_refused(data: CropDataset, tmp_path: Path) -> None:
-    with pytest.raises(ArtefactError, match="missing"):
+    with pytest.raises(WeightsError, match="no file of weights"):
         CropModel(start=str(tmp_path / "none.safetensors")).fit(data, LABELS, seed=0)
     with pytest.raises(UsageError, match="loss"):
         CropModel(loss="accuracy")
