@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 from kitlib.artefacts import Provenance, discard, facts_of
-from kitlib.grade.augment import changed
+from kitlib.grade.augment import as_patients, changed
 from kitlib.grade.calibration import ON_PATIENTS, Calibration, frequencies_of
 from kitlib.grade.mixup import mixup
 from kitlib.grade.network import (
@@ -86,7 +86,8 @@ class PersonBatches:
         if rng is not None:
             beside = torch.arange(slices.shape[1]) != slices.shape[1] // 2
             present &= ~(beside & (torch.rand(present.shape, generator=rng) < ABSENT))
-        batch = ViewBatch(changed(images, views, rng), present.to(device()), views.to(device()))
+        seen = changed(images, views, rng, as_patients(views))
+        batch = ViewBatch(seen, present.to(device()), views.to(device()))
         return batch, (slices == SLICES // 2).argmax(axis=1)
 
     def _truths(self, rows: np.ndarray, studies: np.ndarray, count: int, middles: np.ndarray) -> Truths:

@@ -1,8 +1,9 @@
 """Changes of views: their size, their greys, and who is mirrored."""
 
+import pytest
 import torch
 
-from kitlib.grade.augment import changed
+from kitlib.grade.augment import SMALLER, as_patients, changed, place2behind_mm
 from kitlib.prepare.views import MARGIN_PX, VIEW_PX, VIEWS, without_margin
 from kitlib.terms import AXIAL_T2
 
@@ -18,6 +19,22 @@ def half_bright(count: int) -> torch.Tensor:
 def test_without_draws_nothing_changes() -> None:
     images = torch.rand(3, 2, MARGIN_PX, MARGIN_PX)
     assert torch.equal(changed(images, torch.zeros(3, dtype=torch.int64), None), without_margin(images))
+
+
+def test_phantoms_are_looked_at_as_patients_are_smaller_and_about_where_annotators_mark() -> None:
+    for number, view in enumerate(VIEWS):
+        images = torch.zeros(1, 1, MARGIN_PX, MARGIN_PX)
+        middle = slice(MARGIN_PX // 2 - 10, MARGIN_PX // 2 + 10)
+        images[..., middle, middle] = 1  # 20 pixels about the point that phantoms have
+        views = torch.tensor([number])
+        seen = changed(images, views, None, as_patients(views))[0, 0]
+        assert float(seen.sum()) == pytest.approx((20 / SMALLER) ** 2, rel=0.01)
+        rows, columns = torch.meshgrid(torch.arange(VIEW_PX), torch.arange(VIEW_PX), indexing="ij")
+        middle_px = (VIEW_PX - 1) / 2
+        off_px = [float((seen * at).sum() / seen.sum()) - middle_px for at in (columns, rows)]
+        behind_px = place2behind_mm[view.place] / (view.side_mm / VIEW_PX)
+        expected = [0, -behind_px] if view.sequence == AXIAL_T2 else [-behind_px, 0]
+        assert off_px == pytest.approx(expected, abs=0.02)
 
 
 def test_half_of_the_axial_canals_are_mirrored_and_no_others() -> None:

@@ -9,6 +9,7 @@ import torch
 
 from kitlib.artefacts import Provenance, facts_of, sha256
 from kitlib.grade import train as training
+from kitlib.grade.augment import as_patients, changed
 from kitlib.grade.calibration import AS_LEARNT
 from kitlib.grade.network import (
     StudyNet,
@@ -24,7 +25,7 @@ from kitlib.grade.thresholds import LIMITS_MM
 from kitlib.grade.train import PersonBatches, Truths, grading_loss, mean_of_epochs, train_grader
 from kitlib.nn.losses import OPENING_UNIT_MM, Truth
 from kitlib.phantom.labels import PREVALENCE
-from kitlib.prepare.views import MARGIN_PX, SLOTS, VIEW_PX, without_margin
+from kitlib.prepare.views import MARGIN_PX, SLOTS, VIEW_PX
 from kitlib.terms import CELLS, EMPTY
 
 TINY = "test_resnet"
@@ -87,10 +88,11 @@ def test_the_place_itself_is_on_the_slice_that_is_said_to_show_it(samples: ViewS
     assert seen == {0, 1, 2}
 
 
-def test_without_draws_a_view_is_the_middle_as_it_is(samples: ViewSamples) -> None:
+def test_without_draws_a_view_is_the_middle_slice_as_one_of_a_patient(samples: ViewSamples) -> None:
     batch, _ = PersonBatches(samples).batch(np.array([0]), None)
-    expected = without_margin(samples.images[:4, SLICES // 2])
-    np.testing.assert_allclose(255 * batch.views.images[:, 0].numpy(), expected, atol=1e-3)
+    images, views = torch.from_numpy(samples.images[:4, [SLICES // 2]]), batch.views.views
+    expected = changed(images.float() / 255, views, None, as_patients(views))
+    torch.testing.assert_close(batch.views.images, expected)
 
 
 def test_the_loss_weighs_severities_and_falls_with_better_answers() -> None:
