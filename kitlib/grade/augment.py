@@ -12,22 +12,22 @@ MOVES = Moves(turn_deg=8.0, log_scale=0.18, log_stretch=0.06, shift=0.09)
 GREYS = Greys(log_gamma=0.35, log_gain=0.2, log_bias=0.4, offset=0.04, noise=0.03)
 BLURRED, COARSEST = 0.6, 2.4  # of batches; pixels of a view in one of the image it might be cut from
 CUT_OFF, MOST_CUT = 0.3, 1 / 6  # of batches, and of a side that an image may lack
-# Beside phantoms patients are smaller by this, and where their annotators mark a place lies behind the point
-# that phantoms have there. Chosen on open studies (docs/grading.md).
-SMALLER = 1.11
+# How phantoms are looked at for patients to look like them: so much smaller, and about where annotators of
+# patients mark a place, so far behind the point that phantoms have. Chosen on open studies (docs/grading.md).
+place2smaller: dict[Place, float] = {"canal": 1.1, "foramen": 1.0, "recess": 1.2}
 place2behind_mm: dict[Place, float] = {"canal": -2.0, "foramen": 3.0, "recess": 0.0}
 
 
 def as_patients(views: Tensor) -> Affine:
-    """How phantoms' views (N,), indices into VIEWS, are looked at to be seen as patients' are."""
-    size = SMALLER * torch.eye(2, dtype=torch.float64).repeat(len(views), 1, 1)
-    return Affine(size, torch.stack([_behind(view) for view in VIEWS])[views])
+    """How phantoms' views (N,), indices into VIEWS, are looked at for patients to look like them."""
+    return Affine(*(torch.stack(parts)[views] for parts in zip(*map(_as_patient, VIEWS))))
 
 
-def _behind(view: View) -> Tensor:
-    """Where annotators mark a place, from the point of phantoms, (2,) along x and y in halves of a side."""
-    share = 2 * SMALLER * place2behind_mm[view.place] / view.side_mm
-    return torch.tensor([0.0, share] if view.sequence == AXIAL_T2 else [share, 0.0], dtype=torch.float64)
+def _as_patient(view: View) -> tuple[Tensor, Tensor]:
+    """The matrix (2, 2) and the shift (2,), along x and y in halves of a side, of one kind of view."""
+    smaller, behind_mm = place2smaller[view.place], place2behind_mm[view.place]
+    back = torch.tensor([0.0, 1.0] if view.sequence == AXIAL_T2 else [1.0, 0.0], dtype=torch.float64)
+    return smaller * torch.eye(2, dtype=torch.float64), 2 * behind_mm / view.side_mm * back
 
 
 def changed(images: Tensor, views: Tensor, rng: torch.Generator | None, by: Affine | None = None) -> Tensor:
