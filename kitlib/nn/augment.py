@@ -33,11 +33,6 @@ class Affine:
         ratio = torch.as_tensor(ratio).double().expand(self.shifts.shape)
         return Affine(self.matrices * ratio[..., None], self.shifts * ratio)
 
-    def after(self, first: "Affine") -> "Affine":
-        """What this one shows of what `first` shows."""
-        shifts = (first.matrices @ self.shifts[..., None])[..., 0] + first.shifts
-        return Affine(first.matrices @ self.matrices, shifts)
-
     @property
     def mirrored(self) -> Tensor:
         """Which exchange left and right: (n,) bool."""

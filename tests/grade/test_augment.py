@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from kitlib.grade.augment import as_patients, changed, place2behind_mm, place2smaller
+from kitlib.grade.augment import SMALLER, as_patients, changed, place2behind_mm
 from kitlib.prepare.views import MARGIN_PX, VIEW_PX, VIEWS, without_margin
 from kitlib.terms import AXIAL_T2
 
@@ -23,16 +23,16 @@ def test_without_draws_nothing_changes() -> None:
 
 def test_phantoms_are_looked_at_smaller_and_about_where_annotators_mark() -> None:
     for number, view in enumerate(VIEWS):
-        images, smaller = torch.zeros(1, 1, MARGIN_PX, MARGIN_PX), place2smaller[view.place]
+        images = torch.zeros(1, 1, MARGIN_PX, MARGIN_PX)
         middle = slice(MARGIN_PX // 2 - 10, MARGIN_PX // 2 + 10)
         images[..., middle, middle] = 1  # 20 pixels about the point that phantoms have
         views = torch.tensor([number])
         seen = changed(images, views, None, as_patients(views))[0, 0]
-        assert float(seen.sum()) == pytest.approx((20 / smaller) ** 2, rel=0.01)
+        assert float(seen.sum()) == pytest.approx((20 / SMALLER) ** 2, rel=0.01)
         rows, columns = torch.meshgrid(torch.arange(VIEW_PX), torch.arange(VIEW_PX), indexing="ij")
         middle_px = (VIEW_PX - 1) / 2
         off_px = [float((seen * at).sum() / seen.sum()) - middle_px for at in (columns, rows)]
-        behind_px = place2behind_mm[view.place] / smaller / (view.side_mm / VIEW_PX)
+        behind_px = place2behind_mm[view.place] / (view.side_mm / VIEW_PX)
         expected = [0, -behind_px] if view.sequence == AXIAL_T2 else [-behind_px, 0]
         assert off_px == pytest.approx(expected, abs=0.02)
 

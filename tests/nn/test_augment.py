@@ -36,16 +36,6 @@ def test_a_part_of_an_image_is_seen_by_scaling() -> None:
     torch.testing.assert_close(moved(IMAGES, half, size=(12, 12)), IMAGES[..., 6:18, 6:18], atol=1e-5, rtol=0)
 
 
-def test_one_look_after_another_is_one_look() -> None:
-    first = Affine(1.25 * Affine.identity(6).matrices, torch.tensor([[0.2, -0.1]]).double().repeat(6, 1))
-    second = Moves(turn_deg=10.0, shift=0.05).draw(6, lots())
-    smooth = torch.linspace(0, 1, 32)[None, None, None, :].repeat(6, 1, 32, 1)
-    both = moved(smooth, second.after(first))[..., 12:20, 12:20]
-    torch.testing.assert_close(
-        moved(moved(smooth, first), second)[..., 12:20, 12:20], both, atol=1e-4, rtol=0
-    )
-
-
 def test_moves_are_as_large_as_asked() -> None:
     turned = Moves(turn_deg=5.0).draw(4000, lots())
     angles = torch.rad2deg(torch.atan2(turned.matrices[:, 1, 0], turned.matrices[:, 0, 0]))
