@@ -45,7 +45,7 @@ def test_some_studies_are_those_asked_for_in_that_order(studies: PreparedStudies
 
 def test_only_the_studies_asked_for_are_prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
-    monkeypatch.setattr(VolumeCache, "build", lambda _, series, workers: asked.extend(series["study_id"]))
+    monkeypatch.setattr(VolumeCache, "build", lambda _, series, **__: asked.extend(series["study_id"]))
     series = make_series(2)
     some = PreparedStudies.build(series, tmp_path, longest_px=8, study_ids=[2])
     assert set(asked) == {2}
