@@ -129,9 +129,8 @@ class Model(ABC):
         """What a fit begins with; fits of which it is the same, and not None, share it in one process."""
         return None
 
-    def make_shared(self, data: Any) -> None:
+    def make_shared(self, data: Any) -> None:  # noqa: B027
         """Make once what fits on parts of this data would each make, to go along to their processes."""
-        return None
 
     def _check_fitted(self) -> None:
         if not np.isfinite(self.prior).all():
