@@ -49,7 +49,7 @@ def measure_speed(
     check_benchmark(backbones, studies, repeats, *counts)
     with drawn_series(studies, size) as (folder, series):
         read = reading_runs(series, repeats)
-        embedded = embedding_runs(backbones, series, repeats, folder, size)
+        embedded = embedding_runs(backbones, series, repeats, folder)
         predicting = predicting_table(work, series, counts)
     facts = {
         "data": f"{studies} phantoms of size {size}, seed {SEED}: {read['slices'].iloc[0]} slices",

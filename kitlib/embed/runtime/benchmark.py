@@ -50,7 +50,7 @@ def reading_runs(series: pd.DataFrame, repeats: int) -> pd.DataFrame:
 
 
 def embedding_runs(
-    backbones: Sequence[str], series: pd.DataFrame, repeats: int, folder: Path, size: str
+    backbones: Sequence[str], series: pd.DataFrame, repeats: int, folder: Path
 ) -> pd.DataFrame:
     """A row a repeat, backbone and engine of COLUMNS: from files to stored vectors, below `folder`.
 
@@ -59,7 +59,7 @@ def embedding_runs(
     """
     rows = []
     for name in backbones:
-        network, loaded = build_network(name)[0], variants(name, folder, size)
+        network, loaded = build_network(name)[0], variants(name, folder)
         warm_up(network, loaded)
         for repeat in range(repeats):
             slices, loop_s = timed(obvious_loop, network, series)
@@ -128,12 +128,12 @@ def kit_reading(folders: Sequence[Path]) -> int:
     return sum(len(stack) for folder in folders for stack in read_series(folder, Ledger()))
 
 
-def variants(name: str, folder: Path, size: str) -> list[Backbone]:
+def variants(name: str, folder: Path) -> list[Backbone]:
     """The backbone as it is and, where that can be had, in eight bits; a warning where it cannot."""
     loaded = [load_backbone(name, weights="random", input_px=DEFAULT_PX)]
     try:
         file = folder / file_name(name)
-        quantise(file, name, weights="random", input_px=DEFAULT_PX, size=size)
+        quantise(file, name, weights="random", input_px=DEFAULT_PX, size="smoke")
         loaded.append(load_backbone(name, weights=str(file)))
     except (ExtraMissingError, WeightsError) as error:
         warnings.warn(f"not measured in eight bits: {error}", RuntimeWarning, stacklevel=2)

@@ -70,9 +70,9 @@ def test_reading_is_timed_on_the_same_files(drawn: tuple[Path, pd.DataFrame]) ->
 
 @pytest.mark.slow
 def test_a_series_that_simpleitk_cannot_read_counts_as_none(tmp_path: Path) -> None:
-    make_series(tmp_path / "whole", rows=16)
-    make_series(tmp_path / "mixed", rows=16)
-    make_series(tmp_path / "mixed", rows=20, first_number=40)
+    make_series(tmp_path / "whole")
+    make_series(tmp_path / "mixed")
+    make_series(tmp_path / "mixed", size=(20, 10), first_number=40)
     whole = module.simpleitk_reading([tmp_path / "whole"])
     assert whole > 1
     assert module.simpleitk_reading([tmp_path / "whole", tmp_path / "mixed", tmp_path / "absent"]) == whole
@@ -84,7 +84,7 @@ def test_it_measures_real_files_with_the_network_as_it_is_and_in_eight_bits(
     drawn: tuple[Path, pd.DataFrame], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     draw_few_phantoms(monkeypatch)
-    runs = embedding_runs(["test_resnet"], drawn[1], 1, tmp_path, "smoke")
+    runs = embedding_runs(["test_resnet"], drawn[1], 1, tmp_path)
     engine = load_backbone("test_resnet", weights="random").engine
     assert runs["what"].tolist() == [f"embedding, test_resnet by {one}" for one in (engine, "openvino int8")]
     assert runs["loop_s"].nunique() == 1  # one loop, beside which both were timed
@@ -115,5 +115,5 @@ def test_what_cannot_be_had_in_eight_bits_is_said_and_the_rest_measured(
 
     monkeypatch.setattr(module, "quantise", refuse)
     with pytest.warns(RuntimeWarning, match="not measured in eight bits: .* none to be had"):
-        (only,) = variants("test_resnet", tmp_path, "smoke")
+        (only,) = variants("test_resnet", tmp_path)
     assert only.engine in ("openvino", "torch")
