@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 from kitlib.commands import Commands
+from kitlib.machine import limit_threads
 
 
 def add_bench(commands: Commands) -> None:
@@ -60,6 +61,7 @@ def _add_faults(benches: Commands) -> None:
 
 
 def _bench(arguments: argparse.Namespace) -> None:
+    limit_threads()  # as `predict` does
     from kitlib.artefacts import write_text
     from kitlib.report.pages.speed import speed_page
     from kitlib.run.speed import measure_speed
