@@ -33,6 +33,7 @@ from kitlib.prepare.studies import PreparedStudies
 from kitlib.run import layout
 from kitlib.run.finished import finished_predictor, predict_data
 from kitlib.run.profiles import profile_named
+from kitlib.run.settings import _parameters
 from kitlib.terms import SEQUENCES
 from tests.ensemble.builders import make_probabilities
 from tests.models.builders import make_labels
@@ -177,8 +178,10 @@ def code_of(page: Path, mark: str) -> str:
 
 
 def run_code(page: Path, mark: str) -> None:
-    """As in a notebook."""
-    exec(compile(code_of(page, mark), page.name, "exec"), {"__name__": "__main__"})
+    """As in a notebook, whose first call refuses variables that are no parameters."""
+    names = {"__name__": "__main__"}
+    exec(compile(code_of(page, mark), page.name, "exec"), names)
+    assert _parameters(names) == {}
 
 
 def registered_by(page: Path, mark: str) -> Experiment:
