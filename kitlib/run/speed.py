@@ -99,5 +99,4 @@ def _predict(work: Path, series: pd.DataFrame) -> dict[str, Any]:
 def _machine() -> str:
     words = machine_in_words()
     half = "with" if half_precision() is torch.bfloat16 else "without"
-    machine = f"{words['cores']} cores {half} bfloat16, {words['memory']}, {words['system']}"
-    return f"{machine}; accelerator: {words['accelerator']}"
+    return f"{words['cores']} cores {half} bfloat16, {words['memory']}; accelerator: {words['accelerator']}"

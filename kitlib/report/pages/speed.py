@@ -19,7 +19,8 @@ RATIOS_LEAD = (
 )
 PREDICTING_LEAD = (
     "A fresh process for each row opens the fold models of the run and predicts so many studies, which have "
-    "the images of the drawn ones in turns. All in: the whole process, its start among it, by the studies."
+    "the images of the drawn ones in turns. The first study loads what the others find loaded. All in: the "
+    "whole process, its start among it, by the studies."
 )
 STEPS_LEAD = "As the run itself has recorded it, whenever that was; phantoms were drawn before it."
 
