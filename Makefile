@@ -1,6 +1,6 @@
 # The same few verbs for people and for CI. Everything sets itself up; nothing outside this folder changes.
 .DEFAULT_GOAL := help
-.PHONY: help setup submission test test-fast lint lab bench clean
+.PHONY: help setup submission test test-fast lint lab bench results clean
 
 VENV   := .venv
 READY  := $(VENV)/.ready
@@ -17,7 +17,8 @@ help:
 	@echo 'make test-fast    set up, then the tests that take no seconds, in two processes: while you work'
 	@echo 'make lab          set up, then JupyterLab on the notebooks'
 	@echo 'make lint         ruff and mypy'
-	@echo 'make bench        the figures of results/: hours on two cores'
+	@echo 'make bench        how fast it is here, in one page: results/speed.md'
+	@echo 'make results      the other figures of results/: hours on two cores'
 	@echo 'make clean        remove what runs have written; the environment stays'
 
 setup: $(READY)
@@ -51,9 +52,12 @@ lint: setup
 lab: setup
 	$(VENV)/bin/jupyter lab notebooks
 
-# A grid in which some fits failed has a table too, which says so.
 bench: setup
+	$(VENV)/bin/python -m kitlib run
 	$(VENV)/bin/python -m kitlib bench
+
+# A grid in which some fits failed has a table too, which says so.
+results: setup
 	$(VENV)/bin/python -m kitlib bench faults --mutants 100000 --run-kills 20
 	$(VENV)/bin/python -m kitlib run --profile bench
 	$(VENV)/bin/python -m kitlib experiments run --profile bench; ended=$$?; \

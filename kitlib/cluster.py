@@ -42,17 +42,32 @@ def cluster(named: str) -> Iterator[None]:
     """
     with contextlib.ExitStack() as stack:
         if local := LOCAL.fullmatch(named):
-            started = _distributed().LocalCluster(
-                int(local[1]), threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0",
-                memory_limit=0,  # as with joblib: Dask would end a worker that takes more than its share
-                silence_logs=logging.CRITICAL,  # what a call raises is raised here
-            )  # fmt: skip
-            named = stack.enter_context(started).scheduler_address
+            named = stack.enter_context(_started(int(local[1])))
         if named:
             stack.enter_context(connected(named))
             stack.callback(connected.cache_clear)
             stack.enter_context(environment(**{CLUSTER: named}))
         yield
+
+
+@contextlib.contextmanager
+def _started(workers: int) -> Iterator[str]:
+    """The address of a scheduler that is started here with its workers, and ended with them.
+
+    How it ends decides nothing: what the block has done is done, and what it raises is raised.
+    """
+    local = _distributed().LocalCluster(
+        workers, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0",
+        memory_limit=0,  # as with joblib: Dask would end a worker that takes more than its share
+        silence_logs=logging.CRITICAL,  # what a call raises is raised here
+    )  # fmt: skip
+    try:
+        yield local.scheduler_address
+    finally:
+        try:
+            local.close()
+        except Exception:  # TimeoutError, where a busy machine takes five seconds to end a worker
+            local.shutdown_on_close = False  # or this process tries again before it ends, for ten
 
 
 @cache

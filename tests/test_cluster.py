@@ -142,6 +142,34 @@ def test_a_call_that_ends_every_worker_is_told_as_by_joblib():
         list(in_processes([delayed(end_always)()], 1))
 
 
+@pytest.mark.slow
+def test_workers_that_end_too_late_change_nothing_of_what_is_done(monkeypatch):
+    distributed = pytest.importorskip("distributed", reason=NO_DASK)
+    kill = distributed.Nanny.kill
+
+    async def late(self, *how, **more):
+        await kill(self, *how, **more)
+        raise TimeoutError
+
+    monkeypatch.setattr(distributed.Nanny, "kill", late)
+    before = os.environ.get(CLUSTER)
+    with cluster.cluster("local:1"):
+        assert list(in_processes([delayed(abs)(-1)], 1)) == [1]
+    assert os.environ.get(CLUSTER) == before
+
+
+def test_what_the_work_raises_is_raised_however_the_cluster_ends(monkeypatch):
+    def close():
+        raise TimeoutError
+
+    local = SimpleNamespace(scheduler_address="tcp://here:1", shutdown_on_close=True, close=close)
+    dask = SimpleNamespace(LocalCluster=lambda *_, **__: local)
+    monkeypatch.setattr(cluster, "_distributed", lambda: dask)
+    with pytest.raises(KeyError, match="of the work"), cluster._started(1):
+        raise KeyError("of the work")
+    assert not local.shutdown_on_close  # with which Dask closes it again before the process ends
+
+
 def test_an_address_that_does_not_answer_is_told_soon(monkeypatch):
     pytest.importorskip("distributed", reason=NO_DASK)
     monkeypatch.setattr(cluster, "ANSWER_S", 0.5)

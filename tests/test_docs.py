@@ -9,6 +9,7 @@ import pytest
 from kitlib.cli import build_parser
 from kitlib.commands.old import RENAMED
 from kitlib.mri.ledger import DOUBTFUL
+from kitlib.phantom.truth import VERSION
 
 HOME = Path(__file__).parents[1]
 PAGES = sorted([*HOME.glob("*.md"), *HOME.glob("docs/*.md"), *HOME.glob("results/*.md")])
@@ -54,6 +55,12 @@ def test_every_command_named_exists() -> None:
 def test_the_codes_in_bold_are_those_that_leave_images_in_doubt() -> None:
     page = (HOME / "docs" / "own_study.md").read_text(encoding="utf-8")
     assert set(re.findall(r"\*\*`([a-z_.]+)`\*\*", page)) == DOUBTFUL
+
+
+def test_the_data_card_knows_the_version_that_is_drawn() -> None:
+    card = (HOME / "docs" / "data_card.md").read_text(encoding="utf-8")
+    versions = re.findall(r"^\| (\d+) \|", card, re.MULTILINE)
+    assert list(map(int, versions)) == list(range(1, VERSION + 1))
 
 
 def test_the_readme_is_short() -> None:

@@ -1,6 +1,7 @@
-"""Inputs and models of one's own, through folds, blend and streaming; no line of the kit knows them."""
+"""Inputs, models, backbones and calibrators of one's own, all the way; no line of the kit knows them."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -10,10 +11,14 @@ import pandas as pd
 import pytest
 
 from kitlib.artefacts import Provenance, fingerprint, load_array, save_array
+from kitlib.competition.metric import score_arrays
 from kitlib.competition.root import Competition
 from kitlib.competition.submission import validate_submission
+from kitlib.ensemble import calibrate
 from kitlib.ensemble.combine import Blend
-from kitlib.ensemble.crossfit import Ensemble
+from kitlib.ensemble.crossfit import Ensemble, Recipe
+from kitlib.ensemble.names import CALIBRATORS
+from kitlib.errors import UsageError
 from kitlib.experiments import registry
 from kitlib.experiments.experiment import Experiment
 from kitlib.inputs import base as inputs
@@ -27,10 +32,15 @@ from kitlib.predict.stream import Handling, Result
 from kitlib.prepare.studies import PreparedStudies
 from kitlib.run import layout
 from kitlib.run.finished import finished_predictor, predict_data
+from kitlib.run.profiles import profile_named
+from kitlib.run.settings import _parameters
 from kitlib.terms import SEQUENCES
+from tests.ensemble.builders import make_probabilities
+from tests.models.builders import make_labels
 from tests.run.finished import LONGEST_PX, finish_step, make_run, random_slices
 
-README = Path(__file__).parents[1] / "README.md"
+HOME = Path(__file__).parents[1]
+README, START = HOME / "README.md", HOME / "docs" / "start.md"
 STRICT = Handling(strict=True)
 
 
@@ -109,10 +119,14 @@ class CountModel(Model):
 
 
 @pytest.fixture(autouse=True)
-def untouched_registries(monkeypatch: pytest.MonkeyPatch) -> None:
+def untouched_registries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(calibrate, "name2calibrator", dict(calibrate.name2calibrator))
     monkeypatch.setattr(registry, "EXPERIMENTS", dict(registry.EXPERIMENTS))
     monkeypatch.setattr(models, "MODELS", dict(models.MODELS))
     monkeypatch.setattr(inputs, "_registered", dict(inputs._registered))
+    known = list(CALIBRATORS)
+    yield
+    CALIBRATORS[:] = known
 
 
 def submitted(data: Competition, work: Path, experiments: list[Experiment]) -> Result:
@@ -155,13 +169,57 @@ def test_experiments_on_different_backbones_are_blended_and_submitted(
     assert len(widths) == 2
 
 
-def test_the_model_of_the_readme_runs(data: Competition, tmp_path: Path) -> None:
-    """What stands between its markers is fitted, blended and submitted as it stands there."""
-    (code,) = re.findall(r"<!-- own-model -->\s*```python\n(.*?)```", README.read_text(), re.DOTALL)
-    lines = [line for line in code.splitlines() if line.strip() and not line.startswith(("from", "import"))]
-    assert len(lines) <= 15
+def code_of(page: Path, mark: str) -> str:
+    """What stands between its markers."""
+    (code,) = re.findall(
+        rf"<!-- {mark} -->\s*```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL
+    )
+    return code
+
+
+def run_code(page: Path, mark: str) -> None:
+    """As in a notebook, whose first call refuses variables that are no parameters."""
+    names = {"__name__": "__main__"}
+    exec(compile(code_of(page, mark), page.name, "exec"), names)
+    assert _parameters(names) == {}
+
+
+def registered_by(page: Path, mark: str) -> Experiment:
     before = set(registry.EXPERIMENTS)
-    exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
+    run_code(page, mark)
     (name,) = set(registry.EXPERIMENTS) - before
-    entry = registry.experiment(name)
+    return registry.experiment(name)
+
+
+def test_the_model_of_the_readme_runs(data: Competition, tmp_path: Path) -> None:
+    """It is fitted, blended and submitted as it stands there."""
+    lines = code_of(README, "own-model").splitlines()
+    lines = [line for line in lines if line.strip() and not line.startswith(("from", "import"))]
+    assert len(lines) <= 15
+    entry = registered_by(README, "own-model")
     submitted(data, tmp_path, [entry.reading(random_slices("greyscale"))])
+
+
+def test_the_backbone_of_the_page_runs(data: Competition, tmp_path: Path) -> None:
+    entry = registered_by(START, "own-backbone")
+    spec = entry.input.completed({"longest_px": LONGEST_PX, "grey": "greyscale"})
+    result = submitted(data, tmp_path, [entry.reading(spec).with_parameters(trees=3)])
+    assert set(result.predictions["rung"]) == {"full model"}
+    (member,) = finished_predictor(tmp_path).members.values()
+    assert (member.input.backbone, member.input.width) == ("small_net", 32)  # type: ignore[attr-defined]
+
+
+def test_the_calibrator_of_the_page_is_fitted_saved_and_opened(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="unknown calibrator 'hedge'"):
+        profile_named("smoke").with_overrides({"calibrate": "hedge"})
+    run_code(START, "own-calibrator")
+    assert profile_named("smoke").with_overrides({"calibrate": "hedge"}).calibrators == ("hedge",)
+    labels = make_labels(300)
+    sharp = make_probabilities(labels, skill=1.2, sharpness=3.0)
+    fitted = Ensemble.fit(labels, {"sharp": sharp}, Recipe("blend", ("hedge",)))
+    calibrated = fitted.apply({"sharp": sharp})
+    assert score_arrays(labels, calibrated).total < score_arrays(labels, sharp).total - 0.1
+    fitted.save(tmp_path / "ensemble.json", Provenance())
+    opened = Ensemble.load(tmp_path / "ensemble.json")
+    assert opened.calibrators[0].name == "hedge"
+    np.testing.assert_array_equal(opened.apply({"sharp": sharp}), calibrated)

@@ -19,7 +19,7 @@ FILES = sorted(KITLIB.rglob("*.py"))
 TESTS = Path(__file__).parent
 MODULES = [path.relative_to(KITLIB).as_posix() for path in FILES if not path.stem.startswith("__")]
 WHOLE = {
-    "test_extending.py": "an input and a model of one's own, through all rooms",
+    "test_extending.py": "inputs, models, backbones and calibrators of one's own, through all rooms",
     "test_floors.py": "all modules",
     "test_docs.py": "the documents",
     "test_light_imports.py": "what importing each room loads",

@@ -5,19 +5,34 @@ import tempfile
 from pathlib import Path
 
 from kitlib.commands import Commands
+from kitlib.machine import limit_threads
 
 
 def add_bench(commands: Commands) -> None:
     """Add the command `bench`, which measures speed unless another bench is named."""
     command = commands.add_parser(
         "bench",
-        help="slices a second, against the loop one would write first",
-        epilog="example: python -m kitlib bench --reading",
+        help="ratios to the loops one would write first, and what predicting and a run take",
+        epilog="example: python -m kitlib bench --work work/demo",
     )
-    command.add_argument("--reading", action="store_true", help="time the reading of DICOM files alone")
+    command.add_argument(
+        "--work",
+        type=Path,
+        default=Path("work/demo"),
+        help="folder of a finished run, with its models (default: work/demo)",
+    )
     command.add_argument("--backbones", nargs="+", default=["resnet50", "resnet10t"])
-    command.add_argument("--studies", type=int, default=6, help="phantoms of about fifty slices each")
+    command.add_argument("--studies", type=int, default=6, help="phantoms of some fifty slices each")
+    command.add_argument("--size", default="clinical", help="of the phantoms (default: clinical)")
     command.add_argument("--repeats", type=int, default=3)
+    command.add_argument(
+        "--counts",
+        type=int,
+        nargs="+",
+        default=[1, 10, 100],
+        help="how many studies are predicted in a row (default: 1 10 100)",
+    )
+    command.add_argument("--out", type=Path, default=Path("results"), help="folder for speed.md")
     command.set_defaults(call=_bench)
     _add_faults(command.add_subparsers(metavar="faults"))
 
@@ -46,11 +61,27 @@ def _add_faults(benches: Commands) -> None:
 
 
 def _bench(arguments: argparse.Namespace) -> None:
-    from kitlib.embed.runtime.benchmark import benchmark, reading_benchmark
+    limit_threads()  # as `predict` does
+    from kitlib.artefacts import write_text
+    from kitlib.report.pages.speed import speed_page
+    from kitlib.run.speed import measure_speed
 
-    asked = {"studies": arguments.studies, "repeats": arguments.repeats}
-    table = reading_benchmark(**asked) if arguments.reading else benchmark(arguments.backbones, **asked)
-    print(table.to_string(index=False, float_format=lambda value: f"{value:.2f}"))
+    asked = {name: getattr(arguments, name) for name in ("studies", "size", "repeats", "counts")}
+    speed = measure_speed(arguments.work, arguments.backbones, **asked)
+    page = speed_page(
+        {"made by": f"`{_command(arguments)}`", **speed.facts}, speed.ratios, speed.predicting, speed.steps
+    )
+    write_text(arguments.out / "speed.md", page)
+    print(page, end="")
+
+
+def _command(arguments: argparse.Namespace) -> str:
+    """The command with what the figures depend on, and no folder of this machine."""
+    work = "DIR" if arguments.work.is_absolute() else arguments.work
+    lists = {name: " ".join(map(str, getattr(arguments, name))) for name in ("backbones", "counts")}
+    single = {name: getattr(arguments, name) for name in ("studies", "size", "repeats")}
+    options = "".join(f" --{name} {value}" for name, value in {**lists, **single}.items())
+    return f"python -m kitlib bench --work {work}{options}"
 
 
 def _faults(arguments: argparse.Namespace) -> None:

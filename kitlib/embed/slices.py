@@ -83,7 +83,7 @@ def build_slice_network(name: str) -> tuple[nn.Module, tuple[str, ...]]:
     """The untrained network without its classifier, and the names of the modules that were the classifier."""
     if not name.startswith(TORCHVISION):
         model: Any = timm.create_model(name, pretrained=False, num_classes=0)
-        head = model.pretrained_cfg.get("classifier") or ()
+        head = getattr(model, "pretrained_cfg", {}).get("classifier") or ()  # one's own need say nothing
         return model, (head,) if isinstance(head, str) else tuple(head)
     network = torchvision.models.get_model(name.removeprefix(TORCHVISION), weights=None)
     last = [path for path, module in network.named_modules() if isinstance(module, nn.Linear)][-1]
@@ -115,7 +115,6 @@ def build_vit(*, px: int, grid: int, width: int, depth: int, heads: int, dropout
     for attention in (one for one in network.modules() if isinstance(one, Attention)):
         # Of 64 patches on one core, a step took 1.3 to 2.2 times as long with the fused attention.
         attention.fused_attn = False  # type: ignore[misc]  # timm has it final, and no argument for it
-    network.pretrained_cfg = {}  # timm's models say here what their classifier is: this one has none
     return network
 
 

@@ -10,6 +10,7 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit, softmax
 
 from kitlib.competition.metric import SEVERE, SPINAL, group2cells, score_arrays
+from kitlib.ensemble.names import CALIBRATORS
 from kitlib.ensemble.worth import ALL_ROWS, Rows, worthwhile
 from kitlib.errors import known_name
 from kitlib.terms import CELLS, EMPTY, GROUPS, SEVERITIES, SEVERITY_WEIGHTS
@@ -161,6 +162,13 @@ class AnySevere(Calibrator):
 name2calibrator: dict[str, type[Calibrator]] = {
     one.name: one for one in (Temperature, VectorScaling, AnySevere)
 }
+
+
+def register_calibrator(calibrator: type[Calibrator]) -> type[Calibrator]:
+    """Let recipes and runs name this calibrator, and saved ensembles open with it; a class decorator."""
+    name2calibrator[calibrator.name] = calibrator
+    CALIBRATORS[:] = name2calibrator
+    return calibrator
 
 
 def calibrator_named(name: str) -> type[Calibrator]:

@@ -3,4 +3,5 @@
 CALIBRATED_BLEND = "calibrated blend"
 """What is submitted, among predictions that are scored."""
 COMBINERS = ("blend", "logistic", "lightgbm")
-CALIBRATORS = ("temperature", "vector_scaling", "any_severe")
+CALIBRATORS = ["temperature", "vector_scaling", "any_severe"]
+"""With those that `calibrate.register_calibrator` adds."""

@@ -31,7 +31,10 @@ class TaskGroup:
         return [task for task in self.tasks if not task.is_done and not failure(task.folder)]
 
     def data(self) -> FoldData:
-        """The fold's two sides."""
+        """The fold's two sides, with what its tasks and those of other folds share."""
+        for task in self.todo:
+            with contextlib.suppress(Exception):  # what fails here fails in the fit, where it is noted
+                task.experiment.model.make_shared(self.split.data)
         first = self.tasks[0]
         return FoldData.of(self.split, first.fold, first.experiment)
 

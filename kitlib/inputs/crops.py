@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -27,6 +27,8 @@ class StudyCrops:
     confidences: np.ndarray  # (40,) in the point; 0 where it is only where it usually lies
     faults: tuple[Fault, ...] = ()  # found when it was cut
     counted: float = 1.0  # chance that the levels are counted right, where that is in doubt
+    told: dict[str, Any] = field(default_factory=dict, repr=False)
+    """What networks have said of the images, by the file they look with; it goes along to other processes."""
 
     @property
     def shown(self) -> np.ndarray:

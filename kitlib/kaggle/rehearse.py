@@ -101,6 +101,7 @@ class Rehearsal:
             log.seek(0)
             last = (log.read().strip().splitlines() or [f"exit code {process.returncode}"])[-1]
         wall_s = time.monotonic() - started_s
+        shutil.rmtree(folder / "tmp", ignore_errors=True)  # as on Kaggle; with many studies it is gigabytes
         row = {"session": session.name, "wall_s": wall_s, "peak_memory_mb": watched.peak_memory_mb}
         row |= {"written_mb": watched.written_mb, "projected_h": wall_s * times / 3600}
         return row, watched.ended or (last if process.returncode else "")

@@ -129,6 +129,9 @@ class Model(ABC):
         """What a fit begins with; fits of which it is the same, and not None, share it in one process."""
         return None
 
+    def make_shared(self, data: Any) -> None:  # noqa: B027
+        """Make once what fits on parts of this data would each make, to go along to their processes."""
+
     def _check_fitted(self) -> None:
         if not np.isfinite(self.prior).all():
             raise ModelError("the model is not fitted", where=self.name, hint="Call fit or load first.")

@@ -40,10 +40,10 @@ class PreparedStudies:
         workers: int = 1,
         study_ids: Sequence[int] | None = None,
     ) -> Self:
-        """Prepare what is not prepared yet of `series` (as Competition.series); all its studies, or those."""
-        volumes = VolumeCache(folder, longest_px=longest_px)
-        volumes.build(series, workers=workers)
+        """Prepare what is not prepared yet of `series` (as Competition.series): all its studies, or those."""
         known = series["study_id"].unique().tolist() if study_ids is None else study_ids
+        series, volumes = series[series["study_id"].isin(known)], VolumeCache(folder, longest_px=longest_px)
+        volumes.build(series, workers=workers)
         return cls(tuple(int(study_id) for study_id in known), series, volumes)
 
     def __len__(self) -> int:

@@ -118,7 +118,7 @@ def finish(settings: Settings) -> None:
     inputs = steps.read_fingerprints(settings.step, *settings.roots)
     record = settings.provenance(**inputs).record()
     record["data"] = {"name": settings.competition.root.name, "is_phantom": settings.is_phantom}
-    record["machine"] = _machine_in_words()
+    record["machine"] = machine_in_words()
     steps.write_manifest(settings.work_dir, settings.step.name, {"outputs": written, **record})
     size_mb = sum(facts["bytes"] for facts in written.values()) / 2**20
     tqdm.write(
@@ -127,7 +127,7 @@ def finish(settings: Settings) -> None:
     )
 
 
-def _machine_in_words() -> dict[str, str]:
+def machine_in_words() -> dict[str, str]:
     """System, cores, memory and accelerator in words, without a name of the machine or of its user."""
     # Torch is not loaded for this alone: what has not loaded it has used no accelerator.
     used = "torch" in sys.modules and device().type == "cuda"

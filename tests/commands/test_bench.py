@@ -1,10 +1,14 @@
-"""`bench` prints its table; `bench faults` writes its page with the command that made it."""
+"""Both benches write their pages with the commands that made them."""
+
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from kitlib.cli import main
 from kitlib.faults.bench import Bench
+from kitlib.run.speed import Speed
+from tests.report.pages.test_speed import PREDICTING, RATIOS, STEPS
 
 DAMAGES = pd.DataFrame(
     [("files", "file empty", "Files of no byte", 1, 0, "", 0.5, 3.0, "unharmed")],
@@ -38,17 +42,22 @@ def test_too_little_to_judge_is_one_line(words, tmp_path, capsys):
     assert not list(tmp_path.iterdir())
 
 
-def test_the_table_is_printed_with_two_decimals(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+def test_speed_is_printed_and_written_with_its_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    asked: dict[str, object] = {}
+    asked: list[object] = []
 
-    def benchmark(backbones: list[str], **how: int) -> pd.DataFrame:
-        asked.update(how, backbones=backbones)
-        return pd.DataFrame({"backbone": backbones, "ratio": [1.234, 5.678]})
+    def measure_speed(work: Path, backbones: list[str], **how: object) -> Speed:
+        asked.extend([work, backbones, how])
+        return Speed(RATIOS, PREDICTING, STEPS, {"data": "2 phantoms"})
 
-    monkeypatch.setattr("kitlib.embed.runtime.benchmark.benchmark", benchmark)
-    assert main(["bench", "--backbones", "a", "b", "--studies", "1", "--repeats", "2"]) == 0
-    assert asked == {"backbones": ["a", "b"], "studies": 1, "repeats": 2}
-    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert lines == [["backbone", "ratio"], ["a", "1.23"], ["b", "5.68"]]
+    monkeypatch.setattr("kitlib.run.speed.measure_speed", measure_speed)
+    words = ["--work", str(tmp_path), "--backbones", "a", "b", "--studies", "2", "--counts", "1", "5"]
+    assert main(["bench", *words, "--out", str(tmp_path)]) == 0
+    assert asked == [
+        tmp_path, ["a", "b"], {"studies": 2, "size": "clinical", "repeats": 3, "counts": [1, 5]},
+    ]  # fmt: skip
+    page = (tmp_path / "speed.md").read_text()
+    assert page == capsys.readouterr().out
+    options = "--backbones a b --counts 1 5 --studies 2 --size clinical --repeats 3"
+    assert f"| made by | `python -m kitlib bench --work DIR {options}` |" in page

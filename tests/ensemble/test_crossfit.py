@@ -35,7 +35,7 @@ def test_the_ensemble_beats_its_members_on_studies_it_was_not_fitted_on() -> Non
 @pytest.mark.slow
 @pytest.mark.parametrize("combine", COMBINERS)
 def test_a_folds_own_labels_are_not_used_for_it(combine: str) -> None:
-    recipe = Recipe(combine, CALIBRATORS)
+    recipe = Recipe(combine, tuple(CALIBRATORS))
     labels = LABELS.copy()
     judged = FOLDS.index[FOLDS == 1]
     labels.loc[judged] = (labels.loc[judged] + 1) % 3
@@ -62,7 +62,7 @@ def test_a_missing_prediction_is_named() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("combine", COMBINERS)
 def test_save_and_load_agree(combine: str, tmp_path: Path) -> None:
-    ensemble = crossfit(LABELS, FOLDS, TABLES, Recipe(combine, CALIBRATORS)).final
+    ensemble = crossfit(LABELS, FOLDS, TABLES, Recipe(combine, tuple(CALIBRATORS))).final
     ensemble.save(tmp_path / "ensemble.json", Provenance())
     opened = Ensemble.load(tmp_path / "ensemble.json")
     arrays = {name: to_array(LABELS.index, table) for name, table in TABLES.items()}

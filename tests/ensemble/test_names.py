@@ -8,7 +8,7 @@ from kitlib.errors import UsageError
 
 def test_the_names_that_a_profile_knows_are_those_of_the_classes() -> None:
     assert tuple(name2combiner) == COMBINERS
-    assert tuple(name2calibrator) == CALIBRATORS
+    assert list(name2calibrator) == CALIBRATORS
 
 
 def test_a_mistyped_name_is_an_error_that_gives_the_nearest() -> None:

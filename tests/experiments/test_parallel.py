@@ -106,3 +106,18 @@ def test_a_fit_that_kills_its_process_is_noted_and_costs_no_other(tmp_path: Path
     assert {name: lines(tmp_path / name) for name in NAME2MODEL} == {"innocent": 2, "guilty": 2, "later": 1}
     assert failure(tmp_path / "of_guilty") == DIED
     assert [task.is_done for group in groups for task in group.tasks] == [True, False, True]
+
+
+def test_what_fits_share_is_made_of_the_whole_data_before_it_is_parted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = []
+
+    def make_shared(self: Watched, data: SliceDataset) -> None:
+        shared.append((self.diary, len(data)))
+        raise MemoryError  # the fit will say so, if it matters
+
+    monkeypatch.setattr(Watched, "make_shared", make_shared)
+    sides = make_group(tmp_path, "innocent", "later").data()
+    assert shared == [(str(tmp_path / name), 12) for name in ("innocent", "later")]
+    assert (len(sides.train), len(sides.held_out)) == (6, 6)

@@ -140,6 +140,18 @@ def test_a_log_of_other_bytes_than_utf_8_is_read(
     assert rehearsal.run().against == [f"{FIRST.name}: caf\ufffd"]
 
 
+def test_what_a_session_leaves_in_its_temporary_folder_ends_with_it(
+    rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = "import os, pathlib; pathlib.Path(os.environ['TMPDIR'], 'cache').touch(); raise SystemExit('left')"
+    popen = subprocess.Popen
+    monkeypatch.setattr(
+        module.subprocess, "Popen", lambda _, **how: popen([sys.executable, "-c", left], **how)
+    )
+    assert rehearsal.run().against == [f"{FIRST.name}: left"]
+    assert not list((rehearsal.out / "sessions").rglob("cache"))
+
+
 @pytest.mark.usefixtures("failing")
 def test_the_first_session_that_fails_ends_the_rehearsal_with_its_last_line(
     rehearsal: Rehearsal,

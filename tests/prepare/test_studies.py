@@ -6,9 +6,10 @@ import pytest
 
 from kitlib.mri.study import Series, Study
 from kitlib.prepare.studies import PreparedStudies, study_metadata
+from kitlib.prepare.volumes import VolumeCache
 from kitlib.terms import AXIAL_T2, SAGITTAL_T1, SEQUENCES
 from tests.inputs.builders import SERIES2STACKS, make_studies
-from tests.prepare.builders import make_stack
+from tests.prepare.builders import make_series, make_stack
 
 
 def make_study(study_id: int, sequences: Sequence[str] = SEQUENCES) -> Study:
@@ -40,6 +41,17 @@ def test_some_studies_are_those_asked_for_in_that_order(studies: PreparedStudies
     assert only.metadata.index.tolist() == [1]
     assert studies.of([1, 2]).metadata.index.tolist() == [1, 2]
     assert studies.metadata.index.tolist() == [2, 1]
+
+
+def test_only_the_studies_asked_for_are_prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(VolumeCache, "build", lambda _, series, **__: asked.extend(series["study_id"]))
+    series = make_series(2)
+    some = PreparedStudies.build(series, tmp_path, longest_px=8, study_ids=[2])
+    assert set(asked) == {2}
+    assert (some.study_ids, {study_id for study_id, _ in some.keys}) == ((2,), {2})
+    everything = PreparedStudies.build(series, tmp_path, longest_px=8)
+    assert everything.keys == list(series[["study_id", "series_id"]].itertuples(index=False, name=None))
 
 
 def test_a_study_of_which_nothing_can_be_read_is_counted(studies: PreparedStudies) -> None:

@@ -177,7 +177,7 @@ def test_the_submission_lies_in_its_step_and_on_kaggle_where_the_scorer_looks(na
 
 
 def test_the_machine_is_described_without_its_name() -> None:
-    told = module._machine_in_words()
+    told = module.machine_in_words()
     assert told["cores"] == str(cores())
     assert float(told["memory"].removesuffix(" GB")) > 0
     assert socket.gethostname() not in " ".join(told.values())

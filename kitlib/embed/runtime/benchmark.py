@@ -4,7 +4,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,60 +33,74 @@ Result = TypeVar("Result")
 SEED = 2024
 LONGEST_PX = 320
 BATCH = 32
+ONE_BY_ONE = "one slice at a time"
+COLUMNS = ("what", "against", "slices", "loop_s", "kit_s")
 
 
-def benchmark(backbones: Sequence[str], *, studies: int, repeats: int, size: str = "demo") -> pd.DataFrame:
-    """A row a backbone and engine: slices a second of the loop and of the kit, medians, and their ratio.
+def reading_runs(series: pd.DataFrame, repeats: int) -> pd.DataFrame:
+    """A row a repeat and loop of COLUMNS: from the system's cache, in turns."""
+    folders = [Path(path) for path in series["folder"]]
+    loops = {"a plain pydicom loop": pydicom_reading, "SimpleITK's series reader": simpleitk_reading}
+    rows = []
+    for _ in range(repeats):
+        slices, kit_s = timed(kit_reading, folders)
+        for against, loop in loops.items():
+            rows.append(("reading", against, slices, timed(loop, folders)[1], kit_s))
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
-    All read the same phantoms' files, use all cores, and have random weights of the same network, which is
-    run as it is and in eight bits. The loop, as it is, is timed anew beside each repeat. UsageError, before
-    anything is drawn, where there is nothing to time or a backbone is no network of slices.
+
+def embedding_runs(
+    backbones: Sequence[str], series: pd.DataFrame, repeats: int, folder: Path
+) -> pd.DataFrame:
+    """A row a repeat, backbone and engine of COLUMNS: from files to stored vectors, below `folder`.
+
+    All use all cores and have random weights of the same network, which is run as it is and in eight bits.
+    The loop, as it is, is timed anew beside each repeat.
     """
+    rows = []
+    for name in backbones:
+        network, loaded = build_network(name)[0], variants(name, folder)
+        warm_up(network, loaded)
+        for repeat in range(repeats):
+            slices, loop_s = timed(obvious_loop, network, series)
+            for number, backbone in enumerate(loaded):
+                work = folder / f"{repeat}-{number}-{name.replace('/', '_')}"
+                what = f"embedding, {name} by {backbone.engine}"
+                rows.append((what, ONE_BY_ONE, slices, loop_s, kit_embedding_s(backbone, series, work)))
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def ratio_table(runs: pd.DataFrame) -> pd.DataFrame:
+    """Medians over repeats as slices a second; the ratio with its smallest and largest value."""
+    rates = runs[["what", "against"]].assign(
+        loop_per_s=runs["slices"] / runs["loop_s"],
+        kit_per_s=runs["slices"] / runs["kit_s"],
+        ratio=runs["loop_s"] / runs["kit_s"],
+    )
+    grouped = rates.groupby(["what", "against"], sort=False)
+    spread = {"ratio_min": grouped["ratio"].min(), "ratio_max": grouped["ratio"].max()}
+    return grouped.median().assign(**spread).reset_index()
+
+
+def check_benchmark(backbones: Sequence[str], *counts: int) -> None:
+    """UsageError where one of the counts is nothing to time, or a backbone is no network of slices."""
+    if min(counts) < 1:
+        raise UsageError(f"{min(counts)} times is nothing to time", hint="Ask for one or more.")
     for name in backbones:
         if reads_volumes(known_backbone(name)):
             raise UsageError(f"{name} is no network of slices", hint="Name one of timm or torchvision.")
-    rows = []
-    with drawn_series(studies, repeats, size) as (folder, series):
-        for name in backbones:
-            network, loaded = build_network(name)[0], variants(name, folder, size)
-            warm_up(network, loaded)
-            for repeat in range(repeats):
-                slices, loop_s = timed(obvious_loop, network, series)
-                for number, backbone in enumerate(loaded):
-                    work = folder / f"{repeat}-{number}-{name.replace('/', '_')}"
-                    beside = {"backbone": name, "engine": backbone.engine, "slices": slices, "loop_s": loop_s}
-                    rows.append(beside | kit_run(backbone, series, work))
-    return summary(pd.DataFrame(rows))
-
-
-def reading_benchmark(*, studies: int, repeats: int, size: str = "clinical") -> pd.DataFrame:
-    """One row: slices a second of the plain pydicom loop and of `read_series`, and their ratio.
-
-    Both read the same phantoms' files from the system's cache, in turns; the fastest of the repeats counts.
-    UsageError where there is nothing to time.
-    """
-    with drawn_series(studies, repeats, size) as (_, series):
-        folders = [Path(path) for path in series["folder"]]
-        runs = [(*timed(plain_reading, folders), timed(kit_reading, folders)[1]) for _ in range(repeats)]
-    slices, loop_s, kit_s = np.min(runs, axis=0)
-    rates = {"loop_per_s": slices / loop_s, "kit_per_s": slices / kit_s, "ratio": loop_s / kit_s}
-    return pd.DataFrame([{"slices": int(slices), **rates}])
 
 
 @contextmanager
-def drawn_series(studies: int, repeats: int, size: str) -> Iterator[tuple[Path, pd.DataFrame]]:
-    """A temporary folder and the series of phantoms in it; UsageError where there is nothing to time."""
-    if min(studies, repeats) < 1:
-        raise UsageError(
-            f"{studies} studies x {repeats} repeats are nothing to time", hint="Ask for one or more."
-        )
+def drawn_series(studies: int, size: str) -> Iterator[tuple[Path, pd.DataFrame]]:
+    """A temporary folder, and the series of phantoms in it."""
     with tempfile.TemporaryDirectory(prefix="kitlib-bench-") as folder:
         root = Path(folder) / "phantoms"
         write_competition(root, studies=studies, seed=SEED, size=size, workers=cores())
         yield Path(folder), Competition(root).series("train")
 
 
-def plain_reading(folders: Sequence[Path]) -> int:
+def pydicom_reading(folders: Sequence[Path]) -> int:
     """Read series with pydicom, one file after the other; returns how many slices they have."""
     count = 0
     for folder in folders:
@@ -95,31 +109,44 @@ def plain_reading(folders: Sequence[Path]) -> int:
     return count
 
 
+def simpleitk_reading(folders: Sequence[Path]) -> int:
+    """Read series with SimpleITK; returns how many slices those have that it can read."""
+    import SimpleITK as sitk
+
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)  # of steps that are not even
+    count = 0
+    for folder in folders:
+        reader = sitk.ImageSeriesReader()
+        reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(folder)))
+        with suppress(RuntimeError):  # slices of two sizes
+            count += len(sitk.GetArrayFromImage(reader.Execute()).astype(np.float32))
+    return count
+
+
 def kit_reading(folders: Sequence[Path]) -> int:
     """Read series with the kit; returns how many slices they have."""
     return sum(len(stack) for folder in folders for stack in read_series(folder, Ledger()))
 
 
-def variants(name: str, folder: Path, size: str) -> list[Backbone]:
+def variants(name: str, folder: Path) -> list[Backbone]:
     """The backbone as it is and, where that can be had, in eight bits; a warning where it cannot."""
     loaded = [load_backbone(name, weights="random", input_px=DEFAULT_PX)]
     try:
         file = folder / file_name(name)
-        quantise(file, name, weights="random", input_px=DEFAULT_PX, size=size)
+        quantise(file, name, weights="random", input_px=DEFAULT_PX, size="smoke")
         loaded.append(load_backbone(name, weights=str(file)))
     except (ExtraMissingError, WeightsError) as error:
         warnings.warn(f"not measured in eight bits: {error}", RuntimeWarning, stacklevel=2)
     return loaded
 
 
-def kit_run(backbone: Backbone, series: pd.DataFrame, work: Path) -> dict[str, float]:
-    """Seconds of the kit from files to stored vectors, and what of them are spent embedding."""
+def kit_embedding_s(backbone: Backbone, series: pd.DataFrame, work: Path) -> float:
+    """Seconds of the kit from files to stored vectors."""
     cache = VolumeCache(work / "volumes", longest_px=LONGEST_PX)
     store = TokenStore(work / "store", {}, backbone.width)
     keys = list(series[["study_id", "series_id"]].itertuples(index=False, name=None))
     _, prepare_s = timed(cache.build, series, workers=cores())
-    _, embed_s = timed(embed_series, store, backbone, cache, keys, batch=BATCH)
-    return {"kit_s": prepare_s + embed_s, "embed_s": embed_s}
+    return prepare_s + timed(embed_series, store, backbone, cache, keys, batch=BATCH)[1]
 
 
 def obvious_loop(network: torch.nn.Module, series: pd.DataFrame) -> int:
@@ -148,16 +175,3 @@ def timed(call: Callable[..., Result], *how: Any, **options: Any) -> tuple[Resul
     """What a call returns, and the seconds it takes."""
     started_s = time.perf_counter()
     return call(*how, **options), time.perf_counter() - started_s
-
-
-def summary(runs: pd.DataFrame) -> pd.DataFrame:
-    """Medians over repeats as slices a second; the ratio with its smallest and largest value."""
-    rates = runs[["backbone", "engine", "slices"]].assign(
-        loop_per_s=runs["slices"] / runs["loop_s"],
-        kit_per_s=runs["slices"] / runs["kit_s"],
-        embedding_alone_per_s=runs["slices"] / runs["embed_s"],
-        ratio=runs["loop_s"] / runs["kit_s"],
-    )
-    grouped = rates.groupby(["backbone", "engine"], sort=False)
-    spread = {"ratio_min": grouped["ratio"].min(), "ratio_max": grouped["ratio"].max()}
-    return grouped.median().assign(**spread).reset_index()

@@ -91,6 +91,13 @@ class CropModel(Model):
         kind: SourceKind = "shipped" if self.start == SHIPPED else "path"
         return WeightsSource(kind, "grader", file, fingerprint_of(file))
 
+    def make_shared(self, data: CropDataset) -> None:
+        """What the views tell, where they are not trained."""
+        from kitlib.models.crop.network import FittedNetwork
+
+        if not self.tune:
+            FittedNetwork.begun(self).sight(data)
+
     def examine(self, data: CropDataset) -> list[Examination]:
         """All that is said of each study; ModelError as for `predict`."""
         self._check_fitted()

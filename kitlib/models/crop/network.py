@@ -1,12 +1,10 @@
 """What is inside a fitted crop model: its network, and how that is trained on studies' readings."""
 
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -56,10 +54,15 @@ class FittedNetwork:
         return fitted, weighted / weighted.sum(axis=1, keepdims=True)
 
     @classmethod
+    def begun(cls, model: "CropModel") -> Self:
+        """The network that a model starts from."""
+        file = file_of_start(model.start)
+        return cls(load_network(file).to(device()), "" if model.tune else fingerprint_of(file))
+
+    @classmethod
     def fit(cls, model: "CropModel", data: CropDataset, labels: np.ndarray, seed: int) -> tuple[Self, Curve]:
         """Train on studies with labels (n, 25) as the model's parameters say; and the curve."""
-        file = file_of_start(model.start)
-        fitted = cls(load_network(file).to(device()), "" if model.tune else fingerprint_of(file))
+        fitted = cls.begun(model)
         rows, held_out = inner_splits(labels, model.inner_parts, seed=seed)[0]
         given = data, labels, rows, model.batch
         batches = ImageBatches(*given) if model.tune else SightBatches(*given, fitted.sight(data))
@@ -130,10 +133,11 @@ class FittedNetwork:
 
     def _seen(self, crops: StudyCrops) -> Told:
         """What each view of a study tells alone, by SLOTS; looked at once by all networks of equal views."""
-        known = _told[self.views] if self.views else WeakKeyDictionary[StudyCrops, Told]()
-        if crops not in known:
-            known[crops] = self._look(crops)
-        return known[crops]
+        if not self.views:
+            return self._look(crops)
+        if self.views not in crops.told:
+            crops.told[self.views] = self._look(crops)
+        return crops.told[self.views]
 
     @torch.inference_mode()
     def _look(self, crops: StudyCrops) -> Told:
@@ -150,10 +154,6 @@ class FittedNetwork:
             for all_slots, shown in zip(told, found):
                 all_slots[batch.slots.cpu()] = shown.float().cpu()
         return Told(*told)
-
-
-_told: dict[str, WeakKeyDictionary[StudyCrops, Told]] = defaultdict(WeakKeyDictionary)
-"""What views tell, by the file of the network that looks at them: fold models share it."""
 
 
 def validation(

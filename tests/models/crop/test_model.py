@@ -1,5 +1,6 @@
 """The crop model beyond what all models owe: what it examines, and what folds share."""
 
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -80,6 +81,16 @@ def test_folds_of_frozen_views_look_at_a_study_once(monkeypatch: pytest.MonkeyPa
     tuned = CropModel(start=untrained_grader(), tune=True, epochs=1, inner_parts=1)
     tuned.fit(fresh, LABELS, seed=0).predict(fresh)
     assert len(looked) == 2 * len(fresh)
+
+
+def test_what_views_tell_goes_along_to_other_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    fresh, model = as_crops(make_features(LABELS)), CropModel(start=untrained_grader(), epochs=1)
+    there = replace(model).fit(as_crops(make_features(LABELS)), LABELS, seed=0).predict(fresh)
+    model.make_shared(fresh)
+    sent = pickle.loads(pickle.dumps(fresh))
+    monkeypatch.setattr(networks.FittedNetwork, "_look", lambda *_: pytest.fail("looked at again"))
+    np.testing.assert_array_equal(replace(model).fit(sent, LABELS, seed=0).predict(sent), there)
+    replace(model, tune=True).make_shared(as_crops(make_features(LABELS)))
 
 
 def test_tuning_changes_how_views_are_seen_and_the_fusion_alone_does_not(data: CropDataset) -> None:
