@@ -1,5 +1,6 @@
 """Compressed frames are checked against their file, and 4,000 spoilt ones cost little and hide less."""
 
+import tracemalloc
 from dataclasses import replace
 
 import pytest
@@ -8,7 +9,7 @@ from pydicom.uid import JPEGLossless, JPEGLosslessSV1, JPEGLSLossless
 
 from kitlib.errors import SliceError
 from kitlib.mri.dicom.header import LIMITS, judge
-from kitlib.mri.dicom.streams import checked_streams
+from kitlib.mri.dicom.streams import MOST_FRAGMENTS, checked_streams
 from tests.mri.builders import (
     CODECS,
     encapsulate_into,
@@ -67,6 +68,25 @@ def test_a_table_of_frames_that_points_elsewhere_is_refused(table):
     )
     with pytest.raises(SliceError, match="the table of frames"):
         checked_streams(header, pixels)
+
+
+@pytest.mark.parametrize(
+    ("table_bytes", "fragments", "code"),
+    [(0, 2 * MOST_FRAGMENTS, "slice.too_large"), (2**22, 1, "slice.pixels")],
+)
+def test_neither_fragments_nor_a_table_of_frames_take_memory_that_frames_do_not_need(
+    table_bytes, fragments, code
+):
+    header = replace(judge(make_enhanced_dataset(), JPEGLossless, LIMITS), frames=2 * MOST_FRAGMENTS)
+    table = ITEM + table_bytes.to_bytes(4, "little") + b"\1\2\3\4" * (table_bytes // 4)
+    encoded = table + (ITEM + bytes(4)) * fragments
+    tracemalloc.start()
+    with pytest.raises(SliceError) as caught:
+        checked_streams(header, encoded)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert caught.value.code == code
+    assert most < 200 * MOST_FRAGMENTS
 
 
 @pytest.mark.parametrize("frames", [1, 3])
