@@ -1,6 +1,7 @@
 """The four tables: what is valid comes back whole, and every wrong table is refused by its place."""
 
 import gzip
+import time
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from kitlib.terms import CELL_NAMES, CONDITIONS, EMPTY, LEVELS, SEQUENCES, row_i
 from tests.competition.builders import landmarks_csv, make_labels, make_predictions, series_csv, train_csv
 
 TOLD, UNKNOWN = tables.TOLD_OTHERWISE, "it is called by none of the competition's words"
-LEFT_OUT = "line left out", "line 2 names no study and series"
+LEFT_OUT = "line left out", "line 2 is the first that names no study and series"
 READERS = {
     "train.csv": (tables.read_train_labels, train_csv(make_labels(3))),
     "series.csv": (tables.read_series_descriptions, series_csv({7: [71, 72], 8: [81]})),
@@ -176,9 +177,23 @@ def test_of_a_sample_only_the_studies_are_read(tmp_path):
     with open(path, "a") as file:
         file.write(f"7_{CELL_NAMES[0]},high,,nan\n-7_{CELL_NAMES[0]},1,0,0\n9_hip,1,0,0\n")
     assert tables.read_studies(path, ledger) == [9, 7]
-    assert [fault.detail for fault in ledger] == [
-        f"line {number} of the sample names no study and cell" for number in (28, 29)
+    (fault,) = ledger
+    assert fault.detail == "line 28 of the sample is the first that names no study and cell"
+
+
+def test_millions_of_lines_or_columns_of_junk_are_told_in_a_line_and_cost_little(tmp_path):
+    path, ledger = tmp_path / "series.csv", Ledger()
+    path.write_text(series_csv({7: [71, 72]}) + "junk\n" * 50_000 + "8,\n" * 50_000)
+    assert len(tables.read_series_descriptions(path, ledger)) == 2
+    assert [(fault.study_id, fault.detail.split()[:2]) for fault in ledger] == [
+        (None, ["line", "4"]),
+        (8, ["line", "50004"]),
     ]
+    path.write_text(",".join(["study_id"] * 100_000) + "\n1\n")
+    started_s = time.process_time()
+    with pytest.raises(TableError, match="100000 surplus or repeated"):
+        tables.read_series_descriptions(path)
+    assert time.process_time() - started_s < 5  # and not a minute
 
 
 def test_zeros_before_the_numbers_of_a_sample_are_told(tmp_path):

@@ -100,9 +100,7 @@ def test_a_stream_that_says_its_size_twice_is_refused():
         read_jpeg2000(JPEG2000Lossless, stream[:2] + size + stream[2:])
 
 
-@pytest.mark.parametrize(
-    "blocks", [b"\x05\x00\x04\x00\x01", b"\x05\x04\x02\x00\x01", b"\x05\x04\x04\x01\x01"]
-)
+@pytest.mark.parametrize("blocks", [(0, 4, 0), (4, 2, 0), (4, 4, 1)])
 def test_blocks_coded_as_hardly_any_are_leave_a_doubt(blocks):
     stream = jpeg2000()
     assert stream.count(BLOCKS) == 1
