@@ -51,9 +51,9 @@ def read_study(
     for series_id, sequence, source in rows[["series_id", "sequence", "folder"]].itertuples(index=False):
         stacks = read_series(source, ledger, study_id=study_id, series_id=int(series_id))
         found = Series(int(series_id), sequence if sequence in SEQUENCES else None, tuple(stacks))
-        if stacks:
-            tags[found.series_id] = _tags_of(source, stacks[0])
         found = _in_plane(found, study_id, ledger)
+        if stacks:
+            tags[found.series_id] = _tags_of(source, (found.stacks or stacks)[0])
         _note_few_slices(found, study_id, ledger)
         series.append(replace(found, stacks=tuple(prepare([*found.stacks]))) if prepare else found)
     study = _of_one_patient(Study(study_id, tuple(series)), tags, ledger)
