@@ -6,6 +6,8 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kitlib.competition import tables
 from kitlib.competition.tables import UNDESCRIBED
@@ -13,6 +15,7 @@ from kitlib.errors import TableError
 from kitlib.mri.ledger import Ledger
 from kitlib.terms import CELL_NAMES, CONDITIONS, EMPTY, LEVELS, SEQUENCES, row_ids
 from tests.competition.builders import landmarks_csv, make_labels, make_predictions, series_csv, train_csv
+from tests.properties import derandomised
 
 TOLD, UNKNOWN = tables.TOLD_OTHERWISE, "it is called by none of the competition's words"
 LEFT_OUT = "line left out", "line 2 is the first that names no study and series"
@@ -168,6 +171,23 @@ def test_a_line_on_a_series_costs_that_series_at_most(tmp_path, lines, told, fau
     assert series["study_id"].tolist() == [*[7] * len(told), 8]
     assert [(fault.action, fault.detail) for fault in ledger] == faults
     assert tables.read_series_descriptions(path).equals(series)
+
+
+ODD = ["", " , ,", "7,71", '"', "9,91,Axial T2", "-1,2,x,y"]
+JUNK = st.lists(st.one_of(st.text(), st.sampled_from(ODD)), max_size=4)
+    st.one_of(st.text(), st.sampled_from(["", " , ,", "7,71", '"', "9,91,Axial T2", "-1,2,x,y"])), max_size=4
+)
+
+
+@derandomised
+@given(before=JUNK, between=JUNK, after=JUNK)
+def test_whatever_lines_stand_around_them_lines_say_what_they_say(tmp_path_factory, before, between, after):
+    path = tmp_path_factory.getbasetemp() / "series.csv"
+    header, first, second = series_csv({101: [111], 202: [222]}).splitlines()
+    lines = [header, *before, first, *between, second, *after]
+    path.write_bytes("\n".join(lines).encode(errors="replace"))
+    read = tables.read_series_descriptions(path, Ledger()).set_index("study_id")["sequence"]
+    assert read[[101, 202]].tolist() == [SEQUENCES[0], SEQUENCES[0]]
 
 
 def test_of_a_sample_only_the_studies_are_read(tmp_path):

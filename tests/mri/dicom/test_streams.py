@@ -1,11 +1,14 @@
 """Compressed frames are checked against their file, and 4,000 spoilt ones cost little and hide less."""
 
+import contextlib
 import tracemalloc
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydicom.encaps import encapsulate, generate_frames
-from pydicom.uid import JPEGLossless, JPEGLosslessSV1, JPEGLSLossless
+from pydicom.uid import JPEG2000Lossless, JPEGLossless, JPEGLosslessSV1, JPEGLSLossless, RLELossless
 
 from kitlib.errors import SliceError
 from kitlib.mri.dicom.header import LIMITS, judge
@@ -19,6 +22,7 @@ from tests.mri.builders import (
     write,
 )
 from tests.mri.dicom.fuzz import smooth_image
+from tests.properties import derandomised
 
 IMAGE = smooth_image()
 ITEM = b"\xfe\xff\x00\xe0"
@@ -95,6 +99,22 @@ def test_more_or_fewer_frames_than_the_header_says_are_refused(frames):
     with pytest.raises(SliceError) as caught:
         checked_streams(header, encapsulate([b"ab"] * frames))
     assert caught.value.code == "slice.pixels"
+
+
+MARKERS = [b"\xff\x4f\xff\x51\x00\x29", b"\xff\xd8", b"\xff\xc3\x00\x0b", b"\xff\xda", b"\xff\x90"]
+
+
+@derandomised
+@given(
+    syntax=st.sampled_from([JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless, RLELossless]),
+    content=st.lists(st.one_of(st.sampled_from(MARKERS), st.binary(max_size=60))).map(b"".join),
+    is_wrapped=st.booleans(),
+)
+def test_whatever_pixels_are_they_are_refused_or_frames_within_the_file(syntax, content, is_wrapped):
+    header = replace(judge(make_enhanced_dataset(), JPEGLossless, LIMITS), frames=1, transfer_syntax=syntax)
+    encoded = encapsulate([content or b"\0\0"]) if is_wrapped else content
+    with contextlib.suppress(SliceError):
+        assert sum(map(len, checked_streams(header, encoded).frames)) <= len(encoded)
 
 
 JPEG_CHANGES = {
