@@ -59,11 +59,10 @@ ROWS = make_predictions(STUDIES).to_csv(float_format="%.6f").splitlines()
 
 
 @derandomised
-@given(
-    rows=st.permutations(ROWS[1:]), end=st.sampled_from(["\n", "\r\n"]), lost=st.integers(1, len(ROWS) - 1)
-)
-def test_rows_may_stand_in_any_order_and_none_may_be_lost_or_stand_twice(tmp_path_factory, rows, end, lost):
-    path = tmp_path_factory.mktemp("rows") / "submission.csv"
+@given(seed=st.integers(0, 999), end=st.sampled_from(["\n", "\r\n"]), lost=st.integers(1, len(ROWS) - 1))
+def test_rows_may_stand_in_any_order_and_none_may_be_lost_or_stand_twice(tmp_path_factory, seed, end, lost):
+    path = tmp_path_factory.getbasetemp() / "submission.csv"
+    rows = random.Random(seed).sample(ROWS[1:], len(ROWS) - 1)
     path.write_bytes(end.join([ROWS[0], *rows, ""]).encode())
     validate_submission(path, STUDIES)
     assert "1 of 75 rows are missing" in refused(path, end.join([ROWS[0], *rows[: lost - 1], *rows[lost:]]))

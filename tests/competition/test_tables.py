@@ -175,8 +175,6 @@ def test_a_line_on_a_series_costs_that_series_at_most(tmp_path, lines, told, fau
 
 ODD = ["", " , ,", "7,71", '"', "9,91,Axial T2", "-1,2,x,y"]
 JUNK = st.lists(st.one_of(st.text(), st.sampled_from(ODD)), max_size=4)
-    st.one_of(st.text(), st.sampled_from(["", " , ,", "7,71", '"', "9,91,Axial T2", "-1,2,x,y"])), max_size=4
-)
 
 
 @derandomised
