@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.encaps import encapsulate, generate_frames
-from pydicom.uid import JPEG2000Lossless, JPEGLossless, JPEGLosslessSV1, JPEGLSLossless, RLELossless
+from pydicom.pixels import get_decoder
+from pydicom.uid import (
+    JPEG2000Lossless,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    RLELossless,
+)
 
 from kitlib.errors import SliceError
 from kitlib.mri.dicom.header import LIMITS, judge
@@ -46,6 +54,12 @@ def test_frames_of_whole_files_are_without_doubt(tmp_path, codec):
     assert streams.frames == list(generate_frames(pixels, number_of_frames=1))
     assert streams.doubts == frozenset()
     assert streams.is_for_itk == (codec == "JPEG")
+
+
+def test_what_pydicom_has_a_decoder_for_and_a_stream_is_not_goes_to_itk(tmp_path):
+    header, pixels = encoded("JPEG", tmp_path)
+    assert get_decoder(JPEGExtended12Bit).is_available
+    assert checked_streams(replace(header, transfer_syntax=JPEGExtended12Bit), pixels).is_for_itk
 
 
 @pytest.mark.parametrize("codec", CODECS)
