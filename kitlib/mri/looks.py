@@ -16,6 +16,7 @@ STEP_PX = 4  # between the rows, or pixels, that are looked at
 RANGE = (0.01, 0.99)  # quantiles between which greys are
 END_SHARE = 0.1  # of this range, at either end
 MOST_CLIPPED = 0.05  # of an image's pixels that have its largest value: patients and phantoms have .0002
+MOST_TIMES = 10  # the range of the slice in the middle: towards the ends of a stack greys fade
 LEAST_ALIKE = 0.5  # correlation of neighbours: 96 slices of a patient have 0.91 and more, of phantoms 0.80
 
 
@@ -26,6 +27,7 @@ def odd_looks(stacks: Sequence[Stack]) -> Iterator[str]:
         return
     odd = {
         "are clipped: many pixels have the largest value": np.concatenate([*map(_clipped, large)]),
+        "have many times the greys of the others": np.concatenate([*map(_glaring, large)]),
         "are noise: neighbouring pixels have nothing in common": np.concatenate([*map(_noise, large)]),
         "show the same as another": _copies(digests(stacks)),
     }
@@ -51,6 +53,13 @@ def _is_bright(greys: np.ndarray) -> bool:
 def _clipped(images: np.ndarray) -> np.ndarray:
     """Which of the images (n, H, W) have many pixels of the largest value, (n,)."""
     return (images == images.max(axis=(1, 2), keepdims=True)).mean(axis=(1, 2)) > MOST_CLIPPED
+
+
+def _glaring(images: np.ndarray) -> np.ndarray:
+    """Which of the images (n, H, W) of a stack have a range of greys many times that of most, (n,)."""
+    sampled = images[:, ::STEP_PX, ::STEP_PX].reshape(len(images), -1)
+    low, high = np.quantile(sampled, RANGE, axis=1)
+    return high - low > MOST_TIMES * np.median(high - low)
 
 
 def _noise(images: np.ndarray) -> np.ndarray:
