@@ -11,7 +11,7 @@ import csv
 import gzip
 import io
 import zlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
@@ -71,10 +71,12 @@ def read_series_descriptions(path: Path, ledger: Ledger | None = None) -> pd.Dat
     """
     ledger = Ledger() if ledger is None else ledger
     said: dict[tuple[int, int], list[str]] = defaultdict(list)
+    first: dict[tuple[int | None, int | None], int] = {}
     for number, fields in _lines(read_text(path, errors="replace"), SERIES_COLUMNS, path):
         study_id, series_id = number_of(fields["study_id"]), number_of(fields["series_id"])
         if study_id is None or series_id is None:
-            what = f"line {number} names no study and series"
+            number = first.setdefault((study_id, series_id), number)  # of junk there may be millions of lines
+            what = f"line {number} is the first that names no study and series"
             ledger.add(Fault(LINE, LEFT_OUT, study_id, series_id, detail=what))
         else:
             said[study_id, series_id].append(fields["series_description"])
@@ -95,6 +97,7 @@ def read_studies(path: Path, ledger: Ledger) -> list[int]:
     is written has. TableError where this is no such table.
     """
     found: dict[int, None] = {}
+    first = 0
     for number, fields in _lines(read_text(path, errors="replace"), SUBMISSION_COLUMNS, path):
         try:
             study_id = parse_row_id(fields["row_id"])[0]
@@ -103,7 +106,8 @@ def read_studies(path: Path, ledger: Ledger) -> list[int]:
                 ledger.add(Fault(LINE, "rows written without them", study_id, detail=what))
             found.setdefault(study_id)
         except ValueError:
-            what = f"line {number} of the sample names no study and cell"
+            first = first or number
+            what = f"line {first} of the sample is the first that names no study and cell"
             ledger.add(Fault(LINE, LEFT_OUT, detail=what))
     return list(found)
 
@@ -225,8 +229,9 @@ def _take_header(lines: list[tuple[int, list[str]]], columns: Sequence[str], whe
 
 
 def _refuse_columns(header: list[str], columns: Sequence[str], where: Path) -> None:
-    missing = [name for name in columns if name not in header]
-    surplus = [name for name in header if name not in columns or header.count(name) > 1]
+    count = Counter(header)  # a line may have millions of fields
+    missing = [name for name in columns if name not in count]
+    surplus = [name for name in header if name not in columns or count[name] > 1]
     if missing or surplus:
         listed = [f"missing columns {few(missing)}"] if missing else []
         listed += [f"{len(surplus)} surplus or repeated columns"] if surplus else []

@@ -90,12 +90,12 @@ def interrupted_rows(bed: Bed, folder: Path, kills: int, run_kills: int, seed: i
     rows: list[Ending] = []
     if kills:
         few = bed.copy(folder / "few", [*bed.origins][:FEWEST_STUDIES])
-        rows += tqdm(endings(predicting(few), kills, seed, folder / "ends"), "predict", 2 * kills)
+        rows += tqdm(endings(predicting(few), kills, seed, folder / "ends"), "predict", 3 * kills)
     if run_kills:
         data = write_competition(
             folder / "run", studies=RUN_STUDIES, test_studies=RUN_TEST_STUDIES, seed=seed, size="smoke"
         )
-        rows += tqdm(endings(running(data), run_kills, seed, folder / "ends"), "run", 2 * run_kills)
+        rows += tqdm(endings(running(data), run_kills, seed, folder / "ends"), "run", 3 * run_kills)
     return pd.DataFrame(map(vars, rows))
 
 

@@ -1,11 +1,13 @@
 """Commands that are killed, or run out of room, at random moments, and started again."""
 
 import hashlib
+import os
 import random
 import resource
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -18,11 +20,13 @@ from kitlib.competition.submission import validate_submission
 from kitlib.errors import KitError, StepError
 from kitlib.run import layout
 
-KILLED, NO_ROOM = "killed", "no room"
+KILLED, NO_ROOM, KILLED_THERE = "killed", "no room", "killed where there is no room"
 ROOM_BYTES = (2**8, 2**20)  # of the largest file that may be written
 REFUSED = 2  # the exit code of one line that says what is wrong
 SETTLE_S = 5.0  # in which what a killed command has started ends by itself
 PATIENCE_S = 3600.0
+DIE = "import signal\nsignal.signal(signal.SIGXFSZ, signal.SIG_DFL)\n"
+"""What each Python of a command runs when it starts, to be killed by the write that finds no room."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +38,22 @@ class Job:
     out: str  # the submission, in that folder
     data: Path
 
-    def start(self, folder: Path, room_bytes: int | None = None) -> "subprocess.Popen[bytes]":
-        """Start the command in a folder; no file of it may become larger than the room."""
+    def start(
+        self, folder: Path, room_bytes: int | None = None, first: Path | None = None
+    ) -> "subprocess.Popen[bytes]":
+        """Start the command in a folder; no file of it may become larger than the room.
+
+        Modules in the folder `first` are found before all others.
+        """
         folder.mkdir(parents=True, exist_ok=True)
+        path = [str(first)] if first else []
+        if "PYTHONPATH" in os.environ:
+            path.append(os.environ["PYTHONPATH"])
         return subprocess.Popen(
             [sys.executable, "-W", "ignore", "-m", "kitlib", *self.arguments(folder)],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
+            env={**os.environ, **({"PYTHONPATH": os.pathsep.join(path)} if path else {})},
             preexec_fn=None if room_bytes is None else partial(_limit, room_bytes),
         )
 
@@ -88,7 +101,7 @@ def running(data: Path) -> Job:
 
 
 def endings(job: Job, moments: int, seed: int, folder: Path) -> Iterator[Ending]:
-    """Let a command be killed at random moments, and run out of room; each in a folder of its own."""
+    """Let a command be killed at random moments, run out of room, and be killed by that."""
     lots = random.Random(f"{seed} {job.name}")
     started_s = time.monotonic()
     code, whole = job.finish(folder / f"{job.name}-whole")
@@ -103,6 +116,8 @@ def endings(job: Job, moments: int, seed: int, folder: Path) -> Iterator[Ending]
         room_bytes = int(2 ** lots.uniform(*(size.bit_length() - 1 for size in ROOM_BYTES)))
         yield _without_room(job, here, room_bytes, whole)
         shutil.rmtree(here, ignore_errors=True)
+        yield _killed_there(job, here, room_bytes, whole)
+        shutil.rmtree(here, ignore_errors=True)
 
 
 def _killed(job: Job, folder: Path, at_s: float, whole: str) -> Ending:
@@ -111,9 +126,7 @@ def _killed(job: Job, folder: Path, at_s: float, whole: str) -> Ending:
         process.communicate(timeout=at_s)
     process.kill()
     process.communicate()
-    is_whole = job.is_whole(folder)
-    time.sleep(SETTLE_S)
-    return Ending(job.name, KILLED, f"{at_s:.1f} s", is_whole, True, job.finish(folder) == (0, whole))
+    return _ended(job, folder, KILLED, f"{at_s:.1f} s", whole)
 
 
 def _without_room(job: Job, folder: Path, room_bytes: int, whole: str) -> Ending:
@@ -124,6 +137,20 @@ def _without_room(job: Job, folder: Path, room_bytes: int, whole: str) -> Ending
     is_whole = job.is_whole(folder)
     same = job.finish(folder) == (0, whole)
     return Ending(job.name, NO_ROOM, f"{room_bytes} bytes a file", is_whole, is_said, same)
+
+
+def _killed_there(job: Job, folder: Path, room_bytes: int, whole: str) -> Ending:
+    with tempfile.TemporaryDirectory() as first:
+        (Path(first) / "sitecustomize.py").write_text(DIE, encoding="ascii")
+        job.start(folder, room_bytes, Path(first)).communicate(timeout=PATIENCE_S)
+    return _ended(job, folder, KILLED_THERE, f"{room_bytes} bytes a file", whole)
+
+
+def _ended(job: Job, folder: Path, fault: str, at: str, whole: str) -> Ending:
+    """What a killed command has left, and what comes of it when it is started again."""
+    is_whole = job.is_whole(folder)
+    time.sleep(SETTLE_S)
+    return Ending(job.name, fault, at, is_whole, True, job.finish(folder) == (0, whole))
 
 
 def _limit(room_bytes: int) -> None:

@@ -11,6 +11,7 @@ DOUBTFUL = frozenset(
         "series.contrasts",  # the one that is read may not be the one described
         "series.few_slices",
         "series.incomplete",  # what is lacking may be the part that matters, as in the next
+        "series.looks",  # inverted, clipped, noise or a copy
         "series.too_large",
         "series.overlap",
         "series.strangers",

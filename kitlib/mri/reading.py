@@ -1,7 +1,7 @@
 """Reading a study: its series one by one, each named where nobody has, and what does not belong left out."""
 
 import contextlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 
 import pandas as pd
@@ -10,6 +10,7 @@ from kitlib.errors import SliceError
 from kitlib.mri.dicom.tags import Tags, read_tags
 from kitlib.mri.identity import strangers
 from kitlib.mri.ledger import Fault, Ledger, as_text
+from kitlib.mri.looks import digests, odd_looks
 from kitlib.mri.naming import Told, in_plane, plane2sequences, told_by_planes, told_by_tags
 from kitlib.mri.series import Source, files_of, read_series
 from kitlib.mri.stack import Stack
@@ -20,6 +21,7 @@ Prepare = Callable[[list[Stack]], list[Stack]]
 """What is done to the stacks of a series once they are read."""
 
 FEWEST = 3  # slices of a series: in the competition 8 of sagittal ones and 5 of axial ones at the least
+LOOKS, READ = "series.looks", "read all the same"
 BY_PIXELS, BY_PLANE = "by its pixels", "the only one of its plane that no other series is"
 TellByPixels = Callable[[Study], Mapping[int, str]]
 """The sequences of series, by id, as far as pixels tell; the study has those that are known already."""
@@ -47,15 +49,17 @@ def read_study(
     >>> ledger.table()["detail"].tolist()[:2]
     ['no folder to read: FileNotFoundError', 'no Sagittal T1']
     """
-    series, tags = [], {}
+    series, tags, shown = [], {}, {}
     for series_id, sequence, source in rows[["series_id", "sequence", "folder"]].itertuples(index=False):
         stacks = read_series(source, ledger, study_id=study_id, series_id=int(series_id))
         found = Series(int(series_id), sequence if sequence in SEQUENCES else None, tuple(stacks))
-        if stacks:
-            tags[found.series_id] = _tags_of(source, stacks[0])
         found = _in_plane(found, study_id, ledger)
-        _note_few_slices(found, study_id, ledger)
+        if stacks:
+            tags[found.series_id] = _tags_of(source, (found.stacks or stacks)[0])
+        _note_doubts(found, study_id, ledger)
+        shown[found.series_id] = found.sequence, set(digests(found.stacks))
         series.append(replace(found, stacks=tuple(prepare([*found.stacks]))) if prepare else found)
+    ledger.extend(replace(fault, study_id=study_id) for fault in _copies(shown))
     study = _of_one_patient(Study(study_id, tuple(series)), tags, ledger)
     _note_contradicted(study, tags, ledger)
     study = _named(study, tags, ledger, tell)
@@ -63,11 +67,21 @@ def read_study(
     return study
 
 
-def _note_few_slices(series: Series, study_id: int, ledger: Ledger) -> None:
+def _note_doubts(series: Series, study_id: int, ledger: Ledger) -> None:
+    """Tell where a series has few slices, or does not look as MRI does."""
+    key = study_id, series.series_id
     if 0 < (count := sum(map(len, series.stacks))) < FEWEST:
-        ledger.add(
-            Fault("series.few_slices", "slices kept", study_id, series.series_id, detail=f"{count} in all")
-        )
+        ledger.add(Fault("series.few_slices", "slices kept", *key, detail=f"{count} in all"))
+    ledger.extend(Fault(LOOKS, READ, *key, detail=what) for what in odd_looks(series.stacks))
+
+
+def _copies(shown: Mapping[int, tuple[str | None, set[int]]]) -> Iterator[Fault]:
+    """A fault for each series that shows the same as one of another sequence; `shown` has both of each."""
+    for series_id, (sequence, images) in shown.items():
+        others = [own for other, own in shown.values() if None not in (other, sequence) and other != sequence]
+        if not images.isdisjoint(set().union(*others)):
+            detail = f"{sequence} shows the same as another sequence"
+            yield Fault(LOOKS, READ, series_id=series_id, detail=detail)
 
 
 def _note_contradicted(study: Study, tags: Mapping[int, Tags], ledger: Ledger) -> None:

@@ -1,8 +1,12 @@
 """The submission: what the writer writes is accepted, and every way a file can be wrong is refused."""
 
+import random
+
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kitlib.competition.priors import Prior
 from kitlib.competition.submission import to_array, to_rows, validate_submission, write_submission
@@ -10,6 +14,7 @@ from kitlib.competition.tables import read_predictions
 from kitlib.errors import SubmissionError
 from kitlib.terms import PROBABILITIES
 from tests.competition.builders import make_labels, make_predictions
+from tests.properties import derandomised
 
 STUDIES = [7, 10, 123]
 
@@ -48,6 +53,20 @@ def test_rows_and_array_are_each_others_inverse():
     np.testing.assert_array_equal(to_array([123, 7], rows), probabilities[[2, 0]])
     assert np.isnan(to_array([8], rows)).all()
     assert to_array([], to_rows([], np.empty((0, 25, 3)))).shape == (0, 25, 3)
+
+
+ROWS = make_predictions(STUDIES).to_csv(float_format="%.6f").splitlines()
+
+
+@derandomised
+@given(seed=st.integers(0, 999), end=st.sampled_from(["\n", "\r\n"]), lost=st.integers(1, len(ROWS) - 1))
+def test_rows_may_stand_in_any_order_and_none_may_be_lost_or_stand_twice(tmp_path_factory, seed, end, lost):
+    path = tmp_path_factory.getbasetemp() / "submission.csv"
+    rows = random.Random(seed).sample(ROWS[1:], len(ROWS) - 1)
+    path.write_bytes(end.join([ROWS[0], *rows, ""]).encode())
+    validate_submission(path, STUDIES)
+    assert "1 of 75 rows are missing" in refused(path, end.join([ROWS[0], *rows[: lost - 1], *rows[lost:]]))
+    assert "again in line" in refused(path, end.join([ROWS[0], *rows, rows[lost - 1]]))
 
 
 def test_the_writer_sorts_normalises_and_drops_what_kaggle_does_not_ask(submission, tmp_path):

@@ -1,10 +1,13 @@
 """The four tables: what is valid comes back whole, and every wrong table is refused by its place."""
 
 import gzip
+import time
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kitlib.competition import tables
 from kitlib.competition.tables import UNDESCRIBED
@@ -12,9 +15,10 @@ from kitlib.errors import TableError
 from kitlib.mri.ledger import Ledger
 from kitlib.terms import CELL_NAMES, CONDITIONS, EMPTY, LEVELS, SEQUENCES, row_ids
 from tests.competition.builders import landmarks_csv, make_labels, make_predictions, series_csv, train_csv
+from tests.properties import derandomised
 
 TOLD, UNKNOWN = tables.TOLD_OTHERWISE, "it is called by none of the competition's words"
-LEFT_OUT = "line left out", "line 2 names no study and series"
+LEFT_OUT = "line left out", "line 2 is the first that names no study and series"
 READERS = {
     "train.csv": (tables.read_train_labels, train_csv(make_labels(3))),
     "series.csv": (tables.read_series_descriptions, series_csv({7: [71, 72], 8: [81]})),
@@ -169,6 +173,21 @@ def test_a_line_on_a_series_costs_that_series_at_most(tmp_path, lines, told, fau
     assert tables.read_series_descriptions(path).equals(series)
 
 
+ODD = ["", " , ,", "7,71", '"', "9,91,Axial T2", "-1,2,x,y"]
+JUNK = st.lists(st.one_of(st.text(), st.sampled_from(ODD)), max_size=4)
+
+
+@derandomised
+@given(before=JUNK, between=JUNK, after=JUNK)
+def test_whatever_lines_stand_around_them_lines_say_what_they_say(tmp_path_factory, before, between, after):
+    path = tmp_path_factory.getbasetemp() / "series.csv"
+    header, first, second = series_csv({101: [111], 202: [222]}).splitlines()
+    lines = [header, *before, first, *between, second, *after]
+    path.write_bytes("\n".join(lines).encode(errors="replace"))
+    read = tables.read_series_descriptions(path, Ledger()).set_index("study_id")["sequence"]
+    assert read[[101, 202]].tolist() == [SEQUENCES[0], SEQUENCES[0]]
+
+
 def test_of_a_sample_only_the_studies_are_read(tmp_path):
     path, ledger = tmp_path / "sample.csv", Ledger()
     path.write_text("row_id,normal_mild,moderate,severe\n" + "".join(f"{row}\n" for row in row_ids(9)))
@@ -176,9 +195,23 @@ def test_of_a_sample_only_the_studies_are_read(tmp_path):
     with open(path, "a") as file:
         file.write(f"7_{CELL_NAMES[0]},high,,nan\n-7_{CELL_NAMES[0]},1,0,0\n9_hip,1,0,0\n")
     assert tables.read_studies(path, ledger) == [9, 7]
-    assert [fault.detail for fault in ledger] == [
-        f"line {number} of the sample names no study and cell" for number in (28, 29)
+    (fault,) = ledger
+    assert fault.detail == "line 28 of the sample is the first that names no study and cell"
+
+
+def test_millions_of_lines_or_columns_of_junk_are_told_in_a_line_and_cost_little(tmp_path):
+    path, ledger = tmp_path / "series.csv", Ledger()
+    path.write_text(series_csv({7: [71, 72]}) + "junk\n" * 50_000 + "8,\n" * 50_000)
+    assert len(tables.read_series_descriptions(path, ledger)) == 2
+    assert [(fault.study_id, fault.detail.split()[:2]) for fault in ledger] == [
+        (None, ["line", "4"]),
+        (8, ["line", "50004"]),
     ]
+    path.write_text(",".join(["study_id"] * 100_000) + "\n1\n")
+    started_s = time.process_time()
+    with pytest.raises(TableError, match="100000 surplus or repeated"):
+        tables.read_series_descriptions(path)
+    assert time.process_time() - started_s < 5  # and not a minute
 
 
 def test_zeros_before_the_numbers_of_a_sample_are_told(tmp_path):

@@ -1,5 +1,7 @@
 """A killed command leaves nothing half, and ends with the same bytes when it is started again."""
 
+import signal
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 from kitlib.competition.submission import to_rows, write_submission
 from kitlib.errors import StepError
 from kitlib.faults import kills
-from kitlib.faults.kills import KILLED, NO_ROOM, Job, endings, predicting, running
+from kitlib.faults.kills import KILLED, KILLED_THERE, NO_ROOM, Job, endings, predicting, running
 from kitlib.faults.subject import SAMPLE
 
 GOOD = 'sleep 0.2; cp "{whole}" "$6/.draft" && mv "$6/.draft" "$6/rows.csv"'
@@ -35,9 +37,9 @@ def program(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_written_whole_or_not_at_all_is_passed(job, tmp_path, monkeypatch):
     program(GOOD, tmp_path, monkeypatch)
     found = list(endings(job, 3, 1, tmp_path / "ends"))
-    assert [one.fault for one in found] == [KILLED, NO_ROOM] * 3
+    assert [one.fault for one in found] == [KILLED, NO_ROOM, KILLED_THERE] * 3
     assert all(one.is_whole and one.is_same for one in found)
-    assert [one.is_said for one in found if one.fault == KILLED] == [True] * 3
+    assert [one.is_said for one in found if one.fault != NO_ROOM] == [True] * 6
 
 
 def test_a_half_submission_is_found_out(job, tmp_path, monkeypatch):
@@ -60,6 +62,22 @@ def test_lack_of_room_has_to_be_said_in_a_line(job, tmp_path, monkeypatch):
     monkeypatch.setattr(kills, "ROOM_BYTES", (256, 257))
     found = [one for one in endings(job, 1, 1, tmp_path / "ends") if one.fault == NO_ROOM]
     assert [one.is_said for one in found] == [False]
+
+
+def test_each_process_of_a_command_dies_of_the_write_that_finds_no_room(job, tmp_path, monkeypatch):
+    write = f"import pathlib; pathlib.Path('{tmp_path}/large').write_bytes(bytes(9999))"
+    each = "".join(
+        f'{sys.executable} {how} "{write}"; echo $? >> {tmp_path}/codes; ' for how in ("-S -c", "-c")
+    )
+    program(each + GOOD, tmp_path, monkeypatch)
+    monkeypatch.setattr(kills, "ROOM_BYTES", (4096, 4097))
+    ended = [one for one in endings(job, 1, 1, tmp_path / "ends") if one.fault == KILLED_THERE]
+    assert [one.is_same for one in ended] == [True]
+    whole, limited, there = slice(0, 2), slice(-8, -6), slice(-4, -2)  # each of two is finished after it
+    codes = (tmp_path / "codes").read_text().split()
+    assert codes[whole] == ["0", "0"]
+    assert codes[limited] == ["1", "1"]  # Python makes an error of it
+    assert codes[there] == ["1", str(128 + signal.SIGXFSZ)]
 
 
 def test_a_command_that_fails_by_itself_is_an_error(job, tmp_path, monkeypatch):

@@ -173,6 +173,14 @@ def test_a_slice_that_is_acquired_again_is_no_other_image(tmp_path):
     assert set(faults) == {("stack.repeated", "1 again, where another slice lies")}
 
 
+@pytest.mark.parametrize(("numbers", "kept"), [((0, 5), 0), ((7, 5), 5), ((-3, 5), 5)])
+def test_of_two_of_one_place_the_first_known_number_is_kept(tmp_path, numbers, kept):
+    for file, number in enumerate(numbers):
+        write(tmp_path / f"{file}.dcm", make_slice_dataset(make_image(file), number=number))
+    (stack,), _ = read(tmp_path)
+    assert stack.instance_numbers.tolist() == [kept]
+
+
 def two_of_each_place():
     """An Enhanced file of twelve frames, each two of which lie at one place."""
     dataset = make_enhanced_dataset(frames=12)

@@ -20,6 +20,8 @@ T2_TIMES = {"repetition_ms": 3500.0, "echo_ms": 100.0}
         (Tags(**T1_TIMES), "sagittal", SAGITTAL_T1),
         (Tags(**T2_TIMES), "sagittal", SAGITTAL_T2),
         (Tags(**T2_TIMES), "axial", AXIAL_T2),
+        (Tags(echo_ms=60), "sagittal", SAGITTAL_T2),  # the shortest echo of T2
+        (Tags(repetition_ms=1300, echo_ms=30), "sagittal", SAGITTAL_T1),  # the longest of T1
         (Tags(repetition_ms=4000, echo_ms=40, inversion_ms=160), "sagittal", SAGITTAL_T2),  # STIR
         (Tags(repetition_ms=2000, echo_ms=20, inversion_ms=860), "sagittal", SAGITTAL_T1),  # T1 FLAIR
         (Tags(words="sag t1 tse"), "sagittal", SAGITTAL_T1),

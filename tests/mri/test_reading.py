@@ -131,6 +131,14 @@ def test_scouts_in_a_series_are_no_part_of_its_sequence(rows) -> None:
         assert codes(ledger)[0] == ("series.plane" if sequence else "series.undescribed")
 
 
+def test_what_scouts_say_of_themselves_is_not_said_of_the_series(rows) -> None:
+    folder = Path(rows.loc[1, "folder"])
+    make_series(folder, count=9, orientation=CORONAL, first_number=200, ImageType=["ORIGINAL", "LOCALIZER"])
+    ledger = Ledger()
+    read_study(7, rows, ledger)
+    assert codes(ledger) == ["series.plane"]
+
+
 def test_tags_tell_before_planes_do(tmp_path) -> None:
     times = {"T1": (600, 12), "T2": (3500, 100)}
     for name, (repetition, echo) in times.items():

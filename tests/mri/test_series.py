@@ -541,3 +541,16 @@ def test_scouts_of_the_plane_of_a_series_are_no_part_of_it(tmp_path):
         ("stack.apart", f"{number}.dcm")
         for number in (203, 202, 201)  # from right to left
     ]
+
+
+@pytest.mark.parametrize(("away_mm", "is_told"), [(36, True), (44, False)])
+@pytest.mark.parametrize("towards", [(0, 1, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1)])
+def test_stacks_overlap_where_the_middle_of_one_lies_in_the_images_of_the_other(
+    tmp_path, towards, away_mm, is_told
+):
+    images = {"count": 3, "size": (80, 80), "spacing": (1, 1)}
+    make_series(tmp_path, **images)
+    make_series(tmp_path, first=np.add(FIRST_MM, away_mm * np.array(towards)), first_number=11, **images)
+    stacks, ledger = read(tmp_path)
+    assert [len(stack) for stack in stacks] == [3, 3]
+    assert ("series.overlap" in codes(ledger)) == is_told

@@ -193,3 +193,13 @@ def test_some_slices_keep_their_places_numbers_and_files():
     assert (kept.instance_numbers.tolist(), kept.files) == ([1, 3], ("1.dcm", "3.dcm"))
     with pytest.raises(DataError, match="empty"):
         stack.slices(np.zeros(4, bool))
+
+
+@pytest.mark.parametrize(
+    ("pixel", "nearest"),
+    [((3.5, 7.25), (3.5, 7.25)), ((-5, 4), (0, 4)), ((4, -5), (4, 0)), ((30, 4), (9, 4)), ((4, 30), (4, 11))],
+)
+def test_the_nearest_position_on_a_slice_is_one_that_it_shows(pixel, nearest):
+    stack = make_stack(TILTED)
+    place_mm = stack.to_patient(*pixel, 1) + 3 * stack.normal
+    np.testing.assert_allclose(stack.closest_mm(place_mm, 1), stack.to_patient(*nearest, 1), atol=1e-9)

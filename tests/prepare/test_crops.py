@@ -6,11 +6,14 @@ from functools import partial
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from kitlib.errors import UsageError
 from kitlib.mri.stack import Stack, normal_of
 from kitlib.prepare.crops import MOST_SLICES, NO_SLICE, crop_around
+from tests.properties import derandomised
 
 DIRECTIONS = {
     "sagittal": ((0, 1, 0), (0, 0, -1)),
@@ -111,6 +114,25 @@ def test_up_is_upright_and_right_is_the_readers(name: str) -> None:
     assert unturned is not None
     axes = np.abs(np.stack([stack.row_direction, stack.column_direction]) @ unturned.row_direction)
     assert np.sort(axes) == pytest.approx([0, 1], abs=1e-9)
+
+
+@derandomised
+@given(
+    plane=st.sampled_from(sorted(DIRECTIONS)),
+    turn_deg=st.tuples(*[st.floats(-25, 25)] * 3),
+    away_mm=st.tuples(*[st.floats(-8, 8)] * 3),
+    swapped=st.booleans(),
+    flip_rows=st.booleans(),
+    flip_columns=st.booleans(),
+)
+def test_a_crop_is_the_same_however_its_images_are_stored(plane, turn_deg, away_mm, **stored):
+    place = PLACE + away_mm
+    stack = make_stack(dot_at(place), plane, turn_deg=turn_deg)
+    one, other = (cut([each.upright()], place) for each in (stack, stack.laid_out(**stored)))
+    assert one is not None
+    assert other is not None
+    np.testing.assert_allclose(other.pixels, one.pixels, atol=1e-2)
+    np.testing.assert_allclose(other.centres_mm, one.centres_mm, atol=1e-6)
 
 
 def test_flipped_stacks_give_the_same_crop() -> None:

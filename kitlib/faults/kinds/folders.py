@@ -143,3 +143,13 @@ def two_contrasts_in_a_folder(study: Subject) -> None:
 def series_copied(study: Subject) -> None:
     """A series lies twice in the study, the second time undescribed."""
     linked(study.files(), study.folder / str(OTHER_SERIES))
+
+
+@damage()
+def one_series_filed_twice(study: Subject) -> None:
+    """The folder of T1 holds the slices of T2, and no tag says of which they are."""
+    slices = study.files(SAGITTAL_T2)
+    shutil.rmtree(study.series(SAGITTAL_T1))
+    linked(slices, study.series(SAGITTAL_T1))
+    times = dict.fromkeys(("EchoTime", "RepetitionTime", "InversionTime", "SeriesDescription"))
+    study.edit([*study.files(SAGITTAL_T1), *slices], **times)

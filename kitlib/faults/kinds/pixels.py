@@ -3,7 +3,8 @@
 import struct
 
 import numpy as np
-from pydicom import Dataset
+from pydicom import Dataset, dcmread
+from pydicom.encaps import encapsulate
 
 from kitlib.faults.registry import damage
 from kitlib.faults.subject import Subject
@@ -99,3 +100,65 @@ def half_the_image(study: Subject) -> None:
         dataset.PixelData = dataset.PixelData[: len(dataset.PixelData) // 2]
 
     study.edit(study.some(), lose)
+
+
+@damage()
+def every_slice_inverted(study: Subject) -> None:
+    """All slices of a series say that their smallest value is white."""
+    study.edit(study.files(), PhotometricInterpretation="MONOCHROME1")
+
+
+@damage()
+def slope_below_zero(study: Subject) -> None:
+    """All slices of a series are to be rescaled upside down."""
+    study.edit(study.files(), RescaleSlope="-1", RescaleIntercept="0")
+
+
+@damage()
+def order_of_bytes(study: Subject) -> None:
+    """The bytes of each value stand the other way round."""
+
+    def swap(dataset: Dataset) -> None:
+        dataset.PixelData = np.frombuffer(dataset.PixelData, "<u2").byteswap().tobytes()
+
+    study.edit(study.files(), swap)
+
+
+@damage()
+def off_by_a_byte(study: Subject) -> None:
+    """The pixels of some slices begin a byte late."""
+
+    def shift(dataset: Dataset) -> None:
+        dataset.PixelData = b"\0" + dataset.PixelData[:-1]
+
+    study.edit(study.some(), shift)
+
+
+@damage()
+def clipped(study: Subject) -> None:
+    """What is brighter than most is as bright as can be."""
+
+    def clip(dataset: Dataset) -> None:
+        pixels = np.frombuffer(dataset.PixelData, "<u2").copy()
+        pixels[pixels > np.quantile(pixels, 0.8)] = 0xFFFF
+        dataset.PixelData = pixels.tobytes()
+
+    study.edit(study.some(), clip)
+
+
+@damage()
+def one_image_in_all(study: Subject) -> None:
+    """All slices of a series hold the pixels of one."""
+    pixels = dcmread(study.one()).PixelData
+    study.edit(study.files(), PixelData=pixels)
+
+
+@damage()
+def fragments_without_a_codec(study: Subject) -> None:
+    """Pixels that are not compressed stand in fragments, as compressed ones do."""
+
+    def wrap(dataset: Dataset) -> None:
+        dataset.PixelData = encapsulate([dataset.PixelData])
+        dataset["PixelData"].is_undefined_length = True
+
+    study.edit(study.some(), wrap)

@@ -1,5 +1,6 @@
 """Compressed streams whose lengths, counts and headers are not true."""
 
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from kitlib.faults.subject import Subject
 BOMB_BYTES = 2**24
 ITEM_LENGTH = 12  # where the first fragment's length stands, after a table of frames of no length
 ITEM_END_BYTES = 8
+JPEG2000_SIZE, TILE_SIZE = b"\xff\x51\0\x29", 22  # where that segment begins, and the sides of tiles in it
 
 
 def recode(
@@ -104,6 +106,18 @@ def stream_of_another_size(study: Subject) -> None:
         return stream[:start] + b"\xff\xff\xff\xff" + stream[start + 4 :]
 
     recode(study, [study.one()], "JPEG", enlarge)
+
+
+@damage()
+def tiles_that_are_not_there(study: Subject) -> None:
+    """Streams say that their images are cut into tiles of half the side, and hold one."""
+
+    def halve(stream: bytes) -> bytes:
+        start = stream.index(JPEG2000_SIZE) + TILE_SIZE
+        sides = [int.from_bytes(stream[at : at + 4], "big") // 2 for at in (start, start + 4)]
+        return stream[:start] + struct.pack(">LL", *sides) + stream[start + 8 :]
+
+    recode(study, study.some(), "JPEG 2000", halve)
 
 
 @damage()

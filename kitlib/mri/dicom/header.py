@@ -199,8 +199,11 @@ def read_pixel_bytes(content: Content, start: int, syntax: UID) -> tuple[Content
         if (count := tags.count(PIXEL_DATA)) > 1:
             raise SliceError("slice.pixels", f"{count} elements of pixels, not 1")
         raw = dataset.get_item(PIXEL_DATA)
-        if isinstance(raw, RawDataElement) and raw.length not in (UNDEFINED, len(raw.value)):
-            raise SliceError("slice.pixels", f"{len(raw.value)} bytes of pixels, not {raw.length}")
+        if isinstance(raw, RawDataElement):
+            if raw.length == UNDEFINED and not syntax.is_compressed:
+                raise SliceError("slice.pixels", "the pixels stand in fragments, as only compressed ones do")
+            if raw.length not in (UNDEFINED, len(raw.value)):
+                raise SliceError("slice.pixels", f"{len(raw.value)} bytes of pixels, not {raw.length}")
         element = dataset[PIXEL_DATA]
         return bytes(element.value), element.VR
 

@@ -27,8 +27,9 @@ MUTANTS_LEAD = (
     "should be none."
 )
 ENDINGS_LEAD = (
-    "Commands that were killed, or could write no file larger than so much, at random moments, and "
-    "started again. Whole: what was left behind was no submission or a complete one. Said: the lack of "
+    "Commands that were killed, or could write no file larger than so much, at random moments, or were "
+    "killed by the write that found no room, and started again. Whole: what was left behind was no "
+    "submission or a complete one. Said: the lack of "
     "room was told in one line. Same: started again, the command ended with the same bytes as one that "
     "nothing befell."
 )

@@ -279,6 +279,22 @@ def test_two_elements_of_pixels_are_refused_whichever_would_be_taken(tmp_path, s
     assert (fault.code, fault.detail) == ("slice.pixels", "2 elements of pixels, not 1")
 
 
+@pytest.mark.parametrize(
+    "syntax", [uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian, uid.ExplicitVRBigEndian]
+)
+def test_fragments_of_pixels_that_are_not_compressed_are_refused(tmp_path, syntax):
+    path = write(tmp_path / "1.dcm", make_slice_dataset(syntax=syntax))
+    content = path.read_bytes()
+    order = "little" if syntax.is_little_endian else "big"
+    length = (240).to_bytes(4, order)
+    start = content.rindex(length)
+    item, end = ((0xFFFE).to_bytes(2, order) + number.to_bytes(2, order) for number in (0xE000, 0xE0DD))
+    fragments = item + length + content[start + 4 :] + end + bytes(4)
+    path.write_bytes(content[:start] + b"\xff" * 4 + fragments)
+    (fault,) = read_file(path)[1]  # and not pixels of which the first are the fragment's head
+    assert (fault.code, fault.detail[:27]) == ("slice.pixels", "the pixels stand in fragmen")
+
+
 def test_pixels_of_floats_are_refused(tmp_path):
     values = np.full((12, 10), np.inf, np.float32)
     dataset = make_slice_dataset(BitsAllocated=32, BitsStored=32, HighBit=31, missing="PixelData")

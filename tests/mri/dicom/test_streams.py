@@ -1,14 +1,26 @@
 """Compressed frames are checked against their file, and 4,000 spoilt ones cost little and hide less."""
 
+import contextlib
+import tracemalloc
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydicom.encaps import encapsulate, generate_frames
-from pydicom.uid import JPEGLossless, JPEGLosslessSV1, JPEGLSLossless
+from pydicom.pixels import get_decoder
+from pydicom.uid import (
+    JPEG2000Lossless,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    RLELossless,
+)
 
 from kitlib.errors import SliceError
 from kitlib.mri.dicom.header import LIMITS, judge
-from kitlib.mri.dicom.streams import checked_streams
+from kitlib.mri.dicom.streams import MOST_FRAGMENTS, checked_streams
 from tests.mri.builders import (
     CODECS,
     encapsulate_into,
@@ -18,6 +30,7 @@ from tests.mri.builders import (
     write,
 )
 from tests.mri.dicom.fuzz import smooth_image
+from tests.properties import derandomised
 
 IMAGE = smooth_image()
 ITEM = b"\xfe\xff\x00\xe0"
@@ -41,6 +54,12 @@ def test_frames_of_whole_files_are_without_doubt(tmp_path, codec):
     assert streams.frames == list(generate_frames(pixels, number_of_frames=1))
     assert streams.doubts == frozenset()
     assert streams.is_for_itk == (codec == "JPEG")
+
+
+def test_what_pydicom_has_a_decoder_for_and_a_stream_is_not_goes_to_itk(tmp_path):
+    header, pixels = encoded("JPEG", tmp_path)
+    assert get_decoder(JPEGExtended12Bit).is_available
+    assert checked_streams(replace(header, transfer_syntax=JPEGExtended12Bit), pixels).is_for_itk
 
 
 @pytest.mark.parametrize("codec", CODECS)
@@ -69,12 +88,47 @@ def test_a_table_of_frames_that_points_elsewhere_is_refused(table):
         checked_streams(header, pixels)
 
 
+@pytest.mark.parametrize(
+    ("table_bytes", "fragments", "code"),
+    [(0, 2 * MOST_FRAGMENTS, "slice.too_large"), (2**22, 1, "slice.pixels")],
+)
+def test_neither_fragments_nor_a_table_of_frames_take_memory_that_frames_do_not_need(
+    table_bytes, fragments, code
+):
+    header = replace(judge(make_enhanced_dataset(), JPEGLossless, LIMITS), frames=2 * MOST_FRAGMENTS)
+    table = ITEM + table_bytes.to_bytes(4, "little") + b"\1\2\3\4" * (table_bytes // 4)
+    encoded = table + (ITEM + bytes(4)) * fragments
+    tracemalloc.start()
+    with pytest.raises(SliceError) as caught:
+        checked_streams(header, encoded)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert caught.value.code == code
+    assert most < 200 * MOST_FRAGMENTS
+
+
 @pytest.mark.parametrize("frames", [1, 3])
 def test_more_or_fewer_frames_than_the_header_says_are_refused(frames):
     header = judge(make_enhanced_dataset(frames=2), JPEGLossless, LIMITS)
     with pytest.raises(SliceError) as caught:
         checked_streams(header, encapsulate([b"ab"] * frames))
     assert caught.value.code == "slice.pixels"
+
+
+MARKERS = [b"\xff\x4f\xff\x51\x00\x29", b"\xff\xd8", b"\xff\xc3\x00\x0b", b"\xff\xda", b"\xff\x90"]
+
+
+@derandomised
+@given(
+    syntax=st.sampled_from([JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless, RLELossless]),
+    content=st.lists(st.one_of(st.sampled_from(MARKERS), st.binary(max_size=60))).map(b"".join),
+    is_wrapped=st.booleans(),
+)
+def test_whatever_pixels_are_they_are_refused_or_frames_within_the_file(syntax, content, is_wrapped):
+    header = replace(judge(make_enhanced_dataset(), JPEGLossless, LIMITS), frames=1, transfer_syntax=syntax)
+    encoded = encapsulate([content or b"\0\0"]) if is_wrapped else content
+    with contextlib.suppress(SliceError):
+        assert sum(map(len, checked_streams(header, encoded).frames)) <= len(encoded)
 
 
 JPEG_CHANGES = {

@@ -1,0 +1,80 @@
+"""Whether a series looks as MRI does: what of pixels no header tells, and physics does.
+
+Around and within a body much is black and little is white, neighbouring pixels are alike, and noise makes
+every slice another one.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from kitlib.mri.stack import Stack
+
+FEWEST_PX = 64  # a side: of smaller images nothing is said
+STEP_PX = 4  # between the rows, or pixels, that are looked at
+RANGE = (0.01, 0.99)  # quantiles between which greys are
+END_SHARE = 0.1  # of this range, at either end
+MOST_CLIPPED = 0.05  # of an image's pixels that have its largest value: patients and phantoms have .0002
+MOST_TIMES = 10  # the range of the slice in the middle: towards the ends of a stack greys fade
+LEAST_ALIKE = 0.5  # correlation of neighbours: 96 slices of a patient have 0.91 and more, of phantoms 0.80
+
+
+def odd_looks(stacks: Sequence[Stack]) -> Iterator[str]:
+    """What is odd about the images of a series, in words."""
+    large = [stack.pixels for stack in stacks if min(stack.pixels.shape[1:]) >= FEWEST_PX]
+    if not large:
+        return
+    odd = {
+        "are clipped: many pixels have the largest value": np.concatenate([*map(_clipped, large)]),
+        "have many times the greys of the others": np.concatenate([*map(_glaring, large)]),
+        "are noise: neighbouring pixels have nothing in common": np.concatenate([*map(_noise, large)]),
+        "show the same as another": _copies(digests(stacks)),
+    }
+    for what, are_so in odd.items():
+        if any(are_so):
+            yield f"{sum(are_so)} of {len(are_so)} slices {what}"
+    if _is_bright(np.concatenate([images[:, ::STEP_PX, ::STEP_PX].ravel() for images in large])):
+        yield "more is white than black, as in no MRI that is not inverted"
+
+
+def digests(stacks: Sequence[Stack]) -> list[int]:
+    """A number for each large image, in one process the same for the same rows of pixels."""
+    large = (stack.pixels for stack in stacks if min(stack.pixels.shape[1:]) >= FEWEST_PX)
+    return [hash(image[::STEP_PX].tobytes()) for images in large for image in images]
+
+
+def _is_bright(greys: np.ndarray) -> bool:
+    low, high = np.quantile(greys, RANGE)
+    end = END_SHARE * (high - low)
+    return bool((greys > high - end).sum() > (greys < low + end).sum())
+
+
+def _clipped(images: np.ndarray) -> np.ndarray:
+    """Which of the images (n, H, W) have many pixels of the largest value, (n,)."""
+    return (images == images.max(axis=(1, 2), keepdims=True)).mean(axis=(1, 2)) > MOST_CLIPPED
+
+
+def _glaring(images: np.ndarray) -> np.ndarray:
+    """Which of the images (n, H, W) of a stack have a range of greys many times that of most, (n,)."""
+    sampled = images[:, ::STEP_PX, ::STEP_PX].reshape(len(images), -1)
+    low, high = np.quantile(sampled, RANGE, axis=1)
+    return high - low > MOST_TIMES * np.median(high - low)
+
+
+def _noise(images: np.ndarray) -> np.ndarray:
+    """Which of the images (n, H, W) have pixels unlike those beside them, or unlike those below, (n,)."""
+    columns = images[:, :, ::STEP_PX].swapaxes(1, 2)
+    return np.minimum(_alike(images[:, ::STEP_PX]), _alike(columns)) < LEAST_ALIKE
+
+
+def _alike(lines: np.ndarray) -> np.ndarray:
+    """The correlation (n,) of pixels with the next ones in their lines, of images (n, lines, pixels)."""
+    greys = lines - lines.mean(axis=(1, 2), keepdims=True)
+    spread = np.maximum((greys**2).mean(axis=(1, 2)), np.finfo(greys.dtype).tiny)
+    return (greys[..., 1:] * greys[..., :-1]).mean(axis=(1, 2)) / spread
+
+
+def _copies(numbers: Sequence[int]) -> list[bool]:
+    counts = Counter(numbers)
+    return [counts[number] > 1 for number in numbers]

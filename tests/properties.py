@@ -1,0 +1,5 @@
+"""Settings of properties: quick, and the same examples each time."""
+
+from hypothesis import settings
+
+derandomised = settings(max_examples=20, deadline=None, derandomize=True, database=None)
