@@ -20,8 +20,8 @@ HONEST, LEAKING = "Whole-study folds", "The published splits, which leak"
 ANSWERS, PAIRS = "What the pairs say", "The pairs"
 MISSING, ABSENT = "Missing sequences", "Not in the table"
 NO_WEIGHTS, NOT_RUN = "no weights", "not run"
-LAST = {"crops": 2, BLEND["experiment"]: 3}
-"""What nobody published stands last: the kit's model of crops, and the blend of everything."""
+LAST = {"pseudo_views": 2, "crops": 2, BLEND["model"]: 3}
+"""Models that nobody published stand last: those on the kit's crops, and the blend of everything."""
 measure2heading = {"accuracy": "accuracy", "macro_f1": "macro-F1", "macro_auc": "macro AUC"}
 PUBLISHED = ("published_accuracy", "published_f1", "published_auc")
 NBSP, WIDTH_REM = "\u00a0", 98
@@ -29,6 +29,12 @@ ABSENCES = {
     "not run": "have not been run",
     "not ended": "have not ended: a run is under way, or was stopped and goes on where it is started again",
 }
+LACKING = (
+    "Rows without weights stay empty on purpose: a backbone that phantoms had to teach, because its real "
+    "weights could not be had, would be another system. Real ones in a PyTorch file are kept where every run "
+    "looks by `python -m kitlib weights convert FILE.pth --backbone NAME`; where the hub can be reached, it "
+    "gives ImageNet's by itself. Then the same command fills the rows."
+)
 BLIND = ("prior", "random")
 """Models that look at no image, whatever backbone stands beside them."""
 LEAD = (
@@ -84,7 +90,7 @@ def honest_table(results: pd.DataFrame, baselines: pd.DataFrame) -> pd.DataFrame
     shown = baselines[baselines["experiment"] != "prior"] if known else baselines
     rows = pd.concat(
         [
-            done.assign(place=done["experiment"].map(LAST).fillna(0)),
+            done.assign(place=done["model"].map(LAST).fillna(0)),
             shown.assign(place=0, description="(a baseline)"),
             skipped.assign(place=1),
         ],
@@ -128,6 +134,8 @@ def footnotes(results: pd.DataFrame) -> list[str]:
     """What a reader should know of single rows: notes of the models, and experiments not run."""
     notes = results.get("notes", pd.Series("", index=results.index)).fillna("")
     lines = [f"{name}: {note}." for name, note in zip(results["experiment"], notes) if note]
+    if any(_lacks_weights(row) for row in results.to_dict("records")):
+        lines.insert(0, LACKING)
     for state, text in ABSENCES.items():
         if count := int((results["state"] == state).sum()):
             lines.append(f"{count} of {(results['model'] != BLEND['model']).sum()} experiments {text}.")
@@ -204,7 +212,7 @@ def _honest_row(row: Row) -> dict[str, str]:
     skipped, is_baseline = row.get("state") == "skipped", not isinstance(row.get("weights"), str)
     blind = is_baseline or row["model"] in BLIND
     seen = row["reason"] if skipped else "" if blind else row["weights"]
-    lacking = NO_WEIGHTS if str(seen).startswith(f"[{WeightsError.code}]") else NOT_RUN
+    lacking = NO_WEIGHTS if _lacks_weights(row) else NOT_RUN
     measures = {**measure2heading, "macro_auc_folds": "AUC, mean of folds"}
     return {
         "experiment": str(row["experiment"]),
@@ -217,6 +225,11 @@ def _honest_row(row: Row) -> dict[str, str]:
         "peak MB": "" if is_baseline else number(row["fit_peak_mb"], 0),
         "published: acc / F1 / AUC": triple(row, PUBLISHED),
     }
+
+
+def _lacks_weights(row: Row) -> bool:
+    """Whether an experiment was skipped for want of weights, and not of a library."""
+    return row.get("state") == "skipped" and str(row["reason"]).startswith(f"[{WeightsError.code}]")
 
 
 def _leaking_row(row: Row, twin: Row) -> dict[str, str]:

@@ -63,7 +63,8 @@ def test_a_row_without_weights_or_library_says_so_and_shows_no_score_and_the_kit
     reason, said
 ):
     skipped = {**ABSENT, "experiment": "m152", "state": "skipped", "reason": reason, "weights": np.nan}
-    own = [{**HONEST, "experiment": name, "score": score} for name, score in (("crops", 0.4), ("blend", 0.3))]
+    scores = {"crops": 0.4, "blend": 0.3}
+    own = [{**HONEST, "experiment": name, "model": name, "score": score} for name, score in scores.items()]
     results = pd.DataFrame([*own, skipped, HONEST, {**skipped, "experiment": "x_leaking", "leaks": True}])
     results.loc[results["state"] == "skipped", ["accuracy", "score", "low", "high"]] = np.nan
     table = page.honest_table(results, BASELINES).set_index("experiment")
@@ -71,6 +72,7 @@ def test_a_row_without_weights_or_library_says_so_and_shows_no_score_and_the_kit
     row = table.loc["m152"]
     assert (row["score"], row["accuracy"], row["less the prior"]) == (said, "-", "-")
     assert row["what its backbone has seen"] == reason
+    assert (page.LACKING in page.footnotes(results)) == (said == "no weights")
     assert page.absent_table(results)["experiment"].tolist() == ["x_leaking"]
 
 
