@@ -1,4 +1,6 @@
 import dataclasses
+import sys
+from importlib.metadata import PackageNotFoundError
 
 import pandas as pd
 import pytest
@@ -94,6 +96,29 @@ def test_missing_weights_skip_an_experiment_and_say_why(run):
     assert list(outcome.skipped) == ["elsewhere"]
     assert skipped(outcome.folder / "elsewhere").startswith("[weights] no weights for 'resnet18'. ")
     assert outcome.fits == 2
+
+
+@pytest.mark.slow
+def test_without_the_extras_all_else_is_fitted_and_each_row_says_in_a_line_what_is_missing(run, monkeypatch):
+    def absent(package):
+        raise PackageNotFoundError(package)
+
+    monkeypatch.setattr("kitlib.embed.weights.packages.distribution", absent)
+    monkeypatch.setitem(sys.modules, "monai.networks.nets", None)
+    extra2input = {
+        "imagenet": SliceInput(backbone="tf_efficientnet_lite0", weights="imagenet"),
+        "ct": SliceInput(backbone="ct_resnet152", weights="ct"),
+        "medicalnet": SliceInput(backbone="medicalnet_resnet10", weights="random"),
+    }
+    for extra, reads in extra2input.items():
+        entry = Experiment(extra, PriorModel(), reads, about=TRIAL)
+        monkeypatch.setitem(registry.EXPERIMENTS, extra, entry)
+    outcome = run(*extra2input, "plain")
+    assert (outcome.fits, outcome.failed) == (2, {})
+    assert set(outcome.skipped) == set(extra2input)
+    for extra, reason in outcome.skipped.items():
+        assert f'pip install "kitlib[{extra}]"' in reason
+        assert "\n" not in reason
 
 
 def test_a_whole_study_stands_on_one_side_and_rows_of_a_leaking_split_do_not(run, monkeypatch):
