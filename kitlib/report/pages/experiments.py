@@ -35,15 +35,21 @@ LACKING = (
     "looks by `python -m kitlib weights convert FILE.pth --backbone NAME`; where the hub can be reached, it "
     "gives ImageNet's by itself. Then the same command fills the rows."
 )
+baseline2text = {
+    "oracle": "A baseline: knows the phantoms' anatomy, and how their readers err",
+    "prior": "A baseline: weighted frequencies of each cell in the other folds, no image",
+    "1/3": "A baseline: a third for each severity",
+    NORMAL: "A baseline: Normal/Mild is certain",
+}
 BLIND = ("prior", "random")
 """Models that look at no image, whatever backbone stands beside them."""
 LEAD = (
     "Every published system under one protocol: no study stands on both sides of a fold. Score: the "
     "competition's metric, lower is better, with its 95 % interval over studies; the difference to the prior "
     "is taken on the same studies. Accuracy, macro-F1 and macro AUC-ROC are means over the 25 cells, in per "
-    "cent. The first AUC takes all folds together, whose priors differ, so that what sees nothing gets about "
-    "44; the second is the mean of the folds' own. What a backbone has seen stands in each row; one whose "
-    "weights or library are not to be had says so in place of a score. "
+    "cent. The first AUC takes all folds together, whose priors differ, so that what sees nothing gets less "
+    "than 50; the second is the mean of the folds' own. What a backbone has seen stands in each row; one "
+    "whose weights or library are not to be had says so in place of a score. "
     "Classifiers on one trained embedder train it once, and its seconds stand with one of them. The "
     "last column repeats what was published for that system, on a split of its own."
 )
@@ -91,7 +97,7 @@ def honest_table(results: pd.DataFrame, baselines: pd.DataFrame) -> pd.DataFrame
     rows = pd.concat(
         [
             done.assign(place=done["model"].map(LAST).fillna(0)),
-            shown.assign(place=0, description="(a baseline)"),
+            shown.assign(place=0, description=shown["experiment"].map(baseline2text)),
             skipped.assign(place=1),
         ],
         ignore_index=True,

@@ -9,7 +9,7 @@ from kitlib.artefacts import write_text
 from kitlib.experiments.table import GridResults
 from kitlib.report.figures.scores import missing_curve
 from kitlib.report.pages import experiments as page
-from kitlib.report.pages.missing import write_missing
+from kitlib.report.pages.missing import NAME, write_missing
 from kitlib.report.style import save_figure
 
 TITLE = "Every published system beside what was published of it"
@@ -45,14 +45,16 @@ def write_dated(out: Path, found: GridResults, facts: Mapping[str, str]) -> None
     """
     results = found.experiments
     tables = _tables(found)
+    more = []
     if len(tables.pop(page.MISSING)):
         write_missing(out, found.missing, facts)
+        more = [f"What stands in the place of missing sequences: [{NAME}.md]({NAME}.md)."]
     tables[page.HONEST]["experiment"] = [f"`{name}`" for name in tables[page.HONEST]["experiment"]]
     picture = out / f"{DATED}_leaks.png"
     save_figure(page.leak_picture(results, found.baselines), picture)
     shown = f"![The same systems, judged in two ways]({picture.name})"
     sections = page.markdown_sections(tables, page.footnotes(results))
-    text = "\n\n".join([*page.head(TITLE, page.LEAD, facts), LIMITS, *sections, shown])
+    text = "\n\n".join([*page.head(TITLE, page.LEAD, facts), LIMITS, *more, *sections, shown])
     write_text(out / f"{DATED}.md", text.replace(page.NBSP, " ") + "\n")
     done = results[results["state"] == "done"]
     csv = done.to_csv(index=False, lineterminator="\n", float_format="%.6f")

@@ -44,6 +44,7 @@ def test_whole_study_rows_stand_by_score_among_the_baselines_and_leaking_ones_do
     assert table["less the prior"][0].startswith("-0.250 (-0.300")
     assert (table["macro AUC"][0], table["AUC, mean of folds"][0]) == ("-", "61.0")
     assert table["what its backbone has seen"].tolist() == ["shipped", "", ""]
+    assert table["what it is"].str.startswith("A baseline: ").tolist() == [False, True, True]
 
 
 def test_a_prior_that_was_run_replaces_the_baseline_of_that_name():
