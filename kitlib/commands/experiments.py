@@ -49,7 +49,7 @@ def add_experiments(commands: Commands) -> None:
     )
     table.add_argument("--out", type=Path, help="folder to write into (default: <work>/experiments)")
     table.add_argument(
-        "--results", type=Path, metavar="DIR", help="write published_systems.md and .csv there too"
+        "--results", type=Path, metavar="DIR", help="write published_systems and missing_sequences there too"
     )
     table.set_defaults(call=_table)
     for verb in (running, table):

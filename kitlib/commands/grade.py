@@ -103,6 +103,9 @@ def _add_probe(ways: Commands) -> None:
         "--features", nargs="+", default=[], metavar="NAME", help="backbones (default: all four)"
     )
     probe.add_argument("--seeds", type=int, default=3, help="splits of the studies")
+    probe.add_argument(
+        "--places", type=int, default=1000, help="of each kind of view, drawn evenly over the studies"
+    )
     probe.add_argument("--out", type=Path, required=True, help="CSV file to write")
     probe.set_defaults(call=_probe)
 
@@ -171,23 +174,29 @@ def _curve(arguments: argparse.Namespace) -> None:
 
 
 def _probe(arguments: argparse.Namespace) -> int:
+    from kitlib.machine import limit_threads
+
+    limit_threads()  # before numpy loads: beside other work, heads on two busy threads took ten times as long
     import pandas as pd
+    from tqdm.auto import tqdm
 
     from kitlib.artefacts import write_text
     from kitlib.errors import WeightsError, known_name
-    from kitlib.grade.probe import FEATURES, probe, probe_table
+    from kitlib.grade.probe import FEATURES, drawn_places, probe, probe_table
 
     names = list(dict.fromkeys(arguments.features)) or list(FEATURES)
     for name in names:
         known_name(name, FEATURES, "features")
-    if arguments.seeds < 1:
-        raise UsageError("seeds are one or more")
+    if arguments.seeds < 1 or arguments.places < 1:
+        raise UsageError("seeds and places are one or more")
+    samples, drawn = drawn_places(arguments.table, arguments.places)
+    print(*drawn, sep="\n")
     parts = []
-    for name in names:
+    for name in tqdm(names, "features", mininterval=1):
         try:
-            parts.append(probe(arguments.table, name, arguments.seeds))
+            parts.append(probe(samples, name, arguments.seeds))
         except WeightsError as error:
-            print(f"{name}: {error}", file=sys.stderr)
+            tqdm.write(f"{name}: {error}", file=sys.stderr)
     if not parts:
         what, where = "no features are to be had", ", ".join(names)
         raise WeightsError(what, where=where, hint="Each reason stands above.")

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from kitlib.commands import Commands, add_cluster
+from kitlib.errors import UsageError
 
 
 def add_weights(commands: Commands) -> None:
@@ -40,10 +41,15 @@ def _add_convert(verbs: Commands) -> None:
     command = verbs.add_parser(
         "convert",
         help="turn a .pth file into safetensors, running nothing in it",
-        epilog="example: python -m kitlib weights convert downloaded.pth mine.safetensors",
+        epilog="example: python -m kitlib weights convert downloaded.pth --backbone resnet50",
     )
     command.add_argument("file", type=Path, help="or `imagenet` or `ct`: what that extra installed")
-    command.add_argument("out", type=Path)
+    command.add_argument(
+        "out", type=Path, nargs="?", help="safetensors file to write; if not given, see --backbone"
+    )
+    command.add_argument(
+        "--backbone", help="whose weights they are: keep them in the cache that runs look into"
+    )
     command.set_defaults(call=_convert)
 
 
@@ -77,16 +83,19 @@ def _train(arguments: argparse.Namespace) -> None:
 
 
 def _convert(arguments: argparse.Namespace) -> None:
+    from kitlib.embed.backbone import known_backbone
     from kitlib.embed.weights.checkpoint import convert
     from kitlib.embed.weights.ct import convert_ct
     from kitlib.embed.weights.imagenet import convert_imagenet
+    from kitlib.embed.weights.sources import cache_dir, file_name
 
+    if (arguments.out is None) == (arguments.backbone is None):
+        raise UsageError("name a file to write, or a backbone", hint="A backbone's go to the cache.")
+    out = arguments.out or cache_dir() / file_name(known_backbone(arguments.backbone))
     extras = {"imagenet": convert_imagenet, "ct": convert_ct}
-    if packaged := extras.get(str(arguments.file)):
-        tensors = packaged(arguments.out)
-    else:
-        tensors = convert(arguments.file, arguments.out)
-    print(f"{len(tensors)} tensors in {arguments.out}")
+    packaged = extras.get(str(arguments.file))
+    tensors = packaged(out) if packaged else convert(arguments.file, out)
+    print(f"{len(tensors)} tensors in {out}")
 
 
 def _quantise(arguments: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""Missing sequences: how well an imputer guesses them, what that is worth, and whether it beats the mean."""
+"""Missing sequences: how well an imputer guesses them, what that is worth, and what it beats."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,7 +9,8 @@ import pandas as pd
 from kitlib.competition.metric import score
 from kitlib.evaluate.compare import RESAMPLES, difference_interval
 
-BASELINE = "pseudo_mean"
+BASELINES = {"pseudo": ("pseudo_mean", "the mean"), "views": ("views_none", "masked fusion")}
+"""By the first word of an experiment's name the one that it has to beat, and what that one is called."""
 RECONSTRUCTION = ("r2", "mean_r2", "cosine", "mean_cosine")
 TABLE_COLUMNS = (
     *("experiment", "scenario", "guesses", *RECONSTRUCTION),
@@ -22,27 +23,28 @@ def missing_table(
     predictions: Mapping[str, Mapping[str, pd.DataFrame]],
     reconstructions: Mapping[str, pd.DataFrame],
     *,
-    baseline: str = BASELINE,
     resamples: int = RESAMPLES,
 ) -> pd.DataFrame:
     """A row for each experiment and scenario: TABLE_COLUMNS, numbers with three places.
 
     `predictions` hold each experiment's out-of-fold rows by scenario, `reconstructions` what
-    `PseudoModel.reconstruction` gave, with a column `scenario`. The score's difference to the baseline, on
-    the same studies with the same holes, has a 95 % interval; below zero the imputer is better. The verdict
-    takes a thing for better or worse only where the whole interval is, and guesses for better only with an
-    R2 above zero. Each interval stands for itself: of twenty comparisons one is expected to be wrong.
+    `PseudoModel.reconstruction` gave, with a column `scenario`. The score's difference to its baseline's, on
+    the same studies with the same holes, has a 95 % interval; below zero the imputer is better. Guesses are
+    compared with the mean. The verdict takes a thing for better or worse only where the whole interval is,
+    and guesses for better only with an R2 above zero. Each interval stands for itself: of twenty comparisons
+    one is expected to be wrong.
     """
     rows = []
     for experiment, by_scenario in predictions.items():
+        baseline, called = BASELINES.get(experiment.partition("_")[0], ("", "the mean"))
         errors = reconstructions.get(experiment, pd.DataFrame(columns=["scenario"]))
         for scenario, rows_of in by_scenario.items():
-            mean_rows = predictions.get(baseline, {}).get(scenario)
+            baseline_rows = predictions.get(baseline, {}).get(scenario)
             guessed = _guessed(errors[errors["scenario"] == scenario], resamples)
-            scored = _scored(labels, rows_of, mean_rows, resamples)
-            verdict = _verdict(guessed.pop("guesses_are"), scored.pop("predictions_are"))
+            scored = _scored(labels, rows_of, baseline_rows, resamples)
+            verdict = _verdict(guessed.pop("guesses_are"), scored.pop("predictions_are"), called)
             known = {"experiment": experiment, "scenario": scenario, **guessed, **scored}
-            rows.append({**known, "verdict": "the mean itself" if experiment == baseline else verdict})
+            rows.append({**known, "verdict": f"{called} itself" if experiment == baseline else verdict})
     return pd.DataFrame(rows, columns=list(TABLE_COLUMNS)).round(3)
 
 
@@ -64,32 +66,32 @@ def _guessed(errors: pd.DataFrame, resamples: int) -> dict[str, Any]:
 
 
 def _scored(
-    labels: pd.DataFrame, rows: pd.DataFrame, mean_rows: pd.DataFrame | None, resamples: int
+    labels: pd.DataFrame, rows: pd.DataFrame, baseline_rows: pd.DataFrame | None, resamples: int
 ) -> dict[str, Any]:
-    """The metric, its difference to the mean's, and how the predictions are beside the mean's."""
+    """The metric, its difference to the baseline's, and how the predictions are beside those."""
     total = score(labels, rows).total
-    if mean_rows is None:
+    if baseline_rows is None:
         return {"score": total, "predictions_are": ""}
-    interval = difference_interval(labels, rows, mean_rows, resamples=resamples)
+    interval = difference_interval(labels, rows, baseline_rows, resamples=resamples)
     measured = {"score": total, "difference": interval.estimate, "low": interval.low, "high": interval.high}
     return measured | {"predictions_are": _compare(interval.low, interval.high)}
 
 
 def _compare(low: float, high: float) -> str:
-    """How something is whose loss differs from the mean's by no less than `low` and no more than `high`."""
+    """How something is whose loss differs from another's by no less than `low` and no more than `high`."""
     return "better" if high < 0 else "worse" if low > 0 else "no better"
 
 
-def _verdict(guesses_are: str, predictions_are: str) -> str:
+def _verdict(guesses_are: str, predictions_are: str, called: str) -> str:
     """One sentence; without a part where that was not compared."""
     parts = {"guesses": guesses_are, "predicts": predictions_are}
     said = {verb: how for verb, how in parts.items() if how}
     if not said:
-        return "not compared with the mean"
+        return f"not compared with {called}"
     better = sum(how == "better" for how in said.values())
-    heads = {0: "does not beat the mean", len(said): "beats the mean"}
+    heads = {0: f"does not beat {called}", len(said): f"beats {called}"}
     details = ", ".join(f"{verb} {how}" for verb, how in said.items())
-    return f"{heads.get(better, 'beats the mean in part')} ({details})"
+    return f"{heads.get(better, f'beats {called} in part')} ({details})"
 
 
 def reconstruction_scores(errors: pd.DataFrame, by: Sequence[str] = ("sequence",)) -> pd.DataFrame:

@@ -28,6 +28,7 @@ QUESTIONS = (
     ),
     ("fusion, or a network for each cell?", "^fusion_.*", "r50_attention_512_equalised_networks_weighted"),
     ("an imputer, or the mean, where nothing is missing?", "^pseudo_(?!mean$).*", "pseudo_mean"),
+    ("a filler of views, or masked fusion, where nothing is missing?", "^views_(?!none$).*", "views_none"),
     ("three dimensions, or two?", "^ct152_", "lite0_"),
     ("three dimensions, or two?", "^m152_", "r50_"),
     ("real images seen, or phantoms?", "^(lite0|ct152)_", "r10t_"),

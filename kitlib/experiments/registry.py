@@ -3,8 +3,9 @@
 from collections.abc import Collection
 
 from kitlib.errors import UsageError, known_name
-from kitlib.experiments.experiment import About, Experiment
-from kitlib.experiments.published import PUBLISHED, published_experiments
+from kitlib.experiments.experiment import About, Experiment, Protocol
+from kitlib.experiments.published import PUBLISHED, imputer2text, published_experiments
+from kitlib.experiments.scenarios import SCENARIOS
 from kitlib.inputs.base import register_input
 from kitlib.inputs.crops import CropInput
 from kitlib.models.attention import CellAttentionModel
@@ -12,6 +13,7 @@ from kitlib.models.base import Model
 from kitlib.models.blind import PriorModel
 from kitlib.models.boosting import LightGBMModel
 from kitlib.models.crop.model import CropModel
+from kitlib.models.pseudo.views import MASKED, VIEW_FILLERS, PseudoViewsModel
 from kitlib.models.registry import register_model
 from kitlib.models.svc import SVCModel
 
@@ -84,5 +86,18 @@ crops = [
         ("crops_tuned", CropModel(tune=True, epochs=8, batch=4), "The same, trained on the views", ()),
     )
 ]
-for entry in (*first, *crops, *published_experiments()):
+views = [
+    Experiment(
+        f"views_{filler}",
+        PseudoViewsModel(imputer=filler),
+        CropInput(),
+        Protocol(missing=SCENARIOS),
+        About(f"Views of missing sequences {text}; the crop model's fusion", tags=(PUBLISHED,)),
+    )
+    for filler, text in (
+        (MASKED, "masked in the fusion"),
+        *((name, f"imputed by {imputer2text[name]}") for name in VIEW_FILLERS if name != MASKED),
+    )
+]
+for entry in (*first, *crops, *published_experiments(), *views):
     register(entry)

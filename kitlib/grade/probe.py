@@ -12,13 +12,14 @@ from sklearn.preprocessing import StandardScaler
 
 from kitlib.embed.backbone import load_backbone
 from kitlib.embed.field_of_view import square
+from kitlib.embed.names import reads_volumes
 from kitlib.embed.slices import Backbone
 from kitlib.embed.volumes import VolumeBackbone, volume
 from kitlib.errors import WeightsError
 from kitlib.evaluate.places import WEIGHTS, judged_places, weighted_log_loss
 from kitlib.grade.curve import JUDGED, MEASURES, SEEN
 from kitlib.grade.labelled import read_labelled
-from kitlib.grade.network import Grader
+from kitlib.grade.network import BATCH, Grader
 from kitlib.grade.samples import ViewSamples
 from kitlib.prepare.views import VIEW_PX, VIEWS
 from kitlib.terms import CELLS, SEVERITIES
@@ -31,6 +32,8 @@ FEATURES = {
     "ct_resnet152": "ct",
 }
 """Whose features are asked about, and with which weights: phantoms twice, photographs, CT of patients."""
+VOLUME_PX = 96
+"""Of a view as a volume: at the 160 px of whole stacks it is further from CT's mm, and 2.5 times as slow."""
 COMPONENTS = 128
 STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)
 """Inverse penalties of a head, one of which is chosen on HELD_OUT of the studies that it learns from."""
@@ -39,27 +42,63 @@ UNKNOWN = dict.fromkeys(MEASURES, np.nan) | dict.fromkeys(("places", "studies", 
 """What is found where there is too little to learn from, and nothing is judged."""
 
 
-def probe(file: Path, name: str, seeds: int) -> pd.DataFrame:
-    """Judge heads on one of FEATURES on a labelled table: a row a kind of view and seed, `judged_places`.
+def drawn_places(file: Path, most: int) -> tuple[ViewSamples, list[str]]:
+    """Labelled places of a table, `evenly` drawn, and a line a kind of view that says how many of how many.
+
+    For errors see `read_labelled`.
+    """
+    every = read_labelled(file, slices=SEEN, px=VIEW_PX).samples
+    samples = evenly(every, most)
+    lines = [
+        f"{view_name(view)}: {(samples.views == view).sum()} of {(every.views == view).sum()} places, "
+        f"of {len(np.unique(samples.persons[samples.views == view]))} studies"
+        for view in np.unique(every.views)
+    ]
+    return samples, lines
+
+
+def evenly(samples: ViewSamples, most: int, seed: int = 0) -> ViewSamples:
+    """Of each kind of view `most` places at most: one of every study, then a second of each, and so on."""
+    order = np.random.default_rng(seed).permutation(len(samples))
+    drawn = pd.DataFrame({"view": samples.views, "study": samples.persons}).iloc[order]
+    by_turn = drawn.iloc[np.argsort(drawn.groupby(["view", "study"]).cumcount(), kind="stable")]
+    return samples.take(np.sort(by_turn.groupby("view").head(most).index))
+
+
+def probe(samples: ViewSamples, name: str, seeds: int) -> pd.DataFrame:
+    """Judge heads on one of FEATURES on labelled places: a row a kind of view and seed, `judged_places`.
 
     Each seed puts JUDGED of the studies aside. What reads volumes is asked about views of several slices
-    alone. WeightsError where the weights are not to be had, or there are no such views; for other errors see
-    `read_labelled`.
+    alone. WeightsError where the weights are not to be had, or there are no such views.
     """
-    backbone = None if name == GRADER else load_backbone(name, weights=FEATURES[name])
-    samples = read_labelled(file, slices=SEEN, px=VIEW_PX).samples
-    if isinstance(backbone, VolumeBackbone):
-        samples = samples.take(samples.present.sum(axis=1) > 1)
-        if not len(samples):
-            what = f"{name} reads volumes, and no place has several slices"
-            raise WeightsError(what, where=file, hint="Images of three channels have three.")
-    vectors = grader_vectors(samples) if backbone is None else backbone_vectors(samples, backbone)
+    if name == GRADER:
+        vectors = grader_vectors(samples)
+    else:
+        px = VOLUME_PX if reads_volumes(name) else None
+        backbone = load_backbone(name, weights=FEATURES[name], input_px=px)
+        if isinstance(backbone, VolumeBackbone):
+            samples = of_several_slices(samples, name)
+        vectors = backbone_vectors(samples, backbone)
     return pd.DataFrame(
-        {"view": f"{VIEWS[view].place} on {VIEWS[view].sequence}", "features": name, "seed": seed}
+        {"view": view_name(view), "features": name, "seed": seed}
         | judged_head(samples.take(samples.views == view), vectors[samples.views == view], seed)
         for view in np.unique(samples.views)
         for seed in range(seeds)
     )
+
+
+def view_name(view: int) -> str:
+    """A kind of view in words, from its index into VIEWS."""
+    return f"{VIEWS[view].place} on {VIEWS[view].sequence}"
+
+
+def of_several_slices(samples: ViewSamples, name: str) -> ViewSamples:
+    """The views that make a volume; WeightsError where there are none."""
+    several = samples.take(samples.present.sum(axis=1) > 1)
+    if not len(several):
+        what = "what reads volumes has nothing to read: no place has several slices"
+        raise WeightsError(what, where=name, hint="Images of three channels have three.")
+    return several
 
 
 def grader_vectors(samples: ViewSamples) -> np.ndarray:
@@ -71,10 +110,15 @@ def grader_vectors(samples: ViewSamples) -> np.ndarray:
 def backbone_vectors(samples: ViewSamples, backbone: Backbone) -> np.ndarray:
     """Means over the slices that each view has, or over the places of its volume: (n, d)."""
     vectors = []
-    for images, present in zip(samples.images, samples.present):
-        slices = square(images[present], backbone.input_px)
-        inputs = volume(slices)[None] if isinstance(backbone, VolumeBackbone) else slices
-        vectors.append(backbone.embed(inputs).mean(axis=0))
+    for first in range(0, len(samples), BATCH):
+        rows = slice(first, first + BATCH)
+        both = zip(samples.images[rows], samples.present[rows])
+        views = [square(images[present], backbone.input_px) for images, present in both]
+        if isinstance(backbone, VolumeBackbone):
+            views = [volume(slices)[None] for slices in views]
+        tokens = backbone.embed(np.concatenate(views))
+        of_each = len(tokens) // sum(map(len, views)) * np.cumsum([len(inputs) for inputs in views])
+        vectors += [own.mean(axis=0) for own in np.split(tokens, of_each[:-1])]
     return np.array(vectors)
 
 

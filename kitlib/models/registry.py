@@ -11,6 +11,7 @@ from kitlib.models.boosting import LightGBMModel
 from kitlib.models.crop.model import CropModel
 from kitlib.models.pooled.model import PooledModel
 from kitlib.models.pseudo.model import PseudoModel
+from kitlib.models.pseudo.views import PseudoViewsModel
 from kitlib.models.svc import SVCModel
 from kitlib.models.vit.model import ViTModel
 
@@ -18,7 +19,7 @@ MODELS: dict[str, type[Model]] = {
     model.name: model
     for model in (
         PriorModel, CellAttentionModel, CropModel, FusionModel, LightGBMModel, PooledModel, RandomModel,
-        PseudoModel, SVCModel, ViTModel,
+        PseudoModel, PseudoViewsModel, SVCModel, ViTModel,
     )
 }  # fmt: skip
 

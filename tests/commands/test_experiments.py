@@ -170,6 +170,11 @@ def test_the_dated_page_holds_what_is_done_with_its_commands(finished, tmp_path)
     assert f"{good['score']:.3f} ({good['low']:.3f} to {good['high']:.3f})" in text
     assert text.index("| `gone` |") < text.index("no weights for it") < text.index("| `blend` |")
     assert (tmp_path / "results" / "published_systems_leaks.png").stat().st_size > 1000
+    filled = (tmp_path / "results" / "missing_sequences.md").read_text()
+    assert "| made by | `the run`, `python -m kitlib experiments table" in filled
+    assert "| 50% at random |" in filled
+    assert "random_50" not in text
+    assert (tmp_path / "results" / "missing_sequences.csv").read_text().count("the mean itself") == 3
 
 
 def test_the_prior_differs_from_itself_by_nothing(table):

@@ -130,7 +130,7 @@ def test_probe_says_what_is_missing_and_goes_on(
 ) -> None:
     measures = {"auc": 0.9, "loss": 0.5, "scaled": 0.4, "prior": 0.8, "places": 9, "severe": 3, "studies": 4}
 
-    def probe(_: Path, name: str, seeds: int) -> pd.DataFrame:
+    def probe(_: object, name: str, seeds: int) -> pd.DataFrame:
         if name == "ct_resnet152":
             raise WeightsError("not installed", hint="Install it.")
         return pd.DataFrame(
@@ -138,11 +138,13 @@ def test_probe_says_what_is_missing_and_goes_on(
         )
 
     monkeypatch.setattr("kitlib.grade.probe.probe", probe)
+    monkeypatch.setattr("kitlib.grade.probe.drawn_places", lambda _, most: (None, [f"{most} of 8125 places"]))
     out = tmp_path / "probe.csv"
     assert main(["grader", "probe", "table.csv", "--seeds", "2", "--out", str(out)]) == 1
     printed = capsys.readouterr()
     assert "ct_resnet152: [weights] not installed. Install it." in printed.err
     assert "0.900 (0.900 to 0.900)" in printed.out
+    assert "1000 of 8125 places" in printed.out
     assert pd.read_csv(out)["features"].value_counts().to_dict() == {
         "grader": 2,
         "resnet10t": 2,
@@ -155,3 +157,5 @@ def test_probe_says_what_is_missing_and_goes_on(
     assert main(["grader", "probe", "table.csv", "--features", "grader", "--out", str(out)]) == 0
     assert main(["grader", "probe", "table.csv", "--features", "resnet11", "--out", str(out)]) == 2
     assert "unknown features 'resnet11'" in capsys.readouterr().err
+    assert main(["grader", "probe", "table.csv", "--places", "0", "--out", str(out)]) == 2
+    assert "seeds and places are one or more" in capsys.readouterr().err

@@ -7,7 +7,8 @@ import torch
 
 from kitlib.artefacts import load_tensors
 from kitlib.cli import main
-from kitlib.embed.weights.sources import cache_dir
+from kitlib.embed.backbone import build_network
+from kitlib.embed.weights.sources import cache_dir, find_weights
 
 
 def test_convert_writes_safetensors_and_refuses_a_broken_file(
@@ -93,3 +94,20 @@ def test_quantise_says_how_well_the_vectors_agree(
     )
     assert asked == [(out, "resnet50", {"weights": "auto", "input_px": 224, "field_of_view": "whole"})]
     assert "keep 99.68% of their variance, smallest cosine 0.9975" in capsys.readouterr().out
+
+
+def test_converted_weights_of_a_backbone_are_found_by_every_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    network, _ = build_network("test_resnet")
+    torch.save(network.state_dict(), tmp_path / "real.pth")
+    assert main(["weights", "convert", str(tmp_path / "real.pth"), "--backbone", "test_resnet"]) == 0
+    assert find_weights("test_resnet").kind == "cached"
+    capsys.readouterr()
+    for names in ([], [str(tmp_path / "a.safetensors"), "--backbone", "test_resnet"]):
+        assert main(["weights", "convert", str(tmp_path / "real.pth"), *names]) == 2
+        assert "name a file to write, or a backbone" in capsys.readouterr().err
+    assert main(["weights", "convert", str(tmp_path / "real.pth"), "--backbone", "test_resnot"]) == 2
+    assert "unknown backbone 'test_resnot'" in capsys.readouterr().err

@@ -32,9 +32,7 @@ def errors_of(share: float) -> pd.DataFrame:
 def test_guesses_with_an_r2_of_zero_or_less_do_not_beat_the_mean() -> None:
     """They may still be nearer than the training studies' mean, which is not the judged ones'."""
     errors = errors_of(0.9).assign(variation=lambda table: table["error"])
-    table = missing_table(
-        LABELS, {"pseudo_dae": {SCENARIO: MEAN}}, {"pseudo_dae": errors}, baseline="", resamples=50
-    )
+    table = missing_table(LABELS, {"pseudo_dae": {SCENARIO: MEAN}}, {"pseudo_dae": errors}, resamples=50)
     assert table["r2"].item() == 0
     assert table["verdict"].item() == "does not beat the mean (guesses no better)"
 
@@ -78,3 +76,19 @@ def test_without_the_mean_or_reconstructions_nothing_is_claimed() -> None:
     assert table["verdict"].tolist() == ["not compared with the mean"]
     assert table[["difference", "r2"]].isna().all(axis=None)
     assert tuple(missing_table(LABELS, {}, {}).columns) == TABLE_COLUMNS
+
+
+def test_fillers_of_views_are_compared_with_masked_fusion_and_their_guesses_with_the_mean() -> None:
+    predictions = {"views_none": {SCENARIO: MEAN}, "views_mean": {SCENARIO: MEAN}}
+    predictions |= {
+        "views_dae": {SCENARIO: towards_truth(0.2)},
+        "pseudo_mean": {SCENARIO: towards_truth(0.4)},
+    }
+    errors = {"views_mean": errors_of(1.0), "views_dae": errors_of(0.5)}
+    table = missing_table(LABELS, predictions, errors, resamples=200).set_index("experiment")
+    assert table["verdict"].to_dict() == {
+        "views_none": "masked fusion itself",
+        "views_mean": "does not beat masked fusion (guesses no better, predicts no better)",
+        "views_dae": "beats masked fusion (guesses better, predicts better)",
+        "pseudo_mean": "the mean itself",
+    }

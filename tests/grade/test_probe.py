@@ -15,6 +15,8 @@ from kitlib.grade.labelled import read_labelled
 from kitlib.grade.probe import (
     FEATURES,
     backbone_vectors,
+    drawn_places,
+    evenly,
     grader_vectors,
     judged_head,
     probe_table,
@@ -32,8 +34,9 @@ class Flat(module.VolumeBackbone):
     def __init__(self) -> None: ...
 
     def embed(self, inputs: np.ndarray) -> np.ndarray:
-        assert inputs.shape == (1, 24, 8, 8)
-        return np.array([[inputs.mean(), inputs.std()]] * 3, np.float32)
+        assert inputs.shape[1:] == (24, 8, 8)
+        each = [inputs.mean(axis=(1, 2, 3)), inputs.std(axis=(1, 2, 3))]
+        return np.repeat(np.transpose(each).astype(np.float32), 3, axis=0)  # three tokens a volume
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +56,25 @@ def test_no_study_is_learnt_from_and_judged() -> None:
         assert not set(studies[learnt]) & set(studies[judged])
         assert len(set(studies[judged])) == 8
         assert len(learnt) + len(judged) == len(studies)
+
+
+def test_places_are_drawn_evenly_over_the_studies_and_always_the_same(samples: ViewSamples) -> None:
+    """Of five places a view in each of STUDIES, one study less at the end has a third."""
+    few = evenly(samples, 3 * STUDIES - 1)
+    for view in np.unique(samples.views):
+        counts = np.bincount(few.persons[few.views == view], minlength=STUDIES)
+        assert sorted(counts) == [2] + [3] * (STUDIES - 1)
+    assert np.array_equal(few.images, evenly(samples, 3 * STUDIES - 1).images)
+    whole = evenly(samples, len(samples))
+    assert np.array_equal(whole.images, samples.images)
+
+
+def test_it_is_said_how_many_places_were_drawn_of_how_many(file: Path) -> None:
+    samples, lines = drawn_places(file, 20)
+    assert lines == [
+        f"{view}: 20 of 60 places, of 12 studies" for view in ("canal on Axial T2", "foramen on Sagittal T1")
+    ]
+    assert len(samples) == 40
 
 
 def test_features_that_tell_the_severity_rank_it_and_noise_does_not(samples: ViewSamples) -> None:
@@ -90,7 +112,7 @@ def test_what_reads_volumes_is_refused_where_no_place_has_several_slices(
     table[table["place"] == "foramen"].to_csv(file, index=False)
     monkeypatch.setattr(module, "load_backbone", lambda *_, **__: Flat())
     with pytest.raises(WeightsError, match="no place has several slices"):
-        module.probe(file, "ct_resnet152", seeds=1)
+        module.probe(read_labelled(file).samples, "ct_resnet152", seeds=1)
 
 
 def test_a_view_has_one_vector_whatever_its_slices(samples: ViewSamples) -> None:
@@ -98,17 +120,19 @@ def test_a_view_has_one_vector_whatever_its_slices(samples: ViewSamples) -> None
     few = samples.take(np.arange(4))
     vectors = backbone_vectors(few, backbone)
     assert vectors.shape == (4, backbone.width)
+    one_by_one = [backbone_vectors(few.take(np.array([row])), backbone)[0] for row in range(4)]
+    assert np.allclose(vectors, one_by_one, atol=1e-4)
     assert set(few.present.sum(axis=1)) == {1, 3}
     assert grader_vectors(few).shape[0] == 4
 
 
 @pytest.mark.slow
 def test_what_reads_volumes_is_asked_about_views_of_several_slices_alone(
-    file: Path, monkeypatch: pytest.MonkeyPatch
+    samples: ViewSamples, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded: dict[str, Backbone] = {"ct_resnet152": Flat()}
     monkeypatch.setattr(module, "load_backbone", lambda name, **_: loaded[name])
-    probed = module.probe(file, "ct_resnet152", seeds=2)
+    probed = module.probe(samples, "ct_resnet152", seeds=2)
     assert set(probed["view"]) == {"canal on Axial T2"}
     assert probed["seed"].tolist() == [0, 1]
     (row,) = probe_table(probed).to_dict("records")

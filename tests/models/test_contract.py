@@ -33,6 +33,15 @@ QUICK: dict[str, dict[str, Any]] = {
     "fusion": {"members": 1, "inner_parts": 1, "epochs": 2, "width": 16},  # nothing held out: it moves
     "lightgbm": {"trees": 5, "components": 4, "inner_parts": 2},
     "pseudo": {"components": 4, "hidden": 8, "imputer_epochs": 2, "inner_parts": 2, "removed_copies": 1},
+    "pseudo_views": {
+        "start": untrained_grader(),
+        "epochs": 3,
+        "components": 4,
+        "hidden": 8,
+        "imputer_epochs": 2,
+        "inner_parts": 2,
+        "removed_copies": 1,
+    },
     "pooled": {"embedder_epochs": 2, "width": 8, "trees": 2, "bags": 2},
     "svc": {"components": 4, "inner_parts": 2},
     "vit": {"epochs": 2, "width": 8, "depth": 1, "heads": 1, "grid": 2, "slices": 3},
@@ -43,6 +52,7 @@ SIGNAL: dict[str, dict[str, Any]] = {
     "pseudo": {"components": 12, "imputer_epochs": 30},
     "cell_attention": {"epochs": 25, "width": 16, "batch": 8, "learning_rate": 4e-3},
     "crops": {"epochs": 60, "patience": 60, "learning_rate": 4e-3, "inner_parts": 5},
+    "pseudo_views": {"epochs": 40, "patience": 40, "learning_rate": 4e-3},
     "fusion": {"inner_parts": 5, "epochs": 15, "batch": 8, "learning_rate": 4e-3},
     "lightgbm": {"trees": 60, "components": 12},
     "pooled": {"embedder_epochs": 10, "trees": 10, "bags": 4},
@@ -60,6 +70,9 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
         {"classifier": "networks", "weighted": True},
     ],
     "pseudo": [{"imputer": imputer} for imputer in IMPUTERS],
+    "pseudo_views": [
+        {"imputer": filler} for filler in ("none", "iterative", "vae")
+    ],  # nothing, table, network
     "crops": [{}, {"tune": True, "epochs": 2, "batch": 4, "mixup_alpha": 0.4}],
     "fusion": [
         {"architecture": architecture, "head": head}
@@ -71,6 +84,8 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
 
 BLIND = ("prior", "random")
 """Models that look at no embedding."""
+SEEING = ("crops", "pseudo_views")
+"""Models that look at images with a network that has learnt before they are fitted."""
 
 as_read = {PixelDataset: as_pixels, CropDataset: as_crops}
 """How features of slices become what a model reads instead."""
@@ -281,7 +296,7 @@ def test_a_group_without_labels_stays_about_the_prior(case: Case) -> None:
     model = fitted(case, labels=labels)
     predicted = predict(model, JUDGED)
     assert_probabilities(predicted, 6)
-    if case.name not in ("random", "crops"):  # crops know something before they are fitted
+    if case.name not in ("random", *SEEING):  # these know something before they are fitted
         np.testing.assert_allclose(predicted[:, :5], np.tile(model.prior[:5], (6, 1, 1)), atol=0.05)
 
 
@@ -314,7 +329,7 @@ def test_an_unfitted_model_does_not_predict(case: Case) -> None:
 
 
 def test_another_backbones_embeddings_are_refused(case: Case, model: Model) -> None:
-    if case.name in (*BLIND, "crops"):
+    if case.name in (*BLIND, *SEEING):
         pytest.skip("looks at no embedding")
     tokens = {sequence: [Tokens(np.zeros((2, 5), np.float32), np.zeros((2, 3)))] for sequence in SEQUENCES}
     with pytest.raises(ModelError, match="width"):

@@ -1,4 +1,6 @@
 import dataclasses
+import sys
+from importlib.metadata import PackageNotFoundError
 
 import pandas as pd
 import pytest
@@ -104,6 +106,29 @@ def test_a_model_whose_start_is_missing_is_skipped_and_the_others_run(run, monke
     outcome = run("bad", "plain")
     assert outcome.fits == 2
     assert skipped(outcome.folder / "bad").startswith("[weights] there is no file of weights to start from. ")
+
+
+@pytest.mark.slow
+def test_without_the_extras_all_else_is_fitted_and_each_row_says_in_a_line_what_is_missing(run, monkeypatch):
+    def absent(package):
+        raise PackageNotFoundError(package)
+
+    monkeypatch.setattr("kitlib.embed.weights.packages.distribution", absent)
+    monkeypatch.setitem(sys.modules, "monai.networks.nets", None)
+    extra2input = {
+        "imagenet": SliceInput(backbone="tf_efficientnet_lite0", weights="imagenet"),
+        "ct": SliceInput(backbone="ct_resnet152", weights="ct"),
+        "medicalnet": SliceInput(backbone="medicalnet_resnet10", weights="random"),
+    }
+    for extra, reads in extra2input.items():
+        entry = Experiment(extra, PriorModel(), reads, about=TRIAL)
+        monkeypatch.setitem(registry.EXPERIMENTS, extra, entry)
+    outcome = run(*extra2input, "plain")
+    assert (outcome.fits, outcome.failed) == (2, {})
+    assert set(outcome.skipped) == set(extra2input)
+    for extra, reason in outcome.skipped.items():
+        assert f'pip install "kitlib[{extra}]"' in reason
+        assert "\n" not in reason
 
 
 def test_a_whole_study_stands_on_one_side_and_rows_of_a_leaking_split_do_not(run, monkeypatch):

@@ -66,7 +66,13 @@ class FittedNetwork:
         rows, held_out = inner_splits(labels, model.inner_parts, seed=seed)[0]
         given = data, labels, rows, model.batch
         batches = ImageBatches(*given) if model.tune else SightBatches(*given, fitted.sight(data))
-        learning = fitted.network if model.tune else fitted.network.fusion
+        return fitted, fitted.learn(model, batches, held_out, seed)
+
+    def learn(
+        self, model: "CropModel", batches: SightBatches | ImageBatches, held_out: np.ndarray, seed: int
+    ) -> Curve:
+        """Train the fusion, or all that is to be tuned, stopped by the rows held out; the curve."""
+        learning = self.network if model.tune else self.network.fusion
         schedule = Schedule(
             model.epochs, model.learning_rate, model.weight_decay,
             average_decay=AVERAGE_DECAY, patience=model.patience, half=model.tune,
@@ -80,13 +86,13 @@ class FittedNetwork:
                 learning, *mixup(batches, partial(reading_loss, loss), model.mixup_alpha), schedule, seed,
                 validate=judge, title="crops" if model.tune else "",
             )  # fmt: skip
-        fitted.network.requires_grad_(False)
-        return fitted, curve
+        self.network.requires_grad_(False)
+        return curve
 
     def predict(self, data: CropDataset) -> np.ndarray:
         """Probabilities (n, 25, 3)."""
-        parts = [self._cells(data.take(rows)) for rows in chunks(np.arange(len(data)), STUDIES_AT_ONCE)]
-        return np.concatenate([probabilities for probabilities, _ in parts])
+        parts = [self.sight(data.take(rows)) for rows in chunks(np.arange(len(data)), STUDIES_AT_ONCE)]
+        return np.concatenate([self.cells(sight)[0] for sight in parts])
 
     def examine(self, data: CropDataset) -> list[Examination]:
         """All that is said of each study."""
@@ -98,6 +104,12 @@ class FittedNetwork:
         seen = [self._seen(crops) for crops in data.crops]
         vectors, told = (torch.stack(parts) for parts in list(zip(*seen))[:2])
         return Sight(vectors, told, torch.from_numpy(data.shown))
+
+    @torch.inference_mode()
+    def cells(self, sight: Sight) -> tuple[np.ndarray, np.ndarray]:
+        """Probabilities (n, 25, 3) and openings in mm (n, 25) of what the views of studies tell."""
+        sight = Sight(*(part.to(device()) for part in sight))
+        return graded(self.network.fusion(sight).cpu(), self.temperature)
 
     def save(self, folder: Path, provenance: Provenance) -> None:
         """Save into a model's folder, exactly: in half precision what came from there."""
@@ -111,14 +123,8 @@ class FittedNetwork:
         network = load_network(folder / WEIGHTS_FILE).to(device())
         return cls(network, facts["views"], facts["temperature"])
 
-    @torch.inference_mode()
-    def _cells(self, data: CropDataset) -> tuple[np.ndarray, np.ndarray]:
-        """Probabilities (n, 25, 3) and openings in mm (n, 25)."""
-        sight = Sight(*(part.to(device()) for part in self.sight(data)))
-        return graded(self.network.fusion(sight).cpu(), self.temperature)
-
     def _examine(self, data: CropDataset) -> Examination:
-        (probabilities,), (openings_mm,) = self._cells(data)
+        (probabilities,), (openings_mm,) = self.cells(self.sight(data))
         (crops,), (shown,) = data.crops, data.shown
         _, told, weights = self._seen(crops)
         alone, _ = graded(told, self.temperature)

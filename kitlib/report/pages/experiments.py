@@ -20,8 +20,8 @@ HONEST, LEAKING = "Whole-study folds", "The published splits, which leak"
 ANSWERS, PAIRS = "What the pairs say", "The pairs"
 MISSING, ABSENT = "Missing sequences", "Not in the table"
 NO_WEIGHTS, NOT_RUN = "no weights", "not run"
-LAST = {"crops": 2, BLEND["experiment"]: 3}
-"""What nobody published stands last: the kit's model of crops, and the blend of everything."""
+LAST = {"pseudo_views": 2, "crops": 2, BLEND["model"]: 3}
+"""Models that nobody published stand last: those on the kit's crops, and the blend of everything."""
 measure2heading = {"accuracy": "accuracy", "macro_f1": "macro-F1", "macro_auc": "macro AUC"}
 PUBLISHED = ("published_accuracy", "published_f1", "published_auc")
 NBSP, WIDTH_REM = "\u00a0", 98
@@ -29,15 +29,27 @@ ABSENCES = {
     "not run": "have not been run",
     "not ended": "have not ended: a run is under way, or was stopped and goes on where it is started again",
 }
+LACKING = (
+    "Rows without weights stay empty on purpose: a backbone that phantoms had to teach, because its real "
+    "weights could not be had, would be another system. Real ones in a PyTorch file are kept where every run "
+    "looks by `python -m kitlib weights convert FILE.pth --backbone NAME`; where the hub can be reached, it "
+    "gives ImageNet's by itself. Then the same command fills the rows."
+)
+baseline2text = {
+    "oracle": "A baseline: knows the phantoms' anatomy, and how their readers err",
+    "prior": "A baseline: weighted frequencies of each cell in the other folds, no image",
+    "1/3": "A baseline: a third for each severity",
+    NORMAL: "A baseline: Normal/Mild is certain",
+}
 BLIND = ("prior", "random")
 """Models that look at no image, whatever backbone stands beside them."""
 LEAD = (
     "Every published system under one protocol: no study stands on both sides of a fold. Score: the "
     "competition's metric, lower is better, with its 95 % interval over studies; the difference to the prior "
     "is taken on the same studies. Accuracy, macro-F1 and macro AUC-ROC are means over the 25 cells, in per "
-    "cent. The first AUC takes all folds together, whose priors differ, so that what sees nothing gets about "
-    "44; the second is the mean of the folds' own. What a backbone has seen stands in each row; one whose "
-    "weights or library are not to be had says so in place of a score. "
+    "cent. The first AUC takes all folds together, whose priors differ, so that what sees nothing gets less "
+    "than 50; the second is the mean of the folds' own. What a backbone has seen stands in each row; one "
+    "whose weights or library are not to be had says so in place of a score. "
     "Classifiers on one trained embedder train it once, and its seconds stand with one of them. The "
     "last column repeats what was published for that system, on a split of its own."
 )
@@ -84,8 +96,8 @@ def honest_table(results: pd.DataFrame, baselines: pd.DataFrame) -> pd.DataFrame
     shown = baselines[baselines["experiment"] != "prior"] if known else baselines
     rows = pd.concat(
         [
-            done.assign(place=done["experiment"].map(LAST).fillna(0)),
-            shown.assign(place=0, description="(a baseline)"),
+            done.assign(place=done["model"].map(LAST).fillna(0)),
+            shown.assign(place=0, description=shown["experiment"].map(baseline2text)),
             skipped.assign(place=1),
         ],
         ignore_index=True,
@@ -128,6 +140,8 @@ def footnotes(results: pd.DataFrame) -> list[str]:
     """What a reader should know of single rows: notes of the models, and experiments not run."""
     notes = results.get("notes", pd.Series("", index=results.index)).fillna("")
     lines = [f"{name}: {note}." for name, note in zip(results["experiment"], notes) if note]
+    if any(_lacks_weights(row) for row in results.to_dict("records")):
+        lines.insert(0, LACKING)
     for state, text in ABSENCES.items():
         if count := int((results["state"] == state).sum()):
             lines.append(f"{count} of {(results['model'] != BLEND['model']).sum()} experiments {text}.")
@@ -204,7 +218,7 @@ def _honest_row(row: Row) -> dict[str, str]:
     skipped, is_baseline = row.get("state") == "skipped", not isinstance(row.get("weights"), str)
     blind = is_baseline or row["model"] in BLIND
     seen = row["reason"] if skipped else "" if blind else row["weights"]
-    lacking = NO_WEIGHTS if str(seen).startswith(f"[{WeightsError.code}]") else NOT_RUN
+    lacking = NO_WEIGHTS if _lacks_weights(row) else NOT_RUN
     measures = {**measure2heading, "macro_auc_folds": "AUC, mean of folds"}
     return {
         "experiment": str(row["experiment"]),
@@ -217,6 +231,11 @@ def _honest_row(row: Row) -> dict[str, str]:
         "peak MB": "" if is_baseline else number(row["fit_peak_mb"], 0),
         "published: acc / F1 / AUC": triple(row, PUBLISHED),
     }
+
+
+def _lacks_weights(row: Row) -> bool:
+    """Whether an experiment was skipped for want of weights, and not of a library."""
+    return row.get("state") == "skipped" and str(row["reason"]).startswith(f"[{WeightsError.code}]")
 
 
 def _leaking_row(row: Row, twin: Row) -> dict[str, str]:

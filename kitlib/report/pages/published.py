@@ -1,4 +1,4 @@
-"""Published systems as pages: one table, the pairs that answer questions, what leaks, what is missing."""
+"""Published systems as pages: one table, the pairs that answer questions, what leaks and what is absent."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +9,7 @@ from kitlib.artefacts import write_text
 from kitlib.experiments.table import GridResults
 from kitlib.report.figures.scores import missing_curve
 from kitlib.report.pages import experiments as page
+from kitlib.report.pages.missing import NAME, write_missing
 from kitlib.report.style import save_figure
 
 TITLE = "Every published system beside what was published of it"
@@ -38,15 +39,22 @@ def write_grid(out: Path, found: GridResults, made: str) -> None:
 
 
 def write_dated(out: Path, found: GridResults, facts: Mapping[str, str]) -> None:
-    """Write `published_systems.md`, to be committed, its CSV and picture; `facts` as for `results_page`."""
+    """Write `published_systems.md`, to be committed, its CSV and picture; `facts` as for `results_page`.
+
+    What fills missing sequences has a page of its own beside it, see `write_missing`.
+    """
     results = found.experiments
     tables = _tables(found)
+    more = []
+    if len(tables.pop(page.MISSING)):
+        write_missing(out, found.missing, facts)
+        more = [f"What stands in the place of missing sequences: [{NAME}.md]({NAME}.md)."]
     tables[page.HONEST]["experiment"] = [f"`{name}`" for name in tables[page.HONEST]["experiment"]]
     picture = out / f"{DATED}_leaks.png"
     save_figure(page.leak_picture(results, found.baselines), picture)
     shown = f"![The same systems, judged in two ways]({picture.name})"
     sections = page.markdown_sections(tables, page.footnotes(results))
-    text = "\n\n".join([*page.head(TITLE, page.LEAD, facts), LIMITS, *sections, shown])
+    text = "\n\n".join([*page.head(TITLE, page.LEAD, facts), LIMITS, *more, *sections, shown])
     write_text(out / f"{DATED}.md", text.replace(page.NBSP, " ") + "\n")
     done = results[results["state"] == "done"]
     csv = done.to_csv(index=False, lineterminator="\n", float_format="%.6f")

@@ -44,6 +44,7 @@ def test_whole_study_rows_stand_by_score_among_the_baselines_and_leaking_ones_do
     assert table["less the prior"][0].startswith("-0.250 (-0.300")
     assert (table["macro AUC"][0], table["AUC, mean of folds"][0]) == ("-", "61.0")
     assert table["what its backbone has seen"].tolist() == ["shipped", "", ""]
+    assert table["what it is"].str.startswith("A baseline: ").tolist() == [False, True, True]
 
 
 def test_a_prior_that_was_run_replaces_the_baseline_of_that_name():
@@ -63,7 +64,8 @@ def test_a_row_without_weights_or_library_says_so_and_shows_no_score_and_the_kit
     reason, said
 ):
     skipped = {**ABSENT, "experiment": "m152", "state": "skipped", "reason": reason, "weights": np.nan}
-    own = [{**HONEST, "experiment": name, "score": score} for name, score in (("crops", 0.4), ("blend", 0.3))]
+    scores = {"crops": 0.4, "blend": 0.3}
+    own = [{**HONEST, "experiment": name, "model": name, "score": score} for name, score in scores.items()]
     results = pd.DataFrame([*own, skipped, HONEST, {**skipped, "experiment": "x_leaking", "leaks": True}])
     results.loc[results["state"] == "skipped", ["accuracy", "score", "low", "high"]] = np.nan
     table = page.honest_table(results, BASELINES).set_index("experiment")
@@ -71,6 +73,7 @@ def test_a_row_without_weights_or_library_says_so_and_shows_no_score_and_the_kit
     row = table.loc["m152"]
     assert (row["score"], row["accuracy"], row["less the prior"]) == (said, "-", "-")
     assert row["what its backbone has seen"] == reason
+    assert (page.LACKING in page.footnotes(results)) == (said == "no weights")
     assert page.absent_table(results)["experiment"].tolist() == ["x_leaking"]
 
 
