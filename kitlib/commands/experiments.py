@@ -93,7 +93,7 @@ def _run(arguments: argparse.Namespace) -> int:
         only=arguments.only,
         workers=arguments.workers,
         keep_models=arguments.keep_models,
-        command=_command("run", arguments),
+        command=_command("run", arguments, here=False),
     )
     for state, reasons in (("skipped", outcome.skipped), ("failed", outcome.failed)):
         for name, reason in reasons.items():
@@ -128,7 +128,7 @@ def _table(arguments: argparse.Namespace) -> None:
             f"the last run here was not with the settings of {profile.name!r}", where=folder, hint=hint
         )
     found, out = grid_results(folder, entries), arguments.out or folder
-    commands = ", ".join(f"`{one}`" for one in [*note.commands, _command("table", arguments)])
+    commands = ", ".join(f"`{one}`" for one in [*note.commands, _command("table", arguments, here=False)])
     data = _data(found.baselines, note)
     write_grid(out, found, f"{data}, {datetime.date.today()}. Made by {commands}.")
     if arguments.results:
@@ -138,12 +138,15 @@ def _table(arguments: argparse.Namespace) -> None:
     print(f"{done} of {len(entries)} experiments, {failed} failed: table in {out}")
 
 
-def _command(verb: str, arguments: argparse.Namespace) -> str:
-    """The command of a verb with those options on which the table depends."""
+def _command(verb: str, arguments: argparse.Namespace, *, here: bool = True) -> str:
+    """The command of a verb with those options on which the table depends, as it is given `here`."""
     words = ["python", "-m", "kitlib", "experiments", verb]
     for name in ("family", "profile", "data", "work", "only"):
-        if value := getattr(arguments, name, None):
-            words += [f"--{name}", *([value] if isinstance(value, str) else value)]
+        if not (value := getattr(arguments, name, None)) or (name == "work" and not here):
+            continue
+        if name == "data" and not here:
+            value = "DIR"
+        words += [f"--{name}", *([value] if isinstance(value, str) else value)]
     return shlex.join(words)
 
 
