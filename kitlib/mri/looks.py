@@ -15,9 +15,7 @@ FEWEST_PX = 64  # a side: of smaller images nothing is said
 STEP_PX = 4  # between the rows, or pixels, that are looked at
 RANGE = (0.01, 0.99)  # quantiles between which greys are
 END_SHARE = 0.1  # of this range, at either end
-MOST_CLIPPED = (
-    0.15  # of an image's pixels that have its largest value: .085 as windowed for a screen, else .0002
-)
+MOST_CLIPPED = 0.15  # of an image's pixels that have its largest value: .085 if windowed for a screen
 MOST_TIMES = 10  # the range of the slice in the middle: towards the ends of a stack greys fade
 LEAST_TIMES = 0.1  # that range: a slice of less is of air beside the body, and is noise by right
 LEAST_ALIKE = 0.5  # correlation of neighbours: 96 slices of a patient have 0.91 and more, of phantoms 0.80
