@@ -27,8 +27,8 @@ class StudyCrops:
     confidences: np.ndarray  # (40,) in the point; 0 where it is only where it usually lies
     faults: tuple[Fault, ...] = ()  # found when it was cut
     counted: float = 1.0  # chance that the levels are counted right, where that is in doubt
-    told: dict[str, Any] = field(default_factory=dict, repr=False)
-    """What networks have said of the images, by the file they look with; it goes along to other processes."""
+    told: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+    """What networks have said of these images, by the file they look with; other processes get it, too."""
 
     @property
     def shown(self) -> np.ndarray:

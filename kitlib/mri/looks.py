@@ -15,8 +15,9 @@ FEWEST_PX = 64  # a side: of smaller images nothing is said
 LINES_PX, STEP_PX = 32, 12  # between lines, and between pixels, that are looked at: few, for it costs reading
 RANGE = (0.01, 0.99)  # quantiles between which greys are
 END_SHARE = 0.1  # of this range, at either end
-MOST_CLIPPED = 0.05  # of an image's pixels that have its largest value: patients and phantoms have .0002
+MOST_CLIPPED = 0.15  # of an image's pixels that have its largest value: .085 if windowed for a screen
 MOST_TIMES = 10  # the range of the slice in the middle: towards the ends of a stack greys fade
+LEAST_TIMES = 0.1  # that range: a slice of less is of air beside the body, and is noise by right
 LEAST_ALIKE = 0.5  # correlation of neighbours: 96 slices of a patient have 0.91 and more, of phantoms 0.80
 
 
@@ -25,10 +26,12 @@ def odd_looks(stacks: Sequence[Stack]) -> Iterator[str]:
     large = [stack.pixels for stack in stacks if min(stack.pixels.shape[1:]) >= FEWEST_PX]
     if not large:
         return
+    times = np.concatenate([*map(_times, large)])
     odd = {
         "are clipped: many pixels have the largest value": np.concatenate([*map(_clipped, large)]),
-        "have many times the greys of the others": np.concatenate([*map(_glaring, large)]),
-        "are noise: neighbouring pixels have nothing in common": np.concatenate([*map(_noise, large)]),
+        "have many times the greys of the others": times > MOST_TIMES,
+        "are noise: neighbouring pixels have nothing in common": np.concatenate([*map(_noise, large)])
+        & (times > LEAST_TIMES),
         "show the same as another": _copies(digests(stacks)),
     }
     for what, are_so in odd.items():
@@ -56,11 +59,11 @@ def _clipped(images: np.ndarray) -> np.ndarray:
     return (sampled == sampled.max(axis=(1, 2), keepdims=True)).mean(axis=(1, 2)) > MOST_CLIPPED
 
 
-def _glaring(images: np.ndarray) -> np.ndarray:
-    """Which of the images (n, H, W) of a stack have a range of greys many times that of most, (n,)."""
+def _times(images: np.ndarray) -> np.ndarray:
+    """How many times the range of greys of most images (n, H, W) of a stack each has, (n,)."""
     sampled = images[:, ::STEP_PX, ::STEP_PX].reshape(len(images), -1)
     low, high = np.quantile(sampled, RANGE, axis=1)
-    return high - low > MOST_TIMES * np.median(high - low)
+    return (high - low) / max(np.median(high - low), np.finfo(images.dtype).tiny)
 
 
 def _noise(images: np.ndarray) -> np.ndarray:

@@ -36,6 +36,12 @@ def test_what_is_removed_is_hidden_and_nothing_else(data: CropDataset) -> None:
     assert data.present[0].all()
 
 
+def test_other_images_have_been_told_nothing_of() -> None:
+    crops = some_crops(1)
+    crops.told["a network"] = "what it saw"
+    assert replace(crops, images=crops.images[::-1]).told == {}
+
+
 def test_rows_are_taken_together(data: CropDataset) -> None:
     some = data.without(np.eye(3, dtype=bool)).take([2, 0])
     assert some.study_ids.tolist() == [13, 11]

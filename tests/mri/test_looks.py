@@ -41,7 +41,7 @@ def test_nothing_is_odd_about_a_phantom_however_its_greys_are_scaled(study, sequ
     [
         ("more is white than black", lambda image: -image),
         ("more is white than black", lambda image: 65535 - image),
-        ("clipped", lambda image: image.clip(None, np.quantile(image, 0.9))),
+        ("clipped", lambda image: image.clip(None, np.quantile(image, 0.8))),
         ("noise", lambda image: np.random.default_rng(0).permutation(image.ravel()).reshape(image.shape)),
         ("noise", lambda image: image.astype(np.uint16).byteswap()),
         ("noise", lambda image: np.roll(image.astype("<u2").view("u1"), 1, axis=1).copy().view("<u2")),
@@ -64,6 +64,19 @@ def test_one_slice_of_many_is_counted(study, bad):
     said = words([replace(stack, pixels=pixels)])
     assert said.startswith(f"{2 if bad == 'the same' else 1} of {len(stack)} slices")
     assert bad in said
+
+
+def test_a_window_for_a_screen_is_no_clipping(study):
+    for sequence in SEQUENCES:
+        windowed = changed(study.stacks(sequence), lambda image: image.clip(None, np.quantile(image, 0.91)))
+        assert "clipped" not in words(windowed)
+
+
+def test_a_slice_of_air_beside_the_body_is_noise_by_right(study):
+    (stack,) = study.stacks(SAGITTAL_T2)
+    pixels = stack.pixels.copy()
+    pixels[0] = np.random.default_rng(0).uniform(0, np.quantile(pixels[0], 0.99) / 30, pixels[0].shape)
+    assert words([replace(stack, pixels=pixels)]) == ""
 
 
 def test_of_few_pixels_nothing_is_said(study):
