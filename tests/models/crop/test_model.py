@@ -150,5 +150,5 @@ def test_folds_know_which_grader_they_start_from(tmp_path: Path) -> None:
     assert (shipped.kind, shipped.name, own.kind) == ("shipped", "grader", "path")
     assert shipped.label.startswith("phantoms, ")
     assert shipped.sha256 != own.sha256
-    with pytest.raises(ArtefactError):
+    with pytest.raises(WeightsError):
         CropModel(start=str(tmp_path / "none.safetensors")).pretrained_source()
