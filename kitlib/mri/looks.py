@@ -12,7 +12,7 @@ import numpy as np
 from kitlib.mri.stack import Stack
 
 FEWEST_PX = 64  # a side: of smaller images nothing is said
-STEP_PX = 4  # between the rows, or pixels, that are looked at
+STEP_PX = 8  # between the rows, or pixels, that are looked at: with 4 looking took twice as long
 RANGE = (0.01, 0.99)  # quantiles between which greys are
 END_SHARE = 0.1  # of this range, at either end
 MOST_CLIPPED = 0.15  # of an image's pixels that have its largest value: .085 if windowed for a screen
@@ -55,7 +55,8 @@ def _is_bright(greys: np.ndarray) -> bool:
 
 def _clipped(images: np.ndarray) -> np.ndarray:
     """Which of the images (n, H, W) have many pixels of the largest value, (n,)."""
-    return (images == images.max(axis=(1, 2), keepdims=True)).mean(axis=(1, 2)) > MOST_CLIPPED
+    rows = images[:, ::STEP_PX]
+    return (rows == rows.max(axis=(1, 2), keepdims=True)).mean(axis=(1, 2)) > MOST_CLIPPED
 
 
 def _times(images: np.ndarray) -> np.ndarray:
@@ -67,15 +68,16 @@ def _times(images: np.ndarray) -> np.ndarray:
 
 def _noise(images: np.ndarray) -> np.ndarray:
     """Which of the images (n, H, W) have pixels unlike those beside them, or unlike those below, (n,)."""
-    columns = images[:, :, ::STEP_PX].swapaxes(1, 2)
-    return np.minimum(_alike(images[:, ::STEP_PX]), _alike(columns)) < LEAST_ALIKE
+    rows, columns = images[:, ::STEP_PX], images[:, :, ::STEP_PX]
+    return np.minimum(_alike(rows, axis=2), _alike(columns, axis=1)) < LEAST_ALIKE
 
 
-def _alike(lines: np.ndarray) -> np.ndarray:
-    """The correlation (n,) of pixels with the next ones in their lines, of images (n, lines, pixels)."""
-    greys = lines - lines.mean(axis=(1, 2), keepdims=True)
+def _alike(images: np.ndarray, axis: int) -> np.ndarray:
+    """The correlation (n,) of pixels with the next ones along an axis of images (n, H, W)."""
+    greys = images - images.mean(axis=(1, 2), keepdims=True)
     spread = np.maximum((greys**2).mean(axis=(1, 2)), np.finfo(greys.dtype).tiny)
-    return (greys[..., 1:] * greys[..., :-1]).mean(axis=(1, 2)) / spread
+    lines = np.moveaxis(greys, axis, 0)
+    return (lines[1:] * lines[:-1]).mean(axis=(0, 2)) / spread
 
 
 def _copies(numbers: Sequence[int]) -> list[bool]:
