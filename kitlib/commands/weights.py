@@ -1,6 +1,8 @@
 """Weights of backbones: trained on phantoms, taken out of a PyTorch file or rounded."""
 
 import argparse
+import tempfile
+from functools import partial
 from pathlib import Path
 
 from kitlib.commands import Commands, add_cluster
@@ -83,7 +85,7 @@ def _train(arguments: argparse.Namespace) -> None:
 
 
 def _convert(arguments: argparse.Namespace) -> None:
-    from kitlib.embed.backbone import known_backbone
+    from kitlib.embed.backbone import known_backbone, load_backbone
     from kitlib.embed.weights.checkpoint import convert
     from kitlib.embed.weights.ct import convert_ct
     from kitlib.embed.weights.imagenet import convert_imagenet
@@ -93,8 +95,12 @@ def _convert(arguments: argparse.Namespace) -> None:
         raise UsageError("name a file to write, or a backbone", hint="A backbone's go to the cache.")
     out = arguments.out or cache_dir() / file_name(known_backbone(arguments.backbone))
     extras = {"imagenet": convert_imagenet, "ct": convert_ct}
-    packaged = extras.get(str(arguments.file))
-    tensors = packaged(out) if packaged else convert(arguments.file, out)
+    write = extras.get(str(arguments.file)) or partial(convert, arguments.file)
+    if arguments.backbone:  # what does not fit would stand in the way of every run
+        with tempfile.TemporaryDirectory() as folder:
+            write(Path(folder) / out.name)
+            load_backbone(arguments.backbone, weights=str(Path(folder) / out.name))
+    tensors = write(out)
     print(f"{len(tensors)} tensors in {out}")
 
 

@@ -36,6 +36,16 @@ def test_convert_takes_the_weights_of_an_extra_by_its_name(
     assert capsys.readouterr().out.startswith("1 tensors in ")
 
 
+def test_weights_of_another_backbone_do_not_enter_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    torch.save(build_network("test_resnet")[0].state_dict(), tmp_path / "a.pth")
+    assert main(["weights", "convert", str(tmp_path / "a.pth"), "--backbone", "resnet10t"]) == 2
+    assert "do not fit" in capsys.readouterr().err
+    assert not (cache_dir() / "resnet10t.safetensors").exists()
+
+
 def test_pretrain_writes_into_the_cache_unless_told_otherwise(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

@@ -63,6 +63,10 @@ class PseudoViewsModel(Model):
         """What the views tell, whatever stands in the place of those that are missing."""
         return self.name, self.start
 
+    def make_shared(self, data: CropDataset) -> None:
+        """As the crop model does."""
+        self._crops().make_shared(data)
+
     def _crops(self) -> CropModel:
         return CropModel(
             start=self.start,

@@ -19,6 +19,7 @@ JPEG2000_START, TILE_START = b"\xff\x4f\xff\x51", b"\xff\x90"
 SIZE, CODING_STYLE, QUANTISATION, TILE = 0x51, 0x52, 0x5C, 0x90
 SHORTEST_TILE_BYTES = 14  # of its two markers
 REVERSIBLE = 1  # the wavelet that loses nothing; it has one exponent for each of three bands a level
+OBLONG_BLOCKS = {(4, 3), (5, 3)}  # 64 x 32 and 128 x 32, as encoders in hardware have them
 HIGH_THROUGHPUT = 0xC0  # of the styles in which blocks are coded the only ones in use
 PILLOW_JPEG_BITS, PILLOW_JPEG2000_BITS = 8, 16
 
@@ -114,7 +115,8 @@ def read_jpeg2000(syntax: UID, frame: bytes) -> Codestream:
     doubts = set(_end_doubts(frame))
     if not is_lossless and syntax == JPEG2000Lossless:
         doubts.add("the stream is not lossless, as the header says")
-    if style[6] != style[7] or style[8] & ~HIGH_THROUGHPUT:
+    is_usual = style[6] == style[7] or (style[6], style[7]) in OBLONG_BLOCKS
+    if not is_usual or style[8] & ~HIGH_THROUGHPUT:
         doubts.add("the blocks of the stream are coded as hardly any are")
     bits, is_signed = (size[36] & 0x7F) + 1, bool(size[36] & 0x80)
     is_for_itk = bits > PILLOW_JPEG2000_BITS

@@ -9,11 +9,14 @@ import torch
 from kitlib.artefacts import Provenance
 from kitlib.grade.fusion import TOLD, Sight
 from kitlib.grade.network import ViewNet
+from kitlib.models.crop.network import FittedNetwork
 from kitlib.models.pseudo.filler import ViewFiller, by_level, by_slot, level2slots, present_by_level
 from kitlib.models.pseudo.imputers import ModalityImputer
 from kitlib.models.pseudo.model import build_imputer
+from kitlib.models.pseudo.views import PseudoViewsModel
 from kitlib.prepare.views import SLOTS, VIEWS, slot2sequence
 from kitlib.terms import AXIAL_T2, CELLS, LEVELS, SAGITTAL_T1, SAGITTAL_T2, SEQUENCES
+from tests.models.builders import as_crops, make_features, make_labels, untrained_grader
 
 STUDIES, WIDTH = 30, 4
 NETWORK = ViewNet("test_resnet").eval()
@@ -101,3 +104,11 @@ def test_save_and_load_agree(tmp_path: Path) -> None:
     loaded = ViewFiller.load(tmp_path, build_imputer("knn", 3, 0, 0))
     one, other = (each.filled(sight, NETWORK) for each in (filler, loaded))
     assert torch.equal(one.vectors, other.vectors)
+
+
+def test_what_views_tell_is_made_once_for_all_folds(monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = make_labels(6)
+    data, model = as_crops(make_features(labels)), PseudoViewsModel(start=untrained_grader(), epochs=1)
+    model.make_shared(data)
+    monkeypatch.setattr(FittedNetwork, "_look", lambda *_: pytest.fail("looked at again"))
+    model.fit(data, labels, seed=0)

@@ -133,3 +133,10 @@ def test_other_streams_have_one_scan_and_the_tables_that_it_is_coded_by(tmp_path
     lossless = next(generate_frames(dataset.PixelData, number_of_frames=1))
     with pytest.raises(SliceError, match="a table"):
         read_jpeg(JPEGLosslessSV1, lossless.replace(SCAN + b"\0", SCAN + b"\x20"))
+
+
+@pytest.mark.parametrize(("blocks", "is_doubted"), [((64, 32), False), ((32, 32), False), ((32, 64), True)])
+def test_blocks_as_encoders_in_hardware_have_them_are_not_doubted(blocks, is_doubted):
+    buffer = io.BytesIO()
+    Image.fromarray(IMAGE).save(buffer, "JPEG2000", no_jp2=True, irreversible=False, codeblock_size=blocks)
+    assert bool(read_jpeg2000(JPEG2000Lossless, buffer.getvalue()).doubts) == is_doubted
