@@ -12,7 +12,7 @@ import numpy as np
 from kitlib.mri.stack import Stack
 
 FEWEST_PX = 64  # a side: of smaller images nothing is said
-LINES_PX, STEP_PX = 32, 12  # between lines, and between pixels, that are looked at: few, for it costs reading
+LINES_PX, STEP_PX = 32, 8  # between lines, and between pixels, that are looked at: few, for it costs reading
 RANGE = (0.01, 0.99)  # quantiles between which greys are
 END_SHARE = 0.1  # of this range, at either end
 MOST_CLIPPED = 0.15  # of an image's pixels that have its largest value: .085 if windowed for a screen

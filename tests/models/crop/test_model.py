@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from kitlib.artefacts import Provenance
-from kitlib.errors import ArtefactError, ModelError, UsageError, WeightsError
+from kitlib.errors import ModelError, UsageError, WeightsError
 from kitlib.inputs.crops import CropDataset
 from kitlib.models.crop import network as networks
 from kitlib.models.crop.batches import ImageBatches, study_batch
