@@ -37,8 +37,9 @@ def odd_looks(stacks: Sequence[Stack]) -> Iterator[str]:
     for what, are_so in odd.items():
         if any(are_so):
             yield f"{sum(are_so)} of {len(are_so)} slices {what}"
-    if _is_bright(np.concatenate([images[:, ::STEP_PX, ::STEP_PX].ravel() for images in large])):
-        yield "more is white than black, as in no MRI that is not inverted"
+    # A small field of view of an axial slice may lie in fat from edge to edge: nothing is said of it.
+    if stacks[0].plane == "sagittal" and _is_bright(large):
+        yield "more is white than black, as in no sagittal MRI that is not inverted"
 
 
 def digests(stacks: Sequence[Stack]) -> list[int]:
@@ -47,7 +48,9 @@ def digests(stacks: Sequence[Stack]) -> list[int]:
     return [hash(image[::LINES_PX].tobytes()) for images in large for image in images]
 
 
-def _is_bright(greys: np.ndarray) -> bool:
+def _is_bright(stacks: Sequence[np.ndarray]) -> bool:
+    """Whether more pixels of stacks (n, H, W) are at the bright end of their range than at the dark one."""
+    greys = np.concatenate([images[:, ::STEP_PX, ::STEP_PX].ravel() for images in stacks])
     low, high = np.quantile(greys, RANGE)
     end = END_SHARE * (high - low)
     return bool((greys > high - end).sum() > (greys < low + end).sum())
