@@ -164,7 +164,7 @@ def _make(point: Point, path: Path, *, samples: ViewSamples, judged: ViewSamples
     for row in rows:
         own = learnt & (samples.views == VIEWS.index(row["view"]))
         row["learnt"] = len(np.unique(samples.persons[own]))
-        row["view"] = f"{row['view'].place} on {row['view'].sequence}"
+        row["view"] = row["view"].text
     save_json(path, [asked | row for row in rows], begun, curve=curve)
 
 

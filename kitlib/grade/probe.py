@@ -50,7 +50,7 @@ def drawn_places(file: Path, most: int) -> tuple[ViewSamples, list[str]]:
     every = read_labelled(file, slices=SEEN, px=VIEW_PX).samples
     samples = evenly(every, most)
     lines = [
-        f"{view_name(view)}: {(samples.views == view).sum()} of {(every.views == view).sum()} places, "
+        f"{VIEWS[view].text}: {(samples.views == view).sum()} of {(every.views == view).sum()} places, "
         f"of {len(np.unique(samples.persons[samples.views == view]))} studies"
         for view in np.unique(every.views)
     ]
@@ -80,16 +80,11 @@ def probe(samples: ViewSamples, name: str, seeds: int) -> pd.DataFrame:
             samples = of_several_slices(samples, name)
         vectors = backbone_vectors(samples, backbone)
     return pd.DataFrame(
-        {"view": view_name(view), "features": name, "seed": seed}
+        {"view": VIEWS[view].text, "features": name, "seed": seed}
         | judged_head(samples.take(samples.views == view), vectors[samples.views == view], seed)
         for view in np.unique(samples.views)
         for seed in range(seeds)
     )
-
-
-def view_name(view: int) -> str:
-    """A kind of view in words, from its index into VIEWS."""
-    return f"{VIEWS[view].place} on {VIEWS[view].sequence}"
 
 
 def of_several_slices(samples: ViewSamples, name: str) -> ViewSamples:

@@ -138,7 +138,7 @@ def _view(row: Row, image: np.ndarray, slices: int, px: int) -> tuple[int, int, 
 def _named(row: Row) -> tuple[View, Landmark]:
     view = View(row["place"], row["sequence"])  # type: ignore[arg-type]  # looked up below
     if view not in VIEWS:
-        known = ", ".join(f"{place} on {sequence}" for place, sequence in VIEWS)
+        known = ", ".join(view.text for view in VIEWS)
         raise DataError("this place is not graded on this sequence", hint=f"Graded are: {known}.")
     if row["side"] not in SIDES[row["place"]]:
         known = " or ".join(map(repr, SIDES[row["place"]]))

@@ -188,7 +188,7 @@ def metrics(network: StudyNet, samples: ViewSamples) -> dict[str, float]:
     for number, view in enumerate(VIEWS):
         rows = np.flatnonzero(samples.views[order] == number)
         true = samples.cells[order][rows], samples.severities[order][rows], samples.openings_mm[order][rows]
-        found |= _judged(f"{view.place} on {view.sequence}", views[torch.from_numpy(rows)], *true)
+        found |= _judged(view.text, views[torch.from_numpy(rows)], *true)
     for group, place in group2place.items():
         own = truth.severities != EMPTY
         own &= torch.tensor([cell.group == group for cell in CELLS])

@@ -16,15 +16,14 @@ LINES_PX, STEP_PX = 32, 8  # between lines, and between pixels, that are looked 
 RANGE = (0.01, 0.99)  # quantiles between which greys are
 END_SHARE = 0.1  # of this range, at either end
 MOST_CLIPPED = 0.15  # of an image's pixels that have its largest value: .085 if windowed for a screen
-MOST_TIMES = 10  # the range of the slice in the middle: towards the ends of a stack greys fade
+MOST_TIMES = 10  # the median range of a stack's slices: towards the ends of a stack greys fade
 LEAST_TIMES = 0.1  # that range: a slice of less is of air beside the body, and is noise by right
 LEAST_ALIKE = 0.5  # correlation of neighbours: 96 slices of a patient have 0.91 and more, of phantoms 0.80
 
 
-def odd_looks(stacks: Sequence[Stack]) -> Iterator[str]:
-    """What is odd about the images of a series, in words."""
-    large = [stack.pixels for stack in stacks if min(stack.pixels.shape[1:]) >= FEWEST_PX]
-    if not large:
+def odd_looks(stacks: Sequence[Stack], numbers: Sequence[int]) -> Iterator[str]:
+    """What is odd about the images of a series, in words; `numbers` are their `digests`."""
+    if not (large := _large(stacks)):
         return
     times = np.concatenate([*map(_times, large)])
     odd = {
@@ -32,7 +31,7 @@ def odd_looks(stacks: Sequence[Stack]) -> Iterator[str]:
         "have many times the greys of the others": times > MOST_TIMES,
         "are noise: neighbouring pixels have nothing in common": np.concatenate([*map(_noise, large)])
         & (times > LEAST_TIMES),
-        "show the same as another": _copies(digests(stacks)),
+        "show the same as another": _copies(numbers),
     }
     for what, are_so in odd.items():
         if any(are_so):
@@ -44,8 +43,12 @@ def odd_looks(stacks: Sequence[Stack]) -> Iterator[str]:
 
 def digests(stacks: Sequence[Stack]) -> list[int]:
     """A number for each large image, in one process the same for the same rows of pixels."""
-    large = (stack.pixels for stack in stacks if min(stack.pixels.shape[1:]) >= FEWEST_PX)
-    return [hash(image[::LINES_PX].tobytes()) for images in large for image in images]
+    return [hash(image[::LINES_PX].tobytes()) for images in _large(stacks) for image in images]
+
+
+def _large(stacks: Sequence[Stack]) -> list[np.ndarray]:
+    """The images (n, H, W) of those stacks of which something is said."""
+    return [stack.pixels for stack in stacks if min(stack.pixels.shape[1:]) >= FEWEST_PX]
 
 
 def _is_bright(stacks: Sequence[np.ndarray]) -> bool:

@@ -1,7 +1,7 @@
 """Reading a study: its series one by one, each named where nobody has, and what does not belong left out."""
 
 import contextlib
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import pandas as pd
@@ -56,8 +56,9 @@ def read_study(
         found = _in_plane(found, study_id, ledger)
         if stacks:
             tags[found.series_id] = _tags_of(source, (found.stacks or stacks)[0])
-        _note_doubts(found, study_id, ledger)
-        shown[found.series_id] = found.sequence, set(digests(found.stacks))
+        numbers = digests(found.stacks)
+        _note_doubts(found, numbers, study_id, ledger)
+        shown[found.series_id] = found.sequence, set(numbers)
         series.append(replace(found, stacks=tuple(prepare([*found.stacks]))) if prepare else found)
     ledger.extend(replace(fault, study_id=study_id) for fault in _copies(shown))
     study = _of_one_patient(Study(study_id, tuple(series)), tags, ledger)
@@ -67,12 +68,12 @@ def read_study(
     return study
 
 
-def _note_doubts(series: Series, study_id: int, ledger: Ledger) -> None:
-    """Tell where a series has few slices, or does not look as MRI does."""
+def _note_doubts(series: Series, numbers: Sequence[int], study_id: int, ledger: Ledger) -> None:
+    """Tell where a series, whose `digests` these are, has few slices, or does not look as MRI does."""
     key = study_id, series.series_id
     if 0 < (count := sum(map(len, series.stacks))) < FEWEST:
         ledger.add(Fault("series.few_slices", "slices kept", *key, detail=f"{count} in all"))
-    ledger.extend(Fault(LOOKS, READ, *key, detail=what) for what in odd_looks(series.stacks))
+    ledger.extend(Fault(LOOKS, READ, *key, detail=what) for what in odd_looks(series.stacks, numbers))
 
 
 def _copies(shown: Mapping[int, tuple[str | None, set[int]]]) -> Iterator[Fault]:

@@ -38,6 +38,11 @@ class View(NamedTuple):
         """Side of the square around the place."""
         return AXIAL_MM if self.sequence == AXIAL_T2 else SAGITTAL_MM
 
+    @property
+    def text(self) -> str:
+        """In words."""
+        return f"{self.place} on {self.sequence}"
+
     def up(self, axes: np.ndarray | None) -> np.ndarray | None:
         """What is up in it, of a level's axes (rows left, back, up): the head; on axial slices the front."""
         if axes is None:

@@ -25,7 +25,7 @@ def changed(stacks, change):
 
 
 def words(stacks: list[Stack]) -> str:
-    return "; ".join(odd_looks(stacks))
+    return "; ".join(odd_looks(stacks, digests(stacks)))
 
 
 @pytest.mark.parametrize("sequence", SEQUENCES)

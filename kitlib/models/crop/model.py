@@ -103,7 +103,7 @@ class CropModel(Model):
         self._check_fitted()
         self._check(data)
         return [
-            replace(one, probabilities=self._with_prior(one.probabilities, one.crops.counted))
+            replace(one, probabilities=with_prior(one.probabilities, self.prior, one.crops.counted))
             for one in self.fitted.examine(data)
         ]
 
@@ -127,11 +127,7 @@ class CropModel(Model):
         return np.where(noise, EMPTY, labels)
 
     def _predict(self, data: CropDataset) -> np.ndarray:
-        return self._with_prior(self.fitted.predict(data), data.counted[:, None, None])
-
-    def _with_prior(self, probabilities: np.ndarray, counted: float | np.ndarray) -> np.ndarray:
-        """Probabilities (..., 25, 3) as far as the levels are counted right, else the prior."""
-        return counted * probabilities + (1 - counted) * self.prior
+        return with_prior(self.fitted.predict(data), self.prior, data.counted[:, None, None])
 
     def _save(self, folder: Path, provenance: Provenance) -> None:
         self.fitted.save(folder, provenance)
@@ -140,3 +136,8 @@ class CropModel(Model):
         from kitlib.models.crop.network import FittedNetwork
 
         self.fitted = FittedNetwork.load(folder)
+
+
+def with_prior(probabilities: np.ndarray, prior: np.ndarray, counted: float | np.ndarray) -> np.ndarray:
+    """Probabilities (..., 25, 3) as far as the levels are `counted` right, else the prior (25, 3)."""
+    return counted * probabilities + (1 - counted) * prior

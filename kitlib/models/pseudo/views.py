@@ -14,7 +14,7 @@ from kitlib.inputs.base import Dataset
 from kitlib.inputs.crops import CropDataset
 from kitlib.models.base import CURVE_COLUMNS, Model
 from kitlib.models.common.training_rows import inner_splits
-from kitlib.models.crop.model import SHIPPED, CropModel
+from kitlib.models.crop.model import SHIPPED, CropModel, with_prior
 from kitlib.models.pseudo.model import ERROR_COLUMNS, NETWORKS, build_imputer, reconstruction_errors
 from kitlib.terms import LEVELS
 
@@ -133,8 +133,7 @@ class PseudoViewsModel(Model):
 
     def _predict(self, data: CropDataset) -> np.ndarray:
         told, _ = self.fitted.cells(self._sight(data, self.filler))
-        counted = data.counted[:, None, None]
-        return counted * told + (1 - counted) * self.prior
+        return with_prior(told, self.prior, data.counted[:, None, None])
 
     def reconstruction(self, data: CropDataset, removed: np.ndarray) -> pd.DataFrame:
         """How well the views of `removed` (n, 3) sequences are guessed from the others of complete `data`.
