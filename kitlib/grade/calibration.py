@@ -12,9 +12,9 @@ import numpy as np
 
 from kitlib.terms import CELLS, SEVERITIES
 
-ON_PATIENTS = {"temperature": 1.8, "trust": 0.75}
-"""Where phantoms were learnt from: they are clearer than patients, and hospitals differ in how often
-severities are. Chosen on open studies of two hospitals (docs/grading.md)."""
+ON_PATIENTS = 1.8
+"""The temperature where phantoms were learnt from, which are clearer than patients. Chosen on open studies
+(docs/grading.md)."""
 _is_alike = np.equal.outer([cell.group for cell in CELLS], [cell.group for cell in CELLS])  # (25, 25)
 
 
@@ -30,24 +30,23 @@ class Calibration:
     learnt: np.ndarray  # (25, 3) frequencies of severities by cell, in what was learnt from
     usual: np.ndarray  # (25, 3) and where grades are wanted
     temperature: float = 1.0
-    trust: float = 1.0  # in the usual frequencies, 0..1
 
     @property
     def of_views(self) -> np.ndarray:
         """What to add to logits of a single view, by its cell (25, 3): the view does not tell its level."""
         of_all_levels = _is_alike @ self.learnt / _is_alike.sum(axis=1, keepdims=True)
-        return self.trust * np.log(self.usual / of_all_levels)
+        return np.log(self.usual / of_all_levels)
 
     def facts(self) -> dict[str, Any]:
         """As JSON keeps it beside a network's weights."""
         frequencies = {"learnt": self.learnt.round(6).tolist(), "usual": self.usual.round(6).tolist()}
-        return {**frequencies, "temperature": self.temperature, "trust": self.trust}
+        return {**frequencies, "temperature": self.temperature}
 
     @classmethod
     def from_facts(cls, facts: Mapping[str, Any]) -> Self:
         """What `facts` gave."""
         frequencies = np.array(facts["learnt"]), np.array(facts["usual"])
-        return cls(*frequencies, temperature=facts["temperature"], trust=facts["trust"])
+        return cls(*frequencies, temperature=facts["temperature"])
 
 
 EVEN = np.full((len(CELLS), len(SEVERITIES)), 1 / len(SEVERITIES))

@@ -123,7 +123,7 @@ def train_grader(
     drawn = {"views": len(samples), "phantoms": VERSION, "class_balance": CLASS_BALANCE}
     provenance = Provenance(begun | drawn, seed=seed)
     checkpoint = Checkpoint(Path(out).with_name(f"{Path(out).name}.unfinished"), provenance)
-    calibration = Calibration(frequencies_of(learnt.cells, learnt.severities), PREVALENCE, **ON_PATIENTS)
+    calibration = Calibration(frequencies_of(learnt.cells, learnt.severities), PREVALENCE, ON_PATIENTS)
     found: dict[str, float] = {}
 
     def save(epoch: int, average: nn.Module) -> None:

@@ -33,12 +33,10 @@ def test_a_view_is_weighed_by_its_level_and_not_by_what_its_level_was_in_trainin
     own = Calibration(usual, usual).of_views
     assert own[FORAMEN, 2] < own[FORAMEN + 1, 2]
     assert own[0] == pytest.approx(0)
-    half = Calibration(EVEN, usual, trust=0.5).of_views
-    assert half == pytest.approx(Calibration(EVEN, usual).of_views / 2)
 
 
 def test_what_was_learnt_is_left_as_it_is_without_a_calibration() -> None:
     assert AS_LEARNT.of_views == pytest.approx(0)
-    kept = Calibration.from_facts(Calibration(EVEN, EVEN, 1.8, 0.7).facts())
-    assert (kept.temperature, kept.trust) == (1.8, 0.7)
+    kept = Calibration.from_facts(Calibration(EVEN, EVEN, 1.8).facts())
+    assert kept.temperature == 1.8
     np.testing.assert_allclose(kept.learnt, EVEN, atol=1e-6)
