@@ -13,7 +13,7 @@ GREYS = Greys(log_gamma=0.35, log_gain=0.2, log_bias=0.4, offset=0.04, noise=0.0
 BLURRED, COARSEST = 0.6, 2.4  # of batches; pixels of a view in one of the image it might be cut from
 CUT_OFF, MOST_CUT = 0.3, 1 / 6  # of batches, and of a side that an image may lack
 # Beside phantoms patients are smaller by this, and where their annotators mark a place lies so far behind the
-# point that phantoms have there. Chosen on open studies (docs/grading.md).
+# point that phantoms have there. Chosen on open studies (docs/grading_trials.md).
 SMALLER = 1.11
 place2behind_mm: dict[Place, float] = {"canal": -2.0, "foramen": 3.0, "recess": 0.0}
 

@@ -14,7 +14,7 @@ from kitlib.terms import CELLS, SEVERITIES
 
 ON_PATIENTS = 1.8
 """The temperature where phantoms were learnt from, which are clearer than patients. Chosen on open studies
-(docs/grading.md)."""
+(docs/grading_trials.md)."""
 _is_alike = np.equal.outer([cell.group for cell in CELLS], [cell.group for cell in CELLS])  # (25, 25)
 
 

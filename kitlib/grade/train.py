@@ -150,9 +150,9 @@ def train_grader(
 def mean_of_epochs(out: Path, average: StudyNet, epoch: int) -> StudyNet:
     """The mean of the moving averages at the ends of epochs, up to this one; `out` holds the mean before it.
 
-    Networks that learn on phantoms know patients best early, and phantoms ever better (docs/grading.md): a
-    mean along the way is better on patients than its ends. Izmailov et al.: Averaging weights leads to wider
-    optima and better generalization (2018).
+    Networks that learn on phantoms know patients best early, and phantoms ever better: a mean along the way
+    is better on patients than its ends (docs/grading_trials.md). Izmailov et al.: Averaging weights leads to
+    wider optima and better generalization (2018).
     """
     if epoch == 1:
         return average

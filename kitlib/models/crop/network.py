@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 WEIGHTS_FILE = "network.safetensors"
 AVERAGE_DECAY = 0.95
 STUDY_TEMPERATURE = 1.4
-"""Temperature of what ships: phantoms are clearer than patients. Chosen on open studies (docs/grading.md)."""
+"""Of what ships: phantoms are clearer than patients. Chosen on open studies (docs/grading_trials.md)."""
 STUDIES_AT_ONCE = 8
 
 

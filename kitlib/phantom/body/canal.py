@@ -30,7 +30,7 @@ RIM_MM = 1.8  # of dark outer annulus
 FLAVUM_MM, FLAVUM_GROWS_MM = 3.4, 3.5  # normal thickness, and what the worst degeneration adds
 PAD_HALF_WIDTH_MM = 5.5  # of the fat behind the sac, at its base
 # In patients fluid goes first: from this share of the sac's depth lost on, grains of it are roots, more the
-# narrower it is, but never all: as a trial on open studies had it (docs/grading.md says what it gives).
+# narrower it is, but never all: as in a trial on open studies (docs/grading_trials.md has what it gives).
 CROWDED_FROM, CROWDING, MOST_CROWDED = 0.15, 2.2, 0.92
 GRAIN_MM = 0.7
 VEIN_MM = 3.6  # from the midline to the veins behind a body
