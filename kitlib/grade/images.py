@@ -1,5 +1,6 @@
 """Single images as stacks: PNG, WebP, JPEG or TIFF, NPY, or a file of DICOM."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ def read_image(file: Path) -> np.ndarray:
     )
     if pixels.ndim == 2:
         pixels = pixels[None]
-    if pixels.ndim != 3 or pixels.dtype.kind not in "buif" or not pixels.size:
+    if pixels.ndim != 3 or pixels.dtype.kind not in "uif" or not pixels.size:
         raise DataError(f"{pixels.dtype} of shape {pixels.shape} is no grey image", where=file.name)
     if max(pixels.shape[1:]) > LIMITS.side_px or pixels.size > LIMITS.file_values:
         raise DataError(f"an image of shape {pixels.shape} is too large", where=file.name)
@@ -39,7 +40,10 @@ def read_image(file: Path) -> np.ndarray:
 
 def _of_picture(file: Path) -> np.ndarray:
     try:
-        with Image.open(file, formats=FORMATS) as image:
+        with (
+            warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning),
+            Image.open(file, formats=FORMATS) as image,
+        ):
             if max(image.size) > LIMITS.side_px:  # known before anything is unpacked
                 raise DataError(f"an image of {image.size} pixels is too large", where=file.name)
             if (count := getattr(image, "n_frames", 1)) > 1:
@@ -51,7 +55,9 @@ def _of_picture(file: Path) -> np.ndarray:
         raise DataError(f"the image cannot be read: {type(error).__name__}", where=file.name) from error
     if pixels.ndim == 2:
         return pixels
-    if pixels.shape[2] != 3:
+    if pixels.shape[2] in (2, 4) and (pixels[..., -1] == 255).all():  # opaque everywhere
+        pixels = pixels[..., :-1]
+    if pixels.shape[2] not in (1, 3):
         raise DataError(f"{pixels.shape[2]} channels are neither one slice nor three", where=file.name)
     is_grey = (pixels == pixels[..., :1]).all()
     return pixels[..., 0] if is_grey else np.moveaxis(pixels, -1, 0)

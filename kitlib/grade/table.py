@@ -68,8 +68,8 @@ def read_places(file: Path) -> tuple[pd.DataFrame, dict[int, str]]:
     hint = f"Its columns: {', '.join(COLUMNS)}."
     reader = csv.reader(io.StringIO(read_text(file).removeprefix(BYTE_ORDER_MARK), newline=""), strict=True)
     try:
-        header = next(reader, [])
-        filled = [(reader.line_num, fields) for fields in reader if fields]
+        header = [name.strip() for name in next(reader, [])]
+        filled = [(reader.line_num, [field.strip() for field in fields]) for fields in reader if fields]
     except csv.Error as error:
         what = f"line {reader.line_num} is not CSV: {error}"
         raise TableError(what, where=file, hint=hint) from error

@@ -50,6 +50,13 @@ def test_colours_of_a_palette_are_looked_up(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_an_opaque_alpha_channel_is_no_slice(tmp_path: Path, channels: int) -> None:
+    pixels = np.dstack([GREY] * channels + [np.full_like(GREY, 255)])
+    Image.fromarray(pixels).save(tmp_path / "opaque.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "opaque.png"), GREY[None])
+
+
 def test_a_file_of_dicom_is_one_slice(tmp_path: Path) -> None:
     folder = make_series(tmp_path / "series", count=1)
     (file,) = folder.glob("*.dcm")
@@ -63,6 +70,18 @@ def _cut(file: Path) -> None:
 
 def _vast(file: Path) -> None:
     Image.fromarray(np.zeros((2, 5000), np.uint8)).save(file)
+
+
+def _vaster(file: Path) -> None:
+    Image.new("1", (11_000, 11_000)).save(file)
+
+
+def _mask(file: Path) -> None:
+    Image.fromarray(GREY > 20).save(file)
+
+
+def _mask_array(file: Path) -> None:
+    np.save(file, GREY > 20)
 
 
 def _see_through(file: Path) -> None:
@@ -106,6 +125,9 @@ def _absent(_: Path) -> None:
     [
         ("cut.png", _cut, "cannot be read"),
         ("vast.png", _vast, "too large"),
+        ("vaster.png", _vaster, "too large"),
+        ("mask.png", _mask, "no grey image"),
+        ("mask.npy", _mask_array, "no grey image"),
         ("see_through.png", _see_through, "4 channels"),
         ("text.png", _text, "cannot be read"),
         ("pages.tif", _pages, "2 images"),

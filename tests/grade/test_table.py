@@ -116,6 +116,13 @@ def test_a_bad_row_costs_itself(folder: Path, grader: Grader, change: dict[str, 
     assert graded.rows["severe"].notna().tolist() == [True, False, True]
 
 
+def test_spaces_around_fields_do_not_count(folder: Path, grader: Grader) -> None:
+    file = table(folder, ROW)
+    neat = grade_table(file, grader).rows
+    file.write_text(file.read_text().replace(",", " , "))
+    pd.testing.assert_frame_equal(grade_table(file, grader).rows, neat)
+
+
 def test_lines_of_another_length_cost_themselves(folder: Path, grader: Grader) -> None:
     file = table(folder, ROW, ROW, ROW)
     first, short, long, last = file.read_text().splitlines()
