@@ -191,6 +191,13 @@ def discard(path: Path) -> None:
         one.unlink(missing_ok=True)
 
 
+def move(path: Path, target: Path) -> None:
+    """Put an artefact in the place of another, on the same disk; its sidecar last, as where it is saved."""
+    discard(target)
+    for one, other in ((path, target), (_sidecar_path(path), _sidecar_path(target))):
+        one.replace(other)
+
+
 def facts_of(path: Path) -> dict[str, Any]:
     """The facts kept beside an artefact."""
     return dict(_sidecar(path)["facts"])
