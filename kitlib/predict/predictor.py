@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from kitlib.competition.priors import Prior
-from kitlib.ensemble.combine import Blend
+from kitlib.ensemble.blend import Blend
 from kitlib.ensemble.crossfit import Ensemble
 from kitlib.errors import ArtefactError
 from kitlib.experiments.fold import load_fold
