@@ -32,13 +32,13 @@ from kitlib.mri.study import Study
 from kitlib.predict.stream import Handling, Result
 from kitlib.prepare.studies import PreparedStudies
 from kitlib.run import layout
-from kitlib.run.finished import finished_predictor, predict_data
+from kitlib.run.finished import finished_predictor
 from kitlib.run.profiles import profile_named
 from kitlib.run.settings import _parameters
 from kitlib.terms import SEQUENCES
 from tests.ensemble.builders import make_probabilities
 from tests.models.builders import make_labels
-from tests.run.finished import LONGEST_PX, finish_step, make_run, random_slices
+from tests.run.finished import LONGEST_PX, finish_step, make_run, predict_data, random_slices
 
 HOME = Path(__file__).parents[1]
 README, START = HOME / "README.md", HOME / "docs" / "start.md"

@@ -5,13 +5,11 @@ from pathlib import Path
 
 from kitlib.artefacts import load_json, load_table
 from kitlib.competition.priors import Prior
-from kitlib.competition.root import find_root
 from kitlib.ensemble.crossfit import Ensemble
 from kitlib.errors import StepError
 from kitlib.experiments.fold import fold_folder
 from kitlib.inputs.base import Resources
 from kitlib.predict.predictor import Predictor, load_predictor
-from kitlib.predict.stream import Handling, Result, predict_competition
 from kitlib.run import layout
 from kitlib.run.steps import STEPS, changed_inputs, done
 
@@ -46,8 +44,3 @@ def check_finished(work: Path) -> None:
             raise StepError(f"{step} is not done", where=work, hint=FINISH)
         if changed := changed_inputs(work, step):
             raise StepError(f"{step} is not done again since {changed[0]} was", where=work, hint=FINISH)
-
-
-def predict_data(data_dir: Path, work: Path, out: Path, handling: Handling) -> Result:
-    """Predict the test studies of a competition folder with the models of a finished run."""
-    return predict_competition(finished_predictor(work), find_root(data_dir), out=out, handling=handling)

@@ -17,15 +17,8 @@ from kitlib.mri.ledger import Fault, Ledger
 from kitlib.predict import stream
 from kitlib.predict.stream import Handling, predict_competition, predict_study
 from kitlib.prepare.studies import PreparedStudies
-from kitlib.run import finished
 from kitlib.terms import AXIAL_T2, SAGITTAL_T1, SAGITTAL_T2, row_ids
-from tests.run.finished import LONGEST_PX, write_study, write_tables
-
-LENIENT = Handling()
-
-
-def predict_data(data, work, out, handling=LENIENT):
-    return finished.predict_data(data, work, out, handling)
+from tests.run.finished import LONGEST_PX, predict_data, write_study, write_tables
 
 
 def prior_rows(predictor, study_id):
