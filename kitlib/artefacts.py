@@ -106,6 +106,11 @@ def write_text(path: Path, text: str) -> None:
         draft.write_text(text, encoding="utf-8")
 
 
+def write_csv(path: Path, table: pd.DataFrame, float_format: str | None = None) -> None:
+    """Write a table whole as CSV, without its index and a sidecar."""
+    write_text(path, table.to_csv(index=False, lineterminator="\n", float_format=float_format))
+
+
 def save_array(path: Path, array: np.ndarray, provenance: Provenance, **facts: Any) -> None:
     """Save an array as npy; `facts` are kept in the sidecar and come back from `facts_of`."""
 

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import pandas as pd
 
-from kitlib.artefacts import write_text
+from kitlib.artefacts import write_csv, write_text
 from kitlib.errors import WeightsError
 from kitlib.experiments.table import BLEND, NORMAL
 from kitlib.report.figures.scores import leaks, measure2title
@@ -199,7 +199,7 @@ def write_tables(
     Of the two the page has `pictures` too, with their captions, by heading.
     """
     for name, frame in numbers.items():
-        write_text(out / f"{name}.csv", frame.to_csv(index=False, lineterminator="\n"))
+        write_csv(out / f"{name}.csv", frame)
     parts = [f"# {page.title}", page.made, LEAD, *markdown_sections(tables, page.notes)]
     write_text(out / "table.md", "\n\n".join(parts) + "\n")
     sections = {}
@@ -257,10 +257,8 @@ def results_page(title: str, facts: Mapping[str, str], tables: Mapping[str, pd.D
 
     `facts` say how they were made, such as the command, the data and the weights; the date is today's.
     """
-    parts = head(title, RESULTS_LEAD, facts)
-    for heading, scores in tables.items():
-        parts += [f"## {heading}", markdown(result_table(scores))]
-    return "\n\n".join(parts) + "\n"
+    texts = {heading: result_table(scores) for heading, scores in tables.items()}
+    return document(title, RESULTS_LEAD, facts, *markdown_sections(texts, ()))
 
 
 def result_table(scores: pd.DataFrame) -> pd.DataFrame:
@@ -268,10 +266,11 @@ def result_table(scores: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame([_result_row(row) for row in scores.sort_values("total").to_dict("records")])
 
 
-def head(title: str, lead: str, facts: Mapping[str, str]) -> list[str]:
-    """The first paragraphs of a page of results in Markdown: what it is, and the facts with today's date."""
+def document(title: str, lead: str, facts: Mapping[str, str], *parts: str) -> str:
+    """A page of results in Markdown: what it is, the facts with today's date, and paragraphs."""
     said = {**facts, "date": str(datetime.date.today())}
-    return [f"# {title}", lead, markdown(pd.DataFrame(said.items(), columns=["", " "]))]
+    table = markdown(pd.DataFrame(said.items(), columns=["", " "]))
+    return "\n\n".join([f"# {title}", lead, table, *parts]) + "\n"
 
 
 def _result_row(row: Row) -> dict[str, str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from kitlib.artefacts import write_text
+from kitlib.artefacts import write_csv, write_text
 from kitlib.experiments.table import GridResults
 from kitlib.report.figures.scores import missing_curve
 from kitlib.report.pages import experiments as page
@@ -54,11 +54,10 @@ def write_dated(out: Path, found: GridResults, facts: Mapping[str, str]) -> None
     save_figure(page.leak_picture(results, found.baselines), picture)
     shown = f"![The same systems, judged in two ways]({picture.name})"
     sections = page.markdown_sections(tables, page.footnotes(results))
-    text = "\n\n".join([*page.head(TITLE, page.LEAD, facts), LIMITS, *more, *sections, shown])
-    write_text(out / f"{DATED}.md", text.replace(page.NBSP, " ") + "\n")
+    text = page.document(TITLE, page.LEAD, facts, LIMITS, *more, *sections, shown)
+    write_text(out / f"{DATED}.md", text.replace(page.NBSP, " "))
     done = results[results["state"] == "done"]
-    csv = done.to_csv(index=False, lineterminator="\n", float_format="%.6f")
-    write_text(out / f"{DATED}.csv", csv)
+    write_csv(out / f"{DATED}.csv", done, "%.6f")
 
 
 def answer_table(pairs: pd.DataFrame) -> pd.DataFrame:
