@@ -54,7 +54,7 @@ def slot_png(examination: Examination, slot: int) -> bytes:
 
 
 @styled
-def gallery(cells: pd.DataFrame, examinations: Sequence[Examination], title: str = "") -> Picture:
+def gallery(cells: pd.DataFrame, examinations: Sequence[Examination]) -> Picture:
     """The views of some cells, a row each, as wide as their slices; bars below a slice are its attention.
 
     `cells` (as `evaluate.classification.worst_cells`) say what was read; examinations are of their studies.
@@ -63,7 +63,7 @@ def gallery(cells: pd.DataFrame, examinations: Sequence[Examination], title: str
     if not rows:
         return empty_figure("no cell to show")
     widest = max(len(slots) for *_, slots in rows)
-    figure = new_figure(0.8 + 3.4 * widest, 1.5 * len(rows) + 0.4, title)
+    figure = new_figure(0.8 + 3.4 * widest, 1.5 * len(rows) + 0.4)
     panels = figure.subplots(len(rows), widest, squeeze=False)
     for axes, (row, one, slots) in zip(panels, rows):
         for panel, slot in itertools.zip_longest(axes, slots):

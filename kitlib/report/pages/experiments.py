@@ -3,13 +3,10 @@
 import datetime
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import pandas as pd
 
-from kitlib.artefacts import write_csv, write_text
 from kitlib.errors import WeightsError
 from kitlib.experiments.table import BLEND, NORMAL
 from kitlib.report.figures.scores import leaks, measure2title
@@ -74,15 +71,6 @@ RESULTS_LEAD = (
 PARTS = ("spinal", "foraminal", "subarticular", "any_severe_spinal")
 
 Row: TypeAlias = Mapping[Any, Any]
-
-
-@dataclass(frozen=True)
-class Page:
-    """What stands around the tables."""
-
-    title: str
-    made: str  # when, and by which commands
-    notes: list[str]
 
 
 def honest_table(results: pd.DataFrame, baselines: pd.DataFrame) -> pd.DataFrame:
@@ -187,31 +175,23 @@ def markdown_sections(tables: Mapping[str, pd.DataFrame], notes: Iterable[str]) 
     return [*parts, *([listed] if listed else [])]
 
 
-def write_tables(
-    out: Path,
+def html_page(
+    title: str,
+    lead: str,
     tables: Mapping[str, pd.DataFrame],
-    numbers: Mapping[str, pd.DataFrame],
-    page: Page,
+    notes: Iterable[str],
     pictures: Mapping[str, tuple[Picture, str]],
-) -> None:
-    """Write the tables for people as `table.md` and `table.html`, and the `numbers` as CSV by name.
-
-    Of the two the page has `pictures` too, with their captions, by heading.
-    """
-    for name, frame in numbers.items():
-        write_csv(out / f"{name}.csv", frame)
-    parts = [f"# {page.title}", page.made, LEAD, *markdown_sections(tables, page.notes)]
-    write_text(out / "table.md", "\n\n".join(parts) + "\n")
+) -> str:
+    """The same in HTML, below a title and a lead; some headings have `pictures` with captions."""
     sections = {}
     for heading, frame in tables.items():
         if len(frame):
             shown = [html.figure(*pictures[heading])] if heading in pictures else []
-            lead = [html.paragraph(text) for text in heading2lead.get(heading, ())]
-            sections[heading] = [*lead, *shown, html.table(frame, f"{len(frame)} rows")]
-    if page.notes:
-        sections["Notes"] = [html.paragraph(note) for note in page.notes]
-    document = html.page(page.title, f"{page.made} {LEAD}", sections, width_rem=WIDTH_REM)
-    write_text(out / "table.html", document)
+            leads = [html.paragraph(text) for text in heading2lead.get(heading, ())]
+            sections[heading] = [*leads, *shown, html.table(frame, f"{len(frame)} rows")]
+    if listed := [html.paragraph(note) for note in notes]:
+        sections["Notes"] = listed
+    return html.page(title, lead, sections, width_rem=WIDTH_REM)
 
 
 def _honest_row(row: Row) -> dict[str, str]:

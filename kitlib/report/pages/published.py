@@ -29,13 +29,14 @@ def write_grid(out: Path, found: GridResults, made: str) -> None:
         page.LEAKING: (leaks, "Honest, leaking and published, side by side."),
         page.MISSING: (missing_curve(found.missing, prior), "Sequences removed at random."),
     }
-    numbers = {
-        "results": results,
-        "baselines": found.baselines,
-        "pairs": found.pairs,
-        "missing": found.missing,
-    }
-    page.write_tables(out, tables, numbers, page.Page(TITLE, made, page.footnotes(results)), pictures)
+    numbers = {"results": results, "baselines": found.baselines, "pairs": found.pairs}
+    for name, frame in {**numbers, "missing": found.missing}.items():
+        write_csv(out / f"{name}.csv", frame)
+    notes = page.footnotes(results)
+    parts = [f"# {TITLE}", made, page.LEAD, *page.markdown_sections(tables, notes)]
+    write_text(out / "table.md", "\n\n".join(parts) + "\n")
+    document = page.html_page(TITLE, f"{made} {page.LEAD}", tables, notes, pictures)
+    write_text(out / "table.html", document)
 
 
 def write_dated(out: Path, found: GridResults, facts: Mapping[str, str]) -> None:

@@ -7,7 +7,7 @@ from html import escape
 import numpy as np
 import pandas as pd
 
-from kitlib.localise.localiser import Localiser
+from kitlib.localise.localiser import shipped_localiser
 from kitlib.localise.points import Located
 from kitlib.models.crop.model import Examination
 from kitlib.mri.study import Series
@@ -128,7 +128,7 @@ def _tint(chances: np.ndarray) -> str:
 def _planes(result: StudyResult) -> list[str]:
     """A figure for canal, foramina and recesses, as far as places were found."""
     examination, study = result.examination, result.study
-    located = located_in(study, examination.crops) if examination else Localiser.shipped().locate_study(study)
+    located = located_in(study, examination.crops) if examination else shipped_localiser().locate_study(study)
     parts = []
     for place, name in place2name.items():
         points = tuple(point for point in located.points if point.landmark.place == place)

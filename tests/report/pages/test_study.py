@@ -115,13 +115,8 @@ def test_something_may_stand_around_what_a_cell_says():
 
 def test_without_a_crop_model_the_localiser_is_asked(monkeypatch):
     asked = []
-    real = page_module.Localiser.shipped
-
-    def shipped():
-        asked.append(True)
-        return real()
-
-    monkeypatch.setattr(page_module.Localiser, "shipped", shipped)
+    real = page_module.shipped_localiser
+    monkeypatch.setattr(page_module, "shipped_localiser", lambda: asked.append(True) or real())
     page = study_page(make_result())
     assert asked
     assert "No view of a place was." in page
