@@ -145,17 +145,6 @@ class Predictor:
         return None
 
 
-def load_predictor(
-    folders: Mapping[str, Iterable[Path]], ensemble: Ensemble, prior: Prior, resources: Resources
-) -> Predictor:
-    """The predictor of an ensemble, of whose experiments `folders` names those of the folds.
-
-    ArtefactError or WeightsError where a part is missing, or weights are not those of the fits.
-    """
-    members = {name: Member.load(folders[name]) for name in ensemble.members}
-    return Predictor(members, open_encoders(members.values(), resources), ensemble, prior)
-
-
 def open_encoders(members: Iterable[Member], resources: Resources) -> dict[str, Encoder]:
     """The encoders of members' inputs, each once, by the fingerprint of the input.
 

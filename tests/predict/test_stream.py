@@ -45,7 +45,7 @@ def test_streaming_predicts_what_the_cached_way_does(data, work, predictor):
     expected = predictor.ensemble.apply(cached)
     for study_id, probabilities in zip(ids, expected):
         own = series[series["study_id"] == study_id]
-        streamed = predict_study(predictor, study_id, own, Ledger())
+        _, streamed = predict_study(predictor, study_id, own, Ledger())
         assert set(streamed.rungs) == {"full model"}
         np.testing.assert_allclose(streamed.probabilities, probabilities, atol=2e-3)
 
