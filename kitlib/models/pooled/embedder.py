@@ -18,12 +18,14 @@ import torch
 from torch import nn
 
 from kitlib.artefacts import Provenance, facts_of, fingerprint, save_tensors
+from kitlib.errors import known_name
 from kitlib.inputs.bags import BagDataset
 from kitlib.machine import device
 from kitlib.models.base import CURVE_COLUMNS
 from kitlib.models.common.training_rows import inner_splits
 from kitlib.models.neural.batches import SequenceBatch, StudyBatches, StudyTensors, fit_reduction
 from kitlib.models.neural.members import AVERAGE_DECAY, validation
+from kitlib.models.pooled.model import POOLINGS
 from kitlib.nn.layers import GatedAttention, linear_from_zero
 from kitlib.nn.loop import IDLE, Schedule, learned_nothing, train
 from kitlib.nn.losses import metric_loss
@@ -50,8 +52,9 @@ def fit_embedder(
 ) -> "StudyEmbedder":
     """The embedder fitted on these training studies; the same one when this process has fitted it before.
 
-    Several classifiers on one fold share it. `width` 0 keeps the backbone's.
+    Several classifiers on one fold share it. `pooling` is one of POOLINGS; `width` 0 keeps the backbone's.
     """
+    known_name(pooling, POOLINGS, "pooling")
     key = fingerprint(data.fingerprint, labels.tolist(), prior.tolist(), pooling, width, epochs, seed)
     if key not in _embedders:
         embedder = StudyEmbedder(pooling=pooling, width=width)
