@@ -106,6 +106,11 @@ def write_text(path: Path, text: str) -> None:
         draft.write_text(text, encoding="utf-8")
 
 
+def write_csv(path: Path, table: pd.DataFrame, float_format: str | None = None) -> None:
+    """Write a table whole as CSV, without its index and a sidecar."""
+    write_text(path, table.to_csv(index=False, lineterminator="\n", float_format=float_format))
+
+
 def save_array(path: Path, array: np.ndarray, provenance: Provenance, **facts: Any) -> None:
     """Save an array as npy; `facts` are kept in the sidecar and come back from `facts_of`."""
 
@@ -189,6 +194,13 @@ def discard(path: Path) -> None:
     """Take an artefact away, if there is one; its sidecar first, so that a kill leaves nothing to be used."""
     for one in (_sidecar_path(path), Path(path)):
         one.unlink(missing_ok=True)
+
+
+def move(path: Path, target: Path) -> None:
+    """Put an artefact in the place of another, on the same disk; its sidecar last, as where it is saved."""
+    discard(target)
+    for one, other in ((path, target), (_sidecar_path(path), _sidecar_path(target))):
+        one.replace(other)
 
 
 def facts_of(path: Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ KitError
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 
@@ -59,6 +59,18 @@ def known_name(name: str, known: Iterable[str], what: str, *, where: object = ""
     near = difflib.get_close_matches(str(name), known, n=1)
     hint = f"Did you mean {near[0]!r}?" if near else f"Known are: {', '.join(known)}."
     raise UsageError(f"unknown {what} {name!r}", where=where, hint=hint)
+
+
+def refuse_taken(name: str, kind: type, known: Mapping[str, type], what: str) -> None:
+    """Raise UsageError where `known` has another class of this name.
+
+    The same class defined anew, as by a cell that is run again, takes the place of the one before.
+    """
+    other = known.get(name, kind)
+    if (other.__module__, other.__qualname__) != (kind.__module__, kind.__qualname__):
+        raise UsageError(
+            f"{what} {name!r} is registered already, by {other.__name__}", hint="Give it a name of its own."
+        )
 
 
 class DataError(KitError):

@@ -30,6 +30,15 @@ KINDS = {
 }
 
 
+def test_an_artefact_moves_into_the_place_of_another(tmp_path):
+    new, old = tmp_path / "new.txt", tmp_path / "old.txt"
+    for path in (new, old):
+        artefacts.save_text(path, path.stem, Provenance())
+    artefacts.move(new, old)
+    assert artefacts.load_text(old) == "new"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["old.txt", "old.txt.json"]
+
+
 @pytest.fixture(params=KINDS)
 def kind(request, tmp_path):
     """Each kind of artefact: how to save and load it, a value, and a path."""

@@ -23,6 +23,7 @@ from kitlib.experiments import registry
 from kitlib.experiments.experiment import Experiment
 from kitlib.inputs import base as inputs
 from kitlib.inputs.base import Dataset, Encoder, InputSpec, Resources
+from kitlib.inputs.crops import CropInput
 from kitlib.models import registry as models
 from kitlib.models.base import Model
 from kitlib.models.boosting import LightGBMModel
@@ -31,13 +32,13 @@ from kitlib.mri.study import Study
 from kitlib.predict.stream import Handling, Result
 from kitlib.prepare.studies import PreparedStudies
 from kitlib.run import layout
-from kitlib.run.finished import finished_predictor, predict_data
+from kitlib.run.finished import finished_predictor
 from kitlib.run.profiles import profile_named
 from kitlib.run.settings import _parameters
 from kitlib.terms import SEQUENCES
 from tests.ensemble.builders import make_probabilities
 from tests.models.builders import make_labels
-from tests.run.finished import LONGEST_PX, finish_step, make_run, random_slices
+from tests.run.finished import LONGEST_PX, finish_step, make_run, predict_data, random_slices
 
 HOME = Path(__file__).parents[1]
 README, START = HOME / "README.md", HOME / "docs" / "start.md"
@@ -207,6 +208,32 @@ def test_the_backbone_of_the_page_runs(data: Competition, tmp_path: Path) -> Non
     assert set(result.predictions["rung"]) == {"full model"}
     (member,) = finished_predictor(tmp_path).members.values()
     assert (member.input.backbone, member.input.width) == ("small_net", 32)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("register", "kit"),
+    [
+        (models.register_model, LightGBMModel),
+        (inputs.register_input, CropInput),
+        (calibrate.register_calibrator, calibrate.Temperature),
+    ],
+)
+def test_no_class_of_ones_own_takes_the_place_of_the_kits(
+    register: Any, kit: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inputs, "_registered", {})  # the kit's own inputs are loaded when asked for
+
+    def mine(**facts: str) -> type:
+        return type("Mine", (kit,), facts)
+
+    with pytest.raises(UsageError, match="is registered already, by"):
+        register(mine())
+    own_names = {"name": "mine", "kind": "mine"}
+    register(mine(**own_names))
+    register(again := mine(**own_names))  # its cell is run again
+    assert {"mine": again}.items() <= {
+        **models.MODELS, **inputs._registered, **calibrate.name2calibrator
+    }.items()  # fmt: skip
 
 
 def test_the_calibrator_of_the_page_is_fitted_saved_and_opened(tmp_path: Path) -> None:

@@ -75,7 +75,6 @@ TESTED_IN = {
     "phantom/scan/prescription.py": "phantom/scan/test_plans.py",
     "predict/predictor.py": "predict/test_stream.py",
     "report/pages/published.py": "commands/test_experiments.py",
-    "run/results.py": "commands/test_experiments.py",
 }
 """Modules without a test file of their own: parts that are tested through what they are parts of, there."""
 

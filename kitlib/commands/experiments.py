@@ -112,8 +112,8 @@ def _table(arguments: argparse.Namespace) -> None:
     from kitlib.report.pages.published import write_dated, write_grid
     from kitlib.run import layout
     from kitlib.run.data import resolve_work
+    from kitlib.run.grid import grid_results
     from kitlib.run.profiles import profile_named
-    from kitlib.run.results import grid_results
     from kitlib.run.studies import grid_experiments
 
     profile = profile_named(arguments.profile)

@@ -26,7 +26,7 @@ def add_grade(commands: Commands) -> None:
 
 
 def _grade(arguments: argparse.Namespace) -> int:
-    from kitlib.artefacts import write_text
+    from kitlib.artefacts import write_csv
     from kitlib.grade.network import SHIPPED, Grader
     from kitlib.grade.table import grade_table
 
@@ -37,7 +37,7 @@ def _grade(arguments: argparse.Namespace) -> int:
     count = len(graded.rows) - len(graded.problems)
     if not count:
         raise UsageError("no row could be graded", where=arguments.table, hint="Each reason stands above.")
-    write_text(arguments.out, graded.rows.to_csv(index=False, lineterminator="\n", float_format="%.6f"))
+    write_csv(arguments.out, graded.rows, "%.6f")
     print(f"{count} of {len(graded.rows)} rows graded in {arguments.out}")
     return SOME_FAILED if graded.problems else 0
 
@@ -152,7 +152,7 @@ def _train_on_table(arguments: argparse.Namespace) -> None:
 
 
 def _curve(arguments: argparse.Namespace) -> None:
-    from kitlib.artefacts import write_text
+    from kitlib.artefacts import write_csv, write_text
     from kitlib.grade.curve import curve_page, curve_table, label_curve, points_of
     from kitlib.report.figures.scores import label_curve as drawn
     from kitlib.report.style import save_figure
@@ -165,9 +165,7 @@ def _curve(arguments: argparse.Namespace) -> None:
         arguments.table, arguments.out, points, epochs=arguments.epochs, workers=arguments.workers
     )
     means = curve_table(curve)
-    write_text(
-        arguments.out / "curve.csv", curve.to_csv(index=False, float_format="%.4f", lineterminator="\n")
-    )
+    write_csv(arguments.out / "curve.csv", curve, "%.4f")
     write_text(arguments.out / "curve.md", curve_page(means))
     save_figure(drawn(means), arguments.out / "curve.png")
     print(f"curve.csv, curve.md and curve.png in {arguments.out}")
@@ -180,7 +178,7 @@ def _probe(arguments: argparse.Namespace) -> int:
     import pandas as pd
     from tqdm.auto import tqdm
 
-    from kitlib.artefacts import write_text
+    from kitlib.artefacts import write_csv
     from kitlib.errors import WeightsError, known_name
     from kitlib.grade.probe import FEATURES, drawn_places, probe, probe_table
 
@@ -201,6 +199,6 @@ def _probe(arguments: argparse.Namespace) -> int:
         what, where = "no features are to be had", ", ".join(names)
         raise WeightsError(what, where=where, hint="Each reason stands above.")
     probed = pd.concat(parts, ignore_index=True)
-    write_text(arguments.out, probed.to_csv(index=False, float_format="%.4f", lineterminator="\n"))
+    write_csv(arguments.out, probed, "%.4f")
     print(probe_table(probed).to_string(index=False))
     return SOME_FAILED if len(parts) < len(names) else 0

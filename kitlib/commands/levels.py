@@ -201,7 +201,7 @@ def _add_evaluate(verbs: Commands) -> None:
 def _evaluate(arguments: argparse.Namespace) -> None:
     import pandas as pd
 
-    from kitlib.artefacts import write_text
+    from kitlib.artefacts import write_csv
     from kitlib.localise.localiser import Localiser
     from kitlib.localise.network import SHIPPED
     from kitlib.localise.train.evaluate import phantom_curves, phantom_errors, reliability, summary
@@ -217,5 +217,5 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     with pd.option_context("display.width", None, "display.max_columns", None):
         print("\n\n".join(table.to_string(float_format=lambda value: f"{value:.3f}") for table in tables))
     if arguments.out:
-        write_text(arguments.out, errors.to_csv(index=False, lineterminator="\n", float_format="%.4f"))
+        write_csv(arguments.out, errors, "%.4f")
         print(f"a row a landmark in {arguments.out}")

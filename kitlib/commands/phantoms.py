@@ -81,6 +81,12 @@ def _make(arguments: argparse.Namespace) -> None:
 
 
 def _oracle(arguments: argparse.Namespace) -> None:
+    if arguments.out and arguments.studies is not None:
+        raise UsageError("a folder has its own studies", hint="Leave --studies out, or the folder.")
+    _rate(arguments)
+
+
+def _rate(arguments: argparse.Namespace) -> None:
     """Of a folder's training studies, or of labels drawn without images."""
     from kitlib.phantom.oracle import draw_marks, folder_marks
 
@@ -105,6 +111,6 @@ def _phantom(arguments: argparse.Namespace) -> None:
     makes, rates, shows = arguments.out and arguments.studies is not None, arguments.oracle, arguments.page
     if not (makes or rates or shows):
         raise UsageError("nothing to do", hint="See `phantoms make --help`, `oracle` and `page`.")
-    for asked, do in ((makes, _make), (rates, _oracle), (shows, _page)):
+    for asked, do in ((makes, _make), (rates, _rate), (shows, _page)):
         if asked:
             do(arguments)

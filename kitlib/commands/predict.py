@@ -88,9 +88,10 @@ def _predict_one(folder: Path, arguments: argparse.Namespace, handling: "Handlin
         write_submission(arguments.out, result.rows)
         _say_rows(result.prediction.rungs, arguments.out)
     if arguments.report is not None:
-        from kitlib.report.pages.study import write_study_page
+        from kitlib.artefacts import write_text
+        from kitlib.report.pages.study import study_page
 
-        write_study_page(arguments.report, result)
+        write_text(arguments.report, study_page(result))
         print(f"report in {arguments.report}")
     _say_faults(result.ledger)
 

@@ -24,7 +24,7 @@ def add_robustness(commands: Commands) -> None:
 
 
 def _robustness(arguments: argparse.Namespace) -> None:
-    from kitlib.artefacts import write_text
+    from kitlib.artefacts import write_csv, write_text
     from kitlib.report.pages.robustness import robustness_page
     from kitlib.run.robustness import judge_robustness
 
@@ -32,8 +32,7 @@ def _robustness(arguments: argparse.Namespace) -> None:
     judged = judge_robustness(arguments.work, names, data_dir=arguments.data, studies=arguments.studies)
     facts = {"made by": f"`{_command(arguments, names)}`", **judged.facts}
     write_text(arguments.out / "robustness.md", robustness_page(facts, judged.table))
-    csv = judged.table.to_csv(index=False, lineterminator="\n", float_format="%.6f")
-    write_text(arguments.out / "robustness.csv", csv)
+    write_csv(arguments.out / "robustness.csv", judged.table, "%.6f")
     print(f"{len(judged.table)} rows in {arguments.out / 'robustness.md'}")
 
 

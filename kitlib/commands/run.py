@@ -53,15 +53,16 @@ def add_report(commands: Commands) -> None:
 
 
 def _report(arguments: argparse.Namespace) -> None:
+    from kitlib.artefacts import write_text
     from kitlib.report.pages.html import refuse_unwritable
-    from kitlib.report.pages.run import write_run_page
+    from kitlib.report.pages.run import run_page
     from kitlib.run.data import resolve_work
     from kitlib.run.profiles import profile_named
 
     work = resolve_work(profile_named(arguments.profile), arguments.work)
     out = arguments.out or work / "report.html"
     refuse_unwritable(out)
-    write_run_page(out, work)
+    write_text(out, run_page(work))
     print(f"report in {out}")
 
 

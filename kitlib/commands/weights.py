@@ -85,6 +85,7 @@ def _train(arguments: argparse.Namespace) -> None:
 
 
 def _convert(arguments: argparse.Namespace) -> None:
+    from kitlib.artefacts import move
     from kitlib.embed.backbone import known_backbone, load_backbone
     from kitlib.embed.weights.checkpoint import convert
     from kitlib.embed.weights.ct import convert_ct
@@ -97,10 +98,13 @@ def _convert(arguments: argparse.Namespace) -> None:
     extras = {"imagenet": convert_imagenet, "ct": convert_ct}
     write = extras.get(str(arguments.file)) or partial(convert, arguments.file)
     if arguments.backbone:  # what does not fit would stand in the way of every run
-        with tempfile.TemporaryDirectory() as folder:
-            write(Path(folder) / out.name)
-            load_backbone(arguments.backbone, weights=str(Path(folder) / out.name))
-    tensors = write(out)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out.parent) as folder:
+            tensors = write(draft := Path(folder) / out.name)
+            load_backbone(arguments.backbone, weights=str(draft))
+            move(draft, out)
+    else:
+        tensors = write(out)
     print(f"{len(tensors)} tensors in {out}")
 
 

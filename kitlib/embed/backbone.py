@@ -26,24 +26,23 @@ def load_backbone(
     attached_dir: Path | None = None,
     input_px: int | None = None,
     field_of_view: str | None = None,
-    seed: int = 0,
 ) -> Backbone:
     """A backbone with the weights that `find_weights` finds.
 
     Names are timm's, `torchvision/<name>`, `medicalnet_resnet<depth>` and `ct_resnet152`. `input_px` and
     `field_of_view` (one of FIELDS_OF_VIEW) are what the weights were trained with, where that is known, else
-    DEFAULT_PX and "whole"; `seed` draws random weights.
+    DEFAULT_PX and "whole".
     """
     source = find_weights(known_backbone(name), weights, attached_dir)
-    network = None if holds_eight_bits(source.file) else weighted_network(name, source, seed)
+    network = None if holds_eight_bits(source.file) else weighted_network(name, source)
     facts: dict[str, Any] = {"input_px": DEFAULT_PX, "view": "whole"} | source.facts
     return kind_of(name)(network, source, input_px or facts["input_px"], field_of_view or facts["view"])
 
 
-def weighted_network(name: str, source: WeightsSource, seed: int = 0) -> nn.Module:
-    """The network with the weights of a source that is no eight-bit file; `seed` draws random ones."""
+def weighted_network(name: str, source: WeightsSource) -> nn.Module:
+    """The network with the weights of a source that is no eight-bit file; random ones are always the same."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(0)
         network, head = build_network(name)
     if source.file is not None:
         load_strictly(network, source.file, head)

@@ -1,6 +1,8 @@
 """Blending: a weighted mean of models' probabilities, the weights chosen on the competition metric."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from scipy.optimize import minimize
@@ -12,6 +14,43 @@ SHRINKAGE = 1.0
 """Studies' worth of shrinkage to equal weights: with few studies a sample's best weights are mostly luck."""
 LEAST_WEIGHT = 1e-3
 """Below it a model is left out: it would cost its predictions and change nothing."""
+
+
+@dataclass(frozen=True)
+class Blend:
+    """A weighted mean of the models' probabilities."""
+
+    weights: dict[str, float]
+
+    name: ClassVar[str] = "blend"
+
+    @classmethod
+    def fit(cls, labels: np.ndarray, candidates: Mapping[str, np.ndarray]) -> Self:
+        """Fit on labels (n, 25) and out-of-fold probabilities (n, 25, 3) by model."""
+        return cls(fit_blend(labels, candidates))
+
+    def apply(self, candidates: Mapping[str, np.ndarray]) -> np.ndarray:
+        """One (n, 25, 3) array from those of the models; ModelError where that of a member is absent."""
+        if absent := [name for name in self.members if name not in candidates]:
+            raise ModelError(
+                f"no predictions of {', '.join(absent)}, which the blend needs", hint="Predict with it."
+            )
+        stacked = np.stack([candidates[name] for name in self.members])
+        return np.tensordot([self.weights[name] for name in self.members], stacked, axes=1)
+
+    @property
+    def members(self) -> list[str]:
+        """The models that it reads."""
+        return [name for name, weight in self.weights.items() if weight > 0]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"weights": self.weights}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """What `to_json` described."""
+        return cls(**values)
 
 
 def fit_blend(
@@ -39,22 +78,6 @@ def fit_blend(
     best = found.x if np.isfinite(found.x).all() and found.fun <= loss(equal) else equal
     best = np.where(best < LEAST_WEIGHT, 0, best)
     return dict(zip(candidates, (best / best.sum()).tolist()))
-
-
-def with_weight(weights: Mapping[str, float]) -> list[str]:
-    """The models that a blend reads."""
-    return [name for name, weight in weights.items() if weight > 0]
-
-
-def apply_blend(weights: Mapping[str, float], candidates: Mapping[str, np.ndarray]) -> np.ndarray:
-    """The blend (n, 25, 3); ModelError when a model with weight has no prediction here."""
-    used = with_weight(weights)
-    if absent := [name for name in used if name not in candidates]:
-        raise ModelError(
-            f"no predictions of {', '.join(absent)}, which the blend needs", hint="Predict with it."
-        )
-    stacked = np.stack([candidates[name] for name in used])
-    return np.tensordot([weights[name] for name in used], stacked, axes=1)
 
 
 def metric(labels: np.ndarray, probabilities: np.ndarray) -> float:

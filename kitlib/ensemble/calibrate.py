@@ -12,7 +12,7 @@ from scipy.special import expit, logit, softmax
 from kitlib.competition.metric import SEVERE, SPINAL, group2cells, score_arrays
 from kitlib.ensemble.names import CALIBRATORS
 from kitlib.ensemble.worth import ALL_ROWS, Rows, worthwhile
-from kitlib.errors import known_name
+from kitlib.errors import known_name, refuse_taken
 from kitlib.terms import CELLS, EMPTY, GROUPS, SEVERITIES, SEVERITY_WEIGHTS
 
 SMALLEST = 1e-9
@@ -165,7 +165,11 @@ name2calibrator: dict[str, type[Calibrator]] = {
 
 
 def register_calibrator(calibrator: type[Calibrator]) -> type[Calibrator]:
-    """Let recipes and runs name this calibrator, and saved ensembles open with it; a class decorator."""
+    """Let recipes and runs name this calibrator, and saved ensembles open with it; a class decorator.
+
+    UsageError where another has its name.
+    """
+    refuse_taken(calibrator.name, calibrator, name2calibrator, "calibrator")
     name2calibrator[calibrator.name] = calibrator
     CALIBRATORS[:] = name2calibrator
     return calibrator

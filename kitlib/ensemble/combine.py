@@ -7,51 +7,19 @@ other side as well. It starts at the blend and changes a condition group only wh
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy.special import softmax
 
 from kitlib.competition.metric import group2cells
-from kitlib.ensemble.blend import apply_blend, fit_blend, with_weight
+from kitlib.ensemble.blend import Blend, fit_blend
 from kitlib.ensemble.calibrate import log_probabilities, normalised_rows
 from kitlib.ensemble.context import context_rows
 from kitlib.ensemble.worth import ALL_ROWS, Rows, worthwhile
 from kitlib.errors import known_name
 from kitlib.models.common.softmax import fit_softmax
 from kitlib.terms import EMPTY, GROUPS, SEVERITIES, SEVERITY_WEIGHTS
-
-
-@dataclass(frozen=True)
-class Blend:
-    """A weighted mean of the models' probabilities."""
-
-    weights: dict[str, float]
-
-    name: ClassVar[str] = "blend"
-
-    @classmethod
-    def fit(cls, labels: np.ndarray, candidates: Mapping[str, np.ndarray]) -> Self:
-        """Fit on labels (n, 25) and out-of-fold probabilities (n, 25, 3) by model."""
-        return cls(fit_blend(labels, candidates))
-
-    def apply(self, candidates: Mapping[str, np.ndarray]) -> np.ndarray:
-        """One (n, 25, 3) array from those of the models."""
-        return apply_blend(self.weights, candidates)
-
-    @property
-    def members(self) -> list[str]:
-        """The models that it reads."""
-        return with_weight(self.weights)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return {"weights": self.weights}
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """What `to_json` described."""
-        return cls(**values)
 
 
 @dataclass(frozen=True)
@@ -96,7 +64,7 @@ class Stack(Blend, ABC):
 
     def _start(self, candidates: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """The blend (n, 25, 3), and rows (n, 25, columns) about every cell."""
-        blended = normalised_rows(apply_blend(self.weights, candidates))
+        blended = normalised_rows(super().apply(candidates))
         # By name: an artefact does not keep the order of the weights.
         return blended, context_rows(normalised_rows(candidates[name]) for name in sorted(self.members))
 

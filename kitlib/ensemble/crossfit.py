@@ -10,9 +10,9 @@ import pandas as pd
 
 from kitlib.artefacts import Provenance, load_json, opened, save_json
 from kitlib.competition.submission import to_array, to_rows
-from kitlib.ensemble.blend import apply_blend
+from kitlib.ensemble.blend import Blend
 from kitlib.ensemble.calibrate import Calibrator, calibrator_named
-from kitlib.ensemble.combine import Blend, combiner_named
+from kitlib.ensemble.combine import combiner_named
 from kitlib.ensemble.names import CALIBRATED_BLEND
 from kitlib.errors import ArtefactError, ModelError
 from kitlib.terms import CELL_NAMES
@@ -120,7 +120,7 @@ def crossfit(
             codes[~judged], {name: array[~judged] for name, array in arrays.items()}, recipe
         )
         here = {name: array[judged] for name, array in arrays.items()}
-        blended[judged] = apply_blend(ensemble.combiner.weights, here)
+        blended[judged] = Blend(ensemble.combiner.weights).apply(here)
         calibrated[judged] = ensemble.apply(here)
         fold2ensemble[fold] = ensemble
     return CrossFit(

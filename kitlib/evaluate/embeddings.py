@@ -13,6 +13,7 @@ from kitlib.terms import EMPTY, SEVERITIES, Cell, group2sequence
 
 SAME_CENTRE_MM = 0.1
 """Centres are kept in double precision: what lies further away is another slice."""
+MOST_COMPARED = 2000
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,14 +98,14 @@ def principal_map(vectors: np.ndarray, *, seed: int = 0) -> np.ndarray:
     return PCA(2, random_state=seed).fit_transform(np.asarray(vectors, dtype=np.float64))
 
 
-def neighbour_check(slices: SliceTable, *, seed: int = 0, most: int = 2000) -> pd.DataFrame:
+def neighbour_check(slices: SliceTable, *, seed: int = 0) -> pd.DataFrame:
     """How alike each slice's nearest neighbour in another study is, beside a slice drawn by chance.
 
     Rows `nearest` and `by chance`; columns `same sequence` (share) and, of these, `median distance (mm)`
-    along the stack. At most `most` slices are compared, drawn with the seed.
+    along the stack. At most MOST_COMPARED slices are compared, drawn with the seed.
     """
     rng = np.random.default_rng(seed)
-    chosen = np.sort(rng.permutation(len(slices.facts))[:most])
+    chosen = np.sort(rng.permutation(len(slices.facts))[:MOST_COMPARED])
     facts = slices.facts.iloc[chosen].reset_index(drop=True)
     studies = facts["study_id"].to_numpy()
     elsewhere = (np.flatnonzero(studies != study_id) for study_id in studies)

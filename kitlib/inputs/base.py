@@ -17,7 +17,7 @@ import numpy as np
 
 from kitlib.artefacts import Provenance, fingerprint, load_json, save_json
 from kitlib.code import code_fingerprint
-from kitlib.errors import ArtefactError, ModelError
+from kitlib.errors import ArtefactError, ModelError, refuse_taken
 from kitlib.mri.ledger import Ledger
 from kitlib.mri.study import Study
 from kitlib.prepare.studies import PreparedStudies
@@ -175,7 +175,10 @@ _registered: dict[str, type[InputSpec]] = {}
 
 
 def register_input(spec: type[InputSpec]) -> type[InputSpec]:
-    """Let saved folds open with this input, by its `kind`; a class decorator."""
+    """Let saved folds open with this input, by its `kind`; a class decorator. UsageError if that is taken."""
+    if spec.kind in _kind2place:
+        _input_of(spec.kind)  # the kit's own may not be loaded yet
+    refuse_taken(spec.kind, spec, _registered, "input")
     _registered[spec.kind] = spec
     return spec
 
@@ -185,13 +188,18 @@ def input_from_json(values: Mapping[str, Any]) -> InputSpec:
     fields = dict(values)
     kind = fields.pop("kind", "")
     try:
-        if kind not in _registered:
-            module, _, name = _kind2place[kind].partition(":")
-            register_input(getattr(import_module(module), name))
-        return _registered[kind](**fields)
+        return _input_of(kind)(**fields)
     except (KeyError, TypeError):
         what = f"an input of an unknown kind or form: {kind!r}"
         raise ArtefactError(what, hint="Update the kit.") from None
+
+
+def _input_of(kind: str) -> type[InputSpec]:
+    """The input of this kind, imported where it is the kit's own; KeyError where there is none."""
+    if kind not in _registered:
+        module, _, name = _kind2place[kind].partition(":")
+        _registered[kind] = getattr(import_module(module), name)
+    return _registered[kind]
 
 
 def load_input(folder: Path) -> InputSpec:

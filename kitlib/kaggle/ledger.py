@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from kitlib.artefacts import fingerprint_of, load_table, sha256, write_text
+from kitlib.artefacts import fingerprint_of, load_table, sha256, write_csv
 from kitlib.competition.tables import read_text
 from kitlib.ensemble.crossfit import Ensemble
 from kitlib.ensemble.names import CALIBRATED_BLEND
@@ -15,7 +15,7 @@ from kitlib.errors import StepError, TableError, UsageError
 from kitlib.run import layout
 from kitlib.run.steps import outputs_fingerprint, read_manifest
 
-FILE = "ledger.csv"
+FILE, DIGITS = "ledger.csv", "%.6g"
 BOARDS = ("public", "private")
 COLUMNS = (
     "id", "date", "profile", "experiments", "studies", "cv", "cv_low", "cv_high",
@@ -49,7 +49,8 @@ def record(file: Path, work: Path) -> int:
         return int(same["id"].iloc[0])
     identity = int(table["id"].max()) + 1 if len(table) else 1
     added = pd.DataFrame([{"id": identity, **row}], columns=list(COLUMNS))
-    _write(file, pd.concat([table, added], ignore_index=True) if len(table) else added)
+    whole = pd.concat([table, added], ignore_index=True) if len(table) else added
+    write_csv(file, whole, DIGITS)
     return identity
 
 
@@ -62,7 +63,7 @@ def enter_score(file: Path, identity: int, value: float, board: str = BOARDS[0])
         known = ", ".join(map(str, table["id"])) or "none"
         raise UsageError(f"no submission {identity} in the ledger", where=file, hint=f"It has {known}.")
     table.loc[table["id"] == identity, board] = value
-    _write(file, table)
+    write_csv(file, table, DIGITS)
     return table
 
 
@@ -87,7 +88,3 @@ def _facts(work: Path) -> dict[str, object]:
         "ensemble_sha256": fingerprint_of(layout.ENSEMBLE.under(work)),
         "models": outputs_fingerprint(work, layout.MODELLING),
     }
-
-
-def _write(file: Path, table: pd.DataFrame) -> None:
-    write_text(file, table.to_csv(index=False, lineterminator="\n", float_format="%.6g"))

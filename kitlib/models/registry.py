@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from kitlib.artefacts import load_json
-from kitlib.errors import ModelError
+from kitlib.errors import ModelError, refuse_taken
 from kitlib.models.attention import CellAttentionModel, FusionModel
 from kitlib.models.base import MODEL_FILE, Model
 from kitlib.models.blind import PriorModel, RandomModel
@@ -25,7 +25,8 @@ MODELS: dict[str, type[Model]] = {
 
 
 def register_model(model: type[Model]) -> type[Model]:
-    """Let saved folds open with this model, by its name; a class decorator."""
+    """Let saved folds open with this model, by its name; a class decorator. UsageError if that is taken."""
+    refuse_taken(model.name, model, MODELS, "model")
     MODELS[model.name] = model
     return model
 

@@ -12,7 +12,7 @@ from kitlib.models.crop.model import Examination
 from kitlib.mri.ledger import Ledger
 from kitlib.mri.study import Study
 from kitlib.predict.predictor import PRIOR, Prediction, Predictor
-from kitlib.predict.stream import Handling, read_and_predict
+from kitlib.predict.stream import Handling, predict_study
 from kitlib.terms import CELLS, CONDITIONS, LEVELS, SEVERITIES, level2text
 
 CONDITION_NAMES = ["canal", "left foramen", "right foramen", "left recess", "right recess"]
@@ -57,7 +57,7 @@ def predict_folder(predictor: Predictor, folder: Path, handling: Handling = STRI
     """
     ledger = Ledger()
     study_id, rows = study_rows(folder, ledger)
-    study, prediction = read_and_predict(predictor, study_id, rows, ledger, handling)
+    study, prediction = predict_study(predictor, study_id, rows, ledger, handling)
     return StudyResult(study, prediction, _examined(predictor, study, prediction), ledger)
 
 

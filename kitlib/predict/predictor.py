@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from kitlib.competition.priors import Prior
-from kitlib.ensemble.combine import Blend
+from kitlib.ensemble.blend import Blend
 from kitlib.ensemble.crossfit import Ensemble
 from kitlib.errors import ArtefactError
 from kitlib.experiments.fold import load_fold
@@ -143,17 +143,6 @@ class Predictor:
                 data = self.encoders[member.input.fingerprint].encode(study, Ledger())
                 return model.examine(cast(CropDataset, data))[0]
         return None
-
-
-def load_predictor(
-    folders: Mapping[str, Iterable[Path]], ensemble: Ensemble, prior: Prior, resources: Resources
-) -> Predictor:
-    """The predictor of an ensemble, of whose experiments `folders` names those of the folds.
-
-    ArtefactError or WeightsError where a part is missing, or weights are not those of the fits.
-    """
-    members = {name: Member.load(folders[name]) for name in ensemble.members}
-    return Predictor(members, open_encoders(members.values(), resources), ensemble, prior)
 
 
 def open_encoders(members: Iterable[Member], resources: Resources) -> dict[str, Encoder]:

@@ -100,7 +100,7 @@ def predict_studies(
             ledger.add(_filled("budget.exhausted", study_id, f"{budget_s:.0f} s"))
             continue
         own = rows[rows["study_id"] == study_id]
-        predicted[study_id] = predict_study(predictor, study_id, own, ledger, handling)
+        _, predicted[study_id] = predict_study(predictor, study_id, own, ledger, handling)
         seconds[study_id] = time.monotonic() - begun_s
         if number % STUDIES_BETWEEN_WRITES == STUDIES_BETWEEN_WRITES - 1:
             write_submission(out, _table(predicted))
@@ -113,15 +113,11 @@ def predict_studies(
 
 def predict_study(
     predictor: Predictor, study_id: int, rows: pd.DataFrame, ledger: Ledger, handling: Handling = Handling()
-) -> Prediction:
-    """Read and predict one study; unless `handling` is strict, it never raises for the study's sake."""
-    return read_and_predict(predictor, study_id, rows, ledger, handling)[1]
-
-
-def read_and_predict(
-    predictor: Predictor, study_id: int, rows: pd.DataFrame, ledger: Ledger, handling: Handling
 ) -> tuple[Study, Prediction]:
-    """As `predict_study`, with the study as it was read: of nothing, where reading it raised."""
+    """Read and predict one study; the study is one of nothing where reading it raised.
+
+    Unless `handling` is strict, it never raises for the study's sake.
+    """
     study = Study(study_id, ())
     try:
         study = predictor.read(study_id, rows, ledger)

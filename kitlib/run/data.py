@@ -26,8 +26,8 @@ LOCK_FILE = "run.lock"
 CACHE = "KITLIB_CACHE"
 """A variable: the folder of caches, where runs share one."""
 LAST_TABLE = "sample_submission.csv"  # of those that write_competition writes
-# Outputs of other kernels are mounted at input/<slug> or at input/notebooks/<owner>/<slug>, by the year.
-ATTACHED_DEPTHS = ("*", "*/*", "*/*/*", "*/*/*/*")
+ATTACHED_DEPTH = 4
+"""Kernels' outputs are mounted at input/<slug> or input/notebooks/<owner>/<slug>; a folder may be around."""
 
 
 def repository() -> Path | None:
@@ -101,8 +101,18 @@ def _sweep(work: Path) -> None:
 
 def attached_results() -> list[Path]:
     """Work folders of earlier kernels that are attached to this one on Kaggle."""
-    manifests = (path for depth in ATTACHED_DEPTHS for path in KAGGLE_INPUT.glob(f"{depth}/steps/0*.json"))
-    return sorted({path.parents[1] for path in manifests}) if on_kaggle() else []
+    folders = _mounted(KAGGLE_INPUT, ATTACHED_DEPTH) if on_kaggle() else ()
+    return sorted(folder for folder in folders if any(folder.glob("steps/0*.json")))
+
+
+def _mounted(folder: Path, depth: int) -> Iterator[Path]:
+    """The folders at most `depth` below one, but for those of images: thousands, on a network mount."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):  # a link that leads to itself
+                if entry.is_dir() and not entry.name.endswith("_images"):
+                    yield Path(entry.path)
+                    yield from _mounted(Path(entry.path), depth - 1) if depth > 1 else ()
 
 
 def resolve_competition(profile: Profile, data_dir: str, work: Path) -> Competition:

@@ -1,17 +1,16 @@
 """The predictor of a run: of the notebooks' own folders, or of one that is finished."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 from kitlib.artefacts import load_json, load_table
 from kitlib.competition.priors import Prior
-from kitlib.competition.root import find_root
 from kitlib.ensemble.crossfit import Ensemble
 from kitlib.errors import StepError
 from kitlib.experiments.fold import fold_folder
 from kitlib.inputs.base import Resources
-from kitlib.predict.predictor import Predictor, load_predictor
-from kitlib.predict.stream import Handling, Result, predict_competition
+from kitlib.predict.predictor import Member, Predictor, open_encoders
 from kitlib.run import layout
 from kitlib.run.steps import STEPS, changed_inputs, done
 
@@ -24,19 +23,27 @@ def run_predictor(need: Need, resources: Resources) -> Predictor:
     """The predictor that steps 4 and 5 left; ArtefactError or StepError where one of its parts is missing."""
     ensemble = Ensemble.load(need(layout.ENSEMBLE))
     prior = Prior.from_json(load_json(need(layout.PRIOR)))
-    # By the table of folds and not by what lies there: a run of more folds may have left some behind.
+    folders = fold_folders(need, ensemble.members)
+    members = {name: Member.load(of_folds) for name, of_folds in folders.items()}
+    return Predictor(members, open_encoders(members.values(), resources), ensemble, prior)
+
+
+def fold_folders(need: Need, names: Iterable[str]) -> dict[str, list[Path]]:
+    """Where the folds of experiments are, in their order.
+
+    By the table of folds and not by what lies there: a run of more folds may have left some behind.
+    """
     folds = sorted(load_table(need(layout.FOLDS))["fold"].unique().tolist())
-    folders = {
+    return {
         name: [fold_folder(need(layout.EXPERIMENT, experiment=name), fold) for fold in folds]
-        for name in ensemble.members
+        for name in names
     }
-    return load_predictor(folders, ensemble, prior, resources)
 
 
 def finished_predictor(work: Path) -> Predictor:
     """The predictor of a run; StepError where a step that it is made of is not done, or not done again."""
     check_finished(work)
-    return run_predictor(lambda file, **parts: file.under(work, **parts), Resources())
+    return run_predictor(partial(layout.File.under, root=work), Resources())
 
 
 def check_finished(work: Path) -> None:
@@ -46,8 +53,3 @@ def check_finished(work: Path) -> None:
             raise StepError(f"{step} is not done", where=work, hint=FINISH)
         if changed := changed_inputs(work, step):
             raise StepError(f"{step} is not done again since {changed[0]} was", where=work, hint=FINISH)
-
-
-def predict_data(data_dir: Path, work: Path, out: Path, handling: Handling) -> Result:
-    """Predict the test studies of a competition folder with the models of a finished run."""
-    return predict_competition(finished_predictor(work), find_root(data_dir), out=out, handling=handling)

@@ -1,20 +1,35 @@
-"""The grid: many experiments on every fold, in parallel processes, going on where it stopped."""
+"""The grid: many experiments on every fold, in parallel processes, going on where it stopped; its results."""
 
 import contextlib
 from collections.abc import Collection, Hashable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pandas as pd
+
 from kitlib.artefacts import fingerprint
 from kitlib.competition.root import Competition
+from kitlib.ensemble.crossfit import Recipe, crossfit
 from kitlib.errors import ExtraMissingError, RootError, WeightsError
 from kitlib.evaluate.baselines import baselines, prior_out_of_fold
+from kitlib.evaluate.missing import missing_table
 from kitlib.experiments.experiment import Experiment
 from kitlib.experiments.fold import FoldTask
 from kitlib.experiments.leaks import make_split, row_table
 from kitlib.experiments.parallel import TaskGroup, run_groups
+from kitlib.experiments.questions import pair_table
 from kitlib.experiments.run import fold_tasks, make_folds
 from kitlib.experiments.status import ORACLE_FILE, RunKey, begin_run, failure, record_skipped, rows_path
+from kitlib.experiments.table import (
+    BLEND,
+    GridResults,
+    JudgedRows,
+    baseline_table,
+    measured,
+    out_of_fold,
+    result_table,
+    scenario_results,
+)
 from kitlib.inputs.base import Dataset
 from kitlib.run import layout
 from kitlib.run.data import resolve_competition, resolve_work, sole_run
@@ -148,3 +163,22 @@ def weights_label(entry: Experiment, weights: str) -> str:
 def _process(task: FoldTask) -> Hashable:
     """Fits of a fold with equal stages go to one process; those that share nothing each to their own."""
     return task.fold, task.experiment.model.shared_stage() or task.experiment.name
+
+
+def grid_results(folder: Path, entries: Collection[Experiment]) -> GridResults:
+    """The tables of a folder that a grid filled, the blend as the last row of its experiments.
+
+    ArtefactError where no grid has run.
+    """
+    results, rows = result_table(folder, entries), JudgedRows.load(folder, "studies")
+    done = set(results.loc[(results["state"] == "done") & ~results["leaks"], "experiment"])
+    predictions = out_of_fold(folder, [entry for entry in entries if entry.name in done], rows)
+    if len(predictions) > 1:
+        blend = crossfit(rows.labels, rows.folds, predictions, Recipe(calibrate=())).blended
+        results = pd.concat([results, pd.DataFrame([BLEND | measured(rows, blend)])], ignore_index=True)
+    return GridResults(
+        results,
+        baseline_table(folder),
+        pair_table(rows.labels, predictions),
+        missing_table(rows.labels, *scenario_results(folder, entries)),
+    )

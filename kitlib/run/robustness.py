@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from kitlib.competition.submission import to_rows
 from kitlib.errors import UsageError, known_name
 from kitlib.evaluate.baselines import baselines, prior_out_of_fold
 from kitlib.evaluate.robustness import robustness_table
-from kitlib.experiments.fold import OOF_FILE, fold_folder
+from kitlib.experiments.fold import OOF_FILE
 from kitlib.inputs.base import Dataset, Encoder, Resources
 from kitlib.inputs.cropping import CropEncoder, cut_located
 from kitlib.inputs.crops import CropDataset
@@ -39,7 +40,7 @@ from kitlib.prepare.volumes import is_current
 from kitlib.run import layout
 from kitlib.run.conditions import CONDITIONS, SEED, Condition, Subject
 from kitlib.run.data import resolve_cache, sole_run
-from kitlib.run.finished import check_finished
+from kitlib.run.finished import check_finished, fold_folders
 from kitlib.terms import PROBABILITIES
 
 
@@ -94,10 +95,7 @@ class FinishedRun:
     def open(cls, work: Path, names: Collection[str], data_dir: str) -> "FinishedRun":
         """The fold models and studies of a run; RootError where its data are not found."""
         folds = load_table(layout.FOLDS.under(work)).set_index("study_id")["fold"].sort_index()
-        folders = {
-            name: [fold_folder(layout.EXPERIMENT.under(work, experiment=name), fold) for fold in _each(folds)]
-            for name in names
-        }
+        folders = fold_folders(partial(layout.File.under, root=work), names)
         members = {name: Member.load(of_folds) for name, of_folds in folders.items()}
         encoders = open_encoders(members.values(), Resources())
         competition = _competition(work, data_dir)
@@ -119,7 +117,7 @@ class FinishedRun:
         state = fingerprint(self.fitted, SEED, names, self.studies.of([study_id]).fingerprint)
         if is_current(path := self._path(study_id), state):
             return
-        study, fold = self.studies.study(study_id), _each(self.folds).index(self.folds[study_id])
+        study, fold = self.studies.study(study_id), sorted(self.folds.unique()).index(self.folds[study_id])
         parts = []
         for condition, changed, data_of in self._encoded(study, conditions):
             for name, member in self.members.items():
@@ -192,10 +190,6 @@ def _competition(work: Path, data_dir: str) -> Competition:
     if not data_dir and read_marker(phantoms := work / layout.PHANTOMS):
         return Competition(phantoms)
     return find_root(Path(data_dir).expanduser() if data_dir else None)
-
-
-def _each(folds: pd.Series) -> list[int]:
-    return sorted(folds.unique().tolist())
 
 
 def _displaced(encoder: CropEncoder, condition: Condition, subject: Subject) -> CropDataset:

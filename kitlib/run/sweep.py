@@ -20,7 +20,7 @@ from joblib import delayed
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm.auto import tqdm
 
-from kitlib.artefacts import load_table, write_text
+from kitlib.artefacts import load_table, write_csv
 from kitlib.competition.root import find_root
 from kitlib.ensemble.names import CALIBRATED_BLEND
 from kitlib.errors import KitError, RootError, UsageError
@@ -134,7 +134,7 @@ def run_sweep(
             keys.append((shared, inputs))
         reasons = attempt_all(attempts, keys, base.workers, first, last)
         table = sweep_table(folder, runs, reasons)
-        write_text(folder / TABLE, table.to_csv(index=False))
+        write_csv(folder / TABLE, table)
     return folder, table
 
 

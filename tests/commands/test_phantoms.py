@@ -28,6 +28,7 @@ def test_the_oracle_needs_no_images(capsys):
         ("make --out x --studies 1 --defect haunted", "no defect 'haunted'"),
         ("make --out x --studies 1 --missing-rate 2", "the missing rate is 2.0"),
         ("oracle --studies 0", "cannot draw 0 studies"),
+        ("oracle x --studies 500", "a folder has its own studies"),
     ],
 )
 def test_a_bad_request_for_phantoms_changes_nothing(words, message, tmp_path, monkeypatch, capsys):

@@ -8,6 +8,7 @@ import torch
 from kitlib.artefacts import load_tensors
 from kitlib.cli import main
 from kitlib.embed.backbone import build_network
+from kitlib.embed.weights import checkpoint
 from kitlib.embed.weights.sources import cache_dir, find_weights
 
 
@@ -113,8 +114,19 @@ def test_converted_weights_of_a_backbone_are_found_by_every_run(
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     network, _ = build_network("test_resnet")
     torch.save(network.state_dict(), tmp_path / "real.pth")
-    assert main(["weights", "convert", str(tmp_path / "real.pth"), "--backbone", "test_resnet"]) == 0
-    assert find_weights("test_resnet").kind == "cached"
+    read: list[Path] = []
+    monkeypatch.setattr(
+        checkpoint,
+        "read_checkpoint",
+        lambda file, own=checkpoint.read_checkpoint: read.append(file) or own(file),
+    )
+    for times in (1, 2):  # the second time in the place of the first
+        assert main(["weights", "convert", str(tmp_path / "real.pth"), "--backbone", "test_resnet"]) == 0
+        assert read == times * [tmp_path / "real.pth"]
+        assert find_weights("test_resnet").kind == "cached"
+        assert sorted(path.name for path in cache_dir().iterdir()) == [
+            "test_resnet.safetensors", "test_resnet.safetensors.json"
+        ]  # fmt: skip
     capsys.readouterr()
     for names in ([], [str(tmp_path / "a.safetensors"), "--backbone", "test_resnet"]):
         assert main(["weights", "convert", str(tmp_path / "real.pth"), *names]) == 2

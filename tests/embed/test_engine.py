@@ -10,7 +10,6 @@ from kitlib.embed.slices import Backbone
 from kitlib.embed.store import TokenStore
 from kitlib.errors import ArtefactError
 from kitlib.prepare.volumes import VolumeCache
-from kitlib.terms import AXIAL_T2, SAGITTAL_T1, SAGITTAL_T2
 from tests.embed.builders import make_cache
 from tests.prepare.builders import make_series, make_stack
 
@@ -108,15 +107,3 @@ def test_an_interrupted_run_keeps_what_it_has_and_goes_on(
         store.series_tokens(2, 21)
     embed_series(store, backbone, cache, keys_of(series))
     assert len(store.series_tokens(2, 21)) == 5
-
-
-def test_bags_join_series_by_sequence_and_leave_the_missing_empty(
-    store: TokenStore, backbone: Backbone, cache: VolumeCache, series: pd.DataFrame
-) -> None:
-    embed_series(store, backbone, cache, keys_of(series))
-    series.loc[series["series_id"] == 21, "sequence"] = SAGITTAL_T1
-    bags = store.bags([2, 1, 7], series)
-    assert [len(tokens) for tokens in bags[SAGITTAL_T1]] == [12, 5, 0]
-    assert [len(tokens) for tokens in bags[SAGITTAL_T2]] == [0, 3, 0]
-    assert [len(tokens) for tokens in bags[AXIAL_T2]] == [0, 7, 0]
-    assert bags[AXIAL_T2][2].vectors.shape == (0, backbone.width)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from kitlib.competition.metric import score_arrays
-from kitlib.ensemble.blend import LEAST_WEIGHT, apply_blend, fit_blend
+from kitlib.ensemble.blend import LEAST_WEIGHT, Blend, fit_blend
 from kitlib.errors import ModelError, UsageError
 from kitlib.terms import EMPTY
 from tests.ensemble.builders import make_probabilities
@@ -23,8 +23,8 @@ def test_weights_are_on_the_simplex_and_prefer_the_better_model() -> None:
 
 def test_a_blend_is_no_worse_than_its_best_member_and_equal_weights() -> None:
     candidates = {"a": GOOD, "b": ALSO_GOOD, "c": USELESS}
-    blended = apply_blend(fit_blend(LABELS, candidates, shrinkage=0), candidates)
-    equal = apply_blend(dict.fromkeys(candidates, 1 / 3), candidates)
+    blended = Blend(fit_blend(LABELS, candidates, shrinkage=0)).apply(candidates)
+    equal = Blend(dict.fromkeys(candidates, 1 / 3)).apply(candidates)
     best = min(score_arrays(LABELS, one).total for one in [*candidates.values(), equal])
     assert score_arrays(LABELS, blended).total <= best + 1e-6
 
@@ -42,7 +42,7 @@ def test_fitting_is_deterministic_and_does_not_depend_on_the_order() -> None:
 
 def test_one_model_has_all_the_weight() -> None:
     assert fit_blend(LABELS, {"only": GOOD}) == {"only": 1.0}
-    np.testing.assert_allclose(apply_blend({"only": 1.0}, {"only": GOOD}), GOOD)
+    np.testing.assert_allclose(Blend({"only": 1.0}).apply({"only": GOOD}), GOOD)
 
 
 def test_a_model_that_would_not_count_is_left_out() -> None:
@@ -61,4 +61,4 @@ def test_nothing_to_blend_and_absent_models_are_errors() -> None:
     with pytest.raises(UsageError, match="nothing to blend"):
         fit_blend(LABELS, {})
     with pytest.raises(ModelError, match="no predictions of b"):
-        apply_blend({"a": 0.5, "b": 0.5}, {"a": GOOD})
+        Blend({"a": 0.5, "b": 0.5}).apply({"a": GOOD})

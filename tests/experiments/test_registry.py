@@ -48,10 +48,6 @@ def test_a_name_that_cannot_be_a_folder_is_refused(name: str) -> None:
 
 
 def test_unknown_names_are_refused_before_anything_runs() -> None:
-    with pytest.raises(UsageError, match="not of type int"):
-        LightGBMModel(trees="3")  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="unknown sampling"):
-        LightGBMModel(sampling="smoat")
     with pytest.raises(UsageError, match="unknown split"):
         Experiment("x", PriorModel(), protocol=Protocol("patients"))  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="unknown experiment"):

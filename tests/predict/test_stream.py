@@ -17,15 +17,8 @@ from kitlib.mri.ledger import Fault, Ledger
 from kitlib.predict import stream
 from kitlib.predict.stream import Handling, predict_competition, predict_study
 from kitlib.prepare.studies import PreparedStudies
-from kitlib.run import finished
 from kitlib.terms import AXIAL_T2, SAGITTAL_T1, SAGITTAL_T2, row_ids
-from tests.run.finished import LONGEST_PX, write_study, write_tables
-
-LENIENT = Handling()
-
-
-def predict_data(data, work, out, handling=LENIENT):
-    return finished.predict_data(data, work, out, handling)
+from tests.run.finished import LONGEST_PX, predict_data, write_study, write_tables
 
 
 def prior_rows(predictor, study_id):
@@ -52,7 +45,7 @@ def test_streaming_predicts_what_the_cached_way_does(data, work, predictor):
     expected = predictor.ensemble.apply(cached)
     for study_id, probabilities in zip(ids, expected):
         own = series[series["study_id"] == study_id]
-        streamed = predict_study(predictor, study_id, own, Ledger())
+        _, streamed = predict_study(predictor, study_id, own, Ledger())
         assert set(streamed.rungs) == {"full model"}
         np.testing.assert_allclose(streamed.probabilities, probabilities, atol=2e-3)
 

@@ -14,8 +14,10 @@ from kitlib.inputs.base import Resources
 from kitlib.inputs.slices import SliceInput
 from kitlib.models.attention import CellAttentionModel
 from kitlib.models.blind import PriorModel
+from kitlib.predict.stream import Handling, predict_competition
 from kitlib.prepare.studies import PreparedStudies
 from kitlib.run import layout
+from kitlib.run.finished import finished_predictor
 from kitlib.run.steps import STEPS, outputs, outputs_fingerprint, step_named, write_manifest
 from kitlib.terms import AXIAL_T2, CELL_NAMES, SAGITTAL_T1, SAGITTAL_T2
 from tests.mri.builders import AXIAL, SAGITTAL, make_series
@@ -33,6 +35,7 @@ EXPERIMENTS = [
     Experiment("plain", PriorModel(), random_slices("greyscale")),
 ]
 MADE = Provenance()
+LENIENT = Handling()
 
 
 def write_study(root, split, study_id, sequences=tuple(sequence2orientation)):
@@ -62,6 +65,11 @@ def make_data(root):
     labels = pd.DataFrame(severities, index=pd.Index(range(1, 7), name="study_id"), columns=CELL_NAMES)
     labels.to_csv(root / "train.csv")
     return Competition(root)
+
+
+def predict_data(root, work, out, handling=LENIENT):
+    """Predict the test studies of a folder with the models of a finished run."""
+    return predict_competition(finished_predictor(work), Competition(root), out=out, handling=handling)
 
 
 def finish_step(work, step):

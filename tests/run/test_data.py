@@ -10,8 +10,9 @@ import pytest
 
 from kitlib.errors import DataError, StepError
 from kitlib.phantom import archive
-from kitlib.run.data import resolve_competition, sole_run
+from kitlib.run.data import attached_results, resolve_competition, sole_run
 from kitlib.run.profiles import Profile, profile_named
+from kitlib.run.steps import write_manifest
 
 ONE = profile_named("smoke").with_overrides({"phantom_studies": 1, "phantom_test_studies": 1, "workers": 1})
 
@@ -129,6 +130,27 @@ def test_what_killed_writers_have_left_is_taken_away_and_nothing_else(tmp_path: 
         path.touch()
     with sole_run(tmp_path):
         assert sorted((tmp_path / "step").iterdir()) == sorted(kept)
+
+
+def test_attached_results_are_found_wherever_they_are_mounted_and_no_image_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kitlib.run.data.KAGGLE_INPUT", tmp_path)
+    attached = [
+        tmp_path / name for name in ("flat", "nested/kept", "notebooks/me/new", "notebooks/me/old/work")
+    ]
+    images = tmp_path / "competition" / "train_images" / "1" / "2"
+    for folder in (*attached, images, tmp_path / "a" / "b" / "c" / "d" / "too_deep"):
+        write_manifest(folder, "01_eda", {"outputs": {}})
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    listed: list[Path] = []
+    monkeypatch.setattr(os, "scandir", lambda path, own=os.scandir: listed.append(Path(path)) or own(path))
+    assert attached_results() == []  # not on Kaggle
+    assert not listed
+    monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Batch")
+    assert attached_results() == attached
+    assert tmp_path / "competition" in listed
+    assert not any(path.is_relative_to(images.parents[1]) for path in listed)
 
 
 def test_a_folder_is_free_again_after_an_error(tmp_path: Path) -> None:

@@ -8,11 +8,9 @@ from kitlib.artefacts import load_json, save_json
 from kitlib.errors import ArtefactError, StepError
 from kitlib.predict.stream import Handling
 from kitlib.run import layout
-from kitlib.run.finished import finished_predictor, predict_data
+from kitlib.run.finished import finished_predictor
 from kitlib.run.steps import manifest_path
-from tests.run.finished import MADE, finish_step
-
-LENIENT = Handling()
+from tests.run.finished import MADE, finish_step, predict_data
 
 
 @pytest.mark.parametrize("step", ["03_embeddings", "04_modelling", "05_ensembling"])
@@ -20,7 +18,7 @@ def test_a_run_is_finished_only_when_its_steps_are_done(data, work, tmp_path, st
     again = shutil.copytree(work, tmp_path / "work")
     manifest_path(again, step).unlink()  # as a step does that begins: its files of before are there
     with pytest.raises(StepError, match=f"{step} is not done .*Run the notebooks to the end"):
-        predict_data(data.root, again, tmp_path / "out.csv", LENIENT)
+        predict_data(data.root, again, tmp_path / "out.csv")
     assert not (tmp_path / "out.csv").exists()
 
 
@@ -30,7 +28,7 @@ def test_models_of_embeddings_of_before_are_not_used(data, work, tmp_path):
     save_json(layout.INPUTS.under(again), {**recorded, "other": {}}, MADE)
     finish_step(again, "03_embeddings")
     with pytest.raises(StepError, match="04_modelling is not done again since 03_embeddings was"):
-        predict_data(data.root, again, tmp_path / "out.csv", LENIENT)
+        predict_data(data.root, again, tmp_path / "out.csv")
 
 
 def rewrite_inputs(work, **changes):

@@ -7,10 +7,9 @@ import SimpleITK
 
 from kitlib.competition.submission import validate_submission
 from kitlib.predict.stream import Handling
-from kitlib.run.finished import predict_data
 from kitlib.terms import AXIAL_T2, SAGITTAL_T1, SAGITTAL_T2, row_ids
 from tests.mri.builders import AXIAL, SAGITTAL, make_slice_dataset, write
-from tests.run.finished import write_tables
+from tests.run.finished import predict_data, write_tables
 
 STUDY, SAGITTAL_SERIES, AXIAL_SERIES = 51, 511, 512
 STEP_VOXELS = 4  # of 1 mm, as far apart as slices usually are

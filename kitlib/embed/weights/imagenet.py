@@ -49,7 +49,7 @@ def convert_imagenet(out: Path) -> dict[str, torch.Tensor]:
     tensors, file = imagenet_tensors(IMAGENET_MEAN, IMAGENET_STD), imagenet_file()
     parameters = {"of": BACKBONE, "mean": list(IMAGENET_MEAN), "deviation": list(IMAGENET_STD)}
     source = f"{PACKAGE} {version(PACKAGE)}, {LICENCE}"
-    save_tensors(out, tensors, Provenance(parameters, {file.name: sha256(file)}), source=source, seen=SEEN)
+    save_tensors(out, tensors, Provenance(parameters, {file.name: SHA256}), source=source, seen=SEEN)
     return tensors
 
 

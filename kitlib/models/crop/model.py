@@ -92,10 +92,11 @@ class CropModel(Model):
         return WeightsSource(kind, "grader", file, fingerprint_of(file))
 
     def make_shared(self, data: CropDataset) -> None:
-        """What the views tell, where they are not trained."""
+        """What the views tell, where they are not trained and it is not known yet."""
         from kitlib.models.crop.network import FittedNetwork
 
-        if not self.tune:
+        views = self.pretrained_source().sha256
+        if not self.tune and any(views not in crops.told for crops in data.crops):
             FittedNetwork.begun(self).sight(data)
 
     def examine(self, data: CropDataset) -> list[Examination]:

@@ -15,7 +15,7 @@ from kitlib.terms import CONDITIONS, EMPTY, GROUPS, LEVELS, SEVERITIES
 BASELINES = ("prior", "1/3")
 measure2title = {"accuracy": "Accuracy", "macro_f1": "Macro-F1", "macro_auc": "Macro AUC-ROC"}
 NORMAL_EVERYWHERE = " Normal/Mild\n everywhere"
-MARKERS = "osD^vP*X"
+LINE_MARKERS = "osD^vP*X"
 kind2colour = {"honest": style.LINE_COLOURS[0], "leaking": style.LINE_COLOURS[1], "published": INK}
 
 
@@ -116,7 +116,7 @@ def missing_curve(table: pd.DataFrame, prior: float) -> Picture:
         return empty_figure("no sequences were removed at random")
     figure = new_figure(8, 4.4, "Competition metric with sequences removed at random (lower is better)")
     axes = figure.add_subplot()
-    for (name, line), marker in zip(drawn.groupby("experiment", sort=False), itertools.cycle(MARKERS)):
+    for (name, line), marker in zip(drawn.groupby("experiment", sort=False), itertools.cycle(LINE_MARKERS)):
         by_share = line.sort_values("share")
         axes.plot(100 * by_share["share"], by_share["score"], marker=marker, markersize=4, label=name)
     axes.axhline(prior, color=INK, linestyle="--", linewidth=1, label=f"prior, {prior:.3f}")

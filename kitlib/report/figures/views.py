@@ -20,8 +20,10 @@ from kitlib.terms import AXIAL_T2, CELLS, SEVERITIES, condition2text, group2sequ
 GAP_PX, BAR_PX = 2, 5  # between slices, and for the bar of attention below them
 
 
-def view_png(images: np.ndarray, present: np.ndarray, weights: np.ndarray, *, is_mirrored: bool) -> bytes:
-    """The slices (S, n, n) of a view side by side as PNG, with a bar as wide as the attention (S,) to each.
+def view_bgr(
+    images: np.ndarray, present: np.ndarray, weights: np.ndarray, *, is_mirrored: bool
+) -> np.ndarray:
+    """The slices (S, n, n) of a view side by side, with a bar as wide as the attention (S,) to each.
 
     A slice that is not present is black; a mirrored view is turned back.
     """
@@ -34,18 +36,25 @@ def view_png(images: np.ndarray, present: np.ndarray, weights: np.ndarray, *, is
         picture[:side, left : left + side] = shown[..., None]
         picture[side + GAP_PX :, left : left + side] = 225
         picture[side + GAP_PX :, left : left + round(side * float(weight))] = colour
-    return cv2.imencode(".png", picture)[1].tobytes()
+    return picture
 
 
-def slot_png(crops: StudyCrops, weights: np.ndarray, slot: int) -> bytes:
-    """The view of one of SLOTS, as readers see it; `weights` (40, S) are of all."""
+def slot_bgr(examination: Examination, slot: int) -> np.ndarray:
+    """The view of one of SLOTS, as readers see it, with the attention on its slices."""
+    crops = examination.crops
     is_mirrored = CELLS[SLOTS[slot].cell].side == "right" and VIEWS[SLOTS[slot].view].sequence == AXIAL_T2
     images = without_margin(crops.images[slot])
-    return view_png(images, crops.present[slot], weights[slot], is_mirrored=is_mirrored)
+    weights = examination.slice_weights[slot]
+    return view_bgr(images, crops.present[slot], weights, is_mirrored=is_mirrored)
+
+
+def slot_png(examination: Examination, slot: int) -> bytes:
+    """The same as PNG."""
+    return cv2.imencode(".png", slot_bgr(examination, slot))[1].tobytes()
 
 
 @styled
-def gallery(cells: pd.DataFrame, examinations: Sequence[Examination], title: str = "") -> Picture:
+def gallery(cells: pd.DataFrame, examinations: Sequence[Examination]) -> Picture:
     """The views of some cells, a row each, as wide as their slices; bars below a slice are its attention.
 
     `cells` (as `evaluate.classification.worst_cells`) say what was read; examinations are of their studies.
@@ -54,7 +63,7 @@ def gallery(cells: pd.DataFrame, examinations: Sequence[Examination], title: str
     if not rows:
         return empty_figure("no cell to show")
     widest = max(len(slots) for *_, slots in rows)
-    figure = new_figure(0.8 + 3.4 * widest, 1.5 * len(rows) + 0.4, title)
+    figure = new_figure(0.8 + 3.4 * widest, 1.5 * len(rows) + 0.4)
     panels = figure.subplots(len(rows), widest, squeeze=False)
     for axes, (row, one, slots) in zip(panels, rows):
         for panel, slot in itertools.zip_longest(axes, slots):
@@ -66,9 +75,9 @@ def gallery(cells: pd.DataFrame, examinations: Sequence[Examination], title: str
 
 
 def show_slot(axes: Axes, examination: Examination, slot: int) -> None:
-    """One of SLOTS as `slot_png` draws it, under the name of its sequence."""
+    """One of SLOTS as `slot_bgr` draws it, under the name of its sequence."""
     axes.set_axis_off()
-    axes.imshow(_decoded(slot_png(examination.crops, examination.slice_weights, slot)))
+    axes.imshow(slot_bgr(examination, slot)[..., ::-1])
     axes.set_title(VIEWS[SLOTS[slot].view].sequence, fontsize=7, pad=2)
 
 
@@ -77,10 +86,6 @@ def _said(row: Mapping[Hashable, Any]) -> str:
     name = condition2text[cell.condition].replace(" ", "\n", 1)
     read = f"read {SEVERITIES[row['severity']]},\ngiven {row['probability']:.1%}"
     return f"study {row['study_id']}\n{name}\n{level2text[cell.level]}\n{read}"
-
-
-def _decoded(png: bytes) -> np.ndarray:
-    return np.asarray(cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR))[..., ::-1]
 
 
 def located_in(study: Study, crops: StudyCrops) -> Located:

@@ -3,13 +3,10 @@
 import datetime
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import pandas as pd
 
-from kitlib.artefacts import write_text
 from kitlib.errors import WeightsError
 from kitlib.experiments.table import BLEND, NORMAL
 from kitlib.report.figures.scores import leaks, measure2title
@@ -74,15 +71,6 @@ RESULTS_LEAD = (
 PARTS = ("spinal", "foraminal", "subarticular", "any_severe_spinal")
 
 Row: TypeAlias = Mapping[Any, Any]
-
-
-@dataclass(frozen=True)
-class Page:
-    """What stands around the tables."""
-
-    title: str
-    made: str  # when, and by which commands
-    notes: list[str]
 
 
 def honest_table(results: pd.DataFrame, baselines: pd.DataFrame) -> pd.DataFrame:
@@ -187,31 +175,23 @@ def markdown_sections(tables: Mapping[str, pd.DataFrame], notes: Iterable[str]) 
     return [*parts, *([listed] if listed else [])]
 
 
-def write_tables(
-    out: Path,
+def html_page(
+    title: str,
+    lead: str,
     tables: Mapping[str, pd.DataFrame],
-    numbers: Mapping[str, pd.DataFrame],
-    page: Page,
+    notes: Iterable[str],
     pictures: Mapping[str, tuple[Picture, str]],
-) -> None:
-    """Write the tables for people as `table.md` and `table.html`, and the `numbers` as CSV by name.
-
-    Of the two the page has `pictures` too, with their captions, by heading.
-    """
-    for name, frame in numbers.items():
-        write_text(out / f"{name}.csv", frame.to_csv(index=False, lineterminator="\n"))
-    parts = [f"# {page.title}", page.made, LEAD, *markdown_sections(tables, page.notes)]
-    write_text(out / "table.md", "\n\n".join(parts) + "\n")
+) -> str:
+    """The same in HTML, below a title and a lead; some headings have `pictures` with captions."""
     sections = {}
     for heading, frame in tables.items():
         if len(frame):
             shown = [html.figure(*pictures[heading])] if heading in pictures else []
-            lead = [html.paragraph(text) for text in heading2lead.get(heading, ())]
-            sections[heading] = [*lead, *shown, html.table(frame, f"{len(frame)} rows")]
-    if page.notes:
-        sections["Notes"] = [html.paragraph(note) for note in page.notes]
-    document = html.page(page.title, f"{page.made} {LEAD}", sections, width_rem=WIDTH_REM)
-    write_text(out / "table.html", document)
+            leads = [html.paragraph(text) for text in heading2lead.get(heading, ())]
+            sections[heading] = [*leads, *shown, html.table(frame, f"{len(frame)} rows")]
+    if listed := [html.paragraph(note) for note in notes]:
+        sections["Notes"] = listed
+    return html.page(title, lead, sections, width_rem=WIDTH_REM)
 
 
 def _honest_row(row: Row) -> dict[str, str]:
@@ -257,10 +237,8 @@ def results_page(title: str, facts: Mapping[str, str], tables: Mapping[str, pd.D
 
     `facts` say how they were made, such as the command, the data and the weights; the date is today's.
     """
-    parts = head(title, RESULTS_LEAD, facts)
-    for heading, scores in tables.items():
-        parts += [f"## {heading}", markdown(result_table(scores))]
-    return "\n\n".join(parts) + "\n"
+    texts = {heading: result_table(scores) for heading, scores in tables.items()}
+    return document(title, RESULTS_LEAD, facts, *markdown_sections(texts, ()))
 
 
 def result_table(scores: pd.DataFrame) -> pd.DataFrame:
@@ -268,10 +246,11 @@ def result_table(scores: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame([_result_row(row) for row in scores.sort_values("total").to_dict("records")])
 
 
-def head(title: str, lead: str, facts: Mapping[str, str]) -> list[str]:
-    """The first paragraphs of a page of results in Markdown: what it is, and the facts with today's date."""
+def document(title: str, lead: str, facts: Mapping[str, str], *parts: str) -> str:
+    """A page of results in Markdown: what it is, the facts with today's date, and paragraphs."""
     said = {**facts, "date": str(datetime.date.today())}
-    return [f"# {title}", lead, markdown(pd.DataFrame(said.items(), columns=["", " "]))]
+    table = markdown(pd.DataFrame(said.items(), columns=["", " "]))
+    return "\n\n".join([f"# {title}", lead, table, *parts]) + "\n"
 
 
 def _result_row(row: Row) -> dict[str, str]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from kitlib.report.pages.experiments import head, markdown
+from kitlib.report.pages.experiments import document, markdown
 
 TITLE = "What faults do"
 LEAD = (
@@ -39,13 +39,13 @@ def faults_page(
     facts: Mapping[str, str], damages: pd.DataFrame, mutants: pd.DataFrame, endings: pd.DataFrame
 ) -> str:
     """Markdown of the tables of a bench; `facts` as for `results_page`."""
-    parts = [*head(TITLE, LEAD, facts), "## Passed of made", markdown(kind_table(damages)), NAIVE_LEAD]
-    parts += [markdown(naive_table(damages)), "## Each damage", markdown(damage_table(damages))]
+    parts = ["## Passed of made", markdown(kind_table(damages)), NAIVE_LEAD, markdown(naive_table(damages))]
+    parts += ["## Each damage", markdown(damage_table(damages))]
     if len(mutants):
         parts += ["## Mutants", MUTANTS_LEAD, markdown(silent_table(mutants))]
     if len(endings):
         parts += ["## Ended runs", ENDINGS_LEAD, markdown(ending_table(endings))]
-    return "\n\n".join(parts) + "\n"
+    return document(TITLE, LEAD, facts, *parts)
 
 
 def kind_table(damages: pd.DataFrame) -> pd.DataFrame:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from kitlib.artefacts import write_text
+from kitlib.artefacts import write_csv, write_text
 from kitlib.evaluate.missing import BASELINES
 from kitlib.experiments.scenarios import HALF, NOTHING, scenario2share
 from kitlib.report.pages import experiments as page
@@ -53,13 +53,13 @@ filler2text = {
 
 def write_missing(out: Path, missing: pd.DataFrame, facts: Mapping[str, str]) -> None:
     """Write what `missing_table` gives as a page and as CSV; `facts` as for `results_page`."""
-    parts = page.head(TITLE, LEAD, facts)
+    parts: list[str] = []
     families = missing["experiment"].str.partition("_")[0]
     for family, (heading, lead) in family2told.items():
         if len(of_it := missing[families == family]):
             parts += [f"## {heading}", lead, page.markdown(scenario_table(of_it))]
-    write_text(out / f"{NAME}.md", "\n\n".join(parts) + "\n")
-    write_text(out / f"{NAME}.csv", missing.to_csv(index=False, lineterminator="\n"))
+    write_text(out / f"{NAME}.md", page.document(TITLE, LEAD, facts, *parts))
+    write_csv(out / f"{NAME}.csv", missing)
 
 
 def scenario_table(missing: pd.DataFrame) -> pd.DataFrame:

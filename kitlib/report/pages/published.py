@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from kitlib.artefacts import write_text
+from kitlib.artefacts import write_csv, write_text
 from kitlib.experiments.table import GridResults
 from kitlib.report.figures.scores import missing_curve
 from kitlib.report.pages import experiments as page
@@ -29,13 +29,14 @@ def write_grid(out: Path, found: GridResults, made: str) -> None:
         page.LEAKING: (leaks, "Honest, leaking and published, side by side."),
         page.MISSING: (missing_curve(found.missing, prior), "Sequences removed at random."),
     }
-    numbers = {
-        "results": results,
-        "baselines": found.baselines,
-        "pairs": found.pairs,
-        "missing": found.missing,
-    }
-    page.write_tables(out, tables, numbers, page.Page(TITLE, made, page.footnotes(results)), pictures)
+    numbers = {"results": results, "baselines": found.baselines, "pairs": found.pairs}
+    for name, frame in {**numbers, "missing": found.missing}.items():
+        write_csv(out / f"{name}.csv", frame)
+    notes = page.footnotes(results)
+    parts = [f"# {TITLE}", made, page.LEAD, *page.markdown_sections(tables, notes)]
+    write_text(out / "table.md", "\n\n".join(parts) + "\n")
+    document = page.html_page(TITLE, f"{made} {page.LEAD}", tables, notes, pictures)
+    write_text(out / "table.html", document)
 
 
 def write_dated(out: Path, found: GridResults, facts: Mapping[str, str]) -> None:
@@ -54,11 +55,10 @@ def write_dated(out: Path, found: GridResults, facts: Mapping[str, str]) -> None
     save_figure(page.leak_picture(results, found.baselines), picture)
     shown = f"![The same systems, judged in two ways]({picture.name})"
     sections = page.markdown_sections(tables, page.footnotes(results))
-    text = "\n\n".join([*page.head(TITLE, page.LEAD, facts), LIMITS, *more, *sections, shown])
-    write_text(out / f"{DATED}.md", text.replace(page.NBSP, " ") + "\n")
+    text = page.document(TITLE, page.LEAD, facts, LIMITS, *more, *sections, shown)
+    write_text(out / f"{DATED}.md", text.replace(page.NBSP, " "))
     done = results[results["state"] == "done"]
-    csv = done.to_csv(index=False, lineterminator="\n", float_format="%.6f")
-    write_text(out / f"{DATED}.csv", csv)
+    write_csv(out / f"{DATED}.csv", done, "%.6f")
 
 
 def answer_table(pairs: pd.DataFrame) -> pd.DataFrame:

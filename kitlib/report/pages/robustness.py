@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from kitlib.report.pages.experiments import head, markdown, number, percent, with_interval
+from kitlib.report.pages.experiments import document, markdown, number, percent, with_interval
 
 TITLE = "What changed conditions cost"
 LEAD = (
@@ -31,5 +31,4 @@ def robustness_page(facts: Mapping[str, str], table: pd.DataFrame) -> str:
         texts[f"{name}: change"] = with_interval(row, "difference", sign="+")
         texts[f"{name}: way"] = percent(row["way"])
         texts["prior"] = texts.pop("prior", number(row["prior"]))
-    parts = [*head(TITLE, LEAD, facts), markdown(pd.DataFrame(list(rows.values()))), NOTES]
-    return "\n\n".join(parts) + "\n"
+    return document(TITLE, LEAD, facts, markdown(pd.DataFrame(list(rows.values()))), NOTES)

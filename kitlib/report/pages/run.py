@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from kitlib.artefacts import load_json, load_table, write_text
+from kitlib.artefacts import load_json, load_table
 from kitlib.errors import StepError
 from kitlib.evaluate.tables import fault_counts
 from kitlib.report.figures import scores as score_figures
@@ -39,13 +39,8 @@ Manifests = Mapping[str, Mapping[str, Any]]
 """What each step that is done says of itself, in their order."""
 
 
-def write_run_page(out: Path, work: Path) -> None:
-    """Write the page about the run in a work folder, whole or not at all; it opens without a network."""
-    write_text(out, run_page(work))
-
-
 def run_page(work: Path) -> str:
-    """The page as HTML; StepError where no step of a run is done in the folder."""
+    """The page about the run in a work folder, as HTML; StepError where no step of a run is done there."""
     names = sorted(name2step)
     manifests = {name: manifest for name in names if (manifest := done(work, name))}
     if not manifests:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from kitlib.report.pages.experiments import NBSP, Row, head, markdown, number
+from kitlib.report.pages.experiments import NBSP, Row, document, markdown, number
 
 TITLE = "Speed and memory"
 LEAD = (
@@ -29,11 +29,11 @@ def speed_page(
     facts: Mapping[str, str], ratios: pd.DataFrame, predicting: pd.DataFrame, steps: pd.DataFrame
 ) -> str:
     """Markdown of what `kitlib.run.speed` measures; `facts` as for `results_page`."""
-    parts = [*head(TITLE, LEAD, facts), "## Against the loops one would write first", RATIOS_LEAD]
-    parts += [markdown(pd.DataFrame(map(_ratio_row, ratios.to_dict("records"))))]
+    rows = pd.DataFrame(map(_ratio_row, ratios.to_dict("records")))
+    parts = ["## Against the loops one would write first", RATIOS_LEAD, markdown(rows)]
     parts += ["## Predicting", PREDICTING_LEAD, markdown(_predicting_rows(predicting))]
     parts += ["## The run, step by step", STEPS_LEAD, markdown(_step_rows(steps))]
-    return "\n\n".join(parts) + "\n"
+    return document(TITLE, LEAD, facts, *parts)
 
 
 def _ratio_row(row: Row) -> dict[str, str]:

@@ -3,13 +3,11 @@
 from collections import Counter
 from collections.abc import Callable
 from html import escape
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from kitlib.artefacts import write_text
-from kitlib.localise.localiser import Localiser
+from kitlib.localise.localiser import shipped_localiser
 from kitlib.localise.points import Located
 from kitlib.models.crop.model import Examination
 from kitlib.mri.study import Series
@@ -44,13 +42,8 @@ place2name: dict[Place, str] = {
 }
 
 
-def write_study_page(out: Path, result: StudyResult) -> None:
-    """Write the page about a study, whole or not at all; it opens without a network."""
-    write_text(out, study_page(result))
-
-
 def study_page(result: StudyResult) -> str:
-    """The page as HTML."""
+    """The page about a study, as HTML."""
     looked_at = result.examination
     sections = {
         "What was read": [_series_table(result)],
@@ -135,7 +128,7 @@ def _tint(chances: np.ndarray) -> str:
 def _planes(result: StudyResult) -> list[str]:
     """A figure for canal, foramina and recesses, as far as places were found."""
     examination, study = result.examination, result.study
-    located = located_in(study, examination.crops) if examination else Localiser.shipped().locate_study(study)
+    located = located_in(study, examination.crops) if examination else shipped_localiser().locate_study(study)
     parts = []
     for place, name in place2name.items():
         points = tuple(point for point in located.points if point.landmark.place == place)
@@ -162,8 +155,7 @@ def _views(examination: Examination) -> list[str]:
 
 def view_figure(examination: Examination, number: int) -> str:
     """One of SLOTS with what it tells alone."""
-    picture = slot_png(examination.crops, examination.slice_weights, number)
-    return html.figure(picture, _told(examination, number))
+    return html.figure(slot_png(examination, number), _told(examination, number))
 
 
 def _told(examination: Examination, number: int) -> str:

@@ -87,6 +87,9 @@ def test_what_views_tell_goes_along_to_other_processes(monkeypatch: pytest.Monke
     fresh, model = as_crops(make_features(LABELS)), CropModel(start=untrained_grader(), epochs=1)
     there = replace(model).fit(as_crops(make_features(LABELS)), LABELS, seed=0).predict(fresh)
     model.make_shared(fresh)
+    with monkeypatch.context() as patched:
+        patched.setattr(networks, "load_network", lambda _: pytest.fail("opened again"))
+        model.make_shared(fresh)  # for the next fold
     sent = pickle.loads(pickle.dumps(fresh))
     monkeypatch.setattr(networks.FittedNetwork, "_look", lambda *_: pytest.fail("looked at again"))
     np.testing.assert_array_equal(replace(model).fit(sent, LABELS, seed=0).predict(sent), there)

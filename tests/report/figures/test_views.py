@@ -6,7 +6,7 @@ import pandas as pd
 
 from kitlib.mri.study import Series, Study
 from kitlib.prepare.views import SLOTS, VIEW_PX, VIEWS
-from kitlib.report.figures.views import BAR_PX, GAP_PX, gallery, located_in, slot_png, view_png
+from kitlib.report.figures.views import BAR_PX, GAP_PX, gallery, located_in, slot_png, view_bgr
 from kitlib.terms import AXIAL_T2, CELLS, SEQUENCES, group2sequence
 from tests.report.builders import make_examination, make_stack
 
@@ -15,14 +15,10 @@ STUDY = Study(
 )
 
 
-def decoded(png):
-    return cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
-
-
 def test_slices_stand_side_by_side_over_their_attention():
     images = np.stack([np.full((20, 20), grey, np.uint8) for grey in (50, 100, 150)])
     present = np.array([True, False, True])
-    picture = decoded(view_png(images, present, np.array([0.25, 0.0, 0.75]), is_mirrored=False))
+    picture = view_bgr(images, present, np.array([0.25, 0.0, 0.75]), is_mirrored=False)
     assert picture.shape == (20 + GAP_PX + BAR_PX, 3 * 20 + 2 * GAP_PX, 3)
     assert [int(picture[10, 10 + index * (20 + GAP_PX), 0]) for index in range(3)] == [50, 0, 150]
     bars = picture[-1].std(axis=-1) > 20  # coloured, not grey
@@ -33,12 +29,13 @@ def test_slices_stand_side_by_side_over_their_attention():
 def test_mirrored_views_are_turned_back():
     ramp = np.tile(np.arange(0, 200, 10, dtype=np.uint8), (1, 20, 1))
     plain, turned = (
-        decoded(view_png(ramp, np.ones(1, bool), np.ones(1), is_mirrored=way))[:20] for way in (False, True)
+        view_bgr(ramp, np.ones(1, bool), np.ones(1), is_mirrored=way)[:20] for way in (False, True)
     )
     np.testing.assert_array_equal(plain, turned[:, ::-1])
     examination = make_examination(STUDY)
     for number, slot in enumerate(SLOTS):
-        picture = decoded(slot_png(examination.crops, examination.slice_weights, number))
+        png = np.frombuffer(slot_png(examination, number), np.uint8)
+        picture = cv2.imdecode(png, cv2.IMREAD_COLOR)
         first = picture[:VIEW_PX, :VIEW_PX, 0]
         edge = (examination.crops.images.shape[-1] - VIEW_PX) // 2
         stored = examination.crops.images[number, 0, edge : edge + VIEW_PX, edge : edge + VIEW_PX]

@@ -99,15 +99,11 @@ def test_what_is_absent_has_its_reason_and_notes_their_experiment():
     assert lines == ["svc_leaking_series: it learns.", "1 of 3 experiments have not been run."]
 
 
-def test_markdown_escapes_bars_and_pages_show_tables_that_have_rows(tmp_path):
+def test_markdown_escapes_bars_and_pages_show_tables_that_have_rows():
     assert page.markdown(pd.DataFrame({"what": ["A | B", None]})) == "| what |\n| --- |\n| A \\| B |\n| - |"
     tables = {page.HONEST: page.honest_table(RESULTS, BASELINES), page.MISSING: pd.DataFrame()}
-    about = page.Page("A title", "Made on a day.", ["A note."])
-    page.write_tables(tmp_path, tables, {"results": RESULTS}, about, {})
-    assert pd.read_csv(tmp_path / "results.csv")["experiment"].tolist() == RESULTS["experiment"].tolist()
-    for name in ("table.md", "table.html"):
-        text = (tmp_path / name).read_text(encoding="utf-8")
-        assert "A title" in text
+    made = "\n".join(page.markdown_sections(tables, ["A note."]))
+    for text in (made, page.html_page("A title", "A lead.", tables, ["A note."], {})):
         assert page.HONEST in text
         assert "A note." in text
         assert page.MISSING not in text

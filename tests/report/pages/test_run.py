@@ -12,7 +12,7 @@ from kitlib.competition.root import Competition
 from kitlib.errors import StepError
 from kitlib.evaluate.baselines import score_table, uniform
 from kitlib.mri.ledger import Fault, Ledger
-from kitlib.report.pages.run import UNTOLD, run_facts, run_page, write_run_page
+from kitlib.report.pages.run import UNTOLD, run_facts, run_page
 from kitlib.report.style import new_figure, save_figure
 from kitlib.run import layout
 from kitlib.run.steps import read_manifest, write_manifest
@@ -110,8 +110,3 @@ def test_facts_are_of_folds_and_inputs(work: Path, data: Competition) -> None:
     facts = run_facts(work)
     assert facts["data"].startswith(f"{len(data.train_labels())} studies")
     assert facts["weights"] == "resnet10t, weights random"
-
-
-def test_it_is_written_whole(scored: Path, tmp_path: Path) -> None:
-    write_run_page(tmp_path / "a" / "report.html", scored)
-    assert (tmp_path / "a" / "report.html").read_text().endswith("</html>\n")

@@ -13,7 +13,7 @@ from kitlib.predict.folder import StudyResult
 from kitlib.predict.predictor import FULL, PRIOR, Prediction
 from kitlib.prepare.views import SLOTS
 from kitlib.report.pages import study as page_module
-from kitlib.report.pages.study import cell_table, study_page, write_study_page
+from kitlib.report.pages.study import cell_table, study_page
 from kitlib.terms import LEVELS, SEQUENCES, SEVERITIES, level2text
 from tests.report.builders import make_examination, make_stack
 
@@ -115,13 +115,8 @@ def test_something_may_stand_around_what_a_cell_says():
 
 def test_without_a_crop_model_the_localiser_is_asked(monkeypatch):
     asked = []
-    real = page_module.Localiser.shipped
-
-    def shipped():
-        asked.append(True)
-        return real()
-
-    monkeypatch.setattr(page_module.Localiser, "shipped", shipped)
+    real = page_module.shipped_localiser
+    monkeypatch.setattr(page_module, "shipped_localiser", lambda: asked.append(True) or real())
     page = study_page(make_result())
     assert asked
     assert "No view of a place was." in page
@@ -134,8 +129,3 @@ def test_a_study_of_nothing_has_a_page():
     assert "(prior)" in page
     assert "left out" in page
     assert "Nothing." in page
-
-
-def test_it_is_written_whole(tmp_path):
-    write_study_page(tmp_path / "a" / "page.html", make_result(make_examination(STUDY)))
-    assert (tmp_path / "a" / "page.html").read_text().endswith("</html>\n")
