@@ -4,6 +4,7 @@ import argparse
 import datetime
 import shlex
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -128,7 +129,8 @@ def _table(arguments: argparse.Namespace) -> None:
             f"the last run here was not with the settings of {profile.name!r}", where=folder, hint=hint
         )
     found, out = grid_results(folder, entries), arguments.out or folder
-    commands = ", ".join(f"`{one}`" for one in [*note.commands, _command("table", arguments, here=False)])
+    said = [*_joined(note.commands), _command("table", arguments, here=False)]
+    commands = ", ".join(f"`{one}`" for one in said)
     data = _data(found.baselines, note)
     write_grid(out, found, f"{data}, {datetime.date.today()}. Made by {commands}.")
     if arguments.results:
@@ -148,6 +150,14 @@ def _command(verb: str, arguments: argparse.Namespace, *, here: bool = True) -> 
             value = "DIR"
         words += [f"--{name}", *([value] if isinstance(value, str) else value)]
     return shlex.join(words)
+
+
+def _joined(commands: Iterable[str]) -> list[str]:
+    """Commands that name experiments to run, which end with them, as one; `run` and `run --only` stay two."""
+    names: dict[tuple[str, str], list[str]] = {}
+    for start, only, named in (command.partition(" --only ") for command in commands):
+        names.setdefault((start, only), []).extend(named.split())
+    return [start + only + " ".join(dict.fromkeys(named)) for (start, only), named in names.items()]
 
 
 def _data(baselines: "pd.DataFrame", note: "RunNote") -> str:

@@ -288,6 +288,11 @@ def test_the_table_names_the_commands_that_made_it(work, tmp_path):
         "python -m kitlib experiments table --family trial --profile bench"  # its folder is elsewhere another
     )
     assert f"Made by `the run`, `a run of some`, `{command}`." in made
+    for more in ("the run --only a b", "the run --only b c"):
+        begin(work / "experiments", HERE, more)
+    tabulate(work, tmp_path)
+    made = (tmp_path / "table.md").read_text()
+    assert "`the run`, `a run of some`, `the run --only a b c`, `python" in made
     begin(work / "experiments", ELSEWHERE, "a run on others")
     assert "done" not in tabulate(work, tmp_path)["state"].tolist()
     assert "Made by `a run on others`, `python" in (tmp_path / "table.md").read_text()
