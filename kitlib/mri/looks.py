@@ -70,7 +70,7 @@ def _clipped(images: np.ndarray) -> np.ndarray:
 
 
 def _marked(images: np.ndarray) -> np.ndarray:
-    """Which of the images (n, H, W) have a frame or letters upon them, of a value beyond the others, (n,)."""
+    """Which of the images (n, H, W) have a frame or a patch of a value beyond all others, (n,)."""
     sampled = images[:, ::STEP_PX, ::STEP_PX].reshape(len(images), -1)
     low, high = sampled.min(axis=1, keepdims=True), sampled.max(axis=1, keepdims=True)
     below = np.where(sampled == high, low, sampled).max(axis=1, keepdims=True)

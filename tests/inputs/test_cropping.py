@@ -77,6 +77,23 @@ def test_series_that_are_called_by_each_others_contrast_are_doubted(phantom: Pha
     assert told == {one.series_id for one in series if one.sequence in other}
 
 
+def test_a_series_without_the_canal_that_another_shows_is_doubted(phantom: PhantomStudy) -> None:
+    series = []
+    for one in phantom.study.series:
+        if one.sequence == SAGITTAL_T2:  # lying on its side, which no tag says
+            turned = (
+                replace(stack, pixels=np.ascontiguousarray(np.rot90(stack.pixels, axes=(1, 2))))
+                for stack in one.stacks
+            )
+            one = replace(one, stacks=tuple(turned))
+        series.append(one)
+    crops = cut_study(replace(phantom.study, series=tuple(series)), shipped_localiser(), 1)
+    (looks,) = (fault for fault in crops.faults if fault.code == "series.looks")
+    assert looks.doubts
+    assert looks.row_ids == ()
+    assert looks.series_id == next(one.series_id for one in series if one.sequence == SAGITTAL_T2)
+
+
 def test_where_nobody_finds_the_level_crops_are_where_it_usually_is_and_say_so(phantom: PhantomStudy) -> None:
     axial = phantom.study.without([SAGITTAL_T1, SAGITTAL_T2])
     crops = cut_study(axial, shipped_localiser(), 1)
