@@ -47,12 +47,14 @@ def assembled(slices: Sequence[Slice], each: Map) -> tuple[list[Stack], list[Fau
             stacks.append(stack)
             faults += odd
     stacks = sorted(stacks, key=_largest_first)
+    detail = f"more than {REACH_MM:.0f} mm from most slices of its series"
+    stacks, lost = _without(stacks, _are_far(stacks), "slice.position", detail)
     near, far = _without(stacks, _are_sparse(stacks), "slice.spacing", "slices lie too far apart")
     middles = _middles_in(near)
     are_strays = _are_strays(near, middles)
     kept, strays = _without(near, are_strays, "stack.apart", "it shares no stack with those around it")
     is_told = any(fault.code == "series.contrasts" for fault in faults)
-    return kept, [*faults, *far, *strays, *([] if is_told else _overlaps(near, middles, are_strays))]
+    return kept, [*faults, *lost, *far, *strays, *([] if is_told else _overlaps(near, middles, are_strays))]
 
 
 def _largest_first(stack: Stack) -> tuple:
@@ -179,6 +181,12 @@ def _without(
     kept = [stack for stack, odd in zip(stacks, is_odd) if not odd]
     files = (file for stack, odd in zip(stacks, is_odd) if odd for file in stack.files)
     return kept, [Fault(code, DROPPED, file=file, detail=detail) for file in files]
+
+
+def _are_far(stacks: Sequence[Stack]) -> np.ndarray:
+    """Which stacks (n,) lie where no patient reaches that the first one, the largest, shows."""
+    middles_mm = np.array([stack.centres_mm.mean(axis=0) for stack in stacks])
+    return np.linalg.norm(middles_mm - middles_mm[0], axis=1) > REACH_MM
 
 
 def _are_sparse(stacks: Sequence[Stack]) -> np.ndarray:
