@@ -14,7 +14,7 @@ import platform
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pandas as pd
+import psutil
 
 from kitlib import __version__
 from kitlib.errors import ArtefactError, KitError
@@ -74,19 +75,37 @@ def versions() -> Mapping[str, str]:
 def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it replaces `path` at once, else it is removed.
 
-    An OSError, such as that of a full disk, names `path`.
+    What a link leads to is replaced, and a device or a pipe, such as /dev/null, is written into. An OSError,
+    such as that of a full disk, names `path`.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.draft")
+    place = Path(os.path.realpath(path))
+    if place.exists() and not (place.is_file() or place.is_dir()):
+        with naming(path):
+            yield place
+        return
+    place.parent.mkdir(parents=True, exist_ok=True)
+    draft = place.with_name(f".{place.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.draft")
     try:
         with naming(path, draft):
             yield draft
             with open(draft, "rb") as written:
                 os.fsync(written.fileno())
-            draft.replace(path)
+            draft.replace(place)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def drafts_of(path: Path) -> Iterator[Path]:
+    """The drafts of a file that lie beside it."""
+    return (draft for draft in path.parent.glob(".*.draft") if draft.name.startswith(f".{path.name}."))
+
+
+def sweep(paths: Iterable[Path]) -> None:
+    """Take away, of these files, those that processes that are no more have left half-written."""
+    for path in paths:
+        drafted = DRAFT.fullmatch(path.name)
+        if drafted and not psutil.pid_exists(int(drafted[1])):
+            path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ from kitlib.commands.weights import add_weights
 from kitlib.errors import KitError
 
 REFUSED, INTERRUPTED, UNREAD = 2, 130, 141
+LAST_STREAM = 2  # the number of stderr
 ADDED = (
     add_run, add_report, add_predict, add_validate, add_score, add_experiments, add_robustness, add_levels,
     add_grade, add_grader, add_phantoms, add_weights, add_kaggle, add_bench, add_phantom,
@@ -34,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     A command that ends but not as it should returns a code of its own, which is 1. One whose output nobody
     reads any more, as after `| head`, ends there without a word: 141, as other tools do.
     """
+    _open_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files need be no text
     try:
@@ -55,6 +57,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from here", file=sys.stderr)
         return INTERRUPTED
+
+
+def _open_streams() -> None:
+    """Give this process, where it was started without one, streams that lead nowhere.
+
+    Files that are opened later would have their numbers, and get what is said on them.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) <= LAST_STREAM:
+        os.set_inheritable(number, True)
+    os.close(number)
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r+", encoding="utf-8"))  # noqa: SIM115 - to the end
 
 
 def _run(argv: Sequence[str] | None) -> int:

@@ -241,3 +241,35 @@ def test_what_is_discarded_is_gone_with_its_sidecar_and_may_be_so_already(kind):
     artefacts.discard(path)
     artefacts.discard(path)
     assert list(path.parent.iterdir()) == []
+
+
+def test_what_a_link_leads_to_is_replaced_and_the_link_stays(tmp_path):
+    link, file = tmp_path / "link.csv", tmp_path / "elsewhere" / "file.csv"
+    link.symlink_to(file)
+    artefacts.write_text(link, "rows")
+    assert link.is_symlink()
+    assert file.read_text() == "rows"
+    assert [path.name for path in file.parent.iterdir()] == ["file.csv"]
+
+
+def test_a_pipe_or_a_device_is_written_into_and_stays_one(tmp_path):
+    """As root, /dev/null would be replaced by a file for all users."""
+    os.mkfifo(pipe := tmp_path / "pipe")
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    artefacts.write_text(pipe, "rows")
+    assert os.read(reader, 10) == b"rows"
+    os.close(reader)
+    assert pipe.is_fifo()
+    assert list(tmp_path.iterdir()) == [pipe]
+
+
+def test_drafts_of_processes_that_are_no_more_are_swept(tmp_path):
+    path, gone = tmp_path / "rows.csv", subprocess.Popen(["true"])
+    gone.wait()
+    dead = tmp_path / f".rows.csv.{gone.pid}.0123abcd.draft"
+    alive = tmp_path / f".rows.csv.{os.getpid()}.0123abcd.draft"
+    others = tmp_path / f".other.csv.{gone.pid}.0123abcd.draft"
+    for file in (path, dead, alive, others):
+        file.touch()
+    artefacts.sweep(artefacts.drafts_of(path))
+    assert {*tmp_path.iterdir()} == {path, alive, others}

@@ -117,3 +117,12 @@ def test_an_interrupt_has_its_own_exit_code_and_a_bug_its_traceback(data, monkey
     assert raising(KeyboardInterrupt()) == 130
     with pytest.raises(ZeroDivisionError):
         raising(ZeroDivisionError())
+
+
+@pytest.mark.parametrize("closed", [(1,), (0, 1, 2)])
+def test_a_command_that_is_started_without_streams_ends_as_with_them(data, submission, closed):
+    redirected = " ".join(f"{number}>&-" for number in closed)
+    words = [sys.executable, "-W", "ignore", "-m", "kitlib", "validate", str(submission), "--data", str(data)]
+    done = subprocess.run(["sh", "-c", f'"$@" {redirected}', "sh", *words], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("valid") == (1 not in closed)

@@ -40,6 +40,7 @@ def add_predict(commands: Commands) -> None:
 
 def _predict(arguments: argparse.Namespace) -> None:
     limit_threads()  # as in notebooks: sums of as many parts, to the last digit the same rows
+    from kitlib.artefacts import drafts_of, sweep
     from kitlib.predict.stream import Handling
 
     folders = [folder for folder in (arguments.folder, arguments.study, arguments.data) if folder is not None]
@@ -47,6 +48,8 @@ def _predict(arguments: argparse.Namespace) -> None:
         what = "several folders to predict" if folders else "nothing to predict"
         raise UsageError(what, hint="Give the folder of one study, or --data.")
     strict = arguments.data is None if arguments.strict is None else arguments.strict
+    for path in filter(None, (arguments.out, arguments.report)):
+        sweep(drafts_of(path))  # of a command that was killed
     handling = Handling(strict, arguments.out.with_suffix(".errors.log") if arguments.out else None)
     if arguments.data:
         _predict_many(arguments, handling)

@@ -4,9 +4,11 @@ Every field is read as text and then converted by a rule of its column, so that 
 never passes through a float, and an unknown word never becomes an empty label.
 
 Of a test set nobody can mend a line: what lists studies and their series is read line by line, and a line
-that cannot be understood costs its own study at most, and a row in the ledger.
+that cannot be understood costs its own study at most, and a row in the ledger. Such a table may come from a
+spreadsheet, in UTF-16 or with other separators, and may have columns that nobody needs.
 """
 
+import codecs
 import csv
 import gzip
 import io
@@ -37,6 +39,8 @@ from kitlib.terms import (
 # Nine times the competition's largest table; a gzip bomb stops here.
 MAX_TABLE_BYTES = 32 * 2**20
 BYTE_ORDER_MARK = "\ufeff"
+UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+SEPARATORS = ",;\t"
 ROW_ID_PATTERN = f"(?:0|[1-9][0-9]{{0,17}})_(?:{'|'.join(CELL_NAMES)})"
 
 SUBMISSION_COLUMNS = ("row_id", *PROBABILITIES)
@@ -72,7 +76,7 @@ def read_series_descriptions(path: Path, ledger: Ledger | None = None) -> pd.Dat
     ledger = Ledger() if ledger is None else ledger
     said: dict[tuple[int, int], list[str]] = defaultdict(list)
     first: dict[tuple[int | None, int | None], int] = {}
-    for number, fields in _lines(read_text(path, errors="replace"), SERIES_COLUMNS, path):
+    for number, fields in _lines(path, SERIES_COLUMNS):
         study_id, series_id = number_of(fields["study_id"]), number_of(fields["series_id"])
         if study_id is None or series_id is None:
             number = first.setdefault((study_id, series_id), number)  # of junk there may be millions of lines
@@ -98,7 +102,7 @@ def read_studies(path: Path, ledger: Ledger) -> list[int]:
     """
     found: dict[int, None] = {}
     first = 0
-    for number, fields in _lines(read_text(path, errors="replace"), SUBMISSION_COLUMNS, path):
+    for number, fields in _lines(path, SUBMISSION_COLUMNS[:1]):
         try:
             study_id = parse_row_id(fields["row_id"])[0]
             if not fields["row_id"].startswith(f"{study_id}_"):
@@ -137,11 +141,17 @@ def as_predictions(rows: pd.DataFrame, where: Path) -> pd.DataFrame:
     return pd.DataFrame(numbers).set_index(pd.Index(rows["row_id"]))
 
 
-def read_text(path: Path, *, errors: str = "strict") -> str:
-    """The text of a table, unpacked if it ends in .gz; TableError if it is missing, too large or not text.
+def read_text(path: Path) -> str:
+    """The text of a table, unpacked if it ends in .gz; TableError if it is missing, too large or not text."""
+    content = _content(path)
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise TableError(f"not a text in UTF-8: {error.reason}", where=path, hint=FETCH_AGAIN) from error
 
-    With `errors` = "replace", bytes that are no text are read as such a sign.
-    """
+
+def _content(path: Path) -> bytes:
+    """The bytes of a table, unpacked."""
     path = Path(path)
     try:
         with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
@@ -154,10 +164,7 @@ def read_text(path: Path, *, errors: str = "strict") -> str:
     if len(content) > MAX_TABLE_BYTES:
         limit = f"the table is larger than {MAX_TABLE_BYTES // 2**20} MB"
         raise TableError(limit, where=path, hint="No table of the competition is.")
-    try:
-        return content.decode("utf-8", errors)
-    except UnicodeDecodeError as error:
-        raise TableError(f"not a text in UTF-8: {error.reason}", where=path, hint=FETCH_AGAIN) from error
+    return content
 
 
 def parse_rows(text: str, columns: Sequence[str], where: Path) -> pd.DataFrame:
@@ -177,28 +184,33 @@ def parse_rows(text: str, columns: Sequence[str], where: Path) -> pd.DataFrame:
     return pd.DataFrame([row for _, row in lines], index=index, columns=header, dtype=object)
 
 
-def _lines(text: str, columns: Sequence[str], where: Path) -> Iterator[tuple[int, dict[str, str]]]:
+def _lines(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
     """Number and fields, by column, of each line that says something; spaces around a field mean nothing.
 
-    A line that is cut short or is no CSV has empty fields in place of what it does not say. TableError where
-    there are other columns than these, or no line below them.
+    A line that is cut short or is no CSV has empty fields in place of what it does not say, bytes that are no
+    text are read as such a sign. TableError where one of these columns is missing or stands twice, or where
+    there is no line below them.
     """
+    content = _content(path)
+    encoding = "utf-16" if content.startswith(UTF_16) else "utf-8"
+    said = content.decode(encoding, "replace").removeprefix(BYTE_ORDER_MARK).splitlines()
+    separator = max(SEPARATORS, key=next(filter(str.strip, said), "").count)
     lines = [
         (number, fields)
-        for number, line in enumerate(text.removeprefix(BYTE_ORDER_MARK).splitlines(), start=1)
-        if any(fields := _fields(line))
+        for number, line in enumerate(said, start=1)
+        if any(fields := _fields(line, separator))
     ]
-    header = _take_header(lines, columns, where)
+    header = _take_header(lines, columns, path, exact=False)
     last = len(header) - 1
     for number, fields in lines:
-        said = [*fields[:last], ",".join(fields[last:])]  # a comma may have lost its quotes
-        yield number, dict(zip_longest(header, said, fillvalue=""))
+        row = [*fields[:last], separator.join(fields[last:])]  # one may have lost its quotes
+        yield number, dict(zip_longest(header, row, fillvalue=""))
 
 
-def _fields(line: str) -> list[str]:
+def _fields(line: str, separator: str) -> list[str]:
     """The fields of a line without the spaces around them; the line itself where it is no CSV."""
     try:
-        return [field.strip() for field in next(csv.reader([line], strict=True), [])]
+        return [field.strip() for field in next(csv.reader([line], delimiter=separator, strict=True), [])]
     except csv.Error:
         return [line]
 
@@ -217,21 +229,26 @@ def _sequence(series: tuple[int, int], said: Sequence[str], ledger: Ledger) -> s
     return first if first in SEQUENCES else UNDESCRIBED
 
 
-def _take_header(lines: list[tuple[int, list[str]]], columns: Sequence[str], where: Path) -> list[str]:
-    """Take the header off the numbered lines; TableError unless it has these columns and lines follow it."""
+def _take_header(
+    lines: list[tuple[int, list[str]]], columns: Sequence[str], where: Path, *, exact: bool = True
+) -> list[str]:
+    """Take the header off the numbered lines; TableError unless it has these columns and lines follow it.
+
+    Unless it has to be `exact`, there may be others beside them.
+    """
     if not lines:
         raise TableError("the file is empty", where=where, hint=FETCH_AGAIN)
     header = lines.pop(0)[1]
-    _refuse_columns(header, columns, where)
+    _refuse_columns(header, columns, where, exact)
     if not lines:
         raise TableError("there is a header and no row below it", where=where, hint=FETCH_AGAIN)
     return header
 
 
-def _refuse_columns(header: list[str], columns: Sequence[str], where: Path) -> None:
+def _refuse_columns(header: list[str], columns: Sequence[str], where: Path, exact: bool) -> None:
     count = Counter(header)  # a line may have millions of fields
     missing = [name for name in columns if name not in count]
-    surplus = [name for name in header if name not in columns or count[name] > 1]
+    surplus = [name for name in header if (count[name] > 1 if name in columns else exact)]
     if missing or surplus:
         listed = [f"missing columns {few(missing)}"] if missing else []
         listed += [f"{len(surplus)} surplus or repeated columns"] if surplus else []

@@ -112,8 +112,8 @@ class Judge:
 
     @classmethod
     def of(cls, bed: Bed, predictor: Predictor, folder: Path) -> "Judge":
-        """Predict the drawn phantoms as they are."""
-        result = _predicted(predictor, bed.root, folder / OUT)
+        """Predict a whole copy of the drawn phantoms, whose table is a copy's, too."""
+        result = _predicted(predictor, bed.copy(folder / "whole", [*bed.series]), folder / OUT)
         return cls(bed, predictor, said_of(folder / OUT, result))
 
     def damage(self, case: Case, root: Path, seed: str) -> Path:

@@ -1,6 +1,7 @@
 """Cutting crops: a study is located, and a view cut around each place; those of many studies are kept."""
 
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -13,32 +14,54 @@ from tqdm.auto import tqdm
 
 from kitlib.artefacts import Provenance, facts_of, fingerprint, load_array, save_array, sha256
 from kitlib.inputs.base import Encoder
-from kitlib.inputs.crops import CropDataset, CropInput, StudyCrops
+from kitlib.inputs.crops import UNSEEN, CropDataset, CropInput, StudyCrops
+from kitlib.localise.contrast import contradicted_by_canal
 from kitlib.localise.geometry import disc_axes
 from kitlib.localise.localiser import Localiser, shipped_localiser, worker_localiser
 from kitlib.localise.network import SHIPPED
 from kitlib.localise.points import Located, canal_of
 from kitlib.machine import in_processes, retire_workers
-from kitlib.mri.ledger import Ledger
+from kitlib.mri.ledger import Fault, Ledger
 from kitlib.mri.study import Study
 from kitlib.prepare.studies import PreparedStudies
-from kitlib.prepare.views import MARGIN_PX, SLOTS, cut_slots
+from kitlib.prepare.views import MARGIN_PX, SLOTS, cut_slots, slot2cell, slot2sequence
 from kitlib.prepare.volumes import faults_in, is_current
-from kitlib.terms import CELLS, landmark_of, row_id
+from kitlib.terms import CELLS, SEQUENCES, group2sequence, landmark_of, row_id
 
 
 def cut_study(study: Study, localiser: Localiser, slices: int) -> StudyCrops:
     """Locate a study's places and cut their views.
 
     Places that are not found are cut where they usually are, with a fault that names the rows graded there:
-    all rows where the localiser abstains.
+    all rows where the localiser abstains. So are those told that no slice of their own sequence shows, and
+    series whose pixels contradict what they are described as.
     """
     ledger = Ledger()
     located = localiser.locate_study(study, ledger, fill=True)
     found = {point.landmark for point in located.points if point.confidence > 0 and not located.abstained}
     doubted = tuple(row_id(study.study_id, cell) for cell in CELLS if landmark_of(cell) not in found)
-    faults = tuple(replace(fault, row_ids=doubted) for fault in ledger)
-    return replace(cut_located(study, located, slices), faults=faults)
+    crops = cut_located(study, located, slices)
+    told = [replace(fault, row_ids=() if fault.series_id else doubted) for fault in ledger]
+    return replace(crops, faults=(*told, *_unseen(study, crops), *_contradicted(study, located)))
+
+
+def _contradicted(study: Study, located: Located) -> Iterator[Fault]:
+    """A fault for each series that is not what it is described as, by the brightness of the canal."""
+    canal_mm = {} if located.abstained else canal_of(located.points)
+    for series_id in contradicted_by_canal(study, canal_mm):
+        detail = "T1 is described as T2, or T2 as T1, by its pixels"
+        yield Fault("series.contradicted", "read as described", study.study_id, series_id, detail=detail)
+
+
+def _unseen(study: Study, crops: StudyCrops) -> Iterator[Fault]:
+    """A fault for each sequence that there is, and that does not show the places of all rows graded on it."""
+    for number, sequence in enumerate(SEQUENCES):
+        seen = {*slot2cell[crops.shown & (slot2sequence == number)]}
+        own = [at for at, cell in enumerate(CELLS) if group2sequence[cell.group] == sequence]
+        rows = tuple(row_id(study.study_id, CELLS[at]) for at in own if at not in seen)
+        if rows and sequence in study.sequences:
+            detail = f"{len(rows)} places that no slice of {sequence} shows"
+            yield Fault(UNSEEN, "graded without it", study.study_id, detail=detail, row_ids=rows)
 
 
 def cut_located(study: Study, located: Located, slices: int) -> StudyCrops:

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from kitlib.inputs.cropping import CropEncoder
 
 
+UNSEEN = "landmarks.unseen"
+"""The code of a fault whose rows are graded without a view of their own sequence, though there is one."""
+
+
 @dataclass(frozen=True, eq=False)
 class StudyCrops:
     """The views of one study by SLOTS; `images` may be memory-mapped."""

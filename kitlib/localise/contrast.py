@@ -16,6 +16,7 @@ from kitlib.mri.study import Series, Study
 from kitlib.terms import AXIAL_T2, LEVELS, SAGITTAL_T1, SAGITTAL_T2
 
 BRIGHTER = 1.0  # the canal on T2, in terms of what lies in front of it
+PLAINLY = np.log(1.1)  # by so much darker or brighter than that, to contradict a description
 CANAL_MM, FRONT_MM = (-3.0, 0.0, 3.0), (16.0, 20.0, 24.0, 28.0, 32.0)  # in front of the canal's middle
 ALONG = 60  # places looked at from L1/L2 to L5/S1
 REACH_MM = 3.0  # from a slice to a place that it still shows
@@ -40,6 +41,17 @@ def told_by_canal(study: Study, spine_of: Callable[[Series], Spine | None] | Non
             if is_sagittal or is_t2:
                 told[series.series_id] = (SAGITTAL_T2 if is_sagittal else AXIAL_T2) if is_t2 else SAGITTAL_T1
     return told
+
+
+def contradicted_by_canal(study: Study, canal_mm: CanalPoints) -> list[int]:
+    """The series that are described as sagittal T1 or T2 and whose pixels plainly say the other of them."""
+    sequence2sign = {SAGITTAL_T1: -1, SAGITTAL_T2: 1}
+    return [
+        series.series_id
+        for series in study.series
+        if series.sequence in sequence2sign
+        and sequence2sign[series.sequence] * np.log(canal_brightness(series, canal_mm) / BRIGHTER) < -PLAINLY
+    ]
 
 
 def canal_brightness(series: Series, canal_mm: CanalPoints) -> float:

@@ -1,6 +1,6 @@
 """The localiser: from a study to landmarks on its instances, or a reason why there are none."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -87,6 +87,7 @@ class Localiser:
         ledger = Ledger() if ledger is None else ledger
         sagittal = [read for series in study.series if (read := self._read_sagittal(series))]
         sagittal.sort(key=lambda series: -series.mass)
+        ledger.extend(_without_canal(study, sagittal))
         located = self._located(study, sagittal)
         if not any(series.stacks for series in study.series):
             located = _abstention(UNREADABLE)
@@ -165,6 +166,15 @@ class Localiser:
             here = [guess for guess in guesses if best[guess.landmark.level][0] == order]
             points += [recess_point(guess, stack, maps, spine.confidence) for guess in here]
         return points
+
+
+def _without_canal(study: Study, sagittal: list[SagittalSeries]) -> Iterator[Fault]:
+    """A fault for each series on which no canal is seen, where it is on another: it may be no such image."""
+    if max((series.mass for series in sagittal), default=0.0) < LEAST_MASS:
+        return
+    for series_id in (one.series.series_id for one in sagittal if one.mass < LEAST_MASS):
+        detail = "no spinal canal is visible, as it is on another series"
+        yield Fault("series.looks", "read all the same", study.study_id, series_id, detail=detail)
 
 
 def _abstention(reason: str) -> Located:

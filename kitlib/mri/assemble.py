@@ -16,13 +16,13 @@ from kitlib.mri.dicom.slices import DROPPED, KEPT, Slice
 from kitlib.mri.greys import odd_greys
 from kitlib.mri.grouping import linked
 from kitlib.mri.ledger import Fault
+from kitlib.mri.regularity import GAP_STEPS, odd_places
 from kitlib.mri.stack import Stack, normal_of, orthonormal
 
 COSINE_TOLERANCE = 0.002  # 0.1 degrees: above the jitter of rounded tags, below the angle between two discs
 SPACING_TOLERANCE = 0.005  # relative
 SIDE_BY_SIDE_MM = 10.0  # in-plane shift between neighbours: sheared stacks stay below, other fields do not
 TILTED_COSINE = np.cos(np.radians(2))
-GAP_STEPS = 1.5
 REACH_MM = 500.0  # from the middle of a stack: the longest of patients have 900 mm in all
 WIDEST_MM = 60.0  # between slices: one a disc lies 40 apart
 plane2widest_mm = {"sagittal": 30.0, "coronal": 30.0}  # the competition's sagittal ones lie 3.0 to 6.6 apart
@@ -47,12 +47,14 @@ def assembled(slices: Sequence[Slice], each: Map) -> tuple[list[Stack], list[Fau
             stacks.append(stack)
             faults += odd
     stacks = sorted(stacks, key=_largest_first)
+    detail = f"more than {REACH_MM:.0f} mm from most slices of its series"
+    stacks, lost = _without(stacks, _are_far(stacks), "slice.position", detail)
     near, far = _without(stacks, _are_sparse(stacks), "slice.spacing", "slices lie too far apart")
     middles = _middles_in(near)
     are_strays = _are_strays(near, middles)
     kept, strays = _without(near, are_strays, "stack.apart", "it shares no stack with those around it")
     is_told = any(fault.code == "series.contrasts" for fault in faults)
-    return kept, [*faults, *far, *strays, *([] if is_told else _overlaps(near, middles, are_strays))]
+    return kept, [*faults, *lost, *far, *strays, *([] if is_told else _overlaps(near, middles, are_strays))]
 
 
 def _largest_first(stack: Stack) -> tuple:
@@ -84,7 +86,8 @@ def _built(group: Sequence[Slice], each: Map) -> Iterator[tuple[Stack, list[Faul
         one_each, repeated = one_a_place(contrast, places_of(_positions_mm(contrast, normal)))
         kept, odd = _alike_in_grey(one_each)
         stack = _stacked(kept, directions, each)
-        yield stack, [*faults, *repeated, *odd, *_gaps(stack)]
+        planned_mm = float(np.median([piece.frame.planned_mm for piece in kept]))
+        yield stack, [*faults, *repeated, *odd, *odd_places(stack, planned_mm)]
 
 
 def _stacked(slices: Sequence[Slice], directions: np.ndarray, each: Map) -> Stack:
@@ -180,6 +183,12 @@ def _without(
     return kept, [Fault(code, DROPPED, file=file, detail=detail) for file in files]
 
 
+def _are_far(stacks: Sequence[Stack]) -> np.ndarray:
+    """Which stacks (n,) lie where no patient reaches that the first one, the largest, shows."""
+    middles_mm = np.array([stack.centres_mm.mean(axis=0) for stack in stacks])
+    return np.linalg.norm(middles_mm - middles_mm[0], axis=1) > REACH_MM
+
+
 def _are_sparse(stacks: Sequence[Stack]) -> np.ndarray:
     """Which stacks (n,) have slices farther apart than anybody acquires them."""
     widest_mm = (plane2widest_mm.get(stack.plane, WIDEST_MM) for stack in stacks)
@@ -230,13 +239,3 @@ def _middles_in(stacks: Sequence[Stack]) -> list[np.ndarray]:
         at = np.stack([columns, rows, away_mm / stack.pace_mm])
         found.append(np.where(planes == stack.plane, at, np.nan))
     return found
-
-
-def _gaps(stack: Stack) -> Iterator[Fault]:
-    steps = np.diff(stack.positions_mm)
-    if not len(steps):
-        return
-    usual = np.quantile(steps, 0.5, method="lower")
-    for index in np.flatnonzero(steps > GAP_STEPS * usual):
-        detail = f"{steps[index]:.1f} mm to the slice before, usually {usual:.1f} mm"
-        yield Fault("stack.gap", "slices kept, none put between", file=stack.files[index + 1], detail=detail)

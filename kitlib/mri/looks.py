@@ -18,6 +18,8 @@ END_SHARE = 0.1  # of this range, at either end
 MOST_CLIPPED = 0.15  # of an image's pixels that have its largest value: .085 if windowed for a screen
 MOST_TIMES = 10  # the median range of a stack's slices: towards the ends of a stack greys fade
 LEAST_TIMES = 0.1  # that range: a slice of less is of air beside the body, and is noise by right
+MARKED_SHARE, BEYOND_TIMES = 0.01, 2.0  # of pixels, and the range of the others
+FEWEST_GREYS = 16  # of an image
 LEAST_ALIKE = 0.5  # correlation of neighbours: 96 slices of a patient have 0.91 and more, of phantoms 0.80
 
 
@@ -28,6 +30,8 @@ def odd_looks(stacks: Sequence[Stack], numbers: Sequence[int]) -> Iterator[str]:
     times = np.concatenate([*map(_times, large)])
     odd = {
         "are clipped: many pixels have the largest value": np.concatenate([*map(_clipped, large)]),
+        "are marked: some pixels have a value far above all others": np.concatenate([*map(_marked, large)]),
+        "have fewer greys than any scanner stores": np.concatenate([*map(_flat, large)]),
         "have many times the greys of the others": times > MOST_TIMES,
         "are noise: neighbouring pixels have nothing in common": np.concatenate([*map(_noise, large)])
         & (times > LEAST_TIMES),
@@ -63,6 +67,21 @@ def _clipped(images: np.ndarray) -> np.ndarray:
     """Which of the images (n, H, W) have many pixels of the largest value, (n,)."""
     sampled = images[:, ::STEP_PX, ::STEP_PX]
     return (sampled == sampled.max(axis=(1, 2), keepdims=True)).mean(axis=(1, 2)) > MOST_CLIPPED
+
+
+def _marked(images: np.ndarray) -> np.ndarray:
+    """Which of the images (n, H, W) have a frame or a patch of a value beyond all others, (n,)."""
+    sampled = images[:, ::STEP_PX, ::STEP_PX].reshape(len(images), -1)
+    low, high = sampled.min(axis=1, keepdims=True), sampled.max(axis=1, keepdims=True)
+    below = np.where(sampled == high, low, sampled).max(axis=1, keepdims=True)
+    is_far = (high - low > BEYOND_TIMES * (below - low)).ravel()
+    return is_far & ((sampled == high).mean(axis=1) > MARKED_SHARE)
+
+
+def _flat(images: np.ndarray) -> np.ndarray:
+    """Which of the images (n, H, W) have hardly any different values, (n,)."""
+    values = np.sort(images[:, ::LINES_PX].reshape(len(images), -1), axis=1)
+    return (np.diff(values, axis=1) > 0).sum(axis=1) + 1 < FEWEST_GREYS
 
 
 def _times(images: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from kitlib.ensemble.crossfit import Ensemble
 from kitlib.errors import ArtefactError
 from kitlib.experiments.fold import load_fold
 from kitlib.inputs.base import Dataset, Encoder, InputSpec, Resources
-from kitlib.inputs.crops import CropDataset, CropInput
+from kitlib.inputs.crops import UNSEEN, CropDataset, CropInput
 from kitlib.localise.contrast import told_by_canal
 from kitlib.localise.folder import study_rows
 from kitlib.models.base import Model
@@ -129,8 +129,10 @@ class Predictor:
         }
         rung = FULL if len(study.sequences) == len(SEQUENCES) else FEWER
         rungs = dict.fromkeys(row_ids(study.study_id), rung)
+        places = [fault for fault in doubts if fault.code != UNSEEN]
+        rungs |= dict.fromkeys((row for fault in doubts for row in fault.row_ids), FEWER)
         rungs |= dict.fromkeys(rows_in_doubt(study, ledger), IMAGES_DOUBTED)
-        rungs |= dict.fromkeys((row for fault in doubts for row in fault.row_ids), PLACES_DOUBTED)
+        rungs |= dict.fromkeys((row for fault in places for row in fault.row_ids), PLACES_DOUBTED)
         return Prediction(self.ensemble.apply(predicted)[0], np.array([*rungs.values()], dtype=object))
 
     def examine(self, study: Study) -> Examination | None:

@@ -2,7 +2,7 @@
 
 The ladder of rungs, downwards; each row stands on the lowest one that applies:
     full model       all sequences are there
-    fewer views      one or two are missing
+    fewer views      one or two are missing, or no slice of the row's own sequence shows its place
     images in doubt  those of the sequence that the row is graded on may be other than they seem: the ledger
                      has one of `kitlib.mri.ledger.DOUBTFUL` for one of its series
     places in doubt  the levels could not be counted, or the place was not found and is graded where it

@@ -12,7 +12,7 @@ import psutil
 from tqdm.auto import tqdm
 
 import kitlib
-from kitlib.artefacts import DRAFT
+from kitlib.artefacts import sweep
 from kitlib.competition.root import KAGGLE_INPUT, Competition, find_root
 from kitlib.errors import DataError, RootError, StepError
 from kitlib.machine import KAGGLE, on_kaggle, retire_workers
@@ -93,10 +93,7 @@ def _sweep(work: Path) -> None:
     """Take away what processes that are no more have left half-written; phantoms sweep their own."""
     for place, folders, files in os.walk(work):
         folders[:] = [name for name in folders if name != layout.PHANTOMS]
-        for name in files:
-            drafted = DRAFT.fullmatch(name)
-            if drafted and not psutil.pid_exists(int(drafted[1])):
-                Path(place, name).unlink(missing_ok=True)
+        sweep(Path(place, name) for name in files)
 
 
 def attached_results() -> list[Path]:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 
 import pandas as pd
 import pytest
@@ -38,6 +39,15 @@ def test_wrong_arguments_say_what_is_wrong(arguments, message, work, tmp_path, c
     places = {"WORK": str(work), "EMPTY": str(tmp_path)}
     assert main(["predict", *(places.get(argument, argument) for argument in arguments)]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_what_a_killed_command_left_beside_its_rows_is_taken_away(tmp_path):
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    draft = tmp_path / f".a.csv.{gone.pid}.0123abcd.draft"
+    draft.touch()
+    assert main(["predict", "nowhere", "--out", str(tmp_path / "a.csv")]) == 2
+    assert not draft.exists()
 
 
 def test_rows_do_not_depend_on_the_number_of_cores(monkeypatch):

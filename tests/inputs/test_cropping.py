@@ -10,7 +10,7 @@ import pytest
 from kitlib.competition.root import find_root
 from kitlib.inputs.base import Resources
 from kitlib.inputs.cropping import cut_located, cut_study
-from kitlib.inputs.crops import CropInput
+from kitlib.inputs.crops import UNSEEN, CropInput
 from kitlib.localise.localiser import Localiser, shipped_localiser
 from kitlib.localise.points import Located, prior_points
 from kitlib.mri.ledger import Fault, Ledger
@@ -19,7 +19,7 @@ from kitlib.phantom.archive import write_competition
 from kitlib.phantom.study import PhantomStudy, draw_study
 from kitlib.prepare.studies import PreparedStudies
 from kitlib.prepare.views import MARGIN_PX, SLOTS, slot2sequence
-from kitlib.terms import CELLS, SAGITTAL_T1, SAGITTAL_T2, SEQUENCES, Landmark, row_ids
+from kitlib.terms import AXIAL_T2, CELLS, SAGITTAL_T1, SAGITTAL_T2, SEQUENCES, Landmark, row_ids
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +46,52 @@ def test_a_sequence_that_is_missing_has_no_view(phantom: PhantomStudy) -> None:
     assert crops.shown[~is_t1].all()
     assert np.isnan(crops.points_mm[is_t1]).all()
     assert not crops.images[is_t1].any()
+
+
+def test_rows_whose_place_no_slice_of_their_sequence_shows_are_told(phantom: PhantomStudy) -> None:
+    """Whole blocks of slices may be lost, or never planned, and what is left has no gap."""
+    highest_mm = phantom.landmarks.set_index("level")["z_mm"]["l4_l5"].max()
+    series = []
+    for one in phantom.study.series:
+        if one.sequence == AXIAL_T2:
+            are_low = [(stack, stack.centres_mm[:, 2] < highest_mm) for stack in one.stacks]
+            one = replace(one, stacks=tuple(stack.slices(low) for stack, low in are_low if low.any()))
+        series.append(one)
+    study = replace(phantom.study, series=tuple(series))
+    (fault,) = cut_study(study, shipped_localiser(), 1).faults
+    assert fault.code == UNSEEN
+    high = {row for row in row_ids(7) if "subarticular" in row and row[-5:] in ("l1_l2", "l2_l3", "l3_l4")}
+    assert high <= {*fault.row_ids} <= {row for row in row_ids(7) if "subarticular" in row}
+    assert cut_study(phantom.study, shipped_localiser(), 1).faults == ()
+
+
+def test_series_that_are_called_by_each_others_contrast_are_doubted(phantom: PhantomStudy) -> None:
+    """Where no tag tells, as in the competition, where headers have no times."""
+    other = {SAGITTAL_T1: SAGITTAL_T2, SAGITTAL_T2: SAGITTAL_T1}
+    series = [
+        replace(one, sequence=other.get(one.sequence or "", one.sequence)) for one in phantom.study.series
+    ]
+    study = replace(phantom.study, series=tuple(series))
+    faults = cut_study(study, shipped_localiser(), 1).faults
+    told = {fault.series_id for fault in faults if fault.code == "series.contradicted" and fault.doubts}
+    assert told == {one.series_id for one in series if one.sequence in other}
+
+
+def test_a_series_without_the_canal_that_another_shows_is_doubted(phantom: PhantomStudy) -> None:
+    series = []
+    for one in phantom.study.series:
+        if one.sequence == SAGITTAL_T2:  # lying on its side, which no tag says
+            turned = (
+                replace(stack, pixels=np.ascontiguousarray(np.rot90(stack.pixels, axes=(1, 2))))
+                for stack in one.stacks
+            )
+            one = replace(one, stacks=tuple(turned))
+        series.append(one)
+    crops = cut_study(replace(phantom.study, series=tuple(series)), shipped_localiser(), 1)
+    (looks,) = (fault for fault in crops.faults if fault.code == "series.looks")
+    assert looks.doubts
+    assert looks.row_ids == ()
+    assert looks.series_id == next(one.series_id for one in series if one.sequence == SAGITTAL_T2)
 
 
 def test_where_nobody_finds_the_level_crops_are_where_it_usually_is_and_say_so(phantom: PhantomStudy) -> None:

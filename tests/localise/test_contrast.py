@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kitlib.localise.contrast import canal_brightness, told_by_canal
+from kitlib.localise.contrast import canal_brightness, contradicted_by_canal, told_by_canal
 from kitlib.localise.localiser import Localiser
 from kitlib.localise.sources import NO_ID, array_study
 from kitlib.localise.spine import Spine
@@ -55,6 +55,16 @@ def test_a_bright_canal_is_t2_and_a_dark_one_t1():
     study = Study(7, (Series(1, None, (t1,)), Series(2, None, (t2,)), Series(3, SAGITTAL_T1, (t2,))))
     assert told_by_canal(study, lambda _: FOUND) == {1: SAGITTAL_T1, 2: SAGITTAL_T2}
     assert canal_brightness(study.series[0], CANAL) == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize("canal", [40, 96, 104, 200])
+def test_a_description_is_contradicted_where_pixels_plainly_say_the_other(canal):
+    stack = painted(make_sagittal(), canal, 100)
+    study = Study(
+        7, (Series(1, SAGITTAL_T1, (stack,)), Series(2, SAGITTAL_T2, (stack,)), Series(3, None, (stack,)))
+    )
+    assert contradicted_by_canal(study, CANAL) == {40: [2], 200: [1]}.get(canal, [])
+    assert contradicted_by_canal(study, {}) == []
 
 
 def test_an_axial_series_is_told_where_it_is_a_t2():

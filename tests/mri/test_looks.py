@@ -40,6 +40,8 @@ def test_nothing_is_odd_about_a_phantom_however_its_greys_are_scaled(study, sequ
     ("what", "change"),
     [
         ("clipped", lambda image: image.clip(None, np.quantile(image, 0.8))),
+        ("marked", lambda image: np.where(np.arange(image.shape[1]) < 9, 65535, image)),
+        ("fewer greys", lambda image: image // (image.max() / 4)),
         ("noise", lambda image: np.random.default_rng(0).permutation(image.ravel()).reshape(image.shape)),
         ("noise", lambda image: image.astype(np.uint16).byteswap()),
         ("noise", lambda image: np.roll(image.astype("<u2").view("u1"), 1, axis=1).copy().view("<u2")),

@@ -455,6 +455,17 @@ def test_a_small_block_of_another_tilt_beside_slices_through_all_discs_is_kept_a
     assert codes(ledger) == []
 
 
+@pytest.mark.parametrize("position", [(2000, 2000, 2000), (-46, 900, 50)])
+def test_a_slice_at_the_end_that_lies_two_metres_off_is_left_out_and_told(tmp_path, position):
+    """No gap tells of it, and beside the others it would be a stack of its own."""
+    series = make_series(tmp_path, count=5)
+    write(series / "5.dcm", make_slice_dataset(position=position, number=5))
+    ledger = Ledger()
+    (stack,) = read_series(series, ledger)
+    assert len(stack) == 4
+    assert [(fault.code, fault.file) for fault in ledger if fault.file] == [("slice.position", "5.dcm")]
+
+
 def test_a_slice_that_lies_where_no_stack_reaches_is_left_out(tmp_path):
     make_series(tmp_path, **MANY)
     far = {"position": (900, -100, 50), "spacing": MANY["spacing"], "number": 12}

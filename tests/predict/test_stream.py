@@ -273,21 +273,24 @@ def test_a_test_study_may_be_filed_in_another_way(inner, data, copied, predictor
 class Doubting:
     """An encoder that doubts a row of study 12."""
 
-    def __init__(self, encoder):
-        self.spec, self.encoder = encoder.spec, encoder
+    def __init__(self, encoder, code="landmarks.prior"):
+        self.spec, self.encoder, self.code = encoder.spec, encoder, code
 
     def encode(self, study, ledger):
         if study.study_id == 12:
-            ledger.add(Fault("landmarks.prior", "set where they usually are", 12, row_ids=(row_ids(12)[3],)))
+            ledger.add(Fault(self.code, "graded all the same", 12, row_ids=(row_ids(12)[3],)))
         return self.encoder.encode(study, ledger)
 
 
-def test_a_row_that_an_encoder_doubts_is_no_row_of_the_full_model(data, predictor, tmp_path):
-    encoders = {name: Doubting(encoder) for name, encoder in predictor.encoders.items()}
+@pytest.mark.parametrize(
+    ("code", "rung"), [("landmarks.prior", "places in doubt"), ("landmarks.unseen", "fewer views")]
+)
+def test_a_row_that_an_encoder_doubts_is_no_row_of_the_full_model(code, rung, data, predictor, tmp_path):
+    encoders = {name: Doubting(encoder, code) for name, encoder in predictor.encoders.items()}
     result = predict_competition(replace(predictor, encoders=encoders), data, out=tmp_path / "out.csv")
     rungs = result.predictions["rung"]
-    assert rungs[rungs != "full model"].to_dict() == {row_ids(12)[3]: "places in doubt"}
-    assert [fault.code for fault in result.ledger] == ["landmarks.prior"]
+    assert rungs[rungs != "full model"].to_dict() == {row_ids(12)[3]: rung}
+    assert [fault.code for fault in result.ledger] == [code]
 
 
 @pytest.fixture

@@ -3,8 +3,12 @@
 import gzip
 import os
 
+import numpy as np
+from pydicom import dcmread
+
 from kitlib.faults.registry import damage
 from kitlib.faults.subject import Subject
+from kitlib.terms import AXIAL_T2, SAGITTAL_T2
 
 PREAMBLE_BYTES = 132
 HUGE_BYTES = 2 * 2**30
@@ -110,3 +114,22 @@ def file_of_two_gigabytes(study: Subject) -> None:
     path = study.one()
     study.write(path, path.read_bytes())
     os.truncate(path, HUGE_BYTES)
+
+
+@damage()
+def lower_half_lost(study: Subject) -> None:
+    """The lower half of the axial slices is lost."""
+    files = study.files(AXIAL_T2)
+    places = {path: dcmread(path, stop_before_pixels=True).ImagePositionPatient[2] for path in files}
+    for path in sorted(files, key=places.__getitem__)[: len(files) // 2]:
+        path.unlink()
+
+
+@damage()
+def every_second_slice_lost(study: Subject) -> None:
+    """Every second slice of T2 is lost, whose headers say how far apart they lie."""
+    files = study.files(SAGITTAL_T2)
+    first, second = (np.array(dcmread(path).ImagePositionPatient, float) for path in files[:2])
+    study.edit(files, SpacingBetweenSlices=f"{np.linalg.norm(second - first):.6f}")
+    for path in files[1::2]:
+        path.unlink()

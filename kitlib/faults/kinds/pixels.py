@@ -8,6 +8,7 @@ from pydicom.encaps import encapsulate
 
 from kitlib.faults.registry import damage
 from kitlib.faults.subject import Subject
+from kitlib.terms import SAGITTAL_T2
 
 PIXEL_HEAD = b"\xe0\x7f\x10\x00OW\0\0"
 
@@ -162,3 +163,38 @@ def fragments_without_a_codec(study: Subject) -> None:
         dataset["PixelData"].is_undefined_length = True
 
     study.edit(study.some(), wrap)
+
+
+@damage()
+def few_greys(study: Subject) -> None:
+    """The pixels of a series have four values."""
+
+    def flatten(dataset: Dataset) -> None:
+        pixels = dataset.pixel_array
+        step = max(int(pixels.max()) // 4, 1)
+        dataset.PixelData = (pixels // step * step).astype(pixels.dtype).tobytes()
+
+    study.edit(study.files(), flatten)
+
+
+@damage()
+def framed(study: Subject) -> None:
+    """A frame around the images has the largest value that fits."""
+
+    def frame(dataset: Dataset) -> None:
+        pixels = dataset.pixel_array.copy()
+        pixels[:, : pixels.shape[1] // 10] = np.iinfo(pixels.dtype).max
+        dataset.PixelData = pixels.tobytes()
+
+    study.edit(study.files(), frame)
+
+
+@damage()
+def rows_for_columns(study: Subject) -> None:
+    """Rows and columns of the pixels of T2 have changed places, and no tag says so."""
+
+    def turn(dataset: Dataset) -> None:
+        dataset.PixelData = np.ascontiguousarray(dataset.pixel_array.T).tobytes()
+        dataset.Rows, dataset.Columns = dataset.Columns, dataset.Rows
+
+    study.edit(study.files(SAGITTAL_T2), turn)

@@ -72,6 +72,14 @@ def contrasts_exchanged(study: Subject) -> None:
 
 
 @damage()
+def contrasts_exchanged_untold(study: Subject) -> None:
+    """The same, and no tag tells of what contrast a series is."""
+    contrasts_exchanged(study)
+    tags = dict.fromkeys(("EchoTime", "RepetitionTime", "InversionTime", "SeriesDescription"))
+    study.edit(sorted(study.folder.rglob("*.dcm")), **tags)
+
+
+@damage()
 def one_contrast_twice(study: Subject) -> None:
     """Both sagittal series are called T2."""
     study.retell(lambda lines: [line.replace(SAGITTAL_T1, SAGITTAL_T2) for line in lines])

@@ -4,13 +4,15 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from pydicom import Dataset
+from pydicom import Dataset, dcmread
 from pydicom.tag import Tag
 
 from kitlib.faults.registry import damage
 from kitlib.faults.subject import Subject
+from kitlib.terms import SAGITTAL_T2
 
 FIRST_FREE = 700
+LOWERED = 2000
 PLANTED = "Planted^Name"
 """What stands in the place of a patient's name; nothing that the kit says may hold it."""
 
@@ -55,6 +57,26 @@ def one_position(study: Subject) -> None:
 def position_far_off(study: Subject) -> None:
     """A slice lies two metres off."""
     study.edit(study.one(), ImagePositionPatient=["2000", "2000", "2000"])
+
+
+@damage()
+def positions_exchanged(study: Subject) -> None:
+    """The slices of T2 have each other's positions."""
+    files = study.files(SAGITTAL_T2)
+    positions = [dcmread(path, stop_before_pixels=True).ImagePositionPatient for path in files]
+    for path, position in zip(files, study.lots.sample(positions, len(positions))):
+        study.edit(path, ImagePositionPatient=position)
+
+
+@damage()
+def slices_moved(study: Subject) -> None:
+    """Every second slice of T2 lies 9 mm higher than the others."""
+
+    def move(dataset: Dataset) -> None:
+        x, y, z = (float(value) for value in dataset.ImagePositionPatient)
+        dataset.ImagePositionPatient = [x, y, f"{z + 9:.6f}"]
+
+    study.edit(study.files(SAGITTAL_T2)[::2], move)
 
 
 @damage()
@@ -144,6 +166,19 @@ def slope_beyond_numbers(study: Subject) -> None:
 def inverted_slice(study: Subject) -> None:
     """One slice of a series says that its smallest value is white."""
     study.edit(study.one(), PhotometricInterpretation="MONOCHROME1")
+
+
+@damage(harmless=True)
+def below_zero_and_raised(study: Subject) -> None:
+    """Values are stored below zero, and an intercept raises them to what they were."""
+
+    def lower(dataset: Dataset) -> None:
+        intercept = int(dataset.get("RescaleIntercept", 0))
+        values = dataset.pixel_array.astype(np.int32) + intercept - LOWERED
+        dataset.PixelRepresentation, dataset.PixelData = 1, values.astype("<i2").tobytes()
+        dataset.RescaleSlope, dataset.RescaleIntercept = 1, LOWERED
+
+    study.edit(study.files(), lower)
 
 
 @damage()

@@ -5,6 +5,7 @@ C.7.6.16).
 """
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from math import isfinite
@@ -49,6 +50,8 @@ keyword2code = {
     "PixelSpacing": "slice.spacing",
     "RescaleSlope": "slice.rescale",
     "RescaleIntercept": "slice.rescale",
+    "SpacingBetweenSlices": "slice.spacing",
+    "SliceThickness": "slice.spacing",
 }
 
 
@@ -62,6 +65,7 @@ class Frame:
     slope: float
     intercept: float
     contrast: tuple[str, ...]  # as CONTRAST lists it, "" unknown; for comparing, never to be shown
+    planned_mm: float  # to the next slice, as the header says; NaN unknown
 
 
 def frame_items(dataset: Dataset, header: Header) -> list[list[Dataset]]:
@@ -104,7 +108,17 @@ def read_frame(dataset: Dataset, items: Sequence[Dataset], header: Header) -> Fr
     contrast = tuple(
         [_first(items, of_frame) or text_of(dataset, of_file) for _, of_frame, of_file in CONTRAST]
     )
-    return Frame(np.array(origin_mm), directions, (rows_mm, columns_mm), slope, intercept, contrast)
+    place = np.array(origin_mm), directions, (rows_mm, columns_mm)
+    return Frame(*place, slope, intercept, contrast, _planned_mm(sources))
+
+
+def _planned_mm(sources: Sequence[Dataset]) -> float:
+    """The distance between slices by the header; where that says the gap between them, their thickness."""
+    said_mm = [0.0]
+    for keyword in ("SpacingBetweenSlices", "SliceThickness"):
+        with suppress(SliceError):
+            said_mm += _numbers(sources, keyword, 1)
+    return max(said_mm) or float("nan")
 
 
 def _first(items: Sequence[Dataset], keyword: str) -> str:

@@ -39,6 +39,7 @@ ALLOWED_TAGS: frozenset[BaseTag | int] = frozenset(
         *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation"),
         *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
         *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"),
+        *("SpacingBetweenSlices", "SliceThickness"),
         *("RescaleSlope", "RescaleIntercept"),
         *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
         *("InstanceNumber", "Modality", "SeriesInstanceUID", "StudyInstanceUID", "PatientID"),

@@ -1,0 +1,58 @@
+"""What the places of slices, their numbers and their planned distance contradict is told."""
+
+import pytest
+
+from kitlib.mri.ledger import Ledger
+from kitlib.mri.series import read_series
+from tests.mri.builders import AXIAL, FIRST_MM, SAGITTAL, make_series, make_slice_dataset, write
+
+
+def told(folder):
+    """The details of what is said of a series' places."""
+    ledger = Ledger()
+    read_series(folder, ledger)
+    assert all(fault.doubts for fault in ledger if fault.code == "stack.uneven")
+    return [fault.detail for fault in ledger if fault.code == "stack.uneven"]
+
+
+def test_of_evenly_spaced_slices_nothing_is_said(tmp_path):
+    assert told(make_series(tmp_path / "a", SpacingBetweenSlices=4.0, SliceThickness=3.6)) == []
+    assert told(make_series(tmp_path / "b", SpacingBetweenSlices=0.4, SliceThickness=3.6)) == []
+    assert told(make_series(tmp_path / "c", SpacingBetweenSlices="nan", SliceThickness=-1.0)) == []
+
+
+@pytest.mark.parametrize("shift_mm", [(0, 2, 0), (0, 0, -9), (1.5, 0, 0)])
+def test_a_slice_beside_the_line_of_the_others_is_told(tmp_path, shift_mm):
+    series = make_series(tmp_path, count=9)
+    x, y, z = (FIRST_MM[axis] + shift_mm[axis] for axis in range(3))
+    write(series / "5.dcm", make_slice_dataset(position=(x - 16, y, z), number=5))
+    (detail,) = told(series)
+    assert "from the middle between their neighbours" in detail
+
+
+def test_instance_numbers_that_run_to_and_fro_are_told(tmp_path):
+    series = make_series(tmp_path, count=6)
+    for at, number in enumerate((1, 2, 3, 5, 4, 6)):
+        position = (FIRST_MM[0] + 4 * at, *FIRST_MM[1:])
+        write(series / f"{at + 1}.dcm", make_slice_dataset(position=position, number=number))
+    assert told(series) == ["instance numbers run in another order than places"]
+
+
+def test_of_unknown_numbers_nothing_is_said(tmp_path):
+    assert told(make_series(tmp_path, missing="InstanceNumber")) == []
+
+
+@pytest.mark.parametrize("keyword", ["SpacingBetweenSlices", "SliceThickness"])
+def test_slices_twice_as_far_apart_as_planned_are_told(tmp_path, keyword):
+    series = make_series(tmp_path, count=12, **{keyword: 4.0})
+    for number in range(2, 13, 2):
+        (series / f"{number}.dcm").unlink()
+    assert told(series) == ["slices lie 8.0 mm apart, by their header 4.0 mm"]
+
+
+def test_axial_slices_are_planned_in_blocks_and_nothing_is_said_of_them(tmp_path):
+    series = make_series(tmp_path, count=6, orientation=AXIAL, SpacingBetweenSlices=1.0)
+    x, y, z = FIRST_MM
+    write(series / "3.dcm", make_slice_dataset(position=(x + 5, y, z + 8), orientation=AXIAL, number=3))
+    assert told(series) == []
+    assert told(make_series(tmp_path / "b", orientation=SAGITTAL)) == []
