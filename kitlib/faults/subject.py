@@ -13,6 +13,7 @@ import pydicom
 from pydicom import Dataset, dcmread
 
 from kitlib.competition.root import Competition
+from kitlib.mri.dicom.header import LIMITS
 from kitlib.phantom.archive import study_ids, write_competition
 from kitlib.terms import SEQUENCES, row_ids
 
@@ -125,6 +126,8 @@ class Subject:
     ) -> None:
         """Change the datasets of files by a function, and by tags; those of None are left out."""
         for path in [paths] if isinstance(paths, Path) else paths:
+            if not path.is_file() or path.stat().st_size > LIMITS.file_mb * 1e6:
+                continue  # an earlier of several damages has left there what takes for ever to read
             with warnings.catch_warnings(), pydicom.config.disable_value_validation():
                 warnings.simplefilter("ignore")
                 dataset = dcmread(path)

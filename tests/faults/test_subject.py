@@ -1,5 +1,6 @@
 """Phantoms are copied by links, and whatever is written into a copy leaves them as they are."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,17 @@ def test_what_is_written_leaves_the_phantoms_as_they_are(bed: Bed, study: Subjec
     study.write(path, b"")
     assert whole.read_bytes() == before
     assert path.read_bytes() == b""
+
+
+def test_what_an_earlier_damage_made_endless_is_not_read(study: Subject) -> None:
+    huge, pipe, third, *_ = study.files()
+    study.write(huge, huge.read_bytes())
+    os.truncate(huge, 2 * 2**30)
+    pipe.unlink()
+    os.mkfifo(pipe)
+    study.edit([huge, pipe, third], PatientID="another")
+    assert huge.stat().st_size == 2 * 2**30
+    assert dcmread(third, stop_before_pixels=True).PatientID == "another"
 
 
 def test_lines_of_one_study_are_retold(study: Subject) -> None:
