@@ -89,8 +89,9 @@ class Subject:
         return self.folder / str(self.series_id(sequence))
 
     def files(self, sequence: str = "") -> list[Path]:
-        """The files of a series, in the order of their instance numbers."""
-        return sorted(self.series(sequence).glob("*.dcm"), key=lambda path: int(path.stem))
+        """The files of a series that can be read, in the order of their instance numbers."""
+        found = filter(_ends, self.series(sequence).glob("*.dcm"))
+        return sorted(found, key=lambda path: int(path.stem))
 
     def one(self) -> Path:
         """A file of the drawn series."""
@@ -125,9 +126,7 @@ class Subject:
         self, paths: Path | Iterable[Path], change: Callable[[Dataset], Any] | None = None, **tags: Any
     ) -> None:
         """Change the datasets of files by a function, and by tags; those of None are left out."""
-        for path in [paths] if isinstance(paths, Path) else paths:
-            if not path.is_file() or path.stat().st_size > LIMITS.file_mb * 1e6:
-                continue  # an earlier of several damages has left there what takes for ever to read
+        for path in filter(_ends, [paths] if isinstance(paths, Path) else paths):
             with warnings.catch_warnings(), pydicom.config.disable_value_validation():
                 warnings.simplefilter("ignore")
                 dataset = dcmread(path)
@@ -147,6 +146,11 @@ class Subject:
         own = [line for line in lines if line.startswith(f"{self.study_id}{separator}")]
         others = [line for line in lines if line not in own]
         _write_lines(self.root / table, [*others, *change(own)])
+
+
+def _ends(path: Path) -> bool:
+    """Whether reading a file ends: an earlier of several damages may have put a pipe or a huge one there."""
+    return path.is_file() and path.stat().st_size <= LIMITS.file_mb * 1e6
 
 
 def _write_lines(path: Path, lines: Iterable[str]) -> None:

@@ -59,6 +59,7 @@ def test_what_an_earlier_damage_made_endless_is_not_read(study: Subject) -> None
     os.truncate(huge, 2 * 2**30)
     pipe.unlink()
     os.mkfifo(pipe)
+    assert not {huge, pipe} & {*study.files()}
     study.edit([huge, pipe, third], PatientID="another")
     assert huge.stat().st_size == 2 * 2**30
     assert dcmread(third, stop_before_pixels=True).PatientID == "another"
