@@ -29,13 +29,14 @@ def odd_places(stack: Stack, planned_mm: float) -> Iterator[Fault]:
         detail = f"{steps[index]:.1f} mm to the slice before, usually {usual:.1f} mm"
         yield Fault("stack.gap", "slices kept, none put between", file=stack.files[index + 1], detail=detail)
     if stack.plane == "sagittal":  # axial ones are planned in blocks
-        yield from (Fault("stack.uneven", "slices kept", detail=what) for what in _uneven(stack, planned_mm))
+        yield from (
+            Fault("stack.uneven", "slices kept", detail=what)
+            for what in _uneven(stack, steps, usual, planned_mm)
+        )
 
 
-def _uneven(stack: Stack, planned_mm: float) -> Iterator[str]:
-    """What is odd about the places of sagittal slices, in words."""
-    steps = np.diff(stack.positions_mm)
-    usual = np.quantile(steps, 0.5, method="lower")
+def _uneven(stack: Stack, steps: np.ndarray, usual: float, planned_mm: float) -> Iterator[str]:
+    """What is odd about the places of sagittal slices, in words; `steps` (n - 1,) lie between them."""
     if usual > SPARSE_STEPS * planned_mm:
         yield f"slices lie {usual:.1f} mm apart, by their header {planned_mm:.1f} mm"
     origins_mm, is_near = stack.origins_mm, steps <= GAP_STEPS * usual
