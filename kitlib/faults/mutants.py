@@ -2,8 +2,8 @@
 
 A file has four parts. Its tags (names, types and lengths) and its structure (fragments, offsets, markers,
 parameters of streams) can be told to be wrong. What a value says, such as another digit of a position, can be
-told only where the number is senseless, or beside the other slices of a series. What is coded, samples and
-the tables that they are coded by, carries no checksum: a change is another pixel.
+told only where the number is senseless, or beside the other slices of its series, which are read with it.
+What is coded, samples and the tables that they are coded by, carries no checksum: a change is another pixel.
 """
 
 import contextlib
@@ -26,6 +26,8 @@ from pydicom.dataelem import RawDataElement
 from kitlib.faults.codecs import CODECS, unbound
 from kitlib.mri.dicom.slices import Slice, read_files
 from kitlib.mri.ledger import Fault
+from kitlib.mri.series import stacked
+from kitlib.mri.stack import Stack
 
 TAGS, VALUES, STRUCTURE, CODED = "tags", "values", "structure", "coded"
 PIXELS, GEOMETRY = "pixels", "geometry"
@@ -42,22 +44,60 @@ LONGEST_SPLICE_BYTES = 64
 
 @dataclass(frozen=True)
 class Original:
-    """A whole file, where its parts are, and what it holds."""
+    """A whole file, where its parts are, and what it holds beside the other files of its series."""
 
     name: str
+    file: str
     content: bytes
     part2places: dict[str, list[int]]
     place2tag: dict[int, str]  # of the values of its tags
-    pixels: np.ndarray
-    geometry: np.ndarray
+    beside: Sequence[Slice]  # the other slices of its series
+    whole: "Reading"
 
     @classmethod
-    def of(cls, name: str, path: Path) -> "Original":
-        """What is to be known of a file before it is spoilt."""
+    def of(cls, name: str, path: Path, others: Sequence[Path] = ()) -> "Original":
+        """What is to be known of a file, the others of its series beside it, before it is spoilt."""
         content = path.read_bytes()
         place2tag = dict(_values(path))
-        slices, _ = read_one(path)
-        return cls(name, content, _parts(content, place2tag), place2tag, _pixels(slices), _geometry(slices))
+        beside, _ = slices_of(others)
+        whole = Reading.of(path, beside)
+        return cls(name, path.name, content, _parts(content, place2tag), place2tag, beside, whole)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What is read of a file and of the slices beside it, by the names of their files, and what is said."""
+
+    pixels: Sequence[np.ndarray]  # of each slice, (H, W)
+    corners_mm: np.ndarray  # (n, 4, 3)
+    together: Sequence[int]  # how many slices the stack of each has
+    faults: frozenset[tuple[str, str]]  # code and detail
+
+    @classmethod
+    def of(cls, path: Path, beside: Sequence[Slice]) -> "Reading":
+        """Read a file, and stack its slices and those of the rest of its series."""
+        slices, faults = slices_of([path])
+        stacks, odd = stacked([*slices, *beside], faults) if slices or beside else ([], faults)
+        order = np.argsort([file for stack in stacks for file in stack.files], kind="stable")
+        pixels = [image for stack in stacks for image in stack.pixels]
+        corners_mm = np.concatenate([np.empty((0, 4, 3)), *map(_corners_mm, stacks)])
+        together = [len(stack) for stack in stacks for _ in stack.files]
+        told = frozenset((fault.code, fault.detail) for fault in odd)
+        return cls([pixels[one] for one in order], corners_mm[order], [together[one] for one in order], told)
+
+    def came(self, whole: "Reading") -> str:
+        """What came of a spoilt file, beside what is read of it whole."""
+        if self.faults - whole.faults:
+            return TOLD if len(self.pixels) == len(whole.pixels) else REFUSED
+        if len(self.pixels) != len(whole.pixels) or not all(map(np.array_equal, self.pixels, whole.pixels)):
+            return PIXELS
+        return GEOMETRY if self.moved_mm(whole) else SAME
+
+    def moved_mm(self, whole: "Reading") -> float:
+        """How far a corner of a slice lies from where it was, at most; infinite where stacks are others."""
+        if self.together != whole.together:
+            return np.inf
+        return float(np.linalg.norm(self.corners_mm - whole.corners_mm, axis=-1).max(initial=0))
 
 
 @dataclass(frozen=True)
@@ -70,6 +110,7 @@ class Mutant:
     came: str  # REFUSED, TOLD, SAME or, where no row of the ledger says so, what is other than it was
     seconds: float  # of processors
     decoder_mb: float  # largest memory of a process that decodes, so far
+    moved_mm: float  # a corner of a slice at most, where that is silent, else 0
 
     @property
     def is_silent(self) -> bool:
@@ -78,24 +119,27 @@ class Mutant:
 
 
 def encoded_originals(path: Path, folder: Path) -> list[Original]:
-    """One slice, written in every transfer syntax that can be written here."""
+    """One slice and those of its folder, written in every transfer syntax that can be written here."""
     found = []
     for name, encode in CODECS.items():
-        dataset = unbound(dcmread(path))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            encode(dataset)
-            dcmwrite(folder / f"{name}.dcm", dataset, enforce_file_format=True)
-        found.append(Original.of(name, folder / f"{name}.dcm"))
+        (here := folder / name).mkdir()
+        for whole in path.parent.glob("*.dcm"):
+            dataset = unbound(dcmread(whole))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                encode(dataset)
+                dcmwrite(here / whole.name, dataset, enforce_file_format=True)
+        others = sorted(other for other in here.iterdir() if other.name != path.name)
+        found.append(Original.of(name, here / path.name, others))
     return found
 
 
-def read_one(path: Path) -> tuple[list[Slice], list[Fault]]:
-    """The slices and the faults of one file."""
+def slices_of(paths: Sequence[Path]) -> tuple[list[Slice], list[Fault]]:
+    """The slices and the faults of files."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        (found,) = read_files([path])
-    return found
+        found = [*read_files(paths)]
+    return [piece for own, _ in found for piece in own], [fault for _, odd in found for fault in odd]
 
 
 def spoilt(content: bytes, place: int, room: int, lots: random.Random) -> bytes:
@@ -123,31 +167,35 @@ def spoilt(content: bytes, place: int, room: int, lots: random.Random) -> bytes:
 def mutants(files: Sequence[Original], count: int, seed: int, folder: Path) -> Iterator[Mutant]:
     """Read `count` spoilt files, an equal share of each original and, within it, of each part."""
     lots = random.Random(seed)
-    path = folder / "mutant.dcm"
     for number in range(count):
         original = files[number % len(files)]
         parts = list(original.part2places)
         part = parts[number // len(files) % len(parts)]
         place = lots.choice(original.part2places[part])
         room = max(original.part2places[part]) + 1 - place
+        path = folder / original.file
         path.write_bytes(spoilt(original.content, place, room, lots))
         before_s = processor_s()
-        slices, faults = read_one(path)
+        found = Reading.of(path, original.beside)
         seconds = processor_s() - before_s
         where = original.place2tag.get(place, f"byte {place}")
-        came = _came(original, slices, faults)
-        yield Mutant(original.name, part, where, came, seconds, decoder_peak_mb())
+        came = found.came(original.whole)
+        moved_mm = found.moved_mm(original.whole) if came == GEOMETRY else 0.0
+        yield Mutant(original.name, part, where, came, seconds, decoder_peak_mb(), moved_mm)
 
 
 def mutant_table(found: Sequence[Mutant]) -> pd.DataFrame:
-    """A row a part: how many mutants there were, what came of them, and which tags say something else."""
+    """A row a part: how many mutants there were, what came of them, how far silent ones lie elsewhere at
+    most, and which tags say something else.
+    """
     rows = []
     for part in dict.fromkeys(mutant.part for mutant in found):
         own = [mutant for mutant in found if mutant.part == part]
         came = Counter(mutant.came for mutant in own)
         silent = Counter(f"{one.name}, {one.where}" for one in own if one.is_silent)
         counts = {name: came[name] for name in (REFUSED, TOLD, SAME, PIXELS, GEOMETRY)}
-        rows.append({"part": part, "mutants": len(own), **counts, "where": silent})
+        moved_mm = max(one.moved_mm for one in own)
+        rows.append({"part": part, "mutants": len(own), **counts, "moved, mm": moved_mm, "where": silent})
     return pd.DataFrame(rows)
 
 
@@ -172,14 +220,6 @@ def processor_s() -> float:
             continue
         total += used.user + used.system
     return total
-
-
-def _came(original: Original, slices: list[Slice], faults: list[Fault]) -> str:
-    if faults:
-        return TOLD if slices else REFUSED
-    if not np.array_equal(_pixels(slices), original.pixels):
-        return PIXELS
-    return SAME if np.array_equal(_geometry(slices), original.geometry) else GEOMETRY
 
 
 def _values(path: Path) -> Iterator[tuple[int, str]]:
@@ -225,18 +265,8 @@ def _coded(content: bytes, place: int, end: int) -> Iterator[int]:
         place = after
 
 
-def _pixels(slices: Sequence[Slice]) -> np.ndarray:
-    """The rescaled values of slices, end to end."""
-    found = []
-    for piece in slices:
-        pixels = np.empty(piece.stored.shape, np.float32)
-        piece.rescale_into(pixels)
-        found.append(pixels.ravel())
-    return np.concatenate(found) if found else np.empty(0, np.float32)
-
-
-def _geometry(slices: Sequence[Slice]) -> np.ndarray:
-    """Where slices lie and how large they are, end to end."""
-    frames = [piece.frame for piece in slices]
-    found = [(*frame.origin_mm, *frame.directions.ravel(), *frame.spacing_mm) for frame in frames]
-    return np.array([(*one, *piece.stored.shape) for one, piece in zip(found, slices)])
+def _corners_mm(stack: Stack) -> np.ndarray:
+    """Where the corners of a stack's slices lie, (N, 4, 3)."""
+    _, height, width = stack.pixels.shape
+    columns, rows = np.array([0, 0, width, width]), np.array([0, height, 0, height])
+    return stack.to_patient(columns, rows, np.arange(len(stack))[:, None])

@@ -42,7 +42,10 @@ def assembled(slices: Sequence[Slice], each: Map) -> tuple[list[Stack], list[Fau
     sizes = sorted({piece.stored.shape for piece in slices})
     if len(sizes) > 1:
         faults.append(Fault("series.mixed_sizes", "a stack for each size", detail=f"rows, columns {sizes}"))
-    for group in _grouped(slices):
+    series = _series_numbers(slices)
+    if count := np.ptp(series):
+        faults.append(Fault("series.several", "a stack for each", detail=f"files of {count + 1} series"))
+    for group in _grouped(slices, series):
         for stack, odd in _built(group, each):
             stacks.append(stack)
             faults += odd
@@ -53,8 +56,16 @@ def assembled(slices: Sequence[Slice], each: Map) -> tuple[list[Stack], list[Fau
     middles = _middles_in(near)
     are_strays = _are_strays(near, middles)
     kept, strays = _without(near, are_strays, "stack.apart", "it shares no stack with those around it")
+    faults += [*lost, *far, *strays, *_lone(kept)]
     is_told = any(fault.code == "series.contrasts" for fault in faults)
-    return kept, [*faults, *lost, *far, *strays, *([] if is_told else _overlaps(near, middles, are_strays))]
+    return kept, [*faults, *([] if is_told else _overlaps(near, middles, are_strays))]
+
+
+def _lone(stacks: Sequence[Stack]) -> Iterator[Fault]:
+    """A fault for each slice that is a stack of its own beside larger ones: it may have left one of them."""
+    for stack in stacks:
+        if len(stack) == 1 < len(stacks[0]):
+            yield Fault("stack.lone", KEPT, file=stack.files[0], detail="it shares no stack with any other")
 
 
 def _largest_first(stack: Stack) -> tuple:
@@ -63,11 +74,11 @@ def _largest_first(stack: Stack) -> tuple:
     return -len(stack), -stack.pixels[0].size, *place
 
 
-def _grouped(slices: Sequence[Slice]) -> list[list[Slice]]:
+def _grouped(slices: Sequence[Slice], series: np.ndarray) -> list[list[Slice]]:
     """Slices that belong together, by series, size, spacing, orientation and field of view, in any order."""
     return [
         side_by_side
-        for alike in linked(slices, _likeness(slices))
+        for alike in linked(slices, _likeness(slices, series))
         for side_by_side in linked(alike, _in_plane_mm(alike) / SIDE_BY_SIDE_MM)
     ]
 
@@ -106,7 +117,7 @@ def _stacked(slices: Sequence[Slice], directions: np.ndarray, each: Map) -> Stac
     )
 
 
-def _likeness(slices: Sequence[Slice]) -> np.ndarray:
+def _likeness(slices: Sequence[Slice], series: np.ndarray) -> np.ndarray:
     """Points (n, 11), two of them within 1 by their largest coordinate where slices may share a stack."""
     directions = np.array([piece.frame.directions.ravel() for piece in slices])
     spacings_mm = np.array([piece.frame.spacing_mm for piece in slices])
@@ -116,7 +127,7 @@ def _likeness(slices: Sequence[Slice]) -> np.ndarray:
             directions / COSINE_TOLERANCE,
             np.log(spacings_mm) / SPACING_TOLERANCE,
             sizes * 2.0,
-            _series_numbers(slices)[:, None] * 2.0,
+            series[:, None] * 2.0,
         ]
     )
 
@@ -128,7 +139,7 @@ def _series_numbers(slices: Sequence[Slice]) -> np.ndarray:
     """
     uids, numbers = np.unique([piece.header.series_uid for piece in slices], return_inverse=True)
     several = len({*uids} - {""}) > 1 and 2 * len(uids) <= len(slices)
-    return numbers if several else np.zeros(len(slices))
+    return numbers if several else np.zeros(len(slices), int)
 
 
 def _in_plane_mm(group: Sequence[Slice]) -> np.ndarray:

@@ -77,10 +77,17 @@ def _read(source: Source, limits: Limits, each: Map) -> tuple[list[Stack], list[
     if not slices:
         faults.append(Fault("series.unreadable", SKIPPED, detail=f"none of {len(paths)} files can be used"))
         return [], faults
+    return stacked(slices, faults, each)
+
+
+def stacked(
+    slices: Sequence[Slice], faults: Sequence[Fault], each: Map = map
+) -> tuple[list[Stack], list[Fault]]:
+    """The stacks of a series' slices, and the faults of its files with those of the series behind them."""
     own, others = _of_one_study(slices)
     stacks, odd = assembled(own, each)
-    faults += [*others, *odd]
-    return stacks, [*faults, *_losses(stacks, faults)]
+    found = [*faults, *others, *odd]
+    return stacks, [*found, *_losses(stacks, found)]
 
 
 def _read_files(paths: Sequence[Path], limits: Limits, each: Map) -> tuple[list[Slice], list[Fault]]:
@@ -98,7 +105,7 @@ def _read_files(paths: Sequence[Path], limits: Limits, each: Map) -> tuple[list[
     return slices, faults
 
 
-def _of_one_study(slices: list[Slice]) -> tuple[list[Slice], list[Fault]]:
+def _of_one_study(slices: Sequence[Slice]) -> tuple[list[Slice], list[Fault]]:
     """The slices without those of another study or patient than most, and a fault for each of these files."""
     is_odd, is_undecided = strangers([(piece.header.study_uid, piece.header.patient_id) for piece in slices])
     files = dict.fromkeys(piece.file for piece, odd in zip(slices, is_odd) if odd)

@@ -64,11 +64,11 @@ def test_the_parts_of_a_file_are_told_apart(path, tmp_path):
         assert list(original.part2places) == [TAGS, VALUES, *([] if is_plain else [STRUCTURE, CODED])]
         places = [place for own in original.part2places.values() for place in own]
         assert len(places) == len(set(places))
-        assert original.geometry.size
+        assert original.whole.corners_mm.size
         words = {original.place2tag[place] for place in original.part2places[VALUES]}
         assert {"ImagePositionPatient", "PixelSpacing", "Rows"} <= words
         if original.name != "JPEG baseline":
-            np.testing.assert_array_equal(original.pixels, smooth_image().ravel())
+            np.testing.assert_array_equal(original.whole.pixels[0], smooth_image())
 
 
 def test_another_digit_is_silent_and_said_to_be_geometry(path, tmp_path):

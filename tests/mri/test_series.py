@@ -359,8 +359,34 @@ def test_slices_of_two_series_share_no_stack(tmp_path):
     stacks, ledger = read(tmp_path)
     assert [stack.instance_numbers.tolist() for stack in stacks] == [[5, 4, 3, 2, 1], [15, 14, 13, 12, 11]]
     assert [(fault.code, fault.detail) for fault in ledger] == [
-        ("series.overlap", "2 sagittal stacks of one place")
+        ("series.several", "files of 2 series"),
+        ("series.overlap", "2 sagittal stacks of one place"),
     ]
+
+
+def test_a_slice_that_says_to_be_of_another_series_is_told_wherever_it_lies(tmp_path):
+    """An axial block of three loses one at its end: no gap shows it."""
+    source = make_series(tmp_path, SeriesInstanceUID="1.1", count=3, orientation=AXIAL)
+    make_series(source, SeriesInstanceUID="1.1", count=3, orientation=AXIAL, first_number=4, first=(0, 0, 90))
+    dataset = pydicom.dcmread(source / "6.dcm")
+    dataset.SeriesInstanceUID = "1.7"
+    write(source / "6.dcm", dataset)
+    stacks, ledger = read(source)
+    assert [len(stack) for stack in stacks] == [3, 2, 1]
+    assert "series.several" in codes(ledger)
+
+
+def test_a_slice_that_leaves_its_block_for_a_stack_of_its_own_is_told(tmp_path):
+    make_series(tmp_path, count=3, orientation=AXIAL)
+    make_series(tmp_path, count=3, orientation=tilted_axial(10), first_number=21, first=(-30, -100, 140))
+    _, before = read(tmp_path)
+    dataset = pydicom.dcmread(tmp_path / "23.dcm")
+    dataset.ImageOrientationPatient[2] += 0.004
+    write(tmp_path / "23.dcm", dataset)
+    stacks, ledger = read(tmp_path)
+    assert [len(stack) for stack in stacks] == [3, 2, 1]
+    assert codes(before) == []
+    assert [(fault.code, fault.file) for fault in ledger] == [("stack.lone", "23.dcm")]
 
 
 def test_a_scout_of_another_plane_is_no_second_series_of_this_one(tmp_path):
@@ -368,7 +394,7 @@ def test_a_scout_of_another_plane_is_no_second_series_of_this_one(tmp_path):
     make_series(tmp_path, SeriesInstanceUID="1.2", orientation=CORONAL, first_number=11)
     stacks, ledger = read(tmp_path)
     assert [stack.plane for stack in stacks].count("coronal") == 1
-    assert len(ledger) == 0
+    assert codes(ledger) == ["series.several"]
 
 
 def test_a_slice_that_names_no_series_is_of_the_one_that_the_others_name(tmp_path):
@@ -549,8 +575,8 @@ def test_scouts_of_the_plane_of_a_series_are_no_part_of_it(tmp_path):
     (stack,), ledger = read(tmp_path)
     assert len(stack) == 12
     assert [(fault.code, fault.file) for fault in ledger] == [
-        ("stack.apart", f"{number}.dcm")
-        for number in (203, 202, 201)  # from right to left
+        ("series.several", ""),
+        *[("stack.apart", f"{number}.dcm") for number in (203, 202, 201)],  # from right to left
     ]
 
 

@@ -21,10 +21,11 @@ NAIVE_LEAD = (
 )
 MUTANTS_LEAD = (
     "One slice in each transfer syntax that can be written here, with bytes changed, put in, copied, left "
-    "out or cut off at random. Pixels or geometry: the slice is read as something else, and no row of the "
-    "ledger says so. In what is coded nobody can know: samples carry no checksum. In values it takes the "
-    "slices beside it to tell: another digit of a position is a position. In tags and structure there "
-    "should be none."
+    "out or cut off at random, and read with the other slices of its series. Pixels or geometry: one of them "
+    "is read as something else, and no row of the ledger says so; moved: how far a corner of a slice then "
+    "lies from where it was, at most. In what is coded nobody can know: samples carry no checksum. In values "
+    "it takes the slices beside it to tell: another digit of a position is a position, and a small step "
+    "aside is none that they contradict. In tags and structure there should be none."
 )
 ENDINGS_LEAD = (
     "Commands that were killed, or could write no file larger than so much, at random moments, or were "
@@ -90,7 +91,8 @@ def silent_table(mutants: pd.DataFrame) -> pd.DataFrame:
         else ", ".join(f"{tag} ({count})" for tag, count in sorted(where.items()))
         for part, where in zip(mutants["part"], mutants["where"])
     ]
-    return mutants.assign(where=places)
+    moved = mutants["moved, mm"].map("{:.2f}".format)
+    return mutants.assign(**{"moved, mm": moved}, where=places)
 
 
 def ending_table(endings: pd.DataFrame) -> pd.DataFrame:

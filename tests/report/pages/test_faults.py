@@ -15,8 +15,11 @@ ROWS = [
 COLUMNS = ["kind", "name", "what", "touched", "untold", "failures", "seconds", "grown_mb", "naive"]
 DAMAGES = pd.DataFrame(ROWS, columns=COLUMNS)
 MUTANTS = pd.DataFrame(
-    [("values", 9, 5, 1, 2, 0, 1, Counter({"RLE, Rows": 1})), ("coded", 4, 1, 0, 0, 3, 0, Counter(a=3))],
-    columns=["part", "mutants", "refused", "told", "same", "pixels", "geometry", "where"],
+    [
+        ("values", 9, 5, 1, 2, 0, 1, 0.5, Counter({"RLE, Rows": 1})),
+        ("coded", 4, 1, 0, 0, 3, 0, 0.0, Counter(a=3)),
+    ],
+    columns=["part", "mutants", "refused", "told", "same", "pixels", "geometry", "moved, mm", "where"],
 )
 ENDINGS = pd.DataFrame(
     [("predict", "killed", "1 s", True, True, True), ("predict", "killed", "2 s", True, True, False)],
