@@ -169,6 +169,7 @@ def test_what_is_seen_at_random_is_what_is_seen_a_little_moved() -> None:
 
 @pytest.mark.slow
 def test_the_junction_is_learnt_and_added_to_weights_that_stay_as_they_are(tmp_path: Path) -> None:
+    torch.manual_seed(0)
     file = tmp_path / "nets.safetensors"
     nets = {plane: build_network(plane, (4, 6, 8)) for plane in plane2landmarks}
     save_networks(file, nets, Provenance({"epochs": 2}), metrics={"axial": {}}, command="x")
