@@ -26,6 +26,7 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 # torch 2.10 has no kernels for Pascal: a P100 reports CUDA as available and dies at the first operation.
 OLDEST_CUDA_CAPABILITY = (7, 0)
 CPU_INFO = Path("/proc/cpuinfo")
+GPU_FILES = Path("/dev")
 KAGGLE = Path(os.environ.get("KITLIB_KAGGLE", "/kaggle"))
 """Kaggle's folder; another one where a session is rehearsed without mounts."""
 CORES = "KITLIB_CORES"
@@ -107,6 +108,22 @@ def device() -> "torch.device":
     if torch.cuda.is_available() and torch.cuda.get_device_capability() >= OLDEST_CUDA_CAPABILITY:
         return torch.device("cuda")
     return torch.device("cpu")
+
+
+@contextlib.contextmanager
+def one_gpu(number: int) -> Iterator[None]:
+    """Compute on one of several GPUs inside the block: on the next one for the next number, in turn.
+
+    Folds in processes beside each other share out the GPUs so. Where there are not several nothing is done,
+    and no torch is loaded to find that out.
+    """
+    if len([*GPU_FILES.glob("nvidia[0-9]*")]) < 2 or device().type == "cpu":
+        yield
+        return
+    import torch
+
+    with torch.cuda.device(number % torch.cuda.device_count()):
+        yield
 
 
 @cache

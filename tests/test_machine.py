@@ -1,5 +1,6 @@
 """What the machine offers, asked without trusting what it claims."""
 
+import contextlib
 import getpass
 import os
 import signal
@@ -128,6 +129,30 @@ def feign_cuda(monkeypatch, capability):
 def test_a_gpu_that_this_torch_has_no_kernels_for_is_not_used(monkeypatch, capability, kind):
     feign_cuda(monkeypatch, capability)
     assert machine.device().type == kind
+
+
+@pytest.mark.usefixtures("no_cache")
+@pytest.mark.parametrize(
+    ("capability", "files", "chosen"),
+    [
+        ((7, 5), ["nvidia0", "nvidia1", "nvidiactl"], [0, 1, 0]),
+        ((7, 5), ["nvidia0", "nvidiactl"], []),
+        ((6, 0), ["nvidia0", "nvidia1"], []),
+        (None, [], []),
+    ],
+)
+def test_folds_share_out_several_gpus(monkeypatch, tmp_path, capability, files, chosen):
+    feign_cuda(monkeypatch, capability)
+    for name in files:
+        (tmp_path / name).touch()
+    asked = []
+    monkeypatch.setattr(machine, "GPU_FILES", tmp_path)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "device", lambda index: asked.append(index) or contextlib.nullcontext())
+    for fold in range(3):
+        with machine.one_gpu(fold):
+            pass
+    assert asked == chosen
 
 
 @pytest.mark.usefixtures("no_cache")

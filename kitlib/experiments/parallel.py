@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 from kitlib.experiments.fold import FoldData, FoldTask, run_fold
 from kitlib.experiments.leaks import Split
 from kitlib.experiments.status import BEGUN, DIED, clear, failure, noted, record
-from kitlib.machine import end_with, in_processes, repeating
+from kitlib.machine import end_with, in_processes, one_gpu, repeating
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,12 +75,13 @@ def run_alone(task: FoldTask, data: FoldData) -> None:
 def run_group(tasks: list[FoldTask], data: FoldData) -> None:
     """Run the tasks of a group one after the other; what fails is noted with its traceback, the rest go on.
 
-    A process that dies leaves the note that its fold was begun.
+    A process that dies leaves the note that its fold was begun. Of several GPUs each fold has one.
     """
     for task in tasks:
         record(task, BEGUN)
         try:
-            run_fold(task, data)
+            with one_gpu(task.fold):
+                run_fold(task, data)
         except Exception as error:
             record(task, f"{type(error).__name__}: {error}\n\n{traceback.format_exc()}")
         else:

@@ -1,9 +1,11 @@
 """Fits in processes of their own: what dies takes nothing along."""
 
+import contextlib
 import os
 import signal
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import pandas as pd
 import pytest
 
 from kitlib.embed.tokens import Tokens
+from kitlib.experiments import parallel
 from kitlib.experiments.experiment import Experiment
 from kitlib.experiments.fold import FoldTask
 from kitlib.experiments.leaks import Split
@@ -121,3 +124,18 @@ def test_what_fits_share_is_made_of_the_whole_data_before_it_is_parted(
     sides = make_group(tmp_path, "innocent", "later").data()
     assert shared == [(str(tmp_path / name), 12) for name in ("innocent", "later")]
     assert (len(sides.train), len(sides.held_out)) == (6, 6)
+
+
+def test_each_fit_is_given_the_gpu_of_its_fold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = []
+
+    @contextlib.contextmanager
+    def one_gpu(number: int) -> Iterator[None]:
+        given.append((number, lines(tmp_path / "later")))
+        yield
+        given.append((number, lines(tmp_path / "later")))
+
+    monkeypatch.setattr(parallel, "one_gpu", one_gpu)
+    group = make_group(tmp_path, "later")
+    parallel.run_group([replace(task, fold=3) for task in group.tasks], group.data())
+    assert given == [(3, 0), (3, 1)]
