@@ -258,7 +258,7 @@ def test_a_fit_that_is_under_way_has_not_failed(work, tmp_path):
     record(FoldTask(LATER, 0, folder, "", 0, HERE.facts), BEGUN)
     results = tabulate(work, tmp_path)
     assert results.loc["later", "state"] == "not ended"
-    assert "have not ended: a run is under way" in (tmp_path / "table.md").read_text()
+    assert "have not finished: a run is in progress" in (tmp_path / "table.md").read_text()
 
 
 def test_a_table_of_a_profile_that_was_not_run_last_is_refused(work, capsys):

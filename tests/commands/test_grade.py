@@ -71,7 +71,7 @@ def test_a_grader_is_tuned_on_a_table(tmp_path: Path, capsys: pytest.CaptureFixt
     how = ["--start", "nothing", "--backbone", "test_resnet", "--epochs", "1", "--mixup-alpha", "0.4"]
     assert main(["grader", "train", "--table", str(file), "--out", str(out), *how]) == 0
     said = capsys.readouterr()
-    assert "log loss on studies held out: " in said.out
+    assert "log loss on held-out studies: " in said.out
     assert "line 16: " in said.err
     graded = tmp_path / "graded.csv"
     assert main(["grade", str(file), "--out", str(graded), "--weights", str(out)]) == 1
