@@ -249,7 +249,7 @@ def test_a_damaged_file_costs_its_own_experiment_alone(work, tmp_path, file, har
     assert results.loc["pseudo_mean", "state"] == "not ended"
     assert results.loc["pseudo_mean", "reason"].startswith(f"fold1: {file}: the file ")
     assert results.loc["good", "state"] == "done"
-    assert "1 of 6 experiments have not ended" in (tmp_path / "table.md").read_text()
+    assert "1 of 6 experiments have not finished" in (tmp_path / "table.md").read_text()
 
 
 @pytest.mark.slow
@@ -277,7 +277,7 @@ def test_the_table_says_how_many_studies_could_not_be_read(work, tmp_path):
     begin(work / "experiments", HERE, unreadable=2)
     tabulate(work, tmp_path)
     for name in ("table.md", "table.html"):
-        assert "12 studies (2 without a series that could be read), " in (tmp_path / name).read_text()
+        assert "12 studies (2 without a readable series), " in (tmp_path / name).read_text()
 
 
 def test_the_table_names_the_commands_that_made_it(work, tmp_path):
