@@ -15,5 +15,5 @@ def add_cluster(command: argparse.ArgumentParser) -> None:
         "--cluster",
         default="",
         metavar="ADDRESS",
-        help="Dask workers in place of processes: tcp://HOST:PORT of a scheduler, or local:N to start N here",
+        help="use Dask workers instead of processes: tcp://HOST:PORT of a scheduler, or local:N to start N",
     )

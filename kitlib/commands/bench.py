@@ -12,7 +12,7 @@ def add_bench(commands: Commands) -> None:
     """Add the command `bench`, which measures speed unless another bench is named."""
     command = commands.add_parser(
         "bench",
-        help="ratios to the loops one would write first, and what predicting and a run take",
+        help="benchmark speed against naive loops, and time predicting and a run",
         epilog="example: python -m kitlib bench --work work/demo",
     )
     command.add_argument(
@@ -22,17 +22,17 @@ def add_bench(commands: Commands) -> None:
         help="folder of a finished run, with its models (default: work/demo)",
     )
     command.add_argument("--backbones", nargs="+", default=["resnet50", "resnet10t"])
-    command.add_argument("--studies", type=int, default=6, help="phantoms of some fifty slices each")
-    command.add_argument("--size", default="clinical", help="of the phantoms (default: clinical)")
+    command.add_argument("--studies", type=int, default=6, help="number of phantoms, about fifty slices each")
+    command.add_argument("--size", default="clinical", help="size of the phantoms (default: clinical)")
     command.add_argument("--repeats", type=int, default=3)
     command.add_argument(
         "--counts",
         type=int,
         nargs="+",
         default=[1, 10, 100],
-        help="how many studies are predicted in a row (default: 1 10 100)",
+        help="numbers of studies to predict in a row (default: 1 10 100)",
     )
-    command.add_argument("--out", type=Path, default=Path("results"), help="folder for speed.md")
+    command.add_argument("--out", type=Path, default=Path("results"), help="folder to write speed.md to")
     command.set_defaults(call=_bench)
     _add_faults(command.add_subparsers(metavar="faults"))
 
@@ -40,23 +40,23 @@ def add_bench(commands: Commands) -> None:
 def _add_faults(benches: Commands) -> None:
     command = benches.add_parser(
         "faults",
-        help="damage phantoms in every way known, and judge what is said",
+        help="damage phantoms in every known way, and check what is reported",
         epilog="example: python -m kitlib bench faults --studies 12 --kills 4",
     )
-    command.add_argument("--studies", type=int, default=60, help="phantoms (default: 60)")
+    command.add_argument("--studies", type=int, default=60, help="number of phantoms (default: 60)")
     command.add_argument("--seed", type=int, default=2024)
-    command.add_argument("--mutants", type=int, default=2000, help="spoilt files to read (default: 2000)")
+    command.add_argument("--mutants", type=int, default=2000, help="corrupted files to read (default: 2000)")
     command.add_argument(
-        "--kills", type=int, default=20, metavar="N", help="moments at which `predict` is ended (default: 20)"
+        "--kills", type=int, default=20, metavar="N", help="moments to interrupt `predict` at (default: 20)"
     )
     command.add_argument(
         "--run-kills",
         type=int,
         default=0,
         metavar="N",
-        help="moments at which `run` is ended (default: none)",
+        help="moments to interrupt `run` at (default: 0)",
     )
-    command.add_argument("--out", type=Path, default=Path("results"), help="folder for faults.md")
+    command.add_argument("--out", type=Path, default=Path("results"), help="folder to write faults.md to")
     command.set_defaults(call=_faults)
 
 

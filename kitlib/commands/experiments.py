@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from kitlib.commands import SOME_FAILED, Commands, add_cluster
 from kitlib.errors import StepError, UsageError
 
-WEIGHTS = "each row says what its backbone has seen"
+WEIGHTS = "each row says what its backbone was trained on"
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,21 +25,23 @@ def add_experiments(commands: Commands) -> None:
     verbs = command.add_subparsers(required=True, metavar="list|run|table")
     listing = verbs.add_parser(
         "list",
-        help="name the experiments",
+        help="list the experiments",
         epilog="example: python -m kitlib experiments list --family published",
     )
-    listing.add_argument("--family", type=_family, help="a tag, such as first or published (default: all)")
+    listing.add_argument(
+        "--family", type=_family, help="only this tag, such as first or published (default: all)"
+    )
     listing.set_defaults(call=_list)
     running = verbs.add_parser(
         "run",
-        help="fit what is not fitted yet, on phantoms or a competition folder",
+        help="fit what has not been fitted yet, on phantoms or a competition folder",
         epilog="example: python -m kitlib experiments run --profile demo",
     )
     running.add_argument("--data", default="", help="competition folder (default: Kaggle's, else phantoms)")
     running.add_argument(
-        "--only", nargs="+", action="extend", default=[], metavar="NAME", help="these experiments alone"
+        "--only", nargs="+", action="extend", default=[], metavar="NAME", help="run only these experiments"
     )
-    running.add_argument("--workers", type=int, help="processes (default: one a core)")
+    running.add_argument("--workers", type=int, help="number of processes (default: one per core)")
     running.add_argument("--keep-models", action="store_true", help="save the fitted models too")
     add_cluster(running)
     running.set_defaults(call=_run)
@@ -48,13 +50,18 @@ def add_experiments(commands: Commands) -> None:
         help="write the table as CSV, Markdown and HTML",
         epilog="example: python -m kitlib experiments table --out results",
     )
-    table.add_argument("--out", type=Path, help="folder to write into (default: <work>/experiments)")
+    table.add_argument("--out", type=Path, help="folder to write to (default: <work>/experiments)")
     table.add_argument(
-        "--results", type=Path, metavar="DIR", help="write published_systems and missing_sequences there too"
+        "--results", type=Path, metavar="DIR", help="also write published_systems and missing_sequences there"
     )
     table.set_defaults(call=_table)
     for verb in (running, table):
-        verb.add_argument("--family", default="published", type=_family, help="a tag (default: published)")
+        verb.add_argument(
+            "--family",
+            default="published",
+            type=_family,
+            help="experiments with this tag (default: published)",
+        )
         verb.add_argument("--profile", default="demo", help="smoke, demo, bench or kaggle (default: demo)")
         verb.add_argument("--work", default="", help="folder of results (default: work/<profile>)")
 
@@ -63,7 +70,7 @@ def _family(tag: str) -> str:
     """The tag; a word where it is spelt as it was in version 0.1."""
     if tag != "seeds":
         return tag
-    print("--family seeds is called --family published now", file=sys.stderr)
+    print("--family seeds is now called --family published", file=sys.stderr)
     return "published"
 
 
@@ -85,7 +92,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from kitlib.run.profiles import profile_named
 
     if arguments.workers is not None and arguments.workers < 1:
-        raise UsageError("workers are one or more", hint="Leave --workers out for one a core.")
+        raise UsageError("workers must be at least 1", hint="Leave out --workers for one per core.")
     outcome = run_grid(
         profile_named(arguments.profile),
         arguments.family,
@@ -100,9 +107,9 @@ def _run(arguments: argparse.Namespace) -> int:
         for name, reason in reasons.items():
             print(f"{state} {name}: {reason}")
     if outcome.unreadable:
-        print(f"{outcome.unreadable} studies have no series that could be read: models saw nothing of them")
+        print(f"{outcome.unreadable} studies have no readable series: models saw nothing of them")
     print(
-        f"{outcome.fits} fits are done in {outcome.folder}; {len(outcome.failed)} experiments failed, "
+        f"{outcome.fits} fits done in {outcome.folder}; {len(outcome.failed)} experiments failed, "
         f"{len(outcome.skipped)} were skipped"
     )
     return SOME_FAILED if outcome.failed else 0
@@ -126,7 +133,7 @@ def _table(arguments: argparse.Namespace) -> None:
     note = RunNote.of(folder)
     if note.key.settings != profile.results():
         raise StepError(
-            f"the last run here was not with the settings of {profile.name!r}", where=folder, hint=hint
+            f"the last run here did not use the settings of {profile.name!r}", where=folder, hint=hint
         )
     found, out = grid_results(folder, entries), arguments.out or folder
     said = [*_joined(note.commands), _command("table", arguments, here=False)]
@@ -137,7 +144,7 @@ def _table(arguments: argparse.Namespace) -> None:
         write_dated(arguments.results, found, {"made by": commands, "data": data, "weights": WEIGHTS})
     states = found.experiments["state"].iloc[: len(entries)]
     done, failed = ((states == state).sum() for state in ("done", "failed"))
-    print(f"{done} of {len(entries)} experiments, {failed} failed: table in {out}")
+    print(f"{done} of {len(entries)} experiments done, {failed} failed: table in {out}")
 
 
 def _command(verb: str, arguments: argparse.Namespace, *, here: bool = True) -> str:
@@ -163,5 +170,5 @@ def _joined(commands: Iterable[str]) -> list[str]:
 def _data(baselines: "pd.DataFrame", note: "RunNote") -> str:
     """What the grid ran on."""
     drawn = "phantoms" if "oracle" in baselines["experiment"].tolist() else "studies"
-    unread = f" ({note.unreadable} without a series that could be read)" if note.unreadable else ""
+    unread = f" ({note.unreadable} without a readable series)" if note.unreadable else ""
     return f"{int(baselines['rows'].iloc[0])} {drawn}{unread}"

@@ -21,7 +21,7 @@ def add_grade(commands: Commands) -> None:
         "table", type=Path, help="CSV: image, sequence, place, level, side, x, y, spacing_mm"
     )
     command.add_argument("--out", type=Path, required=True, help="CSV file to write: the table with grades")
-    command.add_argument("--weights", type=Path, help="a grader's weights (default: those that ship)")
+    command.add_argument("--weights", type=Path, help="grader weights (default: the shipped ones)")
     command.set_defaults(call=_grade)
 
 
@@ -36,7 +36,7 @@ def _grade(arguments: argparse.Namespace) -> int:
         print(problem, file=sys.stderr)
     count = len(graded.rows) - len(graded.problems)
     if not count:
-        raise UsageError("no row could be graded", where=arguments.table, hint="Each reason stands above.")
+        raise UsageError("no row could be graded", where=arguments.table, hint="See the reasons above.")
     write_csv(arguments.out, graded.rows, "%.6f")
     print(f"{count} of {len(graded.rows)} rows graded in {arguments.out}")
     return SOME_FAILED if graded.problems else 0
@@ -44,7 +44,7 @@ def _grade(arguments: argparse.Namespace) -> int:
 
 def add_grader(commands: Commands) -> None:
     """Add the command `grader`, which trains the network of `grade`."""
-    command = commands.add_parser("grader", help="train the grader: on phantoms, or on labels of your own")
+    command = commands.add_parser("grader", help="train the grader on phantoms or on your own labels")
     ways = command.add_subparsers(required=True, metavar="train|curve|probe")
     _add_train(ways)
     _add_curve(ways)
@@ -54,23 +54,30 @@ def add_grader(commands: Commands) -> None:
 def _add_train(ways: Commands) -> None:
     train = ways.add_parser(
         "train",
-        help="train the network of `grade`",
+        help="train the network that `grade` uses",
         epilog="example: python -m kitlib grader train --table labelled.csv --out mine.safetensors",
     )
     train.add_argument("--out", type=Path, required=True, help="safetensors file to write")
-    train.add_argument("--table", type=Path, help="learn from this CSV: as for `grade`, study_id, severity")
-    train.add_argument("--start", help="shipped (of a table), imagenet, nothing (of phantoms) or a file")
-    train.add_argument("--backbone", default="", help="a small network of timm, where it starts from nothing")
     train.add_argument(
-        "--epochs", type=int, default=0, help="2 on phantoms, by the number of views on a table"
+        "--table", type=Path, help="train on this CSV: as for `grade`, plus study_id, severity"
     )
     train.add_argument(
-        "--mixup-alpha", type=float, default=0.0, help="blend views in pairs, by shares of beta(ALPHA, ALPHA)"
+        "--start", help="shipped (default with --table), nothing (default without), imagenet or a file"
+    )
+    train.add_argument("--backbone", default="", help="a small timm network, with --start nothing")
+    train.add_argument(
+        "--epochs", type=int, default=0, help="default: 2 on phantoms; with --table, by the number of views"
+    )
+    train.add_argument(
+        "--mixup-alpha",
+        type=float,
+        default=0.0,
+        help="mixup of pairs of views, weights from Beta(ALPHA, ALPHA)",
     )
     train.add_argument("--seed", type=int, default=2024)
-    train.add_argument("--pool", type=Path, default=Path("work/grader"), help="folder for drawn views")
-    train.add_argument("--persons", type=int, default=1500, help="phantoms to learn on")
-    train.add_argument("--workers", type=int, default=1, help="processes that draw phantoms")
+    train.add_argument("--pool", type=Path, default=Path("work/grader"), help="folder for generated views")
+    train.add_argument("--persons", type=int, default=1500, help="phantoms to train on")
+    train.add_argument("--workers", type=int, default=1, help="processes that generate phantoms")
     add_cluster(train)
     train.set_defaults(call=_train)
 
@@ -78,16 +85,20 @@ def _add_train(ways: Commands) -> None:
 def _add_curve(ways: Commands) -> None:
     curve = ways.add_parser(
         "curve",
-        help="how many labelled studies are worth it: a figure and a table",
+        help="learning curve over labelled studies: a figure and a table",
         epilog="example: python -m kitlib grader curve labelled.csv --starts shipped --seeds 1 --out curve",
     )
-    curve.add_argument("table", type=Path, help="CSV: as for `grade`, study_id, severity")
-    curve.add_argument("--studies", default="25,50,100,200,400", help="numbers of studies to learn from")
+    curve.add_argument("table", type=Path, help="CSV: as for `grade`, plus study_id, severity")
+    curve.add_argument("--studies", default="25,50,100,200,400", help="numbers of studies to train on")
     curve.add_argument("--starts", default="shipped,imagenet,nothing")
-    curve.add_argument("--seeds", type=int, default=3, help="draws of the studies, each with its own rest")
-    curve.add_argument("--epochs", type=int, default=0, help="by the number of views if not given")
-    curve.add_argument("--workers", type=int, default=1, help="graders that are tuned at once")
-    curve.add_argument("--out", type=Path, required=True, help="folder to write; what lies there is kept")
+    curve.add_argument(
+        "--seeds", type=int, default=3, help="random draws of the studies, each judged on its own rest"
+    )
+    curve.add_argument("--epochs", type=int, default=0, help="default: by the number of views")
+    curve.add_argument("--workers", type=int, default=1, help="graders to tune in parallel")
+    curve.add_argument(
+        "--out", type=Path, required=True, help="folder to write to; finished points there are reused"
+    )
     add_cluster(curve)
     curve.set_defaults(call=_curve)
 
@@ -95,16 +106,16 @@ def _add_curve(ways: Commands) -> None:
 def _add_probe(ways: Commands) -> None:
     probe = ways.add_parser(
         "probe",
-        help="what frozen features of backbones are worth: a linear head on each",
+        help="compare frozen features of backbones by a linear head on each",
         epilog="example: python -m kitlib grader probe labelled.csv --out probe.csv",
     )
-    probe.add_argument("table", type=Path, help="CSV: as for `grade`, study_id, severity")
+    probe.add_argument("table", type=Path, help="CSV: as for `grade`, plus study_id, severity")
     probe.add_argument(
         "--features", nargs="+", default=[], metavar="NAME", help="backbones (default: all four)"
     )
-    probe.add_argument("--seeds", type=int, default=3, help="splits of the studies")
+    probe.add_argument("--seeds", type=int, default=3, help="number of splits of the studies")
     probe.add_argument(
-        "--places", type=int, default=1000, help="of each kind of view, drawn evenly over the studies"
+        "--places", type=int, default=1000, help="places per kind of view, drawn evenly over the studies"
     )
     probe.add_argument("--out", type=Path, required=True, help="CSV file to write")
     probe.set_defaults(call=_probe)
@@ -114,7 +125,7 @@ def _train(arguments: argparse.Namespace) -> None:
     names = ("persons", "workers", "epochs", "mixup_alpha", "seed")
     persons, workers, *others = (getattr(arguments, name) for name in names)
     if persons < 2 or workers < 1 or min(others) < 0:
-        what = "persons are two or more, workers one or more, epochs, mixup-alpha and seed not below 0"
+        what = "persons must be at least 2, workers at least 1, epochs, mixup-alpha and seed at least 0"
         raise UsageError(what)
     (_train_on_table if arguments.table else _train_on_phantoms)(arguments)
     print(f"weights in {arguments.out}")
@@ -146,7 +157,7 @@ def _train_on_table(arguments: argparse.Namespace) -> None:
         print(problem, file=sys.stderr)
     best = min(curve, key=lambda row: row["valid_loss"])
     print(
-        f"log loss on studies held out: {curve[0]['valid_loss']:.3f} as it starts, "
+        f"log loss on held-out studies: {curve[0]['valid_loss']:.3f} at the start, "
         f"{best['valid_loss']:.3f} after {best['epoch']} of {curve[-1]['epoch']} epochs"
     )
 
@@ -158,7 +169,7 @@ def _curve(arguments: argparse.Namespace) -> None:
     from kitlib.report.style import save_figure
 
     if not re.fullmatch(r"\d+(,\d+)*", arguments.studies):
-        raise UsageError(f"studies are {arguments.studies!r}", hint="They are numbers such as 25,50,100.")
+        raise UsageError(f"--studies is {arguments.studies!r}", hint="Give numbers such as 25,50,100.")
     sizes = [int(size) for size in arguments.studies.split(",")]
     points = points_of(arguments.starts.split(","), sizes, arguments.seeds)
     curve = label_curve(
@@ -186,7 +197,7 @@ def _probe(arguments: argparse.Namespace) -> int:
     for name in names:
         known_name(name, FEATURES, "features")
     if arguments.seeds < 1 or arguments.places < 1:
-        raise UsageError("seeds and places are one or more")
+        raise UsageError("seeds and places must be at least 1")
     samples, drawn = drawn_places(arguments.table, arguments.places)
     print(*drawn, sep="\n")
     parts = []
@@ -196,8 +207,8 @@ def _probe(arguments: argparse.Namespace) -> int:
         except WeightsError as error:
             tqdm.write(f"{name}: {error}", file=sys.stderr)
     if not parts:
-        what, where = "no features are to be had", ", ".join(names)
-        raise WeightsError(what, where=where, hint="Each reason stands above.")
+        what, where = "no features are available", ", ".join(names)
+        raise WeightsError(what, where=where, hint="See the reasons above.")
     probed = pd.concat(parts, ignore_index=True)
     write_csv(arguments.out, probed, "%.4f")
     print(probe_table(probed).to_string(index=False))

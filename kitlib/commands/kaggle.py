@@ -20,28 +20,30 @@ PHANTOMS: dict[str, Any] = {"studies": 16, "test_studies": 5, "seed": 2024, "siz
 
 def add_kaggle(commands: Commands) -> None:
     """Add the command `kaggle` with its four verbs."""
-    command = commands.add_parser("kaggle", help="build, rehearse and keep a ledger of Kaggle submissions")
+    command = commands.add_parser("kaggle", help="build and rehearse Kaggle submissions, and keep a ledger")
     verbs = command.add_subparsers(required=True, metavar="build|rehearse|record|score")
     _add_build(verbs)
     _add_rehearse(verbs)
     recording = verbs.add_parser(
         "record",
-        help="enter a submission into the ledger",
+        help="add a submission to the ledger",
         epilog="example: python -m kitlib kaggle record work/kaggle",
     )
     recording.add_argument("work", type=Path, help="folder of a finished run, or the kernels' output")
     recording.set_defaults(call=_record)
     scoring = verbs.add_parser(
         "score",
-        help="enter what the leaderboard says, and plot it against CV",
+        help="add a leaderboard score, and plot it against CV",
         epilog="example: python -m kitlib kaggle score 1 0.41",
     )
     scoring.add_argument("id", type=int, help="number of the submission in the ledger")
-    scoring.add_argument("value", type=float, help="its score")
-    scoring.add_argument("--private", action="store_true", help="the private leaderboard's (default: public)")
+    scoring.add_argument("value", type=float, help="its leaderboard score")
+    scoring.add_argument(
+        "--private", action="store_true", help="the score is from the private leaderboard (default: public)"
+    )
     scoring.set_defaults(call=_score)
     for verb in (recording, scoring):
-        verb.add_argument("--ledger", type=Path, help="the ledger (default: submissions/ledger.csv)")
+        verb.add_argument("--ledger", type=Path, help="ledger file (default: submissions/ledger.csv)")
 
 
 def _add_build(verbs: Commands) -> None:
@@ -50,32 +52,41 @@ def _add_build(verbs: Commands) -> None:
         help="make the datasets and kernels to upload, and check them",
         epilog="example: python -m kitlib kaggle build --out upload --owner me",
     )
-    building.add_argument("--out", type=Path, required=True, help="folder to make")
-    building.add_argument("--owner", default=NO_OWNER, help="your name on Kaggle, as in its addresses")
+    building.add_argument("--out", type=Path, required=True, help="folder to create")
+    building.add_argument("--owner", default=NO_OWNER, help="your Kaggle username, as in its URLs")
     building.add_argument("--profile", default="kaggle", help="profile of the notebooks (default: kaggle)")
     building.add_argument(
-        "--wheels", type=Path, nargs="+", default=[], metavar="FILE", help="packages that the image lacks"
+        "--wheels",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="packages that Kaggle's image lacks",
     )
-    building.add_argument("-p", action="append", default=[], metavar="NAME=VALUE", help="a parameter")
+    building.add_argument(
+        "-p", action="append", default=[], metavar="NAME=VALUE", help="override a parameter"
+    )
     building.set_defaults(call=_build)
 
 
 def _add_rehearse(verbs: Commands) -> None:
     rehearsing = verbs.add_parser(
         "rehearse",
-        help="run a build here as Kaggle would, and judge it",
+        help="run a build here as Kaggle would, and give a verdict",
         epilog="example: python -m kitlib kaggle rehearse upload",
     )
-    rehearsing.add_argument("build", type=Path, help="folder that `kaggle build` has made")
+    rehearsing.add_argument("build", type=Path, help="folder created by `kaggle build`")
     rehearsing.add_argument(
         "--data", type=Path, help="competition folder; all its test studies are hidden (default: phantoms)"
     )
-    rehearsing.add_argument("--out", type=Path, default=Path("work/rehearsal"), help="folder of the sessions")
+    rehearsing.add_argument(
+        "--out", type=Path, default=Path("work/rehearsal"), help="folder for the sessions"
+    )
     rehearsing.add_argument(
         "--hours",
         type=float,
         default=9.0,
-        help="the limit of a session; more where Kaggle's GPU is not (default: 9)",
+        help="time limit of a session; raise it without Kaggle's GPU (default: 9)",
     )
     rehearsing.set_defaults(call=_rehearse)
 
@@ -109,7 +120,9 @@ def _rehearse(arguments: argparse.Namespace) -> int:
         print("\n".join(faults))
         return SOME_FAILED
     if not (isolated := namespaces_allowed()):
-        print("Namespaces are not allowed here: inputs are links, not read-only, and the network is there.")
+        print(
+            "Namespaces are not allowed here: inputs are links, not read-only, and the network is reachable."
+        )
     competition = find_root(arguments.data or _phantoms(out))
     rehearsed = Rehearsal(build, competition, out, isolated, limits).run()
     text = _as_text(rehearsed, arguments.hours)
@@ -133,21 +146,21 @@ def _as_text(rehearsed: "Rehearsed", hours: float) -> str:
     verdict = "do not submit it" if rehearsed.against else "it can be submitted"
     projected = f"{HIDDEN_STUDIES} hidden studies {sessions['projected_h'].iloc[-1]:.2f} h"
     lines = [
-        f"Other here than in Kaggle's image of {IMAGE_DATE}:",
+        f"Versions that differ from Kaggle's image of {IMAGE_DATE}:",
         version_differences().to_string(index=False),
         "",
         rounded.to_string(index=False),
-        "projected_h: this machine with Kaggle's studies; of training at most, as if all grew with them.",
+        "projected_h: Kaggle's studies on this machine; for training at most, as if all grew with them.",
         "",
         *(f"{name:10} {parts.total:.4f}" for name, parts in rehearsed.scores.items()),
         *(
             []
             if math.isnan(rehearsed.study_s)
-            else [f"seconds a hidden study {rehearsed.study_s:.2f}", projected]
+            else [f"seconds per hidden study {rehearsed.study_s:.2f}", projected]
         ),
         f"peak memory {sessions['peak_memory_mb'].max():.0f} MB",
         *(f"against it: {reason}" for reason in rehearsed.against),
-        f"verdict: {verdict}, at {hours:g} h a session",
+        f"verdict: {verdict}, at {hours:g} h per session",
     ]
     return "\n".join(lines) + "\n"
 
@@ -188,5 +201,5 @@ def _ledger(arguments: argparse.Namespace) -> Path:
     if arguments.ledger:
         return arguments.ledger
     if (home := repository()) is None:
-        raise UsageError("where is the ledger?", hint="Give --ledger FILE, or go to the repository.")
+        raise UsageError("the ledger was not found", hint="Give --ledger FILE, or run in the repository.")
     return home / "submissions" / FILE

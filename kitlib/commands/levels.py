@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def add_levels(commands: Commands) -> None:
     """Add the command `levels` with its verbs."""
-    command = commands.add_parser("levels", help="where canal, foramina and recesses of each level are")
+    command = commands.add_parser("levels", help="locate canal, foramina and recesses of each level")
     verbs = command.add_subparsers(required=True, metavar="find|audit|train|evaluate")
     _add_find(verbs)
     _add_audit(verbs)
@@ -30,14 +30,14 @@ def add_levels(commands: Commands) -> None:
 def _add_find(verbs: Commands) -> None:
     find = verbs.add_parser(
         "find",
-        help="find them in a study or series",
+        help="find the levels in a study or series",
         epilog="example: python -m kitlib levels find FOLDER --json --out overlay.png",
     )
-    find.add_argument("folder", type=Path, nargs="?", help="one study or one series of DICOM")
-    find.add_argument("--npy", type=Path, help="array (slices, rows, columns) of sagittal slices instead")
+    find.add_argument("folder", type=Path, nargs="?", help="DICOM of one study or one series")
+    find.add_argument("--npy", type=Path, help="instead, an array (slices, rows, columns) of sagittal slices")
     find.add_argument("--spacing-mm", type=float, help="pixel size of that array")
     find.add_argument("--json", action="store_true", help="print one JSON object")
-    find.add_argument("--out", type=Path, help="picture of the points to write (PNG)")
+    find.add_argument("--out", type=Path, help="PNG to write, with the points drawn")
     find.set_defaults(call=_find)
 
 
@@ -48,7 +48,7 @@ def _find(arguments: argparse.Namespace) -> None:
     from kitlib.mri.ledger import Ledger
 
     if (arguments.folder is None) == (arguments.npy is None):
-        raise UsageError("nothing to localise in, or two things", hint="Give a folder, or --npy FILE.")
+        raise UsageError("no input, or two inputs", hint="Give either a folder or --npy FILE.")
     if arguments.npy and not arguments.spacing_mm:
         raise UsageError("an array has no spacing", hint="Give --spacing-mm, the size of a pixel.")
     ledger = Ledger()
@@ -82,20 +82,24 @@ def _print_located(located: "Located", ledger: "Ledger") -> None:
 def _add_train(verbs: Commands) -> None:
     train = verbs.add_parser(
         "train",
-        help="train what finds them, on phantoms or on your landmarks",
+        help="train the localiser, on phantoms or on your landmarks",
         epilog="example: python -m kitlib levels train --out mine.safetensors --data DIR",
     )
     train.add_argument("--out", type=Path, required=True, help="safetensors file to write")
-    train.add_argument("--pool", type=Path, default=Path("work/localiser"), help="folder for drawn slices")
-    train.add_argument("--sagittal", type=int, default=1000, help="persons drawn for sagittal slices")
-    train.add_argument("--axial", type=int, default=500, help="persons drawn for axial slices")
-    train.add_argument("--junction", type=int, default=400, help="persons drawn for crops of the junction")
+    train.add_argument(
+        "--pool", type=Path, default=Path("work/localiser"), help="folder for generated slices"
+    )
+    train.add_argument("--sagittal", type=int, default=1000, help="phantoms for sagittal slices")
+    train.add_argument("--axial", type=int, default=500, help="phantoms for axial slices")
+    train.add_argument(
+        "--junction", type=int, default=400, help="phantoms for crops of the lumbosacral junction"
+    )
     train.add_argument("--epochs", type=int, default=10)
     train.add_argument("--junction-epochs", type=int, default=30)
     train.add_argument("--seed", type=int, default=2024)
     train.add_argument("--workers", type=int, default=1)
     train.add_argument("--data", type=Path, help="competition folder to fine-tune on")
-    train.add_argument("--weights", type=Path, help="weights to fine-tune (default: those that ship)")
+    train.add_argument("--weights", type=Path, help="weights to fine-tune (default: the shipped ones)")
     add_cluster(train)
     train.set_defaults(call=_train)
 
@@ -111,7 +115,7 @@ def _train(arguments: argparse.Namespace) -> None:
     asked: dict[Plane, int] = {"sagittal": arguments.sagittal, "axial": arguments.axial}
     numbers = (arguments.junction, arguments.epochs, arguments.junction_epochs, arguments.workers)
     if min(*asked.values(), *numbers) < 1 or arguments.seed < 0:
-        raise UsageError("persons, epochs and workers are one or more, the seed not below zero")
+        raise UsageError("persons, epochs and workers must be at least 1, the seed at least 0")
     seed, workers, out = arguments.seed, arguments.workers, arguments.out
     pools = {
         plane: make_pool(arguments.pool, plane, anatomies=count, seed=seed, workers=workers)
@@ -147,7 +151,7 @@ def _mended_points(competition: "Competition", workers: int) -> "pd.DataFrame":
 def _add_audit(verbs: Commands) -> None:
     audit = verbs.add_parser(
         "audit",
-        help="find what is wrong with a landmark table",
+        help="find errors in a landmark table",
         epilog="example: python -m kitlib levels audit --data DIR --out report.json",
     )
     audit.add_argument("--data", type=Path, required=True, help="competition folder")
@@ -157,7 +161,7 @@ def _add_audit(verbs: Commands) -> None:
         "--no-localiser",
         dest="localiser",
         action="store_false",
-        help="do not count levels in the images of studies whose series differ (a third of a second each)",
+        help="do not count levels in the images where series disagree (a third of a second per study)",
     )
     add_cluster(audit)
     audit.set_defaults(call=_audit)
@@ -170,7 +174,7 @@ def _audit(arguments: argparse.Namespace) -> None:
     from kitlib.localise.audit.landmarks import save_report, summary
 
     if arguments.workers < 1:
-        raise UsageError("workers are one or more")
+        raise UsageError("workers must be at least 1")
     competition = find_root(arguments.data)
     found = audit_competition(competition, localiser=arguments.localiser, workers=arguments.workers)
     print(summary(found.findings).to_string() if len(found.findings) else "nothing was found")
@@ -186,15 +190,17 @@ def _audit(arguments: argparse.Namespace) -> None:
 def _add_evaluate(verbs: Commands) -> None:
     evaluate = verbs.add_parser(
         "evaluate",
-        help="how far off they are found on phantoms, and on images made worse step by step",
+        help="measure the localiser's error on phantoms, and on increasingly degraded images",
         epilog="example: python -m kitlib levels evaluate --studies 20 --curves",
     )
-    evaluate.add_argument("--weights", type=Path, help="of a localiser (default: those that ship)")
-    evaluate.add_argument("--studies", type=int, default=60, help="phantoms (default: 60)")
+    evaluate.add_argument("--weights", type=Path, help="localiser weights (default: the shipped ones)")
+    evaluate.add_argument("--studies", type=int, default=60, help="number of phantoms (default: 60)")
     evaluate.add_argument("--size", default="clinical", help="smoke, demo or clinical (default: clinical)")
-    evaluate.add_argument("--seed", type=int, default=90, help="no localiser has learned from this one's")
-    evaluate.add_argument("--curves", action="store_true", help="make their middle T2 slices worse, too")
-    evaluate.add_argument("--out", type=Path, help="CSV file to write: a row a landmark")
+    evaluate.add_argument(
+        "--seed", type=int, default=90, help="default: 90, which no localiser has been trained on"
+    )
+    evaluate.add_argument("--curves", action="store_true", help="also degrade their middle T2 slices")
+    evaluate.add_argument("--out", type=Path, help="CSV file to write: one row per landmark")
     evaluate.set_defaults(call=_evaluate)
 
 
@@ -207,7 +213,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     from kitlib.localise.train.evaluate import phantom_curves, phantom_errors, reliability, summary
 
     if arguments.studies < 1 or arguments.seed < 0:
-        raise UsageError("studies are one or more, the seed not below zero")
+        raise UsageError("studies must be at least 1, the seed at least 0")
     localiser, drawn = Localiser.load(arguments.weights or SHIPPED), range(1, arguments.studies + 1)
     asked = {"seed": arguments.seed, "size": arguments.size}
     errors = phantom_errors(localiser, drawn, **asked)
@@ -218,4 +224,4 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         print("\n\n".join(table.to_string(float_format=lambda value: f"{value:.3f}") for table in tables))
     if arguments.out:
         write_csv(arguments.out, errors, "%.4f")
-        print(f"a row a landmark in {arguments.out}")
+        print(f"one row per landmark in {arguments.out}")

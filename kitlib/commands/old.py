@@ -17,8 +17,8 @@ def renamed(words: Sequence[str]) -> tuple[list[str], str]:
     """The words of a command as they are spelt now, and what to say of it; nothing where nothing changed."""
     first, *rest = words or [""]
     if first == "phantom":
-        return [*words], "`phantom` is called `phantoms make`, `phantoms oracle` and `phantoms page` now"
+        return [*words], "`phantom` is now called `phantoms make`, `phantoms oracle` and `phantoms page`"
     if first not in RENAMED:
         return [*words], ""
     now = RENAMED[first]
-    return [*now, *rest], f"`{first}` is called `{' '.join(now)}` now"
+    return [*now, *rest], f"`{first}` is now called `{' '.join(now)}`"

@@ -12,33 +12,37 @@ DRAWN_STUDIES = 2000  # for the marks of labels without images
 
 def add_phantoms(commands: Commands) -> None:
     """Add the command `phantoms` with its verbs."""
-    command = commands.add_parser("phantoms", help="studies with a known truth in the competition's layout")
+    command = commands.add_parser(
+        "phantoms", help="synthetic studies with a known truth, in the competition's layout"
+    )
     verbs = command.add_subparsers(required=True, metavar="make|oracle|page")
     make = verbs.add_parser(
         "make",
-        help="make studies",
+        help="generate studies",
         epilog="example: python -m kitlib phantoms make --studies 60 --test-studies 20 --out phantoms",
     )
     _ask_what_to_make(make, required=True)
     make.set_defaults(call=_make)
     oracle = verbs.add_parser(
         "oracle",
-        help="how well any model could do: scores of oracle, prior and 1/3",
+        help="how well any model could score: oracle, prior and 1/3",
         epilog="example: python -m kitlib phantoms oracle phantoms",
     )
     oracle.add_argument(
-        "out", metavar="folder", type=Path, nargs="?", help="made before (default: labels alone)"
+        "out", metavar="folder", type=Path, nargs="?", help="made by `phantoms make` (default: labels alone)"
     )
-    oracle.add_argument("--studies", type=int, help="whose labels are drawn where no folder is given")
+    oracle.add_argument("--studies", type=int, help="number of studies to draw labels for, without a folder")
     oracle.add_argument("--seed", type=int, default=2024)
     oracle.set_defaults(call=_oracle)
     page = verbs.add_parser(
         "page",
-        help="montages and label statistics as a page",
+        help="write a page of montages and label statistics",
         epilog="example: python -m kitlib phantoms page phantoms.html",
     )
     page.add_argument("page", metavar="file", type=Path, help="HTML file to write")
-    page.add_argument("--real", type=Path, help="folder with spider/ and tables/ to show beside them")
+    page.add_argument(
+        "--real", type=Path, help="folder with real data (spider/, tables/) to show beside them"
+    )
     _ask_size_and_seed(page)
     page.set_defaults(call=_page)
 
@@ -54,13 +58,16 @@ def add_phantom(commands: Commands) -> None:
 
 
 def _ask_what_to_make(command: argparse.ArgumentParser, *, required: bool) -> None:
-    command.add_argument("--out", type=Path, required=required, help="folder to make")
-    command.add_argument("--studies", type=int, required=required, help="training studies")
+    command.add_argument("--out", type=Path, required=required, help="folder to create")
+    command.add_argument("--studies", type=int, required=required, help="number of training studies")
     command.add_argument("--test-studies", type=int, default=0)
     command.add_argument("--workers", type=int, default=1)
-    command.add_argument("--missing-rate", type=float, help="share of studies that lack a series")
+    command.add_argument("--missing-rate", type=float, help="share of studies with a missing series")
     command.add_argument(
-        "--defect", action="append", default=[], help="rle, signed, monochrome1, swapped_sides or off_by_one"
+        "--defect",
+        action="append",
+        default=[],
+        help="simulate rle, signed, monochrome1, swapped_sides or off_by_one",
     )
     _ask_size_and_seed(command)
     add_cluster(command)
@@ -82,7 +89,7 @@ def _make(arguments: argparse.Namespace) -> None:
 
 def _oracle(arguments: argparse.Namespace) -> None:
     if arguments.out and arguments.studies is not None:
-        raise UsageError("a folder has its own studies", hint="Leave --studies out, or the folder.")
+        raise UsageError("a folder has its own studies", hint="Leave out --studies or the folder.")
     _rate(arguments)
 
 
@@ -96,7 +103,7 @@ def _rate(arguments: argparse.Namespace) -> None:
     else:
         count = DRAWN_STUDIES if arguments.studies is None else arguments.studies
         marks = draw_marks(count, seed=arguments.seed)
-        print(f"labels of {count} drawn studies, seed {arguments.seed}, without images")
+        print(f"labels of {count} generated studies, seed {arguments.seed}, without images")
     print_scores(marks)
 
 

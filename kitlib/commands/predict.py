@@ -21,19 +21,21 @@ def add_predict(commands: Commands) -> None:
     """Add the command `predict`."""
     command = commands.add_parser(
         "predict",
-        help="predict one study, or a test folder, from DICOM to rows",
+        help="predict one study or a test folder, from DICOM to rows",
         epilog="example: python -m kitlib predict FOLDER --out rows.csv --report page.html",
     )
-    command.add_argument("folder", type=Path, nargs="?", help="one study's DICOM, however it is filed")
-    command.add_argument("--study", type=Path, help="the same")
-    command.add_argument("--data", type=Path, help="competition folder instead, for all its test studies")
-    command.add_argument("--work", type=Path, help="folder of a finished run (default: what ships)")
-    command.add_argument("--out", type=Path, help="CSV file of rows to write")
-    command.add_argument("--report", type=Path, help="page about one study to write (HTML)")
+    command.add_argument("folder", type=Path, nargs="?", help="DICOM of one study, in any folder layout")
+    command.add_argument("--study", type=Path, help="same as FOLDER")
+    command.add_argument(
+        "--data", type=Path, help="instead, a competition folder, to predict all its test studies"
+    )
+    command.add_argument("--work", type=Path, help="folder of a finished run (default: the shipped models)")
+    command.add_argument("--out", type=Path, help="CSV file to write the rows to")
+    command.add_argument("--report", type=Path, help="HTML page about the study to write")
     command.add_argument(
         "--strict",
         action=argparse.BooleanOptionalAction,
-        help="end with the traceback of an unexpected exception (default: of one study, yes; of many, no)",
+        help="stop with a traceback at an unexpected exception (default: yes for one study, no for many)",
     )
     command.set_defaults(call=_predict)
 
@@ -69,7 +71,9 @@ def _predict_many(arguments: argparse.Namespace, handling: "Handling") -> None:
     from kitlib.predict.stream import predict_competition
 
     if arguments.out is None or arguments.report is not None:
-        raise UsageError("many studies need --out, and have no --report", hint="Give one study's folder.")
+        raise UsageError(
+            "--data requires --out and does not allow --report", hint="Or give one study's folder."
+        )
     predictor = _predictor(arguments.work)
     result = predict_competition(predictor, find_root(arguments.data), out=arguments.out, handling=handling)
     _say_rows(result.predictions["rung"], arguments.out)
@@ -102,7 +106,7 @@ def _predict_one(folder: Path, arguments: argparse.Namespace, handling: "Handlin
 def _say_severities(result: "StudyResult") -> None:
     print(f"study {result.study.study_id}: {', '.join(result.study.sequences) or 'no image'}")
     print(result.severities.to_string())
-    print("the likeliest severity with its probability, and what was measured to be open, in mm")
+    print("the most likely severity with its probability, and the measured opening in mm")
 
 
 def _say_rows(rungs: Iterable[str], out: Path) -> None:

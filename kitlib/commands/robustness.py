@@ -10,15 +10,15 @@ def add_robustness(commands: Commands) -> None:
     """Add the command `robustness`."""
     command = commands.add_parser(
         "robustness",
-        help="what missing, displaced or worse input costs a run",
+        help="measure what missing, displaced or degraded input costs a run",
         epilog="example: python -m kitlib robustness --work work/demo --experiments crops --out results",
     )
     command.add_argument("--work", type=Path, required=True, help="folder of a finished run, with its models")
     command.add_argument("--data", default="", help="competition folder (default: the run's phantoms)")
     command.add_argument(
-        "--experiments", default="crops", help="experiments of the run, with commas between (default: crops)"
+        "--experiments", default="crops", help="experiments of the run, separated by commas (default: crops)"
     )
-    command.add_argument("--studies", type=int, metavar="N", help="the first N studies (default: all)")
+    command.add_argument("--studies", type=int, metavar="N", help="only the first N studies (default: all)")
     command.add_argument("--out", type=Path, required=True, help="folder for robustness.md and .csv")
     command.set_defaults(call=_robustness)
 

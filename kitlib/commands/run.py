@@ -20,12 +20,12 @@ def add_run(commands: Commands) -> None:
         "--data", default="", help="competition folder (default: Kaggle's mount, else phantoms)"
     )
     command.add_argument("--work", default="", help="folder of results (default: work/<profile>)")
-    command.add_argument("--from", type=int, dest="first", default=1, metavar="N", help="first step")
-    command.add_argument("--to", type=int, dest="last", default=6, metavar="N", help="last step")
-    command.add_argument("--only", type=int, metavar="N", help="this step alone")
+    command.add_argument("--from", type=int, dest="first", default=1, metavar="N", help="first step to run")
+    command.add_argument("--to", type=int, dest="last", default=6, metavar="N", help="last step to run")
+    command.add_argument("--only", type=int, metavar="N", help="run only this step")
     command.add_argument("--force", action="store_true", help="run steps even if nothing has changed")
-    command.add_argument("--chapters", action="store_true", help="run optional chapters, such as 04a, too")
-    command.add_argument("--results", type=Path, metavar="DIR", help="write the scores as a page there")
+    command.add_argument("--chapters", action="store_true", help="also run optional chapters, such as 04a")
+    command.add_argument("--results", type=Path, metavar="DIR", help="write a page of the scores there")
     command.add_argument("--pages", type=Path, metavar="DIR", help="render the executed notebooks there")
     command.add_argument("-p", action="append", default=[], metavar="NAME=VALUE", help="override a parameter")
     command.add_argument(
@@ -33,7 +33,7 @@ def add_run(commands: Commands) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUES",
-        help="a run for each value, as experiments=vit,crops or seed=1-3; several give every combination",
+        help="one run per value, such as experiments=vit,crops or seed=1-3; repeat for every combination",
     )
     add_cluster(command)
     command.set_defaults(call=_run)
@@ -43,7 +43,7 @@ def add_report(commands: Commands) -> None:
     """Add the command `report`."""
     command = commands.add_parser(
         "report",
-        help="write the page about a run: results, figures, ledger, ...",
+        help="write an HTML page about a run: results, figures, ledger, ...",
         epilog="example: python -m kitlib report --work work/demo",
     )
     command.add_argument("--profile", default="demo", help="smoke, demo, bench or kaggle (default: demo)")
@@ -96,10 +96,10 @@ def _sweep(arguments: argparse.Namespace, asked: dict[str, Any]) -> int:
     from kitlib.run.sweep import TABLE, run_sweep
 
     if arguments.pages or arguments.results:
-        raise UsageError("--pages and --results are of one run", hint="Leave them out of a sweep.")
+        raise UsageError("--pages and --results need a single run", hint="Leave them out of a sweep.")
     swept = dict(name_and_value(text) for text in arguments.sweep)
     if len(swept) < len(arguments.sweep):
-        raise UsageError("a parameter is swept twice", hint="Write all of its values once: seed=1-3,7.")
+        raise UsageError("a parameter is swept twice", hint="List all of its values together: seed=1-3,7.")
     folder, table = run_sweep(arguments.profile, swept, **asked)
     print(table.drop(columns="failed").to_string(index=False, float_format="%.4f", na_rep=""))
     failed = table[table["failed"] != ""]

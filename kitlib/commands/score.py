@@ -15,7 +15,7 @@ def add_validate(commands: Commands) -> None:
     """Add the command `validate`."""
     command = commands.add_parser(
         "validate",
-        help="refuse a submission that Kaggle would refuse",
+        help="reject a submission that Kaggle would reject",
         epilog="example: python -m kitlib validate submission.csv --data DIR",
     )
     command.add_argument("file", type=Path)
@@ -36,7 +36,7 @@ def add_score(commands: Commands) -> None:
     """Add the command `score`."""
     command = commands.add_parser(
         "score",
-        help="score predictions by the competition's metric",
+        help="score predictions with the competition's metric",
         epilog="example: python -m kitlib score submission.csv --labels train.csv",
     )
     command.add_argument("file", type=Path)

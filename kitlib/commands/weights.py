@@ -28,13 +28,15 @@ def _add_train(verbs: Commands) -> None:
     command.add_argument("--studies", type=int, required=True)
     command.add_argument("--epochs", type=int, required=True)
     command.add_argument("--input-px", type=int, default=128)
-    command.add_argument("--view", dest="field_of_view", default="middle", help="whole or middle")
+    command.add_argument(
+        "--view", dest="field_of_view", default="middle", help="field of view: whole or middle"
+    )
     command.add_argument("--seed", type=int, default=2024)
     command.add_argument(
-        "--start", default="", help="weights to go on from: a file, or a name as of `weights`"
+        "--start", default="", help="initial weights: a file, or a name such as auto or imagenet"
     )
-    command.add_argument("--workers", type=int, help="processes that draw; one a core if not given")
-    command.add_argument("--out", type=Path, help="safetensors file to write; if not given, in the cache")
+    command.add_argument("--workers", type=int, help="number of processes (default: one per core)")
+    command.add_argument("--out", type=Path, help="safetensors file to write (default: in the cache)")
     add_cluster(command)
     command.set_defaults(call=_train)
 
@@ -42,15 +44,17 @@ def _add_train(verbs: Commands) -> None:
 def _add_convert(verbs: Commands) -> None:
     command = verbs.add_parser(
         "convert",
-        help="turn a .pth file into safetensors, running nothing in it",
+        help="convert a .pth file to safetensors without running any code in it",
         epilog="example: python -m kitlib weights convert downloaded.pth --backbone resnet50",
     )
-    command.add_argument("file", type=Path, help="or `imagenet` or `ct`: what that extra installed")
     command.add_argument(
-        "out", type=Path, nargs="?", help="safetensors file to write; if not given, see --backbone"
+        "file", type=Path, help="a .pth file, or `imagenet` or `ct` for what that extra installed"
     )
     command.add_argument(
-        "--backbone", help="whose weights they are: keep them in the cache that runs look into"
+        "out", type=Path, nargs="?", help="safetensors file to write, unless --backbone is given"
+    )
+    command.add_argument(
+        "--backbone", help="backbone of the weights: keep them in the cache that runs search"
     )
     command.set_defaults(call=_convert)
 
@@ -58,17 +62,17 @@ def _add_convert(verbs: Commands) -> None:
 def _add_quantise(verbs: Commands) -> None:
     command = verbs.add_parser(
         "quantise",
-        help="round a backbone to eight bits, for faster CPUs",
+        help="quantise a backbone to eight bits, for speed on CPUs",
         epilog="example: python -m kitlib weights quantise small.safetensors",
     )
-    command.add_argument("out", type=Path, help="safetensors file to write; give it as weights of a run")
+    command.add_argument("out", type=Path, help="safetensors file to write; use it as `weights` of a run")
     command.add_argument("--backbone", default="resnet10t", help="such as resnet50 or medicalnet_resnet152")
     command.add_argument(
         "--weights", default="auto", help="auto, hub, cached, shipped, imagenet, ct, random or a file"
     )
-    command.add_argument("--input-px", type=int, help="if not given, what the weights were trained with")
+    command.add_argument("--input-px", type=int, help="default: as the weights were trained")
     command.add_argument(
-        "--view", dest="field_of_view", help="whole or middle; if not given, as the weights were trained"
+        "--view", dest="field_of_view", help="whole or middle (default: as the weights were trained)"
     )
     command.set_defaults(call=_quantise)
 
@@ -93,7 +97,7 @@ def _convert(arguments: argparse.Namespace) -> None:
     from kitlib.embed.weights.sources import cache_dir, file_name
 
     if (arguments.out is None) == (arguments.backbone is None):
-        raise UsageError("name a file to write, or a backbone", hint="A backbone's go to the cache.")
+        raise UsageError("name a file to write, or a backbone", hint="With --backbone they go to the cache.")
     out = arguments.out or cache_dir() / file_name(known_backbone(arguments.backbone))
     extras = {"imagenet": convert_imagenet, "ct": convert_ct}
     write = extras.get(str(arguments.file)) or partial(convert, arguments.file)

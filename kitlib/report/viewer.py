@@ -25,10 +25,10 @@ from kitlib.report.style import INK, Picture
 from kitlib.terms import CELLS
 
 LEAD = """
-A click on a plane, or its slider, takes the other planes to the same point of the patient; a click on a
-severity goes to its place. Circles are places of Normal/Mild, squares of Moderate, diamonds of Severe. The
-ring is what the view of the chosen place sees; the stronger it is, the more attention that slice has. For
-research and teaching: not a medical device.
+Click on a plane, or move its slider, to take the other planes to the same point in the patient; click on a
+severity to go to its place. Circles mark Normal/Mild, squares Moderate, diamonds Severe. The ring is what the
+view of the chosen place sees; the stronger it is, the more attention that slice has. For research and
+teaching: not a medical device.
 """
 CSS = f"""<style>.kitlib {{ {html.CSS}
 background: #fff; padding: .6rem; &, .jupyter-widgets {{ color: {INK}; }}

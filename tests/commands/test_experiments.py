@@ -198,7 +198,7 @@ def test_people_see_what_leaks_apart_and_what_is_missing(table, name):
 
 def test_the_last_line_says_how_many_are_done(work, tmp_path, capsys):
     tabulate(work, tmp_path)
-    assert capsys.readouterr().out == f"3 of 6 experiments, 1 failed: table in {tmp_path}\n"
+    assert capsys.readouterr().out == f"3 of 6 experiments done, 1 failed: table in {tmp_path}\n"
 
 
 def test_what_was_made_on_other_data_is_not_shown(work, tmp_path):
@@ -249,7 +249,7 @@ def test_a_damaged_file_costs_its_own_experiment_alone(work, tmp_path, file, har
     assert results.loc["pseudo_mean", "state"] == "not ended"
     assert results.loc["pseudo_mean", "reason"].startswith(f"fold1: {file}: the file ")
     assert results.loc["good", "state"] == "done"
-    assert "1 of 6 experiments have not ended" in (tmp_path / "table.md").read_text()
+    assert "1 of 6 experiments have not finished" in (tmp_path / "table.md").read_text()
 
 
 @pytest.mark.slow
@@ -258,7 +258,7 @@ def test_a_fit_that_is_under_way_has_not_failed(work, tmp_path):
     record(FoldTask(LATER, 0, folder, "", 0, HERE.facts), BEGUN)
     results = tabulate(work, tmp_path)
     assert results.loc["later", "state"] == "not ended"
-    assert "have not ended: a run is under way" in (tmp_path / "table.md").read_text()
+    assert "have not finished: a run is in progress" in (tmp_path / "table.md").read_text()
 
 
 def test_a_table_of_a_profile_that_was_not_run_last_is_refused(work, capsys):
@@ -266,7 +266,7 @@ def test_a_table_of_a_profile_that_was_not_run_last_is_refused(work, capsys):
     arguments = ["--family", "trial", "--profile", "bench", "--work", str(work)]
     assert main(["experiments", "table", *arguments]) == 2
     error = capsys.readouterr().err
-    assert "the last run here was not with the settings of 'bench'" in error
+    assert "the last run here did not use the settings of 'bench'" in error
     assert f"Run `python -m kitlib experiments run {' '.join(arguments)}`." in error
 
 
@@ -277,7 +277,7 @@ def test_the_table_says_how_many_studies_could_not_be_read(work, tmp_path):
     begin(work / "experiments", HERE, unreadable=2)
     tabulate(work, tmp_path)
     for name in ("table.md", "table.html"):
-        assert "12 studies (2 without a series that could be read), " in (tmp_path / name).read_text()
+        assert "12 studies (2 without a readable series), " in (tmp_path / name).read_text()
 
 
 def test_the_table_names_the_commands_that_made_it(work, tmp_path):
@@ -305,7 +305,7 @@ def test_the_table_names_the_commands_that_made_it(work, tmp_path):
         (["run", "--family", "trail"], "unknown family 'trail'"),
         (["run", "--profile", "demmo"], "Did you mean 'demo'?"),
         (["run", "--family", "trial", "--only", "god"], "Did you mean 'good'?"),
-        (["run", "--workers", "0"], "one or more"),
+        (["run", "--workers", "0"], "at least 1"),
         (["table", "--family", "trial", "--work", "nowhere"], "no experiment has been run here"),
     ],
 )
@@ -328,7 +328,7 @@ def test_the_last_line_of_a_run_counts_what_failed(monkeypatch, capsys, tmp_path
     assert asked["command"] == f"python -m kitlib experiments run {told}"
     lines = capsys.readouterr().out.splitlines()
     assert lines[:2] == ["skipped gone: no weights", "failed bad: ValueError: x"]
-    assert lines[-1] == f"7 fits are done in {tmp_path}; 1 experiments failed, 1 were skipped"
+    assert lines[-1] == f"7 fits done in {tmp_path}; 1 experiments failed, 1 were skipped"
 
 
 def test_a_run_in_which_nothing_failed_ends_well(monkeypatch, tmp_path):
@@ -350,4 +350,4 @@ def test_the_old_name_of_the_published_family_is_understood_with_a_word(monkeypa
     )
     assert main(["experiments", "run", "--family", "seeds"]) == 0
     assert asked == ["published"]
-    assert "--family seeds is called --family published now" in capsys.readouterr().err
+    assert "--family seeds is now called --family published" in capsys.readouterr().err

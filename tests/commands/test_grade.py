@@ -45,7 +45,7 @@ def test_useless_trainings_are_refused_before_drawing(tmp_path: Path, capsys) ->
     out = tmp_path / "weights.safetensors"
     for wrong in (["--persons", "1"], ["--mixup-alpha", "-1"]):
         assert main(["grader", "train", "--out", str(out), *wrong]) == 2
-        assert "persons are two or more" in capsys.readouterr().err
+        assert "persons must be at least 2" in capsys.readouterr().err
 
 
 def test_weights_say_by_which_command_they_are_made(
@@ -71,7 +71,7 @@ def test_a_grader_is_tuned_on_a_table(tmp_path: Path, capsys: pytest.CaptureFixt
     how = ["--start", "nothing", "--backbone", "test_resnet", "--epochs", "1", "--mixup-alpha", "0.4"]
     assert main(["grader", "train", "--table", str(file), "--out", str(out), *how]) == 0
     said = capsys.readouterr()
-    assert "log loss on studies held out: " in said.out
+    assert "log loss on held-out studies: " in said.out
     assert "line 16: " in said.err
     graded = tmp_path / "graded.csv"
     assert main(["grade", str(file), "--out", str(graded), "--weights", str(out)]) == 1
@@ -116,7 +116,11 @@ def test_a_curve_is_a_table_a_page_and_a_figure(
 
 @pytest.mark.parametrize(
     ("option", "value", "why"),
-    [("--studies", "25,many", "studies are"), ("--starts", "zero", "no curve"), ("--seeds", "0", "no curve")],
+    [
+        ("--studies", "25,many", "--studies is"),
+        ("--starts", "zero", "no curve"),
+        ("--seeds", "0", "no curve"),
+    ],
 )
 def test_curves_of_nonsense_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture, option: str, value: str, why: str
@@ -152,10 +156,10 @@ def test_probe_says_what_is_missing_and_goes_on(
     }
     before = out.read_bytes()
     assert main(["grader", "probe", "table.csv", "--features", "ct_resnet152", "--out", str(out)]) == 2
-    assert "no features are to be had" in capsys.readouterr().err
+    assert "no features are available" in capsys.readouterr().err
     assert out.read_bytes() == before
     assert main(["grader", "probe", "table.csv", "--features", "grader", "--out", str(out)]) == 0
     assert main(["grader", "probe", "table.csv", "--features", "resnet11", "--out", str(out)]) == 2
     assert "unknown features 'resnet11'" in capsys.readouterr().err
     assert main(["grader", "probe", "table.csv", "--places", "0", "--out", str(out)]) == 2
-    assert "seeds and places are one or more" in capsys.readouterr().err
+    assert "seeds and places must be at least 1" in capsys.readouterr().err

@@ -53,10 +53,10 @@ def test_a_rehearsal_ends_with_its_verdict(
     assert main(["kaggle", "rehearse", str(built), "--data", str(data.root), "--out", str(out)]) == code
     printed = capsys.readouterr().out
     assert printed.startswith("Namespaces are not allowed here")
-    for line in ("seconds a hidden study 0.50", "722 hidden studies 2.50 h", "peak memory 100 MB"):
+    for line in ("seconds per hidden study 0.50", "722 hidden studies 2.50 h", "peak memory 100 MB"):
         assert line in printed
     assert printed.splitlines()[-1].startswith("verdict: do not" if against else "verdict: it can")
-    assert printed.splitlines()[-1].endswith(", at 9 h a session")
+    assert printed.splitlines()[-1].endswith(", at 9 h per session")
     assert all(f"against it: {reason}" in printed for reason in against)
     assert printed.endswith((out / "rehearsal.txt").read_text())
 

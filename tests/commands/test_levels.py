@@ -57,13 +57,13 @@ def test_a_series_alone_and_an_array_are_said_in_words(study, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["levels", "find"], "nothing to localise in"),
-        (["levels", "find", "here", "--npy", "there.npy"], "nothing to localise in, or two things"),
+        (["levels", "find"], "no input"),
+        (["levels", "find", "here", "--npy", "there.npy"], "no input, or two inputs"),
         (["levels", "find", "--npy", "there.npy"], "an array has no spacing"),
         (["levels", "find", "nowhere"], "no such folder"),
-        (["levels", "train", "--out", "x.safetensors", "--epochs", "0"], "are one or more"),
+        (["levels", "train", "--out", "x.safetensors", "--epochs", "0"], "must be at least 1"),
         (["levels", "audit", "--data", "nowhere"], "the folder does not exist"),
-        (["levels", "audit", "--data", "nowhere", "--workers", "0"], "workers are one or more"),
+        (["levels", "audit", "--data", "nowhere", "--workers", "0"], "workers must be at least 1"),
     ],
 )
 def test_bad_requests_are_one_line(arguments, message, capsys):
@@ -130,4 +130,4 @@ def test_evaluating_says_how_far_off_each_place_is_and_writes_a_row_a_landmark(t
 
 def test_evaluating_nothing_is_one_line(capsys):
     assert main(["levels", "evaluate", "--studies", "0"]) == 2
-    assert "studies are one or more" in capsys.readouterr().err
+    assert "studies must be at least 1" in capsys.readouterr().err

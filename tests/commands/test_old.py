@@ -15,4 +15,4 @@ def test_an_old_spelling_goes_on_and_says_what_it_is_called_now(name, capsys):
         helps.append(capsys.readouterr())
     old, now = helps
     assert old.out == now.out
-    assert (old.err, now.err) == (f"`{name}` is called `{' '.join(RENAMED[name])}` now\n", "")
+    assert (old.err, now.err) == (f"`{name}` is now called `{' '.join(RENAMED[name])}`\n", "")

@@ -15,7 +15,7 @@ def test_phantoms_are_made_in_the_competitions_layout(tmp_path, capsys):
 def test_the_oracle_needs_no_images(capsys):
     assert main(["phantoms", "oracle", "--studies", "500", "--seed", "3"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "labels of 500 drawn studies, seed 3, without images"
+    assert lines[0] == "labels of 500 generated studies, seed 3, without images"
     assert [line.split()[0] for line in lines[2:]] == ["oracle", "prior", "1/3"]
     oracle, prior, uniform = (float(line.split()[1]) for line in lines[2:])
     assert oracle < 0.5 < prior < uniform

@@ -96,7 +96,7 @@ def test_a_sweep_ends_with_its_table_and_says_what_failed(monkeypatch, tmp_path,
     [
         (["--sweep", "seed"], "is not NAME=VALUE"),
         (["--sweep", "seed=1", "--sweep", "seed=2"], "swept twice"),
-        (["--sweep", "seed=1-2", "--pages", "pages"], "are of one run"),
+        (["--sweep", "seed=1-2", "--pages", "pages"], "need a single run"),
         (["--sweep", "sed=1-2"], "Did you mean 'seed'"),
         (["--cluster", "nowhere"], "tcp://HOST:PORT or local:N"),
     ],

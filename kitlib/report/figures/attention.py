@@ -92,7 +92,7 @@ def plot_patches(slices: Sequence[PatchAttention]) -> Picture:
     """
     if not slices:
         return empty_figure("this model has no attention over patches to show")
-    figure = new_figure(3.3 * len(slices), 6.4, "Attention over the patches of the slice with most of it")
+    figure = new_figure(3.3 * len(slices), 6.4, "Attention over the patches of the most attended slice")
     axes = figure.subplots(2, len(slices), squeeze=False)
     for (above, below), shown in zip(axes.T, slices):
         px = len(shown.pixels)

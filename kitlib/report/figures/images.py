@@ -156,7 +156,7 @@ def slice_order(stack: Stack, order: Sequence[int], title: str) -> Picture:
         axes.set_title(f"{stack.positions_mm[index]:.0f} mm", fontsize=7, pad=2)
     graph = bottom.subplots()
     graph.plot(range(1, len(order) + 1), stack.positions_mm[list(order)], "o-", markersize=4)
-    graph.set(xlabel="place in the order", ylabel="position along\nthe normal (mm)")
+    graph.set(xlabel="position in the order", ylabel="position along\nthe normal (mm)")
     graph.grid(axis="y")
     return figure
 

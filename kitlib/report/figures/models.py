@@ -72,7 +72,7 @@ def learning_curves(curves: pd.DataFrame) -> Picture:
     names = list(dict.fromkeys(curves["experiment"]))
     columns = min(len(names), PANELS_A_ROW)
     rows = -(-len(names) // columns)
-    figure = new_figure(max(3.7 * columns, 5), 2.7 * rows + 0.4, "Learning curves: a line for each fit")
+    figure = new_figure(max(3.7 * columns, 5), 2.7 * rows + 0.4, "Learning curves: two lines per fit")
     panels = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
     for axes in panels[len(names) :]:
         axes.set_axis_off()
@@ -80,7 +80,7 @@ def learning_curves(curves: pd.DataFrame) -> Picture:
         for _, run in curves[curves["experiment"] == name].groupby(["fold", "part"]):
             axes.plot(run["epoch"], run["train_loss"], color=QUIET, linewidth=0.7, alpha=0.7)
             axes.plot(run["epoch"], run["valid_loss"], color=style.LINE_COLOURS[0], linewidth=0.7, alpha=0.7)
-        axes.set(title=name, xlabel="epoch, or boosting round")
+        axes.set(title=name, xlabel="epoch or boosting round")
         axes.grid(axis="y")
     figure.axes[0].set_ylabel("weighted log loss (nats)")
     figure.axes[0].plot([], [], color=QUIET, label="trained on")
@@ -95,13 +95,13 @@ def confusion(predictions: pd.DataFrame, labels: pd.DataFrame) -> Picture:
     cells = labelled_cells(predictions, labels)
     if cells.empty:
         return empty_figure("no labelled cell was predicted")
-    figure = new_figure(11, 3.6, "Likeliest severity against the label (each row sums to 100 %)")
+    figure = new_figure(11, 3.6, "Most likely severity against the label (each row sums to 100 %)")
     for axes, group in zip(figure.subplots(1, len(GROUPS)), GROUPS):
         counts = confusion_counts(cells[cells["group"] == group])
         shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
         texts = np.array([f"{share:.0%}\n{n:,}" for share, n in zip(shares.flat, counts.flat)], dtype=object)
         matrix(axes, pd.DataFrame(shares, SHORT_SEVERITIES, SHORT_SEVERITIES), texts.reshape(3, 3))
-        axes.set(title=style.group2title[group], xlabel="likeliest severity")
+        axes.set(title=style.group2title[group], xlabel="most likely severity")
     figure.axes[0].set_ylabel("label")
     return figure
 
@@ -112,7 +112,7 @@ def reliability(predictions: Mapping[str, pd.DataFrame], labels: pd.DataFrame, b
     name2cells = {name: labelled_cells(table, labels) for name, table in predictions.items()}
     if all(cells.empty for cells in name2cells.values()):
         return empty_figure("no labelled cell was predicted")
-    figure = new_figure(11, 4.4, "Reliability: on the diagonal, what was said is what happened")
+    figure = new_figure(11, 4.4, "Reliability: on the diagonal, predicted and observed frequencies agree")
     for code, (axes, column) in enumerate(zip(figure.subplots(1, 3), PROBABILITIES)):
         axes.axline((0, 0), slope=1, color=QUIET, linewidth=0.8)
         for name, cells in name2cells.items():

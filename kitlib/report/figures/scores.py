@@ -89,7 +89,7 @@ def leaks(table: pd.DataFrame, normal_accuracy: float | None = None) -> Picture:
     if table.empty:
         return empty_figure("no system was judged twice")
     systems = list(dict.fromkeys(table["system"]))
-    figure = new_figure(11, 1.5 + 0.3 * len(systems), "The same systems, judged in two ways")
+    figure = new_figure(11, 1.5 + 0.3 * len(systems), "The same systems, evaluated in two ways")
     for axes, (column, title) in zip(figure.subplots(1, 3, sharey=True), measure2title.items()):
         for kind, colour in kind2colour.items():
             judged = table[table["kind"] == kind]

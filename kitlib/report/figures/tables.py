@@ -61,7 +61,7 @@ def correlation(labels: pd.DataFrame) -> Picture:
     """The 25 x 25 matrix of rank correlations between cells, with a line between conditions."""
     if len(labels) < 3:
         return empty_figure(TOO_FEW)
-    figure = new_figure(8.2, 7.2, "Severities of two cells in the same study: Spearman's correlation")
+    figure = new_figure(8.2, 7.2, "Severities of two cells in the same study: Spearman's rank correlation")
     axes = figure.add_subplot()
     names = style.LEVEL_TITLES * len(CONDITIONS)
     correlations = tables.severity_correlation(labels).set_axis(names).set_axis(names, axis=1)
@@ -130,7 +130,7 @@ def landmark_sides(landmarks: pd.DataFrame) -> Picture:
     _differences(left, axial["x"], "Subarticular, same axial series and level")
     left.set_xlabel("x of left - x of right (pixels)")
     _differences(right, foraminal["instance"], "Foraminal, same sagittal series and level")
-    right.set_xlabel("instance number of left - of right (slices)")
+    right.set_xlabel("instance of left - instance of right (slices)")
     return figure
 
 
@@ -149,7 +149,7 @@ def landmark_instances(landmarks: pd.DataFrame) -> Picture:
     """Over how many instances the points of each condition are spread in a series."""
     if landmarks.empty:
         return empty_figure("no landmarks")
-    figure = new_figure(11, 2.7, "Instances that hold the points of one condition, per series")
+    figure = new_figure(11, 2.7, "Instances with points of one condition, per series")
     for axes, condition in zip(figure.subplots(1, len(CONDITIONS)), CONDITIONS):
         spread = tables.points_per_instance(landmarks, condition).value_counts()
         axes.bar(range(1, 6), spread.reindex(range(1, 6), fill_value=0))
@@ -166,7 +166,7 @@ def imputation(
     columns = [column for column in column2unit if column in true]
     if true.empty or not columns:
         return empty_figure("no value was held out")
-    figure = new_figure(3.2 * len(columns), 3.3, "Held-out values, filled in by the forest")
+    figure = new_figure(3.2 * len(columns), 3.3, "Held-out values, imputed by the forest")
     for axes, column in zip(figure.subplots(1, len(columns), squeeze=False)[0], columns):
         known = true[column].notna()
         truth, filled = true.loc[known, column].astype(float), imputed.loc[known, column].astype(float)
@@ -178,6 +178,6 @@ def imputation(
         axes.axhline(means[column], color=style.LINE_COLOURS[1], linestyle="--", linewidth=1)
         errors = tables.imputation_errors(truth, filled, means[column])
         unit = column2unit[column]
-        axes.set_title(f"{column}\nerror {errors['forest']:.2g} {unit}; of the mean {errors['mean']:.2g}")
-        axes.set(xlabel=f"true ({unit})", ylabel=f"filled in ({unit})")
+        axes.set_title(f"{column}\nerror {errors['forest']:.2g} {unit}; mean imputation {errors['mean']:.2g}")
+        axes.set(xlabel=f"true ({unit})", ylabel=f"imputed ({unit})")
     return figure

@@ -84,7 +84,7 @@ def show_slot(axes: Axes, examination: Examination, slot: int) -> None:
 def _said(row: Mapping[Hashable, Any]) -> str:
     cell = CELLS[row["cell"]]
     name = condition2text[cell.condition].replace(" ", "\n", 1)
-    read = f"read {SEVERITIES[row['severity']]},\ngiven {row['probability']:.1%}"
+    read = f"label {SEVERITIES[row['severity']]},\npredicted {row['probability']:.1%}"
     return f"study {row['study_id']}\n{name}\n{level2text[cell.level]}\n{read}"
 
 

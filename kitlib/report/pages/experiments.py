@@ -13,8 +13,8 @@ from kitlib.report.figures.scores import leaks, measure2title
 from kitlib.report.pages import html
 from kitlib.report.style import Picture
 
-HONEST, LEAKING = "Whole-study folds", "The published splits, which leak"
-ANSWERS, PAIRS = "What the pairs say", "The pairs"
+HONEST, LEAKING = "Whole-study folds", "The published splits (leaking)"
+ANSWERS, PAIRS = "What the paired comparisons say", "The paired comparisons"
 MISSING, ABSENT = "Missing sequences", "Not in the table"
 NO_WEIGHTS, NOT_RUN = "no weights", "not run"
 LAST = {"pseudo_views": 2, "crops": 2, BLEND["model"]: 3}
@@ -24,49 +24,49 @@ PUBLISHED = ("published_accuracy", "published_f1", "published_auc")
 NBSP, WIDTH_REM = "\u00a0", 98
 ABSENCES = {
     "not run": "have not been run",
-    "not ended": "have not ended: a run is under way, or was stopped and goes on where it is started again",
+    "not ended": "have not finished: a run is in progress, or was stopped and resumes when started again",
 }
 LACKING = (
-    "Rows without weights stay empty on purpose: a backbone that phantoms had to teach, because its real "
-    "weights could not be had, would be another system. Real ones in a PyTorch file are kept where every run "
-    "looks by `python -m kitlib weights convert FILE.pth --backbone NAME`; where the hub can be reached, it "
-    "gives ImageNet's by itself. Then the same command fills the rows."
+    "Rows without weights stay empty on purpose: a backbone trained on phantoms because its real weights are "
+    "not available would be another system. To use real ones in a PyTorch file, put them where every run "
+    "looks with `python -m kitlib weights convert FILE.pth --backbone NAME`; if the hub can be reached, "
+    "ImageNet's are downloaded automatically. Then the same command fills the rows."
 )
 baseline2text = {
-    "oracle": "A baseline: knows the phantoms' anatomy, and how their readers err",
+    "oracle": "A baseline: knows the phantoms' anatomy and how their readers err",
     "prior": "A baseline: weighted frequencies of each cell in the other folds, no image",
-    "1/3": "A baseline: a third for each severity",
-    NORMAL: "A baseline: Normal/Mild is certain",
+    "1/3": "A baseline: 1/3 for each severity",
+    NORMAL: "A baseline: Normal/Mild with certainty",
 }
 BLIND = ("prior", "random")
 """Models that look at no image, whatever backbone stands beside them."""
 LEAD = (
-    "Every published system under one protocol: no study stands on both sides of a fold. Score: the "
-    "competition's metric, lower is better, with its 95 % interval over studies; the difference to the prior "
-    "is taken on the same studies. Accuracy, macro-F1 and macro AUC-ROC are means over the 25 cells, in per "
-    "cent. The first AUC takes all folds together, whose priors differ, so that what sees nothing gets less "
-    "than 50; the second is the mean of the folds' own. What a backbone has seen stands in each row; one "
-    "whose weights or library are not to be had says so in place of a score. "
-    "Classifiers on one trained embedder train it once, and its seconds stand with one of them. The "
-    "last column repeats what was published for that system, on a split of its own."
+    "Every published system under one protocol: no study is in both training and test. Score: the "
+    "competition's metric, lower is better, with its 95 % interval over studies; the difference from the "
+    "prior is paired on the same studies. Accuracy, macro-F1 and macro AUC-ROC are means over the 25 cells, "
+    "in per cent. The first AUC pools all folds, whose priors differ, so that a model that sees nothing gets "
+    "less than 50; the second is the mean over folds. Each row says what its backbone was trained on; one "
+    "whose weights or library are not available says so in place of a score. Classifiers on one trained "
+    "embedder train it once, and its time is counted for one of them. The last column repeats what was "
+    "published for that system, on a split of its own."
 )
 LEAKING_LEAD = (
-    "NOT comparable with the table above: here rows of one study stand on both sides of the split, or a "
-    "system is judged on what it was fitted on. Figures are per row, not per study, and have no interval. "
-    "They show how published figures come about; the same system under whole-study folds stands beside."
+    "NOT comparable with the table above: here rows of one study are in both training and test, or a system "
+    "is evaluated on its training data. Figures are per row, not per study, and have no interval. They show "
+    "how published figures arise; the same system under whole-study folds is shown beside it."
 )
 PAIRS_LEAD = (
-    "The score of the first less that of the second, on the same studies, with its 95 % interval; below zero "
-    "the first is better. Each interval stands for itself: of twenty pairs one is expected to be wrong. "
-    "Pairs on one backbone with one kind of model differ in what is asked alone (an SVC with nothing against "
-    "imbalance has no class weights either). The others differ in more: two backbones in size and what they "
-    "have seen, some in field of view; fusion and crops are other models. Such a pair tells which system is "
-    "better, not why."
+    "The score of the first minus that of the second, on the same studies, with its 95 % interval; below "
+    "zero the first is better. Intervals are not corrected for multiple comparisons: of twenty pairs one is "
+    "expected to be wrong. Pairs on one backbone with one kind of model differ only in the choice in "
+    "question (an SVC without imbalance handling has no class weights either). The others differ in more: "
+    "two backbones in size and training data, some in field of view; fusion and crops are other models. Such "
+    "a pair shows which system is better, not why."
 )
 heading2lead = {LEAKING: [LEAKING_LEAD], ANSWERS: [PAIRS_LEAD]}
 RESULTS_LEAD = (
-    "The competition's metric, lower is better; 95 % intervals draw whole studies with replacement, "
-    "differences are paired on the same studies. Written by the command below, and not edited."
+    "The competition's metric, lower is better; 95 % intervals are bootstrapped over whole studies, "
+    "differences are paired on the same studies. Generated by the command below, not edited."
 )
 PARTS = ("spinal", "foraminal", "subarticular", "any_severe_spinal")
 
@@ -203,12 +203,12 @@ def _honest_row(row: Row) -> dict[str, str]:
     return {
         "experiment": str(row["experiment"]),
         "what it is": str(row["description"]),
-        "what its backbone has seen": str(seen),
+        "backbone trained on": str(seen),
         **{heading: percent(row.get(measure, math.nan)) for measure, heading in measures.items()},
         "score": lacking if skipped else with_interval(row, "score"),
-        "less the prior": "-" if skipped else with_interval(row, "difference", "difference_", "+"),
-        "fit s": "" if is_baseline else number(row["fit_s"], 1),
-        "peak MB": "" if is_baseline else number(row["fit_peak_mb"], 0),
+        "minus the prior": "-" if skipped else with_interval(row, "difference", "difference_", "+"),
+        "fit, s": "" if is_baseline else number(row["fit_s"], 1),
+        "peak, MB": "" if is_baseline else number(row["fit_peak_mb"], 0),
         "published: acc / F1 / AUC": triple(row, PUBLISHED),
     }
 
@@ -223,11 +223,11 @@ def _leaking_row(row: Row, twin: Row) -> dict[str, str]:
         "experiment": row["experiment"],
         "split (LEAKS)": row["split"],
         "rows": number(row["rows"], 0),
-        "of a study fitted on": percent(row["shared"]),
+        "study seen in training, %": percent(row["shared"]),
         **{heading: percent(row[measure]) for measure, heading in measure2heading.items()},
         "score": number(row["score"]),
         "whole studies: acc / F1 / AUC": triple(twin, measure2heading),
-        "score there": number(twin.get("score", math.nan)),
+        "whole studies: score": number(twin.get("score", math.nan)),
         "published: acc / F1 / AUC": triple(row, PUBLISHED),
     }
 

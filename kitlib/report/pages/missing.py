@@ -12,29 +12,29 @@ from kitlib.experiments.scenarios import HALF, NOTHING, scenario2share
 from kitlib.report.pages import experiments as page
 
 NAME = "missing_sequences"
-TITLE = "Missing sequences: filled, or masked"
+TITLE = "Missing sequences: imputed or masked"
 LEAD = (
-    "What stands in the place of a sequence that a study lacks. Fillers guess what its images would have "
-    "told from those of the other sequences. Scores (the competition's metric, lower is better) of the same "
-    "held-out studies without the sequences in the first column; all else is there. **Bold**: the whole 95 % "
-    "interval of the difference to the filler's baseline lies below zero; (worse): above it. Intervals, "
-    "differences and a verdict for each stand in "
-    f"[{NAME}.csv]({NAME}.csv). Each interval stands for itself: of twenty comparisons one is expected to be "
-    "wrong. R2 is that of the guesses where one sequence is missing, and compares them with the mean of the "
-    "training studies: at zero or below a guess explains nothing."
+    "What replaces a sequence that a study lacks. Imputers estimate the embeddings of its images from those "
+    "of the other sequences. Scores (the competition's metric, lower is better) of the same held-out studies "
+    "without the sequences in the first column; all others are present. **Bold**: the whole 95 % interval of "
+    "the difference from the imputer's baseline lies below zero; (worse): above it. Intervals, differences "
+    "and a verdict for each are in "
+    f"[{NAME}.csv]({NAME}.csv). Intervals are not corrected for multiple comparisons: of twenty one is "
+    "expected to be wrong. R2 is that of the estimates where one sequence is missing, relative to the mean "
+    "of the training studies: at zero or below an estimate explains nothing."
 )
 family2told = {
     "pseudo": (
         "Means of slices",
-        "One vector a sequence, the mean of its slices' embeddings; one classifier for all fillers, which "
+        "One vector per sequence, the mean of its slices' embeddings; one classifier for all imputers, which "
         "knows what is real. The baseline is the mean of the training studies.",
     ),
     "views": (
         "Views of the crop model",
-        "The vectors of the views at each level (canal, foramina and recesses, each on its sequences), and "
-        "the crop model's fusion on top, trained anew with each filler on studies with the same holes. The "
-        "baseline is masked fusion, which is how the crop model treats a view that is not there: it fills "
-        "in nothing.",
+        "The vectors of the views at each level (canal, foramina and recesses, each on its sequences), with "
+        "the crop model's fusion on top, retrained with each imputer on studies with the same sequences "
+        "missing. The baseline is masked fusion, which is how the crop model treats an absent view: it "
+        "imputes nothing.",
     ),
 }
 """By the first word of an experiment's name."""

@@ -18,17 +18,17 @@ from kitlib.run import layout
 from kitlib.run.steps import changed_inputs, done, name2step, outputs_fingerprint
 
 LEAD = """
-What a run of the notebooks left behind: how good it is, what it drew, what was wrong with its data, and what
-it was made with. Nothing here is for a patient's care.
+The results of a run of the notebooks: its scores, its figures, what was wrong with its data, and what it was
+made with. Nothing here is for patient care.
 """
-UNTOLD = "The run does not say what its data are: it was made by an earlier version."
+UNTOLD = "The run does not record what its data are: it was made by an earlier version."
 SCORED = """
-The competition's metric, lower is better; 95\N{NO-BREAK SPACE}% intervals draw whole studies with
-replacement, differences are paired on the same studies.
+The competition's metric, lower is better; 95\N{NO-BREAK SPACE}% intervals are bootstrapped over whole
+studies, differences are paired on the same studies.
 """
-STEPS = "Steps that are done; one that is out of date has read what was written anew since."
+STEPS = "Completed steps; one is out of date if what it has read was rewritten since."
 PROVENANCE = """
-Fingerprints of what a step wrote: the same code, parameters and data give the same. Files by their sha256.
+Fingerprints of what each step wrote: the same code, parameters and data give the same. Files have a sha256.
 """
 heading2scores = {
     "Out of fold": layout.SCORES,
@@ -53,7 +53,7 @@ def run_page(work: Path) -> str:
         "Results": _results(work),
         "Steps": [_steps(work, manifests)],
         "Figures": _figures(work, manifests),
-        "What was wrong or decided": _ledgers(work),
+        "Faults and decisions": _ledgers(work),
         "Environment": _environment(manifests),
         "Provenance": _provenance(work, manifests),
     }
@@ -99,7 +99,7 @@ def _steps(work: Path, manifests: Manifests) -> str:
         row = {
             "step": name,
             "state": f"out of date: {', '.join(changed)}" if changed else "done",
-            "ended": manifest.get("ended", "-"),
+            "finished": manifest.get("ended", "-"),
             "seconds": f"{manifest['wall_s']:.1f}",
             "peak memory, MB": manifest["peak_memory_mb"],
             "files": len(sizes),
@@ -117,7 +117,7 @@ def _figures(work: Path, manifests: Manifests) -> list[str]:
         shown = [html.figure(html.as_webp(file.read_bytes()), said_by(file), "webp") for file in files]
         if shown:
             parts.append(html.folded(f"{name} ({len(shown)} figures)", "".join(shown)))
-    return parts or [html.paragraph("None was drawn.")]
+    return parts or [html.paragraph("There are no figures.")]
 
 
 def _ledgers(work: Path) -> list[str]:
@@ -127,7 +127,7 @@ def _ledgers(work: Path) -> list[str]:
             counts = fault_counts(load_table(path))
             empty = html.paragraph(f"{heading}: nothing.")
             parts.append(_table(counts, heading) if len(counts) else empty)
-    return parts or [html.paragraph("No step that keeps a ledger is done.")]
+    return parts or [html.paragraph("No step with a ledger is done.")]
 
 
 def _environment(manifests: Manifests) -> list[str]:
@@ -136,7 +136,12 @@ def _environment(manifests: Manifests) -> list[str]:
     distinct = pd.DataFrame(facts).T.drop_duplicates().T
     if len(distinct.columns) == 1:
         distinct.columns = ["every step"]
-    return [_table(distinct.rename_axis("").reset_index(), "Named by the first step that was run with it.")]
+    return [
+        _table(
+            distinct.rename_axis("").reset_index(),
+            "Each column is named after the first step that was run with it.",
+        )
+    ]
 
 
 def _provenance(work: Path, manifests: Manifests) -> list[str]:
@@ -144,8 +149,7 @@ def _provenance(work: Path, manifests: Manifests) -> list[str]:
         {
             "step": name,
             "wrote": outputs_fingerprint(work, name),
-            "has read": ", ".join(f"{source} {digits}" for source, digits in manifest["inputs"].items())
-            or "-",
+            "read": ", ".join(f"{source} {digits}" for source, digits in manifest["inputs"].items()) or "-",
             "code, parameters and data": manifest.get("state", "-"),
         }
         for name, manifest in manifests.items()
@@ -157,7 +161,7 @@ def _provenance(work: Path, manifests: Manifests) -> list[str]:
         if "/" not in file
     ]
     parameters = {name: str(value) or "-" for name, value in manifests[max(manifests)]["parameters"].items()}
-    listed = _table(pd.DataFrame(files), "Files of each step, those in folders left out.")
+    listed = _table(pd.DataFrame(files), "Files of each step, except those in subfolders.")
     return [
         html.paragraph(PROVENANCE),
         _table(pd.DataFrame(steps), "Steps"),

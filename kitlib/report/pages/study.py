@@ -20,20 +20,20 @@ from kitlib.report.pages import html
 from kitlib.terms import CELLS, CONDITIONS, LEVELS, SEVERITIES, Cell, Place, condition2text, level2text
 
 LEAD = """
-What kitlib says of this study, and what it looked at. For research and teaching: not a medical device, and
-no finding is to be believed because it stands here. The page holds pixels of the study, but no name, date or
-text of its files.
+What kitlib predicts for this study, and what it looked at. For research and teaching: not a medical device,
+and no finding should be believed because it appears here. The page contains pixels of the study, but no name,
+date or text from its files.
 """
 SAID = """
-Each cell: the likeliest severity with its probability, a bar of the three probabilities (normal or mild,
-moderate, severe), and what was measured to be open, in millimetres.
+Each cell: the most likely severity with its probability, a bar of the three probabilities (normal or mild,
+moderate, severe), and the measured opening in millimetres.
 """
 DOUBT = """
-The levels are in doubt: {reason}. What stands here may be of a neighbouring level, or of no level at all.
+The levels are in doubt: {reason}. Results may belong to a neighbouring level, or to no level at all.
 """
 LOOKED_AT = """
-Each picture is a view on neighbouring slices; the bar below a slice is as wide as the attention on it. The
-caption says what this view tells alone: the table above also weighs the other views, levels and sides.
+Each picture is one view on neighbouring slices; the bar below a slice is as wide as the attention on it. The
+caption says what this view predicts alone: the table above also weighs the other views, levels and sides.
 """
 place2name: dict[Place, str] = {
     "canal": "The canal on sagittal T2/STIR",
@@ -46,11 +46,11 @@ def study_page(result: StudyResult) -> str:
     """The page about a study, as HTML."""
     looked_at = result.examination
     sections = {
-        "What was read": [_series_table(result)],
+        "Series": [_series_table(result)],
         "Severities": [*_doubts(result), html.paragraph(SAID), cell_table(result)],
         "Three planes": _planes(result),
-        "What was looked at": _views(looked_at) if looked_at else [html.paragraph("No view of a place was.")],
-        "What was wrong or decided": [_ledger_table(result)],
+        "Views": _views(looked_at) if looked_at else [html.paragraph("No view was used.")],
+        "Faults and decisions": [_ledger_table(result)],
     }
     return html.page(f"Study {result.study.study_id}", LEAD, sections)
 
@@ -61,12 +61,12 @@ def _series_table(result: StudyResult) -> str:
         {
             "series": series.series_id,
             "sequence": series.sequence or "left out",
-            "told": why.get(series.series_id, "by a table"),
+            "identified": why.get(series.series_id, "by a table"),
             **_geometry(series),
         }
         for series in result.study.series
     ]
-    caption = "Series, in the order of their numbers; millimetres are those of the largest stack."
+    caption = "Series in numerical order; millimetres are those of the largest stack."
     return html.scrolling(html.table(pd.DataFrame(rows), caption), "Series")
 
 
@@ -102,7 +102,7 @@ def cell_table(result: StudyResult, within: Callable[[int, str], str] = lambda _
         rows.append(f'<tr><th scope="row">{level2text[level]}</th>{cells}</tr>')
     body = f"<thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody>"
     rungs = ", ".join(Counter(result.prediction.rungs))
-    caption = f"<caption>Likeliest severities ({escape(rungs)})</caption>"
+    caption = f"<caption>Most likely severities ({escape(rungs)})</caption>"
     return html.scrolling(f'<table class="cells">{caption}{body}</table>', "Severities")
 
 
@@ -134,7 +134,7 @@ def _planes(result: StudyResult) -> list[str]:
         points = tuple(point for point in located.points if point.landmark.place == place)
         if points:
             picture = overlay(study, Located(points, located.abstained, located.reason))
-            parts.append(html.figure(picture, f"{name}. A percentage beside a point: it is a guess."))
+            parts.append(html.figure(picture, f"{name}. A percentage beside a point marks a guess."))
     return parts or [html.figure(overlay(study, located), "Nothing was found on these slices.")]
 
 
@@ -181,5 +181,5 @@ def _ledger_table(result: StudyResult) -> str:
     if not counts:
         return html.paragraph("Nothing.")
     rows = [[count, *row] for row, count in counts.items()]
-    table = pd.DataFrame(rows, columns=["times", "what", "done", "series", "detail"])
+    table = pd.DataFrame(rows, columns=["count", "code", "action", "series", "detail"])
     return html.scrolling(html.table(table, "The ledger of faults and decisions."), "Ledger")

@@ -71,5 +71,5 @@ def test_a_gallery_has_a_row_for_each_cell_and_says_what_was_read():
     assert [len(axes.images) for axes in picture.axes] == [1, 1, 1, 0]  # the canal on two sequences
     said = picture.axes[0].texts[0].get_text()
     assert "study 7" in said
-    assert "read Severe,\ngiven 1.0%" in said
+    assert "label Severe,\npredicted 1.0%" in said
     assert gallery(cells, []).axes[0].texts[0].get_text() == "no cell to show"

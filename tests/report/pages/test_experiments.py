@@ -41,9 +41,9 @@ def test_whole_study_rows_stand_by_score_among_the_baselines_and_leaking_ones_do
     table = page.honest_table(RESULTS, BASELINES)
     assert table["experiment"].tolist() == ["svc", "prior", NORMAL]
     assert table["score"][0] == f"0.550 (0.500{page.NBSP}to{page.NBSP}0.600)"
-    assert table["less the prior"][0].startswith("-0.250 (-0.300")
+    assert table["minus the prior"][0].startswith("-0.250 (-0.300")
     assert (table["macro AUC"][0], table["AUC, mean of folds"][0]) == ("-", "61.0")
-    assert table["what its backbone has seen"].tolist() == ["shipped", "", ""]
+    assert table["backbone trained on"].tolist() == ["shipped", "", ""]
     assert table["what it is"].str.startswith("A baseline: ").tolist() == [False, True, True]
 
 
@@ -71,8 +71,8 @@ def test_a_row_without_weights_or_library_says_so_and_shows_no_score_and_the_kit
     table = page.honest_table(results, BASELINES).set_index("experiment")
     assert table.index.tolist() == ["svc", "prior", NORMAL, "m152", "crops", "blend"]
     row = table.loc["m152"]
-    assert (row["score"], row["accuracy"], row["less the prior"]) == (said, "-", "-")
-    assert row["what its backbone has seen"] == reason
+    assert (row["score"], row["accuracy"], row["minus the prior"]) == (said, "-", "-")
+    assert row["backbone trained on"] == reason
     assert (page.LACKING in page.footnotes(results)) == (said == "no weights")
     assert page.absent_table(results)["experiment"].tolist() == ["x_leaking"]
 
@@ -81,7 +81,7 @@ def test_a_leaking_row_stands_beside_its_twin_and_what_was_published():
     (row,) = page.leaking_table(RESULTS).to_dict("records")
     assert row["accuracy"] == "93.0"
     assert row["whole studies: acc / F1 / AUC"].replace(page.NBSP, " ") == "80.0 / 50.0 / -"
-    assert row["score there"] == "0.550"
+    assert row["whole studies: score"] == "0.550"
     assert page.leaking_table(RESULTS.iloc[:1]).empty
 
 

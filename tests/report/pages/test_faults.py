@@ -30,8 +30,8 @@ ENDINGS = pd.DataFrame(
 def test_kinds_count_cases_and_studies():
     table = kind_table(DAMAGES).set_index("kind")
     assert table.loc["files", "cases passed"] == "1 of 2"
-    assert table.loc["files", "studies told or unharmed"] == "5 of 7"
-    assert table.loc["pairs", "studies told or unharmed"] == "6 of 6"
+    assert table.loc["files", "studies reported or unharmed"] == "5 of 7"
+    assert table.loc["pairs", "studies reported or unharmed"] == "6 of 6"
 
 
 def test_a_damage_says_what_fails_at_which_dose():
@@ -53,7 +53,9 @@ def test_endings_are_counted_by_command_and_fault():
 
 def test_parts_that_were_not_asked_for_have_no_heading():
     page = faults_page({"data": "9"}, DAMAGES, MUTANTS, ENDINGS)
-    assert all(f"## {title}" in page for title in ("Passed of made", "Each damage", "Mutants", "Ended runs"))
+    assert all(
+        f"## {title}" in page for title in ("Cases passed", "Each damage", "Mutants", "Interrupted runs")
+    )
     page = faults_page({"data": "9"}, DAMAGES, pd.DataFrame(), pd.DataFrame())
     assert "## Mutants" not in page
-    assert "## Ended runs" not in page
+    assert "## Interrupted runs" not in page

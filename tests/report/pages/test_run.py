@@ -97,8 +97,8 @@ def test_a_run_that_does_not_say_what_its_data_are_is_not_taken_for_phantoms(wor
     assert UNTOLD in page
     assert "PHANTOMS" not in page
     assert "Nothing is scored yet" in page
-    assert "No step that keeps a ledger is done." in page
-    assert "None was drawn." in page
+    assert "No step with a ledger is done." in page
+    assert "There are no figures." in page
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:

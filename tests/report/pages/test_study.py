@@ -119,7 +119,7 @@ def test_without_a_crop_model_the_localiser_is_asked(monkeypatch):
     monkeypatch.setattr(page_module, "shipped_localiser", lambda: asked.append(True) or real())
     page = study_page(make_result())
     assert asked
-    assert "No view of a place was." in page
+    assert "No view was used." in page
     assert "Nothing was found on these slices." in page
 
 
