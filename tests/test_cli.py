@@ -60,6 +60,12 @@ def test_the_help_of_each_command_ends_with_an_example_that_it_understands():
         assert build_parser().parse_args(words).call == parser.get_default("call")
 
 
+def test_each_option_has_a_help():
+    parsers = [parser for parser in leaves(build_parser()) if not parser.prog.endswith(" phantom")]
+    actions = [(parser.prog, action) for parser in parsers for action in parser._actions]
+    assert [(prog, one.dest) for prog, one in actions if one.option_strings and not one.help] == []
+
+
 def test_an_error_of_the_kit_is_one_line_and_exit_code_2(data, submission, capsys):
     submission.write_text(submission.read_text().rsplit("\n", 2)[0])
     assert main(["validate", str(submission), "--data", str(data)]) == 2

@@ -21,10 +21,15 @@ def add_bench(commands: Commands) -> None:
         default=Path("work/demo"),
         help="folder of a finished run, with its models (default: work/demo)",
     )
-    command.add_argument("--backbones", nargs="+", default=["resnet50", "resnet10t"])
+    command.add_argument(
+        "--backbones",
+        nargs="+",
+        default=["resnet50", "resnet10t"],
+        help="backbones to embed with (default: resnet50 resnet10t)",
+    )
     command.add_argument("--studies", type=int, default=6, help="number of phantoms, about fifty slices each")
     command.add_argument("--size", default="clinical", help="size of the phantoms (default: clinical)")
-    command.add_argument("--repeats", type=int, default=3)
+    command.add_argument("--repeats", type=int, default=3, help="times each ratio is measured (default: 3)")
     command.add_argument(
         "--counts",
         type=int,
@@ -44,7 +49,7 @@ def _add_faults(benches: Commands) -> None:
         epilog="example: python -m kitlib bench faults --studies 12 --kills 4",
     )
     command.add_argument("--studies", type=int, default=60, help="number of phantoms (default: 60)")
-    command.add_argument("--seed", type=int, default=2024)
+    command.add_argument("--seed", type=int, default=2024, help="random seed (default: 2024)")
     command.add_argument("--mutants", type=int, default=2000, help="corrupted files to read (default: 2000)")
     command.add_argument(
         "--kills", type=int, default=20, metavar="N", help="moments to interrupt `predict` at (default: 20)"

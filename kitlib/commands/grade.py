@@ -74,7 +74,7 @@ def _add_train(ways: Commands) -> None:
         default=0.0,
         help="mixup of pairs of views, weights from Beta(ALPHA, ALPHA)",
     )
-    train.add_argument("--seed", type=int, default=2024)
+    train.add_argument("--seed", type=int, default=2024, help="random seed (default: 2024)")
     train.add_argument("--pool", type=Path, default=Path("work/grader"), help="folder for generated views")
     train.add_argument("--persons", type=int, default=1500, help="phantoms to train on")
     train.add_argument("--workers", type=int, default=1, help="processes that generate phantoms")
@@ -90,7 +90,11 @@ def _add_curve(ways: Commands) -> None:
     )
     curve.add_argument("table", type=Path, help="CSV: as for `grade`, plus study_id, severity")
     curve.add_argument("--studies", default="25,50,100,200,400", help="numbers of studies to train on")
-    curve.add_argument("--starts", default="shipped,imagenet,nothing")
+    curve.add_argument(
+        "--starts",
+        default="shipped,imagenet,nothing",
+        help="initial weights to compare (default: shipped,imagenet,nothing)",
+    )
     curve.add_argument(
         "--seeds", type=int, default=3, help="random draws of the studies, each judged on its own rest"
     )

@@ -94,10 +94,12 @@ def _add_train(verbs: Commands) -> None:
     train.add_argument(
         "--junction", type=int, default=400, help="phantoms for crops of the lumbosacral junction"
     )
-    train.add_argument("--epochs", type=int, default=10)
-    train.add_argument("--junction-epochs", type=int, default=30)
-    train.add_argument("--seed", type=int, default=2024)
-    train.add_argument("--workers", type=int, default=1)
+    train.add_argument("--epochs", type=int, default=10, help="of the landmark networks (default: 10)")
+    train.add_argument(
+        "--junction-epochs", type=int, default=30, help="of the junction network (default: 30)"
+    )
+    train.add_argument("--seed", type=int, default=2024, help="random seed (default: 2024)")
+    train.add_argument("--workers", type=int, default=1, help="number of processes (default: 1)")
     train.add_argument("--data", type=Path, help="competition folder to fine-tune on")
     train.add_argument("--weights", type=Path, help="weights to fine-tune (default: the shipped ones)")
     add_cluster(train)
@@ -156,7 +158,7 @@ def _add_audit(verbs: Commands) -> None:
     )
     audit.add_argument("--data", type=Path, required=True, help="competition folder")
     audit.add_argument("--out", type=Path, help="JSON report to write")
-    audit.add_argument("--workers", type=int, default=1)
+    audit.add_argument("--workers", type=int, default=1, help="number of processes (default: 1)")
     audit.add_argument(
         "--no-localiser",
         dest="localiser",

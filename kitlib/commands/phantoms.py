@@ -32,7 +32,7 @@ def add_phantoms(commands: Commands) -> None:
         "out", metavar="folder", type=Path, nargs="?", help="made by `phantoms make` (default: labels alone)"
     )
     oracle.add_argument("--studies", type=int, help="number of studies to draw labels for, without a folder")
-    oracle.add_argument("--seed", type=int, default=2024)
+    oracle.add_argument("--seed", type=int, default=2024, help="random seed (default: 2024)")
     oracle.set_defaults(call=_oracle)
     page = verbs.add_parser(
         "page",
@@ -60,8 +60,8 @@ def add_phantom(commands: Commands) -> None:
 def _ask_what_to_make(command: argparse.ArgumentParser, *, required: bool) -> None:
     command.add_argument("--out", type=Path, required=required, help="folder to create")
     command.add_argument("--studies", type=int, required=required, help="number of training studies")
-    command.add_argument("--test-studies", type=int, default=0)
-    command.add_argument("--workers", type=int, default=1)
+    command.add_argument("--test-studies", type=int, default=0, help="number of test studies (default: 0)")
+    command.add_argument("--workers", type=int, default=1, help="number of processes (default: 1)")
     command.add_argument("--missing-rate", type=float, help="share of studies with a missing series")
     command.add_argument(
         "--defect",
@@ -75,7 +75,7 @@ def _ask_what_to_make(command: argparse.ArgumentParser, *, required: bool) -> No
 
 def _ask_size_and_seed(command: argparse.ArgumentParser) -> None:
     command.add_argument("--size", default="demo", help="smoke, demo or clinical (default: demo)")
-    command.add_argument("--seed", type=int, default=2024)
+    command.add_argument("--seed", type=int, default=2024, help="random seed (default: 2024)")
 
 
 def _make(arguments: argparse.Namespace) -> None:

@@ -18,7 +18,7 @@ def add_validate(commands: Commands) -> None:
         help="reject a submission that Kaggle would reject",
         epilog="example: python -m kitlib validate submission.csv --data DIR",
     )
-    command.add_argument("file", type=Path)
+    command.add_argument("file", type=Path, help="submission to check")
     command.add_argument("--data", type=Path, required=True, help="competition folder")
     command.set_defaults(call=_validate)
 
@@ -39,7 +39,7 @@ def add_score(commands: Commands) -> None:
         help="score predictions with the competition's metric",
         epilog="example: python -m kitlib score submission.csv --labels train.csv",
     )
-    command.add_argument("file", type=Path)
+    command.add_argument("file", type=Path, help="predictions to score")
     command.add_argument("--labels", type=Path, required=True, help="table with the columns of train.csv")
     command.set_defaults(call=_score)
 

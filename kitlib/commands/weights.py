@@ -25,13 +25,15 @@ def _add_train(verbs: Commands) -> None:
         epilog="example: python -m kitlib weights train --backbone resnet50 --studies 400 --epochs 9",
     )
     command.add_argument("--backbone", default="resnet10t", help="such as resnet50 or medicalnet_resnet152")
-    command.add_argument("--studies", type=int, required=True)
-    command.add_argument("--epochs", type=int, required=True)
-    command.add_argument("--input-px", type=int, default=128)
+    command.add_argument("--studies", type=int, required=True, help="number of phantoms to train on")
+    command.add_argument("--epochs", type=int, required=True, help="passes over the phantoms")
+    command.add_argument(
+        "--input-px", type=int, default=128, help="side of the input images in pixels (default: 128)"
+    )
     command.add_argument(
         "--view", dest="field_of_view", default="middle", help="field of view: whole or middle"
     )
-    command.add_argument("--seed", type=int, default=2024)
+    command.add_argument("--seed", type=int, default=2024, help="random seed (default: 2024)")
     command.add_argument(
         "--start", default="", help="initial weights: a file, or a name such as auto or imagenet"
     )
