@@ -46,4 +46,4 @@ class RandomModel(Model):
 def draw(seed: int, study_id: int) -> np.ndarray:
     """Draw the random probabilities (25, 3) of a study's cells."""
     generators = [np.random.default_rng([seed, study_id, cell]) for cell in range(len(CELLS))]
-    return np.stack([random.dirichlet(np.ones(len(SEVERITIES))) for random in generators])
+    return np.stack([rng.dirichlet(np.ones(len(SEVERITIES))) for rng in generators])

@@ -33,9 +33,9 @@ def inner_splits(labels: np.ndarray, parts: int, *, seed: int) -> list[tuple[np.
     parts = min(parts, len(labels))
     if parts < 2:
         return [(rows, rows[:0])]
-    random = np.random.default_rng(seed)
-    disease = labels.clip(min=0).sum(axis=1) + random.random(len(labels))
-    part = dealt(np.argsort(disease), parts, random)
+    rng = np.random.default_rng(seed)
+    disease = labels.clip(min=0).sum(axis=1) + rng.random(len(labels))
+    part = dealt(np.argsort(disease), parts, rng)
     return [(rows[part != number], rows[part == number]) for number in range(parts)]
 
 

@@ -132,12 +132,12 @@ class BaggingClassifiers(XGBoostClassifiers):
     """
 
     def _grow(self, rows: np.ndarray, codes: np.ndarray, weights: np.ndarray) -> list[Any]:
-        random = np.random.default_rng(self.seed)
+        rng = np.random.default_rng(self.seed)
         data = xgboost.QuantileDMatrix(rows, codes, weight=weights, max_bin=BINS, nthread=1)
         boosters = []
         for _ in range(self.settings.bags):
-            seed = int(random.integers(2**31))
-            drawn = random.multinomial(len(rows), np.full(len(rows), 1 / len(rows)))
+            seed = int(rng.integers(2**31))
+            drawn = rng.multinomial(len(rows), np.full(len(rows), 1 / len(rows)))
             data.set_weight(weights * drawn)
             boosters.append(self._boost(data, int(codes.max()) + 1, seed))
         return boosters

@@ -103,9 +103,9 @@ class PseudoModel(Model):
 
         from kitlib.models.pseudo.learned import draw_hidden
 
-        random = torch.Generator().manual_seed(seed)
+        rng = torch.Generator().manual_seed(seed)
         there = torch.from_numpy(present)
-        hidden = [draw_hidden(there, random).numpy() for _ in range(self.removed_copies)]
+        hidden = [draw_hidden(there, rng).numpy() for _ in range(self.removed_copies)]
         return [present, *(present & ~gone for gone in hidden)]
 
     def _cross_imputed(

@@ -104,8 +104,8 @@ class PseudoViewsModel(Model):
         from kitlib.grade.fusion import Sight
         from kitlib.models.pseudo.learned import draw_hidden
 
-        random, there = torch.Generator().manual_seed(seed), torch.from_numpy(data.present)
-        holes = [draw_hidden(there, random).numpy() for _ in range(self.removed_copies)]
+        rng, there = torch.Generator().manual_seed(seed), torch.from_numpy(data.present)
+        holes = [draw_hidden(there, rng).numpy() for _ in range(self.removed_copies)]
         studies, sights = [], []
         for train, held_out in inner_splits(labels, self.inner_parts, seed=seed):
             filler = self._filler(data.take(train), seed)
