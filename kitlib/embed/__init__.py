@@ -1,1 +1,1 @@
-"""From prepared slices to vectors: backbones, where their weights come from, and the store of embeddings."""
+"""From prepared slices to vectors: backbones, the sources of their weights, and the store of embeddings."""

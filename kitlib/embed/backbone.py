@@ -1,4 +1,4 @@
-"""Backbones by name, with their weights: networks of slices or of volumes."""
+"""Load backbones by name, with their weights: networks on slices or on volumes."""
 
 import difflib
 from pathlib import Path
@@ -27,11 +27,11 @@ def load_backbone(
     input_px: int | None = None,
     field_of_view: str | None = None,
 ) -> Backbone:
-    """A backbone with the weights that `find_weights` finds.
+    """Load a backbone with the weights found by `find_weights`.
 
     Names are timm's, `torchvision/<name>`, `medicalnet_resnet<depth>` and `ct_resnet152`. `input_px` and
-    `field_of_view` (one of FIELDS_OF_VIEW) are what the weights were trained with, where that is known, else
-    DEFAULT_PX and "whole".
+    `field_of_view` (one of FIELDS_OF_VIEW) default to what the weights were trained with, if that is known,
+    else to DEFAULT_PX and "whole".
     """
     source = find_weights(known_backbone(name), weights, attached_dir)
     network = None if holds_eight_bits(source.file) else weighted_network(name, source)
@@ -40,7 +40,7 @@ def load_backbone(
 
 
 def weighted_network(name: str, source: WeightsSource) -> nn.Module:
-    """The network with the weights of a source that is no eight-bit file; random ones are always the same."""
+    """Build a network with the weights of a source, not an eight-bit one; random weights are reproducible."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network, head = build_network(name)
@@ -50,7 +50,7 @@ def weighted_network(name: str, source: WeightsSource) -> nn.Module:
 
 
 def known_backbone(name: str) -> str:
-    """The name itself; UsageError with the nearest names if no library has it."""
+    """Return the name. Raises UsageError, with the nearest names, if no library has it."""
     names = [*slice_network_names(), *VOLUME_NETWORKS]
     if name in names or timm.is_model(name):
         return name
@@ -59,14 +59,14 @@ def known_backbone(name: str) -> str:
 
 
 def build_network(name: str) -> tuple[nn.Module, tuple[str, ...]]:
-    """The untrained network without its classifier, and the names of the modules that were the classifier."""
+    """Build an untrained network without its classifier; also returns the names of the removed modules."""
     if name == CT_RESNET:
         return build_inflated_network(), ()
     return (build_volume_network(name), ()) if reads_volumes(name) else build_slice_network(name)
 
 
 def kind_of(name: str) -> type[Backbone]:
-    """What stands around the network of this name: how stacks are cut and greys are scaled for it."""
+    """Return the Backbone class for this name, which converts stacks to inputs and scales grey values."""
     if name == CT_RESNET:
         return InflatedBackbone
     return VolumeBackbone if reads_volumes(name) else Backbone

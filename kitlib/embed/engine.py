@@ -1,4 +1,4 @@
-"""Embedding many series: inputs batched across series, loaded in the background while the network works."""
+"""Embed many series: inputs are batched across series, and loaded while the network runs."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,7 +15,7 @@ from kitlib.mri.stack import Stack
 from kitlib.nn.rows import prefetched
 from kitlib.prepare.volumes import VolumeCache
 
-LOADED_AHEAD = 8  # series; a bound on memory
+LOADED_AHEAD = 8  # series; bounds memory use
 
 
 @dataclass
@@ -25,12 +25,12 @@ class Job:
     key: tuple[int, int]  # study_id, series_id
     volume: str  # fingerprint of the prepared volume
     inputs: list[np.ndarray]  # n slices or volumes
-    positions_mm: np.ndarray  # (n t, 3), t tokens an input
+    positions_mm: np.ndarray  # (n t, 3), t tokens per input
     vectors: list[np.ndarray] = field(default_factory=list)  # so far, (t, d) each
 
 
 def study_tokens(backbone: Backbone, stacks: Sequence[Stack], *, grey: str = "greyscale") -> Tokens:
-    """Tokens of prepared stacks of one sequence, as `embed_series` stores them: what streaming uses."""
+    """Embed prepared stacks of one sequence in memory, with the same tokens as `embed_series` stores."""
     vectors = (backbone.embed(backbone.inputs(stack, grey)) for stack in stacks)
     parts = [
         Tokens(in_half_precision(of_stack), backbone.positions_mm(stack))
@@ -49,7 +49,7 @@ def embed_series(
     batch: int = 64,
     progress: bool = True,
 ) -> None:
-    """Embed each series (study_id, series_id) that the store lacks or holds of an older volume."""
+    """Embed each series (study_id, series_id) that the store lacks or has from an older volume."""
     todo = store.outdated(volumes, keys)
 
     def load(key: tuple[int, int]) -> Job:
@@ -67,7 +67,7 @@ def embed_series(
 
 
 def embedded(backbone: Backbone, jobs: Iterable[Job], batch: int) -> Iterator[Job]:
-    """Jobs whose vectors are complete; each batch of inputs is full, whatever series they are of."""
+    """Yield jobs once their vectors are complete; batches are filled across series."""
     waiting: deque[Job] = deque()
 
     def inputs() -> Iterator[tuple[Job, np.ndarray]]:

@@ -1,4 +1,4 @@
-"""What a backbone sees of a slice: the whole of it or its middle, resized to a square."""
+"""The part of a slice that a backbone sees, the whole or the middle, resized to a square."""
 
 import cv2
 import numpy as np
@@ -10,15 +10,15 @@ from kitlib.prepare.grey import GREY_OPTIONS
 # Of the competition's landmarks 99.8 % (sagittal) and 99.99 % (axial) lie in these middles.
 MIDDLE: dict[Plane, float] = {"sagittal": 0.75, "axial": 0.5}
 FIELDS_OF_VIEW: dict[str, dict[Plane, float]] = {"whole": {}, "middle": MIDDLE}
-"""Side of the square that is seen, as a share of the slice's longer side; 1 for planes not named."""
+"""Side of the visible square, as a share of the slice's longer side; 1 for planes not listed."""
 
 
 def stack_images(
     stack: Stack, px: int, *, field_of_view: str = "whole", grey: str = "greyscale"
 ) -> np.ndarray:
-    """The slices of a prepared stack as a backbone sees them: (N, px, px) uint8.
+    """Return the slices of a prepared stack as a backbone sees them: (N, px, px) uint8.
 
-    UsageError where `field_of_view` is none of FIELDS_OF_VIEW or `grey` none of GREY_OPTIONS.
+    Raises UsageError if `field_of_view` is not in FIELDS_OF_VIEW or `grey` not in GREY_OPTIONS.
     """
     known_name(field_of_view, FIELDS_OF_VIEW, "view")
     known_name(grey, GREY_OPTIONS, "grey")
@@ -27,7 +27,7 @@ def stack_images(
 
 
 def square(slices: np.ndarray, px: int, share: float = 1.0) -> np.ndarray:
-    """The middle of slices (B, H, W) resized to (B, px, px) in proportion, black beyond their edges."""
+    """Resize the middle of slices (B, H, W) to (B, px, px), keeping proportions and padding with black."""
     side, first = square_of(slices.shape[1:], share)
     row, col = np.maximum(first, 0)
     seen = slices[:, row : row + side, col : col + side]
@@ -41,7 +41,7 @@ def square(slices: np.ndarray, px: int, share: float = 1.0) -> np.ndarray:
 
 
 def square_of(shape: tuple[int, ...], share: float = 1.0) -> tuple[int, np.ndarray]:
-    """Side and first (row, column) of the square that `square` cuts of slices of this (H, W)."""
+    """Return the side and first (row, column) of the square that `square` cuts from slices (H, W)."""
     size = np.array(shape)
     side = max(1, round(share * size.max()))
-    return side, (size - side) // 2  # negative where the square reaches beyond
+    return side, (size - side) // 2  # negative where the square extends beyond the slice

@@ -1,4 +1,4 @@
-"""A 2D network of torchvision in three dimensions, as those that learn on CT are made of it.
+"""A 2D torchvision network inflated to three dimensions, the architecture of the CT weights.
 
 Carreira and Zisserman: Quo vadis, action recognition? (2017), who called it inflation.
 """
@@ -12,24 +12,24 @@ from torch import Tensor, nn
 from kitlib.embed.volumes import VolumeBackbone
 
 DEEP = 3
-"""Slices that a kernel of a side above one reads."""
+"""Depth in slices of kernels whose side is above one."""
 
 
 def greys_in_colour(volumes: Tensor) -> Tensor:
-    """Volumes (B, D, H, W) of grey values 0 to 255 in 0..1, as three channels: (B, 3, D, H, W)."""
+    """Scale volumes (B, D, H, W) of grey values from 0..255 to 0..1, as three channels: (B, 3, D, H, W)."""
     return (volumes.float() / 255).unsqueeze(1).expand(-1, 3, -1, -1, -1)
 
 
 class InflatedBackbone(VolumeBackbone):
-    """A `VolumeBackbone` whose network reads greys between air and bone, here between black and white."""
+    """A `VolumeBackbone` whose network was trained on intensities from air to bone, here black to white."""
 
     prepare = staticmethod(greys_in_colour)
 
 
 def build_inflated_network() -> nn.Module:
-    """The untrained ResNet-152 up to its last feature map: (B, 3, D, H, W) to (B, 2048, D', H', W').
+    """Build an untrained ResNet-152 up to its last feature map: (B, 3, D, H, W) to (B, 2048, D', H', W').
 
-    Depth is not halved by the first convolution, but by all that halve rows and columns after it.
+    The first convolution keeps the depth; all later layers that halve rows and columns halve it too.
     """
     with torch.device("meta"):
         network = torchvision.models.resnet152()
@@ -40,7 +40,7 @@ def build_inflated_network() -> nn.Module:
 
 
 def inflate(module: nn.Module) -> None:
-    """Replace all layers of two dimensions within a module by untrained ones of three."""
+    """Replace all 2D layers within a module by untrained 3D ones."""
     for name, child in module.named_children():
         if isinstance(child, nn.Conv2d):
             setattr(module, name, inflated_convolution(child))
@@ -53,7 +53,7 @@ def inflate(module: nn.Module) -> None:
 
 
 def inflated_convolution(flat: nn.Conv2d) -> nn.Conv3d:
-    """As deep as DEEP at most; the stem, which is wider than that, keeps all slices."""
+    """Build the 3D convolution, at most DEEP deep; the stem, which is wider, has no stride in depth."""
     side, step = flat.kernel_size[0], flat.stride[0]
     deep = min(side, DEEP)
     return nn.Conv3d(

@@ -1,4 +1,4 @@
-"""What a backbone is, and networks of slices: those of timm, of torchvision and of the kit."""
+"""The base class of backbones, and networks on slices: those of timm, torchvision and the kit."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ TORCHVISION = "torchvision/"
 
 
 def normalised(slices: Tensor) -> Tensor:
-    """Grey values (B, px, px), 0 to 255, with ImageNet statistics: (B, 3, px, px), channels last."""
+    """Normalise grey values (B, px, px), 0 to 255, by ImageNet statistics: (B, 3, px, px), channels last."""
     grey = slices.unsqueeze(-1)  # (B, px, px, 1): channels last from the start
     mean, std = (torch.tensor(values, device=slices.device) for values in (IMAGENET_MEAN, IMAGENET_STD))
     return ((grey / 255 - mean) / std).permute(0, 3, 1, 2)
@@ -31,8 +31,8 @@ def normalised(slices: Tensor) -> Tensor:
 class Backbone:
     """Turns a stack into inputs, and each input into one or more tokens of length `width`.
 
-    Inputs of any stacks may share a batch; the tokens of a stack are those of its inputs, end to end. Here
-    an input is a slice and becomes one token; a `VolumeBackbone` reads stacks.
+    Inputs of different stacks may share a batch; the tokens of a stack are those of its inputs, concatenated.
+    Here an input is a slice and becomes one token; a `VolumeBackbone` reads whole stacks.
     """
 
     prepare: Prepare = staticmethod(normalised)
@@ -40,7 +40,7 @@ class Backbone:
     def __init__(
         self, network: nn.Module | None, source: WeightsSource, input_px: int, field_of_view: str
     ) -> None:
-        """None stands for a network in eight bits, which the source's file holds whole."""
+        """`network` is None for a network in eight bits, which is loaded from the source's file."""
         self.source, self.input_px, self.field_of_view = source, input_px, field_of_view
         if network is None:
             self.infer = eight_bit_inference(source, self.input_shape)
@@ -56,17 +56,17 @@ class Backbone:
         return (self.input_px, self.input_px)
 
     def inputs(self, stack: Stack, grey: str = "greyscale") -> np.ndarray:
-        """What this backbone reads of a prepared stack: (n, *input_shape) uint8."""
+        """Return this backbone's inputs from a prepared stack: (n, *input_shape) uint8."""
         return stack_images(stack, self.input_px, field_of_view=self.field_of_view, grey=grey)
 
     def positions_mm(self, stack: Stack) -> np.ndarray:
-        """Patient position of the centre of each token of a stack: (n * tokens of an input, 3)."""
+        """Return the patient position of the centre of each token of a stack: (n * tokens per input, 3)."""
         return stack.centres_mm
 
     def embed(self, inputs: np.ndarray) -> np.ndarray:
-        """Tokens (B * tokens of an input, width) float32 of inputs (B, ...) uint8; none of none.
+        """Compute tokens (B * tokens per input, width) float32 of inputs (B, ...) uint8; B may be 0.
 
-        Slices of other sizes are made square.
+        Slices of other sizes are padded and resized to a square.
         """
         if not len(inputs):
             return np.zeros((0, self.width), np.float32)
@@ -74,16 +74,16 @@ class Backbone:
 
 
 def slice_network_names() -> list[str]:
-    """What timm knows, and what torchvision knows behind TORCHVISION."""
+    """List the models of timm, and those of torchvision with the prefix TORCHVISION."""
     of_torchvision = torchvision.models.list_models(module=torchvision.models)
     return [*timm.list_models(pretrained=False), *(TORCHVISION + name for name in of_torchvision)]
 
 
 def build_slice_network(name: str) -> tuple[nn.Module, tuple[str, ...]]:
-    """The untrained network without its classifier, and the names of the modules that were the classifier."""
+    """Build an untrained network without its classifier; also returns the names of the removed modules."""
     if not name.startswith(TORCHVISION):
         model: Any = timm.create_model(name, pretrained=False, num_classes=0)
-        head = getattr(model, "pretrained_cfg", {}).get("classifier") or ()  # one's own need say nothing
+        head = getattr(model, "pretrained_cfg", {}).get("classifier") or ()  # custom models may have none
         return model, (head,) if isinstance(head, str) else tuple(head)
     network = torchvision.models.get_model(name.removeprefix(TORCHVISION), weights=None)
     last = [path for path, module in network.named_modules() if isinstance(module, nn.Linear)][-1]
@@ -93,7 +93,7 @@ def build_slice_network(name: str) -> tuple[nn.Module, tuple[str, ...]]:
 
 
 def build_vit(*, px: int, grid: int, width: int, depth: int, heads: int, dropout: float = 0.0) -> Any:
-    """An untrained transformer on (B, 3, px, px) with grid x grid patches, whose mean is the embedding.
+    """Build an untrained transformer on (B, 3, px, px) with grid x grid patches, whose mean is the embedding.
 
     Dosovitskiy et al.: An image is worth 16 x 16 words (2021), at a size that two cores can train.
     """
@@ -110,15 +110,15 @@ def build_vit(*, px: int, grid: int, width: int, depth: int, heads: int, dropout
         fc_norm=False,
         proj_drop_rate=dropout,
     )
-    # A few studies do not teach the order of the patches: it starts as sines and cosines.
+    # A few studies cannot teach the positions of patches: initialise them as sines and cosines.
     network.pos_embed = nn.Parameter(build_sincos2d_pos_embed([grid, grid], dim=width)[None])
     for attention in (one for one in network.modules() if isinstance(one, Attention)):
-        # Of 64 patches on one core, a step took 1.3 to 2.2 times as long with the fused attention.
-        attention.fused_attn = False  # type: ignore[misc]  # timm has it final, and no argument for it
+        # With 64 patches on one core, a step took 1.3 to 2.2 times as long with fused attention.
+        attention.fused_attn = False  # type: ignore[misc]  # timm declares it Final, without an argument
     return network
 
 
 @register_model
 def spine_vit(**_: Any) -> VisionTransformer:
-    """The kit's own transformer, which timm knows by this name, and calls with settings of its own."""
+    """Build the kit's own transformer, registered with timm, whose extra settings are ignored."""
     return build_vit(px=SPINE_VIT_PX, **SPINE_VIT_SHAPE)

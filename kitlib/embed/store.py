@@ -1,4 +1,4 @@
-"""A store of tokens: per series one array on disk, made again when the series' volume changes."""
+"""A store of tokens: one array on disk per series, recomputed when the series' volume changes."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +17,7 @@ from kitlib.terms import SEQUENCES
 class TokenStore:
     """Tokens of one kind in `<folder>/<study_id>/<series_id>.npy` (n_tokens, d), opened memory-mapped.
 
-    `recipe` is all that shapes them, the code too: tokens of another recipe are made again.
+    `recipe` is everything that shapes them, including the code: tokens of another recipe are recomputed.
     """
 
     def __init__(self, folder: Path, recipe: Mapping[str, Any], width: int) -> None:
@@ -27,29 +27,29 @@ class TokenStore:
             write_text(file, described)
 
     def is_current(self, study_id: int, series_id: int, volume: str) -> bool:
-        """Whether the series is there, made by this recipe from the prepared volume with this fingerprint."""
+        """Return whether the series was stored with this recipe from the volume with this fingerprint."""
         return is_current(self._path(study_id, series_id), self._state(volume))
 
     def outdated(self, volumes: VolumeCache, keys: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-        """Of the series (study_id, series_id), those that are not there, or of an older volume."""
+        """Return the series (study_id, series_id) that are missing or were made from an older volume."""
         return [key for key in keys if not self.is_current(*key, volumes.fingerprint(*key))]
 
     def add(self, study_id: int, series_id: int, tokens: Tokens, volume: str) -> None:
-        """Store the tokens of a series, of which there may be none."""
+        """Store the tokens of a series, which may be empty."""
         facts = {"state": self._state(volume), "positions_mm": tokens.positions_mm.tolist()}
         provenance = Provenance(self.recipe, {"volume": volume})
         save_array(self._path(study_id, series_id), tokens.embeddings, provenance, **facts)
 
     def series_tokens(self, study_id: int, series_id: int) -> Tokens:
-        """The tokens of one series; ArtefactError where it was not embedded."""
+        """Open the tokens of one series. Raises ArtefactError if it was not embedded."""
         path = self._path(study_id, series_id)
         positions_mm = np.asarray(facts_of(path)["positions_mm"], np.float64).reshape(-1, 3)
         if not len(positions_mm):
-            return Tokens.none(self.width)  # an empty file cannot be mapped
+            return Tokens.none(self.width)  # an empty file cannot be memory-mapped
         return Tokens(load_array(path, mmap=True), positions_mm)
 
     def bags(self, study_ids: Iterable[int], series: pd.DataFrame) -> dict[str, list[Tokens]]:
-        """For each sequence the tokens of each study: its `series` (study_id, series_id, sequence) joined."""
+        """Join the tokens of each study's `series` (study_id, series_id, sequence), by sequence."""
         wanted = series.groupby(["study_id", "sequence"])["series_id"].apply(list).to_dict()
 
         def bag(study_id: int, sequence: str) -> Tokens:

@@ -1,6 +1,6 @@
-"""Tokens: one vector a slice (of a 3D network: a voxel of its last map), with its position in the patient.
+"""Tokens: one vector per slice (3D networks: per voxel of the last feature map), with its patient position.
 
-Pooled, the tokens of a study are one vector.
+Pooling turns the tokens of a study into one vector.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,10 +14,9 @@ from kitlib.terms import SEQUENCES
 
 @dataclass(frozen=True, eq=False)
 class Tokens:
-    """All slices (or voxels) of one sequence of one study: its series and stacks end to end.
+    """All slices (or voxels) of one sequence of one study, with its series and stacks concatenated.
 
-    `embeddings` may be memory-mapped: then thousands of studies cost no memory until somebody asks for
-    `vectors`.
+    `embeddings` may be memory-mapped: then thousands of studies take no memory until `vectors` is read.
     """
 
     embeddings: np.ndarray  # (n, d) float16, float32 or uint8, as they are stored
@@ -37,17 +36,17 @@ class Tokens:
         return self.embeddings.shape[1]
 
     def __getitem__(self, index: Any) -> "Tokens":
-        """Some of the slices."""
+        """Select some of the slices."""
         return Tokens(self.embeddings[index], self.positions_mm[index])
 
     @classmethod
     def none(cls, width: int) -> "Tokens":
-        """The tokens of a missing sequence: no rows."""
+        """Return the tokens of a missing sequence: no rows."""
         return cls(np.zeros((0, width), np.float32), np.zeros((0, 3)))
 
     @classmethod
     def joined(cls, parts: Sequence["Tokens"], width: int) -> "Tokens":
-        """Several series as one; a single one stays as it is."""
+        """Concatenate several series; a single one is returned unchanged."""
         if len(parts) == 1:
             return parts[0]
         parts = parts or [cls.none(width)]
@@ -58,18 +57,18 @@ class Tokens:
 
 
 def in_half_precision(vectors: np.ndarray) -> np.ndarray:
-    """Vectors rounded to the half precision of the store, so that streaming and the store agree."""
+    """Round vectors to the half precision of the store, so that streaming and the store agree."""
     finite = np.finfo(np.float16)
     return vectors.clip(finite.min, finite.max).astype(np.float16)
 
 
 def average_pool(tokens: Sequence[Tokens]) -> np.ndarray:
-    """Mean over each study's slices: (n, d) float32, zeros where there are none."""
+    """Average over each study's slices: (n, d) float32, zeros for studies without slices."""
     width = tokens[0].width if tokens else 0
     means = [one.vectors.mean(axis=0) if len(one) else np.zeros(width) for one in tokens]
     return np.asarray(means, np.float32).reshape(len(tokens), width)
 
 
 def pool_sequences(tokens: Mapping[str, Sequence[Tokens]]) -> np.ndarray:
-    """The averages of all sequences side by side, in the order of SEQUENCES: (n, 3 d)."""
+    """Concatenate the averages of all sequences, in the order of SEQUENCES: (n, 3 d)."""
     return np.concatenate([average_pool(tokens[sequence]) for sequence in SEQUENCES], axis=1)

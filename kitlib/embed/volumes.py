@@ -21,7 +21,7 @@ DEPTH = 24
 
 
 def volume(slices: np.ndarray) -> np.ndarray:
-    """Slices (N, px, px) uint8, N of at least 1, resampled linearly to (DEPTH, px, px) uint8."""
+    """Resample slices (N, px, px) uint8, N at least 1, linearly to (DEPTH, px, px) uint8."""
     place = ((np.arange(DEPTH) + 0.5) / DEPTH * len(slices) - 0.5).clip(0, len(slices) - 1)
     below = place.astype(int)
     above = np.minimum(below + 1, len(slices) - 1)
@@ -30,9 +30,9 @@ def volume(slices: np.ndarray) -> np.ndarray:
 
 
 def volume_input(volumes: Tensor) -> Tensor:
-    """Volumes (B, D, H, W) of grey values as the network reads them: (B, 1, D, H, W), z-scored one by one.
+    """Z-score volumes (B, D, H, W) of grey values one by one, as network input: (B, 1, D, H, W).
 
-    As in MedicalNet, mean and deviation are those of what is not black; black becomes the mean, where
+    As in MedicalNet, mean and deviation are those of non-black voxels; black becomes the mean, where
     MedicalNet draws noise.
     """
     grey = volumes.float()
@@ -45,21 +45,21 @@ def volume_input(volumes: Tensor) -> Tensor:
 
 
 class VolumeBackbone(Backbone):
-    """A 3D network in evaluation mode: one volume a stack, one token a voxel of its last feature map."""
+    """A 3D network in evaluation mode: one volume per stack, one token per voxel of its last feature map."""
 
     prepare = staticmethod(volume_input)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """DEPTH slices."""
+        """(DEPTH, px, px)."""
         return (DEPTH, self.input_px, self.input_px)
 
     def inputs(self, stack: Stack, grey: str = "greyscale") -> np.ndarray:
-        """The stack as one volume (1, DEPTH, px, px) uint8."""
+        """Return the stack as one volume (1, DEPTH, px, px) uint8."""
         return volume(stack_images(stack, self.input_px, field_of_view=self.field_of_view, grey=grey))[None]
 
     def positions_mm(self, stack: Stack) -> np.ndarray:
-        """Patient position of the centre of each voxel of the map: (D' * H' * W', 3)."""
+        """Return the patient position of the centre of each voxel of the feature map: (D' * H' * W', 3)."""
         share = FIELDS_OF_VIEW[self.field_of_view].get(stack.plane, 1.0)
         side, first = square_of(stack.pixels.shape[1:], share)
         index, row, col = (
@@ -69,16 +69,16 @@ class VolumeBackbone(Backbone):
         return stack.to_patient(*np.meshgrid(index, row, col, indexing="ij")[::-1]).reshape(-1, 3)
 
     def embed(self, inputs: np.ndarray) -> np.ndarray:
-        """Tokens (B * D' * H' * W', d) float32 of volumes (B, DEPTH, px, px) uint8."""
+        """Compute tokens (B * D' * H' * W', d) float32 of volumes (B, DEPTH, px, px) uint8."""
         if not len(inputs):
             return np.zeros((0, self.width), np.float32)
         return np.moveaxis(self.infer(inputs), 1, -1).reshape(-1, self.width)
 
 
 def build_volume_network(name: str) -> nn.Module:
-    """The untrained network up to its last feature map: (B, 1, D, H, W) to (B, d, D', H', W').
+    """Build an untrained network up to its last feature map: (B, 1, D, H, W) to (B, d, D', H', W').
 
-    Its keys are those of the weights that MedicalNet publishes. ExtraMissingError without MONAI.
+    Its keys match the weights that MedicalNet publishes. Raises ExtraMissingError without MONAI.
     """
     try:
         from monai.networks.nets import resnet  # late: 4 to 6 seconds, and absent on Kaggle
@@ -106,9 +106,9 @@ def build_volume_network(name: str) -> nn.Module:
 
 
 def zero_padded(maps: Tensor, planes: int, stride: int) -> Tensor:
-    """Every so many voxels of maps (B, d, D, H, W), with black maps up to `planes` of them.
+    """Subsample feature maps (B, d, D, H, W) by `stride`, and pad them with zero channels to `planes`.
 
-    A shortcut without weights, as MONAI's but for its `.data`, which torch cannot export.
+    A shortcut without weights, like MONAI's but without its use of `.data`, which torch cannot export.
     """
     kept = maps[:, :, ::stride, ::stride, ::stride]
     return F.pad(kept, (0, 0, 0, 0, 0, 0, 0, planes - maps.shape[1]))

@@ -1,1 +1,1 @@
-"""Grading places: a network that reads views of them, trained on phantoms and tuned on labels of your own."""
+"""Grading places: a network that reads views of them, trained on phantoms and fine-tuned on your labels."""

@@ -1,7 +1,7 @@
-"""How often severities are: where a network learned, and where it grades.
+"""Frequencies of severities in training and in use, and the correction between them.
 
-Severities are evened out where networks learn, and a view does not tell its level. By Bayes' rule what it
-tells is weighed by how often each severity is at the level (Saerens, Neural Computation 2002).
+Networks are trained on balanced severities, and a view does not show its level. By Bayes' rule predictions
+are reweighted by the frequency of each severity at the level (Saerens, Neural Computation 2002).
 """
 
 from collections.abc import Mapping
@@ -13,51 +13,51 @@ import numpy as np
 from kitlib.terms import CELLS, SEVERITIES
 
 ON_PATIENTS = 1.8
-"""The temperature where phantoms were learnt from, which are clearer than patients. Chosen on open studies
+"""Temperature of networks trained on phantoms, which are clearer than patients. Chosen on open studies
 (docs/grading_trials.md)."""
 _is_alike = np.equal.outer([cell.group for cell in CELLS], [cell.group for cell in CELLS])  # (25, 25)
 
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """What turns what a network tells into probabilities where severities are as frequent as usual.
+    """Corrects a network's predictions from the training frequencies of severities to the usual ones.
 
     >>> calibration = Calibration(np.full((25, 3), 1 / 3), np.tile([0.8, 0.15, 0.05], (25, 1)))
     >>> calibration.of_views[0].round(2).tolist()
     [0.88, -0.8, -1.9]
     """
 
-    learnt: np.ndarray  # (25, 3) frequencies of severities by cell, in what was learnt from
-    usual: np.ndarray  # (25, 3) and where grades are wanted
+    learnt: np.ndarray  # (25, 3) frequencies of severities by cell in the training data
+    usual: np.ndarray  # (25, 3) the same in the data to grade
     temperature: float = 1.0
 
     @property
     def of_views(self) -> np.ndarray:
-        """What to add to logits of a single view, by its cell (25, 3): the view does not tell its level."""
+        """Offsets (25, 3) for the logits of a single view, by its cell: a view does not show its level."""
         of_all_levels = _is_alike @ self.learnt / _is_alike.sum(axis=1, keepdims=True)
         return np.log(self.usual / of_all_levels)
 
     def facts(self) -> dict[str, Any]:
-        """As JSON keeps it beside a network's weights."""
+        """Return the calibration as JSON values, to save beside a network's weights."""
         frequencies = {"learnt": self.learnt.round(6).tolist(), "usual": self.usual.round(6).tolist()}
         return {**frequencies, "temperature": self.temperature}
 
     @classmethod
     def from_facts(cls, facts: Mapping[str, Any]) -> Self:
-        """What `facts` gave."""
+        """Invert `facts`."""
         frequencies = np.array(facts["learnt"]), np.array(facts["usual"])
         return cls(*frequencies, temperature=facts["temperature"])
 
 
 EVEN = np.full((len(CELLS), len(SEVERITIES)), 1 / len(SEVERITIES))
 AS_LEARNT = Calibration(EVEN, EVEN)
-"""What changes nothing."""
+"""The identity: probabilities stay unchanged."""
 
 
 def frequencies_of(cells: np.ndarray, severities: np.ndarray) -> np.ndarray:
-    """Frequencies (25, 3) of the severities of places (n,), indices into CELLS: all levels of a kind as one.
+    """Estimate frequencies (25, 3) of severities from places (n,), indices into CELLS, pooled over levels.
 
-    One place of each severity is counted with those that there are.
+    One extra place of each severity is counted (Laplace smoothing).
     """
     counts = np.zeros((len(CELLS), len(SEVERITIES)))
     np.add.at(counts, (cells, severities), 1)

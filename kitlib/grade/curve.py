@@ -1,4 +1,4 @@
-"""What labels add: graders tuned on more and more labelled studies, judged on studies that none has seen."""
+"""Learning curve of graders tuned on more and more labelled studies, evaluated on unseen studies."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -32,10 +32,10 @@ from kitlib.machine import in_processes, torch_threads
 from kitlib.prepare.views import VIEW_PX, VIEWS
 from kitlib.terms import CELLS
 
-JUDGED = 0.4  # of the studies
-SEEN = 3  # slices of a view that is judged
+JUDGED = 0.4  # share of the studies that are evaluated
+SEEN = 3  # slices per view in evaluation
 RECIPE = 2
-"""To be raised when tuning changes what it gives."""
+"""Increment when a change to tuning changes its results."""
 MEASURES = ("auc", "loss", "scaled", "prior")
 
 
@@ -44,12 +44,12 @@ class Point:
     """One grader of the curve."""
 
     start: str
-    studies: int  # to learn from, of each kind of view; with 0 it is judged as it starts
+    studies: int  # to train on, of each kind of view; 0: the start is evaluated without training
     seed: int
 
 
 def points_of(starts: Sequence[str], sizes: Sequence[int], seeds: int) -> list[Point]:
-    """All points of a curve, the first of each start and size first; UsageError where one makes no sense."""
+    """List the points of a curve, seed by seed. Raises UsageError for invalid starts, sizes or seeds."""
     unknown = [start for start in starts if start not in STARTS]
     if unknown or not starts or not sizes or min(sizes) < 2 or seeds < 1:
         known = f"Starts are of {', '.join(STARTS)}, sizes two or more studies, seeds one or more."
@@ -66,14 +66,14 @@ def points_of(starts: Sequence[str], sizes: Sequence[int], seeds: int) -> list[P
 def label_curve(
     file: Path, folder: Path, points: Sequence[Point], *, epochs: int = 0, workers: int = 1
 ) -> pd.DataFrame:
-    """Tune a grader at every point on a labelled table, and judge each on the same rest within a seed.
+    """Tune a grader at every point on a labelled table; all of one seed share the same held-out studies.
 
-    A row a point and kind of view: start, asked, seed, view, learnt (studies), and `judged_places`. Points of
-    this table that lie in the folder are among them and are not made again, unless the weights that they
-    start from have changed. For errors see `read_labelled`, `drawn_studies` and `started`.
+    One row per point and kind of view: start, asked, seed, view, learnt (studies), and `judged_places`.
+    Points of this table that are already in the folder are included and not recomputed, unless the weights
+    that they start from have changed. For errors see `read_labelled`, `drawn_studies` and `started`.
     """
     samples, judged = _both(file)
-    drawn_studies(samples, max(point.studies for point in points), 0)  # this and the next raise at once
+    drawn_studies(samples, max(point.studies for point in points), 0)  # this and the next fail early
     for start in {point.start for point in points}:
         started(start)
     common = [RECIPE, epochs, STEPS, EPOCHS, HELD_OUT, JUDGED, sha256(file), len(samples)]
@@ -87,11 +87,11 @@ def label_curve(
 
 
 def drawn_studies(samples: ViewSamples, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which views (n,) are learnt from and which are judged, of studies in an order drawn by the seed.
+    """Return masks (n,) of the views to train on and to evaluate, with studies shuffled by the seed.
 
-    JUDGED of the studies are judged, whatever the size. Of each kind of view those of the first `size` of the
-    other studies that have it are learnt from, or of all where there are fewer; UsageError where no kind has
-    so many.
+    A share JUDGED of the studies is evaluated, whatever the size. For each kind of view, the first `size` of
+    the other studies that have it are trained on, or all if there are fewer. Raises UsageError if no kind has
+    that many.
     """
     order = np.random.default_rng(seed).permutation(np.unique(samples.persons))
     cut = round(JUDGED * len(order))
@@ -108,7 +108,7 @@ def drawn_studies(samples: ViewSamples, size: int, seed: int) -> tuple[np.ndarra
 
 
 def curve_table(curve: pd.DataFrame) -> pd.DataFrame:
-    """Means over the seeds, with the lowest and the highest: a row a view, start and size."""
+    """Mean, minimum and maximum over the seeds, one row per view, start and size."""
     groups = curve.sort_values("view", kind="stable").groupby(["view", "start", "asked"], sort=False)
     found = groups[["learnt", "studies", "places", "severe"]].mean().round().astype(int)
     for name in MEASURES:
@@ -118,7 +118,7 @@ def curve_table(curve: pd.DataFrame) -> pd.DataFrame:
 
 
 def curve_page(table: pd.DataFrame) -> str:
-    """What `curve_table` gives as a table of Markdown."""
+    """Format the result of `curve_table` as a Markdown table."""
     head = ("view", "from", "labelled studies", "AUC", "log loss", "scaled", "prior", "judged")
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for row in table.to_dict("records"):
@@ -129,7 +129,7 @@ def curve_page(table: pd.DataFrame) -> str:
 
 
 def _both(file: Path) -> tuple[ViewSamples, ViewSamples]:
-    """The same places as they are learnt from, with a margin, and as the command `grade` looks at them."""
+    """The same places for training, with a margin, and for evaluation, as the `grade` command reads them."""
     wide, plain = read_labelled(file), read_labelled(file, slices=SEEN, px=VIEW_PX)
     lines = np.intersect1d(wide.lines, plain.lines)
     samples, judged = wide.only(lines), plain.only(lines)
@@ -137,7 +137,7 @@ def _both(file: Path) -> tuple[ViewSamples, ViewSamples]:
 
 
 def _lying(folder: Path, common: Sequence[Any]) -> pd.DataFrame:
-    """What was found at the points in a folder that were made in the same way."""
+    """Load the results of the points in a folder that were made with the same settings."""
     rows = []
     for path in sorted(path for path in folder.glob("*.json") if is_complete(path)):
         if path.name == _name(Point(**parameters_of(path)), common):
@@ -148,7 +148,7 @@ def _lying(folder: Path, common: Sequence[Any]) -> pd.DataFrame:
 
 
 def _make(point: Point, path: Path, *, samples: ViewSamples, judged: ViewSamples, epochs: int) -> None:
-    """Tune and judge one grader, in one thread, and keep what was found."""
+    """Tune and evaluate one grader, in one thread, and save the result."""
     learnt, rest = drawn_studies(samples, point.studies, point.seed)
     begun = Provenance(asdict(point), seed=point.seed)
     with torch_threads(1), torch.random.fork_rng():
@@ -182,6 +182,6 @@ def _judged(grader: Grader, samples: ViewSamples) -> list[dict[str, Any]]:
 
 
 def _name(point: Point, common: Sequence[Any]) -> str:
-    """The file of a point, whose name changes with the weights that it starts from."""
+    """Name the file of a point; the name changes with the weights that it starts from."""
     own = fingerprint(common, fingerprint_of_start(point.start), rate_of(point.start))
     return f"{point.start}_{point.studies}_{point.seed}_{own}.json"

@@ -1,4 +1,4 @@
-"""From the views of a study to its 25 cells: views, levels and sides tell on each other."""
+"""From the views of a study to its 25 cells, with attention across views, levels and sides."""
 
 from typing import NamedTuple
 
@@ -10,25 +10,25 @@ from kitlib.prepare.views import SLOTS, VIEWS, slot2cell, slot2view
 from kitlib.terms import CELLS, LEVELS, SEVERITIES, Place, group2place
 
 WIDTH, HEADS, DEPTH = 128, 4, 2
-TOLD = len(SEVERITIES) + 1  # of a view or a cell: logits of severities, and its opening
+TOLD = len(SEVERITIES) + 1  # outputs per view or cell: logits of severities, and the opening
 PLACES: tuple[Place, ...] = ("canal", "foramen", "recess")
 NEITHER, NEAR, FAR = range(3)
-"""Where a view lies as seen from one side: in the middle, on that side, on the other."""
+"""Where a view lies relative to one side: in the middle, on that side, on the other."""
 
 
 class Sight(NamedTuple):
-    """What the views of some studies show, by SLOTS; a slot without a view holds zeros."""
+    """View features of a batch of studies, by SLOTS; zeros in slots without a view."""
 
     vectors: Tensor  # (B, 40, width)
-    told: Tensor  # (B, 40, TOLD) by each view alone
+    told: Tensor  # (B, 40, TOLD) predictions from each view alone
     shown: Tensor  # (B, 40) bool
 
 
 class Fusion(nn.Module):
     """A transformer over the views of a study and a query for each place at each level.
 
-    It runs once from each side, and the cells of that side and half of the canal's are taken from it: a
-    mirrored patient gets mirrored grades. A cell starts from the mean of what its views tell alone.
+    It runs once per side, which yields the cells of that side; the canal is the mean of both runs. So a
+    mirrored patient gets mirrored grades. A cell starts from the mean of the predictions of its views alone.
     """
 
     slot2cell: Tensor
@@ -70,7 +70,7 @@ class Fusion(nn.Module):
         return self._alone(sight) + change
 
     def _alone(self, sight: Sight) -> Tensor:
-        """(B, 25, TOLD): the mean of what a cell's views tell; where none is shown, what is usual there."""
+        """(B, 25, TOLD): the mean prediction of a cell's views; a learned default if none is shown."""
         told, shown = torch.zeros(2, len(sight.told), len(CELLS), TOLD, device=sight.told.device)
         told = told.index_add(1, self.slot2cell, sight.told.float() * sight.shown[..., None])
         shown = shown.index_add(1, self.slot2cell, sight.shown[..., None].float().expand_as(sight.told))
@@ -78,7 +78,7 @@ class Fusion(nn.Module):
         return torch.where(shown > 0, told / shown.clamp(min=1), usual)
 
     def _change(self, sight: Sight, side: int) -> Tensor:
-        """(B, 25, TOLD) as seen from a side; for cells of the other side they are not meant."""
+        """(B, 25, TOLD) as seen from one side; not valid for cells of the other side."""
         where = _seen_from(self.slot2side, side)
         tokens = self.vector(sight.vectors) + self.told(sight.told)
         tokens = tokens + self.view(self.slot2view) + self.level(self.slot2level) + self.where(where)
@@ -94,10 +94,10 @@ class Fusion(nn.Module):
 
 
 def _where(side: str | None) -> int:
-    """A side as it is seen from the left."""
+    """Encode a side as seen from the left."""
     return NEITHER if side is None else NEAR if side == "left" else FAR
 
 
 def _seen_from(sides: Tensor, side: int) -> Tensor:
-    """Sides as they are from the left (NEAR), or from the right (FAR), where NEAR and FAR change places."""
+    """Sides as seen from the left (NEAR), or from the right (FAR), which swaps NEAR and FAR."""
     return sides if side == NEAR else torch.where(sides == NEITHER, NEITHER, NEAR + FAR - sides)

@@ -1,4 +1,4 @@
-"""Single images as stacks: PNG, WebP, JPEG or TIFF, NPY, or a file of DICOM."""
+"""Read single images as stacks: PNG, WebP, JPEG, TIFF, NPY or DICOM files."""
 
 import warnings
 from pathlib import Path
@@ -16,9 +16,9 @@ READ_BY_PIL = (".png", ".webp", ".jpg", ".jpeg", ".tif", ".tiff")
 
 
 def read_image(file: Path) -> np.ndarray:
-    """Neighbouring slices (S, H, W) in one file, in float32; DataError where there are none.
+    """Read the neighbouring slices (S, H, W) of one file as float32. Raises DataError if it has none.
 
-    Three channels that differ are three slices, the one of the place in the middle; of three equal ones, one.
+    Three channels that differ are three slices, with the place on the middle one; equal ones are one slice.
     """
     file = Path(file)
     if not file.is_file():
@@ -51,7 +51,7 @@ def _of_picture(file: Path) -> np.ndarray:
             pixels = np.asarray(image.convert("RGB") if image.mode == "P" else image)
     except KitError:
         raise
-    except Exception as error:  # spoilt files raise whatever their format's reader stumbles over
+    except Exception as error:  # readers raise all kinds of errors on corrupt files
         raise DataError(f"the image cannot be read: {type(error).__name__}", where=file.name) from error
     if pixels.ndim == 2:
         return pixels

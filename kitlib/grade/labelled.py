@@ -1,4 +1,4 @@
-"""Labelled places on single images: a table of them as views to learn on, and as they are graded."""
+"""Labelled places on single images: read a table of them as views for training or evaluation."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,28 +14,27 @@ from kitlib.prepare.views import MARGIN_PX
 from kitlib.terms import EMPTY, SEVERITIES
 
 LABELS = ("study_id", "severity")
-"""What a labelled table has beside COLUMNS. Places without a severity are left out."""
+"""Columns of a labelled table in addition to COLUMNS. Places without a severity are skipped."""
 HINT = f"Its columns: {', '.join((*COLUMNS, *LABELS))}; a severity is one of {', '.join(SEVERITIES)}."
 
 
 @dataclass(frozen=True, eq=False)
 class LabelledViews:
-    """Labelled places that can be seen."""
+    """Labelled places whose views could be cut."""
 
     lines: np.ndarray  # (n,) of the table
-    samples: ViewSamples  # whose persons number the studies, and whose openings are unknown
-    problems: tuple[str, ...]  # of the rows that cannot be seen
+    samples: ViewSamples  # `persons` number the studies; openings are unknown
+    problems: tuple[str, ...]  # of the rows that could not be cut
 
     def only(self, lines: np.ndarray) -> ViewSamples:
-        """The views of these lines."""
+        """Select the views of these lines."""
         return self.samples.take(np.isin(self.lines, lines))
 
 
 def read_labelled(file: Path, *, slices: int = SLICES, px: int = MARGIN_PX) -> LabelledViews:
-    """The places of a CSV file with COLUMNS and LABELS; TableError where nothing can be learnt from it.
+    """Read the places of a CSV file with COLUMNS and LABELS. `slices` and `px` are as for `cut_view`.
 
-    That is where a severity is no word of SEVERITIES, and where there are not two studies and two severities.
-    `slices` and `px` are as `cut_view` takes them.
+    Raises TableError if a severity is not in SEVERITIES, or there are fewer than two studies or severities.
     """
     rows, problems = _labelled_rows(file)
     cuts = list(cut_places(rows, Path(file).parent, problems, slices=slices, px=px))
@@ -44,7 +43,7 @@ def read_labelled(file: Path, *, slices: int = SLICES, px: int = MARGIN_PX) -> L
         if (count := rows[name].nunique()) < 2:
             told = f"; {problems[0]}" if problems else ""
             what = f"{len(rows)} labelled places can be seen, of {count} {name}{told}"
-            raise TableError(what, where=file, hint="There must be two at least, to learn from and to judge.")
+            raise TableError(what, where=file, hint="At least two are needed, to train on and to evaluate.")
     return LabelledViews(rows.index.to_numpy(), _samples(rows, cuts), tuple(problems))
 
 

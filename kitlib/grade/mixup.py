@@ -1,4 +1,4 @@
-"""Mixup: views blended in pairs, and what they show in the same shares (Zhang et al., ICLR 2018)."""
+"""Mixup: views blended in pairs, and their labels in the same shares (Zhang et al., ICLR 2018)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,36 +16,36 @@ Loss = Callable[[Any, Any], Tensor]
 
 
 class Mixed(NamedTuple):
-    """What blended views show."""
+    """The labels of blended views."""
 
     own: Any
     other: Any
-    share: float  # of the own
+    share: float  # weight of `own`
 
 
 def mixup(batches: Batches, loss: Loss, alpha: float) -> tuple[Batches, Loss]:
-    """What a training learns from and by, with views blended in pairs; as they are where `alpha` is 0.
+    """Wrap batches and loss so that views are blended in pairs; unchanged if `alpha` is 0.
 
-    The share of a batch's own views is drawn from a beta distribution (alpha, alpha). Both truths count by
-    their shares: for a cross-entropy that is the soft target, for an opening, as far as its loss is a square,
-    the one in between.
+    The share of a batch's own views is drawn from a beta distribution (alpha, alpha). Both labels count by
+    their shares: for cross-entropy this equals a soft target; for an opening, where the loss is quadratic,
+    the value in between.
     """
     return (MixedBatches(batches, alpha), mixed_loss(loss)) if alpha else (batches, loss)
 
 
 @dataclass(frozen=True, eq=False)
 class MixedBatches:
-    """Batches of views or studies, each with the next of its batch in it."""
+    """Batches of views or studies, each blended with the next in its batch."""
 
     batches: Batches
     alpha: float
 
     def epoch(self, rng: torch.Generator) -> Sequence[np.ndarray]:
-        """Those that are blended."""
+        """See `batches`."""
         return self.batches.epoch(rng)
 
     def batch(self, rows: np.ndarray, rng: torch.Generator | None) -> tuple[Any, Any]:
-        """Blended views and Mixed; without `rng` as they are."""
+        """Blended views with Mixed labels; unchanged without `rng`."""
         batch, truth = self.batches.batch(rows, rng)
         if rng is None:
             return batch, truth
@@ -56,7 +56,7 @@ class MixedBatches:
 
 
 def mixed_loss(loss: Loss) -> Loss:
-    """A loss of Mixed."""
+    """Turn a loss into a loss of Mixed labels."""
 
     def of_both(output: Any, truth: Mixed) -> Tensor:
         return truth.share * loss(output, truth.own) + (1 - truth.share) * loss(output, truth.other)
@@ -65,7 +65,7 @@ def mixed_loss(loss: Loss) -> Loss:
 
 
 def blended_views(batch: ViewBatch, truth: Any, share: float) -> tuple[ViewBatch, Mixed]:
-    """Each view with the next one of its kind in it; `truth.take(rows)` is what some of them show."""
+    """Blend each view with the next one of its kind; `truth.take(rows)` selects their labels."""
     others = torch.arange(len(batch.views), device=batch.views.device)
     for view in batch.views.unique():
         own = (batch.views == view).nonzero()[:, 0]
@@ -75,9 +75,9 @@ def blended_views(batch: ViewBatch, truth: Any, share: float) -> tuple[ViewBatch
 
 
 def blended_studies(batch: StudyBatch, truth: Any, share: float) -> tuple[StudyBatch, Mixed]:
-    """Each study with the next one in it: of a slot that one of them does not show, nothing is shown.
+    """Blend each study with the next one; slots that either of them lacks are dropped.
 
-    As they are where no two show the same. `truth.take(views, studies)` is what some of them show.
+    Unchanged if no two neighbours share a slot. `truth.take(views, studies)` selects their labels.
     """
     studies = torch.arange(batch.size, device=batch.slots.device)
     view_at = torch.full((batch.size, len(SLOTS)), -1, device=batch.slots.device)
@@ -92,6 +92,6 @@ def blended_studies(batch: StudyBatch, truth: Any, share: float) -> tuple[StudyB
 
 
 def _blend(views: ViewBatch, own: Any, other: Tensor, share: float) -> ViewBatch:
-    """Views with others of their kind in them: slices that both have."""
+    """Blend views with others of their kind; slices that either of them lacks are masked."""
     images = share * views.images[own] + (1 - share) * views.images[other]
     return ViewBatch(images, views.present[own] & views.present[other], views.views[own])

@@ -1,4 +1,4 @@
-"""The networks that grade a place from a view of it and a study from all its views, and those that ship."""
+"""The networks that grade a place from one view and a study from all its views, and the shipped weights."""
 
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -29,32 +29,32 @@ TRAIN_AGAIN = "An earlier version wrote them: train again (python -m kitlib grad
 
 
 class ViewBatch(NamedTuple):
-    """Views as the network reads them."""
+    """A batch of views as network input."""
 
-    images: Tensor  # (N, S, px, px) greys in 0..1
-    present: Tensor  # (N, S) bool: slices that there are
+    images: Tensor  # (N, S, px, px) grey values in 0..1
+    present: Tensor  # (N, S) bool, which slices exist
     views: Tensor  # (N,) int64, index into VIEWS
 
 
 class StudyBatch(NamedTuple):
-    """The views of some studies, those that there are."""
+    """The existing views of a batch of studies."""
 
     views: ViewBatch
-    studies: Tensor  # (N,) int64: of which of the studies
+    studies: Tensor  # (N,) int64, index of the view's study in the batch
     slots: Tensor  # (N,) int64, index into SLOTS
     size: int  # number of studies, some of which may have no view
 
 
 class Told(NamedTuple):
-    """What is told of views alone."""
+    """Network output for single views."""
 
     vectors: Tensor  # (N, width)
     told: Tensor  # (N, TOLD): logits of severities and, last, openings in OPENING_UNIT_MM
-    weights: Tensor  # (N, S) of their slices
+    weights: Tensor  # (N, S) attention over slices
 
 
 class StudyTold(NamedTuple):
-    """What is told of studies, and of each of their views alone."""
+    """Network output for studies, and for each of their views alone."""
 
     cells: Tensor  # (B, 25, TOLD)
     views: Told
@@ -72,7 +72,7 @@ class ViewNet(nn.Module):
         self.heads = nn.Linear(self.width, len(VIEWS) * TOLD)
 
     def forward(self, batch: ViewBatch) -> Told:
-        """Each view by itself."""
+        """Predict each view by itself."""
         grey = (batch.images[batch.present][:, None] - GREY_MEAN) / GREY_SD
         seen = self.trunk(grey.contiguous(memory_format=torch.channels_last)).float()
         slices = seen.new_zeros(*batch.present.shape, self.width)
@@ -84,7 +84,7 @@ class ViewNet(nn.Module):
 
 
 class StudyNet(nn.Module):
-    """Views, each by itself, and their fusion into the 25 cells of a study."""
+    """A network on single views, and their fusion into the 25 cells of a study."""
 
     def __init__(self, backbone: str = BACKBONE) -> None:
         super().__init__()
@@ -93,7 +93,7 @@ class StudyNet(nn.Module):
         self.fusion = Fusion(self.views.width)
 
     def forward(self, batch: StudyBatch) -> StudyTold:
-        """Studies, from their views."""
+        """Predict studies from their views."""
         told = self.views(batch.views)
         sight = sight_of(told, batch)
         if self.training:
@@ -102,7 +102,7 @@ class StudyNet(nn.Module):
 
 
 def sight_of(told: Told, batch: StudyBatch) -> Sight:
-    """What views tell, by study and slot. No gradient flows back: views learn what each shows by itself."""
+    """Arrange view outputs by study and slot, detached: views are trained on their own labels only."""
     slots = batch.size * len(SLOTS)
     at = batch.studies * len(SLOTS) + batch.slots
 
@@ -115,14 +115,14 @@ def sight_of(told: Told, batch: StudyBatch) -> Sight:
 
 
 def with_views_dropped(shown: Tensor, rng: torch.Generator | None) -> Tensor:
-    """Without some views (B, 40) and, in some studies, a sequence; of torch's own draws if `rng` is None."""
+    """Drop some views (B, 40) and, in some studies, a sequence. `rng` None is torch's global generator."""
     dropped = torch.rand(shown.shape, generator=rng) < VIEW_DROPPED
     lost = torch.rand(len(shown), len(SEQUENCES), generator=rng) < SEQUENCE_DROPPED
     return shown & ~(dropped | lost[:, slot2sequence]).to(shown.device)
 
 
 class Grader:
-    """Grades views; what ships was trained on phantoms and has seen no patient.
+    """Grades views; the shipped network was trained on phantoms and has seen no patient.
 
     >>> import numpy as np
     >>> images, present = np.zeros((1, 1, 72, 72), np.uint8), np.ones((1, 1), bool)
@@ -138,21 +138,21 @@ class Grader:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """With the weights of a file; WeightsError where they do not fit, ArtefactError without a file."""
+        """Load weights from a file. Raises WeightsError if they do not fit, ArtefactError without a file."""
         return cls(load_network(path).views, calibration_of(path))
 
     @classmethod
     def shipped(cls) -> Self:
-        """With the weights that come with the kit."""
+        """Load the weights that come with the kit."""
         return cls.load(SHIPPED)
 
     def grade(
         self, images: np.ndarray, present: np.ndarray, views: np.ndarray, cells: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Probabilities (n, 3) and openings in mm (n,) of views as `cut_view` gives them.
+        """Predict probabilities (n, 3) and openings in mm (n,) of views as returned by `cut_view`.
 
         `images` (n, S, px, px) uint8, `present` (n, S) bool, `views` (n,) indices into VIEWS, `cells` (n,)
-        into CELLS: severities are rarer at some levels than at others.
+        indices into CELLS, as severities are rarer at some levels than at others.
         """
         parts = [torch.empty(0, TOLD), *(part.told for part in self.look(images, present, views))]
         log_odds = self.calibration.of_views[cells]
@@ -160,7 +160,7 @@ class Grader:
 
     @torch.inference_mode()
     def look(self, images: np.ndarray, present: np.ndarray, views: np.ndarray) -> list[Told]:
-        """What the network tells of views as `grade` takes them, some at a time, on the CPU."""
+        """Run the network on views as for `grade`, in batches; the outputs are on the CPU."""
         parts = []
         for first in range(0, len(images), BATCH):
             rows = slice(first, first + BATCH)
@@ -170,7 +170,7 @@ class Grader:
 
 
 def view_batch(images: np.ndarray, present: np.ndarray, views: np.ndarray) -> ViewBatch:
-    """Views as `cut_view` gives them, uint8, as the network reads them."""
+    """Convert views as returned by `cut_view`, uint8, to network input."""
     return ViewBatch(
         torch.from_numpy(images).to(device()).float() / 255,
         torch.from_numpy(present).to(device()),
@@ -181,9 +181,9 @@ def view_batch(images: np.ndarray, present: np.ndarray, views: np.ndarray) -> Vi
 def graded(
     told: Tensor, temperature: float = 1.0, log_odds: np.ndarray | float = 0.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities (..., 3) and openings in mm (...) of what is told (..., TOLD).
+    """Convert network outputs (..., TOLD) to probabilities (..., 3) and openings in mm (...).
 
-    `log_odds` (..., 3) are added to the severities' logits, which are made less sure by `temperature`.
+    `log_odds` (..., 3) are added to the logits of severities, which are then divided by `temperature`.
     """
     openings_mm = OPENING_UNIT_MM * told[..., -1].clamp(min=0)
     logits = (told[..., :-1].double() + torch.as_tensor(log_odds)) / temperature
@@ -191,25 +191,25 @@ def graded(
 
 
 def told_loss(told: Tensor, truth: Truth) -> Tensor:
-    """Loss of what is told (B, f, TOLD): severities weighted as in the competition, and openings."""
+    """Loss of network outputs (B, f, TOLD): severities weighted as in the competition, and openings."""
     return graded_loss(told[..., :-1].float(), told[..., -1].float(), truth)
 
 
 def save_network(
     path: Path, network: StudyNet, provenance: Provenance, calibration: Calibration = AS_LEARNT, **facts: Any
 ) -> None:
-    """Save a network in half precision; its calibration and the `facts` stand in its sidecar."""
+    """Save a network in half precision, with its calibration and the `facts` in the sidecar."""
     facts |= {"backbone": network.backbone, "calibration": calibration.facts()}
     save_tensors(path, in_half(network), provenance, **facts)
 
 
 def load_network(path: Path) -> StudyNet:
-    """The network of a file; WeightsError where it does not fit, ArtefactError where it is missing."""
+    """Load the network of a file. Raises WeightsError if it does not fit, ArtefactError if it is missing."""
     return restored(StudyNet(facts_of(path)["backbone"]), load_weights(path), "grading", path)
 
 
 def calibration_of(path: Path) -> Calibration:
-    """What the network of a file is calibrated with; WeightsError where an earlier version wrote it."""
+    """Load the calibration of a network's file. Raises WeightsError if an earlier version wrote it."""
     if "calibration" not in (facts := facts_of(path)):
-        raise WeightsError("the weights do not say how often severities were", where=path, hint=TRAIN_AGAIN)
+        raise WeightsError("the weights have no calibration", where=path, hint=TRAIN_AGAIN)
     return Calibration.from_facts(facts["calibration"])

@@ -1,4 +1,4 @@
-"""What frozen features are worth on labelled places: a linear head on those of each backbone, by study."""
+"""Linear probing of frozen features on labelled places, with whole studies held out."""
 
 from pathlib import Path
 
@@ -31,19 +31,19 @@ FEATURES = {
     "tf_efficientnet_lite0": "imagenet",
     "ct_resnet152": "ct",
 }
-"""Whose features are asked about, and with which weights: phantoms twice, photographs, CT of patients."""
+"""Features to probe, and their weights: trained on phantoms (twice), photographs, and CT of patients."""
 VOLUME_PX = 96
-"""Of a view as a volume: at the 160 px of whole stacks it is further from CT's mm, and 2.5 times as slow."""
+"""Side of a view as a volume: 160 px, as for whole stacks, is further from CT's mm, and 2.5 times as slow."""
 COMPONENTS = 128
 STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)
-"""Inverse penalties of a head, one of which is chosen on HELD_OUT of the studies that it learns from."""
+"""Inverse regularisation strengths of a head; one is chosen on a share HELD_OUT of its training studies."""
 HELD_OUT = 0.25
 UNKNOWN = dict.fromkeys(MEASURES, np.nan) | dict.fromkeys(("places", "studies", "severe"), 0)
-"""What is found where there is too little to learn from, and nothing is judged."""
+"""The result if there are too few studies to train on and evaluate."""
 
 
 def drawn_places(file: Path, most: int) -> tuple[ViewSamples, list[str]]:
-    """Labelled places of a table, `evenly` drawn, and a line a kind of view that says how many of how many.
+    """Read labelled places of a table, sampled by `evenly`, with one line per kind of view on their counts.
 
     For errors see `read_labelled`.
     """
@@ -58,7 +58,7 @@ def drawn_places(file: Path, most: int) -> tuple[ViewSamples, list[str]]:
 
 
 def evenly(samples: ViewSamples, most: int, seed: int = 0) -> ViewSamples:
-    """Of each kind of view `most` places at most: one of every study, then a second of each, and so on."""
+    """Sample at most `most` places per kind of view: one of every study, then a second of each, and so on."""
     order = np.random.default_rng(seed).permutation(len(samples))
     drawn = pd.DataFrame({"view": samples.views, "study": samples.persons}).iloc[order]
     by_turn = drawn.iloc[np.argsort(drawn.groupby(["view", "study"]).cumcount(), kind="stable")]
@@ -66,10 +66,10 @@ def evenly(samples: ViewSamples, most: int, seed: int = 0) -> ViewSamples:
 
 
 def probe(samples: ViewSamples, name: str, seeds: int) -> pd.DataFrame:
-    """Judge heads on one of FEATURES on labelled places: a row a kind of view and seed, `judged_places`.
+    """Evaluate heads on one of FEATURES: `judged_places` in one row per kind of view and seed.
 
-    Each seed puts JUDGED of the studies aside. What reads volumes is asked about views of several slices
-    alone. WeightsError where the weights are not to be had, or there are no such views.
+    Each seed holds out a share JUDGED of the studies. Backbones that read volumes use only views of several
+    slices. Raises WeightsError if the weights are not available, or if there are no such views.
     """
     if name == GRADER:
         vectors = grader_vectors(samples)
@@ -88,22 +88,22 @@ def probe(samples: ViewSamples, name: str, seeds: int) -> pd.DataFrame:
 
 
 def of_several_slices(samples: ViewSamples, name: str) -> ViewSamples:
-    """The views that make a volume; WeightsError where there are none."""
+    """Select views of more than one slice. Raises WeightsError if there are none."""
     several = samples.take(samples.present.sum(axis=1) > 1)
     if not len(several):
-        what = "what reads volumes has nothing to read: no place has several slices"
-        raise WeightsError(what, where=name, hint="Images of three channels have three.")
+        what = "the backbone reads volumes, but no place has several slices"
+        raise WeightsError(what, where=name, hint="Images of three channels have three slices.")
     return several
 
 
 def grader_vectors(samples: ViewSamples) -> np.ndarray:
-    """What the shipped grader's heads read: (n, d)."""
+    """Features (n, d) that the shipped grader's heads read."""
     parts = Grader.shipped().look(samples.images, samples.present, samples.views)
     return np.concatenate([part.vectors.numpy() for part in parts])
 
 
 def backbone_vectors(samples: ViewSamples, backbone: Backbone) -> np.ndarray:
-    """Means over the slices that each view has, or over the places of its volume: (n, d)."""
+    """Features (n, d), averaged over the slices of each view, or over the positions of its volume."""
     vectors = []
     for first in range(0, len(samples), BATCH):
         rows = slice(first, first + BATCH)
@@ -118,9 +118,9 @@ def backbone_vectors(samples: ViewSamples, backbone: Backbone) -> np.ndarray:
 
 
 def judged_head(samples: ViewSamples, vectors: np.ndarray, seed: int) -> dict[str, float]:
-    """Fit a head on some studies and judge it on the others, as the seed splits them: `judged_places`.
+    """Fit a head on a random split of the studies and evaluate it on the others with `judged_places`.
 
-    UNKNOWN where the studies do not suffice for both, or are of one severity.
+    Returns UNKNOWN if there are too few studies for both, or only one severity.
     """
     learnt, judged = split_by_study(samples.persons, JUDGED, seed)
     severities = samples.severities
@@ -138,7 +138,7 @@ def judged_head(samples: ViewSamples, vectors: np.ndarray, seed: int) -> dict[st
 
 
 def split_by_study(studies: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Positions to learn from, and those of a share of the studies; one that is alone is not learnt from."""
+    """Split into positions to train on, and those of a share of the studies; a single study is held out."""
     if len(np.unique(studies)) < 2:
         return np.arange(0), np.arange(len(studies))
     split = GroupShuffleSplit(1, test_size=share, random_state=seed)
@@ -146,7 +146,7 @@ def split_by_study(studies: np.ndarray, share: float, seed: int) -> tuple[np.nda
 
 
 def probe_table(probed: pd.DataFrame) -> pd.DataFrame:
-    """Means over the seeds, with the lowest and the highest, as texts: a row a kind of view and features."""
+    """Mean, minimum and maximum over the seeds as text, one row per kind of view and features."""
     rows = []
     for (view, features), of_it in probed.groupby(["view", "features"], sort=False):
         told = {
@@ -159,7 +159,7 @@ def probe_table(probed: pd.DataFrame) -> pd.DataFrame:
 
 
 def _head(vectors: np.ndarray, severities: np.ndarray, rows: np.ndarray, strength: float) -> Pipeline:
-    """A multinomial regression on principal components of these rows."""
+    """Fit a multinomial regression on principal components of these rows."""
     components = min(COMPONENTS, vectors.shape[1], len(rows))
     head = make_pipeline(
         StandardScaler(),
@@ -171,7 +171,7 @@ def _head(vectors: np.ndarray, severities: np.ndarray, rows: np.ndarray, strengt
 
 
 def _told(head: Pipeline, vectors: np.ndarray) -> np.ndarray:
-    """Probabilities (n, 3), also where the head has seen two severities alone."""
+    """Predict probabilities (n, 3), even if the head was trained on two severities only."""
     probabilities = np.zeros((len(vectors), len(SEVERITIES)))
     probabilities[:, head.classes_] = head.predict_proba(vectors)
     return probabilities

@@ -1,4 +1,4 @@
-"""Views of phantoms for the grader to learn on, drawn once and kept in shards."""
+"""Views of phantoms to train the grader on, drawn once and saved in shards."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -18,18 +18,18 @@ from kitlib.prepare.views import SLOTS, cut_slots
 from kitlib.terms import CELLS, Cell, landmark_of
 
 RECIPE = 3
-"""To be raised when drawing changes what it makes, so that shards of before are drawn again."""
+"""Increment when a change to drawing changes its results, so that old shards are drawn again."""
 FIRST_STUDY_ID = STUDY_IDS.stop + 10**8
-"""Phantoms to learn from are numbered from here, so that no study of a data set is among them."""
+"""Training phantoms are numbered from here, so that they never coincide with a study of a data set."""
 CLASS_BALANCE = 0.6
-"""Share of cells drawn evenly over the severities: by prevalence, a canal is severe in one of twenty."""
+"""Share of cells drawn evenly over the severities: by prevalence, one canal in twenty is severe."""
 SLICES = 5
 SHARD = 5  # persons
 
 
 @dataclass(frozen=True, eq=False)
 class ViewSamples(Rows):
-    """Views with what they show."""
+    """Views with their labels."""
 
     images: np.ndarray  # (n, SLICES, px, px) uint8, px is MARGIN_PX
     present: np.ndarray  # (n, SLICES) bool
@@ -43,7 +43,7 @@ class ViewSamples(Rows):
 def make_samples(
     folder: Path, *, persons: int, seed: int = 2024, size: str = "clinical", workers: int = 1
 ) -> ViewSamples:
-    """All views of `persons` phantoms; shards that lie in the folder already are not drawn again."""
+    """Draw all views of `persons` phantoms; shards that are already in the folder are not drawn again."""
     options: dict[str, Any] = {"seed": seed, "size": size, "class_balance": CLASS_BALANCE}
     return drawn_in_shards(
         ViewSamples,
@@ -59,10 +59,10 @@ def make_samples(
 
 
 def phantom_views(phantom: PhantomStudy, person: int) -> ViewSamples:
-    """Every view of every labelled place of a phantom, around its true point.
+    """Cut every view of every labelled place of a phantom, around its true point.
 
-    Those of every other person are turned with their level, as views of located studies are; the others are
-    upright as their image is, as views of single images are.
+    The views of every other person are rotated to their level, like views of localised studies; the rest are
+    upright in the image, like views of single images.
     """
     marks = phantom.landmarks.set_index(["condition", "level"])[["x_mm", "y_mm", "z_mm", "opening_mm"]]
     cells = {Cell(*key): mark for key, mark in zip(marks.index, marks.to_numpy())}

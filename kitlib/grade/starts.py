@@ -1,4 +1,4 @@
-"""What a grader begins with: the weights that ship, those of ImageNet, none, or those of a file."""
+"""Starting weights of a grader: shipped, ImageNet, none, or those of a file."""
 
 from pathlib import Path
 
@@ -9,14 +9,14 @@ from kitlib.grade.calibration import AS_LEARNT, Calibration
 from kitlib.grade.network import BACKBONE, GREY_MEAN, GREY_SD, SHIPPED, StudyNet, calibration_of, load_network
 
 STARTS = ("shipped", "imagenet", "nothing")
-"""What a start may be; anything else is the path of a file that the kit saved."""
+"""Named starts; anything else is the path of a file that the kit saved."""
 
 
 def started(start: str, backbone: str = "") -> StudyNet:
-    """A network to train; random parts of it are drawn from torch's generator.
+    """Build a network to train; random weights are drawn from torch's global generator.
 
-    Without a `backbone` it is that of the start. UsageError where another is asked for than the weights fit,
-    WeightsError where there are no weights, ArtefactError where their file is broken.
+    `backbone` defaults to that of the start. Raises UsageError if the weights are of another backbone,
+    WeightsError if there are no weights, and ArtefactError if their file is broken.
     """
     if start == "nothing":
         return StudyNet(backbone or BACKBONE)
@@ -34,7 +34,7 @@ def started(start: str, backbone: str = "") -> StudyNet:
 
 
 def fingerprint_of_start(start: str) -> str | None:
-    """The sha256 of the weights that a start begins with; None where it begins with none."""
+    """Return the sha256 of a start's weights; None if it has none."""
     if start == "nothing":
         return None
     if start == "imagenet":
@@ -43,12 +43,12 @@ def fingerprint_of_start(start: str) -> str | None:
 
 
 def calibration_of_start(start: str) -> Calibration:
-    """That of the file that a start names; none where it names no grader."""
+    """Return the calibration of a start's file; AS_LEARNT if the start is not a grader."""
     return AS_LEARNT if start in ("imagenet", "nothing") else calibration_of(file_of_start(start))
 
 
 def file_of_start(start: str) -> Path:
-    """The file of weights of the kit's own that a start names; WeightsError where it is missing."""
+    """Return the grader's weights file that a start names. Raises WeightsError if it is missing."""
     file = SHIPPED if start == "shipped" else Path(start)
     if not file.is_file():
         hint = f"Check the path, or start from {', '.join(STARTS)}."

@@ -1,4 +1,4 @@
-"""Grading a table of places on single images: a row a place, its point in pixels."""
+"""Grade a table of places on single images: one row per place, with its point in pixels."""
 
 import csv
 import io
@@ -21,8 +21,8 @@ from kitlib.prepare.views import VIEW_PX, VIEWS, View, cut_view
 from kitlib.terms import AXIAL_T2, PROBABILITIES, Landmark, landmark2cell
 
 COLUMNS = ("image", "sequence", "place", "level", "side", "x", "y", "spacing_mm")
-"""What a table must have. `spacing_mm` is the size of a pixel along its row; `spacing_y_mm`, where the table
-has it, along its column. `x` and `y` count from the middle of the first pixel; other columns are kept."""
+"""Required columns. `spacing_mm` is the pixel spacing along a row; the optional `spacing_y_mm` is that along
+a column. `x` and `y` are measured from the centre of the first pixel; other columns are kept."""
 GRADES = (*PROBABILITIES, "opening_mm")
 SPACING_MM = 0.05, 5.0
 AT_ONCE = 512
@@ -31,7 +31,7 @@ SIDES = {"canal": ("",), "foramen": ("left", "right"), "recess": ("left", "right
 
 
 class Cut(NamedTuple):
-    """What is looked at for one row."""
+    """The view cut for one row."""
 
     line: int
     cell: int  # index into CELLS
@@ -42,14 +42,14 @@ class Cut(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class GradedTable:
-    """The table with GRADES, which are empty where a row could not be graded, and why."""
+    """The table with GRADES, empty for rows that could not be graded, and the reasons."""
 
     rows: pd.DataFrame
     problems: tuple[str, ...]
 
 
 def grade_table(file: Path, grader: Grader) -> GradedTable:
-    """Grade each row of a CSV file with COLUMNS, whose images lie beside it; TableError where it is none."""
+    """Grade each row of a CSV file with COLUMNS, next to its images. Raises TableError if it is not one."""
     rows, ragged = read_places(file)
     grades = pd.DataFrame(np.nan, index=rows.index, columns=list(GRADES))
     problems = [f"line {line}: {what}" for line, what in ragged.items()]
@@ -64,7 +64,7 @@ def grade_table(file: Path, grader: Grader) -> GradedTable:
 
 
 def read_places(file: Path) -> tuple[pd.DataFrame, dict[int, str]]:
-    """The rows as text, by line, and what is wrong with lines of another length than the header."""
+    """Read the rows as text, by line, and the problems of lines whose length differs from the header."""
     hint = f"Its columns: {', '.join(COLUMNS)}."
     reader = csv.reader(io.StringIO(read_text(file).removeprefix(BYTE_ORDER_MARK), newline=""), strict=True)
     try:
@@ -93,9 +93,9 @@ def read_places(file: Path) -> tuple[pd.DataFrame, dict[int, str]]:
 def cut_places(
     rows: pd.DataFrame, folder: Path, problems: list[str], *, slices: int = 0, px: int = VIEW_PX
 ) -> Iterator[Cut]:
-    """A view for each row that can be graded; the others are problems. An image is read once.
+    """Cut a view for each row that can be graded; the others are added to `problems`. Images are read once.
 
-    `slices` and `px` are as `cut_view` takes them; by default as many slices as the image has.
+    `slices` and `px` are as for `cut_view`; by default as many slices as the image has.
     """
     for name, own in tqdm(rows.groupby("image", sort=False), desc="images", mininterval=1):
         image: np.ndarray | KitError
@@ -113,7 +113,7 @@ def cut_places(
 
 
 def _view(row: Row, image: np.ndarray, slices: int, px: int) -> tuple[int, int, np.ndarray, np.ndarray]:
-    """The row's cell and view, its images and which of them there are; DataError where nothing is seen."""
+    """The row's cell and view, its images and which are present. Raises DataError if nothing is visible."""
     view, landmark = _named(row)
     across = _number(row, "spacing_mm", SPACING_MM)
     down = _number(row, "spacing_y_mm", SPACING_MM) if row.get("spacing_y_mm") else across
@@ -130,8 +130,8 @@ def _view(row: Row, image: np.ndarray, slices: int, px: int) -> tuple[int, int, 
     stack = array_stack(image, (down, across), axial=view.sequence == AXIAL_T2)
     point_mm = stack.to_patient(x + beside, y + beside, count // 2)
     shown = cut_view([stack], view, landmark, point_mm, slices=slices, px=px)
-    if shown is None or len(np.unique(shown[0])) < 3:  # black, beside the image, and one grey
-        raise DataError("nothing is to be seen at this place", where=row["image"])
+    if shown is None or len(np.unique(shown[0])) < 3:  # at most the black padding and one grey value
+        raise DataError("nothing is visible at this place", where=row["image"])
     return landmark2cell[landmark], VIEWS.index(view), *shown
 
 
@@ -139,7 +139,7 @@ def _named(row: Row) -> tuple[View, Landmark]:
     view = View(row["place"], row["sequence"])  # type: ignore[arg-type]  # looked up below
     if view not in VIEWS:
         known = ", ".join(view.text for view in VIEWS)
-        raise DataError("this place is not graded on this sequence", hint=f"Graded are: {known}.")
+        raise DataError("this place is not graded on this sequence", hint=f"Supported: {known}.")
     if row["side"] not in SIDES[row["place"]]:
         known = " or ".join(map(repr, SIDES[row["place"]]))
         raise DataError(f"the side of a {row['place']} is unfit", hint=f"It must be {known}.")
@@ -163,7 +163,7 @@ def _number(row: Row, name: str, limits: tuple[float, float]) -> float:
 
 
 def _grade(waiting: list[Cut], grader: Grader, grades: pd.DataFrame) -> None:
-    """Grade views of as many slices at once, and write what they are into their rows."""
+    """Grade views with the same number of slices together, and write the grades into their rows."""
     for slices in {len(cut.images) for cut in waiting}:
         alike = [cut for cut in waiting if len(cut.images) == slices]
         lines, cells, views, images, present = map(list, zip(*alike))

@@ -1,4 +1,4 @@
-"""Severities read off openings in millimetres, by the published thresholds that phantoms follow."""
+"""Severities from openings in millimetres, by the published thresholds that phantoms follow."""
 
 import numpy as np
 
@@ -7,10 +7,10 @@ from kitlib.terms import CELLS, LEVELS, Cell
 
 
 def limits_mm(cell: Cell) -> tuple[float, float]:
-    """At or below the first opening a cell is moderate, at or below the second severe.
+    """Return the openings at or below which a cell is moderate, and severe.
 
-    A sac is judged by its depth alone, and a foramen as if its root were as thick as is usual at the level.
-    Sources stand beside the numbers in `kitlib.phantom.body.openings`.
+    A sac is graded by its depth alone, and a foramen as if its root had the usual thickness at the level.
+    For sources see the numbers in `kitlib.phantom.body.openings`.
     """
     if cell.group == "spinal":
         moderate, severe, _ = SAC_DEPTH_MM
@@ -22,9 +22,9 @@ def limits_mm(cell: Cell) -> tuple[float, float]:
 
 
 LIMITS_MM = np.array([limits_mm(cell) for cell in CELLS])
-"""(25, 2), of each of CELLS."""
+"""(25, 2), `limits_mm` of each of CELLS."""
 
 
 def severity_read_off(openings_mm: np.ndarray, cells: np.ndarray) -> np.ndarray:
-    """Severities (n,) int64 of openings (n,) at cells (n,), indices into CELLS."""
+    """Convert openings (n,) at cells (n,), indices into CELLS, to severities (n,) int64."""
     return (openings_mm[:, None] <= LIMITS_MM[cells]).sum(axis=1)

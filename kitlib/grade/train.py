@@ -36,27 +36,27 @@ from kitlib.prepare.views import SLOTS, VIEWS
 from kitlib.terms import CELLS, EMPTY, group2place
 
 HELD_OUT = 0.1
-PERSONS = 4  # a batch
-ATTENTION = 0.1  # weight in the loss of attention to other slices than the place's own
+PERSONS = 4  # per batch
+ATTENTION = 0.1  # loss weight of attention to slices other than the place's own
 LEARNING_RATE = 2e-3
-THREE_SLICES = 0.4  # of batches; of the others a view is one slice
-OFF_CENTRE, ABSENT = 0.25, 0.15  # of views, and of the slices beside the middle
+THREE_SLICES = 0.4  # share of batches with three slices per view; the others have one
+OFF_CENTRE, ABSENT = 0.25, 0.15  # shares of views, and of the slices beside the middle one
 
 
 class Truths(NamedTuple):
-    """What the network is compared with."""
+    """The targets of the network."""
 
     views: Truth  # of each view, (N, 1)
     cells: Truth  # of studies, (B, 25)
-    middles: Tensor  # (N,) which of the slices of a view is the place's own
+    middles: Tensor  # (N,) index of the place's own slice in each view
 
     def take(self, views: Tensor, studies: Tensor) -> "Truths":
-        """Of these views and studies."""
+        """Select these views and studies."""
         return Truths(self.views.take(views), self.cells.take(studies), self.middles[views])
 
 
 class PersonBatches:
-    """Persons, all their views seen a little differently each time: Batches for `nn.loop.train`."""
+    """Batches of persons with all their views, augmented anew each time, for `nn.loop.train`."""
 
     def __init__(self, samples: ViewSamples) -> None:
         self.samples = samples
@@ -68,7 +68,7 @@ class PersonBatches:
         return shuffled_evenly(np.arange(len(self.rows)), PERSONS, rng)
 
     def batch(self, rows: np.ndarray, rng: torch.Generator | None) -> tuple[StudyBatch, Truths]:
-        """The views of persons, and the truth; the middle slice as it is without `rng`."""
+        """The views of persons, and the truth; without `rng`, the middle slice without augmentation."""
         own = [self.rows[person] for person in rows]
         studies = np.repeat(np.arange(len(own)), [len(views) for views in own])
         views, middles = self._views(np.concatenate(own), rng)
@@ -113,9 +113,9 @@ def train_grader(
 ) -> dict[str, float]:
     """Train a grader; save it to `out` after each epoch, with its metrics on the last tenth of the persons.
 
-    What is saved is the mean over epochs (`mean_of_epochs`). A training that was killed goes on where it
-    stopped. `facts`, such as the command, are kept beside the weights; `start` and `backbone` are as
-    `started` takes them, `mixup_alpha` as `mixup` does. Returns the metrics: see `metrics`.
+    The saved weights are the mean over epochs (`mean_of_epochs`). An interrupted training resumes where it
+    stopped. `facts`, such as the command, are saved with the weights; `start` and `backbone` are as for
+    `started`, `mixup_alpha` as for `mixup`. Returns the metrics: see `metrics`.
     """
     last = held_out(samples.persons, HELD_OUT)
     learnt, judged = samples.take(~last), samples.take(last)
@@ -148,11 +148,11 @@ def train_grader(
 
 
 def mean_of_epochs(out: Path, average: StudyNet, epoch: int) -> StudyNet:
-    """The mean of the moving averages at the ends of epochs, up to this one; `out` holds the mean before it.
+    """Average the moving averages at the ends of epochs, up to this one; `out` holds the previous mean.
 
-    Networks that learn on phantoms know patients best early, and phantoms ever better: a mean along the way
-    is better on patients than its ends (docs/grading_trials.md). Izmailov et al.: Averaging weights leads to
-    wider optima and better generalization (2018).
+    During training on phantoms, networks are best on patients early, while they keep improving on phantoms:
+    a mean along the way is better on patients than either end (docs/grading_trials.md). Izmailov et al.:
+    Averaging weights leads to wider optima and better generalization (2018).
     """
     if epoch == 1:
         return average
@@ -163,7 +163,7 @@ def mean_of_epochs(out: Path, average: StudyNet, epoch: int) -> StudyNet:
 
 
 def grading_loss(output: StudyTold, truth: Truths) -> Tensor:
-    """Loss of severities and openings, by studies and by each view alone, and of attention elsewhere."""
+    """Loss of severities and openings, of studies and of single views, plus that of misplaced attention."""
     of_views = told_loss(output.views.told[:, None], truth.views)
     of_cells = told_loss(output.cells, truth.cells)
     own = output.views.weights.gather(1, truth.middles[:, None]).clamp(min=1e-4)
@@ -171,15 +171,15 @@ def grading_loss(output: StudyTold, truth: Truths) -> Tensor:
 
 
 def truth_of(severities: np.ndarray, openings_mm: np.ndarray) -> Truth:
-    """Severities and openings as a loss reads them."""
+    """Convert severities and openings to the target of a loss."""
     return Truth(torch.from_numpy(severities).to(device()), torch.from_numpy(openings_mm).to(device()))
 
 
 def metrics(network: StudyNet, samples: ViewSamples) -> dict[str, float]:
-    """How well views alone, and cells, are graded on samples.
+    """Measure how well single views, and cells, are graded on samples.
 
-    AUC of severe against normal, and accuracy: of the severities that are told, and "by mm" of those read off
-    the openings by `severity_read_off`. And the median error of openings in mm.
+    AUC of severe against normal, and accuracy, of the predicted severities and, "by mm", of those read off
+    the openings by `severity_read_off`; and the median error of openings in mm.
     """
     batches = PersonBatches(samples)
     order = np.concatenate(batches.rows)
@@ -199,7 +199,7 @@ def metrics(network: StudyNet, samples: ViewSamples) -> dict[str, float]:
 
 @torch.inference_mode()
 def _told(network: StudyNet, batches: PersonBatches) -> tuple[Tensor, Tensor, Truth]:
-    """What is told of all views (n, TOLD) and cells (persons, 25, TOLD), and the truth of the cells."""
+    """Predict all views (n, TOLD) and cells (persons, 25, TOLD); also returns the truth of the cells."""
     views, cells, severities, openings_mm = [], [], [], []
     for rows in chunks(np.arange(len(batches.rows)), PERSONS):
         batch, truth = batches.batch(rows, None)
@@ -232,7 +232,7 @@ def _judged(
 
 
 def _drawn_slices(count: int, rng: torch.Generator | None) -> np.ndarray:
-    """Which slices are seen of each view (count, 1 or 3): the middle ones, or some beside them."""
+    """Draw the slices to use of each view (count, 1 or 3): the middle ones, or some beside them."""
     middle = np.full(count, SLICES // 2)
     if rng is None:
         return middle[:, None]

@@ -1,4 +1,4 @@
-"""Tuning a grader on labelled places: a few epochs, of which the best on studies held out is kept."""
+"""Fine-tune a grader on labelled places: a few epochs, of which the best on held-out studies is kept."""
 
 import math
 from pathlib import Path
@@ -27,11 +27,11 @@ from kitlib.prepare.views import without_margin
 HELD_OUT = 0.2
 BATCH = 64
 LEARNING_RATE, FROM_NOTHING = 1e-3, 2e-3
-STEPS, EPOCHS = 250, (5, 16)  # about so many steps, within so many epochs
+STEPS, EPOCHS = 250, (5, 16)  # approximate number of steps, within this range of epochs
 
 
 class LabelledBatches:
-    """Labelled views seen a little differently each time: Batches for `nn.loop.train`."""
+    """Batches of labelled views, augmented anew each time, for `nn.loop.train`."""
 
     def __init__(self, samples: ViewSamples) -> None:
         self.samples = samples
@@ -43,7 +43,7 @@ class LabelledBatches:
     def batch(self, rows: np.ndarray, rng: torch.Generator | None) -> tuple[ViewBatch, Truth]:
         """Views, and their severities and openings (n, 1) in mm.
 
-        Without `rng` the three middle slices as they are. Slices that an image does not have are masked.
+        Without `rng`, the three middle slices without augmentation. Slices that an image lacks are masked.
         """
         samples, middle = self.samples, SLICES // 2
         beside = 1 if rng is None or torch.rand(1, generator=rng) < THREE_SLICES else 0
@@ -66,16 +66,16 @@ def tuned(
     checkpoint: Checkpoint | None = None,
     title: str = "",
 ) -> Curve:
-    """Train a network's views in place; left as they were best on studies held out, perhaps as given.
+    """Train a network's views in place; keep the best state on held-out studies, maybe the initial one.
 
-    `epochs` is by the number of views if 0, `mixup_alpha` as `mixup` takes it. Returns the curve, whose
-    valid_loss is `held_out_loss`.
+    If `epochs` is 0 it depends on the number of views; `mixup_alpha` is as for `mixup`. Returns the curve,
+    whose valid_loss is `held_out_loss`.
     """
     order = np.random.default_rng(seed).permutation(samples.persons.max() + 1)
     last = held_out(order[samples.persons], HELD_OUT)
     learnt, judged = samples.take(~last), samples.take(last)
     epochs = epochs or int(np.clip(math.ceil(STEPS * BATCH / len(learnt)), *EPOCHS))
-    # Convolutions of single channels, of which the others are made, are slower in 16 bits on CPUs.
+    # The other backbones use depthwise convolutions, which are slower in 16 bits on CPUs.
     half = network.backbone == BACKBONE
     return train(
         network.views.to(device(), memory_format=torch.channels_last),  # type: ignore[call-overload]
@@ -98,11 +98,11 @@ def tune_grader(
     mixup_alpha: float = 0.0,
     seed: int = 2024,
 ) -> tuple[Curve, tuple[str, ...]]:
-    """Tune a grader on a labelled table and save it to `out`; a training that was killed goes on.
+    """Tune a grader on a labelled table and save it to `out`; an interrupted training resumes.
 
-    `start` and `backbone` are as `started` takes them, the others as `tuned` does. Openings are not learnt:
-    what they were, they are no more. Returns the curve, and why rows were left out. For errors see
-    `read_labelled` and `started`.
+    `start` and `backbone` are as for `started`, the others as for `tuned`. Openings are not trained, so they
+    are no longer valid. Returns the curve, and why rows were left out. For errors see `read_labelled` and
+    `started`.
     """
     labelled = read_labelled(table)
     samples = labelled.samples
@@ -133,20 +133,20 @@ def _loss(told: Told, truth: Truth) -> Tensor:
 
 
 def calibration_of_tuned(start: str, curve: Curve) -> Calibration:
-    """Nothing is weighed where labels were learnt from: severities are as frequent there as they usually are.
+    """Return AS_LEARNT for a network tuned on labels, whose severities are as frequent as they usually are.
 
-    Where no epoch of the curve did better than the start, the network is the start's, and so is this.
+    If no epoch of the curve did better than the start, the network is the start's, and so is its calibration.
     """
     return calibration_of_start(start) if not curve or learned_nothing(curve) else AS_LEARNT
 
 
 def rate_of(start: str) -> float:
-    """The highest learning rate after a start: what knows nothing yet learns faster."""
+    """Return the peak learning rate for a start: higher without pretrained weights."""
     return FROM_NOTHING if start == "nothing" else LEARNING_RATE
 
 
 def held_out_loss(network: nn.Module, samples: ViewSamples) -> float:
-    """Weighted log loss, the mean over kinds of view."""
+    """Weighted log loss, averaged over kinds of view."""
     beside = slice(SLICES // 2 - 1, SLICES // 2 + 2)
     images = without_margin(samples.images[:, beside])
     views = images, samples.present[:, beside], samples.views, samples.cells

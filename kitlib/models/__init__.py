@@ -1,1 +1,1 @@
-"""Models: from the data of a study to the probabilities of its 25 cells; a registry names them."""
+"""Models: from a study's data to the probabilities of its 25 cells, and the registry that names them."""

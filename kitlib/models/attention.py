@@ -1,16 +1,16 @@
-"""Models whose networks look at slices with attention: `cell_attention` and `fusion`.
+"""Models whose networks attend to slices: `cell_attention` and `fusion`.
 
-`fusion` is three published ways to join the sequences, and a cascade, as they are described.
+`fusion` implements three published ways to join the sequences, and a cascade, as they are described.
 
 - "1.1", late fusion: attention weighs the slices of each sequence, a CNN fuses the three weighted averages
-  into one vector, and one network answers for all 25 cells.
-- "1.2", early fusion: several learned queries pool each sequence, the CNN fuses all that they found, and
-  independent networks, one a condition, answer side by side. One a condition, because the levels of a
-  condition look alike and its labels are many, while conditions look different.
-- "2": no CNN; one network a sequence answers from its average, and the answers are averaged.
+  into one vector, and one network predicts all 25 cells.
+- "1.2", early fusion: several learned queries pool each sequence, the CNN fuses all the results, and
+  independent networks, one per condition, predict side by side: the levels of a condition look alike and
+  have many labels between them, while conditions look different.
+- "2": no CNN; one network per sequence predicts from its average, and the predictions are averaged.
 
-The seed left its attention untrained and counted a missing sequence as an image of zeros; here the attention
-is trained with everything else, and a missing sequence has a learned token or no say.
+The seed project left its attention untrained and treated a missing sequence as an image of zeros; here the
+attention is trained with everything else, and a missing sequence has a learned token or no weight.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class CellAttentionModel(NetworkModel):
-    """An average of networks in which each of the 25 cells asks its own question of every slice."""
+    """An average of networks in which each of the 25 cells attends to the slices with its own query."""
 
     name: ClassVar[str] = "cell_attention"
 

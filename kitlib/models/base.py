@@ -1,8 +1,8 @@
-"""What a model is: fitted on a dataset and its labels, asked for probabilities, saved and opened as data.
+"""The base class of models: fit on a dataset and its labels, predict probabilities, save and load as data.
 
 A new model is a dataclass whose fields are its parameters. It derives from Model and implements `_fit` and
-`_predict`; arrays that it keeps in `state` are saved and opened for it, for other things it has a `_save` and
-a `_load` of its own. Registered under its name, it has the checks here and the contract tests for its own.
+`_predict`; arrays that it keeps in `state` are saved and loaded for it, and for anything else it overrides
+`_save` and `_load`. Once registered under its name, it gets the checks here and the contract tests.
 """
 
 from abc import ABC, abstractmethod
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 MODEL_FILE = "model.json"
 CURVE_COLUMNS = ("part", "epoch", "train_loss", "valid_loss")
-"""A learning curve's columns: part names the member or group that was trained; both losses may be NaN."""
+"""Columns of a learning curve: `part` names the member or group that was trained; either loss may be NaN."""
 
 
 @dataclass
 class Model(ABC):
-    """One way from a dataset, of the kind that it `reads`, to an (n, 25, 3) array of probabilities.
+    """Predicts an (n, 25, 3) array of probabilities from a dataset of the kind that it `reads`.
 
     >>> from dataclasses import dataclass
     >>> @dataclass
@@ -49,28 +49,29 @@ class Model(ABC):
     reads: ClassVar[type[Dataset]] = SliceDataset
 
     def __post_init__(self) -> None:
-        """Refuse, with a UsageError, a parameter of another type than its default."""
+        """Raise UsageError if a parameter is not of the type of its default."""
         for entry in fields(self):
             _check_type(f"{self.name}.{entry.name}", getattr(self, entry.name), entry.default)
         self.prior = np.full((len(CELLS), len(SEVERITIES)), np.nan)  # NaN until fitted
         self.curve = pd.DataFrame(columns=list(CURVE_COLUMNS))
-        self.state: dict[str, np.ndarray] = {}  # what a fit has learned, as far as arrays say it
-        self.notes: list[str] = []  # what a user should know of the fit: where it did not go as asked
+        self.state: dict[str, np.ndarray] = {}  # fitted arrays, saved and loaded by the base class
+        self.notes: list[str] = []  # what a user should know about the fit: where it did not go as requested
 
     def fit(self, data: Dataset, labels: np.ndarray, *, seed: int) -> Self:
-        """Fit on studies with labels (n, 25); EMPTY cells are not fitted on. Inputs are left as they are.
+        """Fit on studies with labels (n, 25), ignoring EMPTY cells. The inputs are not modified.
 
-        ModelError if labels do not belong to the studies, none is known, or an embedding is not finite.
+        Raises ModelError if the labels do not match the studies or are all EMPTY, or if an embedding is not
+        finite.
         """
         labels = np.asarray(labels)
         if labels.shape != (len(data), len(CELLS)):
             raise ModelError(
-                f"labels of shape {labels.shape} do not belong to {len(data)} studies",
+                f"labels of shape {labels.shape} do not match {len(data)} studies",
                 where=self.name,
                 hint=f"Give one row of {len(CELLS)} codes for each study.",
             )
         if (labels == EMPTY).all():
-            raise ModelError("no labelled cell to fit on", where=self.name, hint="Give it labelled studies.")
+            raise ModelError("no labelled cell to fit on", where=self.name, hint="Pass labelled studies.")
         self._check(data)
         self.prior = Prior.fit(pd.DataFrame(labels, columns=list(CELL_NAMES))).probabilities
         self.notes = []
@@ -78,10 +79,10 @@ class Model(ABC):
         return self
 
     def predict(self, data: Dataset) -> np.ndarray:
-        """Probabilities (n, 25, 3), float64: finite, and each cell's sum to one.
+        """Predict probabilities (n, 25, 3), float64: finite, and summing to one for each cell.
 
-        ModelError if the model is not fitted or an embedding is not finite: NaN is a fault of whatever made
-        it, and a filled-in value would hide that. Metadata may hold NaN.
+        Raises ModelError if the model is not fitted or an embedding is not finite: NaN is a fault of whatever
+        made it, and imputing it would hide that. Metadata may contain NaN.
         """
         self._check_fitted()
         if not len(data):
@@ -93,7 +94,7 @@ class Model(ABC):
         return probabilities / probabilities.sum(axis=-1, keepdims=True)
 
     def save(self, folder: Path, provenance: Provenance) -> None:
-        """Save the model into a folder; `model.json`, which names and completes it, is written last."""
+        """Save the model into a folder; `model.json`, which marks it complete, is written last."""
         self._save(Path(folder), provenance)
         content = {"model": self.name, "parameters": asdict(self), "prior": self.prior.tolist()}
         content |= {"notes": self.notes, "state": list(self.state)}
@@ -101,7 +102,7 @@ class Model(ABC):
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Open what `save` wrote; ModelError if it is another kind of model."""
+        """Load what `save` wrote. Raises ModelError if it is another kind of model."""
         content = load_json(Path(folder) / MODEL_FILE)
         if content["model"] != cls.name:
             raise ModelError(
@@ -117,20 +118,20 @@ class Model(ABC):
         return model
 
     def pretrained_source(self) -> "WeightsSource | None":
-        """The weights that a fit starts from, where it starts from a file."""
+        """Return the weights that a fit starts from; None if it does not start from a file."""
         return None
 
     def note(self, text: str) -> None:
-        """Keep a note of the fit, once."""
+        """Add a note about the fit, unless it is there already."""
         if text and text not in self.notes:
             self.notes.append(text)
 
     def shared_stage(self) -> Hashable:
-        """What a fit begins with; fits of which it is the same, and not None, share it in one process."""
+        """Key of the first stage of a fit: fits with equal keys, other than None, share it in one process."""
         return None
 
     def make_shared(self, data: Any) -> None:  # noqa: B027
-        """Make once what fits on parts of this data would each make, to go along to their processes."""
+        """Compute once what fits on parts of this data would each recompute; it travels with the data."""
 
     def _check_fitted(self) -> None:
         if not np.isfinite(self.prior).all():
@@ -139,7 +140,7 @@ class Model(ABC):
     def _check(self, data: Dataset) -> None:
         if not isinstance(data, self.reads):
             raise ModelError(
-                f"it reads a {self.reads.__name__}, not a {type(data).__name__}",
+                f"the model reads a {self.reads.__name__}, not a {type(data).__name__}",
                 where=self.name,
                 hint="Give the experiment the input that its model reads.",
             )
@@ -152,17 +153,17 @@ class Model(ABC):
     def _predict(self, data: Any) -> np.ndarray: ...
 
     def _save(self, folder: Path, provenance: Provenance) -> None:
-        """Save what was learned beside `model.json`: the arrays of `state`, unless there is more."""
+        """Save what was learned beside `model.json`: the arrays of `state`, unless overridden."""
         for name, array in self.state.items():
             save_array(folder / f"{name}.npy", array, provenance)
 
     def _load(self, folder: Path) -> None:
-        """Open what `_save` wrote; `state` has the names of its arrays already."""
+        """Load what `_save` wrote; `state` already has the names of its arrays."""
         self.state = {name: load_array(folder / f"{name}.npy") for name in self.state}
 
 
 def _check_type(place: str, value: Any, default: Any) -> None:
-    """A whole number may stand for a float; nothing else may stand for something else."""
+    """Raise UsageError unless the value has the type of the default; an int is accepted for a float."""
     kind = type(default)
     fits = default is MISSING or type(value) is kind or (kind is float and type(value) is int)
     if not fits:

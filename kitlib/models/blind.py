@@ -1,4 +1,4 @@
-"""Models that look at no image: `prior`, the mark that every other model has to beat, and `random`."""
+"""Models that use no image: `prior`, the baseline that every other model has to beat, and `random`."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -12,13 +12,13 @@ from kitlib.terms import CELLS, SEVERITIES
 
 @dataclass
 class PriorModel(Model):
-    """Weighted frequency of each severity per condition group and level, the same for every study."""
+    """Predicts the weighted frequency of each severity per condition group and level for every study."""
 
     name: ClassVar[str] = "prior"
     reads = Dataset
 
     def _fit(self, data: Dataset, labels: np.ndarray, seed: int) -> None:
-        """Nothing is left to do: the base class has counted the labels."""
+        """Do nothing: the base class has already fitted the prior."""
 
     def _predict(self, data: Dataset) -> np.ndarray:
         return np.tile(self.prior, (len(data), 1, 1))
@@ -26,16 +26,16 @@ class PriorModel(Model):
 
 @dataclass
 class RandomModel(Model):
-    """Probabilities drawn evenly from all there are, by the seed, the study's id and the cell alone.
+    """Uniformly random probabilities that depend only on the seed, the study's id and the cell.
 
-    The row of the published table that every other must leave behind.
+    The row of the published table that every other row has to beat.
     """
 
     name: ClassVar[str] = "random"
     reads = Dataset
 
     def _fit(self, data: Dataset, labels: np.ndarray, seed: int) -> None:
-        """Look at nothing, keep the seed."""
+        """Keep the seed and ignore the data."""
         del data, labels
         self.state = {"seed": np.array(seed)}
 
@@ -44,6 +44,6 @@ class RandomModel(Model):
 
 
 def draw(seed: int, study_id: int) -> np.ndarray:
-    """The random probabilities (25, 3) of a study's cells."""
+    """Draw the random probabilities (25, 3) of a study's cells."""
     generators = [np.random.default_rng([seed, study_id, cell]) for cell in range(len(CELLS))]
-    return np.stack([random.dirichlet(np.ones(len(SEVERITIES))) for random in generators])
+    return np.stack([rng.dirichlet(np.ones(len(SEVERITIES))) for rng in generators])

@@ -29,7 +29,7 @@ PRIOR_COLUMNS = slice(-len(SEVERITIES), None)
 
 @dataclass
 class LightGBMModel(Model):
-    """One booster a condition group; the number of trees is the best of a cross-validation inside."""
+    """One booster per condition group; inner cross-validation chooses the number of trees."""
 
     name: ClassVar[str] = "lightgbm"
 
@@ -53,7 +53,7 @@ class LightGBMModel(Model):
         self.boosters, curves = {}, []
         for group, cells in group2cells.items():
             if (labels[:, cells] == EMPTY).all():
-                continue  # nothing to learn from: the group keeps the prior
+                continue  # no labels: the group keeps the prior
             known = rows[:, cells], labels[:, cells]
             curve = self._cross_validated(known, splits, seed)
             curves.append(curve.assign(part=group))
@@ -88,7 +88,7 @@ class LightGBMModel(Model):
     def _grow(
         self, cells: Cells, trees: int, seed: int, held_out: Cells | None = None
     ) -> "tuple[lightgbm.Booster, pd.DataFrame]":
-        """A booster and its curve."""
+        """Train a booster; also returns its learning curve."""
         import lightgbm
 
         sampled, severities, note = resampled(self.sampling, *_labelled(cells), seed=seed)
@@ -128,7 +128,7 @@ class LightGBMModel(Model):
 
 
 def booster_of(text: str) -> "lightgbm.Booster":
-    """The booster of a text; ValueError where it is cut short, at which LightGBM would end the process."""
+    """Parse a booster. Raises ValueError if the text is truncated, at which LightGBM ends the process."""
     import lightgbm
 
     if "\nend of trees" not in text:
@@ -153,7 +153,7 @@ def _dataset(
 
 
 def _prior_loss(data: "lightgbm.Dataset") -> float:
-    """Weighted log loss of a data set before its first tree."""
+    """Weighted log loss of a data set before the first tree."""
     severities = np.asarray(data.get_label(), dtype=int)
     log_priors = np.reshape(np.asarray(data.get_init_score()), (len(severities), -1))
     return float(-np.average(log_priors[np.arange(len(severities)), severities], weights=data.get_weight()))

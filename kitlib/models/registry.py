@@ -1,4 +1,4 @@
-"""The models by name. A model registered here gets its contract tests by being here."""
+"""The models by name. The contract tests run on every model registered here."""
 
 from pathlib import Path
 
@@ -25,14 +25,17 @@ MODELS: dict[str, type[Model]] = {
 
 
 def register_model(model: type[Model]) -> type[Model]:
-    """Let saved folds open with this model, by its name; a class decorator. UsageError if that is taken."""
+    """Register a model so that saved folds can load it by name; a class decorator.
+
+    Raises UsageError if the name is taken.
+    """
     refuse_taken(model.name, model, MODELS, "model")
     MODELS[model.name] = model
     return model
 
 
 def load_model(folder: Path) -> Model:
-    """Open the model that a folder holds, whichever it is."""
+    """Load the model saved in a folder, of any registered kind."""
     name = load_json(Path(folder) / MODEL_FILE)["model"]
     if name not in MODELS:
         raise ModelError(f"the folder holds an unknown model {name!r}", where=folder, hint="Update the kit.")

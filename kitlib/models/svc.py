@@ -1,4 +1,4 @@
-"""`svc`: support vector machines on the cells of `lightgbm`, their decisions turned into probabilities."""
+"""`svc`: support vector machines on the cell rows of `lightgbm`, calibrated to probabilities."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ MACHINES_FILE = "machines.safetensors"
 
 @dataclass
 class SVCModel(Model):
-    """Two machines a condition group; their cross-validated decisions are calibrated on top of the prior."""
+    """Two machines per condition group; cross-validated decisions are calibrated on top of the prior."""
 
     name: ClassVar[str] = "svc"
 
@@ -48,7 +48,7 @@ class SVCModel(Model):
         self.calibration = SoftmaxRegressions.fit(decisions, labels, self.prior, penalty=self.penalty)
 
     def _machines(self, rows: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, list[RBFSVM]]:
-        """The machines of each condition group; rows (n, 25, columns), labels (n, 25)."""
+        """Fit the machines of each condition group on rows (n, 25, columns) with labels (n, 25)."""
         return {
             group: self._group_machines(rows[:, cells], labels[:, cells], seed)
             for group, cells in group2cells.items()
@@ -78,7 +78,7 @@ class SVCModel(Model):
 
 
 def decide(group2machines: dict[str, list[RBFSVM]], rows: np.ndarray) -> np.ndarray:
-    """Decisions (n, 25, thresholds) on rows (n, 25, columns)."""
+    """Compute decisions (n, 25, thresholds) for rows (n, 25, columns)."""
     decisions = np.zeros((*rows.shape[:2], len(THRESHOLDS)))
     for group, machines in group2machines.items():
         cells = group2cells[group]

@@ -1,1 +1,1 @@
-"""What networks are trained with: the loop, augmentation, losses, attention and projections."""
+"""Tools to train networks: the loop, augmentation, losses, attention and projections."""

@@ -1,6 +1,6 @@
-"""Images seen a little differently each time: moved by a random affine, and in other greys.
+"""Augmentation of images: random affine transforms and intensity changes.
 
-All draws are made on the CPU, so that a generator gives the same on every device.
+All random numbers are drawn on the CPU, so that a generator gives the same results on every device.
 """
 
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ BIAS_NODES = 4
 
 @dataclass(frozen=True)
 class Affine:
-    """How n images are looked at.
+    """Affine transforms of n images.
 
-    What is seen at p, from the centre of the image that is seen, lies at `matrix` p + `shift` from the centre
-    of the image that is there. Both count in halves of a side.
+    The output at p, relative to its centre, is sampled from the input at `matrix` p + `shift`, relative to
+    the input's centre. Both are in halves of a side.
     """
 
     matrices: Tensor  # (n, 2, 2) float64
@@ -25,31 +25,31 @@ class Affine:
 
     @classmethod
     def identity(cls, count: int) -> "Affine":
-        """Images as they are."""
+        """Return `count` identity transforms."""
         return cls(torch.eye(2, dtype=torch.float64).repeat(count, 1, 1), torch.zeros(count, 2).double())
 
     def scaled(self, ratio: Tensor | float) -> "Affine":
-        """The same where a side of what is seen is `ratio` (n, 2) times one of the image that is there."""
+        """Scale for outputs whose side is `ratio` (n, 2) times that of the input."""
         ratio = torch.as_tensor(ratio).double().expand(self.shifts.shape)
         return Affine(self.matrices * ratio[..., None], self.shifts * ratio)
 
     @property
     def mirrored(self) -> Tensor:
-        """Which exchange left and right: (n,) bool."""
+        """Which transforms include a reflection: (n,) bool."""
         return torch.linalg.det(self.matrices) < 0
 
 
 @dataclass(frozen=True)
 class Moves:
-    """How far images are moved at random."""
+    """Strengths of random affine transforms."""
 
     turn_deg: float = 0.0  # standard deviation
-    log_scale: float = 0.0  # at most
+    log_scale: float = 0.0  # maximum
     log_stretch: float = 0.0  # standard deviation, of width against height
     shift: float = 0.0  # standard deviation, in halves of a side
 
     def draw(self, count: int, rng: torch.Generator, mirrored: Tensor | None = None) -> Affine:
-        """Random affines; those of `mirrored` (n,) exchange left and right as well."""
+        """Draw random affines; those of `mirrored` (n,) also swap left and right."""
         angle = torch.deg2rad(_normal(self.turn_deg, rng, count))
         stretch = _normal(self.log_stretch, rng, count, 1) * torch.tensor([1.0, -1.0])
         evenly = 2 * torch.rand((count, 1), generator=rng, dtype=torch.float64) - 1
@@ -63,7 +63,7 @@ class Moves:
 def moved(
     images: Tensor, affine: Affine, *, size: tuple[int, int] | None = None, padding: str = "zeros"
 ) -> Tensor:
-    """Images (B, C, H, W), all channels alike, as an affine sees them, at their own size or another."""
+    """Resample images (B, C, H, W) by an affine, the same for all channels, to `size` or their own size."""
     theta = torch.cat([affine.matrices, affine.shifts[..., None]], dim=2).to(images)
     shape = [*images.shape[:2], *(size or images.shape[2:])]
     grid = F.affine_grid(theta, shape, align_corners=False)
@@ -72,7 +72,7 @@ def moved(
 
 @dataclass(frozen=True)
 class Greys:
-    """How greys in [0, 1] are changed at random; black stays black."""
+    """Strengths of random intensity changes of grey values in [0, 1]; black stays black."""
 
     inverted_rate: float = 0.0
     log_gamma: float = 0.0  # standard deviation
@@ -82,7 +82,7 @@ class Greys:
     noise: float = 0.0  # mean of its standard deviation
 
     def change(self, images: Tensor, rng: torch.Generator) -> Tensor:
-        """Images (B, C, H, W) in [0, 1], all channels of one alike but for their noise."""
+        """Change images (B, C, H, W) in [0, 1]; all channels of an image alike, except for the noise."""
         count, lit = len(images), images > 0
 
         def drawn(values: Tensor) -> Tensor:
@@ -104,7 +104,7 @@ class Greys:
 
 
 def _field(log_bias: float, rng: torch.Generator, images: Tensor) -> Tensor:
-    """Smooth gains (B, 1, H, W)."""
+    """Draw smooth bias fields (B, 1, H, W)."""
     count, shape = len(images), (BIAS_NODES, BIAS_NODES)
     strength = log_bias * torch.rand(count, 1, 1, 1, generator=rng)
     nodes = strength * torch.randn(count, 1, *shape, generator=rng)

@@ -1,4 +1,4 @@
-"""Layers that several networks have: a last one that starts at zero, and gated attention over slices.
+"""Layers shared by several networks: a last layer that starts at zero, and gated attention over slices.
 
 The attention is that of Ilse et al. 2018, "Attention-based deep multiple instance learning".
 """
@@ -8,7 +8,7 @@ from torch import nn
 
 
 def linear_from_zero(inputs: int, outputs: int) -> nn.Linear:
-    """A layer whose output is zero until it has learned."""
+    """Return a linear layer with weights and biases initialised to zero."""
     layer = nn.Linear(inputs, outputs)
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)
@@ -16,7 +16,7 @@ def linear_from_zero(inputs: int, outputs: int) -> nn.Linear:
 
 
 class GatedWeights(nn.Module):
-    """Weights of a bag's slices, one set for each of some learned queries: tanh gated by a sigmoid."""
+    """Attention weights of a bag's slices, one set per learned query: tanh gated by a sigmoid."""
 
     def __init__(self, width_in: int, hidden: int, queries: int = 1) -> None:
         super().__init__()
@@ -27,26 +27,26 @@ class GatedWeights(nn.Module):
     def forward(self, vectors: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
         """(B, queries, T), rows that sum to one, from vectors (B, T, width_in) and present (B, T) bool.
 
-        Absent slices weigh nothing; a bag without slices has zeros only.
+        Absent slices have weight zero, as have all slices of a bag without any.
         """
         scores = self.query(torch.tanh(self.signal(vectors)) * torch.sigmoid(self.gate(vectors)))
         kept = present[:, None]  # (B, 1, T)
-        # A finite mask: the softmax of a bag of -inf is NaN, and so are its gradients.
+        # Mask with a finite value: the softmax of a row of -inf is NaN, and so are its gradients.
         scores = scores.transpose(1, 2).masked_fill(~kept, torch.finfo(scores.dtype).min)
         return scores.softmax(-1) * kept
 
 
 class GatedAttention(nn.Module):
-    """A bag's average of its slices, weighed by one learned query."""
+    """The average of a bag's slices, weighted by one learned query."""
 
     def __init__(self, width_in: int, hidden: int) -> None:
         super().__init__()
         self.weigh = GatedWeights(width_in, hidden)
 
     def forward(self, vectors: torch.Tensor, present: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The pooled vectors (B, width_in) and the weights (B, T) of vectors (B, T, width_in).
+        """Return pooled vectors (B, width_in) and weights (B, T) of vectors (B, T, width_in).
 
-        A bag without slices gives zeros for both.
+        Both are zeros for a bag without slices.
         """
         weights = self.weigh(vectors, present)
         return (weights @ vectors)[:, 0], weights[:, 0]

@@ -1,7 +1,7 @@
 """The loop that trains every network of the kit.
 
-It keeps a moving average of the weights, stops where a validation loss stops falling, and can be killed at
-any time: with a checkpoint, a training that is started again ends with the same bytes.
+It keeps a moving average of the weights, stops when the validation loss stops falling, and can be killed at
+any time: a training resumed from its checkpoint ends with the same bytes.
 """
 
 import copy
@@ -23,31 +23,31 @@ from kitlib.nn.rows import Batches, prefetched
 from kitlib.nn.weights import with_prefix
 
 IDLE = "training found nothing better"
-"""Why a network is as it began, for the notes of models."""
+"""Why a network is unchanged, for the notes of models."""
 MOMENTUM_RANGE = 0.85, 0.95
 FIRST_RATE, LAST_RATE = 1 / 25, 1 / 250_000
-"""Of the highest learning rate, before it grows and after it fell."""
+"""Initial and final learning rate, as fractions of the highest one."""
 
 Curve = list[dict[str, Any]]
-"""A row an epoch with epoch, train_loss and valid_loss; epoch 0 is the network as given."""
+"""One row per epoch with epoch, train_loss and valid_loss; epoch 0 is the network as given."""
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how hard to train."""
+    """Length, learning rates and other settings of a training."""
 
     epochs: int
     learning_rate: float  # the highest
     weight_decay: float = 0.05
-    warm_up: float = 0.0  # share of the steps in which the rate grows, then it falls by a cosine; 0: constant
-    average_decay: float = 0.0  # of the moving average of weights, a step; 0: the weights themselves
-    patience: int = 0  # epochs without a better validation loss; 0: all epochs are run
-    largest_gradient: float = 0.0  # norm to which gradients are clipped; 0: they are not
-    fused: bool = False  # one kernel a step, which is faster for few large weights; other last digits
-    half: bool = False  # 16 bits where the device is fast in them
+    warm_up: float = 0.0  # share of the steps in which the rate rises, before cosine decay; 0: constant
+    average_decay: float = 0.0  # per step, of the moving average of weights; 0: no averaging
+    patience: int = 0  # epochs without a better validation loss; 0: no early stopping
+    largest_gradient: float = 0.0  # norm to which gradients are clipped; 0: no clipping
+    fused: bool = False  # one kernel per step: faster for few large weights; last digits differ
+    half: bool = False  # 16-bit precision if the device is fast in it
 
     def rate_and_momentum(self, progress: float) -> tuple[float, float]:
-        """At a share of the training done: one cycle, in which momentum falls while the rate grows.
+        """Return both at this share of the training: one cycle, in which momentum falls while the rate rises.
 
         Smith: A disciplined approach to neural network hyper-parameters (2018).
         """
@@ -58,13 +58,13 @@ class Schedule:
         return self.learning_rate * (lowest + (1 - lowest) * height), high - (high - low) * height
 
     def decay(self, step: int) -> float:
-        """Of the average at a step, from 1 on: with a warm-up it begins at 0."""
+        """Decay of the moving average at a step, counted from 1: with a warm-up it starts at 0."""
         return min(self.average_decay, 1 - step ** (-2 / 3)) if self.warm_up else self.average_decay
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A file from which a training of the same provenance goes on; the caller discards it in the end."""
+    """A file from which a training of the same provenance resumes; the caller deletes it at the end."""
 
     path: Path
     provenance: Provenance
@@ -83,13 +83,13 @@ def train(
     in_thread: bool = False,
     title: str = "",
 ) -> Curve:
-    """Train a network in place and return its curve; it is left in evaluation mode as its average was best.
+    """Train a network in place and return its curve; it ends in evaluation mode, at its best average.
 
-    `validate` gives the loss by which that is judged; without it all epochs are run and the last one stays. A
-    validation loss that is no number ends the training. `after_epoch` is called with each epoch, from 1 on,
-    and the average, once more for the epoch that a checkpoint goes on from. `in_thread` prepares batches in a
-    thread; what is drawn stays the same. A `title` shows a bar. Parts of the network that are frozen stay in
-    evaluation mode. Dropout draws from torch's global generator, which the caller seeds.
+    `validate` returns the validation loss, which decides what is best; without it all epochs are run and the
+    last one is kept. A NaN validation loss ends the training. `after_epoch` is called with each epoch, from 1
+    on, and the averaged network, and again for the epoch that a checkpoint resumes from. `in_thread` prepares
+    batches in a thread, with the same random numbers. A `title` shows a progress bar. Frozen parts of the
+    network stay in evaluation mode. Dropout draws from torch's global generator, which the caller seeds.
     """
     training = _Training(network, schedule, seed)
     if not (checkpoint and training.load(checkpoint)):
@@ -108,13 +108,13 @@ def train(
 
 
 def learned_nothing(curve: Curve) -> bool:
-    """Whether training left a network as it was given: no epoch did better on what was held out."""
+    """Return whether training left the network unchanged: no epoch had a lower validation loss."""
     start, *trained = [row["valid_loss"] for row in curve] or [np.nan]
     return bool(trained) and not np.isnan(start) and not any(loss < start for loss in trained)
 
 
 class _Training:
-    """All that a training changes."""
+    """The state of a training."""
 
     def __init__(self, network: nn.Module, schedule: Schedule, seed: int) -> None:
         self.network, self.schedule, self.seed = network, schedule, seed
@@ -125,7 +125,7 @@ class _Training:
         self.optimiser = torch.optim.AdamW(self.learning, rate, weight_decay=decay, fused=fused)
         self.half = half_precision() if schedule.half else None
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.half is torch.float16)
-        # Dropout draws from the generator of the device on which the network lies.
+        # Dropout draws from the generator of the network's device.
         self.drawn_from = torch.cuda if self.device.type == "cuda" else torch
         self.rng = torch.Generator().manual_seed(seed)
         self.best: dict[str, Tensor] = {}
@@ -142,7 +142,7 @@ class _Training:
         return self.epoch < self.schedule.epochs and not is_hopeless and not 0 < patience <= unlucky
 
     def judge(self, validate: Callable[[nn.Module], float] | None, train_loss: float) -> None:
-        """Add an epoch to the curve, and keep the average if none was better."""
+        """Add an epoch to the curve, and keep the averaged weights if they are the best so far."""
         loss = validate(self.average) if validate else float("nan")
         self.curve.append({"epoch": self.epoch + 1, "train_loss": train_loss, "valid_loss": loss})
         if not self.best or not validate or loss < self.curve[self.best_epoch]["valid_loss"]:
@@ -151,7 +151,7 @@ class _Training:
     def run_epoch(
         self, batches: Batches, loss: Callable[[Any, Any], Tensor], in_thread: bool, title: str
     ) -> float:
-        """One pass over the batches; the mean loss of its steps."""
+        """Train on all batches once; return the mean loss of the steps."""
         _set_training(self.network)
         plan, losses = batches.epoch(self.rng), []
         batch = partial(batches.batch, rng=self.rng)
@@ -186,7 +186,7 @@ class _Training:
         return float(of_batch.detach())
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Write everything whole."""
+        """Write the complete state to the file."""
         optimiser = self.optimiser.state_dict()["state"]
         states = {"best": self.best} | {f"optimiser.{index}": state for index, state in optimiser.items()}
         states |= {"network": self.network.state_dict(), "average": self.average.state_dict()}
@@ -197,7 +197,7 @@ class _Training:
         save_tensors(checkpoint.path, tensors, checkpoint.provenance, **facts)
 
     def load(self, checkpoint: Checkpoint) -> bool:
-        """Go on from a file, unless there is none of the same training."""
+        """Restore the state from the file. Returns False if there is none of the same training."""
         path = checkpoint.path
         if not is_complete(path) or facts_of(path).get("run") != self._run(checkpoint):
             return False
@@ -218,13 +218,13 @@ class _Training:
         return True
 
     def _run(self, checkpoint: Checkpoint) -> str:
-        """Changes when anything does that the weights depend on."""
+        """Fingerprint of everything that the weights depend on."""
         made = checkpoint.provenance
         return fingerprint(asdict(self.schedule), self.seed, made.parameters, made.inputs, made.seed)
 
 
 def _set_training(network: nn.Module) -> None:
-    """Training mode for all but what is frozen, whose batch statistics are frozen as well."""
+    """Set training mode, except for frozen modules, so that their batch statistics stay frozen too."""
     for module in network.train().modules():
         weights = list(module.parameters())
         if weights and not any(weight.requires_grad for weight in weights):
@@ -233,7 +233,7 @@ def _set_training(network: nn.Module) -> None:
 
 @torch.no_grad()
 def move_average(average: nn.Module, network: nn.Module, decay: float) -> None:
-    """Let an average of weights go towards a network; counts are the network's."""
+    """Update a moving average of weights with a network's; integer buffers are copied."""
     for mean, value in zip(average.state_dict().values(), network.state_dict().values()):
         if mean.is_floating_point():
             mean.lerp_(value, 1 - decay)
@@ -242,7 +242,7 @@ def move_average(average: nn.Module, network: nn.Module, decay: float) -> None:
 
 
 def _laid_out_as(weight: Tensor, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """An optimiser's state of a weight in the weight's memory format, which a file does not keep."""
+    """Return an optimiser's state in its weight's memory format, which files do not preserve."""
     return {
         name: tensor if name == "step" else torch.empty_like(weight.detach()).copy_(tensor)
         for name, tensor in state.items()

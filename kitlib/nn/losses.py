@@ -1,6 +1,6 @@
 """Losses of neural models: from logits (B, 25, 3) and labels (B, 25), EMPTY where unknown, to a scalar.
 
-And that of networks which learn severities and openings on phantoms.
+Also the loss of networks that are trained on severities and openings of phantoms.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from kitlib.terms import EMPTY, SEVERITY_WEIGHTS
 
 SEVERE = len(SEVERITY_WEIGHTS) - 1
 ALMOST_ONE = 1 - 1e-6
-"""A probability may round to one, whose complement has no logarithm."""
+"""Upper bound of probabilities: for one that rounds to 1, log(1 - p) is infinite."""
 
 OPENING_UNIT_MM = 5.0
 
@@ -21,10 +21,10 @@ Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 def metric_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """The competition metric of a batch.
+    """Compute the competition metric of a batch.
 
-    Mean of the weighted log loss of the three condition groups and of any_severe_spinal, without the terms
-    for which the batch has no label.
+    The mean of the weighted log losses of the three condition groups and of any_severe_spinal, skipping terms
+    without a label in the batch.
     """
     labelled = labels != EMPTY
     target = labels.clamp_min(0).long()
@@ -48,7 +48,7 @@ def binary_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
 
 def weighted_binary_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """As `binary_loss`, the cells weighted 1/2/4 by their true severity."""
+    """Compute `binary_loss` with the cells weighted 1/2/4 by their true severity."""
     weights = logits.new_tensor(SEVERITY_WEIGHTS)[labels.clamp_min(0).long()]
     return _mean(_binary_losses(logits, labels), weights * (labels != EMPTY))
 
@@ -57,7 +57,7 @@ LOSSES: dict[str, Loss] = {"metric": metric_loss, "bce": binary_loss, "weighted_
 
 
 def _binary_losses(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """(B, 25), the sum over the three classes, of the probabilities that the logits stand for."""
+    """Binary cross-entropy of the softmax probabilities, summed over the three classes: (B, 25)."""
     log_probabilities = logits.log_softmax(-1)
     others = torch.log1p(-log_probabilities.exp().clamp_max(ALMOST_ONE))
     is_class = torch.nn.functional.one_hot(labels.clamp_min(0).long(), len(SEVERITY_WEIGHTS)).bool()
@@ -70,18 +70,18 @@ def _mean(losses: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Truth:
-    """What the findings (B, f) of images are, where they show them: severities, and openings in mm."""
+    """True findings (B, f) of images: severities, and openings in mm."""
 
     severities: torch.Tensor  # int64, EMPTY where the image does not show it
     openings_mm: torch.Tensor  # NaN where the image does not show it
 
     def take(self, rows: torch.Tensor) -> "Truth":
-        """Of these images."""
+        """Select these images."""
         return Truth(self.severities[rows], self.openings_mm[rows])
 
 
 def graded_loss(severities: torch.Tensor, openings: torch.Tensor, truth: Truth) -> torch.Tensor:
-    """Loss a finding shown of logits (B, f, 3), weighted as in the competition, and openings (B, f)."""
+    """Mean loss per known finding of logits (B, f, 3), weighted as in the metric, and openings (B, f)."""
     weight = torch.tensor(SEVERITY_WEIGHTS, dtype=torch.float32, device=severities.device)
     graded = torch.nn.functional.cross_entropy(
         severities.flatten(0, 1), truth.severities.flatten(), weight, ignore_index=EMPTY, reduction="sum"

@@ -1,4 +1,4 @@
-"""Embeddings in fewer dimensions, or on one scale: learned from the vectors of each sequence."""
+"""Reduce embeddings to fewer dimensions, or to a common scale, fitted on the vectors of each sequence."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,9 +12,9 @@ from kitlib.machine import device
 def principal_axes(
     vectors: np.ndarray, components: int, *, seed: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The mean (d,), axes (d, components) and variances (k,) of vectors (n, d), k as many as they tell of.
+    """Return the mean (d,), axes (d, components) and variances (k,) of vectors (n, d), with k <= components.
 
-    Axes beyond these are zeros; k is 0 where no two vectors differ, and without a vector the mean is zeros.
+    Axes beyond k are zeros. If no two vectors differ, k is 0; without vectors the mean is zeros.
     """
     count, width = vectors.shape
     mean = vectors.mean(axis=0) if count else np.zeros(width, vectors.dtype)
@@ -29,8 +29,8 @@ def principal_axes(
 class TokenReduction:
     """A PCA of the tokens of each sequence.
 
-    With tens of studies a network that reads hundreds of dimensions learns the noise of the small ones: on
-    60 studies with a planted signal 16 components scored .51 where all 512, standardised, scored .66.
+    With tens of studies, a network that reads hundreds of dimensions fits the noise of the small ones: on 60
+    studies with a planted signal, 16 components scored .51, and all 512, standardised, scored .66.
     """
 
     def __init__(self, means: torch.Tensor, axes: torch.Tensor) -> None:
@@ -40,7 +40,7 @@ class TokenReduction:
 
     @classmethod
     def fit(cls, vectors: Sequence[np.ndarray], components: int, *, seed: int) -> "TokenReduction":
-        """Learn from the vectors (n, d) of each sequence; those of fewer than two are reduced to zeros."""
+        """Fit on the vectors (n, d) of each sequence; a sequence with fewer than two reduces to zeros."""
         means, axes = [], []
         for of_sequence in vectors:
             mean, directions, variances = principal_axes(of_sequence, components, seed=seed)
@@ -49,18 +49,18 @@ class TokenReduction:
         return cls(torch.from_numpy(np.stack(means)), torch.from_numpy(np.stack(axes)))
 
     def transform(self, sequence: int, embeddings: np.ndarray) -> torch.Tensor:
-        """(n, k) from the embeddings (n, d), as they are stored, of one sequence."""
+        """Reduce the embeddings (n, d) of one sequence, in their stored precision, to (n, k)."""
         if not len(embeddings):
             return torch.zeros(0, self.width)
         return (torch.tensor(embeddings).float() - self.means[sequence]) @ self.axes[sequence]
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """What `reduction_of` makes this reduction from."""
+        """Return the tensors from which `reduction_of` restores this reduction."""
         return {"means": self.means, "axes": self.axes}
 
 
 class TokenScale:
-    """All dimensions of the tokens, centred, on one scale a sequence: for networks that project them."""
+    """Tokens centred and scaled by one number per sequence, for networks that project them themselves."""
 
     def __init__(self, means: torch.Tensor, scales: torch.Tensor) -> None:
         self.means = means  # (sequences, d)
@@ -69,7 +69,7 @@ class TokenScale:
 
     @classmethod
     def fit(cls, vectors: Sequence[np.ndarray]) -> "TokenScale":
-        """Learn from the vectors (n, d) of each sequence; where there are none, it is scaled to zeros."""
+        """Fit on the vectors (n, d) of each sequence; a sequence without vectors is scaled to zeros."""
         means, scales = torch.zeros(len(vectors), vectors[0].shape[1]), torch.zeros(len(vectors))
         for sequence, of_sequence in enumerate(map(torch.from_numpy, vectors)):
             if len(of_sequence):
@@ -80,24 +80,24 @@ class TokenScale:
 
     @classmethod
     def grey_values(cls, sequences: int, width: int) -> "TokenScale":
-        """Bring grey values, 0 to 255, to 0 to 1."""
+        """Return the scale that maps grey values from 0..255 to 0..1."""
         return cls(torch.zeros(sequences, width), torch.full((sequences,), 1 / 255))
 
     def transform(self, sequence: int, embeddings: np.ndarray) -> torch.Tensor:
-        """(n, d) on the device from the embeddings (n, d), as they are stored, of one sequence."""
+        """Scale the embeddings (n, d) of one sequence, in their stored precision; returned on the device."""
         if not len(embeddings):
             return torch.zeros(0, self.width, device=device())
-        # Moved as they are stored and converted there: half as much to move, and nothing for the CPU to do.
+        # Convert on the device: half as much to transfer, and no work for the CPU.
         vectors = torch.tensor(embeddings).to(device()).float()
         return vectors.sub_(self.means[sequence].to(device())).mul_(self.scales[sequence].to(device()))
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """What `reduction_of` makes this scale from."""
+        """Return the tensors from which `reduction_of` restores this scale."""
         return {"means": self.means, "scales": self.scales}
 
 
 def reduction_of(tensors: Mapping[str, torch.Tensor]) -> TokenReduction | TokenScale:
-    """The reduction whose `tensors` these are."""
+    """Restore a reduction from its `tensors`."""
     if "axes" in tensors:
         return TokenReduction(tensors["means"], tensors["axes"])
     return TokenScale(tensors["means"], tensors["scales"])

@@ -1,4 +1,4 @@
-"""Samples of many persons: drawn in worker processes into shards that go on, and split by person."""
+"""Samples of many persons: drawn in worker processes into resumable shards, and split by person."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +28,7 @@ def drawn_in_shards(
     provenance: Provenance,
     workers: int = 1,
 ) -> Sample:
-    """What `draw` gives for the numbers below `count`, `shard` of them a file of the folder.
+    """Join the results of `draw` for the numbers below `count`, saved in files of `shard` numbers each.
 
     Files whose sidecar lists the same numbers under `unit` (anatomies, persons) are not drawn again; `name`
     must change with whatever `draw` depends on.
@@ -56,8 +56,8 @@ def drawn_in_shards(
 
 
 def held_out(persons: np.ndarray, share: float) -> np.ndarray:
-    """Which samples (n,) are of the last persons, a share of all; ModelError where there are too few."""
+    """Mask the samples (n,) of the last persons, a share of all. Raises ModelError if there are too few."""
     known = np.unique(persons)
     if len(known) < 2:
-        raise ModelError("one person cannot be both learnt from and held out", hint="Draw more anatomies.")
+        raise ModelError("one person cannot be both trained on and held out", hint="Draw more anatomies.")
     return np.isin(persons, known[-max(1, round(share * len(known))) :])

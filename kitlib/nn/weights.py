@@ -1,4 +1,4 @@
-"""A network's tensors as files keep them, numbers in half precision, and networks restored from these."""
+"""Network weights as saved in files, in half precision, and networks restored from them."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,12 +14,12 @@ Net = TypeVar("Net", bound=nn.Module)
 
 
 def in_half(network: nn.Module) -> dict[str, Tensor]:
-    """A network's tensors as they are kept: numbers in half precision, counts as they are."""
+    """Return a network's tensors for saving: floats in half precision, integers unchanged."""
     return {name: _cast(tensor, torch.float16) for name, tensor in network.state_dict().items()}
 
 
 def exactly(network: nn.Module) -> dict[str, Tensor]:
-    """A network's tensors, in half precision where that loses nothing."""
+    """Return a network's tensors, in half precision where that is lossless."""
     halves = in_half(network)
     return {
         name: halves[name] if torch.equal(halves[name].to(tensor.dtype), tensor) else tensor
@@ -28,22 +28,22 @@ def exactly(network: nn.Module) -> dict[str, Tensor]:
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file of weights; ArtefactError or WeightsError where they cannot be used."""
+    """Load the tensors of a weights file. Raises ArtefactError or WeightsError if they cannot be used."""
     tensors = load_tensors(path)
     refuse_not_finite(tensors, path)
     return tensors
 
 
 def refuse_not_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """WeightsError, with its name, at the first tensor that holds NaN or infinity."""
+    """Raise WeightsError, with its name, for the first tensor that holds NaN or infinity."""
     for name, tensor in tensors.items():
         if not tensor.isfinite().all():
             what = f"the weights {name} are not finite"
-            raise WeightsError(what, where=path, hint="Fetch the file, or train, again.")
+            raise WeightsError(what, where=path, hint="Download the file again, or retrain.")
 
 
 def restored(network: Net, tensors: Mapping[str, Tensor], name: str, path: Path) -> Net:
-    """A network with its tensors of a file, in evaluation mode; WeightsError where they do not fit."""
+    """Load a file's tensors into a network, in evaluation mode. Raises WeightsError if they do not fit."""
     try:
         network.load_state_dict({part: _cast(tensor, torch.float32) for part, tensor in tensors.items()})
     except RuntimeError as error:
@@ -53,7 +53,7 @@ def restored(network: Net, tensors: Mapping[str, Tensor], name: str, path: Path)
 
 
 def with_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The tensors whose names begin so, under the rest of their names."""
+    """Select the tensors whose names begin with `prefix`, and strip it from the names."""
     return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 

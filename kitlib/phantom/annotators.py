@@ -1,7 +1,7 @@
-"""Landmarks as annotators set them: beside the true place, on a neighbouring slice, or not at all.
+"""Landmarks as annotators set them: off the true place, on a neighbouring slice, or missing.
 
 Rates are those of the competition's landmark table (docs/facts.md, 2). Every point belongs to a labelled
-cell: the table's few points without a label have no cell here that they could belong to.
+cell: the table's few points without a label have no counterpart here.
 """
 
 from collections.abc import Collection
@@ -19,27 +19,27 @@ TABLE_COLUMNS = ("study_id", "series_id", "instance_number", "condition", "level
 """The columns of the competition's landmark table."""
 
 LANDMARK_DEFECTS = ("swapped_sides", "off_by_one")
-"""What can be asked for on top: axial points with left for right, and series graded one level off."""
+"""Optional defects: axial points with left and right swapped, and series graded one level off."""
 
 SCATTER_MM: dict[Group, float] = {"spinal": 1.5, "foraminal": 2.0, "subarticular": 2.0}  # chosen by eye
-# Chance that all points of a condition lie on one instance: the canal's do not in 433 of 1,975 studies; that
-# of foramina is chosen by eye; axial points have a place of their own at each level.
+# Probability that all points of a condition lie on one instance: for the canal they do not in 433 of 1,975
+# studies; for foramina it is chosen by eye; axial points have their own slice at each level.
 SHARED_RATES: dict[Group, float] = {"spinal": 1 - 433 / 1975, "foraminal": 0.2, "subarticular": 0.0}
-# Chance that another point lies on the slice next to its own: with what lies on another series, that of
-# recesses leaves 57 % of the pairs on one instance.
+# Probability that any other point lies on the slice next to its own: together with points on another series,
+# the rate of recesses leaves 57 % of the pairs on one instance.
 STRAY_RATES: dict[Group, float] = {"foraminal": 0.08, "subarticular": 0.2}
 FEW_CANALS_RATE = 75 / 1975  # of studies that lack one or two canal points
 MISSING_RATE = 29 / 39_000  # of the other points
-SWAPPED_RATE = 121 / 9606  # of axial pairs; a study has all of its pairs swapped, or none
+SWAPPED_RATE = 121 / 9606  # of axial pairs; a study has all its pairs swapped, or none
 OFF_BY_ONE_RATES = {SAGITTAL_T1: 83 / 1975, SAGITTAL_T2: 108 / 1975}
 Marks = dict[Cell, SliceAt]
-"""Where each cell's point lies."""
+"""The position of each cell's point."""
 
 
 def annotate(
     landmarks: pd.DataFrame, study: Study, rng: np.random.Generator, *, defects: Collection[str] = ()
 ) -> pd.DataFrame:
-    """One study's table (TABLE_COLUMNS) from its true landmarks, which have their millimetres beside them.
+    """Draw one study's landmark table (TABLE_COLUMNS) from its true landmarks, which have positions in mm.
 
     `study` has the images; `defects` are some of LANDMARK_DEFECTS.
     """
@@ -66,7 +66,7 @@ def annotate(
 
 
 def _true_mark(point: Any, study: Study) -> SliceAt:
-    """The mark of a row of the true landmarks."""
+    """Find the slice and position of a row of the true landmarks."""
     for series in study.series:
         if series.series_id == point.series_id and (found := series.instance(point.instance_number)):
             return SliceAt(series, *found, np.array([point.x, point.y]))
@@ -74,7 +74,7 @@ def _true_mark(point: Any, study: Study) -> SliceAt:
 
 
 def _on_several_series(cell2point: dict[Cell, Any], study: Study, rng: np.random.Generator) -> Marks:
-    """Recesses that several axial series hold: the left ones in one series, the right ones in another."""
+    """Put recesses that several axial series show in different series for left and right."""
     axial = [series for series in study.series if series.stacks[0].plane == "axial"]
     order = [axial[index] for index in rng.permutation(len(axial))]
     marks: Marks = {}
@@ -88,7 +88,7 @@ def _on_several_series(cell2point: dict[Cell, Any], study: Study, rng: np.random
 
 
 def _strayed(marks: Marks, rng: np.random.Generator) -> Marks:
-    """Points on other slices than their own: sagittal ones often share one, any may lie on the next."""
+    """Move points to other slices: sagittal ones often share one, and any may lie on the next one."""
     moved: Marks = {}
     for condition in CONDITIONS:
         cells = [cell for cell in marks if cell.condition == condition]
@@ -108,7 +108,7 @@ def _strayed(marks: Marks, rng: np.random.Generator) -> Marks:
 
 
 def _shifted(marks: Marks, sequences: set[str], step: int) -> Marks:
-    """Points of some sequences one level too low (1) or too high (-1), the last beyond the graded ones."""
+    """Shift points of some sequences one level down (1) or up (-1), the last beyond the graded levels."""
     shifted = dict(marks)
     for condition in CONDITIONS:
         cells = [cell for cell in marks if cell.condition == condition][::step]
@@ -120,7 +120,7 @@ def _shifted(marks: Marks, sequences: set[str], step: int) -> Marks:
 
 
 def _scattered(mark: SliceAt, scatter_mm: float, rng: np.random.Generator) -> SliceAt:
-    """The point as far beside its place as annotators are, within the image."""
+    """Add an annotator's random error to a point, clipped to the image."""
     spacing = np.array(mark.stack.spacing_mm[::-1])
     _, height, width = mark.stack.pixels.shape
     xy = mark.xy + rng.normal(0, scatter_mm, 2) / spacing
@@ -128,7 +128,7 @@ def _scattered(mark: SliceAt, scatter_mm: float, rng: np.random.Generator) -> Sl
 
 
 def _missing(rng: np.random.Generator) -> set[Cell]:
-    """Cells whose point was forgotten."""
+    """Draw the cells whose point is missing."""
     missing = {cell for cell in CELLS if rng.random() < MISSING_RATE and cell.group != "spinal"}
     if rng.random() < FEW_CANALS_RATE:
         canals = [cell for cell in CELLS if cell.group == "spinal"]

@@ -1,4 +1,4 @@
-"""A folder of phantoms in the competition's layout."""
+"""Write a folder of phantoms in the competition's layout."""
 
 import json
 import os
@@ -24,9 +24,9 @@ from kitlib.phantom.truth import MARKER, VERSION, differences, read_marker, read
 from kitlib.terms import CELL_NAMES, EMPTY, PROBABILITIES, SEVERITIES, condition2text, level2text, row_ids
 
 DEFECTS = (*LANDMARK_DEFECTS, *ENCODING_DEFECTS)
-"""What can be asked for on top of what every archive has."""
+"""Optional defects, in addition to those of every archive."""
 STUDY_IDS = range(10**6, 9 * 10**8)
-"""Ids of phantoms in folders; those above are for training the shipped weights, so that none is in both."""
+"""Ids of phantoms in folders; higher ones are for training the shipped weights, so they never overlap."""
 
 
 def write_competition(
@@ -40,10 +40,10 @@ def write_competition(
     missing_rate: float = MISSING_RATE,
     defects: Collection[str] = (),
 ) -> Path:
-    """Write phantoms as DICOM and all tables of the competition; after a kill, the same call goes on.
+    """Write phantoms as DICOM and all tables of the competition; the same call resumes an interrupted one.
 
-    `defects` are some of DEFECTS. UsageError for a bad request, DataError where `out` holds anything else;
-    neither changes anything.
+    `defects` are some of DEFECTS. Raises UsageError for invalid arguments and DataError if `out` holds
+    anything else, before anything is changed.
     """
     if min(studies, test_studies, seed) < 0 or studies + test_studies == 0 or workers < 1:
         raise UsageError(
@@ -67,13 +67,13 @@ def write_competition(
 
 
 def study_ids(count: int, seed: int) -> list[int]:
-    """Distinct ids of STUDY_IDS, in the order they are drawn."""
+    """Draw distinct ids from STUDY_IDS; returned in the order drawn."""
     lots = np.random.default_rng(seed).integers(STUDY_IDS.start, STUDY_IDS.stop, size=2 * count + 16)
     return [int(study_id) for study_id in dict.fromkeys(lots.tolist())][:count]
 
 
 def _claim(out: Path, request: dict[str, Any]) -> None:
-    """Mark a new or empty folder as ours, or recognise it; DataError for any other."""
+    """Mark a new or empty folder as the kit's, or recognise it. Raises DataError for any other folder."""
     try:
         if made := read_marker(out):
             if others := differences(made, request):
@@ -93,7 +93,7 @@ def _claim(out: Path, request: dict[str, Any]) -> None:
 
 
 def _write_studies(out: Path, split2ids: dict[str, list[int]], workers: int, how: dict[str, Any]) -> None:
-    """Draw and write the studies that are not there yet."""
+    """Draw and write the studies that do not exist yet."""
     todo = []
     for split, members in split2ids.items():
         images = out / f"{split}_images"
@@ -107,9 +107,9 @@ def _write_studies(out: Path, split2ids: dict[str, list[int]], workers: int, how
 
 
 def _write_study(folder: Path, truth: Path, *, defects: Collection[str], **how: Any) -> None:
-    """Write a study's truth, then its images at once, by renaming.
+    """Write a study's truth, then its images atomically, by renaming their folder.
 
-    Another process that writes the same study is not disturbed: whichever ends first has written it.
+    Two processes may write the same study: the first to finish wins.
     """
     study_id = int(folder.name)
     with torch_threads(1):
@@ -132,7 +132,7 @@ def _write_study(folder: Path, truth: Path, *, defects: Collection[str], **how: 
 
 
 def _sweep(folder: Path) -> None:
-    """Take away what this process, or one that is no more, has drafted of a study."""
+    """Remove a study's drafts left by this process or by one that no longer exists."""
     for draft in folder.parent.glob(f".{folder.name}.*.draft"):
         process = int(draft.name.split(".")[-2])
         if process == os.getpid() or not psutil.pid_exists(process):
@@ -153,7 +153,7 @@ def _as_truth(study: PhantomStudy) -> dict[str, Any]:
 
 
 def _write_tables(out: Path, split: str, truths: list[dict[str, Any]]) -> None:
-    """Write the tables of the training or of the test studies."""
+    """Write the tables of the training or the test studies."""
     texts = {EMPTY: "", **dict(enumerate(SEVERITIES))}
     labels = pd.DataFrame(
         [[truth["study_id"], *(texts[code] for code in truth["labels"])] for truth in truths],
@@ -174,6 +174,6 @@ def _write_tables(out: Path, split: str, truths: list[dict[str, Any]]) -> None:
 
 
 def _coordinates(truths: list[dict[str, Any]]) -> pd.DataFrame:
-    """Landmarks as the competition's table spells them."""
+    """Return landmarks in the spelling of the competition's table."""
     points = pd.DataFrame([point for truth in truths for point in truth["points"]], columns=TABLE_COLUMNS)
     return points.replace({"condition": condition2text, "level": level2text})

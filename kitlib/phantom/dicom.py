@@ -1,4 +1,4 @@
-"""Phantom series as DICOM files: valid MR images with the tags that the competition's headers have."""
+"""Write phantom series as DICOM files: valid MR images with the tags of the competition's headers."""
 
 import hashlib
 from collections.abc import Collection
@@ -14,14 +14,14 @@ from kitlib.phantom.study import PhantomSeries
 from kitlib.terms import SAGITTAL_T1
 
 ENCODING_DEFECTS = ("rle", "signed", "monochrome1")
-"""What can be asked for: RLE Lossless, stored values below 0 with an intercept, and inverted grey values."""
+"""Optional encodings: RLE Lossless, negative stored values with an intercept, and inverted grey values."""
 
-DEFECT_RATE = 0.5  # of series that have an encoding asked for, each for itself
+DEFECT_RATE = 0.5  # of series that have a requested encoding, drawn independently
 SIGNED_RATE = 0.4  # of series whose format allows negative values, though they have none
 RESCALE_RATE = 0.18  # of series whose header has a rescale intercept (docs/facts.md, 2)
 LOWEST = -1024  # stored value of black in a series with values below 0
 HIGHEST = 2**16 - 1
-ABSENT_RATES = {  # of series without a tag that others have; chosen by eye
+ABSENT_RATES = {  # of series that lack an optional tag; chosen by eye
     "SpacingBetweenSlices": 0.3,
     "SliceThickness": 0.1,
     "SliceLocation": 0.05,
@@ -35,10 +35,10 @@ DATE = "20240101"
 def write_series(
     folder: Path, study_id: int, series: PhantomSeries, *, defects: Collection[str] = ()
 ) -> None:
-    """Write one file per slice, named by its instance number, into a folder that exists.
+    """Write one file per slice, named by its instance number, into an existing folder.
 
-    `defects` are some of ENCODING_DEFECTS; which of them, and which optional tags, a series has is drawn from
-    its id.
+    `defects` are some of ENCODING_DEFECTS; the series id seeds which of them, and which optional tags, a
+    series has.
     """
     lots = np.random.default_rng(series.series_id)
     signed, rescaled = lots.random(2) < (SIGNED_RATE, RESCALE_RATE)
@@ -59,13 +59,13 @@ def write_series(
 
 
 def uid(*parts: object) -> str:
-    """A UID that follows from its parts, under the root for UUIDs (DICOM PS3.5, B.2)."""
+    """Derive a UID from its parts, under the root for UUIDs (DICOM PS3.5, B.2)."""
     digest = hashlib.sha256(" ".join(map(str, parts)).encode()).hexdigest()
     return f"2.25.{int(digest[:32], 16)}"
 
 
 def _series_header(study_id: int, series: PhantomSeries) -> Dataset:
-    """What all instances of a series share."""
+    """Build the header that all instances of a series share."""
     header = Dataset()
     header.file_meta = FileMetaDataset()
     header.file_meta.MediaStorageSOPClassUID = MRImageStorage
@@ -112,7 +112,7 @@ def _add_pixel_format(header: Dataset, encodings: set[str], *, signed: bool, res
 
 
 def _add_window(header: Dataset, series: PhantomSeries) -> None:
-    """A window from black to all but the brightest pixels of the middle slices, as values after rescaling."""
+    """Add a window from black to the 99th percentile of the middle slices, as values after rescaling."""
     brightest = np.concatenate([stack.pixels[len(stack) // 2].ravel() for stack in series.stacks])
     ends = _stored(header, np.array([0, np.percentile(brightest, 99)])) + header.get("RescaleIntercept", 0)
     header.WindowWidth = int(np.ptp(ends)) + 1
@@ -144,7 +144,7 @@ def _add_pixels(header: Dataset, image: np.ndarray, *, compressed: bool) -> None
 
 
 def _stored(header: Dataset, values: np.ndarray) -> np.ndarray:
-    """Whole values as the file holds them, int64: before rescaling, turned round where black is highest."""
+    """Convert whole values to stored values, int64: before rescaling, and inverted for MONOCHROME1."""
     values = values.astype(np.int64) - int(header.get("RescaleIntercept", 0))
     if header.PhotometricInterpretation == "MONOCHROME2":
         return values
@@ -152,5 +152,5 @@ def _stored(header: Dataset, values: np.ndarray) -> np.ndarray:
 
 
 def _decimal(value: float) -> str:
-    """A number within the 16 characters of DICOM's decimal strings."""
+    """Format a number within the 16 characters of DICOM's decimal strings."""
     return f"{value:.9f}" if abs(value) < 1000 else f"{value:.6f}"

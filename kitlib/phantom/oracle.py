@@ -1,4 +1,4 @@
-"""How well any model could do: readers' labels, predicted by one who knows the anatomy and how they read."""
+"""The best possible score: readers' labels predicted from the true anatomy and the model of readers."""
 
 from pathlib import Path
 
@@ -21,19 +21,19 @@ from kitlib.terms import SEVERITY_WEIGHTS
 
 
 def oracle_probabilities(grades: np.ndarray) -> np.ndarray:
-    """The best probabilities (n, 25, 3) for true grades (n, 25): of each reading, weighted as scored."""
+    """Return the optimal probabilities (n, 25, 3) for true grades (n, 25), with the metric's weights."""
     return _weighted(reading_probabilities(grades))
 
 
 def oracle_rows(grades: pd.DataFrame) -> pd.DataFrame:
-    """The oracle's prediction as a table by row_id, for true grades (index study_id, 25 columns)."""
+    """Return the oracle's predictions as a table by row_id, for true grades (index study_id, 25 columns)."""
     return to_rows(grades.index.tolist(), oracle_probabilities(grades.to_numpy()))
 
 
 def mark_scores(grades: np.ndarray, labels: np.ndarray) -> dict[str, Score]:
-    """The marks that every score stands between, on readers' labels (n, 25) of true grades (n, 25).
+    """Score the reference predictions on readers' labels (n, 25) of true grades (n, 25).
 
-    The prior is that of the law, so it is fitted on none of these studies.
+    The prior is the model's prevalence, so it is not fitted on any of these studies.
     """
     marks = {"oracle": oracle_probabilities(grades), "prior": _weighted(PREVALENCE), "1/3": np.ones(3) / 3}
     shape = (*grades.shape, 3)
@@ -41,7 +41,7 @@ def mark_scores(grades: np.ndarray, labels: np.ndarray) -> dict[str, Score]:
 
 
 def draw_marks(studies: int, *, seed: int) -> dict[str, Score]:
-    """`mark_scores` of studies drawn without images; UsageError where there are too few to score."""
+    """Compute `mark_scores` of studies drawn without images. Raises UsageError if there are too few."""
     if studies < 1 or seed < 0:
         raise UsageError(f"cannot draw {studies} studies with seed {seed}", hint="Give one or more.")
     rng = np.random.default_rng(seed)
@@ -50,7 +50,7 @@ def draw_marks(studies: int, *, seed: int) -> dict[str, Score]:
 
 
 def folder_marks(root: Path) -> tuple[int, dict[str, Score]]:
-    """Number and `mark_scores` of the training studies of a phantom folder; DataError for any other."""
+    """Return number and `mark_scores` of a phantom folder's training studies. Raises DataError for others."""
     labels = find_root(root).train_labels()
     grades = true_grades(root, labels.index)
     return len(labels), mark_scores(grades.to_numpy(), labels.to_numpy())

@@ -1,4 +1,4 @@
-"""What drawn labels have in common with the real ones: prevalence, and which cells are ill together."""
+"""Compare drawn labels with real ones: prevalence, and correlations between cells."""
 
 from itertools import pairwise, product
 
@@ -9,21 +9,21 @@ from kitlib.phantom.labels import PREVALENCE
 from kitlib.terms import CELL_NAMES, CELLS, CONDITIONS, EMPTY, LEVELS, SEVERITIES
 
 ANY_SEVERE = 0.185
-"""Share of the competition's training studies with a severe canal: the yardstick without their table."""
+"""Share of the competition's training studies with a severe canal: the reference without their table."""
 
 GROUP2BOUND = {"prevalence": 0.02, "any severe": 0.03, "empty": 0.01, "left-right": 0.1, "neighbours": 0.1}
-"""How far drawn labels may be from real ones; that of `empty` was chosen by the kit."""
+"""Largest accepted difference between drawn and real labels; that of `empty` is the kit's own choice."""
 
 
 def prevalence(labels: np.ndarray) -> np.ndarray:
-    """Shares (25, 3) of labelled studies, from codes (n, 25), of CELLS and SEVERITIES; NaN without."""
+    """Share (25, 3) of each severity among labelled studies, from codes (n, 25); NaN for unlabelled cells."""
     labelled = (labels != EMPTY).sum(axis=0)
     counts = [(labels == code).sum(axis=0) for code in range(len(SEVERITIES))]
     return np.stack(counts, axis=1) / np.where(labelled > 0, labelled, np.nan)[:, None]
 
 
 def any_severe_rate(labels: np.ndarray) -> float:
-    """Share of studies with a severe canal at some level, of those with a label there; NaN without."""
+    """Share of studies with a severe canal at any level, among those with canal labels; NaN if none has."""
     canal = labels[:, [cell.group == "spinal" for cell in CELLS]]
     labelled = (canal != EMPTY).any(axis=1)
     return float((canal[labelled] == 2).any(axis=1).mean()) if labelled.any() else float("nan")
@@ -35,19 +35,19 @@ def empty_rate(labels: np.ndarray) -> float:
 
 
 def correlations(labels: np.ndarray) -> pd.DataFrame:
-    """Spearman's correlation (25, 25) over the studies that have both labels; NaN where one is constant."""
+    """Spearman correlation (25, 25) over the studies that have both labels; NaN if either is constant."""
     codes = pd.DataFrame(labels, columns=list(CELL_NAMES)).astype(float)
     return codes.where(codes != EMPTY).corr(method="spearman", min_periods=3)
 
 
 def left_right(correlation: pd.DataFrame) -> pd.Series:
-    """Left against right of the 10 conditions and levels that have sides."""
+    """Correlation of left and right for the 10 pairs of condition and level that have sides."""
     names = [name.removeprefix("left_") for name in CELL_NAMES if name.startswith("left_")]
     return pd.Series({name: correlation.at[f"left_{name}", f"right_{name}"] for name in names})
 
 
 def neighbours(correlation: pd.DataFrame) -> pd.Series:
-    """Each level against the next one below, for the 5 conditions: 20 values."""
+    """Correlation of each level with the next one below, for the 5 conditions: 20 values."""
     return pd.Series(
         {
             f"{condition}_{upper}/{lower}": correlation.at[f"{condition}_{upper}", f"{condition}_{lower}"]
@@ -57,7 +57,7 @@ def neighbours(correlation: pd.DataFrame) -> pd.Series:
 
 
 def statistics(labels: np.ndarray) -> pd.Series:
-    """All statistics of codes (n, 25), keyed by group (of GROUP2BOUND) and name."""
+    """Compute all statistics of codes (n, 25), keyed by group (of GROUP2BOUND) and name."""
     correlation = correlations(labels)
     groups = {
         "prevalence": _by_severity(prevalence(labels)),
@@ -70,16 +70,16 @@ def statistics(labels: np.ndarray) -> pd.Series:
 
 
 def published() -> pd.Series:
-    """The statistics that are known without the real table, keyed as those of `statistics`."""
+    """Return the statistics that are known without the real table, keyed like those of `statistics`."""
     groups = {"prevalence": _by_severity(PREVALENCE), "any severe": pd.Series({"spinal canal": ANY_SEVERE})}
     return pd.concat(groups, names=["group", "statistic"])
 
 
 def compare(drawn: np.ndarray, real: np.ndarray | None = None) -> pd.DataFrame:
-    """Statistics of drawn codes (n, 25) beside the real ones, or beside the published ones without them.
+    """Compare statistics of drawn codes (n, 25) with those of real ones, by default with the published ones.
 
-    Columns: group, statistic, drawn, real, difference (drawn less real), within (the group's bound; what is
-    undefined on either side is not).
+    Columns: group, statistic, drawn, real, difference (drawn minus real), within (the group's bound; False if
+    undefined on either side).
     """
     theirs = published() if real is None else statistics(real)
     table = pd.DataFrame({"drawn": statistics(drawn).reindex(theirs.index), "real": theirs}).reset_index()
@@ -88,7 +88,7 @@ def compare(drawn: np.ndarray, real: np.ndarray | None = None) -> pd.DataFrame:
 
 
 def largest(compared: pd.DataFrame) -> pd.DataFrame:
-    """The largest difference of each group, and how many of its statistics lie within the bound.
+    """Return the largest difference of each group, and how many of its statistics are within the bound.
 
     Columns: those of `compare`, then bound, count, within_count.
     """
@@ -102,5 +102,5 @@ def largest(compared: pd.DataFrame) -> pd.DataFrame:
 
 
 def _by_severity(shares: np.ndarray) -> pd.Series:
-    """Shares (25, 3) as one column, keyed by cell and severity."""
+    """Flatten shares (25, 3) to one column, keyed by cell and severity."""
     return pd.Series(shares.ravel(), index=[" ".join(pair) for pair in product(CELL_NAMES, SEVERITIES)])

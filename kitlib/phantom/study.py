@@ -1,4 +1,4 @@
-"""One study: grades, anatomy, series, what readers wrote and where annotators pointed."""
+"""Draw one study: grades, anatomy, series, readers' labels and annotators' points."""
 
 import hashlib
 from collections.abc import Collection
@@ -20,36 +20,36 @@ from kitlib.phantom.scan.signal import PulseSequence
 from kitlib.terms import AXIAL_T2, CELLS, EMPTY, LEVELS, group2sequence
 
 LANDMARK_COLUMNS = (*TABLE_COLUMNS, "x_mm", "y_mm", "z_mm", "opening_mm")
-"""The competition's columns, then the true place in the patient and what is open there."""
+"""The competition's columns, then the true patient position and the opening."""
 
 MISSING_RATE = 0.0015  # of studies that lack a series, as in the competition's table
 
 
 @dataclass(frozen=True, eq=False)
 class PhantomSeries(Series):
-    """A series and how it was acquired; pixels hold whole numbers, as stored in the file."""
+    """A series and its acquisition; pixels are whole numbers, as stored in the file."""
 
     sequence: str
     timing: PulseSequence
     field_t: float
-    motion_mm: np.ndarray  # (3,) how far the patient has moved since the first series
+    motion_mm: np.ndarray  # (3,) displacement of the patient since the first series
 
 
 @dataclass(frozen=True, eq=False)
 class PhantomStudy:
-    """A study and its truth."""
+    """A study with its truth."""
 
     study_id: int
     series: tuple[PhantomSeries, ...]
     grades: np.ndarray  # (25,) true severities, continuous in [0, 3)
     labels: np.ndarray  # (25,) int8 as readers wrote them, with EMPTY
-    landmarks: pd.DataFrame  # LANDMARK_COLUMNS: where the graded places truly are
-    points: pd.DataFrame  # TABLE_COLUMNS: where annotators put them
-    facts: dict[str, Any]  # the person and what else the spine has
+    landmarks: pd.DataFrame  # LANDMARK_COLUMNS: true positions of the graded places
+    points: pd.DataFrame  # TABLE_COLUMNS: positions marked by annotators
+    facts: dict[str, Any]  # the person and other findings of the spine
 
     @property
     def study(self) -> Study:
-        """What a reader of its files sees."""
+        """The study as read from its files."""
         return Study(self.study_id, self.series)
 
     @property
@@ -71,8 +71,8 @@ def draw_study(
 ) -> PhantomStudy:
     """Draw a study; the same arguments give the same study.
 
-    `class_balance` is that of `draw_grades`; `grades` (25,) are taken in place of drawn ones; `defects` of
-    the annotators' points are those of `annotate`. The images are painted on `device`.
+    `class_balance` is as for `draw_grades`; `grades` (25,) replace the drawn ones; `defects` of the
+    annotators' points are as for `annotate`. The images are computed on `device`.
 
     >>> phantom = draw_study(7, seed=1, size="smoke")
     >>> phantom.labels.shape, phantom.study.sequences
@@ -105,14 +105,14 @@ def _lots(*entropy: int) -> np.random.Generator:
 
 
 def _series_id(*key: int) -> int:
-    """An id of up to ten digits, as the competition's have."""
+    """Derive an id of up to ten digits, like those of the competition."""
     return int(hashlib.sha256(" ".join(map(str, key)).encode()).hexdigest()[:8], 16)
 
 
 def _landmarks(
     study_id: int, series: list[PhantomSeries], labels: np.ndarray, anatomy: Anatomy
 ) -> pd.DataFrame:
-    """The true place of each labelled cell, in the first series of its sequence that holds it."""
+    """Return the true place of each labelled cell, in the first series of its sequence that shows it."""
     rows = []
     for cell in (cell for cell, label in zip(CELLS, labels) if label != EMPTY):
         still, opening = anatomy.place_mm(cell), anatomy.opening_mm(cell)

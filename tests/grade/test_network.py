@@ -135,7 +135,7 @@ def test_a_file_keeps_its_calibration_and_one_without_is_refused(tmp_path: Path,
     np.testing.assert_allclose(kept.usual, usual)
     assert kept.temperature == 1.3
     save_tensors(file, in_half(network), Provenance(), backbone=network.backbone)
-    with pytest.raises(WeightsError, match="how often"):
+    with pytest.raises(WeightsError, match="no calibration"):
         Grader.load(file)
 
 

@@ -92,8 +92,8 @@ def test_a_place_just_off_its_image_is_graded(folder: Path, grader: Grader) -> N
     ("change", "why"),
     [
         ({"image": "nowhere.png"}, "no such image"),
-        ({"image": "black.png"}, "nothing is to be seen"),
-        ({"image": "grey.png"}, "nothing is to be seen"),
+        ({"image": "black.png"}, "nothing is visible"),
+        ({"image": "grey.png"}, "nothing is visible"),
         ({"sequence": "T1"}, "is not graded"),
         ({"place": "disc"}, "is not graded"),
         ({"sequence": "Axial T2"}, "is not graded"),

@@ -319,7 +319,7 @@ def test_no_labels_are_refused(case: Case) -> None:
 
 
 def test_labels_of_other_studies_are_refused(case: Case) -> None:
-    with pytest.raises(ModelError, match="do not belong"):
+    with pytest.raises(ModelError, match="do not match"):
         fitted(case, labels=LABELS[:-1])
 
 

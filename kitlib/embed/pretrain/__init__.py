@@ -1,1 +1,1 @@
-"""Training a backbone on phantoms."""
+"""Train a backbone on phantoms."""

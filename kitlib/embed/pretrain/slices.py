@@ -1,4 +1,4 @@
-"""Learning slices: where does a slice lie, and what is narrow in it?"""
+"""Pretraining on slices: where does a slice lie, and what is narrow in it?"""
 
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ from kitlib.nn.rows import shuffled_evenly
 from kitlib.phantom.study import PhantomStudy
 from kitlib.terms import EMPTY, SEQUENCES
 
-# Of slices without a finding, with normal ones only, and with a narrow one: how many are seen in an epoch.
+# Shares used per epoch of slices without findings, with normal findings only, and with a narrow one.
 EPOCH_SHARES = (0.15, 0.6, 1.0)
 PLACE_WEIGHT = 0.5
 finding2columns = {
@@ -61,7 +61,7 @@ class SlicePretrainNet(PretrainNet):
 
 
 class SliceTask(PretrainTask[Slices]):
-    """The task of networks of slices."""
+    """The task of networks on slices."""
 
     network = SlicePretrainNet
     learning_rate = 2e-3
@@ -70,7 +70,7 @@ class SliceTask(PretrainTask[Slices]):
 
     @staticmethod
     def stack_examples(study: PhantomStudy, sequence: str, stack: Stack, images: np.ndarray) -> Slices:
-        """Every slice with its place and findings."""
+        """Return every slice with its place and findings."""
         findings = np.full((len(stack), len(FINDINGS)), EMPTY)
         openings_mm = np.full(findings.shape, np.nan, np.float32)
         places = np.full(len(stack), SEQUENCES.index(sequence))
@@ -81,14 +81,14 @@ class SliceTask(PretrainTask[Slices]):
         return Slices(images, findings, openings_mm, np.full(len(stack), study.study_id), places)
 
     def epoch(self, rng: torch.Generator) -> list[np.ndarray]:
-        """Batches of positions; what is rarer and tells more is seen more often."""
+        """Return batches of positions; rarer, more informative slices are sampled more often."""
         worst = self.examples.findings.max(axis=1).clip(EMPTY, 1)
         share = np.array(EPOCH_SHARES)[worst - EMPTY]
         seen = torch.rand(len(worst), generator=rng).numpy() < share
         return shuffled_evenly(np.flatnonzero(seen), self.batch_size, rng)
 
     def batch(self, rows: np.ndarray, rng: torch.Generator | None) -> tuple[Tensor, tuple[Truth, Tensor]]:
-        """Images, with their findings and places; half of the axial slices are mirrored."""
+        """Images with their findings and places; in training, half of the axial slices are mirrored."""
         examples = self.examples.take(rows)
         mirror = drawn_mirror(np.isin(examples.places, AXIAL_PLACES), rng)
         images = augmented(torch.from_numpy(examples.images)[:, None], mirror, rng)
@@ -98,7 +98,7 @@ class SliceTask(PretrainTask[Slices]):
 
     @staticmethod
     def loss(output: tuple[Tensor, Tensor, Tensor], truth: tuple[Truth, Tensor]) -> Tensor:
-        """Of severities, openings and places."""
+        """Loss of severities, openings and places."""
         severities, openings, places = output
         findings, true_places = truth
         graded = graded_loss(severities, openings, findings)

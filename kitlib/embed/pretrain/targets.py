@@ -1,4 +1,4 @@
-"""What a slice of a phantom can teach: where it lies, and the severities of the cells that it shows.
+"""Training targets of a phantom's slice: where it lies, and the severities of the cells that it shows.
 
 A slice has one of PLACES and shows some of thirteen FINDINGS: on sagittal T2 through the canal its five
 levels, on sagittal T1 through a foramen that side's five, on axial T2 at a disc the canal and both recesses.
@@ -31,7 +31,7 @@ mirrored_findings = [
     *range(10),
     *(10 + AXIAL_FINDINGS.index(other_side[finding]) for finding in AXIAL_FINDINGS),
 ]
-"""The findings of an axial image whose left and right were exchanged."""
+"""Indices of the findings of an axial image after a left-right flip."""
 
 
 class Shown(NamedTuple):
@@ -40,13 +40,13 @@ class Shown(NamedTuple):
     cell: int  # index into CELLS
     finding: int  # index into FINDINGS
     place: int  # index into PLACES
-    near: np.ndarray  # (n,) bool: the slices that show it
+    near: np.ndarray  # (n,) bool, the slices that show it
     severity: int
     opening_mm: float
 
 
 def shown_cells(study: PhantomStudy, sequence: str, stack: Stack) -> Iterator[Shown]:
-    """The cells with a landmark that some slice of a stack passes through, in the order of CELLS."""
+    """Yield the cells with a landmark that some slice of a stack passes through, in the order of CELLS."""
     severities = study.severities
     for mark in study.landmarks.to_dict("records"):
         cell = Cell(mark["condition"], mark["level"])
@@ -58,7 +58,7 @@ def shown_cells(study: PhantomStudy, sequence: str, stack: Stack) -> Iterator[Sh
 
 
 def target_of(cell: Cell, sequence: str) -> tuple[int, int] | None:
-    """The finding and the place of a cell in a sequence; None where it shows none."""
+    """Return the finding and the place of a cell in a sequence; None if the sequence does not show it."""
     level = LEVELS.index(cell.level)
     if sequence == AXIAL_T2 and cell.condition in AXIAL_FINDINGS:
         return 10 + AXIAL_FINDINGS.index(cell.condition), 5 + level

@@ -1,4 +1,4 @@
-"""What a backbone learns on phantoms, said once for slices and for volumes."""
+"""The pretraining task on phantoms, shared by slices and volumes."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -25,11 +25,11 @@ GREYS = Greys(log_gamma=0.25, log_gain=0.1, noise=0.02)
 
 @dataclass(frozen=True, eq=False)
 class Examples(Rows):
-    """Images with what they show; `studies` tells which of them belong together."""
+    """Images with their findings; `studies` groups them by study."""
 
     images: np.ndarray  # (n, ..., px, px) uint8, slices or volumes
-    findings: np.ndarray  # (n, f) int64, severity or EMPTY where the image does not show it
-    openings_mm: np.ndarray  # (n, f) float32, what is open there; NaN where the image does not show it
+    findings: np.ndarray  # (n, f) int64, severity, or EMPTY if the image does not show it
+    openings_mm: np.ndarray  # (n, f) float32, or NaN if the image does not show it
     studies: np.ndarray  # (n,) int64
 
 
@@ -37,25 +37,25 @@ Held = TypeVar("Held", bound=Examples)
 
 
 class PretrainNet(nn.Module):
-    """A backbone, `trunk`, with heads that are thrown away after training."""
+    """A backbone, `trunk`, with heads that are discarded after training."""
 
     trunk: nn.Module
 
 
 class PretrainTask(ABC, Generic[Held]):
-    """One way to learn on phantoms: examples as Batches for `nn.loop.train`, a network and its loss."""
+    """A pretraining task: examples as Batches for `nn.loop.train`, a network and its loss."""
 
     learning_rate: ClassVar[float]
     batch_size: ClassVar[int]
     half: ClassVar[bool]
-    """Whether in 16 bits where the device is fast in them."""
+    """Whether to train in 16 bits if the device is fast in it."""
 
     def __init__(self, examples: Held) -> None:
         self.examples = examples
 
     @classmethod
     def examples_of(cls, study: PhantomStudy, px: int, field_of_view: str, longest_px: int) -> Held:
-        """All examples of a phantom, as embedding sees it."""
+        """Return all examples of a phantom, prepared as for embedding."""
         parts = [
             cls.stack_examples(
                 study, series.sequence, stack, stack_images(stack, px, field_of_view=field_of_view)
@@ -68,22 +68,22 @@ class PretrainTask(ABC, Generic[Held]):
     @staticmethod
     @abstractmethod
     def stack_examples(study: PhantomStudy, sequence: str, stack: Stack, images: np.ndarray) -> Held:
-        """The examples in a stack, whose slices embedding sees as `images` (n, px, px)."""
+        """Return the examples of a stack; `images` (n, px, px) are its slices prepared as for embedding."""
 
     @abstractmethod
     def batch(self, rows: np.ndarray, rng: torch.Generator | None) -> tuple[Tensor, Any]:
-        """What the network reads of examples, and the truth; augmented where a generator is given."""
+        """Return the network's input for examples, and the truth; augmented if a generator is given."""
 
     @torch.inference_mode()
     def outputs(self, network: nn.Module) -> list[np.ndarray]:
-        """Each output of a network on all examples as they are; the first are logits of severities."""
+        """Return each output of a network on all examples, not augmented; the first are severity logits."""
         batches = chunks(np.arange(len(self.examples)), self.batch_size)
         parts = [network(self.batch(rows, None)[0]) for rows in batches]
         return [torch.cat(kind).cpu().numpy() for kind in zip(*parts)]
 
 
 def graded_truth(examples: Examples, mirror: Tensor, mirrored: list[int]) -> Truth:
-    """The findings of examples; those of images that `mirror` (B,) names are exchanged."""
+    """Return the findings of examples, with left and right swapped for images in the mask `mirror` (B,)."""
     severities, openings_mm = (
         torch.where(mirror[:, None], values[:, mirrored], values).to(device())
         for values in (torch.from_numpy(examples.findings), torch.from_numpy(examples.openings_mm))
@@ -92,16 +92,16 @@ def graded_truth(examples: Examples, mirror: Tensor, mirrored: list[int]) -> Tru
 
 
 def drawn_mirror(can_be: np.ndarray, rng: torch.Generator | None) -> Tensor:
-    """Half of those that can be mirrored (B,); none without a generator."""
+    """Draw a mask (B,) of images to mirror, half of those that can be; none without a generator."""
     if rng is None:
         return torch.zeros(len(can_be), dtype=torch.bool)
     return (torch.rand(len(can_be), generator=rng) < 0.5) & torch.from_numpy(can_be)
 
 
 def augmented(images: Tensor, mirror: Tensor, rng: torch.Generator | None) -> Tensor:
-    """Images (B, C, px, px) uint8, as grey values, moved and in other greys; as they are without a generator.
+    """Augment images (B, C, px, px) uint8 in space and intensity; without a generator only convert to float.
 
-    The columns of those that `mirror` (B,) names are turned round.
+    Images in the mask `mirror` (B,) are flipped left to right.
     """
     if rng is None:
         return images.float()
@@ -109,7 +109,7 @@ def augmented(images: Tensor, mirror: Tensor, rng: torch.Generator | None) -> Te
 
 
 def accuracies(findings: np.ndarray, logits: np.ndarray, kind2columns: Mapping[str, Any]) -> dict[str, float]:
-    """Balanced accuracy of severities (n, f), of logits (n, f, 3), by kind of finding."""
+    """Balanced accuracy of logits (n, f, 3) against severities (n, f), by kind of finding."""
     guess = logits.argmax(axis=-1)
     return {
         kind: balanced_accuracy(findings[:, columns], guess[:, columns])
@@ -118,7 +118,7 @@ def accuracies(findings: np.ndarray, logits: np.ndarray, kind2columns: Mapping[s
 
 
 def balanced_accuracy(truth: np.ndarray, guess: np.ndarray) -> float:
-    """Mean recall of the severities that occur in `truth`; NaN where none does."""
+    """Mean recall of the severities that occur in `truth`; NaN if none does."""
     codes = [code for code in range(len(SEVERITIES)) if (truth == code).any()]
     recalls = [float((guess[truth == code] == code).mean()) for code in codes]
     return round(sum(recalls) / len(recalls), 4) if recalls else float("nan")

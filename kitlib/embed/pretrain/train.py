@@ -1,4 +1,4 @@
-"""Training backbones on phantoms, where no weights of elsewhere can be had."""
+"""Train backbones on phantoms, for use where no pretrained weights are available."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,24 +33,24 @@ from kitlib.phantom.archive import STUDY_IDS
 from kitlib.phantom.study import draw_study
 
 FIRST_STUDY_ID = STUDY_IDS.stop
-"""Phantoms to learn from are numbered from here, so that no study of a data set is among them."""
+"""Training phantoms are numbered from here, so that they never coincide with a study of a data set."""
 SLICE_PX, VOLUME_PX = 144, 80
-"""Sides in the middle view: at 144, slices have about the scale of whole ones at 224; volumes are costly."""
+"""Sides in the middle view: slices at 144 have about the scale of whole ones at 224; volumes are costly."""
 LEAST = {"studies": 2, "epochs": 1, "seed": 0, "input_px": 1, "workers": 1}
-"""What can be asked for: of two studies one is held out."""
+"""Smallest allowed values: one of two studies is held out."""
 HELD_OUT = 0.1
 WARM_UP = 0.2
 """Share of the steps in which the learning rate grows."""
 AVERAGE_DECAY = 0.998
 CLASS_BALANCE = 0.5
-"""Share of cells drawn evenly over the severities: by prevalence, a canal is severe in one of twenty."""
+"""Share of cells drawn evenly over the severities: by prevalence, one canal in twenty is severe."""
 
 
 @dataclass(frozen=True)
 class Training:
-    """What is learned, and on which phantoms.
+    """Settings of a training, and of the phantoms it uses.
 
-    `start` names the weights to begin with, as `find_weights` takes them; without it they begin at random.
+    `start` names the weights to start from, as for `find_weights`; by default they are random.
     """
 
     studies: int = 500
@@ -65,16 +65,16 @@ class Training:
 
     @property
     def task(self) -> type[SliceTask | VolumeTask]:
-        """What such a backbone learns."""
+        """The task that trains such a backbone."""
         return VolumeTask if reads_volumes(self.backbone) else SliceTask
 
     @property
     def facts(self) -> dict[str, Any]:
-        """How the backbone sees, for the sidecar."""
+        """The backbone's input settings, for the sidecar."""
         return {"input_px": self.input_px, "view": self.field_of_view}
 
     def provenance(self, source: WeightsSource | None) -> Provenance:
-        """What makes the weights, which begin as those of the source."""
+        """Return the provenance of the weights, which start from those of the source."""
         names = ("backbone", "epochs", "studies", "size", "longest_px")
         learning = self.facts | {name: getattr(self, name) for name in names}
         learning["class_balance"] = CLASS_BALANCE
@@ -83,14 +83,14 @@ class Training:
         return Provenance(learning | {"start": source.label}, {"start": source.sha256}, self.seed)
 
     def command(self, out: Path) -> str:
-        """The command that trains such weights, for their sidecar."""
+        """Return the command that trains such weights, for their sidecar."""
         asked = self.facts | {name: getattr(self, name) for name in ("studies", "epochs", "seed")}
         asked |= {"out": out.name} | ({"start": Path(self.start).name} if self.start else {})
         options = (f"--{name.replace('_', '-')} {value}" for name, value in asked.items())
         return " ".join(["python -m kitlib weights train --backbone", self.backbone, *options])
 
     def draw(self, number: int) -> Examples:
-        """The examples of one phantom."""
+        """Draw one phantom and return its examples."""
         study_id = FIRST_STUDY_ID + number
         study = draw_study(study_id, seed=self.seed, size=self.size, class_balance=CLASS_BALANCE)
         return self.task.examples_of(study, self.input_px, self.field_of_view, self.longest_px)
@@ -99,14 +99,14 @@ class Training:
 def pretrain(out: Path, *, workers: int | None = None, **how: Any) -> dict[str, float]:
     """Train a backbone on phantoms; save it, headless and in half precision, to `out` after each epoch.
 
-    `how` are fields of Training; `workers` processes draw, by default one a core. A training that was killed
-    goes on where it stopped, on the same phantoms, which are drawn again.
-    Returns balanced accuracies by task on the held-out tenth of the studies, which stand in the sidecar too.
+    `how` are fields of Training; `workers` processes draw, by default one per core. An interrupted training
+    resumes where it stopped, on the same phantoms, which are drawn again.
+    Returns balanced accuracies by task on the held-out tenth of the studies, which are also in the sidecar.
     """
     out, training = Path(out), Training(**how)
     workers = cores() if workers is None else workers
     _refuse_useless(out, training, workers)
-    out.parent.mkdir(parents=True, exist_ok=True)  # what cannot be written is known before an hour's work
+    out.parent.mkdir(parents=True, exist_ok=True)  # fail before an hour's work if it cannot be written
     source = find_weights(training.backbone, training.start) if training.start else None
     provenance = training.provenance(source)
     facts = training.facts | {"command": training.command(out)}
@@ -114,7 +114,7 @@ def pretrain(out: Path, *, workers: int | None = None, **how: Any) -> dict[str, 
     metrics: dict[str, float] = {}
     with torch_threads(cores()), torch.random.fork_rng():
         torch.manual_seed(training.seed)
-        network = beginning(training, source)  # what does not fit is known before drawing
+        network = beginning(training, source)  # weights that do not fit fail before drawing
         learnt, held_out = drawn(training, workers)
 
         def save(epoch: int, average: nn.Module) -> None:
@@ -145,17 +145,17 @@ def cached_or_pretrained(
     workers: int | None = None,
     attached_dir: Path | None = None,
 ) -> WeightsSource:
-    """The weights that `find_weights` finds; where there are none, those of a training on phantoms, kept.
+    """Return the weights found by `find_weights`; if there are none, train on phantoms and cache the result.
 
-    One that was interrupted is finished; a shorter one than asked for is used, and a line says so.
+    An interrupted training is finished; weights of a shorter training than requested are used, and reported.
     """
     found = look_for_weights(known_backbone(backbone), attached_dir=attached_dir)
     learning = training_of(found.file) if found and found.kind == "cached" else {}
     if found and not (learning and found.facts["epoch"] < learning["epochs"]):
         if learning and learning["studies"] * learning["epochs"] < studies * epochs:
             print(
-                f"{backbone}: weights of {found.label} are used, of fewer than {studies} studies x {epochs} "
-                f"epochs; to train it anew, delete {found.file}"
+                f"{backbone}: weights of {found.label} are used, fewer than {studies} studies x {epochs} "
+                f"epochs; to train it again, delete {found.file}"
             )
         return found
     px = VOLUME_PX if reads_volumes(backbone) else SLICE_PX
@@ -169,9 +169,9 @@ def cached_or_pretrained(
 
 
 def beginning(training: Training, source: WeightsSource | None) -> PretrainNet:
-    """The network to train, with the weights of a source that has a file.
+    """Build the network to train, with the weights of the source if it has a file.
 
-    WeightsError where they do not fit, UsageError where the network reads no inputs of this size.
+    Raises WeightsError if they do not fit, UsageError if the network cannot read inputs of this size.
     """
     backbone, px = training.backbone, training.input_px
     try:
@@ -187,7 +187,7 @@ def beginning(training: Training, source: WeightsSource | None) -> PretrainNet:
 
 
 def drawn(training: Training, workers: int) -> tuple[SliceTask | VolumeTask, SliceTask | VolumeTask]:
-    """What is learned and what is held out, drawn in `workers` processes."""
+    """Draw the training and the held-out examples in `workers` processes."""
     studies, task = training.studies, training.task
     drawing = in_processes((delayed(training.draw)(number) for number in range(studies)), workers)
     parts = list(tqdm(drawing, total=studies, desc="phantoms", mininterval=1))
@@ -197,18 +197,18 @@ def drawn(training: Training, workers: int) -> tuple[SliceTask | VolumeTask, Sli
 
 
 def schedule_of(task: type[SliceTask | VolumeTask], epochs: int) -> Schedule:
-    """How long and how hard to train."""
+    """Return the training schedule of a task."""
     return Schedule(
         epochs, task.learning_rate, warm_up=WARM_UP, average_decay=AVERAGE_DECAY, fused=True, half=task.half
     )
 
 
 def _refuse_useless(out: Path, training: Training, workers: int) -> None:
-    """UsageError, before anything is drawn, on a training that nothing can come of."""
+    """Raise UsageError for invalid settings before anything is drawn."""
     counts = vars(training) | {"workers": workers}
     for name, least in LEAST.items():
         if counts[name] < least:
-            raise UsageError(f"{name} is {counts[name]}", hint=f"The least to learn with is {least}.")
+            raise UsageError(f"{name} is {counts[name]}", hint=f"It must be at least {least}.")
     known_name(training.field_of_view, FIELDS_OF_VIEW, "view")
     if out.suffix != ".safetensors" or training.backbone == CT_RESNET:
         raise UsageError(
@@ -217,7 +217,7 @@ def _refuse_useless(out: Path, training: Training, workers: int) -> None:
         )
     if out.exists() and not training_of(out):
         raise UsageError(
-            "there is a file that no training has made",
+            "the file exists and was not made by a training",
             where=out,
             hint="Delete it, or name another by --out.",
         )

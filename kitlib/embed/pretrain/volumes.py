@@ -1,4 +1,4 @@
-"""Learning volumes: how narrow is each of the cells that a stack shows?"""
+"""Pretraining on volumes: how narrow is each of the cells that a stack shows?"""
 
 from dataclasses import dataclass
 
@@ -30,21 +30,21 @@ from kitlib.terms import CELLS, EMPTY, mirrored_cells
 class Volumes(Examples):
     """Stacks as volumes, with the 25 cells as findings."""
 
-    sagittal: np.ndarray  # (n,) bool: left and right are first and last slices, not columns
+    sagittal: np.ndarray  # (n,) bool: left and right are the first and last slices, not columns
 
 
 class VolumePretrainNet(PretrainNet):
-    """A 3D backbone whose heads, a cell, attend to the places of the feature map that tell of it."""
+    """A 3D backbone with one head per cell, each with its own attention over the feature map."""
 
     def __init__(self, backbone: str, px: int) -> None:
         super().__init__()
         self.trunk = build_volume_network(backbone)
-        for block in self.trunk.modules():  # each block starts as the identity: deep networks learn sooner so
+        for block in self.trunk.modules():  # each block starts as the identity: deep networks train sooner
             if isinstance(last := getattr(block, "bn3", getattr(block, "bn2", None)), nn.BatchNorm3d):
                 nn.init.zeros_(last.weight)
         self.heads = nn.LazyConv3d(len(CELLS) * 5, kernel_size=1)
         with torch.no_grad():
-            self.eval()(torch.zeros(1, 1, px, px, px))  # gives the heads their width
+            self.eval()(torch.zeros(1, 1, px, px, px))  # initialises the lazy heads
         self.to(device())
 
     def forward(self, volumes: Tensor) -> tuple[Tensor, Tensor]:
@@ -56,18 +56,18 @@ class VolumePretrainNet(PretrainNet):
 
 
 class VolumeTask(PretrainTask[Volumes]):
-    """The task of networks of volumes."""
+    """The task of networks on volumes."""
 
     network = VolumePretrainNet
     learning_rate = 1e-3
     batch_size = 8
-    # oneDNN's bfloat16 gradients of small 3D convolutions are NaN now and then, and an H100 was slower
-    # in half (67 ms a step of eight volumes of 144 px, against 43).
+    # oneDNN's bfloat16 gradients of small 3D convolutions are sometimes NaN, and an H100 was slower
+    # in half precision (67 ms per step of eight volumes of 144 px, against 43).
     half = False
 
     @staticmethod
     def stack_examples(study: PhantomStudy, sequence: str, stack: Stack, images: np.ndarray) -> Volumes:
-        """The stack as one volume with the cells that it shows."""
+        """Return the stack as one volume with the cells that it shows."""
         findings = np.full((1, len(CELLS)), EMPTY)
         openings_mm = np.full(findings.shape, np.nan, np.float32)
         for shown in shown_cells(study, sequence, stack):
@@ -77,12 +77,12 @@ class VolumeTask(PretrainTask[Volumes]):
         return Volumes(volume(images)[None], findings, openings_mm, studies, sagittal)
 
     def epoch(self, rng: torch.Generator) -> list[np.ndarray]:
-        """Batches of positions of the volumes that show a cell."""
+        """Return batches of positions of the volumes that show a cell."""
         telling = np.flatnonzero((self.examples.findings != EMPTY).any(axis=1))
         return shuffled_evenly(telling, self.batch_size, rng)
 
     def batch(self, rows: np.ndarray, rng: torch.Generator | None) -> tuple[Tensor, Truth]:
-        """Volumes and their findings; half of the patients are mirrored."""
+        """Volumes and their findings; in training, half of them are mirrored."""
         examples = self.examples.take(rows)
         mirror = drawn_mirror(np.ones(len(examples), bool), rng)
         sagittal, volumes = torch.from_numpy(examples.sagittal), torch.from_numpy(examples.images)
@@ -92,7 +92,7 @@ class VolumeTask(PretrainTask[Volumes]):
 
     @staticmethod
     def loss(output: tuple[Tensor, Tensor], truth: Truth) -> Tensor:
-        """Of severities and openings."""
+        """Loss of severities and openings."""
         return graded_loss(*output, truth)
 
     def metrics(self, network: nn.Module) -> dict[str, float]:

@@ -1,1 +1,1 @@
-"""What runs a network: torch or OpenVINO, fused, in half precision or eight bits."""
+"""Inference engines: torch or OpenVINO, with fused layers, in half precision or eight bits."""

@@ -1,4 +1,4 @@
-"""Slices a second, read or embedded, against the loops that one would write first."""
+"""Benchmark slices per second, read or embedded, against straightforward loops."""
 
 import tempfile
 import time
@@ -38,7 +38,7 @@ COLUMNS = ("what", "against", "slices", "loop_s", "kit_s")
 
 
 def reading_runs(series: pd.DataFrame, repeats: int) -> pd.DataFrame:
-    """A row a repeat and loop of COLUMNS: from the system's cache, in turns."""
+    """Time reading: COLUMNS in one row per repeat and loop, from the system's file cache, alternating."""
     folders = [Path(path) for path in series["folder"]]
     loops = {"a plain pydicom loop": pydicom_reading, "SimpleITK's series reader": simpleitk_reading}
     rows = []
@@ -52,10 +52,10 @@ def reading_runs(series: pd.DataFrame, repeats: int) -> pd.DataFrame:
 def embedding_runs(
     backbones: Sequence[str], series: pd.DataFrame, repeats: int, folder: Path
 ) -> pd.DataFrame:
-    """A row a repeat, backbone and engine of COLUMNS: from files to stored vectors, below `folder`.
+    """Time embedding, from files to vectors stored below `folder`: COLUMNS per repeat, backbone and engine.
 
     All use all cores and have random weights of the same network, which is run as it is and in eight bits.
-    The loop, as it is, is timed anew beside each repeat.
+    The plain loop runs the network as it is, and is timed again in each repeat.
     """
     rows = []
     for name in backbones:
@@ -71,7 +71,7 @@ def embedding_runs(
 
 
 def ratio_table(runs: pd.DataFrame) -> pd.DataFrame:
-    """Medians over repeats as slices a second; the ratio with its smallest and largest value."""
+    """Medians over repeats in slices per second; the ratio with its minimum and maximum."""
     rates = runs[["what", "against"]].assign(
         loop_per_s=runs["slices"] / runs["loop_s"],
         kit_per_s=runs["slices"] / runs["kit_s"],
@@ -83,7 +83,7 @@ def ratio_table(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def check_benchmark(backbones: Sequence[str], *counts: int) -> None:
-    """UsageError where one of the counts is nothing to time, or a backbone is no network of slices."""
+    """Raise UsageError if a count is below one, or a backbone does not read slices."""
     if min(counts) < 1:
         raise UsageError(f"{min(counts)} times is nothing to time", hint="Ask for one or more.")
     for name in backbones:
@@ -93,7 +93,7 @@ def check_benchmark(backbones: Sequence[str], *counts: int) -> None:
 
 @contextmanager
 def drawn_series(studies: int, size: str) -> Iterator[tuple[Path, pd.DataFrame]]:
-    """A temporary folder, and the series of phantoms in it."""
+    """Draw phantoms in a temporary folder; yield the folder and their series."""
     with tempfile.TemporaryDirectory(prefix="kitlib-bench-") as folder:
         root = Path(folder) / "phantoms"
         write_competition(root, studies=studies, seed=SEED, size=size, workers=cores())
@@ -101,7 +101,7 @@ def drawn_series(studies: int, size: str) -> Iterator[tuple[Path, pd.DataFrame]]
 
 
 def pydicom_reading(folders: Sequence[Path]) -> int:
-    """Read series with pydicom, one file after the other; returns how many slices they have."""
+    """Read series with pydicom, one file after the other; returns the number of slices."""
     count = 0
     for folder in folders:
         files = sorted(folder.glob("*.dcm"))
@@ -110,10 +110,10 @@ def pydicom_reading(folders: Sequence[Path]) -> int:
 
 
 def simpleitk_reading(folders: Sequence[Path]) -> int:
-    """Read series with SimpleITK; returns how many slices those have that it can read."""
+    """Read series with SimpleITK; returns the number of slices in those that it can read."""
     import SimpleITK as sitk
 
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)  # of steps that are not even
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)  # of uneven slice spacing
     count = 0
     for folder in folders:
         reader = sitk.ImageSeriesReader()
@@ -124,12 +124,12 @@ def simpleitk_reading(folders: Sequence[Path]) -> int:
 
 
 def kit_reading(folders: Sequence[Path]) -> int:
-    """Read series with the kit; returns how many slices they have."""
+    """Read series with the kit; returns the number of slices."""
     return sum(len(stack) for folder in folders for stack in read_series(folder, Ledger()))
 
 
 def variants(name: str, folder: Path) -> list[Backbone]:
-    """The backbone as it is and, where that can be had, in eight bits; a warning where it cannot."""
+    """Load the backbone as it is and in eight bits; warns if the latter is not possible."""
     loaded = [load_backbone(name, weights="random", input_px=DEFAULT_PX)]
     try:
         file = folder / file_name(name)
@@ -141,7 +141,7 @@ def variants(name: str, folder: Path) -> list[Backbone]:
 
 
 def kit_embedding_s(backbone: Backbone, series: pd.DataFrame, work: Path) -> float:
-    """Seconds of the kit from files to stored vectors."""
+    """Time the kit, in seconds, from files to stored vectors."""
     cache = VolumeCache(work / "volumes", longest_px=LONGEST_PX)
     store = TokenStore(work / "store", {}, backbone.width)
     keys = list(series[["study_id", "series_id"]].itertuples(index=False, name=None))
@@ -150,7 +150,7 @@ def kit_embedding_s(backbone: Backbone, series: pd.DataFrame, work: Path) -> flo
 
 
 def obvious_loop(network: torch.nn.Module, series: pd.DataFrame) -> int:
-    """Read, scale, resize and embed one file after the other in full precision; returns how many."""
+    """Read, scale, resize and embed one file after the other in full precision; returns their number."""
     mean, std = (torch.tensor(values).reshape(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
     vectors = []
     with torch.inference_mode(), torch_threads(cores()):
@@ -163,7 +163,7 @@ def obvious_loop(network: torch.nn.Module, series: pd.DataFrame) -> int:
 
 
 def warm_up(network: torch.nn.Module, backbones: Sequence[Backbone]) -> None:
-    """Let all choose their kernels before the clock runs."""
+    """Run each network once before timing, so that kernels are chosen."""
     network.eval()
     with torch.inference_mode(), torch_threads(cores()):
         network(torch.zeros(1, 3, DEFAULT_PX, DEFAULT_PX))
@@ -172,6 +172,6 @@ def warm_up(network: torch.nn.Module, backbones: Sequence[Backbone]) -> None:
 
 
 def timed(call: Callable[..., Result], *how: Any, **options: Any) -> tuple[Result, float]:
-    """What a call returns, and the seconds it takes."""
+    """Return the result of a call, and the seconds it takes."""
     started_s = time.perf_counter()
     return call(*how, **options), time.perf_counter() - started_s

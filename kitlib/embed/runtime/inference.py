@@ -1,6 +1,6 @@
-"""A network in evaluation mode as a function of uint8 arrays, run by whatever is fastest on this machine.
+"""A network in evaluation mode as a function of uint8 arrays, on the fastest engine of this machine.
 
-On a CPU that is OpenVINO, where the extra `openvino` is installed, else torch; on a GPU it is torch.
+On a CPU that is OpenVINO, if the extra `openvino` is installed, else torch; on a GPU it is torch.
 """
 
 import copy
@@ -18,22 +18,22 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from kitlib.machine import cores, device, half_precision, torch_threads
 
 Prepare = Callable[[Tensor], Tensor]
-"""From inputs (B, ...) uint8 to what a network reads."""
+"""Converts inputs (B, ...) uint8 to network input."""
 
 PIXELS_AT_ONCE = {"cpu": 4 * 224 * 224, "cuda": 64 * 224 * 224}
-"""A core of a CPU keeps the feature maps of so few in its cache, a fifth faster; a GPU likes many."""
+"""Small on a CPU, so that feature maps stay in a core's cache, which is a fifth faster; large on a GPU."""
 MEMORY_FORMATS = {2: torch.channels_last, 3: torch.channels_last_3d}
 FOLDED = (nn.BatchNorm2d, nn.BatchNorm3d)
-"""Exactly these types: timm's own, which inherit from them, have an activation inside."""
+"""Exactly these types: timm's subclasses of them include an activation."""
 
 
 def inference(network: nn.Module, prepare: Prepare, input_shape: tuple[int, ...]) -> "Inference":
-    """The network behind `prepare` on the fastest engine; torch with a warning where OpenVINO cannot."""
+    """Run `prepare` and then the network on the fastest engine; warns and uses torch if OpenVINO fails."""
     openvino = silent_openvino() if device().type == "cpu" else None
     if openvino is not None:
         try:
             return OpenVINOInference(openvino, converted(openvino, network, prepare, input_shape))
-        except Exception as error:  # exporter, converter and compiler raise what they like
+        except Exception as error:  # exporter, converter and compiler raise all kinds of errors
             warnings.warn(
                 f"OpenVINO cannot run this network, so torch does it: {type(error).__name__}: {error}",
                 RuntimeWarning,
@@ -43,7 +43,7 @@ def inference(network: nn.Module, prepare: Prepare, input_shape: tuple[int, ...]
 
 
 class OpenVINOInference:
-    """Compiled for one input; each core works on one of its own, so that none depends on its batch."""
+    """Compiled for one input; each core processes its own, so that results do not depend on the batch."""
 
     def __init__(self, openvino: Any, model: Any, engine: str = "openvino") -> None:
         self.engine = engine
@@ -51,14 +51,14 @@ class OpenVINOInference:
             "INFERENCE_PRECISION_HINT": "bf16" if half_precision() is torch.bfloat16 else "f32",
             "INFERENCE_NUM_THREADS": cores(),
             "NUM_STREAMS": cores(),
-            "ENABLE_CPU_PINNING": False,  # other threads load the next series, other processes embed too
+            "ENABLE_CPU_PINNING": False,  # other threads load series, and other processes embed too
         }
         compiled = openvino.Core().compile_model(model, "CPU", settings)
         self.output_shape = tuple(compiled.output(0).shape)[1:]
         self.requests = openvino.AsyncInferQueue(compiled, cores())
 
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
-        """As `Inference` says."""
+        """See `Inference`."""
         outputs = np.empty((len(inputs), *self.output_shape), np.float32)
 
         def keep(request: Any, row: int) -> None:
@@ -72,12 +72,12 @@ class OpenVINOInference:
 
 
 class TorchInference:
-    """Folded, in half precision where that is fast, channels last, few inputs at a time."""
+    """Batch norms folded, half precision where that is fast, channels last, few inputs at a time."""
 
     engine = "torch"
 
     def __init__(self, network: nn.Module, prepare: Prepare, input_shape: tuple[int, ...]) -> None:
-        # Cast once: autocast would cast the weights again for every few slices, a fifth of the time.
+        # Cast once: autocast would cast the weights again for every small batch, a fifth of the time.
         lean = folded(network.eval()).to(device(), half_precision() or torch.float32)
         self.network = lean.to(memory_format=MEMORY_FORMATS[len(input_shape)])  # type: ignore[call-overload]
         self.prepare = prepare
@@ -85,7 +85,7 @@ class TorchInference:
         self.at_once = max(1, PIXELS_AT_ONCE[device().type] * workers // math.prod(input_shape))
 
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
-        """As `Inference` says."""
+        """See `Inference`."""
         parts = (inputs[first : first + self.at_once] for first in range(0, len(inputs), self.at_once))
         return np.concatenate([self._outputs(part) for part in parts])
 
@@ -100,14 +100,14 @@ class TorchInference:
 
 
 Inference = OpenVINOInference | TorchInference
-"""Outputs (B, ...) float32 of inputs (B, *input_shape) uint8, in their order; there is at least one."""
+"""Maps inputs (B, *input_shape) uint8 to outputs (B, ...) float32, in order; B is at least one."""
 
 
 def converted(openvino: Any, network: nn.Module, prepare: Prepare, input_shape: tuple[int, ...]) -> Any:
-    """OpenVINO's model of a network behind `prepare`, for one input at a time."""
+    """Convert `prepare` followed by a network to an OpenVINO model, for one input at a time."""
     behind = Behind(prepare, folded(network.eval()))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's exporter warns of what torch itself deprecates
+        warnings.simplefilter("ignore")  # torch's exporter warns of deprecations in torch itself
         exported = torch.export.export(behind, (torch.zeros(1, *input_shape, dtype=torch.uint8),))
         model = openvino.convert_model(exported)
     model.reshape([1, *input_shape])  # the converter forgets what shape was exported
@@ -115,28 +115,28 @@ def converted(openvino: Any, network: nn.Module, prepare: Prepare, input_shape: 
 
 
 class Behind(nn.Module):
-    """A network behind what prepares its inputs, so that both are compiled into one."""
+    """A network preceded by its input preparation, so that both are compiled into one."""
 
     def __init__(self, prepare: Prepare, network: nn.Module) -> None:
         super().__init__()
         self.prepare, self.network = prepare, network
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """From inputs (B, ...) uint8 to outputs (B, ...)."""
+        """Map inputs (B, ...) uint8 to outputs (B, ...)."""
         return self.network(self.prepare(inputs))
 
 
 def folded(network: nn.Module) -> nn.Module:
-    """A copy with batch normalisations folded into the convolutions before them.
+    """Return a copy with batch normalisations folded into the convolutions before them.
 
-    Where FX cannot follow the network nothing is folded, with a warning: only speed is lost.
+    If FX cannot trace the network nothing is folded, with a warning; only speed is lost.
     """
     network = copy.deepcopy(network)
     if not any(type(module) in FOLDED for module in network.modules()):
         return network
     try:
         traced = fx.symbolic_trace(network)
-    except Exception as error:  # FX cannot follow branches on data, and raises what it likes
+    except Exception as error:  # FX cannot trace data-dependent branches, and raises all kinds of errors
         warnings.warn(
             f"batch normalisations stay, so this network runs slower: {type(error).__name__}: {error}",
             RuntimeWarning,
@@ -160,10 +160,10 @@ def folded(network: nn.Module) -> nn.Module:
 
 
 def silent_openvino() -> Any:
-    """OpenVINO without its telemetry; None where it is not installed."""
+    """Import OpenVINO without its telemetry; None if it is not installed."""
     # Importing it, and each conversion, reports to Google Analytics unless the user has opted out in a file
-    # of the home folder. Where that package is absent OpenVINO has a stub for it; so it is made absent, for
-    # this whole process, because the kit reads images of patients and sends nothing to anyone.
+    # of the home folder. OpenVINO falls back to a stub if the telemetry package is missing, so hide it from
+    # this whole process: the kit reads images of patients and must send nothing to anyone.
     sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
     try:
         import openvino  # late: it is optional

@@ -1,7 +1,7 @@
 """Networks in eight bits: weights files that hold OpenVINO's graph of a network instead of its tensors.
 
 Weights and activations are rounded to 256 steps. Such a file is found, named and checked like any other, and
-has a sha256 of its own: its vectors are never mixed with those of the network that it was made from
+has its own sha256, so its vectors are never mixed with those of the network that it was made from
 (`kitlib.embed.runtime.quantise`).
 """
 
@@ -20,11 +20,11 @@ from kitlib.embed.weights.sources import WeightsSource
 from kitlib.errors import ExtraMissingError, WeightsError
 
 GRAPH, NUMBERS = "openvino.xml", "openvino.bin"
-"""The two tensors, of bytes: the graph and the numbers in it."""
+"""The two tensors of bytes: the graph and its constants."""
 
 
 def holds_eight_bits(file: Path | None) -> bool:
-    """Whether a weights file is of this kind; not so where it cannot be read."""
+    """Return whether a weights file is of this kind; False if it cannot be read."""
     try:
         with safe_open(file, "pt") as opened:
             return GRAPH in opened.keys()  # noqa: SIM118  # it is no dictionary
@@ -33,10 +33,10 @@ def holds_eight_bits(file: Path | None) -> bool:
 
 
 def eight_bit_inference(source: WeightsSource, input_shape: tuple[int, ...]) -> Inference:
-    """The network in such a file; what prepares its inputs is part of it.
+    """Load the network in such a file, which includes the preparation of its inputs.
 
-    ExtraMissingError without OpenVINO; WeightsError where the file is of another backbone or input, or has
-    lost the sidecar that says so.
+    Raises ExtraMissingError without OpenVINO, and WeightsError if the file is for another backbone or input
+    size, or its sidecar is missing.
     """
     assert source.file is not None
     openvino = silent_openvino()
@@ -63,7 +63,7 @@ def eight_bit_inference(source: WeightsSource, input_shape: tuple[int, ...]) -> 
 
 
 def serialised(openvino: Any, model: Any) -> dict[str, Tensor]:
-    """An OpenVINO model as the tensors of such a file: the same bytes for the same network."""
+    """Serialise an OpenVINO model to the tensors of such a file: the same bytes for the same network."""
     _rename_by_place(model)
     with tempfile.TemporaryDirectory() as folder:
         files = {name: Path(folder) / name for name in (GRAPH, NUMBERS)}
@@ -72,7 +72,7 @@ def serialised(openvino: Any, model: Any) -> dict[str, Tensor]:
 
 
 def _rename_by_place(model: Any) -> None:
-    """Name a model's nodes by their order: OpenVINO counts all nodes that a process has ever made."""
+    """Name a model's nodes by their order: OpenVINO numbers them across all models of the process."""
     model.set_friendly_name("network")
     for place, node in enumerate(model.get_ordered_ops()):
         node.set_friendly_name(f"{node.get_type_name()}_{place}")

@@ -1,4 +1,4 @@
-"""Rounding a backbone to eight bits, by NNCF: about twice as fast on CPUs, and nearly the same vectors."""
+"""Quantise a backbone to eight bits with NNCF: about twice as fast on CPUs, with nearly the same vectors."""
 
 import warnings
 from collections.abc import Iterable, Iterator
@@ -21,13 +21,13 @@ from kitlib.phantom.study import draw_study
 from kitlib.prepare.grey import GREY_OPTIONS
 from kitlib.prepare.volumes import prepare
 
-SEED = 2025  # not that of `weights train`: on phantoms that a network has learned it may be tamer
+SEED = 2025  # not that of `weights train`: on its training phantoms a network may behave better
 SCALED_ON, JUDGED_ON = range(5), range(5, 8)
-"""Phantoms, of about fifty slices each, that give the scales, and those that tell how well they do."""
+"""Phantoms, of about fifty slices each, for calibrating the scales and for evaluating them."""
 MOST_INPUTS = 300
 LONGEST_PX = 320
 LEAST_R2 = 0.9
-"""Below, the vectors are those of another network."""
+"""Below this, the vectors are too different from the original ones."""
 
 
 def quantise(
@@ -39,15 +39,15 @@ def quantise(
     field_of_view: str | None = None,
     size: str = "demo",
 ) -> dict[str, float]:
-    """Save a backbone, found as `load_backbone` finds it, in eight bits for inputs of one size.
+    """Save a backbone, found as by `load_backbone`, in eight bits for inputs of one size.
 
-    Returns how its vectors agree with those of the backbone as it is, on phantoms that did not give the
-    scales: `r2`, the share of their variance that is left, and `cosine`, the smallest between two of them.
-    ExtraMissingError without OpenVINO and NNCF; WeightsError, and no file, where less than LEAST_R2 is left.
+    Returns the agreement of its vectors with the original ones, on phantoms not used for calibration: `r2`,
+    the share of variance explained, and `cosine`, the smallest similarity of a pair. Raises ExtraMissingError
+    without OpenVINO and NNCF, and WeightsError, without writing a file, if `r2` is below LEAST_R2.
     """
     if out.suffix != ".safetensors":
         raise UsageError(f"{out.name!r} is no name for weights", hint="Let it end in .safetensors.")
-    out.parent.mkdir(parents=True, exist_ok=True)  # what cannot be written is known before a minute's work
+    out.parent.mkdir(parents=True, exist_ok=True)  # fail before a minute's work if it cannot be written
     openvino, nncf = _libraries()
     backbone = load_backbone(name, weights=weights, input_px=input_px, field_of_view=field_of_view)
     source = backbone.source
@@ -70,7 +70,7 @@ def quantise(
 
 
 def phantom_inputs(backbone: Backbone, numbers: range, size: str) -> Iterator[np.ndarray]:
-    """What the backbone reads of phantoms that no data set holds, in every grey option, stack by stack."""
+    """Yield the backbone's inputs for phantoms of no data set, in every grey option, stack by stack."""
     studies = in_processes(
         (delayed(draw_study)(STUDY_IDS.stop + number, seed=SEED, size=size) for number in numbers), cores()
     )
@@ -82,7 +82,7 @@ def phantom_inputs(backbone: Backbone, numbers: range, size: str) -> Iterator[np
 
 
 def agreement_of(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
-    """R2 and smallest cosine between vectors, or feature maps, and those that stand for them."""
+    """Return R2 and the smallest cosine between vectors, or feature maps, and their approximations."""
     own, others = (
         np.concatenate([one.reshape(len(one), -1) for one in side]).astype(np.float64) for side in zip(*pairs)
     )
@@ -95,10 +95,10 @@ def agreement_of(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> dict[str, fl
 
 
 def _rounded(nncf: Any, model: Any, inputs: np.ndarray) -> Any:
-    """OpenVINO's model in eight bits, by scales that suit MOST_INPUTS of these."""
+    """Quantise an OpenVINO model to eight bits, with scales calibrated on MOST_INPUTS of these inputs."""
     chosen = np.random.default_rng(SEED).permutation(inputs)[:MOST_INPUTS]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # NNCF warns of what its own libraries deprecate
+        warnings.simplefilter("ignore")  # NNCF warns of deprecations in its own dependencies
         return nncf.quantize(
             model,
             nncf.Dataset(list(chosen[:, None])),
@@ -108,7 +108,7 @@ def _rounded(nncf: Any, model: Any, inputs: np.ndarray) -> Any:
 
 
 def _libraries() -> tuple[Any, Any]:
-    """OpenVINO and NNCF, silenced."""
+    """Import OpenVINO and NNCF, with their logging silenced."""
     openvino = silent_openvino()
     try:
         import nncf  # late: it is optional, and takes seconds
@@ -116,7 +116,7 @@ def _libraries() -> tuple[Any, Any]:
         nncf = None
     if openvino is None or nncf is None:
         raise ExtraMissingError(
-            "networks are rounded by OpenVINO and NNCF, which are not installed",
+            "quantising needs OpenVINO and NNCF, which are not installed",
             hint='pip install "kitlib[openvino]"',
         )
     nncf.set_log_level("ERROR")

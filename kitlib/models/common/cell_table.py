@@ -1,8 +1,8 @@
-"""Cells as rows of a table: what classical models read.
+"""Cells as rows of a table: the input of classical models.
 
 A cell's row holds, for each sequence, the average of the embeddings around the place where the cell is
 expected, reduced by a PCA; its level and side; its study's metadata, imputed and one-hot encoded; and its log
-prior. All that is learned here is learned from the studies of `fit`.
+prior. Everything is learned from the studies given to `fit`.
 """
 
 from dataclasses import dataclass
@@ -33,21 +33,21 @@ from kitlib.terms import CELLS, SEQUENCES
 
 METADATA_FILE = "metadata.parquet"
 REGIONS = 5
-"""Pooled regions a sequence: one a condition on sagittal slices, which tell x, one a level on axial ones."""
+"""Pooled regions per sequence: one per condition on sagittal slices, one per level on axial ones."""
 
 _tables_in_use: WeakValueDictionary[str, "StudyTable"] = WeakValueDictionary()
 
 
 def cell2region(sequence: str) -> np.ndarray:
-    """The region of a sequence in which each of the 25 cells is expected."""
+    """Return the region of a sequence in which each of the 25 cells is expected."""
     return cell2condition if sequence in SAGITTAL else cell2level
 
 
 def pooled(data: SliceDataset, sequence: str, width: int) -> np.ndarray:
     """Position-aware average pooling: (n, regions, width) float32, NaN where the sequence is missing.
 
-    Sagittal tokens are weighed by their x alone, axial ones by their height: the cells of a 3D network differ
-    in more, which is not what a region stands for.
+    Sagittal tokens are weighted by x alone and axial ones by height alone, the only coordinate in which the
+    regions of that sequence differ.
     """
     columns = (X_MM,) if sequence in SAGITTAL else (Z_FRACTION, Z_MM)
     _, first_cells = np.unique(cell2region(sequence), return_index=True)
@@ -69,7 +69,7 @@ class Reduction:
 
     @classmethod
     def fit(cls, regions: np.ndarray, components: int, seed: int) -> Self:
-        """Learn from pooled regions (n, regions, d); where no two studies differ, nothing is left of them."""
+        """Learn from pooled regions (n, regions, d); if no two studies differ, there are no components."""
         from sklearn.decomposition import PCA  # half a second
 
         regions = regions[~np.isnan(regions).any(axis=(1, 2))].astype(np.float64)
@@ -86,10 +86,10 @@ class Reduction:
 
 
 class StudyTable:
-    """Metadata without holes: imputed by random forests, one-hot encoded, standardised.
+    """Metadata without missing values: imputed by random forests, one-hot encoded, standardised.
 
-    Its many columns are scaled to weigh as much as a single one: else a kernel would see little else. Models
-    of the same studies and seed, such as those of one fold, share one table and the forests that grow in it.
+    Its many columns are scaled to weigh as much as a single one; otherwise they would dominate a kernel.
+    Models of the same studies and seed, such as those of one fold, share one table and its forests.
     """
 
     def __init__(self, imputer: ForestImputer) -> None:
@@ -111,12 +111,12 @@ class StudyTable:
         return (encoded - self.mean) / self.deviation
 
     def save(self, path: Path, provenance: Provenance) -> None:
-        """Save the table that all of this was learned from."""
+        """Save the table that everything was learned from."""
         self.imputer.save(path, provenance)
 
     @classmethod
     def load(cls, path: Path) -> "StudyTable":
-        """Open what `save` wrote."""
+        """Load what `save` wrote."""
         return cls._shared(ForestImputer.load(path))
 
     @classmethod
@@ -129,10 +129,10 @@ class StudyTable:
 
 
 class CellTable:
-    """The rows of all cells of studies: (n, 25, columns), without NaN."""
+    """Turns studies into the rows of all their cells: (n, 25, columns), without NaN."""
 
     def fit(self, data: SliceDataset, prior: np.ndarray, *, components: int, seed: int) -> Self:
-        """Learn everything but the prior (25, 3), which is given, from the training studies."""
+        """Learn from the training studies everything but the prior (25, 3), which is given."""
         self.width = embedding_width(data)
         self.log_prior = np.log(prior)
         self.reductions = {
@@ -142,7 +142,7 @@ class CellTable:
         return self
 
     def transform(self, data: SliceDataset) -> np.ndarray:
-        """(n, 25, columns); a missing sequence stands at its training mean, and its metadata say so."""
+        """(n, 25, columns); a missing sequence is set to its training mean, and the metadata flag it."""
         embedding_width(data, self.width)
         seen = [
             np.nan_to_num(reduction.transform(pooled(data, name, self.width)))[:, cell2region(name)]
@@ -162,7 +162,7 @@ class CellTable:
 
     @classmethod
     def load(cls, folder: Path, prior: np.ndarray) -> Self:
-        """Open what `save` wrote."""
+        """Load what `save` wrote."""
         table = cls()
         table.log_prior = np.log(prior)
         stacked = {name: load_array(folder / _pca_file(name)) for name in SEQUENCES}

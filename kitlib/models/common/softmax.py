@@ -1,4 +1,4 @@
-"""Softmax regressions on top of given logits: they start at them and are pulled back to them."""
+"""Softmax regressions on top of given logits: they start from them and are regularised towards them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +14,10 @@ from kitlib.terms import EMPTY, SEVERITY_WEIGHTS
 
 @dataclass(frozen=True, eq=False)
 class SoftmaxRegressions:
-    """From rows about cells to their probabilities: a regression a condition group, on top of the log prior.
+    """Map rows about cells to probabilities: one regression per condition group, on top of the log prior.
 
-    Those that calibrate decisions must be fitted on rows that the machines have not been fitted on: decisions
-    about their own rows lie.
+    To calibrate decisions, fit on rows that the classifiers were not fitted on: decisions about their own
+    training rows are overconfident.
     """
 
     log_prior: np.ndarray  # (25, 3)
@@ -25,7 +25,7 @@ class SoftmaxRegressions:
 
     @classmethod
     def fit(cls, rows: np.ndarray, labels: np.ndarray, prior: np.ndarray, *, penalty: float) -> Self:
-        """Learn from rows (n, 25, columns) and labels (n, 25) with EMPTY; `penalty` pulls to the prior."""
+        """Fit on rows (n, 25, columns) and labels (n, 25) with EMPTY; `penalty` pulls towards the prior."""
         log_prior, coefficients = np.log(prior), {}
         offsets = np.broadcast_to(log_prior, (*labels.shape, log_prior.shape[1]))
         for group, cells in group2cells.items():
@@ -40,7 +40,7 @@ class SoftmaxRegressions:
         return cls(log_prior, coefficients)
 
     def predict(self, rows: np.ndarray) -> np.ndarray:
-        """Probabilities (n, 25, 3) of rows (n, 25, columns); the prior where there was no label."""
+        """Predict probabilities (n, 25, 3) of rows (n, 25, columns); the prior for a group without labels."""
         logits = np.tile(self.log_prior, (len(rows), 1, 1))
         for group, coefficients in self.coefficients.items():
             cells = group2cells[group]
@@ -53,7 +53,7 @@ class SoftmaxRegressions:
 
     @classmethod
     def load(cls, path: Path, prior: np.ndarray) -> Self:
-        """Open what `save` wrote, on top of a prior (25, 3)."""
+        """Load what `save` wrote, on top of a prior (25, 3)."""
         return cls(np.log(prior), {group: np.array(values) for group, values in load_json(path).items()})
 
     @staticmethod
@@ -65,9 +65,9 @@ class SoftmaxRegressions:
 def fit_softmax(
     rows: np.ndarray, offsets: np.ndarray, severities: np.ndarray, *, penalty: float
 ) -> np.ndarray:
-    """Coefficients (columns + 1, 3), the last row the intercepts, of logits = offsets + rows @ coefficients.
+    """Fit coefficients (columns + 1, 3), the last row the intercepts: logits = offsets + rows @ coefficients.
 
-    They minimise the log loss weighted 1/2/4, as a mean, plus `penalty` / (2 n) times their squared sum.
+    They minimise the mean log loss, weighted 1/2/4, plus `penalty` / (2 n) times their sum of squares.
     """
     from scipy.optimize import minimize  # half a second
 

@@ -11,7 +11,7 @@ from scipy.spatial.distance import cdist
 from kitlib.artefacts import Provenance, facts_of, load_tensors, save_tensors
 
 THRESHOLDS = (1, 2)
-"""Severities are ordered: one decision asks for Moderate or worse, one for Severe."""
+"""Severities are ordered: one decision is for Moderate or worse, one for Severe."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +25,7 @@ class RBFSVM:
 
     @classmethod
     def silent(cls, columns: int) -> Self:
-        """A machine that decides 0 on every row: it has seen one class only."""
+        """Return a machine that decides 0 on every row, for training rows of a single class."""
         return cls(np.zeros((0, columns)), np.zeros(0), 1.0, 0.0)
 
     @classmethod
@@ -34,7 +34,7 @@ class RBFSVM:
     ) -> Self:
         """Fit on rows (n, columns) with weights (n,).
 
-        Where `balanced`, a row counts as much more as its class is rarer than the other, times its weight.
+        If `balanced`, each row's weight is also divided by the frequency of its class.
         """
         from sklearn.svm import SVC  # half a second
 
@@ -46,12 +46,12 @@ class RBFSVM:
         return cls(svc.support_vectors_, svc.dual_coef_[0], gamma, float(svc.intercept_[0]))
 
     def decide(self, rows: np.ndarray) -> np.ndarray:
-        """Signed distances (n,) of rows (n, columns): positive for the positive class."""
+        """Return signed distances (n,) of rows (n, columns): positive for the positive class."""
         return np.exp(-self.gamma * cdist(rows, self.support, "sqeuclidean")) @ self.dual + self.intercept
 
 
 def save_machines(path: Path, machines: Mapping[str, Sequence[RBFSVM]], provenance: Provenance) -> None:
-    """Save machines by name, as many for each name as there are THRESHOLDS."""
+    """Save machines by name, one per threshold of THRESHOLDS for each name."""
     import torch
 
     tensors: dict[str, torch.Tensor] = {}
@@ -65,7 +65,7 @@ def save_machines(path: Path, machines: Mapping[str, Sequence[RBFSVM]], provenan
 
 
 def load_machines(path: Path) -> dict[str, list[RBFSVM]]:
-    """Open what `save_machines` wrote."""
+    """Load what `save_machines` wrote."""
     arrays = {name: tensor.numpy() for name, tensor in load_tensors(path).items()}
 
     def machine(prefix: str) -> RBFSVM:

@@ -1,6 +1,6 @@
-"""Training rows: studies dealt to inner parts, for stopping early and for calibrating without a look outside.
+"""Training rows: inner splits of the training studies, for early stopping and calibration.
 
-And samples against imbalance, of training rows only; with fewer neighbours where a class is small.
+Also resampling against class imbalance, of training rows only; a small class uses fewer neighbours.
 """
 
 from typing import Any
@@ -11,21 +11,21 @@ from kitlib.errors import known_name
 
 NEIGHBOURS = 5
 UNDERSAMPLED_SHARE = 0.33
-"""What under-sampling leaves of the commonest class."""
+"""Share of the commonest class that under-sampling keeps."""
 
 SAMPLERS: dict[str, tuple[str, ...]] = {
     "none": (),
     "smote": ("smote",),
     "svm_smote": ("svm_smote",),
     "undersample": ("undersample",),
-    # In this order: after SMOTE no class is the majority, and a third of one would make it the rarest.
+    # In this order: SMOTE makes all classes equal, and keeping a third of one would then make it the rarest.
     "smote_undersample": ("undersample", "smote"),
 }
-"""The steps of each way of sampling."""
+"""The steps of each sampling method."""
 
 
 def inner_splits(labels: np.ndarray, parts: int, *, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """(training, held-out) positions of studies with labels (n, 25), disease spread evenly over the parts.
+    """Split studies with labels (n, 25) into (training, held-out) positions, stratified by disease burden.
 
     Every study is held out once. A single study cannot be split: it is trained on and nothing is held out.
     """
@@ -33,16 +33,16 @@ def inner_splits(labels: np.ndarray, parts: int, *, seed: int) -> list[tuple[np.
     parts = min(parts, len(labels))
     if parts < 2:
         return [(rows, rows[:0])]
-    random = np.random.default_rng(seed)
-    disease = labels.clip(min=0).sum(axis=1) + random.random(len(labels))
-    part = dealt(np.argsort(disease), parts, random)
+    rng = np.random.default_rng(seed)
+    disease = labels.clip(min=0).sum(axis=1) + rng.random(len(labels))
+    part = dealt(np.argsort(disease), parts, rng)
     return [(rows[part != number], rows[part == number]) for number in range(parts)]
 
 
 def dealt(order: np.ndarray, parts: int, random: np.random.Generator) -> np.ndarray:
-    """The part of each position, where every `parts` neighbours in `order` go to one part each.
+    """Assign positions to parts so that every `parts` neighbours in `order` go to different parts.
 
-    Which of them goes where is drawn anew each time: in a fixed order one part would get the mildest of all.
+    Each group of neighbours is permuted at random: in a fixed order one part would always get the mildest.
     """
     part = np.empty(len(order), dtype=np.int64)
     turns = [random.permutation(parts) for _ in range(0, len(order), parts)]
@@ -53,9 +53,10 @@ def dealt(order: np.ndarray, parts: int, random: np.random.Generator) -> np.ndar
 def resampled(
     sampling: str, rows: np.ndarray, severities: np.ndarray, *, seed: int
 ) -> tuple[np.ndarray, np.ndarray, str]:
-    """Rows (n, columns) and severities (n,) of a training set after sampling; a note where it went otherwise.
+    """Resample rows (n, columns) and severities (n,) of a training set; also returns a note, usually empty.
 
-    Over-sampling interpolates between neighbours: severities with one example are left as they are.
+    The note says if another method was substituted. Over-sampling interpolates between neighbours, so
+    severities with a single example are left as they are.
     """
     known_name(sampling, SAMPLERS, "sampling")
     several = np.bincount(severities)[severities] > 1
@@ -68,7 +69,7 @@ def resampled(
         except ValueError:
             if step != "svm_smote":
                 raise
-            # It refuses a class whose support vectors all lie among other classes: plain SMOTE takes it.
+            # It rejects a class whose support vectors all lie among other classes; plain SMOTE accepts it.
             note = "SMOTE stands in for SVM-SMOTE, which refused a class amid the others"
             sampled, codes = _library_sampler("smote", codes, seed).fit_resample(sampled, codes)
     single = ~several
@@ -76,13 +77,13 @@ def resampled(
 
 
 def _library_sampler(step: str, severities: np.ndarray, seed: int) -> Any:
-    """Imbalanced-learn's sampler of a step, for a training set of these severities."""
+    """Build imbalanced-learn's sampler of a step, for a training set of these severities."""
     from imblearn.over_sampling import SMOTE, SVMSMOTE  # more than a second
     from imblearn.under_sampling import RandomUnderSampler
 
     counts = np.bincount(severities)
     if step == "undersample":
-        # No fewer than the second commonest class, or the order of the classes would turn.
+        # No fewer than the second commonest class, so that the order of the classes is kept.
         kept = int(max(counts.max() * UNDERSAMPLED_SHARE, np.sort(counts)[-2]))
         return RandomUnderSampler(sampling_strategy={int(counts.argmax()): kept}, random_state=seed)
     neighbours = int(min(NEIGHBOURS, counts[counts > 0].min() - 1))

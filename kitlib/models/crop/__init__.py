@@ -1,1 +1,1 @@
-"""`crops`: the network that grades a study from views of its places, and says what it measured."""
+"""`crops`: the network that grades a study from views of its places, and reports what it measured."""

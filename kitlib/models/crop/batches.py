@@ -1,4 +1,4 @@
-"""Crops of studies as batches: as the views already tell them, or as images to be trained on."""
+"""Crops of studies as batches: as precomputed view features, or as images to train on."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -19,32 +19,32 @@ from kitlib.terms import EMPTY
 
 
 class Readings(NamedTuple):
-    """Severities as they were read, EMPTY where nobody has."""
+    """Severities as they were read; EMPTY where there is no reading."""
 
     cells: Tensor  # (B, 25)
     views: Tensor  # (N, 1) of the cell that each view shows
 
     def take(self, views: Tensor, studies: Tensor) -> "Readings":
-        """Of these views and studies."""
+        """Select these views and studies."""
         return Readings(self.cells[studies], self.views[views])
 
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
-    """Studies that are learned from."""
+    """Labelled studies to train on."""
 
     data: CropDataset
     labels: np.ndarray  # (n, 25)
-    rows: np.ndarray  # those that are trained on
+    rows: np.ndarray  # of the training studies
     size: int  # of a batch
 
     def epoch(self, rng: torch.Generator) -> list[np.ndarray]:
-        """All of them in random order; a batch without a label is left out."""
+        """All training studies in random order; batches without a label are left out."""
         parts = shuffled(self.rows, self.size, rng)
         return [part for part in parts if (self.labels[part] != EMPTY).any()]
 
     def readings(self, rows: np.ndarray) -> Readings:
-        """What was read of studies, and of each of their views."""
+        """The readings of studies, and of each of their views."""
         labels = self.labels[rows].astype(np.int64)
         of_views = labels[:, slot2cell][self.data.shown[rows]][:, None]
         return Readings(torch.from_numpy(labels).to(device()), torch.from_numpy(of_views).to(device()))
@@ -52,12 +52,12 @@ class Labelled:
 
 @dataclass(frozen=True, eq=False)
 class SightBatches(Labelled):
-    """For the fusion alone: the views are as they are."""
+    """Batches for training the fusion alone, on fixed view features."""
 
     sight: Sight
 
     def batch(self, rows: np.ndarray, rng: torch.Generator | None) -> tuple[Sight, Readings]:
-        """What the views of studies tell; with a generator without some of them."""
+        """The view features of studies; with a generator, some views are dropped."""
         sight = Sight(*(part[rows].to(device()) for part in self.sight))
         if rng is not None:
             sight = sight._replace(shown=with_views_dropped(sight.shown, rng))
@@ -66,15 +66,15 @@ class SightBatches(Labelled):
 
 @dataclass(frozen=True, eq=False)
 class ImageBatches(Labelled):
-    """For the whole network."""
+    """Batches of images, for training the whole network."""
 
     def batch(self, rows: np.ndarray, rng: torch.Generator | None) -> tuple[StudyBatch, Readings]:
-        """The views of studies; with a generator moved and in other greys."""
+        """The views of studies; augmented if there is a generator."""
         return study_batch(self.data.take(rows), rng), self.readings(rows)
 
 
 def study_batch(data: CropDataset, rng: torch.Generator | None = None) -> StudyBatch:
-    """The views that studies show, without their margin; changed where there is an `rng`."""
+    """The views that studies show, cropped to their size without the margin; augmented if `rng` is given."""
     studies, slots = (torch.from_numpy(found) for found in np.nonzero(data.shown))
     both = list(zip(data.crops, data.shown))
     images = torch.from_numpy(np.concatenate([crops.images[shown] for crops, shown in both]))
@@ -86,7 +86,7 @@ def study_batch(data: CropDataset, rng: torch.Generator | None = None) -> StudyB
 
 
 def reading_loss(loss: Loss, output: Tensor | StudyTold, readings: Readings) -> Tensor:
-    """A loss of `nn.losses` on the cells and, where views are trained, on what each tells alone."""
+    """A loss of `nn.losses` on the cells and, if views are trained, on the prediction of each view alone."""
     if isinstance(output, Tensor):
         return loss(output[..., :-1], readings.cells)
     nobody_knows = torch.full(readings.views.shape, torch.nan, device=readings.views.device)

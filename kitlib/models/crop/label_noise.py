@@ -1,7 +1,7 @@
-"""Label noise: readings that models which have not seen the study contradict.
+"""Label noise: readings contradicted by models that have not seen the study.
 
 The first place of RSNA 2024 left out labels that differ from the out-of-fold prediction by .8 or more before
-a second round of training. Judged studies have no part in it: a model's `fit` sees its own training studies.
+a second round of training. Evaluated studies play no part: `fit` sees only its own training studies.
 """
 
 import dataclasses
@@ -15,9 +15,9 @@ from kitlib.terms import EMPTY, SEVERITIES
 
 
 def out_of_fold(model: Model, data: Dataset, labels: np.ndarray, parts: int, *, seed: int) -> np.ndarray:
-    """Probabilities (n, 25, 3) of studies with labels (n, 25), by models fitted on the others.
+    """Predict probabilities (n, 25, 3) of studies with labels (n, 25) with models fitted on the others.
 
-    `model` gives the parameters and stays as it is. NaN where no study is left, or none with a label, to fit.
+    `model` gives the parameters and is not modified. NaN where no labelled study is left to fit on.
     """
     found = np.full((*labels.shape, len(SEVERITIES)), np.nan)
     for rows, held_out in inner_splits(labels, parts, seed=seed):
@@ -28,6 +28,6 @@ def out_of_fold(model: Model, data: Dataset, labels: np.ndarray, parts: int, *, 
 
 
 def contradicted(labels: np.ndarray, probabilities: np.ndarray, limit: float) -> np.ndarray:
-    """Labels (n, 25) from which probabilities (n, 25, 3) differ by `limit` or more: (n, 25) bool."""
+    """Flag labels (n, 25) that differ from probabilities (n, 25, 3) by `limit` or more: (n, 25) bool."""
     of_label = np.take_along_axis(probabilities, labels.clip(min=0)[..., None].astype(int), axis=-1)[..., 0]
     return (labels != EMPTY) & (1 - of_label >= limit)

@@ -1,4 +1,4 @@
-"""The crop model: what the grader sees around each place, and its fusion, fitted on the studies."""
+"""The crop model: the grader's views of each place, and its fusion, fitted on the studies."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,22 +24,22 @@ SHIPPED = "shipped"
 
 @dataclass(frozen=True, eq=False)
 class Examination:
-    """What the crop model says of one study."""
+    """The crop model's findings on one study."""
 
     crops: StudyCrops
     probabilities: np.ndarray  # (25, 3)
     openings_mm: np.ndarray  # (25,) NaN where no view shows the cell
-    view_probabilities: np.ndarray  # (40, 3) by each of SLOTS alone, NaN where it is absent
+    view_probabilities: np.ndarray  # (40, 3) from each of SLOTS alone, NaN where it is absent
     slice_weights: np.ndarray  # (40, S) attention over the slices of each view
 
 
 @dataclass
 class CropModel(Model):
-    """The network of `kitlib.grade`, which learned on phantoms, fitted to a competition's readings.
+    """The network of `kitlib.grade`, pretrained on phantoms, fitted to a competition's readings.
 
-    Its fusion is trained on the studies; with `tune`, so are the layers that look at the views, on views that
-    are moved and changed in their greys. `start` is `shipped`, or a file of `grader train`. Where the count
-    of levels is in doubt, the prior is mixed in by the chance that it is wrong.
+    Its fusion is trained on the studies; with `tune`, so are the layers that read the views, with spatial and
+    intensity augmentation. `start` is `shipped`, or a file from `grader train`. Where the count of levels is
+    uncertain, the prior is mixed in with the probability that it is wrong.
 
     >>> from kitlib.inputs.crops import CropInput
     >>> from kitlib.experiments.experiment import Experiment
@@ -52,7 +52,7 @@ class CropModel(Model):
 
     start: str = SHIPPED
     tune: bool = False
-    inner_parts: int = 5  # one of which says when to stop
+    inner_parts: int = 5  # one of which is held out for early stopping
     epochs: int = 40
     patience: int = 8
     batch: int = 16
@@ -60,22 +60,22 @@ class CropModel(Model):
     weight_decay: float = 0.05
     loss: str = "metric"
     mixup_alpha: float = 0.0  # see `kitlib.grade.mixup.mixup`; with `tune`
-    noise_from: float = 0.0  # |label - out-of-fold| from which a second round leaves it out; 0: one round
+    noise_from: float = 0.0  # |label - out-of-fold| from which a second round drops a label; 0: one round
 
     def __post_init__(self) -> None:
         super().__post_init__()
         known_name(self.loss, LOSS_NAMES, f"{self.name}.loss")
         if self.mixup_alpha < 0 or (self.mixup_alpha and not self.tune):
             what = f"mixup_alpha is {self.mixup_alpha} with tune={self.tune}"
-            hint = "It is 0 or more, and needs tune=True: views are blended."
+            hint = "It must be 0 or more, and needs tune=True: it blends views."
             raise UsageError(what, where=self.name, hint=hint)
         if not 0 <= self.noise_from <= 1:
-            hint = "It is a difference of probabilities, such as 0.8; 0 keeps all labels."
+            hint = "It must be a difference of probabilities, such as 0.8; 0 keeps all labels."
             raise UsageError(f"noise_from is {self.noise_from}", where=self.name, hint=hint)
 
     @classmethod
     def shipped(cls) -> "CropModel":
-        """As it learned on phantoms, a little less sure."""
+        """Return the model as trained on phantoms, with its confidence tempered."""
         from kitlib.models.crop.network import FittedNetwork
 
         model = cls()
@@ -83,7 +83,7 @@ class CropModel(Model):
         return model
 
     def pretrained_source(self) -> "WeightsSource":
-        """As Model says; WeightsError where there are no such weights."""
+        """See Model. Raises WeightsError if there are no such weights."""
         from kitlib.embed.weights.sources import WeightsSource
         from kitlib.grade.starts import file_of_start
 
@@ -92,7 +92,7 @@ class CropModel(Model):
         return WeightsSource(kind, "grader", file, fingerprint_of(file))
 
     def make_shared(self, data: CropDataset) -> None:
-        """What the views tell, where they are not trained and it is not known yet."""
+        """Compute the view features, unless views are trained or the features are known already."""
         from kitlib.models.crop.network import FittedNetwork
 
         views = self.pretrained_source().sha256
@@ -100,7 +100,7 @@ class CropModel(Model):
             FittedNetwork.begun(self).sight(data)
 
     def examine(self, data: CropDataset) -> list[Examination]:
-        """All that is said of each study; ModelError as for `predict`."""
+        """Return all findings on each study. Raises ModelError as `predict` does."""
         self._check_fitted()
         self._check(data)
         return [
@@ -120,7 +120,7 @@ class CropModel(Model):
         self.note(f"the network is as it began: {IDLE}" if learned_nothing(curve) else "")
 
     def _without_noise(self, data: CropDataset, labels: np.ndarray, seed: int) -> np.ndarray:
-        """Labels (n, 25) without those that models fitted on other training studies contradict."""
+        """Drop labels (n, 25) that are contradicted by models fitted on other training studies."""
         first_round = replace(self, noise_from=0.0)
         told = out_of_fold(first_round, data, labels, self.inner_parts, seed=seed)
         noise = contradicted(labels, told, self.noise_from)
@@ -140,5 +140,8 @@ class CropModel(Model):
 
 
 def with_prior(probabilities: np.ndarray, prior: np.ndarray, counted: float | np.ndarray) -> np.ndarray:
-    """Probabilities (..., 25, 3) as far as the levels are `counted` right, else the prior (25, 3)."""
+    """Mix probabilities (..., 25, 3), weighted by `counted`, with the prior (25, 3).
+
+    `counted` is the probability that the levels are counted right.
+    """
     return counted * probabilities + (1 - counted) * prior

@@ -1,4 +1,4 @@
-"""What is inside a fitted crop model: its network, and how that is trained on studies' readings."""
+"""The inside of a fitted crop model: its network, and how it is trained on studies' readings."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,35 +33,36 @@ if TYPE_CHECKING:
 WEIGHTS_FILE = "network.safetensors"
 AVERAGE_DECAY = 0.95
 STUDY_TEMPERATURE = 1.4
-"""Of what ships: phantoms are clearer than patients. Chosen on open studies (docs/grading_trials.md)."""
+"""Of the shipped network: phantoms are clearer than patients. Chosen on open studies; see
+docs/grading_trials.md."""
 STUDIES_AT_ONCE = 8
 
 
 @dataclass(frozen=True, eq=False)
 class FittedNetwork:
-    """A network, and how much less sure than its logits it is to be."""
+    """A network, and the temperature that softens its logits."""
 
     network: StudyNet
     views: str = ""
-    """The sha256 of the file that its views came from unchanged; empty where they were trained on."""
+    """The sha256 of the file that its view layers come from unchanged; empty if they were trained further."""
     temperature: float = 1.0
 
     @classmethod
     def shipped(cls) -> tuple[Self, np.ndarray]:
-        """The network that ships, and the prior (25, 3) of severities as frequent as they usually are."""
+        """Return the shipped network, and the prior (25, 3) from the usual frequencies of severities."""
         weighted = calibration_of(SHIPPED).usual * SEVERITY_WEIGHTS
         fitted = cls(load_network(SHIPPED).to(device()), fingerprint_of(SHIPPED), STUDY_TEMPERATURE)
         return fitted, weighted / weighted.sum(axis=1, keepdims=True)
 
     @classmethod
     def begun(cls, model: "CropModel") -> Self:
-        """The network that a model starts from."""
+        """Load the network that a model starts from."""
         file = file_of_start(model.start)
         return cls(load_network(file).to(device()), "" if model.tune else fingerprint_of(file))
 
     @classmethod
     def fit(cls, model: "CropModel", data: CropDataset, labels: np.ndarray, seed: int) -> tuple[Self, Curve]:
-        """Train on studies with labels (n, 25) as the model's parameters say; and the curve."""
+        """Train on studies with labels (n, 25) with the model's parameters; also returns the curve."""
         fitted = cls.begun(model)
         rows, held_out = inner_splits(labels, model.inner_parts, seed=seed)[0]
         given = data, labels, rows, model.batch
@@ -71,7 +72,7 @@ class FittedNetwork:
     def learn(
         self, model: "CropModel", batches: SightBatches | ImageBatches, held_out: np.ndarray, seed: int
     ) -> Curve:
-        """Train the fusion, or all that is to be tuned, stopped by the rows held out; the curve."""
+        """Train the fusion, or the whole network with `tune`, stopped by held-out rows; return the curve."""
         learning = self.network if model.tune else self.network.fusion
         schedule = Schedule(
             model.epochs, model.learning_rate, model.weight_decay,
@@ -90,35 +91,35 @@ class FittedNetwork:
         return curve
 
     def predict(self, data: CropDataset) -> np.ndarray:
-        """Probabilities (n, 25, 3)."""
+        """Predict probabilities (n, 25, 3)."""
         parts = [self.sight(data.take(rows)) for rows in chunks(np.arange(len(data)), STUDIES_AT_ONCE)]
         return np.concatenate([self.cells(sight)[0] for sight in parts])
 
     def examine(self, data: CropDataset) -> list[Examination]:
-        """All that is said of each study."""
+        """Return all findings on each study."""
         return [self._examine(data.take([row])) for row in range(len(data))]
 
     @torch.inference_mode()
     def sight(self, data: CropDataset) -> Sight:
-        """What the views of studies tell, on the CPU; what is hidden is not shown."""
+        """Compute the view features of studies, on the CPU; hidden views count as not shown."""
         seen = [self._seen(crops) for crops in data.crops]
         vectors, told = (torch.stack(parts) for parts in list(zip(*seen))[:2])
         return Sight(vectors, told, torch.from_numpy(data.shown))
 
     @torch.inference_mode()
     def cells(self, sight: Sight) -> tuple[np.ndarray, np.ndarray]:
-        """Probabilities (n, 25, 3) and openings in mm (n, 25) of what the views of studies tell."""
+        """Predict probabilities (n, 25, 3) and openings in mm (n, 25) from the view features of studies."""
         sight = Sight(*(part.to(device()) for part in sight))
         return graded(self.network.fusion(sight).cpu(), self.temperature)
 
     def save(self, folder: Path, provenance: Provenance) -> None:
-        """Save into a model's folder, exactly: in half precision what came from there."""
+        """Save into a model's folder without loss; weights that came in half precision stay in it."""
         facts = {"backbone": self.network.backbone, "views": self.views, "temperature": self.temperature}
         save_tensors(folder / WEIGHTS_FILE, exactly(self.network), provenance, **facts)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Open what `save` wrote."""
+        """Load what `save` wrote."""
         facts = facts_of(folder / WEIGHTS_FILE)
         network = load_network(folder / WEIGHTS_FILE).to(device())
         return cls(network, facts["views"], facts["temperature"])
@@ -138,7 +139,7 @@ class FittedNetwork:
         )
 
     def _seen(self, crops: StudyCrops) -> Told:
-        """What each view of a study tells alone, by SLOTS; looked at once by all networks of equal views."""
+        """View features of a study, by SLOTS; computed once for all networks with the same view layers."""
         if not self.views:
             return self._look(crops)
         if self.views not in crops.told:
@@ -165,7 +166,7 @@ class FittedNetwork:
 def validation(
     batches: SightBatches | ImageBatches, held_out: np.ndarray, loss: Loss
 ) -> Callable[[nn.Module], float] | None:
-    """What gives a network's loss on the studies held out; None where none of them is labelled."""
+    """Return a function that computes a network's loss on the held-out studies; None if none is labelled."""
     if not (batches.labels[held_out] != EMPTY).any():
         return None
 

@@ -1,1 +1,1 @@
-"""What neural models share: padded studies, attention over slices, losses, the loop and the base class."""
+"""Code shared by neural models: padded studies, attention over slices, and the base class."""

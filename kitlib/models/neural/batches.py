@@ -1,4 +1,4 @@
-"""Bags of tokens as padded tensors: what neural models eat."""
+"""Bags of tokens as padded tensors: the input of neural models."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ SLICES_OF_PCA = 20_000
 
 @dataclass(frozen=True, eq=False)
 class SequenceBatch:
-    """The slices of one sequence in a batch of B studies, padded to the longest of T."""
+    """The slices of one sequence in a batch of B studies, padded to the longest, T slices."""
 
     vectors: torch.Tensor  # (B, T, k)
     positions: torch.Tensor  # (B, T, 3), see models.common.positions
@@ -28,14 +28,14 @@ class SequenceBatch:
 
 
 def fit_reduction(data: BagDataset, components: int, *, seed: int) -> TokenReduction | TokenScale:
-    """A PCA to some components, learned from training studies; with none, all dimensions on one scale."""
+    """Fit a PCA with this many components on training studies; with 0, scale all dimensions by one number."""
     width = embedding_width(data)
     samples = [_sample(data.tokens[name], width, seed) for name in SEQUENCES]
     return TokenReduction.fit(samples, components, seed=seed) if components else TokenScale.fit(samples)
 
 
 def _sample(studies: Sequence[Tokens], width: int, seed: int) -> np.ndarray:
-    """The slices of as many studies, in random order, as make SLICES_OF_PCA of them: (n, width)."""
+    """Slices (n, width) of studies in random order, until there are SLICES_OF_PCA."""
     studies = [tokens for tokens in studies if len(tokens)]
     taken: list[np.ndarray] = []
     for study in np.random.default_rng(seed).permutation(len(studies)):
@@ -46,10 +46,10 @@ def _sample(studies: Sequence[Tokens], width: int, seed: int) -> np.ndarray:
 
 
 class StudyTensors:
-    """Reduced tokens of studies with their positions; `batch` pads the studies asked for.
+    """Reduced tokens of studies with their positions; `batch` pads the requested studies.
 
     A reduction that shrinks is applied once. Otherwise the tokens stay as they are stored (half precision,
-    perhaps on disk) and are converted batch by batch, so that memory stays flat.
+    possibly on disk) and are converted batch by batch, so that memory use stays flat.
     """
 
     def __init__(self, data: BagDataset, reduction: TokenReduction | TokenScale) -> None:
@@ -70,7 +70,7 @@ class StudyTensors:
         return self.reduced[sequence][row] if self.reduced else self._reduce(sequence, row)
 
     def batch(self, rows: Sequence[int] | np.ndarray) -> list[SequenceBatch]:
-        """Some studies, a SequenceBatch for each of SEQUENCES, on the accelerator if there is one."""
+        """Return a SequenceBatch for each of SEQUENCES, on the accelerator if there is one."""
         return [self._of_sequence(sequence, rows) for sequence in range(len(SEQUENCES))]
 
     def _of_sequence(self, sequence: int, rows: Sequence[int] | np.ndarray) -> SequenceBatch:
@@ -84,23 +84,23 @@ class StudyTensors:
 
 @dataclass(frozen=True, eq=False)
 class StudyBatches:
-    """Studies with their labels, in batches for `nn.loop.train`; some of what they show is dropped."""
+    """Studies with their labels, in batches for `nn.loop.train`, with random slices and sequences dropped."""
 
     tensors: StudyTensors
     labels: np.ndarray  # (n, 25)
-    rows: np.ndarray  # those that are trained on
+    rows: np.ndarray  # of the training studies
     size: int
-    dropped: tuple[float, float]  # shares, of slices and of all slices of a sequence
+    dropped: tuple[float, float]  # shares of single slices and of whole sequences
 
     def epoch(self, rng: torch.Generator) -> list[np.ndarray]:
-        """All studies; a batch without a label is left out."""
+        """All training studies in random order; batches without a label are left out."""
         parts = shuffled(self.rows, self.size, rng)
         return [part for part in parts if (self.labels[part] != EMPTY).any()]
 
     def batch(
         self, rows: np.ndarray, rng: torch.Generator | None
     ) -> tuple[list[SequenceBatch], torch.Tensor]:
-        """The sequences of some studies, with a generator without some of the slices, and labels (B, 25)."""
+        """The sequences and labels (B, 25) of some studies; with a generator, slices are dropped."""
         sequences = self.tensors.batch(rows)
         if rng is not None:
             sequences = [drop_slices(sequence, *self.dropped, rng) for sequence in sequences]
@@ -110,7 +110,7 @@ class StudyBatches:
 def drop_slices(
     batch: SequenceBatch, slice_share: float, sequence_share: float, rng: torch.Generator
 ) -> SequenceBatch:
-    """The batch with a share of its slices absent and, in a share of the studies, all of them."""
+    """Drop a share of the slices, and in a share of the studies the whole sequence."""
     draws = torch.rand(batch.present.shape, generator=rng)
     whole = torch.rand((len(batch.present), 1), generator=rng)
     kept = (draws >= slice_share) & (whole >= sequence_share)

@@ -1,7 +1,7 @@
-"""The network of `cell_attention`: 25 questions, each looking at the slices of three sequences.
+"""The network of `cell_attention`: 25 queries, one per cell, over the slices of three sequences.
 
 For every cell and sequence, attention over slices is the sum of two terms: where (a Gaussian around a place
-in the patient, learned from an anatomical start, left and right mirrored) and what (the slice's content).
+in the patient, learned from an anatomical start, mirrored for left and right) and what (the slice's content).
 The last layer starts at zero on top of the log prior, so an untrained network predicts the prior.
 """
 
@@ -26,7 +26,7 @@ INPUT_DROPOUT = 0.1
 
 
 class PlaceAttention(nn.Module):
-    """Log weights of slices for each cell, by place: learned centres and widths in the patient."""
+    """Log weights of slices for each cell by position, with learned centres and widths in the patient."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -74,22 +74,22 @@ class CellNetwork(nn.Module):
         return self.log_prior + self.last(self.drop(hidden))
 
     def attention(self, sequences: list[SequenceBatch]) -> list[torch.Tensor]:
-        """For each sequence each cell's weights over slices (B, 25, T)."""
+        """Return, per sequence, each cell's weights over slices (B, 25, T)."""
         return [self.attend(index, batch, self.query())[1] for index, batch in enumerate(sequences)]
 
     def query(self) -> torch.Tensor:
-        """The 25 questions (25, width): a condition at a level."""
+        """Return the 25 queries (25, width), one for each condition and level."""
         return self.condition.weight[cell2condition] + self.level.weight[cell2level]
 
     def attend(
         self, sequence: int, batch: SequenceBatch, query: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """What each cell sees of one sequence (B, 25, width), and its weights over slices (B, 25, T)."""
+        """Each cell's context vector of one sequence (B, 25, width), and its slice weights (B, 25, T)."""
         slices = self.project[sequence](self.drop_input(batch.vectors))
         what = torch.einsum("cw,btw->bct", query, self.key(slices)) / query.shape[-1] ** 0.5
         scores = self.where(batch, sequence) + what
         scores = scores.masked_fill(~batch.present[:, None], -torch.inf)
-        # A sequence without slices has only -inf, whose softmax is NaN: its weights are zero.
+        # The scores of a sequence without slices are all -inf, whose softmax is NaN: set its weights to zero.
         weights = torch.nan_to_num(scores.softmax(-1)) if scores.shape[-1] else scores
         context = torch.einsum("bct,btw->bcw", weights, slices)
         absent = ~batch.present.any(-1)[:, None, None]

@@ -1,7 +1,7 @@
 """The networks of `fusion`: gated attention pools each sequence's slices, then the sequences are joined.
 
-Slices are pooled first and projected afterwards: both are linear in the slices, and so three vectors a study
-pass through the wide projection instead of sixty-five. Last layers start at zero on top of the prior.
+Slices are pooled before they are projected: both are linear in the slices, so three vectors per study pass
+through the wide projection instead of sixty-five. Last layers start at zero on top of the prior.
 """
 
 import torch
@@ -20,7 +20,7 @@ POSITIONS = 16
 
 
 class SequenceEmbedding(nn.Module):
-    """One sequence's slices as one vector for each learned query; a learned token where it is missing."""
+    """One vector per learned query from one sequence's slices; a learned token where it is missing."""
 
     def __init__(self, inputs: int, width: int, queries: int) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class SequenceEmbedding(nn.Module):
 
 
 class EmbeddingCNN(nn.Module):
-    """Embeddings of all sequences as one vector: convolutions over the embedding axis, then pooling."""
+    """One vector from the embeddings of all sequences: convolutions over the embedding axis, then pooling."""
 
     width = 32 * POSITIONS
 
@@ -54,12 +54,12 @@ class EmbeddingCNN(nn.Module):
         )
 
     def forward(self, embeddings: torch.Tensor) -> torch.Tensor:
-        """(B, 32 POSITIONS) from (B, embeddings, width)."""
+        """(B, 32 * POSITIONS) from (B, embeddings, width)."""
         return self.layers(embeddings)
 
 
 class SoftmaxHead(nn.Module):
-    """Three logits a cell."""
+    """Three logits per cell."""
 
     n_logits = len(SEVERITIES)
 
@@ -73,9 +73,9 @@ class SoftmaxHead(nn.Module):
 
 
 class CascadeHead(nn.Module):
-    """Two logits a cell: is it degenerated (moderate or severe), and if it is, is it severe.
+    """Two logits per cell: is it degenerated (moderate or severe) and, if so, is it severe?
 
-    The log loss of the three probabilities is that of the first plus, where there is degeneration,
+    The log loss of the three probabilities is that of the first logit plus, where there is degeneration,
     that of the second: any loss weighted 1/2/4 trains both with these weights.
     """
 
@@ -98,7 +98,7 @@ Head = SoftmaxHead | CascadeHead
 
 
 class _Attentive(nn.Module):
-    """What both networks share: an embedding for each sequence, and where it looks."""
+    """Base of both networks: an embedding of each sequence, and its attention weights."""
 
     def __init__(self, inputs: int, width: int, queries: int) -> None:
         super().__init__()
@@ -109,14 +109,14 @@ class _Attentive(nn.Module):
         return torch.stack([embed(batch) for embed, batch in zip(self.sequences, sequences)], dim=1)
 
     def attention(self, sequences: list[SequenceBatch]) -> list[torch.Tensor]:
-        """For each sequence the queries' mean weights over slices (B, 25, T): the same for every cell."""
+        """Return, per sequence, the queries' mean weights over slices (B, 25, T), equal for every cell."""
         pairs = zip(self.sequences, sequences)
         weights = [embed.weigh(batch.vectors, batch.present) for embed, batch in pairs]  # type: ignore[operator]
         return [of_queries.mean(1, keepdim=True).expand(-1, len(CELLS), -1) for of_queries in weights]
 
 
 class IntermediateFusion(_Attentive):
-    """Fuse the sequences into one vector, from which one network, or several side by side, answer."""
+    """Fuse the sequences into one vector, from which one network, or several side by side, predict."""
 
     def __init__(
         self, inputs: int, width: int, dropout: float, head: Head, queries: int, networks: int
@@ -135,9 +135,9 @@ class IntermediateFusion(_Attentive):
 
 
 class LateFusion(_Attentive):
-    """One network a sequence, joined at the output: an average over the sequences that are present.
+    """One network per sequence, joined at the output by an average over the sequences present.
 
-    How much a sequence counts is learned for each cell; a missing one counts nothing.
+    The weight of a sequence is learned for each cell; a missing one has no weight.
     """
 
     def __init__(self, inputs: int, width: int, dropout: float, head: Head) -> None:

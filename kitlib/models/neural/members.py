@@ -1,4 +1,4 @@
-"""Networks trained on inner splits, averaged, and saved as tensors: what is inside a fitted NetworkModel."""
+"""The inside of a fitted NetworkModel: networks trained on inner splits, averaged, and saved as tensors."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 
 WEIGHTS_FILE = "members.safetensors"
 AVERAGE_DECAY = 0.97
-"""Of the moving average of weights, per step: about the last thirty steps."""
+"""Decay per step of the moving average of weights: about the last thirty steps."""
 STUDIES_AT_ONCE = 64
 
 
 class Members:
-    """Networks on tokens that are reduced in the same way."""
+    """Networks that share one reduction of the tokens."""
 
     def __init__(self, networks: list[nn.Module], reduction: TokenReduction | TokenScale) -> None:
         self.networks, self.reduction = networks, reduction
 
     @classmethod
     def fit(cls, model: "NetworkModel", data: Any, labels: np.ndarray, seed: int) -> tuple[Self, list[Curve]]:
-        """Train on studies with labels (n, 25) as the model's parameters say; the curve of each network."""
+        """Train on studies with labels (n, 25); also returns the learning curve of each network."""
         fitted, curves = cls([], model.fit_reduction(data, seed)), []
         tensors = StudyTensors(data, fitted.reduction)
         schedule = Schedule(
@@ -47,7 +47,7 @@ class Members:
         splits = inner_splits(labels, model.inner_parts or model.members, seed=seed)
         for member, (rows, held_out) in enumerate(splits[: model.members]):
             member_seed = int(np.random.default_rng([seed, member]).integers(2**31))
-            # Dropout and initial weights draw from torch's global generators: fork them, and leave no trace.
+            # Dropout and initial weights draw from torch's global generators, so fork them.
             with torch.random.fork_rng():
                 torch.manual_seed(member_seed)
                 network = model.build_network(fitted.reduction.width)
@@ -59,14 +59,14 @@ class Members:
         return fitted, curves
 
     def predict(self, data: BagDataset) -> np.ndarray:
-        """Probabilities (n, 25, 3)."""
+        """Predict probabilities (n, 25, 3), the mean over the networks."""
         tensors, rows = StudyTensors(data, self.reduction), np.arange(len(data))
         members = [predict_logits(network, tensors, rows).double().softmax(-1) for network in self.networks]
         return torch.stack(members).mean(0).numpy()
 
     @torch.inference_mode()
     def attention(self, data: BagDataset) -> list[dict[str, np.ndarray]]:
-        """For each study and sequence, how each cell's attention is spread over the slices: (25, slices)."""
+        """Return, per study and sequence, each cell's attention over the slices: (25, slices)."""
         tensors = StudyTensors(data, self.reduction)
         return [self._attention(tensors.batch([row])) for row in range(len(data))]
 
@@ -84,7 +84,7 @@ class Members:
 
     @classmethod
     def load(cls, folder: Path, build: Callable[[int], nn.Module]) -> Self:
-        """Open what `save` wrote; `build` makes an untrained network on vectors of a width."""
+        """Load what `save` wrote; `build` makes an untrained network for vectors of a given width."""
         tensors, count = load_weights(folder / WEIGHTS_FILE), facts_of(folder / WEIGHTS_FILE)["members"]
         fitted = cls([], reduction_of(tensors))
         for member in range(count):
@@ -97,7 +97,7 @@ class Members:
 
 @torch.inference_mode()
 def predict_logits(network: nn.Module, tensors: StudyTensors, rows: np.ndarray) -> torch.Tensor:
-    """Logits (n, 25, 3) on the CPU, a few studies at a time."""
+    """Predict logits (n, 25, 3), a few studies at a time, and return them on the CPU."""
     network.eval()
     return torch.cat([network(tensors.batch(part)).cpu() for part in chunks(rows, STUDIES_AT_ONCE)])
 
@@ -105,7 +105,7 @@ def predict_logits(network: nn.Module, tensors: StudyTensors, rows: np.ndarray) 
 def validation(
     tensors: StudyTensors, labels: np.ndarray, held_out: np.ndarray, loss: Loss = metric_loss
 ) -> Callable[[nn.Module], float] | None:
-    """What gives a network's loss on studies held out; None where none of them is labelled."""
+    """Return a function that computes a network's loss on the held-out studies; None if none is labelled."""
     target = torch.from_numpy(labels[held_out].astype(np.int64))
     if not (target != EMPTY).any():
         return None

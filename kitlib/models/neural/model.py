@@ -1,7 +1,7 @@
-"""The base of neural models on tokens: members trained on inner splits, averaged, saved as tensors.
+"""The base class of neural models on tokens: members trained on inner splits, averaged, saved as tensors.
 
-A subclass is a dataclass with its parameters (and other defaults where it needs them) that builds one
-untrained network; all that needs torch is in `members`, so that listing models stays light.
+A subclass is a dataclass with its parameters (and its own defaults where needed) that builds one untrained
+network. Everything that needs torch is in `members`, so that listing models stays fast.
 """
 
 from abc import abstractmethod
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
     from kitlib.nn.rows import Batches
 
 LOSS_NAMES = ("metric", "bce", "weighted_bce")
-"""Those of `nn.losses`."""
+"""The names in `nn.losses`."""
 
 
 @dataclass
 class NetworkModel(Model):
-    """An average of networks, each trained on all but one part of the studies and stopped by that part."""
+    """An average of networks, each trained on all but one part of the studies, with early stopping on it."""
 
     members: int = 5
-    inner_parts: int = 0  # that the studies are split into; 0: one for each member
-    components: int = 16  # of a PCA of the slices; 0: none
+    inner_parts: int = 0  # number of parts that the studies are split into; 0: one per member
+    components: int = 16  # of a PCA of the slices; 0: no PCA
     width: int = 32
     epochs: int = 120
     patience: int = 40
@@ -53,10 +53,10 @@ class NetworkModel(Model):
 
     @abstractmethod
     def _network(self, inputs: int, log_prior: "torch.Tensor") -> "nn.Module":
-        """An untrained network from a batch's sequences, vectors (B, T, inputs), to logits (B, 25, 3).
+        """Build an untrained network from a batch's sequences, vectors (B, T, inputs), to logits (B, 25, 3).
 
-        It starts at log_prior (25, 3); torch's global generators are seeded. Its `attention(sequences)` tells
-        where it looks: (B, 25, T) of each sequence.
+        It starts at log_prior (25, 3); torch's global generators are seeded. Its `attention(sequences)`
+        returns the attention weights (B, 25, T) of each sequence.
         """
 
     def _fit(self, data: Any, labels: np.ndarray, seed: int) -> None:
@@ -73,7 +73,7 @@ class NetworkModel(Model):
         return self.fitted.predict(data)
 
     def attention(self, data: BagDataset) -> list[dict[str, np.ndarray]]:
-        """For each study and sequence, how each cell's attention is spread over the slices: (25, slices)."""
+        """Return, per study and sequence, each cell's attention over the slices: (25, slices)."""
         return self.fitted.attention(data)
 
     def _save(self, folder: Path, provenance: Provenance) -> None:
@@ -85,7 +85,7 @@ class NetworkModel(Model):
         self.fitted = Members.load(folder, self.build_network)
 
     def build_network(self, inputs: int) -> "nn.Module":
-        """An untrained network on vectors of a width, on the accelerator if there is one."""
+        """Build an untrained network for vectors of a given width, on the accelerator if there is one."""
         import torch
 
         from kitlib.machine import device
@@ -93,13 +93,13 @@ class NetworkModel(Model):
         return self._network(inputs, torch.from_numpy(np.log(self.prior)).float()).to(device())
 
     def fit_reduction(self, data: Any, seed: int) -> "TokenReduction | TokenScale":
-        """What is done to the tokens before the networks see them, learned from the training studies."""
+        """Fit the reduction applied to tokens before the networks see them, on the training studies."""
         from kitlib.models.neural.batches import fit_reduction
 
         return fit_reduction(data, self.components, seed=seed)
 
     def batches(self, tensors: "StudyTensors", labels: np.ndarray, rows: np.ndarray) -> "Batches":
-        """The training studies `rows` as the loop reads them."""
+        """Return batches of the training studies `rows` for the training loop."""
         from kitlib.models.neural.batches import StudyBatches
 
         return StudyBatches(tensors, labels, rows, self.batch, (self.slice_dropout, self.view_dropout))

@@ -1,1 +1,1 @@
-"""`pooled`: the published table's systems: a pooled vector a sequence and a classifier for each cell."""
+"""`pooled`: the systems of the published table, with a vector per sequence and a classifier per cell."""

@@ -1,4 +1,4 @@
-"""25 independent networks, one a cell, trained side by side: binary cross-entropy on one-hot severities."""
+"""25 independent networks, one per cell, trained side by side with binary cross-entropy per severity."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +27,7 @@ LEAST_CHANCE = 1e-3
 
 
 class NetworkBlock(nn.Module):
-    """Networks of one hidden layer; no weight belongs to two of them. They start at the given chances."""
+    """Networks of one hidden layer that share no weights and start at the given probabilities."""
 
     def __init__(self, columns: int, chances: torch.Tensor) -> None:
         super().__init__()
@@ -39,16 +39,16 @@ class NetworkBlock(nn.Module):
         self.drop = nn.Dropout(DROPOUT)
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
-        """Logits (25, n, 3), one a severity, of rows (25 or 1, n, columns)."""
+        """Logits (25, n, 3), one per severity, of rows (25 or 1, n, columns)."""
         hidden = torch.relu(rows @ self.first + self.first_bias)
         return self.drop(hidden) @ self.last + self.last_bias
 
 
 @dataclass(frozen=True, eq=False)
 class CellExamples:
-    """What the networks are trained on: one batch."""
+    """The training data of the networks: one batch."""
 
-    rows: torch.Tensor  # (25, n, columns), or (1, n, columns) where all share them
+    rows: torch.Tensor  # (25, n, columns), or (1, n, columns) if all cells share them
     severities: torch.Tensor  # (25, n) int64
     weights: torch.Tensor  # (25, n), 0 where a cell has no label
 
@@ -57,12 +57,12 @@ class CellExamples:
         return [np.arange(self.rows.shape[1])]
 
     def batch(self, rows: np.ndarray, rng: torch.Generator | None) -> tuple[torch.Tensor, None]:  # noqa: ARG002
-        """All rows; what they should give is known to the loss."""
+        """All rows; the loss knows their targets."""
         return self.rows, None
 
     @torch.inference_mode()
     def judge(self, block: nn.Module) -> float:
-        """The loss of networks on these rows."""
+        """Return the loss of the networks on these rows."""
         return float(self.loss(block(self.rows)))
 
     def loss(self, logits: torch.Tensor, _: None = None) -> torch.Tensor:
@@ -75,34 +75,34 @@ class CellExamples:
 
 
 class NetworkClassifiers(CellClassifiers):
-    """As many epochs as suit the studies held out, and then as many again on all studies."""
+    """Networks trained on all studies for the number of epochs that was best on the held-out studies."""
 
     def fit(self, rows: np.ndarray, labels: np.ndarray, held_out: np.ndarray) -> Self:
-        """As the base says."""
+        """See the base class."""
         self.learned = np.array([len(np.unique(column[column != EMPTY])) > 1 for column in labels.T])
         first = np.delete(np.arange(len(rows)), held_out)
         judged = self._shared(rows[held_out], labels[held_out])
         with torch.random.fork_rng():
             self.curve = self._train(self._examples(rows[first], labels[first]), EPOCHS, judged)
-            # One at least: a network at the prior would be blind.
+            # At least one epoch: a network at the prior would ignore its input.
             self._train(self._examples(rows, labels), max(best_epoch(self.curve), 1))
         return self
 
     @torch.inference_mode()
     def predict(self, rows: np.ndarray) -> np.ndarray:
-        """As the base says."""
+        """See the base class."""
         logits = self.block(torch.from_numpy(rows).float()[None])
         chances = logits.double().sigmoid().clamp_min(LEAST_CHANCE).transpose(0, 1).numpy()
         chances[:, ~self.learned] = self.prior[~self.learned]
         return chances / chances.sum(axis=-1, keepdims=True)
 
     def save(self, folder: Path, provenance: Provenance) -> None:
-        """As the base says."""
+        """See the base class."""
         learned = self.learned.tolist()
         save_tensors(folder / NETWORKS_FILE, self.block.state_dict(), provenance, learned=learned)
 
     def load(self, folder: Path) -> Self:
-        """As the base says."""
+        """See the base class."""
         state = load_weights(folder / NETWORKS_FILE)
         self.learned = np.array(facts_of(folder / NETWORKS_FILE)["learned"])
         with torch.random.fork_rng():
@@ -111,13 +111,13 @@ class NetworkClassifiers(CellClassifiers):
         return self
 
     def _block(self, columns: int) -> NetworkBlock:
-        """A block at the prior; that counts labels 1/2/4, and unweighted networks start without."""
+        """Build a block at the prior; its 1/2/4 weighting is undone for unweighted networks."""
         chances = self.prior if self.settings.weighted else self.prior / np.array(SEVERITY_WEIGHTS)
         chances = chances / chances.sum(axis=1, keepdims=True)
         return NetworkBlock(columns, torch.from_numpy(chances).float()).eval()
 
     def _train(self, examples: CellExamples, epochs: int, judged: CellExamples | None = None) -> Curve:
-        """Train a new block on whole batches; the curve, a row an epoch, with epoch 0 as it was started."""
+        """Train a new block on whole batches; return the curve, one row per epoch, with epoch 0 untrained."""
         torch.manual_seed(self.seed)
         self.block = self._block(examples.rows.shape[2])
         schedule = Schedule(epochs, LEARNING_RATE, weight_decay=WEIGHT_DECAY, patience=PATIENCE)
@@ -125,7 +125,7 @@ class NetworkClassifiers(CellClassifiers):
         return train(self.block, examples, examples.loss, schedule, 0, validate=judge)
 
     def _examples(self, rows: np.ndarray, labels: np.ndarray) -> CellExamples:
-        """Each cell's own sample of its labelled rows, padded with rows of no weight to the longest."""
+        """Resample each cell's labelled rows, padded to the longest sample with rows of zero weight."""
         if not SAMPLERS[self.settings.sampling]:
             return self._shared(rows, labels)
         self.sampler_notes = []
@@ -136,7 +136,7 @@ class NetworkClassifiers(CellClassifiers):
         return CellExamples(padded, severities.clamp_min(0), self._weights(severities))
 
     def _shared(self, rows: np.ndarray, labels: np.ndarray) -> CellExamples:
-        """All rows for every cell, those without its label at no weight."""
+        """All rows for every cell; rows without a label of the cell have zero weight."""
         codes = torch.from_numpy(labels.T.astype(np.int64))
         return CellExamples(torch.from_numpy(rows).float()[None], codes.clamp_min(0), self._weights(codes))
 
@@ -145,6 +145,6 @@ class NetworkClassifiers(CellClassifiers):
 
 
 def best_epoch(curve: Curve) -> int:
-    """The epoch of the lowest validation loss, the last one where there is none."""
+    """Return the epoch of the lowest validation loss, or the last epoch if there is no validation loss."""
     losses = np.array([row["valid_loss"] for row in curve])
     return len(curve) - 1 if np.isnan(losses).any() else int(losses.argmin())

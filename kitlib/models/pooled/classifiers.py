@@ -1,4 +1,4 @@
-"""25 classifiers, one a cell: sampled, fitted and brought to probabilities, as one object."""
+"""25 classifiers, one per cell, as one object: resampled, fitted and calibrated to probabilities."""
 
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -25,23 +25,23 @@ COST = 1.0
 
 
 class CellClassifiers(ABC):
-    """What the classifiers of all cells have in common; rows are (n, columns), one a study."""
+    """Base class of the classifiers of all cells; rows are (n, columns), one per study."""
 
     def __init__(self, settings: "PooledModel", seed: int) -> None:
         self.settings, self.prior, self.seed = settings, settings.prior, seed
         self.counted = SEVERITY_WEIGHTS if settings.weighted else (1,) * len(SEVERITIES)
-        """How often a training row counts, by its severity."""
-        self.curve: list[dict[str, Any]] = []  # of classifiers that have one
-        self.sampler_notes: list[str] = []  # one a cell
+        """Weight of a training row by its severity."""
+        self.curve: list[dict[str, Any]] = []  # empty for classifiers without one
+        self.sampler_notes: list[str] = []  # one per cell
 
     @property
     def notes(self) -> list[str]:
-        """What a user should know of the fit."""
+        """What a user should know about the fit."""
         counts = Counter(note for note in self.sampler_notes if note)
         return [f"{note} ({count} of {len(CELL_NAMES)} cells)" for note, count in counts.items()]
 
     def _sampled(self, rows: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """A sample of the rows that have a label (n,) of one cell, and their severities."""
+        """Resample the rows that have a label (n,) of one cell; also returns their severities."""
         known, sampling = labels != EMPTY, self.settings.sampling
         rows, severities, note = resampled(sampling, rows[known], labels[known], seed=self.seed)
         self.sampler_notes.append(note)
@@ -49,11 +49,11 @@ class CellClassifiers(ABC):
 
     @abstractmethod
     def fit(self, rows: np.ndarray, labels: np.ndarray, held_out: np.ndarray) -> Self:
-        """Fit on rows (n, columns) with labels (n, 25); the positions held out stop and calibrate."""
+        """Fit on rows (n, columns) and labels (n, 25); stop or calibrate on the held-out positions."""
 
     @abstractmethod
     def predict(self, rows: np.ndarray) -> np.ndarray:
-        """Probabilities (n, 25, 3), none of them 0; a cell of one severity has its prior."""
+        """Predict probabilities (n, 25, 3), none of them 0; a cell trained on one severity has its prior."""
 
     @abstractmethod
     def save(self, folder: Path, provenance: Provenance) -> None:
@@ -61,21 +61,21 @@ class CellClassifiers(ABC):
 
     @abstractmethod
     def load(self, folder: Path) -> Self:
-        """Open what `save` wrote."""
+        """Load what `save` wrote."""
 
 
 class CalibratedClassifiers(CellClassifiers):
-    """A classifier a cell on sampled rows, calibrated on what a first fit says of rows it did not see.
+    """One classifier per cell on resampled rows, calibrated on a first fit's decisions about held-out rows.
 
-    A classifier makes one decision a threshold: is a row Moderate or worse, is it Severe? Decisions are
-    signed, 0 where it has nothing to go by. They are centred on the training rows, so that the average study
-    keeps about its prior; sampling and overfitting have moved them, and calibration brings them back.
+    A classifier makes one decision per threshold: is a row Moderate or worse, is it Severe? Decisions are
+    signed, and 0 without evidence. They are centred on the training rows, so that the average study stays
+    near its prior; calibration corrects the shift that resampling and overfitting cause.
     """
 
     centres: np.ndarray  # (25, 2)
 
     def fit(self, rows: np.ndarray, labels: np.ndarray, held_out: np.ndarray) -> Self:
-        """As the base says: one fit without the positions held out, and then one on all."""
+        """See the base class: one fit without the held-out positions, then one on all."""
         first = np.delete(np.arange(len(rows)), held_out)
         self._fit_cells(rows[first], labels[first])
         decisions = self._decisions(rows[held_out]) - self.centres
@@ -84,7 +84,7 @@ class CalibratedClassifiers(CellClassifiers):
         return self
 
     def predict(self, rows: np.ndarray) -> np.ndarray:
-        """As the base says."""
+        """See the base class."""
         decisions = self._decisions(rows) - self.centres
         probabilities = self.calibration.predict(decisions)
         silent = [name not in self.classifiers for name in CELL_NAMES]
@@ -92,18 +92,18 @@ class CalibratedClassifiers(CellClassifiers):
         return probabilities
 
     def save(self, folder: Path, provenance: Provenance) -> None:
-        """As the base says; classifiers are saved by those who know what they are."""
+        """See the base class; subclasses save the classifiers themselves."""
         save_array(folder / CENTRES_FILE, self.centres, provenance)
         self.calibration.save(folder / CALIBRATION_FILE, provenance)
 
     def load(self, folder: Path) -> Self:
-        """As the base says."""
+        """See the base class."""
         self.centres = load_array(folder / CENTRES_FILE)
         self.calibration = SoftmaxRegressions.load(folder / CALIBRATION_FILE, self.prior)
         return self
 
     def _fit_cells(self, rows: np.ndarray, labels: np.ndarray) -> None:
-        """Fit the cells with two severities or more, and take their mean decisions (25, 2)."""
+        """Fit the cells with two severities or more, and compute their mean decisions (25, 2)."""
         self.classifiers: dict[str, Any] = {}
         self.sampler_notes = []
         for name, column in zip(CELL_NAMES, labels.T):
@@ -114,7 +114,7 @@ class CalibratedClassifiers(CellClassifiers):
         self.centres = self._decisions(rows).mean(axis=0)
 
     def _decisions(self, rows: np.ndarray) -> np.ndarray:
-        """Decisions (n, 25, 2) about rows, 0 for a cell without a classifier."""
+        """Compute decisions (n, 25, 2) about rows, 0 for a cell without a classifier."""
         decisions = np.zeros((len(rows), len(CELL_NAMES), len(THRESHOLDS)))
         for cell, name in enumerate(CELL_NAMES):
             if name in self.classifiers and len(rows):
@@ -123,47 +123,47 @@ class CalibratedClassifiers(CellClassifiers):
 
     @abstractmethod
     def _fit_cell(self, rows: np.ndarray, severities: np.ndarray, weights: np.ndarray) -> Any:
-        """The classifier of a cell, from rows (n, columns) of two severities or more, with weights (n,)."""
+        """Fit a cell's classifier on rows (n, columns) of two severities or more, with weights (n,)."""
 
     @abstractmethod
     def _decide(self, classifier: Any, rows: np.ndarray) -> np.ndarray:
-        """A cell's decisions (n, 2), one a threshold, about rows (n, columns)."""
+        """Compute a cell's decisions (n, 2), one per threshold, about rows (n, columns)."""
 
 
 class SVCClassifiers(CalibratedClassifiers):
-    """A support vector machine a threshold; if `balanced`, its two sides count alike, however many rows.
+    """One support vector machine per threshold; if `balanced`, both classes have the same total weight.
 
-    Its kernel sees distances only, so rows are turned into what spans them.
+    The kernel depends on distances only, so rows are expressed in a basis of their span.
     """
 
     def fit(self, rows: np.ndarray, labels: np.ndarray, held_out: np.ndarray) -> Self:
-        """As the base says."""
+        """See the base class."""
         self.centre = rows.mean(axis=0)
         _, lengths, axes = np.linalg.svd(rows - self.centre, full_matrices=False)
         self.span = axes[lengths > 1e-6 * max(lengths[0], 1e-12)]
         return super().fit(self._in_span(rows), labels, held_out)
 
     def predict(self, rows: np.ndarray) -> np.ndarray:
-        """As the base says."""
+        """See the base class."""
         return super().predict(self._in_span(rows))
 
     def save(self, folder: Path, provenance: Provenance) -> None:
-        """As the base says."""
+        """See the base class."""
         super().save(folder, provenance)
         save_machines(folder / MACHINES_FILE, self.classifiers, provenance)
         save_array(folder / SPAN_FILE, np.vstack([self.centre, self.span]), provenance)
 
     def load(self, folder: Path) -> Self:
-        """As the base says."""
+        """See the base class."""
         self.classifiers = load_machines(folder / MACHINES_FILE)
         stacked = load_array(folder / SPAN_FILE)
         self.centre, self.span = stacked[0], stacked[1:]
         return super().load(folder)
 
     def _in_span(self, rows: np.ndarray) -> np.ndarray:
-        """Coordinates in the span of the training rows, and the distance from it: all distances are kept.
+        """Coordinates in the span of the training rows, and the distance from it.
 
-        A few hundred columns in place of thousands make machines that are quick, and small on disk.
+        A few hundred columns instead of thousands make the machines fast, and small on disk.
         """
         centred = rows - self.centre
         inside = centred @ self.span.T

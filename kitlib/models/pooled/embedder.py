@@ -1,12 +1,12 @@
-"""From slices to one vector a sequence: pooled by average or by trained attention, and projected if asked.
+"""From slices to one vector per sequence: average pooling or trained attention, optionally projected.
 
-What is trained is trained through linear heads for the 25 cells, which are then thrown away. A vector that
-was fitted on a study's own labels shows them more clearly than a new study's vector will. So a quarter of the
-training studies (`stopping_split`) are kept from the weights: they stop the training, and by them, never by
-the others, a classifier on top must be stopped or calibrated. Vectors cross-fitted by several embedders would
-not do instead: each embedder has a space of its own, and a classifier needs one. With this, on 200 synthetic
-studies of 2,048 wide slices, trained averages did a new study no harm beside untrained ones: an SVC on them
-scored .92 against .92, networks .92 against .95, the prior 1.01.
+Training goes through linear heads for the 25 cells, which are then discarded. A vector fitted on a study's
+own labels shows them more clearly than a new study's vector will. So a quarter of the training studies
+(`stopping_split`) are held out: they stop the training, and a classifier on top must be stopped or calibrated
+on them, never on the others. Cross-fitting with several embedders is no alternative: each embedder has its
+own space, and a classifier needs one. With this, on 200 synthetic studies of 2,048-wide slices, trained
+averages did new studies no harm compared with untrained ones: an SVC on them scored .92 against .92, networks
+.92 against .95, the prior 1.01.
 """
 
 from collections import OrderedDict
@@ -43,14 +43,14 @@ _embedders: "OrderedDict[str, StudyEmbedder]" = OrderedDict()
 
 
 def stopping_split(labels: np.ndarray, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Positions of the studies that weights see, and of the quarter that stops and calibrates."""
+    """Return the positions of the studies to train on, and of the quarter for stopping and calibration."""
     return inner_splits(labels, STOPPING_PARTS, seed=seed)[0]
 
 
 def fit_embedder(
     data: BagDataset, labels: np.ndarray, prior: np.ndarray, pooling: str, width: int, epochs: int, seed: int
 ) -> "StudyEmbedder":
-    """The embedder fitted on these training studies; the same one when this process has fitted it before.
+    """Fit an embedder on these training studies, or return the one that this process has fitted before.
 
     Several classifiers on one fold share it. `pooling` is one of POOLINGS; `width` 0 keeps the backbone's.
     """
@@ -66,7 +66,7 @@ def fit_embedder(
 
 
 class AveragePooling(nn.Module):
-    """The plain mean of a bag's slices, with nothing to learn."""
+    """The mean of a bag's slices, without parameters."""
 
     def forward(self, vectors: torch.Tensor, present: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """As GatedAttention: pooled (B, d) and weights (B, T), zeros for a bag without slices."""
@@ -75,9 +75,9 @@ class AveragePooling(nn.Module):
 
 
 class EmbeddingNetwork(nn.Module):
-    """One vector a sequence from its slices of `width_in`; `width` 0 keeps that width and projects nothing.
+    """One vector per sequence from its slices of `width_in`; `width` 0 keeps that width without projection.
 
-    A projection starts as a random rotation, attention about even: untrained, it is a random projection of
+    The projection starts orthogonal and the attention nearly uniform: untrained, it is a random projection of
     the average.
     """
 
@@ -96,7 +96,7 @@ class EmbeddingNetwork(nn.Module):
                 nn.init.orthogonal_(layer.weight)
 
     def embed(self, sequences: list[SequenceBatch]) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """Vectors (B, 3, width), zeros for a missing sequence; per sequence its slices' weights (B, T)."""
+        """Vectors (B, 3, width), zeros for a missing sequence, and per sequence the slice weights (B, T)."""
         pooled = [pool(batch.vectors, batch.present) for pool, batch in zip(self.pool, sequences)]
         vectors = [project(vector) for project, (vector, _) in zip(self.project, pooled)]
         return torch.stack(vectors, 1), [weights for _, weights in pooled]
@@ -143,13 +143,13 @@ class StudyEmbedder:
     def transform(self, data: BagDataset) -> tuple[np.ndarray, np.ndarray]:
         """Vectors (n, 3, width) float32, zeros for a missing sequence, and which are present (n, 3) bool.
 
-        A present sequence's vectors have mean 0 and deviation 1 over the training studies.
+        Present vectors are standardised to mean 0 and deviation 1 over the training studies.
         """
         vectors, present = self._pooled(data)
         return ((vectors - self.mean) / self.deviation) * present[..., None], present
 
     def attention(self, data: BagDataset) -> list[dict[str, np.ndarray]]:
-        """For each study and sequence the weights (slices,) of the pooling: their sum is one."""
+        """Return, per study and sequence, the pooling weights (slices,), which sum to one."""
         return [
             {name: of_sequence[0].cpu().numpy() for name, of_sequence in zip(SEQUENCES, weights)}
             for _, weights in self._embedded(data)
@@ -164,7 +164,7 @@ class StudyEmbedder:
 
     @classmethod
     def load(cls, folder: Path) -> "StudyEmbedder":
-        """Open what `save` wrote."""
+        """Load what `save` wrote."""
         tensors, facts = load_weights(folder / EMBEDDER_FILE), facts_of(folder / EMBEDDER_FILE)
         embedder = cls(pooling=facts["pooling"], width=facts["width"])
         embedder.mean, embedder.deviation = tensors["mean"].numpy(), tensors["deviation"].numpy()
@@ -190,7 +190,7 @@ class StudyEmbedder:
 
     @torch.inference_mode()
     def _embedded(self, data: BagDataset) -> list[tuple[torch.Tensor, list[torch.Tensor]]]:
-        """One study at a time: in a batch its last digits would hang on the others, and so might a tree."""
+        """Embed studies one by one: in a batch, rounding depends on the others, and could change a tree."""
         tensors = StudyTensors(data, self.scale)
         return [self.network.embed(tensors.batch([row])) for row in range(len(data))]
 
@@ -200,10 +200,10 @@ class StudyEmbedder:
 
 
 def _moments(vectors: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation (3, width) of the vectors present; 0 and 1 where nothing varies.
+    """Mean and deviation (3, width) of the present vectors; the deviation is 1 where nothing varies.
 
-    A column that varies far less than most is scaled by LEAST_SPREAD of their median deviation: by its own,
-    a small change of scanner would count for hundreds of deviations.
+    A column that varies far less than most is scaled by LEAST_SPREAD times the median deviation: scaled by
+    its own, a small change of scanner would amount to hundreds of deviations.
     """
     mean = np.zeros(vectors.shape[1:], np.float32)
     deviation = np.ones_like(mean)

@@ -1,4 +1,4 @@
-"""`pooled`, the first published project's pipeline: pooled vectors, metadata, a classifier a cell."""
+"""`pooled`, the first published project's pipeline: pooled vectors, metadata, one classifier per cell."""
 
 from dataclasses import dataclass
 from importlib import import_module
@@ -25,15 +25,15 @@ CLASSIFIERS = {
     "bagging": "kitlib.models.pooled.trees:BaggingClassifiers",
     "networks": "kitlib.models.pooled.cell_networks:NetworkClassifiers",
 }
-"""Where they are: they need torch, LightGBM or XGBoost, which listing models must not."""
+"""Import paths: the classes import torch, LightGBM or XGBoost, which listing models must not."""
 POOLINGS = ("average", "attention")
 
 
 @dataclass
 class PooledModel(Model):
-    """One classifier for each of the 25 cells, all on the same row a study.
+    """One classifier for each of the 25 cells, all on the same row per study.
 
-    The row holds a vector a sequence, whether the sequence is there, and the metadata, imputed and encoded.
+    The row holds a vector per sequence, whether the sequence is present, and the imputed, encoded metadata.
     """
 
     name: ClassVar[str] = "pooled"
@@ -43,7 +43,7 @@ class PooledModel(Model):
     sampling: str = "none"
     classifier: str = "svc"
     weighted: bool = False
-    balanced: bool = True  # of an SVC: both sides of a threshold count alike
+    balanced: bool = True  # of an SVC: both sides of a threshold have the same total weight
     trees: int = 20  # of one booster
     bags: int = 6  # of bagged boosters
     embedder_epochs: int = 20
@@ -55,7 +55,7 @@ class PooledModel(Model):
         known_name(self.sampling, SAMPLERS, "sampling")
 
     def shared_stage(self) -> tuple[str, int, int]:
-        """The embedder, which all classifiers of one pooling, width and number of epochs share."""
+        """Key of the embedder, which all classifiers with one pooling, width and number of epochs share."""
         return self.pooling, self.width, self.embedder_epochs
 
     def _fit(self, data: SliceDataset, labels: np.ndarray, seed: int) -> None:

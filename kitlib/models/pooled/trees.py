@@ -1,4 +1,4 @@
-"""Boosted trees as classifiers of a cell: few, shallow, and each on a few of the columns."""
+"""Boosted trees as classifiers of a cell: few and shallow, each on a few of the columns."""
 
 from abc import abstractmethod
 from pathlib import Path
@@ -20,17 +20,17 @@ LEAST_CHANCE = 1e-3
 
 
 class Trees(NamedTuple):
-    """What was grown for a cell: one ensemble, or several whose mean counts."""
+    """The ensemble of a cell, or several ensembles that are averaged."""
 
-    severities: np.ndarray  # those of the training rows, which the ensembles tell apart
+    severities: np.ndarray  # of the training rows: the classes of the ensembles
     boosters: list[Any]
 
 
 class TreeClassifiers(CalibratedClassifiers):
-    """Their probabilities become log odds, so that one calibration serves trees and machines alike."""
+    """Converts tree probabilities to log odds, so that one calibration serves trees and machines alike."""
 
     def save(self, folder: Path, provenance: Provenance) -> None:
-        """As the base says, the boosters as the text of their library."""
+        """See the base class; boosters are saved in the text format of their library."""
         super().save(folder, provenance)
         content = {
             name: {"severities": trees.severities.tolist(), "boosters": [*map(self._text, trees.boosters)]}
@@ -39,7 +39,7 @@ class TreeClassifiers(CalibratedClassifiers):
         save_json(folder / BOOSTERS_FILE, content, provenance)
 
     def load(self, folder: Path) -> Self:
-        """As the base says."""
+        """See the base class."""
         self.classifiers = {
             name: Trees(np.array(trees["severities"]), [*map(self._booster, trees["boosters"])])
             for name, trees in load_json(folder / BOOSTERS_FILE).items()
@@ -62,11 +62,11 @@ class TreeClassifiers(CalibratedClassifiers):
 
     @abstractmethod
     def _grow(self, rows: np.ndarray, codes: np.ndarray, weights: np.ndarray) -> list[Any]:
-        """The ensembles of rows whose severities have the codes 0, 1 and so on, none left out."""
+        """Fit ensembles on rows whose severities have the consecutive codes 0, 1, ..."""
 
     @abstractmethod
     def _chances(self, booster: Any, rows: np.ndarray) -> np.ndarray:
-        """The chances of each code (n, codes)."""
+        """Predict the probability of each code (n, codes)."""
 
     @abstractmethod
     def _text(self, booster: Any) -> str: ...
@@ -126,18 +126,18 @@ class XGBoostClassifiers(TreeClassifiers):
 
 
 class BaggingClassifiers(XGBoostClassifiers):
-    """Bagged XGBoost: each bag weighs the rows by how often a draw with replacement took them.
+    """Bagged XGBoost: each bag weights the rows by how often they are drawn with replacement.
 
-    As scikit-learn's BaggingClassifier does it, but with the rows binned once and no severity ever lost.
+    Like scikit-learn's BaggingClassifier, but the rows are binned once and no severity is ever lost.
     """
 
     def _grow(self, rows: np.ndarray, codes: np.ndarray, weights: np.ndarray) -> list[Any]:
-        random = np.random.default_rng(self.seed)
+        rng = np.random.default_rng(self.seed)
         data = xgboost.QuantileDMatrix(rows, codes, weight=weights, max_bin=BINS, nthread=1)
         boosters = []
         for _ in range(self.settings.bags):
-            seed = int(random.integers(2**31))
-            drawn = random.multinomial(len(rows), np.full(len(rows), 1 / len(rows)))
+            seed = int(rng.integers(2**31))
+            drawn = rng.multinomial(len(rows), np.full(len(rows), 1 / len(rows)))
             data.set_weight(weights * drawn)
             boosters.append(self._boost(data, int(codes.max()) + 1, seed))
         return boosters

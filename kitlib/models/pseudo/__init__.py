@@ -1,1 +1,1 @@
-"""`pseudo`: missing sequences imputed from those present, and a classifier that knows which are real."""
+"""`pseudo`: missing sequences are imputed from those present, for a classifier that knows which are real."""

@@ -1,4 +1,4 @@
-"""What the views of missing sequences would tell, guessed level by level from those that there are."""
+"""Imputes the view features of missing sequences, level by level, from the sequences present."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +17,11 @@ from kitlib.terms import CELLS, LEVELS, SEQUENCES
 
 USUAL_FILE = "usual_views.npy"
 VIEWS_A_LEVEL = 3
-"""The most that one sequence shows of a level: the canal or nothing, and one place of either side."""
+"""The most views that one sequence has of a level: the canal, and one place on either side."""
 
 
 def _slots_of_levels() -> np.ndarray:
-    """(5, 3, VIEWS_A_LEVEL): the slots of each level and sequence, then len(SLOTS), which is none."""
+    """The slots of each level and sequence (5, 3, VIEWS_A_LEVEL), padded with len(SLOTS)."""
     slots = np.full((len(LEVELS), len(SEQUENCES), VIEWS_A_LEVEL), len(SLOTS))
     for level, name in enumerate(LEVELS):
         at_level = np.array([CELLS[slot.cell].level == name for slot in SLOTS])
@@ -35,14 +35,14 @@ level2slots = _slots_of_levels()
 
 
 def by_level(vectors: np.ndarray) -> np.ndarray:
-    """Views (n, 40, width) as a row a level, those of a sequence joined: (5 n, 3, VIEWS_A_LEVEL * width)."""
+    """Views (n, 40, width) as a row per level, joined by sequence: (5 n, 3, VIEWS_A_LEVEL * width)."""
     none = np.zeros_like(vectors[:, :1])
     rows = np.concatenate([vectors, none], axis=1)[:, level2slots]
     return rows.reshape(len(vectors) * len(LEVELS), len(SEQUENCES), -1)
 
 
 def by_slot(rows: np.ndarray) -> np.ndarray:
-    """What `by_level` was given."""
+    """Invert `by_level`."""
     studies = len(rows) // len(LEVELS)
     vectors = np.zeros((studies, len(SLOTS) + 1, rows.shape[2] // VIEWS_A_LEVEL), rows.dtype)
     vectors[:, level2slots] = rows.reshape(studies, *level2slots.shape, -1)
@@ -50,21 +50,21 @@ def by_slot(rows: np.ndarray) -> np.ndarray:
 
 
 def present_by_level(shown: np.ndarray) -> np.ndarray:
-    """(5 n, 3): of which sequences all views of a level are shown (n, 40)."""
+    """Return whether all views of a level are shown (n, 40), by sequence: (5 n, 3)."""
     none = np.ones_like(shown[:, :1])
     return np.concatenate([shown, none], axis=1)[:, level2slots].all(-1).reshape(-1, len(SEQUENCES))
 
 
 @dataclass(frozen=True, eq=False)
 class ViewFiller:
-    """An imputer of the views of a level, which it sees from what is usual at that level."""
+    """An imputer of the views of a level, applied to their difference from the level's mean."""
 
     imputer: ModalityImputer
     usual: np.ndarray  # (5, 3, VIEWS_A_LEVEL * width)
 
     @classmethod
     def fit(cls, imputer: ModalityImputer, sight: Sight, seed: int) -> Self:
-        """Learn from what the views of training studies tell."""
+        """Fit on the view features of training studies."""
         rows, present = by_level(sight.vectors.numpy()), present_by_level(sight.shown.numpy())
         by_study = len(sight.vectors), *level2slots.shape[:2], -1
         counts = present.reshape(by_study).sum(axis=0)
@@ -74,12 +74,12 @@ class ViewFiller:
         return filler
 
     def seen(self, sight: Sight) -> np.ndarray:
-        """Rows by level, as they differ from what is usual there."""
+        """Rows by level, with the level's mean subtracted."""
         rows = by_level(sight.vectors.numpy())
         return rows - np.tile(self.usual, (len(sight.vectors), 1, 1))
 
     def filled(self, sight: Sight, views: ViewNet) -> Sight:
-        """All views shown: what is there as it is, and in the place of the rest what was guessed."""
+        """Return features with all views shown: the present ones unchanged, the others imputed."""
         guessed = self.imputer.impute(self.seen(sight), present_by_level(sight.shown.numpy()))
         rows = guessed + np.tile(self.usual, (len(sight.vectors), 1, 1))
         guesses = torch.from_numpy(by_slot(rows)).float()
@@ -100,5 +100,5 @@ class ViewFiller:
 
     @classmethod
     def load(cls, folder: Path, imputer: ModalityImputer) -> Self:
-        """Open what `save` wrote, with an imputer built as that one was."""
+        """Load what `save` wrote; `imputer` must be built with the same parameters."""
         return cls(imputer.load(folder), load_array(folder / USUAL_FILE))

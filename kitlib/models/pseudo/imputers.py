@@ -1,6 +1,6 @@
 """Imputers of missing sequences: a study's embedding of one sequence from those of the sequences it has.
 
-All impute in one small space for the three sequences' embeddings, in which cells are judged as well.
+All work in one small reduced space of the three sequences' embeddings, which the classifier reads as well.
 """
 
 import warnings
@@ -24,7 +24,7 @@ REDUCTION_FILE = "reduction.safetensors"
 TABLE_FILE = "imputer_table.npy"
 NEIGHBOURS = 5
 ITERATIVE_COMPONENTS = 12
-"""Of a sequence: with 32 its regressions took 20 times as long, on 40 studies, and guessed worse."""
+"""Per sequence: with 32 the regressions took 20 times as long, on 40 studies, and imputed worse."""
 ROUNDS = 5
 
 
@@ -32,19 +32,19 @@ ROUNDS = 5
 class StudyReduction:
     """Each sequence centred on its training mean, reduced by a PCA, and scaled by one number.
 
-    An imputer learns from the 48 to 250 studies of a fold: with all of 512 or 2,048 dimensions a sequence it
-    would have more unknowns in one layer than numbers to learn from, and most dimensions repeat each other.
+    An imputer learns from the 48 to 250 studies of a fold: with all 512 or 2,048 dimensions per sequence, one
+    layer would have more unknowns than there are numbers to learn from, and most dimensions are redundant.
     The mean variance of the components is one in every sequence, so that none outweighs another, while
     within a sequence large components stay large: errors here are shares of the embedding's own variance.
     """
 
     means: np.ndarray  # (3, width)
-    axes: np.ndarray  # (3, width, k), orthonormal columns, zeros where studies do not tell more
+    axes: np.ndarray  # (3, width, k), orthonormal columns, zeros beyond the rank of the training studies
     scales: np.ndarray  # (3,)
 
     @classmethod
     def fit(cls, embeddings: np.ndarray, present: np.ndarray, components: int, seed: int) -> Self:
-        """Learn from training studies (n, 3, width); a sequence that fewer than two have reduces to zeros."""
+        """Fit on training studies (n, 3, width); a sequence that fewer than two have reduces to zeros."""
         fitted = [
             principal_axes(embeddings[real, sequence].astype(np.float64), components, seed=seed)
             for sequence, real in enumerate(present.T)
@@ -60,7 +60,7 @@ class StudyReduction:
         return np.einsum("nsw,swk->nsk", centred, self.axes) / self.scales[:, None]
 
     def check(self, embeddings: np.ndarray) -> None:
-        """ModelError if these are no embeddings of the width learned from."""
+        """Raise ModelError unless the embeddings have the width of the training studies."""
         if embeddings.shape[1:] != self.means.shape:
             raise ModelError(
                 f"embeddings of shape {embeddings.shape[1:]} where {self.means.shape} was expected",
@@ -68,7 +68,7 @@ class StudyReduction:
             )
 
     def inverse(self, reduced: np.ndarray) -> np.ndarray:
-        """Embeddings (n, 3, width) of reduced ones (n, 3, k)."""
+        """Reconstruct embeddings (n, 3, width) from reduced ones (n, 3, k)."""
         return np.einsum("nsk,swk->nsw", reduced * self.scales[:, None], self.axes) + self.means
 
     def save(self, folder: Path, provenance: Provenance) -> None:
@@ -78,30 +78,30 @@ class StudyReduction:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Open what `save` wrote."""
+        """Load what `save` wrote."""
         tensors = load_tensors(Path(folder) / REDUCTION_FILE)
         return cls(**{name: tensor.numpy() for name, tensor in tensors.items()})
 
 
 class ModalityImputer:
-    """Fitted on training studies; imputes what is missing in any and leaves what is real as it is.
+    """Fitted on training studies; imputes what is missing in any study and leaves real embeddings unchanged.
 
-    This one imputes the training studies' mean embedding of the sequence: what all others have to beat.
+    This class imputes the training mean of the sequence: the baseline that all others have to beat.
     """
 
     def __init__(self, components: int) -> None:
         self.components = components
         self.note = ""
-        """What a user should know of the fit."""
+        """What a user should know about the fit."""
 
     def fit(self, embeddings: np.ndarray, present: np.ndarray, seed: int) -> Self:
-        """Learn from embeddings (n, 3, width) of training studies; `present` (n, 3) tells which are real."""
+        """Fit on embeddings (n, 3, width) of training studies; `present` (n, 3) marks which are real."""
         self.reduction = StudyReduction.fit(embeddings, present, self.components, seed)
         self._fit(self.reduction.transform(embeddings, present), present, seed)
         return self
 
     def impute(self, embeddings: np.ndarray, present: np.ndarray) -> np.ndarray:
-        """(n, 3, width): the real embeddings, and guesses in the place of all others."""
+        """(n, 3, width): the real embeddings, with the others imputed."""
         if not len(embeddings):
             return np.array(embeddings)
         guesses = self._impute(self.reduction.transform(embeddings, present), present)
@@ -112,20 +112,20 @@ class ModalityImputer:
         self.reduction.save(folder, provenance)
 
     def load(self, folder: Path) -> Self:
-        """Become what was saved by an imputer built with the same parameters."""
+        """Restore what an imputer built with the same parameters has saved."""
         self.reduction = StudyReduction.load(folder)
         return self
 
     def _fit(self, reduced: np.ndarray, present: np.ndarray, seed: int) -> None:
-        """Learn from reduced embeddings (n, 3, k), zeros where missing: zeros are the mean."""
+        """Fit on reduced embeddings (n, 3, k), zeros (the mean) where missing."""
 
     def _impute(self, reduced: np.ndarray, present: np.ndarray) -> np.ndarray:  # noqa: ARG002
-        """Reduced guesses (n, 3, k); what they are where a sequence is present does not matter."""
+        """Reduced imputed embeddings (n, 3, k); values for sequences that are present are ignored."""
         return reduced
 
 
 class ZerosImputer(ModalityImputer):
-    """Zeros; that they mean nothing, the mask tells whoever reads them."""
+    """Imputes zeros; the mask tells the reader to ignore them."""
 
     def impute(self, embeddings: np.ndarray, present: np.ndarray) -> np.ndarray:
         """(n, 3, width): the real embeddings, and zeros."""
@@ -134,28 +134,28 @@ class ZerosImputer(ModalityImputer):
 
 
 class TableImputer(ModalityImputer, ABC):
-    """An imputer of scikit-learn on a table of components; kept as its training table, and fitted again."""
+    """A scikit-learn imputer on a table of components; saved as its training table, and refitted on load."""
 
     leading: int | None = None
-    """How many components of each sequence are guessed, where not all are; the rest stay at the mean."""
+    """Number of leading components of each sequence to impute; the rest stay at the mean. None: all."""
 
     def _fit(self, reduced: np.ndarray, present: np.ndarray, seed: int) -> None:  # noqa: ARG002 - no dice
         self._learn(_with_holes(reduced[..., : self.leading], present))
 
     def _learn(self, table: np.ndarray) -> None:
         self.table = table  # (n, 3 k) with NaN where a sequence is missing
-        # A column that nobody knows cannot be learned, and stays at the mean.
+        # A column without any value cannot be learned, and stays at the mean.
         self.known = ~np.isnan(table).all(axis=0)
         self.imputer = self._imputer()
         if self.known.any():
             with warnings.catch_warnings():
-                # All rounds are wanted: ending them early is what the imputer would not warn of.
+                # The fixed number of rounds is intended, so not converging is no problem.
                 warnings.simplefilter("ignore", ConvergenceWarning)
                 self.imputer.fit(table[:, self.known])
 
     def _impute(self, reduced: np.ndarray, present: np.ndarray) -> np.ndarray:
         table = _with_holes(reduced[..., : self.leading], present)
-        # A study with nothing to go by keeps the mean: the iterative imputer treats it otherwise when alone.
+        # A study without any value keeps the mean: the iterative imputer treats it differently when alone.
         some = ~np.isnan(table[:, self.known]).all(axis=1)
         guessed = np.zeros_like(table)
         if some.any():
@@ -166,31 +166,31 @@ class TableImputer(ModalityImputer, ABC):
 
     @abstractmethod
     def _imputer(self) -> Any:
-        """An unfitted imputer, which draws nothing at random."""
+        """Build an unfitted imputer, which must be deterministic."""
 
     def save(self, folder: Path, provenance: Provenance) -> None:
-        """As the base says, with the table."""
+        """See the base class; also saves the table."""
         super().save(folder, provenance)
         save_array(folder / TABLE_FILE, self.table, provenance)
 
     def load(self, folder: Path) -> Self:
-        """As the base says."""
+        """See the base class."""
         self._learn(load_array(folder / TABLE_FILE))
         return super().load(folder)
 
 
 class NeighboursImputer(TableImputer):
-    """The average of the nearest training studies, near in the sequences that both have."""
+    """The weighted average of the nearest training studies, by the sequences that both have."""
 
     def _imputer(self) -> KNNImputer:
         return KNNImputer(n_neighbors=NEIGHBOURS, weights="distance")
 
 
 class RegressionImputer(TableImputer):
-    """Bayesian ridge regressions of each component on all others, asked in turn, several rounds.
+    """Bayesian ridge regression of each component on all others, in turn, for several rounds.
 
-    Within a sequence other components are guesses as well; only rounds bring them to where they agree, so
-    none is saved by a tolerance.
+    Within a missing sequence the other components are imputed as well, and only repeated rounds make them
+    consistent, so no tolerance ends them early.
     """
 
     leading = ITERATIVE_COMPONENTS

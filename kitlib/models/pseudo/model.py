@@ -1,8 +1,8 @@
-"""`pseudo`: pseudo-modality learning. An imputer guesses missing sequences; a classifier reads the result.
+"""`pseudo`: pseudo-modality learning. An imputer fills in missing sequences; a classifier reads the result.
 
 The classifier is the same for every imputer and is told which sequences are real. It learns from every study
-as it is and again with sequences removed; what stands in their place was guessed by an imputer that had not
-been fitted on that study, as it will be for the studies to come.
+as it is and again with sequences removed. Their replacements come from an imputer that was not fitted on that
+study, as they will for new studies.
 """
 
 from dataclasses import dataclass
@@ -31,13 +31,13 @@ NETWORKS = ("dae", "vae", "attention_vae", "masked")
 IMPUTERS = ("zeros", "mean", "knn", "iterative", *NETWORKS)
 CLASSIFIER_FILE = "classifier.json"
 CELL_CODES = np.column_stack([np.ones(len(CELLS)), np.eye(len(LEVELS))[cell2level], cell2side])  # (25, 7)
-"""Whom a coefficient is for: all cells of a condition group, those of one level, left against right."""
+"""The cells that a coefficient applies to: a whole condition group, one level, or left against right."""
 ERROR_COLUMNS = ("study_id", "sequence", "error", "mean_error", "variation", "cosine", "mean_cosine")
-"""Of a guess: squared errors, its own and the mean's; squared distance to the judged studies' mean."""
+"""Squared errors of the imputation and of the training mean; squared distance to these studies' mean."""
 
 
 def build_imputer(name: str, components: int, hidden: int, epochs: int) -> "ModalityImputer":
-    """An unfitted imputer, one of IMPUTERS; `hidden` and `epochs` are for those that are networks."""
+    """Build an unfitted imputer, one of IMPUTERS; `hidden` and `epochs` are for those that are networks."""
     from kitlib.models.pseudo import imputers, learned, networks
 
     if name not in NETWORKS:
@@ -46,11 +46,11 @@ def build_imputer(name: str, components: int, hidden: int, epochs: int) -> "Moda
 
 
 class ImputedClassifier(SoftmaxRegressions):
-    """Judges imputers, one and the same for all: it reads a row a study, and learns in seconds, exactly."""
+    """The classifier used with every imputer: reads a row per study and is fitted exactly, in seconds."""
 
     @staticmethod
     def _of_cells(rows: np.ndarray, cells: np.ndarray) -> np.ndarray:
-        """Each study's row (n, columns) for each code of each cell: (n, cells, 7 columns)."""
+        """Each study's row (n, columns) times each code of each cell: (n, cells, 7 * columns)."""
         coded = CELL_CODES[cells][None, :, :, None] * rows[:, None, None, :]
         return coded.reshape(len(rows), len(cells), -1)
 
@@ -59,7 +59,7 @@ class ImputedClassifier(SoftmaxRegressions):
 class PseudoModel(Model):
     """Slices averaged per sequence, an imputer of missing averages, and a softmax regression on the result.
 
-    The average is not learned: an embedding fitted to a study's labels would be another thing to guess.
+    The average is not learned: an embedding fitted to a study's labels would be a different thing to impute.
     """
 
     name: ClassVar[str] = "pseudo"
@@ -93,36 +93,36 @@ class PseudoModel(Model):
         self.classifier = ImputedClassifier.fit(rows, copies, self.prior, penalty=self.penalty * len(kept))
 
     def _embeddings(self, data: SliceDataset) -> tuple[np.ndarray, np.ndarray]:
-        """Embeddings (n, 3, width), seen from the backbone's own zero, and which are present (n, 3)."""
+        """Embeddings (n, 3, width), relative to the backbone's own zero, and which are present (n, 3)."""
         embeddings, present = self.embedder.transform(data)
         return (embeddings - _origin(self.embedder)) * present[..., None], present
 
     def _kept(self, present: np.ndarray, seed: int) -> list[np.ndarray]:
-        """What each copy of the training studies keeps: first everything, then what chance leaves."""
+        """The sequences kept in each copy of the training studies: first all, then random subsets."""
         import torch
 
         from kitlib.models.pseudo.learned import draw_hidden
 
-        random = torch.Generator().manual_seed(seed)
+        rng = torch.Generator().manual_seed(seed)
         there = torch.from_numpy(present)
-        hidden = [draw_hidden(there, random).numpy() for _ in range(self.removed_copies)]
+        hidden = [draw_hidden(there, rng).numpy() for _ in range(self.removed_copies)]
         return [present, *(present & ~gone for gone in hidden)]
 
     def _cross_imputed(
         self, embeddings: np.ndarray, kept: list[np.ndarray], labels: np.ndarray, seed: int
     ) -> list[np.ndarray]:
-        """Each copy (n, 3, width), imputed part by part by imputers of the other parts."""
+        """Impute each copy (n, 3, width), part by part, with imputers fitted on the other parts."""
         imputed = [embeddings.astype(np.float64) for _ in kept]
         for train, held_out in inner_splits(labels, self.inner_parts, seed=seed):
             imputer = self._imputer().fit(embeddings[train], kept[0][train], seed)
-            # A single study cannot be held out: it is imputed by the imputer that knows it.
+            # A single study cannot be held out: it is imputed by the imputer fitted on it.
             rows = held_out if len(held_out) else train
             for copy, real in zip(imputed, kept):
                 copy[rows] = imputer.impute(embeddings[rows], real[rows])
         return imputed
 
     def _rows(self, imputed: np.ndarray, present: np.ndarray) -> np.ndarray:
-        """What the classifier reads: (n, 3 components + 3), the last columns telling what is real."""
+        """Rows for the classifier (n, 3 * components + 3); the last columns mark which sequences are real."""
         everything = np.ones_like(present)
         reduced = self.fitted.reduction.transform(imputed, everything).reshape(len(imputed), -1)
         return np.concatenate([reduced, present], axis=1)
@@ -132,9 +132,9 @@ class PseudoModel(Model):
         return self.classifier.predict(self._rows(self.fitted.impute(embeddings, present), present))
 
     def reconstruction(self, data: SliceDataset, removed: np.ndarray) -> pd.DataFrame:
-        """How well `removed` (n, 3) sequences are guessed from the others of complete `data`.
+        """Measure how well `removed` (n, 3) sequences are imputed from the others of complete `data`.
 
-        One row for each removed sequence that a study has; its columns are ERROR_COLUMNS.
+        One row for each removed sequence that a study has; the columns are ERROR_COLUMNS.
         """
         embeddings, present = self._embeddings(data)
         guesses = self.fitted.impute(embeddings, present & ~removed)
@@ -155,7 +155,7 @@ class PseudoModel(Model):
 
 
 def _origin(embedder: "StudyEmbedder") -> np.ndarray:
-    """Where slices of zeros lie (3, width); the embedder's own zero is the mean, which zeros must not be."""
+    """The embedding (3, width) of slices of zeros; the embedder's own zero is the training mean."""
     slices = Tokens(np.zeros((1, embedder.scale.width), np.float32), np.zeros((1, 3)))
     blank = BagDataset(np.zeros(1, np.int64), {name: [slices] for name in SEQUENCES})
     return embedder.transform(blank)[0][0]
@@ -169,9 +169,9 @@ def reconstruction_errors(
     present: np.ndarray,
     removed: np.ndarray,
 ) -> pd.DataFrame:
-    """ERROR_COLUMNS of each sequence that is present and was removed (n, 3).
+    """Compute ERROR_COLUMNS for each sequence that is present and was removed (n, 3).
 
-    Embeddings and guesses are (n, 3, width), means, the training studies', (3, width).
+    Embeddings and guesses are (n, 3, width); `means`, of the training studies, is (3, width).
     """
     tables = []
     for sequence, name in enumerate(SEQUENCES):
@@ -198,6 +198,6 @@ def _squares(vectors: np.ndarray) -> np.ndarray:
 
 
 def _cosine(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Cosines of rows; a row of zeros points nowhere, and its cosine is 0."""
+    """Cosine similarities of rows; 0 for a row of zeros."""
     lengths = np.sqrt(_squares(first) * _squares(second))
     return (first * second).sum(axis=1) / np.where(lengths > 0, lengths, 1.0)

@@ -1,8 +1,7 @@
-"""Networks that guess the embeddings of hidden sequences from those of the visible ones.
+"""Networks that impute the embeddings of hidden sequences from the visible ones.
 
-All take Shown, reduced embeddings (B, 3, k) and which are visible (B, 3), and give guesses (B, 3, k) with a
-penalty (a scalar) on how they came about. None reads what is hidden, and all start at the mean: the last
-layer is zero.
+All take Shown, reduced embeddings (B, 3, k) and which are visible (B, 3), and return guesses (B, 3, k) with a
+scalar penalty. None reads what is hidden, and all start at the mean, because the last layer starts at zero.
 """
 
 from itertools import pairwise
@@ -17,14 +16,14 @@ DROPOUT = 0.1
 HEADS = 4
 LAYERS = 1
 DIVERGENCE_WEIGHT = 0.1
-"""At its full weight the divergence empties the latents before a few hundred studies have filled them."""
+"""At full weight the divergence collapses the latents before a few hundred studies can train them."""
 SEQUENCE_COUNT = len(SEQUENCES)
 Shown = tuple[torch.Tensor, torch.Tensor]
 Guess = tuple[torch.Tensor, torch.Tensor]
 
 
 class DenoisingAutoencoder(nn.Module):
-    """Whole sequences are its noise; 512-256-256-512 as published with a `hidden` of 512."""
+    """Its noise is hiding whole sequences; with `hidden` = 512 it is 512-256-256-512, as published."""
 
     def __init__(self, components: int, hidden: int) -> None:
         super().__init__()
@@ -40,7 +39,7 @@ class DenoisingAutoencoder(nn.Module):
 
 
 class VariationalCore(nn.Module):
-    """A latent vector with noise in training, its mean in use, between two small layers."""
+    """A latent vector between two small layers: sampled in training, its mean at inference."""
 
     def __init__(self, inputs: int, components: int, hidden: int) -> None:
         super().__init__()
@@ -90,7 +89,7 @@ class AttentionAutoencoder(nn.Module):
 
 
 class MaskedFusion(nn.Module):
-    """A small transformer over three tokens; what is hidden is a learned token that asks the others."""
+    """A small transformer over three tokens; a learned token replaces a hidden sequence."""
 
     def __init__(self, components: int, hidden: int) -> None:
         super().__init__()
@@ -124,7 +123,7 @@ def _layer(inputs: int, outputs: int) -> tuple[nn.Module, ...]:
 
 
 def _with_mask(shown: Shown) -> torch.Tensor:
-    """What is visible, and which that is: (B, 3 (k + 1))."""
+    """The visible embeddings and the mask of which are visible: (B, 3 * (k + 1))."""
     embeddings, visible = shown
     seen = torch.where(visible[..., None], embeddings, 0.0)
     return torch.cat([seen, visible[..., None].to(seen.dtype)], dim=2).flatten(1)

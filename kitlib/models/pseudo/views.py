@@ -1,4 +1,4 @@
-"""`pseudo_views`: the crop model, whose fusion reads guesses in the place of views that are missing."""
+"""`pseudo_views`: the crop model with imputed features in place of missing views."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 
 MASKED = "none"
 VIEW_FILLERS = (MASKED, "mean", "knn", "iterative", *NETWORKS)
-"""MASKED leaves missing views to the mask of the fusion: zeros that nobody reads, as in the crop model."""
+"""MASKED leaves missing views to the fusion's mask, which ignores them, as in the crop model."""
 
 
 @dataclass
 class PseudoViewsModel(Model):
-    """The fusion of the crop model, trained on studies with holes that an imputer has filled.
+    """The fusion of the crop model, trained on studies whose missing views an imputer has filled in.
 
-    The imputers are those of `pseudo`, on a row a level: the views of each sequence there. The fusion is not
-    told which views are guessed; it learns from guesses of imputers that had not seen the study.
+    The imputers are those of `pseudo`, on one row per level: its views of each sequence. The fusion is not
+    told which views are imputed; it is trained on imputations from imputers that have not seen the study.
     """
 
     name: ClassVar[str] = "pseudo_views"
@@ -56,15 +56,15 @@ class PseudoViewsModel(Model):
         known_name(self.imputer, VIEW_FILLERS, f"{self.name}.imputer")
 
     def pretrained_source(self) -> "WeightsSource":
-        """As the crop model's."""
+        """See the crop model."""
         return self._crops().pretrained_source()
 
     def shared_stage(self) -> Hashable:
-        """What the views tell, whatever stands in the place of those that are missing."""
+        """Key of the view features, which do not depend on the imputer."""
         return self.name, self.start
 
     def make_shared(self, data: CropDataset) -> None:
-        """As the crop model does."""
+        """See the crop model."""
         self._crops().make_shared(data)
 
     def _crops(self) -> CropModel:
@@ -95,21 +95,21 @@ class PseudoViewsModel(Model):
         self.note(f"the network is as it began: {IDLE}" if learned_nothing(curve) else "")
 
     def _copies(self, data: CropDataset, labels: np.ndarray, seed: int) -> tuple[np.ndarray, "Sight"]:
-        """Training studies as they are and with holes, filled part by part by what the other parts taught.
+        """Training studies as they are and with sequences removed, filled in by imputers of the other parts.
 
-        Which study each copy is of (copies,), and what its views tell.
+        Returns the study of each copy (copies,) and its view features.
         """
         import torch
 
         from kitlib.grade.fusion import Sight
         from kitlib.models.pseudo.learned import draw_hidden
 
-        random, there = torch.Generator().manual_seed(seed), torch.from_numpy(data.present)
-        holes = [draw_hidden(there, random).numpy() for _ in range(self.removed_copies)]
+        rng, there = torch.Generator().manual_seed(seed), torch.from_numpy(data.present)
+        holes = [draw_hidden(there, rng).numpy() for _ in range(self.removed_copies)]
         studies, sights = [], []
         for train, held_out in inner_splits(labels, self.inner_parts, seed=seed):
             filler = self._filler(data.take(train), seed)
-            # A single study cannot be held out: it is imputed by the imputer that knows it.
+            # A single study cannot be held out: it is imputed by the imputer fitted on it.
             rows = held_out if len(held_out) else train
             for hole in (np.zeros_like(data.present), *holes):
                 studies.append(rows)
@@ -117,7 +117,7 @@ class PseudoViewsModel(Model):
         return np.concatenate(studies), Sight(*(torch.cat(parts) for parts in zip(*sights)))
 
     def _filler(self, data: CropDataset, seed: int) -> "ViewFiller | None":
-        """Fitted on training studies; None where nothing is filled."""
+        """Fit a filler on training studies; None if nothing is imputed."""
         from kitlib.models.pseudo.filler import ViewFiller
 
         if self.imputer == MASKED:
@@ -136,9 +136,9 @@ class PseudoViewsModel(Model):
         return with_prior(told, self.prior, data.counted[:, None, None])
 
     def reconstruction(self, data: CropDataset, removed: np.ndarray) -> pd.DataFrame:
-        """How well the views of `removed` (n, 3) sequences are guessed from the others of complete `data`.
+        """Measure how well views of `removed` (n, 3) sequences are imputed from the rest of complete `data`.
 
-        One row for each level and removed sequence of a study; ERROR_COLUMNS. None where nothing is filled.
+        One row per level and removed sequence of a study, with ERROR_COLUMNS; no rows if nothing is imputed.
         """
         from kitlib.models.pseudo.filler import present_by_level
 

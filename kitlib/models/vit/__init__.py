@@ -1,1 +1,1 @@
-"""`vit`: the second published project's transformer on patches of slices, end to end."""
+"""`vit`: the second published project's transformer on patches of slices, trained end to end."""

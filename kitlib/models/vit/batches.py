@@ -1,4 +1,4 @@
-"""Other patients from the same slices: mirrored; and each slice moved, scaled and in other greys."""
+"""Augmentation of slices: mirrored patients, and each slice shifted, scaled and changed in intensity."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,13 +18,13 @@ MOVES, GREYS = Moves(log_scale=0.14, shift=0.05), Greys(log_gain=0.2, offset=0.0
 sequence2cells = [
     [row for row, cell in enumerate(CELLS) if group2sequence[cell.group] == name] for name in SEQUENCES
 ]
-"""The cells that look at each sequence, which is the one they were graded on."""
+"""The cells that attend to each sequence, which is the one they were graded on."""
 
 
 class PixelBatches:
-    """Studies of which a training step sees a few slices a sequence, drawn by where cells are expected.
+    """Batches with a few slices per sequence in each training step, sampled near where cells are expected.
 
-    With `augment` these are distorted, and half of the patients mirrored with their labels.
+    With `augment` the slices are distorted, and half of the patients mirrored along with their labels.
     """
 
     def __init__(self, studies: Batches, *, slices: int, augment: bool) -> None:
@@ -32,13 +32,13 @@ class PixelBatches:
         self.expected = PlaceAttention().to(device())
 
     def epoch(self, rng: torch.Generator) -> Sequence[np.ndarray]:
-        """As that of the studies."""
+        """See `studies`."""
         return self.studies.epoch(rng)
 
     def batch(
         self, rows: np.ndarray, rng: torch.Generator | None
     ) -> tuple[list[SequenceBatch], torch.Tensor]:
-        """The sequences of some studies, and the labels (B, 25) of the patients as they are seen."""
+        """The sequences of some studies, and their labels (B, 25), mirrored where the patient is."""
         sequences, labels = self.studies.batch(rows, rng)
         if rng is None:
             return sequences, labels
@@ -57,9 +57,9 @@ class PixelBatches:
 
 
 def mirrored_patients(batch: SequenceBatch, chosen: torch.Tensor, sequence: str) -> SequenceBatch:
-    """The batch with the chosen (B,) patients mirrored: their slices change sides, axial ones also within.
+    """Mirror the chosen (B,) patients: slices change sides, and axial ones are also flipped.
 
-    Sagittal slices are the same in a mirrored patient, and come in the opposite order.
+    Sagittal slices are the same in a mirrored patient, but in the opposite order.
     """
     positions = batch.positions.clone()
     positions[..., X_MM] *= torch.where(chosen, -1.0, 1.0)[:, None]
@@ -74,8 +74,8 @@ def mirrored_patients(batch: SequenceBatch, chosen: torch.Tensor, sequence: str)
 def sampled(
     batch: SequenceBatch, log_weights: torch.Tensor, most: int, rng: torch.Generator
 ) -> SequenceBatch:
-    """At most so many slices of each study, drawn without replacement by log weights (B, T)."""
-    # The largest of log weights plus Gumbel noise are such a draw.
+    """Keep at most `most` slices of each study, drawn without replacement by log weights (B, T)."""
+    # The Gumbel top-k trick: the largest log weights plus Gumbel noise are such a draw.
     noise = -torch.empty(log_weights.shape).exponential_(generator=rng).log().to(log_weights.device)
     scores = (log_weights + noise).masked_fill(~batch.present, -torch.inf)
     drawn = scores.topk(min(most, scores.shape[1])).indices
@@ -84,7 +84,7 @@ def sampled(
 
 
 def distorted(batch: SequenceBatch, rng: torch.Generator) -> SequenceBatch:
-    """The batch with each of its slices shifted, scaled, and brighter or darker."""
+    """Shift, scale, and brighten or darken each slice of the batch."""
     slices = batch.vectors[batch.present]
     if not len(slices):
         return batch

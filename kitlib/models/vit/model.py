@@ -1,7 +1,7 @@
 """`vit`: a vision transformer trained end to end on the pixels of slices.
 
-The published one was trained on the images of each condition's sequence, and nobody said how it split. Here
-it is a model as every other, judged under whole-study folds.
+The published one was trained on the images of each condition's sequence, and its split was not reported. Here
+it is a model like any other, evaluated on folds of whole studies.
 """
 
 import math
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 class ViTModel(NetworkModel):
     """Patches of the slices of each cell's own sequence, with attention from the 25 cells to the patches.
 
-    The patches of a slice are `grid` x `grid`, whatever its size in pixels: that bounds the cost. `start`
-    names the weights of SPINE_VIT that the transformer starts from, as `find_weights` takes them;
-    WeightsError where there are none, or none that fit.
+    A slice has `grid` x `grid` patches, whatever its size in pixels, which bounds the cost. `start` names the
+    SPINE_VIT weights that the transformer starts from, as for `find_weights`. A fit raises WeightsError if
+    there are none, or if they do not match.
     """
 
     name: ClassVar[str] = "vit"
@@ -60,10 +60,10 @@ class ViTModel(NetworkModel):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._begin: Path | None = None  # a fitted model that is loaded begins with no file
+        self._begin: Path | None = None  # a loaded model needs no file of starting weights
 
     def pretrained_source(self) -> "WeightsSource | None":
-        """As Model says; WeightsError where there are no such weights."""
+        """See Model. Raises WeightsError if there are no such weights."""
         from kitlib.embed.weights.sources import find_weights
 
         source = find_weights(SPINE_VIT, self.start)
@@ -82,7 +82,7 @@ class ViTModel(NetworkModel):
         return TokenScale.grey_values(len(SEQUENCES), data.px**2)
 
     def batches(self, tensors: "StudyTensors", labels: np.ndarray, rows: np.ndarray) -> "Batches":
-        """A few slices of each sequence, augmented if asked."""
+        """Batches with a few slices of each sequence, augmented if the model is set to."""
         from kitlib.models.vit.batches import PixelBatches
 
         studies = super().batches(tensors, labels, rows)
@@ -96,9 +96,9 @@ class ViTModel(NetworkModel):
         grid = min(self.grid, px)
         if px * px != inputs or px % grid:
             raise ModelError(
-                f"vectors of {inputs} values are no square slices of {grid} x {grid} patches",
+                f"vectors of {inputs} values are not square slices of {grid} x {grid} patches",
                 where=self.name,
-                hint="Choose a grid that divides their side.",
+                hint="Choose a grid that divides the side of the slices.",
             )
         transformer = SliceTransformer(
             px=px, grid=grid, width=self.width, depth=self.depth, heads=self.heads, dropout=self.dropout
@@ -108,10 +108,10 @@ class ViTModel(NetworkModel):
         return ViTNetwork(transformer, dropout=self.dropout, log_prior=log_prior)
 
     def attention_map(self, data: PixelDataset, cell: Cell) -> tuple[int, np.ndarray]:
-        """The slice of one study that a cell looks at most, and how its attention is spread over it.
+        """Return the slice of one study that a cell attends to most, and its attention over that slice.
 
-        The index counts the tokens of the cell's sequence; the map (grid, grid) has a share of the attention
-        per patch, row by row from the image's top left. ModelError where the study lacks the sequence.
+        The index counts the tokens of the cell's sequence; the map (grid, grid) has the attention of each
+        patch, row by row from the image's top left. Raises ModelError if the study lacks the sequence.
         """
         import torch
 
@@ -120,7 +120,7 @@ class ViTModel(NetworkModel):
         sequence = SEQUENCES.index(group2sequence[cell.group])
         batch = StudyTensors(data, self.fitted.reduction).batch([0])[sequence]
         if not batch.present.any():
-            raise ModelError(f"the study has no {SEQUENCES[sequence]}", where=self.name, hint="Ask another.")
+            raise ModelError(f"the study has no {SEQUENCES[sequence]}", where=self.name, hint="Try another.")
         with torch.inference_mode():
             of_members = [network.attend(batch, sequence)[1] for network in self.fitted.networks]  # type: ignore[operator]
         weights = torch.stack(of_members).mean(0)[0, CELLS.index(cell)]  # (T, patches)

@@ -1,8 +1,8 @@
-"""The network of `vit`: slices as sequences of patches, and 25 questions that look at a study's patches.
+"""The network of `vit`: slices as sequences of patches, and 25 queries over a study's patches.
 
-A transformer turns each slice into patch tokens. Every cell's question is answered from the patches of its
-own sequence: its attention is a sum over where the slice lies in the patient (as in neural.cell_attention),
-where the patch lies on the slice, and what it holds. The last layer starts at zero on the log prior.
+A transformer turns each slice into patch tokens. Each cell's query attends to the patches of its own
+sequence; attention scores sum three terms: where the slice lies in the patient (as in neural.cell_attention),
+where the patch lies on the slice, and its content. The last layer starts at zero on top of the log prior.
 """
 
 import torch
@@ -18,18 +18,18 @@ from kitlib.nn.layers import linear_from_zero
 from kitlib.terms import AXIAL_T2, CELLS, CONDITIONS, LEVELS, SEVERITIES, group2sequence
 
 SLICES_AT_ONCE = 128
-"""A bound on memory: so many slices pass the transformer together, however long a series is."""
+"""Bounds memory: this many slices pass the transformer at a time, however long a series is."""
 
 SLICE_MM = 250.0
-"""Height of a sagittal slice, roughly."""
+"""Approximate height of a sagittal slice."""
 LEVEL, ASIDE = 0.1, 0.2
-"""Deviations of where a cell lies on its slice, in shares of the slice's side."""
+"""Standard deviations of where a cell lies on its slice, as fractions of the slice's side."""
 
 
 def expected_on_slice(grid: int) -> torch.Tensor:
-    """Log weights (25, grid * grid) of patches, before anything is learned.
+    """Initial log weights (25, grid * grid) of patches.
 
-    Levels follow one another down a sagittal slice; what is graded lies in the middle of an axial one.
+    Levels follow one another down a sagittal slice; graded structures lie in the middle of an axial one.
     """
     centres = (torch.arange(grid) + 0.5) / grid
     level_rows = torch.tensor(0.5 - LEVEL_MM / SLICE_MM).float()[cell2level]
@@ -49,7 +49,7 @@ class SliceTransformer(nn.Module):
         self.trunk = build_vit(px=px, grid=grid, width=width, depth=depth, heads=heads, dropout=dropout)
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """In float32; trained in bfloat16 where the machine has it."""
+        """Return float32 tokens; training runs in bfloat16 if the machine supports it."""
         images = normalised(255 * pixels.reshape(-1, self.px, self.px))
         half = self.training and half_precision() is torch.bfloat16
         with torch.autocast(images.device.type, torch.bfloat16, enabled=half):
@@ -81,15 +81,15 @@ class ViTNetwork(nn.Module):
         return self.log_prior + self.last(self.drop(hidden))
 
     def attention(self, sequences: list[SequenceBatch]) -> list[torch.Tensor]:
-        """How each cell's attention is spread over the slices of each sequence: (B, 25, T)."""
+        """Return, per sequence, each cell's attention over the slices: (B, 25, T)."""
         return [self.attend(batch, index)[1].sum(-1) for index, batch in enumerate(sequences)]
 
     def _query(self) -> torch.Tensor:
-        """The 25 questions (25, width): a condition at a level."""
+        """Return the 25 queries (25, width), one for each condition and level."""
         return self.condition.weight[cell2condition] + self.level.weight[cell2level]
 
     def attend(self, batch: SequenceBatch, sequence: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """What each cell sees of one sequence (B, 25, width), and its weights (B, 25, T, patches).
+        """Each cell's context vector of one sequence (B, 25, width), and its weights (B, 25, T, patches).
 
         Both are zero for the cells of other sequences and for studies without a slice.
         """
@@ -105,7 +105,7 @@ class ViTNetwork(nn.Module):
         what = torch.einsum("cw,btpw->bctp", self._query()[cells], self.key(tokens)) / width**0.5
         where = self.where(batch, sequence)[:, cells, :, None] + self.where_on_slice[cells, None]
         scores = (what + where).masked_fill(~batch.present[:, None, :, None], -torch.inf)
-        # A study without slices has only -inf, whose softmax is NaN: its weights are zero.
+        # The scores of a study without slices are all -inf, whose softmax is NaN: set its weights to zero.
         attended = scores.flatten(2).softmax(-1).nan_to_num().reshape(scores.shape)
         context[:, cells] = torch.einsum("bctp,btpw->bcw", attended, tokens)
         weights[:, cells] = attended

@@ -1,4 +1,4 @@
-"""What lies before the spine: organs, bowel, great vessels; places and sizes are typical ones, by eye."""
+"""Structures anterior to the spine: organs, bowel, great vessels, at typical positions and sizes, by eye."""
 
 from dataclasses import dataclass
 from itertools import pairwise, product
@@ -17,7 +17,7 @@ Blob = tuple[np.ndarray, np.ndarray, Tissue]
 """Centre (3,) and half axes (3,) of an ellipsoid."""
 RETROPERITONEUM_MM = 58.0  # from the canal's middle to the peritoneum
 LOOP_MM = (4.6, 4.6)  # scale of small bowel
-BLUR = 0.22  # of its borders, which move: about 1.5 mm
+BLUR = 0.22  # of bowel borders, which move: about 1.5 mm
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,19 +27,19 @@ class Vessel:
     line_mm: np.ndarray
     radius_mm: float
     tissue: Tissue
-    flat: float = 1.0  # width by depth
+    flat: float = 1.0  # flattening, width relative to depth
 
 
 @dataclass(frozen=True, eq=False)
 class Abdomen:
-    """Organs are painted in their order, then the vessels."""
+    """Organs, painted in list order, and vessels, painted after them."""
 
     blobs: list[Blob]
     vessels: list[Vessel]
 
 
 def draw_abdomen(person: Person, spine: Spine, rng: np.random.Generator) -> Abdomen:
-    """Draw organs and vessels before a spine."""
+    """Draw organs and vessels anterior to a spine."""
     blobs = _organs(person, rng) + _kidneys(person, rng) + _pelvis(person, spine, rng)
     vessels = _muscular(spine) + _great_vessels(spine, rng) + _segmental(spine) + _small_vessels(spine)
     return Abdomen(blobs, vessels)
@@ -48,10 +48,10 @@ def draw_abdomen(person: Person, spine: Spine, rng: np.random.Generator) -> Abdo
 def paint_bowel(tissue: Tensor, places: Places, texture: Texture) -> None:
     """Paint loops of bowel with their contents on the fat (P, N) of the abdominal cavity."""
     side, behind, up = places.side, places.behind, places.up
-    # Two sheets drawn out along different oblique axes make round loops in every plane of the scanner.
+    # Two 2D textures extended along different oblique axes make round loops in every scan plane.
     one, patches = texture.at(LOOP_MM, 0.8 * side - 0.6 * behind, 0.5 * (side + behind) + 0.7 * up)
     two, others = texture.at(LOOP_MM, 0.8 * up + 0.6 * side + 91, 0.9 * behind - 0.3 * up + 0.3 * side)
-    # Loops close, and are not cut, where the peritoneum ends.
+    # At the peritoneum loops close instead of being cut off.
     loops = 0.75 * (one + two) - 0.15 - ((behind + RETROPERITONEUM_MM) / 10 + 0.5 * patches).clamp_(0, 5)
     loops, contents = loops + BLUR * places.apart.sign(), 0.7 * (patches + others)
     tissue.masked_fill_(loops > -0.3, Tissue.MESENTERY)
@@ -79,7 +79,7 @@ def paint_vessels(canvas: Canvas, abdomen: Abdomen) -> None:
 
 
 def _organs(person: Person, rng: np.random.Generator) -> list[Blob]:
-    """Liver, spleen, stomach, duodenum and pancreas about the top, both colons at the sides."""
+    """Draw liver, spleen, stomach, duodenum and pancreas at the top, and both colons at the sides."""
     places: list[tuple[tuple, tuple, Tissue]] = [
         ((-92, -75, 112), (62, 62, 72), Tissue.LIVER),
         ((-18, -112, 128), (60, 30, 46), Tissue.LIVER),
@@ -101,7 +101,7 @@ def _organs(person: Person, rng: np.random.Generator) -> list[Blob]:
 
 
 def _kidneys(person: Person, rng: np.random.Generator) -> list[Blob]:
-    """Both kidneys beside L1 to L3, the left a little higher, with fat around and in the sinus."""
+    """Draw both kidneys beside L1 to L3, the left a little higher, with fat around and in the sinus."""
     blobs: list[Blob] = []
     for side in SIDES:
         centre = np.array([side * rng.normal(64, 3), rng.normal(-26, 3), rng.normal(40, 9) + 7 * side])
@@ -114,7 +114,7 @@ def _kidneys(person: Person, rng: np.random.Generator) -> list[Blob]:
 
 
 def _pelvis(person: Person, spine: Spine, rng: np.random.Generator) -> list[Blob]:
-    """Rectum before the sacrum, with fat between; bladder, and the uterus where there is one."""
+    """Draw the rectum anterior to the sacrum, with fat between, the bladder and, in women, the uterus."""
     below, lowest = (spine.vertebrae[LUMBOSACRAL - n] for n in (2, 3))
     rectum = [_before(below, rng.normal(0, 5), 34), _before(lowest, rng.normal(0, 4), 30)]
     half = person.size * np.array([18.0, 15, 24]) * rng.normal(1, 0.1, 3)
@@ -132,7 +132,7 @@ def _pelvis(person: Person, spine: Spine, rng: np.random.Generator) -> list[Blob
 
 
 def _great_vessels(spine: Spine, rng: np.random.Generator) -> list[Vessel]:
-    """Aorta to the left and flat caval vein to the right, both parting at L4, and the mesenteric vessels."""
+    """Draw aorta (left) and flat vena cava (right), both dividing at L4, and mesenteric vessels."""
     parting = LUMBOSACRAL + 2
     below = spine.vertebrae[parting - 1 : parting - 4 : -1]
     upper = spine.vertebrae[parting + 3 : parting - 1 : -1]
@@ -154,7 +154,7 @@ def _great_vessels(spine: Spine, rng: np.random.Generator) -> list[Vessel]:
 
 
 def _segmental(spine: Spine) -> list[Vessel]:
-    """Lumbar arteries and veins around the waist of each body."""
+    """Lumbar arteries around the waist of each body."""
     around = (0.35, -0.98), (0.85, -0.7), (1.02, 0), (0.86, 0.8)
     vessels = []
     for body, side in product(spine.vertebrae[LUMBOSACRAL + 1 :], SIDES):
@@ -185,7 +185,7 @@ def _small_vessels(spine: Spine) -> list[Vessel]:
 
 
 def _muscular(spine: Spine) -> list[Vessel]:
-    """The crura of the diaphragm, before the bodies down to L2 and L3: painted as vessels are."""
+    """The crura of the diaphragm, anterior to the bodies down to L2 and L3: painted like vessels."""
     crura = []
     for side in SIDES:
         bodies = spine.vertebrae[LUMBOSACRAL + 4 - (side < 0) :]

@@ -1,4 +1,4 @@
-"""A person's lumbar anatomy: drawn once, painted on any set of slices, measured where it is graded."""
+"""A person's lumbar anatomy: drawn once, painted on any slices, and measured at the graded places."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from kitlib.phantom.body.spine import Spine, draw_spine
 from kitlib.phantom.body.torso import Torso
 from kitlib.terms import CELLS, LEVELS, Cell
 
-TABLE_MM = (8.0, 40.0, 150.0)  # scatter of the patient's place in the scanner
+TABLE_MM = (8.0, 40.0, 150.0)  # standard deviation of the patient's position in the scanner
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,16 +26,16 @@ class Anatomy:
     openings: Openings
     canal: Canal
     torso: Torso
-    at_mm: np.ndarray  # (3,) where the middle of L3 lies in the scanner
+    at_mm: np.ndarray  # (3,) position of the middle of L3 in the scanner
 
     def place_mm(self, cell: Cell) -> np.ndarray:
-        """Where a cell is graded, (3,) in the scanner: the middle of its sac, foramen or recess."""
+        """Return a cell's position (3,) in the scanner: the middle of its sac, foramen or recess."""
         if cell.group == "foraminal":
             return self.at_mm + self._foramen(cell).place_mm
         return self.at_mm + self.canal.middle(LEVELS.index(cell.level), _lateral_mm(cell))
 
     def measures(self, cell: Cell) -> dict[str, float]:
-        """What a cell's severity follows from, measured on the anatomy as it is painted."""
+        """Measure the painted anatomy at a cell; these values determine its severity."""
         if cell.group == "foraminal":
             hole = self._foramen(cell)
             return {"width_mm": hole.measured_mm(), "root_mm": hole.root_mm}
@@ -44,11 +44,11 @@ class Anatomy:
         return depth if cell.side else depth | {"area_mm2": self.canal.area_mm2(level)}
 
     def opening_mm(self, cell: Cell) -> float:
-        """What is open at a cell, front to back."""
+        """Return a cell's opening, front to back."""
         return next(iter(self.measures(cell).values()))
 
     def severity(self, cell: Cell) -> int:
-        """Severity 0, 1 or 2 by the thresholds on a cell's measures."""
+        """Return severity 0, 1 or 2 by the thresholds on a cell's measures."""
         return openings.severity(cell.group, self.measures(cell))
 
     def paint(self, canvas: Canvas) -> None:
@@ -71,7 +71,7 @@ class Anatomy:
 
 
 def draw_anatomy(grades: np.ndarray, rng: np.random.Generator) -> Anatomy:
-    """The anatomy of continuous severities (25,) in the order of CELLS."""
+    """Draw an anatomy with these continuous severities (25,) in the order of CELLS."""
     if grades.shape != (len(CELLS),):
         raise ValueError(f"grades have shape {grades.shape}, not ({len(CELLS)},)")
     lots = dict(zip(("person", "spine", "openings", "canal", "torso", "table"), rng.spawn(6)))
@@ -84,5 +84,5 @@ def draw_anatomy(grades: np.ndarray, rng: np.random.Generator) -> Anatomy:
 
 
 def _lateral_mm(cell: Cell) -> float:
-    """Where in the canal's cross-section a cell is measured."""
+    """Return the lateral position in the canal's cross-section at which a cell is measured."""
     return {"left": RECESS_MM, "right": -RECESS_MM}.get(cell.side or "", 0.0)

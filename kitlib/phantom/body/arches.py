@@ -1,4 +1,4 @@
-"""Vertebral arches: pedicles, laminae, processes and ribs, and the facet joints between them."""
+"""Vertebral arches: pedicles, laminae, processes and ribs, with the facet joints between them."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -16,16 +16,17 @@ from kitlib.phantom.body.tissues import Tissue
 from kitlib.phantom.body.vertebrae import LUMBOSACRAL, SIDES, VERTEBRAE
 from kitlib.terms import LEVELS
 
-# Of the joints from L5/S1 up to T10/T11: how far the joint looks away from the side, towards the front, in
-# degrees (rounded from Panjabi, Spine 1993, and Masharawi, Spine 2004).
+# Facet orientation from L5/S1 up to T10/T11: rotation of the joint from lateral towards the front, in degrees
+# (rounded from Panjabi, Spine 1993, and Masharawi, Spine 2004).
 FACET_DEG = (50, 44, 36, 29, 23, 18, 45, 65)
-FACET_RADIUS_MM = 11.0  # of the curve that both articular surfaces follow
-# From L5/S1 up, chosen by eye: how far the joint's middle lies inside of the lower pedicle's axis, so that a
+FACET_RADIUS_MM = 11.0  # of curvature of both articular surfaces
+# From L5/S1 up, chosen by eye: how far the joint's middle lies medial to the lower pedicle's axis, so that a
 # slice through the upper pedicle meets the marrow of the superior facet, and how far behind the disc.
 FACET_INSIDE_MM = (2.5, 5.0, 4.5, 4.5, 4.5, 2.0, 2.0, 2.0)
 FACET_BEHIND_MM = (14.5, 15.3, 17.0, 17.5, 17.5, 17.5, 17.5, 17.5)
-GAP_MM = 1.2  # half of what is between the two bones: cartilage, and fluid in its middle
-# From S4 up: tip of the transverse process beyond the pedicle's axis; length and half height of the spinous.
+GAP_MM = 1.2  # half the gap between the bones: cartilage, with fluid in the middle
+# From S4 up: tip of the transverse process beyond the pedicle's axis; length and half height of the spinous
+# process.
 TRANSVERSE_MM = (0, 0, 0, 0, 23, 25, 31, 28, 23, 9, 9, 13)
 SPINOUS_MM = (4, 7, 9, 11, 21, 27, 29, 29, 28, 25, 25, 26)
 SPINOUS_HALF_MM = (3, 4, 5, 6, 7, 9.5, 10.5, 10.5, 10, 8, 6.5, 6)
@@ -38,18 +39,18 @@ Rod = tuple[tuple[Point, Point], tuple[float, float], Point]
 
 @dataclass(frozen=True, eq=False)
 class Joint:
-    """Both bones of a facet joint, and the place along the curve between them."""
+    """Both bones of a facet joint, and the joint surface between them."""
 
     box: Box
-    superior: Tensor  # signed distance in mm of the lower vertebra's facet
-    inferior: Tensor  # of the upper vertebra's
-    surface: Tensor  # signed distance from the curve, positive in the lower vertebra's facet
+    superior: Tensor  # signed distance in mm to the lower vertebra's facet
+    inferior: Tensor  # to the upper vertebra's
+    surface: Tensor  # signed distance from the joint surface, positive in the lower vertebra's facet
     within: Tensor  # where the two face each other
     fluid_mm: float
 
 
 def paint_posterior(canvas: Canvas, spine: Spine, openings: Openings) -> None:
-    """Paint arches, processes and ribs from below, and what is between the facets last."""
+    """Paint arches, processes and ribs from below, and the joint spaces last."""
     joints = {
         (disc, side): _joint(canvas, spine, disc, side, *_facet(openings, disc, column))
         for disc in range(LUMBOSACRAL, len(spine.discs))
@@ -72,11 +73,11 @@ def paint_posterior(canvas: Canvas, spine: Spine, openings: Openings) -> None:
 
 
 def _arch(canvas: Canvas, spine: Spine, index: int, side: int) -> list[Solid | None]:
-    """One side's pedicle, isthmus, lamina, transverse process and rib."""
+    """Build one side's pedicle, isthmus, lamina, transverse process and rib."""
     vertebra = spine.vertebrae[index]
     p, b, h = vertebra.pedicle_mm, vertebra.depth_mm / 2, vertebra.height_mm / 2
     thick = 0.285 * p
-    gap = vertebra.pars_gap_mm  # behind a lytic isthmus the arch has stayed where it was
+    gap = vertebra.pars_gap_mm  # behind a lytic isthmus the arch does not follow the slip
     isthmus = (p - 1.5, b + 13, 0.12 * h)
     joint = ((p - 3.5, b + 16 + gap, -0.3 * h - gap), (p - 6, b + 19 + gap, -0.75 * h))
     rods: list[Rod] = [
@@ -97,7 +98,7 @@ def _arch(canvas: Canvas, spine: Spine, index: int, side: int) -> list[Solid | N
 
 
 def _lateral(spine: Spine, index: int) -> list[Rod]:
-    """Transverse process; that of a sacralised L5 reaches the wing; thoracic ones carry ribs."""
+    """Build the transverse process; that of a sacralised L5 reaches the wing, thoracic ones carry ribs."""
     vertebra = spine.vertebrae[index]
     p, b, h = vertebra.pedicle_mm, vertebra.depth_mm / 2, vertebra.height_mm / 2
     root, length = (p + 1, b + 9, 0.35 * h), TRANSVERSE_MM[index]
@@ -120,7 +121,7 @@ def _lateral(spine: Spine, index: int) -> list[Rod]:
 
 
 def _facet(openings: Openings, disc: int, column: int) -> tuple[float, float]:
-    """How far a joint's superior facet stands forward, and how much both have swollen, in mm."""
+    """Return how far a joint's superior facet protrudes forward, and both are hypertrophied, in mm."""
     level = len(LEVELS) - 1 - (disc - LUMBOSACRAL)
     if level < 0:
         return 0.0, 0.0
@@ -132,7 +133,7 @@ def _facet(openings: Openings, disc: int, column: int) -> tuple[float, float]:
 def _joint(
     canvas: Canvas, spine: Spine, disc: int, side: int, forward_mm: float, swollen_mm: float
 ) -> Joint | None:
-    """A facet joint: the lower bone's hollow facet before and beside the upper bone's round one."""
+    """Build a facet joint: the lower bone's concave facet is anterolateral to the upper bone's convex one."""
     frame, lower = spine.discs[disc].frame, spine.vertebrae[disc]
     place = disc - LUMBOSACRAL
     inside, behind = FACET_INSIDE_MM[place], FACET_BEHIND_MM[place]
@@ -164,13 +165,13 @@ def _joint(
 
 
 def _lens(x: Tensor, y: Tensor, z: Tensor, half: tuple[float, float, float]) -> Tensor:
-    """Signed distance in mm, roughly, to an ellipsoid."""
+    """Approximate signed distance in mm to an ellipsoid."""
     radius = ((x / half[0]) ** 2 + (y / half[1]) ** 2 + (z / half[2]) ** 2).sqrt()
     return (radius - 1) * min(half)
 
 
 def _spinous(canvas: Canvas, vertebra: Vertebra, index: int) -> list[Solid | None]:
-    """The spinous process: a plate that is tallest behind and below; the sacrum has a low crest."""
+    """Build the spinous process: a plate, tallest at its rear and lower end; the sacrum has a low crest."""
     b, h = vertebra.depth_mm / 2 + vertebra.pars_gap_mm, vertebra.height_mm / 2
     length, tall = SPINOUS_MM[index] * vertebra.process, SPINOUS_HALF_MM[index] / 3
     start, tip = (0, b + 22, -0.45 * h), (0, b + 22 + 0.9 * length, -0.75 * h)

@@ -1,4 +1,4 @@
-"""Discs and bones: vertebral bodies with their findings, screws, the sacrum's wings and the iliac bones."""
+"""Discs and bones: vertebral bodies with their findings, screws, the sacral wings and the iliac bones."""
 
 from itertools import pairwise
 
@@ -18,7 +18,7 @@ S1 = LUMBOSACRAL
 
 
 def sacral_top(spine: Spine) -> int:
-    """Index of the highest vertebra that is fused with the sacrum."""
+    """Return the index of the highest vertebra that is fused with the sacrum."""
     return S1 - 1 if spine.transitional == LUMBARISED else S1
 
 
@@ -36,9 +36,9 @@ def paint_disc(canvas: Canvas, spine: Spine, index: int) -> None:
     tall = 0.5 * disc.height_mm * (1 - disc.wedge * v / disc.height_mm).clamp(0.5, 1.5)
     bulge = disc.bulge_mm * (1 - (w / (tall + 1)) ** 2).clamp(min=0)
     outline = _outline(u / (a + bulge), _hollowed(u, v) / (b + bulge * (v < 0)))
-    # Within the rims a disc is taller, as the endplates are hollow.
+    # Inside the rims a disc is taller, because the endplates are concave.
     there = (outline < 1) & (w.abs() < tall + 0.8 + 5 * (1 - outline).clamp(0, 0.6))
-    if index < sacral_top(spine):  # what is left of a disc within the sacrum
+    if index < sacral_top(spine):  # the remnant of a disc within the sacrum
         canvas.paint(box, there, Tissue.MARROW)
         outline = outline / disc.extent**2
     canvas.paint(box, there & (outline < 1), Tissue.LIGAMENT)
@@ -60,7 +60,7 @@ def paint_disc(canvas: Canvas, spine: Spine, index: int) -> None:
 
 
 def paint_body(canvas: Canvas, vertebra: Vertebra) -> None:
-    """Paint a vertebral body: waisted, with hollow endplates, cortex, marrow and what has changed it."""
+    """Paint a vertebral body: waisted, with concave endplates, cortex, marrow and its findings."""
     a, b, h = vertebra.width_mm / 2, vertebra.depth_mm / 2, vertebra.height_mm / 2
     slack = abs(vertebra.wedge) * b / 2 + 1
     reach = np.array([a, b, 0]) * (1.06 + abs(vertebra.taper) / 2) + vertebra.lip_mm + 0.5 + [0, 0, h + slack]
@@ -77,9 +77,9 @@ def paint_body(canvas: Canvas, vertebra: Vertebra) -> None:
     half_u, half_v = a * scale * (1 - 0.1 * (1 - rim)) + lip, b * scale * (1 - waist) + lip * front
     outline = _outline(u / half_u, _hollowed(u, v) / half_v)
     radius = outline.clamp(max=1.4).sqrt()
-    # The ring at the rim is flat; within it the lower endplate is deepest towards the back.
+    # The ring at the rim is flat; inside it the lower endplate is deepest towards the back.
     hollow = vertebra.sunken_mm * (1.15 - outline - torch.where(w < 0, 0.25, 0.0) * (v / b)).clamp(0, 1)
-    worn = min(1.0, 0.3 * vertebra.lip_mm)  # endplates beside worn discs are flatter, and uneven
+    worn = min(1.0, 0.3 * vertebra.lip_mm)  # endplates beside worn discs are flatter and uneven
     hollow = hollow * (1 - 0.35 * worn)
     turn = 3 * torch.sign(w) + a * 40
     uneven = torch.sin(0.31 * u + 0.17 * v + turn) * torch.cos(0.23 * v + turn)
@@ -97,7 +97,7 @@ def paint_body(canvas: Canvas, vertebra: Vertebra) -> None:
 
 
 def _stagger(canvas: Canvas, box: Box) -> Tensor:
-    """What differs between the sample planes of a slice, about -.5 to .5, so that what ends there fades."""
+    """An offset per sample plane of a slice, about -.5 to .5, that makes edges fade across the slice."""
     planes = np.arange(box[0].start, box[0].stop) % canvas.samples
     return canvas.on_device((planes + 0.5) / canvas.samples - 0.5)[:, None, None]
 
@@ -118,18 +118,18 @@ def paint_metal(canvas: Canvas, spine: Spine) -> None:
 
 
 def _outline(u: Tensor, v: Tensor) -> Tensor:
-    """Squared radius of a rounded square: 1 on the outline."""
+    """Squared radius in a rounded square: 1 on the outline."""
     u, v = u * u, v * v
     return u + v - SQUARENESS * u * v
 
 
 def _hollowed(u: Tensor, v: Tensor) -> Tensor:
-    """Dorsal place as it counts for an outline whose back is hollow, like the front of the canal."""
+    """Dorsal coordinate, adjusted for an outline with a concave back, like the front of the canal."""
     return torch.where(v > 0, v - (0.012 * u * u).clamp(max=1.8) * (v / 12).clamp(0, 1), v)
 
 
 def outline_back_mm(u: Tensor, half_width_mm: float, half_depth_mm: float) -> Tensor:
-    """How far back a disc reaches at lateral places, in mm: where the hollowed `_outline` is 1."""
+    """Return how far back a disc reaches at lateral positions, in mm: where the hollowed `_outline` is 1."""
     x = (u / half_width_mm).square().clamp(max=0.95)
     return half_depth_mm * ((1 - x) / (1 - SQUARENESS * x)).sqrt() + (0.012 * u * u).clamp(max=1.8)
 
@@ -137,7 +137,7 @@ def outline_back_mm(u: Tensor, half_width_mm: float, half_depth_mm: float) -> Te
 def _paint_change(
     canvas: Canvas, box: Box, change: Change, place: tuple[Tensor, Tensor, Tensor, Tensor], inside_mm: Tensor
 ) -> None:
-    """Other tissue beside an endplate; a Schmorl node breaks through it and has a rim of its own."""
+    """Paint a tissue change beside an endplate; a Schmorl node breaks through it and has its own rim."""
     u, v, deep, w = place
     ways = [(at - middle) / half for at, middle, half in zip((u, v, deep), change.centre_mm, change.half_mm)]
     flat = 4 if change.kind.startswith("modic") else 2
@@ -150,7 +150,7 @@ def _paint_change(
 
 
 def paint_sacral_wings(canvas: Canvas, spine: Spine) -> None:
-    """Paint the sacrum's wings with fat in its foramina, and the iliac bones beside them."""
+    """Paint the sacral wings with fat in the sacral foramina, and the iliac bones beside them."""
     for disc in spine.discs[S1 - 3 : S1]:
         for side in SIDES:
             ends = ((side * 17.0, -4.0, 0.0), (side * 19.0, 12.0, 0.0))
@@ -161,13 +161,13 @@ def paint_sacral_wings(canvas: Canvas, spine: Spine) -> None:
 
 
 def fuse_sacrum(canvas: Canvas, spine: Spine) -> None:
-    """Join the marrow of the wings with that of the bodies, which have been painted since."""
+    """Join the marrow of the wings with that of the bodies, which are painted later."""
     for solid in _wings(canvas, spine):
         canvas.fill(solid, Tissue.MARROW, inset_mm=2.0)
 
 
 def _wings(canvas: Canvas, spine: Spine) -> list[Solid | None]:
-    """Wings and pedicles of each sacral vertebra, and what joins them at the side."""
+    """Build wings and pedicles of each sacral vertebra, and their lateral connections."""
     solids: list[Solid | None] = []
     top = sacral_top(spine)
     outer = (WING_MM * spine.vertebrae[S1].width_mm / WIDTH_MM[S1])[: top + 1]
@@ -188,7 +188,7 @@ def _wings(canvas: Canvas, spine: Spine) -> list[Solid | None]:
 
 
 def _ilium(canvas: Canvas, spine: Spine, side: int) -> Solid | None:
-    """An iliac wing: a curved plate from behind the sacrum to the flank, its crest at about L4/L5."""
+    """Build an iliac wing: a curved plate from behind the sacrum to the flank, its crest at about L4/L5."""
     origin = spine.vertebrae[S1].frame.origin_mm
     frame = LocalFrame(origin, PATIENT.axes)
     crest = float((spine.discs[S1 + 1].frame.origin_mm - origin)[2]) + 2

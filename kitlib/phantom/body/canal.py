@@ -1,4 +1,4 @@
-"""The spinal canal: a curved tube with a cross-section at each half millimetre, and what lies in it.
+"""The spinal canal: a curved tube with a cross-section every half millimetre, and its contents.
 
 Canal coordinates are `a` to the patient's left, `b` to the back, and the arc length `s` along the curve from
 the sacrum up, in mm.
@@ -23,17 +23,18 @@ from kitlib.terms import LEVELS
 
 STEP_MM = 0.5
 REACH_MM = 16.0
-# Of the conus' tip below the middle of L1, in vertebrae: a mean at its lower third (Saifuddin, Spine 1998).
+# Tip of the conus below the middle of L1, in vertebrae: on average in its lower third (Saifuddin, Spine
+# 1998).
 CONUS_MEAN, CONUS_SD = 0.3, 0.65
-# Typical sizes; what is narrow goes from Schizas' grade A to D (Spine 2010): roots crowd, CSF goes, then fat.
+# Typical sizes; narrowing follows Schizas' grades A to D (Spine 2010): roots crowd, CSF disappears, then fat.
 RIM_MM = 1.8  # of dark outer annulus
-FLAVUM_MM, FLAVUM_GROWS_MM = 3.4, 3.5  # normal thickness, and what the worst degeneration adds
+FLAVUM_MM, FLAVUM_GROWS_MM = 3.4, 3.5  # normal thickness, and the increase at worst degeneration
 PAD_HALF_WIDTH_MM = 5.5  # of the fat behind the sac, at its base
-# In patients fluid goes first: from this share of the sac's depth lost on, grains of it are roots, more the
-# narrower it is, but never all: as in a trial on open studies (docs/grading_trials.md has what it gives).
+# In patients fluid disappears first: beyond this loss of the sac's depth, grains of it become roots, the more
+# the narrower it is, but never all, as in a trial on open studies (results: docs/grading_trials.md).
 CROWDED_FROM, CROWDING, MOST_CROWDED = 0.15, 2.2, 0.92
 GRAIN_MM = 0.7
-VEIN_MM = 3.6  # from the midline to the veins behind a body
+VEIN_MM = 3.6  # from the midline to the veins posterior to a body
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,20 +48,20 @@ class Canal:
     roots: np.ndarray  # (R, 6): see _draw_roots
 
     def to_patient(self, row: int, a_mm: float, b_mm: float) -> np.ndarray:
-        """Patient position (3,) of a place in the cross-section of a table row."""
+        """Return the patient position (3,) of a point in the cross-section of a table row."""
         return self.centres_mm[row] + a_mm * self.axes[row, 0] + b_mm * self.axes[row, 1]
 
     def middle(self, level: int, a_mm: float = 0.0) -> np.ndarray:
-        """Patient position (3,) midway between front and back at a graded level."""
+        """Return the patient position (3,) midway between front and back at a graded level."""
         return self.to_patient(int(self.rows[level]), a_mm, sum(self._ends(level, a_mm)) / 2)
 
     def depth_mm(self, level: int, a_mm: float = 0.0) -> float:
-        """Depth of the sac in the midline of a graded level, or of what is open beside it."""
+        """Return the depth of the sac in the midline of a graded level, or of the opening beside it."""
         front, back = self._ends(level, a_mm)
         return back - front
 
     def area_mm2(self, level: int) -> float:
-        """Cross-section of the sac at a graded level."""
+        """Return the cross-sectional area of the sac at a graded level."""
         return area_mm2(self._measures(level))
 
     def _ends(self, level: int, a_mm: float) -> tuple[float, float]:
@@ -74,7 +75,7 @@ class Canal:
 
 
 def draw_canal(spine: Spine, openings: Openings, rng: np.random.Generator) -> Canal:
-    """The canal behind the bodies and discs of a spine."""
+    """Draw the canal behind the bodies and discs of a spine."""
     points, arcs = _curve(spine)
     s = np.arange(0, arcs[-1], STEP_MM)
     spline = CubicSpline(arcs, points)
@@ -110,7 +111,7 @@ def paint_canal(canvas: Canvas, canal: Canal) -> None:
 
 
 def _curve(spine: Spine) -> tuple[np.ndarray, np.ndarray]:
-    """Points behind bodies and discs in turn (2n-1, 3), and their arc lengths in mm."""
+    """Points behind alternating bodies and discs (2n-1, 3), and their arc lengths in mm."""
     half_mm = np.array(section.HALF_DEPTH_MM)
     bodies = _behind(spine.vertebrae, half_mm)
     discs = _behind(spine.discs, (half_mm[:-1] + half_mm[1:]) / 2)
@@ -119,12 +120,12 @@ def _curve(spine: Spine) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _behind(parts: Sequence[Vertebra | Disc], half_mm: np.ndarray) -> np.ndarray:
-    """Places (n, 3) in the midline, so far behind the backs of bodies or discs."""
+    """Points (n, 3) in the midline at these distances behind the backs of bodies or discs."""
     return np.array([one.frame.to_patient(0, one.depth_mm / 2 + mm, 0) for one, mm in zip(parts, half_mm)])
 
 
 def _cord(s: np.ndarray, bodies_s: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Thickness of the cord, 1 where it is whole; its conus ends between the middle of T12 and that of L3."""
+    """Relative thickness of the cord; its conus ends between the middle of T12 and that of L3."""
     first = VERTEBRAE.index("L1")
     below = np.clip(rng.normal(CONUS_MEAN, CONUS_SD), -1, 1.9)
     tip = bodies_s[first] - below * (bodies_s[first] - bodies_s[first - 1])
@@ -132,10 +133,11 @@ def _cord(s: np.ndarray, bodies_s: np.ndarray, rng: np.random.Generator) -> np.n
 
 
 def _draw_roots(rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Roots of the cauda equina: at the back of the sac, as in the supine, the lower ones in the middle.
+    """Draw roots of the cauda equina: at the back of the sac, as when supine, the lower ones in the middle.
 
-    A row holds the lateral and the dorsal place in the sac and the dorsal one where it is tight, as shares of
-    its half width and depth; the canal's row of the root's exit; its radius in mm and the phase of its loops.
+    A row holds the lateral and dorsal position in the sac, and the dorsal one where the sac is tight, as
+    shares of its half width and depth; the canal's row of the root's exit; its radius in mm and the phase of
+    its loops.
     """
     exits = np.r_[np.repeat(rows, 2) + 34, np.repeat(rows[-1] - 30, 5)]
     count = len(exits)
@@ -150,7 +152,7 @@ def _draw_roots(rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _coordinates(canvas: Canvas, canal: Canal, box: Box) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Which points of the box are near the curve, and their a, b and table row."""
+    """Return a mask of the points of the box near the curve, and their a, b and table row."""
     x, y, z = canvas.local(PATIENT, box)
     centres, axes = canvas.on_device(canal.centres_mm), canvas.on_device(canal.axes)
     heights = np.arange(canal.centres_mm[0, 2], canal.centres_mm[-1, 2], STEP_MM)
@@ -158,7 +160,7 @@ def _coordinates(canvas: Canvas, canal: Canal, box: Box) -> tuple[Tensor, Tensor
     z2row = canvas.on_device(np.rint(rows), torch.int64)
     row = z2row[((z - float(heights[0])) / STEP_MM).long().clamp_(0, len(heights) - 1)]
     where = (z > float(heights[0])) & (z < float(heights[-1])) & ((x - centres[:, 0][row]).abs() < REACH_MM)
-    # Where the canal leans, a point at its level may be nearest to a lower or higher part of it.
+    # Where the canal is oblique, the nearest row of a point is not the one at its height: refine it.
     where &= (y - centres[:, 1][row]).abs() < (REACH_MM / axes[:, 2, 2])[row]
     points, row = torch.stack([x[where], y[where], z[where]], dim=1), row[where]
     for _ in range(3):
@@ -169,7 +171,7 @@ def _coordinates(canvas: Canvas, canal: Canal, box: Box) -> tuple[Tensor, Tensor
 
 
 def _paint_walls(tissue: Tensor, a: Tensor, b: Tensor, rows: Measures) -> None:
-    """Epidural fat, with the disc bulging into it from the front and the flavum thickening from behind."""
+    """Paint epidural fat, with the disc bulging into it in front and the flavum thickening from behind."""
     front, back = walls(a, rows)
     aside = a.abs()
     within = aside < rows["half_width"]
@@ -187,7 +189,7 @@ def _paint_walls(tissue: Tensor, a: Tensor, b: Tensor, rows: Measures) -> None:
 def _paint_flavum(
     tissue: Tensor, aside: Tensor, b: Tensor, back: Tensor, within: Tensor, rows: Measures
 ) -> None:
-    """A V of dark ligament before laminae and facets, and the wedge of fat in its midline."""
+    """Paint a V of dark ligament anterior to laminae and facets, and the wedge of fat in its midline."""
     thickness = FLAVUM_MM + FLAVUM_GROWS_MM * rows["behind"]
     beside = (aside / RECESS_MM).clamp(max=1)
     lateral = torch.maximum(rows["recess_back_left"], rows["recess_back_right"]) + 6
@@ -200,13 +202,13 @@ def _paint_flavum(
     strands = torch.sin(2.3 * (b - back) + 0.9 * aside) > 0.75
     tissue[thick & (b > back + 1.6) & strands] = Tissue.FAT
     from_apex = ((rows["apex"] - b) / section.PAD_MM).clamp(0, 1.2)
-    wraps = 1 + 0.75 * (1 - 4 * rows["lost"]).clamp(min=0)  # round the sac, as far as no flavum comes between
-    half_width = PAD_HALF_WIDTH_MM * (1 - rows["lost"]).clamp(min=0.5) * rows["fat_pad"]  # patients keep it
+    wraps = 1 + 0.75 * (1 - 4 * rows["lost"]).clamp(min=0)  # around the sac, unless flavum comes between
+    half_width = PAD_HALF_WIDTH_MM * (1 - rows["lost"]).clamp(min=0.5) * rows["fat_pad"]  # as in patients
     tissue[(b > rows["apex"] - wraps * section.PAD_MM) & (aside < half_width * from_apex)] = Tissue.FAT
 
 
 def _paint_sac(tissue: Tensor, a: Tensor, b: Tensor, row: Tensor, rows: Measures, roots: np.ndarray) -> None:
-    """Dura, CSF, roots and cord."""
+    """Paint dura, CSF, roots and cord."""
     front, back = sac(a, rows)
     there = rows["sac_depth"] > 0.5
     beside = a.abs() < rows["sac_half_width"] + 0.4
@@ -224,9 +226,9 @@ def _paint_sac(tissue: Tensor, a: Tensor, b: Tensor, row: Tensor, rows: Measures
 
 
 def _crowd(content: Tensor, a: Tensor, b: Tensor, row: Tensor, rows: Measures) -> None:
-    """Let roots take the place of CSF, grain by grain, where the sac is narrow: Schizas' grades B to D."""
+    """Replace CSF by roots, grain by grain, where the sac is narrow: Schizas' grades B to D."""
     share = ((rows["lost"] - CROWDED_FROM) * CROWDING).clamp(0, MOST_CROWDED)
-    # The fraction of a large sine: a lot of 0..1 for each grain, the same in every series.
+    # The fractional part of a large sine: a random number in 0..1 for each grain, the same in every series.
     place = (a / GRAIN_MM).floor() * 12.9898 + (b / GRAIN_MM).floor() * 78.233 + (row // 4) * 37.719
     lot = torch.sin(place) * 43758.5453
     content[(content == Tissue.CSF) & (lot - lot.floor() < share)] = Tissue.ROOT
@@ -235,7 +237,7 @@ def _crowd(content: Tensor, a: Tensor, b: Tensor, row: Tensor, rows: Measures) -
 def _paint_roots(
     content: Tensor, a: Tensor, b: Tensor, row: Tensor, rows: Measures, roots: np.ndarray
 ) -> None:
-    """Roots, which come forward before they leave, and are crowded and in loops where the sac is tight."""
+    """Paint roots, which move forward before they exit, and are crowded and looped where the sac is tight."""
     half_depth = rows["sac_depth"] / 2
     middle = rows["sac_front"] + half_depth
     crowd = (1.6 * rows["lost"]).clamp(max=1)

@@ -1,4 +1,4 @@
-"""Foramina, with the fat that fills them and what grows into it, and the roots that leave through them."""
+"""Foramina, with the fat that fills them, the tissue that narrows them, and the roots that exit there."""
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -17,21 +17,22 @@ from kitlib.phantom.body.tissues import Tissue
 from kitlib.phantom.body.vertebrae import LUMBOSACRAL, SIDES, disc_of
 from kitlib.terms import LEVELS
 
-# Chosen by eye, within typical sizes; BEHIND_MM, from the disc's back in the midline to the middle of the
-# foramen at L1/L2 to L5/S1, so that graded places lie before the canal's much as the competition's points do.
+# Chosen by eye, within typical sizes. BEHIND_MM is from the back of the disc in the midline to the middle of
+# the foramen at L1/L2 to L5/S1, so that graded places lie about as far anterior to the canal's as the
+# competition's points do.
 BEHIND_MM = (5.2, 4.8, 3.9, 1.2, 0.1)
-ROOT_ABOVE_MM = 6.5  # from the endplate over the disc to the root, which lies below the pedicle
+ROOT_ABOVE_MM = 6.5  # from the endplate above the disc to the root, which lies below the pedicle
 PLACE_BELOW_MM = 3.0  # from the root to where a foramen is graded
 MEDIAL_MM = 3.0  # from the recess to the foramen
-WAIST_MM = 3.8  # how hollow the back of a body may be
-WALL_MM = 2.6  # of flavum and capsule behind the fat
+WAIST_MM = 3.8  # largest concavity of the back of a body
+WALL_MM = 2.6  # thickness of flavum and capsule behind the fat
 CAP_RATE, POCKET_RATE = 0.5, 0.5  # of narrowed foramina
-NOTCH_MM = 5.0  # from the root up to where the fat no longer hollows the body
+NOTCH_MM = 5.0  # from the root up to the end of the fat's notch in the body
 
 
 @dataclass(frozen=True, eq=False)
 class Foramen:
-    """A pear of fat in its disc's frame: wide above around the root, running out below behind the disc."""
+    """A pear of fat in its disc's frame: wide above around the root, tapering below behind the disc."""
 
     frame: LocalFrame
     side: int  # 1 left, -1 right
@@ -42,22 +43,22 @@ class Foramen:
     width_mm: float
     normal_mm: float
     root_mm: float  # diameter of its root when free
-    lots: tuple[float, ...]  # its own shape, each 0..1: neck, roof, floor, lean, place of the root, fat left
+    lots: tuple[float, ...]  # random shape, each 0..1: neck, roof, floor, lean, root position, remaining fat
 
     @property
     def place_mm(self) -> np.ndarray:
-        """Patient position (3,) of where it is graded."""
+        """Patient position (3,) of the graded place."""
         front, back = self.edges(torch.full((1,), -PLACE_BELOW_MM, dtype=torch.float64))
         dorsal_mm = self.middle_mm + float(front + back) / 2
         return self.frame.to_patient(self.side * self.lateral_mm, dorsal_mm, self.root_up_mm - PLACE_BELOW_MM)
 
     @property
     def spare(self) -> float:
-        """What is left, of the normal fat in front of and behind the root, 0..1."""
+        """Share of the normal fat in front of and behind the root that is left, 0..1."""
         return max(0.0, (self.width_mm - self.root_mm) / (self.normal_mm - self.root_mm))
 
     def edges(self, up: Tensor) -> tuple[Tensor, Tensor]:
-        """Front and back of the fat, from the middle, at heights above the root's."""
+        """Return front and back of the fat, from the middle, at heights above the root."""
         neck, roof, floor, lean, *_ = self.lots
         tight_mm = 0.4 * self.root_mm  # above and below, where the root touches bone and disc first
         top_mm = tight_mm + self.spare**0.4 * (5.6 + 1.6 * roof - tight_mm)
@@ -69,15 +70,15 @@ class Foramen:
         pear = torch.lerp(belly, (1 - fallen**2).sqrt(), narrow)
         half = self.width_mm / 2
         behind = torch.where(up > 0, above, pear)
-        # Only the facet narrows a normal one below; its front follows body and disc.
+        # Below, a normal foramen is narrowed only by the facet; its front follows body and disc.
         straight = torch.lerp(pear, (1 - fallen**6).sqrt(), self.spare * (0.45 + 0.4 * lean))
         hollow = 1.6 * self.spare * torch.sin(np.pi * fallen)
         return -half * torch.where(up > 0, above, straight) - hollow, half * behind
 
     def wall(self, u: Tensor) -> tuple[Tensor, Tensor]:
-        """At lateral places, how far back the middle of the fat lies, and the disc's back from that middle.
+        """Return the middle of the fat, front to back, at lateral positions, and the disc's back from there.
 
-        The fat keeps to the back of disc and body, which turns forward to the side.
+        The fat follows the back of disc and body, which curves forward laterally.
         """
         back = outline_back_mm(u.new_tensor(self.lateral_mm), *self.half_mm)
         away = (outline_back_mm(u, *self.half_mm) - back).clamp(min=-3)
@@ -85,13 +86,13 @@ class Foramen:
         return middle, back + away - middle
 
     def measured_mm(self) -> float:
-        """Width of the fat-filled opening, front to back, at the height of its root."""
+        """Return the width of the fat-filled opening, front to back, at the height of its root."""
         front, back = self.edges(torch.zeros(1, dtype=torch.float64))
         return float(back - front)
 
 
 def foramen(spine: Spine, openings: Openings, level: int, column: int) -> Foramen:
-    """The foramen of a graded level on the left (column 0) or the right (1)."""
+    """Build the foramen of a graded level on the left (column 0) or the right (1)."""
     index = disc_of(LEVELS[level])
     disc, upper = spine.discs[index], spine.vertebrae[index + 1]
     normal_mm = float(openings.normal_foramen_mm[level, column])
@@ -121,7 +122,7 @@ def paint_foramina(canvas: Canvas, spine: Spine, canal: Canal, openings: Opening
 
 
 def _paint_foramen(canvas: Canvas, hole: Foramen) -> None:
-    """What narrows the pear - disc, capsule and facet -, its fat, and its root, flat where it is tight."""
+    """Paint what narrows the pear (disc, capsule and facet), its fat, and its root, flattened where tight."""
     low, high = sorted((hole.side * (RECESS_MM + MEDIAL_MM), hole.side * (hole.lateral_mm + 9)))
     front, back = hole.half_mm[1] - 8 - WAIST_MM, hole.middle_mm + 3 + hole.normal_mm / 2 + WALL_MM
     box = canvas.box(hole.frame, (low, front, -10), (high, back, hole.root_up_mm + 9))
@@ -140,7 +141,7 @@ def _paint_foramen(canvas: Canvas, hole: Foramen) -> None:
     bone = (tissue == Tissue.CORTEX) | (tissue == Tissue.MARROW)
     disc = (tissue == Tissue.ANNULUS) | (tissue >= Tissue.NUCLEUS)
     notch = (v < 0) & (up < NOTCH_MM) & (up > 1 - ROOT_ABOVE_MM)
-    rim = first * ends + 0.6 * (-2 - up).clamp(min=0)  # the notch runs out towards the endplate
+    rim = first * ends + 0.6 * (-2 - up).clamp(min=0)  # the notch tapers towards the endplate
     canvas.paint(box, within & bone & notch & (v > rim - 0.9) & (v < last * ends), Tissue.CORTEX)
     notch &= v > rim
     free = (up.abs() < 2) | notch | ~(bone | (disc & (v < 0)))
@@ -158,7 +159,7 @@ def _paint_wall(
     border: Tensor,
     last: Tensor,
 ) -> None:
-    """Around the fat: flavum, with the facet that grows behind it, and the disc that bulges in front."""
+    """Paint around the fat: flavum, the facet growing behind it, and the disc bulging in front."""
     v, up, ends, outward = place
     painted = canvas.tissue[box].clone()
     soft = (painted != Tissue.CORTEX) & (painted != Tissue.MARROW)
@@ -178,7 +179,7 @@ def _paint_wall(
     corner = ((v / 8) ** 2 + (up / 7.5) ** 2).masked_fill((v > 0) | (up < 0), 0.0)
     canvas.paint(box, wall & (v > front) & (corner > 0.75), Tissue.CORTEX)
     canvas.paint(box, wall & (v > front) & (corner > 1), Tissue.MARROW)
-    # Whatever grows in, the body reaches to where its normal fat begins.
+    # Even in a narrowed foramen, the body extends to where the normal fat begins.
     body = before & (up < NOTCH_MM) & (up > 2 - ROOT_ABOVE_MM) & (v < -hole.normal_mm / 2 - 0.2)
     canvas.paint(box, body, Tissue.CORTEX)
     canvas.paint(box, body & (v < -hole.normal_mm / 2 - 1.1), Tissue.MARROW)
@@ -193,7 +194,7 @@ def _paint_wall(
 def _paint_spared(
     canvas: Canvas, box: Box, hole: Foramen, within: Tensor, v: Tensor, up: Tensor, ends: Tensor
 ) -> None:
-    """What narrowing spares of the normal fat away from the root: a cap under the pedicle, a pocket below."""
+    """Paint normal fat that narrowing spares away from the root: a cap under the pedicle, a pocket below."""
     cap, cap_at, floor, floor_at, floor_size = hole.lots[5:]
     first, last = replace(hole, width_mm=hole.normal_mm).edges(up)
     normal = within & (v > first * ends) & (v < last * ends) & (canvas.tissue[box] != Tissue.FAT)
@@ -202,14 +203,14 @@ def _paint_spared(
         over = ((v - (cap_at - 0.5) * 3) / 3.2) ** 2 + ((up - tall - 1.6) / 1.5) ** 2 < 1
         canvas.paint(box, normal & over, Tissue.FAT)
     if floor < POCKET_RATE:
-        turned = v - 0.35 * (up + 6)  # it runs out forward along the facet
+        turned = v - 0.35 * (up + 6)  # it tapers forward along the facet
         half, long = 0.8 + 0.9 * floor_size, 2.0 + 2.0 * floor_size
         below = ((turned - (floor_at - 0.3) * 3) / half) ** 2 + ((up + tall + 1.5 + long) / long) ** 2 < 1
         canvas.paint(box, normal & below, Tissue.FAT)
 
 
 def _paint_root(canvas: Canvas, box: Box, hole: Foramen, within: Tensor, v: Tensor, up: Tensor) -> None:
-    """The root and a vein before it; what grows in pushes it aside, until fat is left on one side only."""
+    """Paint the root and a vein anterior to it; narrowing displaces it until fat is left on one side only."""
     canvas.paint(box, within & ((v + hole.width_mm / 2 - 1.6) ** 2 + (up - 2.6) ** 2 < 0.6), Tissue.VEIN)
     free = max(0.0, (hole.width_mm - hole.root_mm) / 2)
     aside = float(np.clip(free * (1 - hole.spare) + (0.8 * hole.lots[4] - 0.5) * free, -free, free))
@@ -220,14 +221,14 @@ def _paint_root(canvas: Canvas, box: Box, hole: Foramen, within: Tensor, v: Tens
 
 
 def _flattened(hole: Foramen) -> tuple[float, float]:
-    """Half the depth and half the height of a root, which gives way where its foramen is narrower than it."""
+    """Half depth and half height of a root, which is compressed where its foramen is narrower."""
     free = hole.root_mm / 2
     half = min(free, max(hole.width_mm / 2 - 0.15, 0.8))
     return half, free * min(1.35, (free / half) ** 0.4)
 
 
 def _paint_exit(canvas: Canvas, spine: Spine, hole: Foramen, level: int) -> None:
-    """A root from the sac to its foramen, and beyond it down and forward into the psoas."""
+    """Paint a root from the sac to its foramen, and from there down and forward into the psoas."""
     p, v, w, thick = hole.lateral_mm, hole.middle_mm, hole.root_up_mm, hole.root_mm / 2
     upper = spine.vertebrae[disc_of(LEVELS[level]) + 1]
     way = [upper.frame.to_patient(hole.side * RECESS_MM, upper.depth_mm / 2 + 4, 0)]
@@ -239,7 +240,7 @@ def _paint_exit(canvas: Canvas, spine: Spine, hole: Foramen, level: int) -> None
 
 
 def _paint_recess(canvas: Canvas, spine: Spine, canal: Canal, level: int, side: int, lost: float) -> None:
-    """The root that passes the disc in the recess, flat where that is shallow, to the next pedicle."""
+    """Paint the root that passes the disc in the recess, flattened where shallow, to the next pedicle."""
     below = spine.vertebrae[disc_of(LEVELS[level])]
     row, middle = int(canal.rows[level]), canal.middle(level, side * RECESS_MM)
     along = canal.axes[row, 2]

@@ -1,4 +1,4 @@
-"""Sample points on parallel slices, and the tissue painted at them."""
+"""Sample points on parallel slices, and the tissue at each of them."""
 
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from kitlib.phantom.body.tissues import Tissue
 Device = torch.device | str
 Box = tuple[slice, slice, slice]
 Solid = tuple[Box, Tensor]
-"""Where something may lie, and its signed distance in mm (negative inside) there."""
+"""A bounding box, and the signed distance in mm (negative inside) at its points."""
 
 CORTEX_MM = 0.9
 CORNERS = np.stack(np.meshgrid([0, 1], [0, 1], [0, 1]), axis=-1).reshape(8, 3)
@@ -23,13 +23,13 @@ CORNERS = np.stack(np.meshgrid([0, 1], [0, 1], [0, 1]), axis=-1).reshape(8, 3)
 
 @dataclass(frozen=True, eq=False)
 class LocalFrame:
-    """A place in the patient with its own axes: left, back and up of the structure that stands there."""
+    """A local coordinate system in the patient: origin, and left, back and up axes of a structure."""
 
     origin_mm: np.ndarray  # (3,)
     axes: np.ndarray  # (3, 3), rows are unit vectors
 
     def to_patient(self, *local_mm: float) -> np.ndarray:
-        """Patient position (3,) of a local one."""
+        """Convert a local position to a patient position (3,)."""
         return self.origin_mm + np.asarray(local_mm) @ self.axes
 
 
@@ -38,7 +38,7 @@ PATIENT = LocalFrame(np.zeros(3), np.eye(3))
 
 @dataclass(frozen=True, eq=False)
 class Canvas:
-    """A tissue for each point of K parallel planes of H x W points; later paint covers earlier paint."""
+    """The tissue at each point of K parallel planes of H x W points; later paint covers earlier paint."""
 
     origins_mm: np.ndarray  # (K, 3) of each plane's first point, ascending along the normal
     down_mm: np.ndarray  # (3,) step from row to row
@@ -57,7 +57,7 @@ class Canvas:
         samples: int,
         device: Device = "cpu",
     ) -> "Canvas":
-        """Air on `samples` planes through each slice, each shifted within the pixel too, against aliasing."""
+        """Create a canvas of air with `samples` planes per slice, also shifted in-plane against aliasing."""
         normal = _ascending(origins_mm, down_mm, right_mm)
         normal *= thickness_mm / np.linalg.norm(normal)
         through = (np.arange(samples) - (samples - 1) / 2) / samples
@@ -68,16 +68,16 @@ class Canvas:
         return cls(planes, down_mm, right_mm, air, samples)
 
     def on_device(self, values: ArrayLike, dtype: torch.dtype = torch.float32) -> Tensor:
-        """Values as a tensor where this canvas is; all painting is done there."""
+        """Move values to a tensor on the canvas's device, where all painting is done."""
         return torch.as_tensor(np.asarray(values)).to(self.tissue.device, dtype)
 
     def middles(self) -> "Canvas":
-        """The middle plane of each slice, sharing this canvas's paint."""
+        """Return the middle plane of each slice as a view of this canvas."""
         middle = slice(self.samples // 2, None, self.samples)
         return Canvas(self.origins_mm[middle], self.down_mm, self.right_mm, self.tissue[middle], 1)
 
     def by_slice(self) -> Tensor:
-        """The tissue as (slices, samples, H, W), sharing this canvas's paint."""
+        """Return a view of the tissue as (slices, samples, H, W)."""
         return self.tissue.view(-1, self.samples, *self.tissue.shape[1:])
 
     @property
@@ -87,24 +87,24 @@ class Canvas:
         return slice(0, planes), slice(0, rows), slice(0, cols)
 
     def box(self, frame: LocalFrame, low: ArrayLike, high: ArrayLike) -> Box | None:
-        """The points within local bounds, and some more; None where the canvas does not reach."""
+        """Return a box that contains the points within local bounds; None if the canvas has none."""
         corners = frame.origin_mm + np.where(CORNERS, high, low) @ frame.axes  # (8, 3)
         return self._box_around(corners, np.zeros((3, 3)))
 
     def along(self, origin_mm: np.ndarray, vectors: np.ndarray, box: Box) -> list[Tensor]:
-        """For each vector (n, 3), the scalar product with the way from an origin to each point of the box."""
+        """Dot product of each vector (n, 3) with the offset of each point of the box from an origin."""
         planes = self.on_device((self.origins_mm[box[0]] - origin_mm) @ vectors.T)
         rows = self.on_device(np.outer(np.arange(box[1].start, box[1].stop), vectors @ self.down_mm))
         cols = self.on_device(np.outer(np.arange(box[2].start, box[2].stop), vectors @ self.right_mm))
         return [(planes[:, None, n] + rows[:, n])[:, :, None] + cols[:, n] for n in range(len(vectors))]
 
     def local(self, frame: LocalFrame, box: Box) -> tuple[Tensor, Tensor, Tensor]:
-        """The local coordinates at each point of the box, in mm."""
+        """Return the local coordinates of each point of the box, in mm."""
         left, back, up = self.along(frame.origin_mm, frame.axes, box)
         return left, back, up
 
     def paint(self, box: Box, mask: Tensor, tissue: int) -> None:
-        """Put a tissue where the mask is."""
+        """Set the tissue where the mask is true."""
         self.tissue[box].masked_fill_(mask, tissue)
 
     def rod(
@@ -114,7 +114,7 @@ class Canvas:
         radii: tuple[float, float],
         stretch: ArrayLike = (1, 1, 1),
     ) -> Solid | None:
-        """A rod with round ends; its cross-section may be stretched along the frame's axes."""
+        """Build a rod with round ends, optionally stretched along the frame's axes."""
         ends, stretch = np.asarray(ends, dtype=float), np.asarray(stretch, dtype=float)
         half_axes = max(radii) * stretch[:, None] * frame.axes
         box = self._box_around(frame.origin_mm + ends @ frame.axes, half_axes)
@@ -129,7 +129,7 @@ class Canvas:
         return box, distance2.clamp_(min=0).sqrt_() - (radii[0] + (radii[1] - radii[0]) * nearest)
 
     def fill(self, solid: Solid | None, tissue: int, *, inset_mm: float = 0.0) -> None:
-        """Paint the inside of a solid, less a rim."""
+        """Paint the inside of a solid, except for a rim of `inset_mm`."""
         if solid is not None:
             self.paint(solid[0], solid[1] < -inset_mm, tissue)
 
@@ -141,7 +141,7 @@ class Canvas:
             self.fill(solid, Tissue.MARROW, inset_mm=cortex_mm)
 
     def _box_around(self, points_mm: np.ndarray, half_axes_mm: np.ndarray) -> Box | None:
-        """The points within ellipsoids of given half axes (3, 3) about points (n, 3) and between them."""
+        """Return the box around ellipsoids of given half axes (3, 3) at points (n, 3) and between them."""
         places = points_mm @ self._across
         reach = np.sqrt(((half_axes_mm @ self._across) ** 2).sum(axis=0))
         low, high = (places.min(axis=0) - reach).tolist(), (places.max(axis=0) + reach).tolist()
@@ -159,12 +159,12 @@ class Canvas:
 
     @cached_property
     def _normal(self) -> np.ndarray:
-        """Unit normal along which the planes ascend."""
+        """Unit normal, pointing from the first to the last plane."""
         return unit(_ascending(self.origins_mm, self.down_mm, self.right_mm))
 
     @cached_property
     def _across(self) -> np.ndarray:
-        """What turns a place in mm into a depth, rows and columns: (3, 3), one in each column."""
+        """Matrix (3, 3) that converts positions in mm to depth, row and column."""
         rulers = [step / (step @ step) for step in (self.down_mm, self.right_mm)]
         return np.column_stack([self._normal, *rulers])
 
@@ -174,17 +174,17 @@ class Canvas:
 
     @cached_property
     def _starts(self) -> list[tuple[float, float]]:
-        """Lowest and highest row, and column, of the planes' first points."""
+        """Minimum and maximum row, and column, of the planes' first points."""
         places = self.origins_mm @ self._across[:, 1:]
         return list(zip(places.min(axis=0).tolist(), places.max(axis=0).tolist()))
 
 
 def unit(vector: np.ndarray) -> np.ndarray:
-    """A vector (3,) of length 1 in the same direction."""
+    """Normalise a vector (3,) to length 1."""
     return vector / np.linalg.norm(vector)
 
 
 def _ascending(origins_mm: np.ndarray, down_mm: np.ndarray, right_mm: np.ndarray) -> np.ndarray:
-    """A normal (3,) of the planes, towards the last of them."""
+    """Return a normal (3,) of the planes, pointing to the last one."""
     normal = np.cross(right_mm, down_mm)
     return -normal if (origins_mm[-1] - origins_mm[0]) @ normal < 0 else normal

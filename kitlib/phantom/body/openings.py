@@ -1,4 +1,4 @@
-"""How far the canal, the recesses and the foramina are open in millimetres, and what severity that is."""
+"""Openings of the canal, the recesses and the foramina in millimetres, and their severities."""
 
 from dataclasses import dataclass
 
@@ -6,27 +6,27 @@ import numpy as np
 
 from kitlib.terms import LEVELS, Group
 
-# At or below the first number a place is moderate, at or below the second severe; the third is as narrow as
-# it gets. 100 mm2: Schonstrom, Spine 1985; 10 mm: Verbiest, J Bone Joint Surg 1954; these and others in use:
-# Steurer, BMC Musculoskelet Disord 2011.
+# At or below the first number a place is moderate, at or below the second severe; the third is the minimum.
+# 100 mm2: Schonstrom, Spine 1985; 10 mm: Verbiest, J Bone Joint Surg 1954; these and others in use: Steurer,
+# BMC Musculoskelet Disord 2011.
 SAC_AREA_MM2 = (100.0, 70.0, 20.0)
 SAC_DEPTH_MM = (10.0, 7.5, 3.5)
 RECESS_DEPTH_MM = (3.6, 2.0, 0.3)  # Strojnik, in Steurer's review; Ciric, J Neurosurg 1980
-# A root is no longer surrounded by fat once less than a millimetre is left on either side of it, and has none
-# when the foramen is as narrow as the root (Wildermuth, Radiology 1998; Lee, AJR 2010).
+# A root is no longer surrounded by fat if less than a millimetre is left on either side of it, and has no fat
+# if the foramen is as narrow as the root (Wildermuth, Radiology 1998; Lee, AJR 2010).
 FAT_BESIDE_ROOT_MM = (2.0, 0.0, -3.6)
-# Normal adults, L1/L2 to L5/S1, rounded to what is typical: the sac is smaller at L5/S1, in more fat.
+# Normal adults, L1/L2 to L5/S1, rounded to typical values: the sac is smaller at L5/S1, with more fat around.
 NORMAL_AREA_MM2 = np.array([168.0, 168.0, 168.0, 164.0, 133.0])
 NORMAL_DEPTH_MM = np.array([15.0, 15.0, 15.0, 14.7, 12.8])
 NORMAL_RECESS_MM = np.array([7.4, 7.4, 7.2, 7.0, 6.8])
 NORMAL_FORAMEN_MM = np.array([9.8, 10.2, 10.6, 10.6, 10.4])
 ROOT_MM = np.array([4.4, 4.8, 5.2, 5.6, 6.0])  # diameters of the roots L1 to L5 in their foramina
-SPARE = 1.15  # the narrowest normal opening, of the moderate threshold
+SPARE = 1.15  # the narrowest normal opening, as a multiple of the moderate threshold
 
 
 @dataclass(frozen=True, eq=False)
 class Openings:
-    """What is open at each level, and what would be without degeneration; sides are left, right."""
+    """Openings at each level, and those without degeneration; sides are left, right."""
 
     area_mm2: np.ndarray  # (5,) cross-section of the dural sac
     depth_mm: np.ndarray  # (5,) of the sac, front to back in the midline
@@ -37,7 +37,7 @@ class Openings:
     normal_depth_mm: np.ndarray  # (5,)
     normal_recess_mm: np.ndarray  # (5, 2)
     normal_foramen_mm: np.ndarray  # (5, 2)
-    from_front: np.ndarray  # (5,) share of narrowing that the disc makes; facets and flavum make the rest
+    from_front: np.ndarray  # (5,) share of narrowing due to the disc; the rest is due to facets and flavum
 
     @property
     def lost_canal(self) -> np.ndarray:
@@ -56,7 +56,7 @@ class Openings:
 
 
 def draw_openings(grades: np.ndarray, rng: np.random.Generator) -> Openings:
-    """Openings of the severities (25,) of a study: a person's own normal at 0, the thresholds at 1 and 2."""
+    """Draw the openings for severities (25,): the person's own normal at 0, the thresholds at 1 and 2."""
     canal, *sides = grades.reshape(-1, len(LEVELS))
     foramen, recess = np.stack(sides[:2], axis=1), np.stack(sides[2:], axis=1)
     deep, wide, lateral, outlet = np.clip(rng.normal(1, [0.04, 0.03, 0.05, 0.04]), 0.92, 1.08)
@@ -81,7 +81,7 @@ def draw_openings(grades: np.ndarray, rng: np.random.Generator) -> Openings:
 
 
 def severity(group: Group, measures: dict[str, float]) -> int:
-    """Severity 0, 1 or 2 by the thresholds on a cell's measures: of a sac's area and depth, the worse."""
+    """Return severity 0, 1 or 2 by the thresholds on a cell's measures: for a sac, by the worse of both."""
     if group == "spinal":
         return max(_passed(measures["area_mm2"], SAC_AREA_MM2), _passed(measures["depth_mm"], SAC_DEPTH_MM))
     if group == "foraminal":
@@ -102,7 +102,7 @@ def _at_least(normal: np.ndarray, moderate: float | np.ndarray) -> np.ndarray:
 
 
 def _narrowed(grade: np.ndarray, normal: np.ndarray, limits: tuple[float, ...] | np.ndarray) -> np.ndarray:
-    """The opening that a grade in 0..3 leaves, linear between normal and the limits (..., 3)."""
+    """Convert grades in 0..3 to openings, piecewise linear between normal and the limits (..., 3)."""
     knots = np.concatenate([normal[..., None], np.broadcast_to(limits, (*normal.shape, 3))], axis=-1)
     below = np.clip(np.floor(grade), 0, 2).astype(int)[..., None]
     start, stop = (np.take_along_axis(knots, below + n, axis=-1)[..., 0] for n in (0, 1))

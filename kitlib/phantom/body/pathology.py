@@ -1,4 +1,4 @@
-"""What has happened to a spine beside the narrowing that is graded, drawn from lots that wear then weighs."""
+"""Findings of a spine other than the graded narrowing, from random draws that are then weighted by wear."""
 
 from dataclasses import dataclass
 
@@ -9,10 +9,10 @@ from kitlib.phantom.body.tissues import Tissue
 from kitlib.phantom.body.vertebrae import COUNT, DEPTH_MM, GRADED, HEIGHT_MM, LUMBOSACRAL, VERTEBRAE, WIDTH_MM
 
 LUMBARISED, SACRALISED = "lumbarised S1", "sacralised L5"
-LUMBARISED_RATE, SACRALISED_RATE = 0.025, 0.045  # together within what Konin (AJNR 2010) reviews: 4-30 %
+LUMBARISED_RATE, SACRALISED_RATE = 0.025, 0.045  # together within the 4-30 % reviewed by Konin (AJNR 2010)
 METAL_RATE = 0.02
 METAL = (("L5", "S1"), ("L4", "L5"), ("L4", "L5", "S1"))
-ISTHMIC_RATE = 0.04  # of L5, with a slip; pars defects as such are seen in 6-11 % (Kalichman, Spine 2009)
+ISTHMIC_RATE = 0.04  # of L5, with a slip; pars defects in general occur in 6-11 % (Kalichman, Spine 2009)
 SCHMORL_RATE = 0.16  # of people (Mok, Spine 2010)
 SCHMORL_DISCS = (5, 10)  # L3/L4 to T11/T12
 HAEMANGIOMA_RATE = 0.05
@@ -23,7 +23,7 @@ MODIC_SHARES = (0.27, 0.88)  # cumulative, of types 1 and 2; type 3 is rare (Jen
 
 @dataclass(frozen=True)
 class Change:
-    """An ellipsoid of other tissue beside an endplate: lateral, dorsal and deep, in mm."""
+    """An ellipsoid of changed tissue beside an endplate: lateral, dorsal and deep, in mm."""
 
     kind: str
     tissue: int
@@ -34,20 +34,20 @@ class Change:
 
 @dataclass(frozen=True, eq=False)
 class Pathology:
-    """A spine's findings; discs are counted by the vertebra below them."""
+    """The findings of a spine; discs are indexed by the vertebra below them."""
 
     transitional: str
     metal: tuple[int, ...]  # vertebrae with pedicle screws
-    slip_mm: np.ndarray  # (12,) per disc, positive where the vertebra above has come forward
-    pars_gap_mm: float  # of L5, 0 where its arch is whole
+    slip_mm: np.ndarray  # (12,) per disc, positive if the vertebra above is displaced forward
+    pars_gap_mm: float  # of L5, 0 if its arch is intact
     modic: np.ndarray  # (12,) per disc, type 0 to 3
-    front_loss: np.ndarray  # (12,) share of the front height that a wedge fracture has cost
-    sunken_mm: np.ndarray  # (12,) how deep a biconcave fracture has pressed each endplate
+    front_loss: np.ndarray  # (12,) share of anterior height lost to a wedge fracture
+    sunken_mm: np.ndarray  # (12,) depth by which a biconcave fracture depresses each endplate
     changes: tuple[tuple[Change, ...], ...]  # of each vertebra
 
 
 def draw_pathology(person: Person, worn: np.ndarray, rng: np.random.Generator) -> Pathology:
-    """Findings in a spine whose discs are worn by (12,) in 0..1; wear changes no lot, only its outcome."""
+    """Draw findings of a spine with disc wear (12,) in 0..1; wear affects outcomes, not the random draws."""
     who, place, more = rng.random(8), rng.random((6, COUNT)), rng.random((7, COUNT))
     kinds = (LUMBARISED, SACRALISED, "")
     transitional = kinds[np.digitize(who[0], (LUMBARISED_RATE, LUMBARISED_RATE + SACRALISED_RATE))]
@@ -74,7 +74,7 @@ def draw_pathology(person: Person, worn: np.ndarray, rng: np.random.Generator) -
 def _slips(
     person: Person, worn: np.ndarray, lot: float, lots: np.ndarray, sizes: np.ndarray, transitional: str
 ) -> tuple[np.ndarray, float]:
-    """Degenerative slips at L4/L5, isthmic at L5/S1, small ones backwards above (Kalichman, Spine 2009)."""
+    """Degenerative slips at L4/L5, isthmic at L5/S1, small retrolistheses above (Kalichman, Spine 2009)."""
     slip = np.zeros(COUNT)
     age = np.clip((person.age_years - 40) / 40, 0, 1)
     degenerative = 0.22 * worn * age * (1.4 if person.female else 0.7)
@@ -90,7 +90,7 @@ def _slips(
 
 
 def _fractures(person: Person, lots: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Loss of front height, depth of pressed endplates, and which are fresh; rates typical."""
+    """Loss of anterior height, depth of depressed endplates, and which are fresh; typical rates."""
     old = np.clip((person.age_years - 50) / 30, 0, 1)
     fractured = FRACTURED & (lots < 0.003 + (0.03 if person.female else 0.014) * old)
     biconcave = fractured & (sizes[0] < 0.4)
@@ -100,14 +100,14 @@ def _fractures(person: Person, lots: np.ndarray, sizes: np.ndarray) -> tuple[np.
 
 
 def _modic(worn: np.ndarray, lots: np.ndarray, kinds: np.ndarray) -> np.ndarray:
-    """Type of the change beside each disc, 0 for none: of worn discs L4-S1 a third have one (typical)."""
+    """Type of the change beside each disc, 0 for none: a third of worn discs at L4-S1 have one (typical)."""
     rate = np.zeros(COUNT)
     rate[GRADED] = np.clip(0.85 * (worn[GRADED] - 0.3), 0, 0.6) * (0.4, 0.4, 0.5, 1, 1)
     return np.where(lots < rate, 1 + np.digitize(kinds, MODIC_SHARES), 0)
 
 
 def _modic_band(kind: int, body: int, up: int, lots: np.ndarray) -> Change:
-    """A band beside an endplate, over a part of it."""
+    """A band beside part of an endplate."""
     deep = 4 + 7 * lots[0] * (1 if up > 0 else 0.8)
     half_v = DEPTH_MM[body] * (0.3 + 0.35 * lots[1])
     centre_v = (2 * lots[2] - 1) * max(0.0, 0.55 * DEPTH_MM[body] - half_v)
@@ -123,7 +123,7 @@ def _haemangioma(lots: np.ndarray) -> Change:
 
 
 def _schmorl_nodes(lot: float, lots: np.ndarray) -> list[tuple[int, Change]]:
-    """One to three places where a disc has broken into a body."""
+    """Draw one to three places where a disc has broken into a body; in most people there are none."""
     nodes: list[tuple[int, Change]] = []
     if lot >= SCHMORL_RATE:
         return nodes

@@ -1,4 +1,4 @@
-"""Who is scanned: age, sex, stature, and what both do to fat, muscle and marrow."""
+"""The person scanned: age, sex and stature, and their effects on fat, muscle and marrow."""
 
 from dataclasses import dataclass
 
@@ -9,22 +9,22 @@ FEMALE_RATE = 0.55  # typical of outpatients with back pain
 
 @dataclass(frozen=True)
 class Person:
-    """What the whole body shares."""
+    """Properties of the whole body."""
 
     age_years: float  # 20..90
     female: bool
     size: float  # of the skeleton, 1 is typical
     fat_mm: float  # subcutaneous, at the back
     muscle: float  # of the back and psoas muscles, 1 is typical
-    fatty: float  # share of the back muscles that fat has replaced, 0..0.6
+    fatty: float  # share of the back muscles replaced by fat, 0..0.6
     marrow_fat: float  # fat fraction of the lumbar marrow, 0.25..0.65
 
 
 def draw_person(grades: np.ndarray, rng: np.random.Generator) -> Person:
-    """A person whose age goes with the mean of the grades (25,); the same lots are drawn whatever they are.
+    """Draw a person whose age rises with the mean of the grades (25,), which do not affect the random draws.
 
-    Marrow fat grows from a quarter in the young to more than half in the old (Kugel, J Magn Reson Imaging
-    2001), muscles lose to fat with age (Crawford, Eur Spine J 2016); the other figures are typical.
+    Marrow fat rises from a quarter in the young to more than half in the old (Kugel, J Magn Reson Imaging
+    2001), and fat replaces muscle with age (Crawford, Eur Spine J 2016); the other figures are typical.
     """
     lot = rng.standard_normal(5)
     female = bool(rng.random() < FEMALE_RATE)

@@ -1,7 +1,7 @@
-"""How sacra differ: what is left of their discs, how square S1 is, and how far the sacrum bends.
+"""Variation of the sacrum: disc remnants, squareness of S1, and curvature.
 
-Whoever counts levels from below counts from here, so the shapes are as various as patients' are. A remnant
-between S1 and S2 is seen in most adults, from a thin line to a small disc (O'Driscoll, Skeletal Radiol 1996).
+Levels are counted upwards from the sacrum, so its shapes vary as much as in patients. A remnant between S1
+and S2 is seen in most adults, from a thin line to a small disc (O'Driscoll, Skeletal Radiol 1996).
 """
 
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ import numpy as np
 from kitlib.phantom.body.vertebrae import LUMBOSACRAL
 
 BODIES = LUMBOSACRAL + 1  # S4 to S1; the disc above each but the last is a sacral one
-REMNANT_MM = 6.5  # height of the best formed one, at most
-# Of a remnant's height and water beside that of S1/S2, from S3/S4 up: sacra fuse from below.
+REMNANT_MM = 6.5  # largest height, of the best formed remnant
+# Height and water of remnants relative to that of S1/S2, from S3/S4 up: sacra fuse from below.
 LEFT_BELOW = np.array([0.3, 0.5, 1.0])
 # Scatter of each body's depth and height (shares), taper and wedge (degrees), from S4 up; chosen by eye.
 DEPTH_SD = np.array([0.12, 0.12, 0.1, 0.05])
@@ -24,20 +24,20 @@ WEDGE_SD_DEG = np.array([6.0, 5.0, 4.0, 3.5])
 
 @dataclass(frozen=True, eq=False)
 class Sacrum:
-    """What a sacrum has of its own, its vertebrae S4 to S1 from below, and the discs between them."""
+    """Individual shape of a sacrum: its vertebrae S4 to S1, from below, and the discs between them."""
 
     remnant_mm: np.ndarray  # (3,) heights of the discs S3/S4, S2/S3 and S1/S2
-    extent: np.ndarray  # (3,) how much of the bodies' width and depth each fills, up to 1
+    extent: np.ndarray  # (3,) share of the bodies' width and depth that each fills, up to 1
     water: np.ndarray  # (3,) 0 black .. 1 bright on T2
-    disc_height: float  # of L5/S1, 1 is typical of its wear
+    disc_height: float  # of L5/S1, 1 is typical for its wear
     depth: np.ndarray  # (4,) of the bodies, 1 is typical
     height: np.ndarray  # (4,) likewise
-    taper: np.ndarray  # (4,) to be added to the typical one
-    wedge: np.ndarray  # (4,) radians, to be added
+    taper: np.ndarray  # (4,) added to the typical one
+    wedge: np.ndarray  # (4,) radians, added to the typical one
 
 
 def draw_sacrum(rng: np.random.Generator) -> Sacrum:
-    """A sacrum whose remnant between S1 and S2 is anything from fused to well formed."""
+    """Draw a sacrum whose remnant between S1 and S2 is anything from fused to well formed."""
     formed = rng.random() * LEFT_BELOW * np.r_[rng.uniform(0.3, 1, BODIES - 2), 1]
     scatter = rng.standard_normal((4, BODIES)).clip(-2.5, 2.5)
     return Sacrum(

@@ -1,7 +1,7 @@
-"""Cross-section of the spinal canal: dural sac, the walls around it, and what degeneration makes of them.
+"""Cross-section of the spinal canal: the dural sac, the walls around it, and how degeneration changes them.
 
-Outlines take a lateral place `a` in mm (positive to the left) and the section's measures by name, as
-`draw_profile` makes them; they give places `b` in mm, positive to the back.
+Outlines take lateral positions `a` in mm (positive to the left) and the section's measures by name, as made
+by `draw_profile`; they return positions `b` in mm, positive to the back.
 """
 
 import numpy as np
@@ -11,11 +11,11 @@ from torch import Tensor
 from kitlib.phantom.body.openings import NORMAL_DEPTH_MM, Openings
 from kitlib.terms import LEVELS
 
-RECESS_MM = 9.0  # from the midline to where a recess is measured; annotators' points are some 18 mm apart
-CLEARANCE_MM = 0.4  # dura and ligament between the sac and what presses on it
-FRONT_SHARE = 0.45  # of the sac's depth that lies in front of its widest part
-# At the bodies from S4 to T10, in mm, typical of adults: half the canal's depth and width; of the sac, which
-# ends at S2, the depth, half the width, and how far it stands off the wall in front of it.
+RECESS_MM = 9.0  # from the midline to the measured point of a recess; annotators' points are some 18 mm apart
+CLEARANCE_MM = 0.4  # dura and ligament between the sac and the walls
+FRONT_SHARE = 0.45  # of the sac's depth in front of its widest part
+# At the bodies from S4 to T10, in mm, typical of adults: half depth and half width of the canal; depth and
+# half width of the sac, which ends at S2, and its distance from the wall in front of it.
 HALF_DEPTH_MM = (2, 3.5, 5, 7.0, 8.4, 8.4, 8.2, 8.2, 8.2, 8.0, 7.8, 7.6)
 HALF_WIDTH_MM = (5, 7, 10, 13.0, 13.0, 12.4, 12.0, 11.8, 11.6, 11.2, 10.8, 10.6)
 SAC_DEPTH_MM = (-6, -4, 3.5, 9.5, 13.0, 14.2, 14.6, 14.8, 15.0, 15.0, 14.4, 13.8)
@@ -27,17 +27,17 @@ PAD_MM = 4.0  # of fat behind the sac
 
 _ANGLES = (np.arange(16) + 0.5) / 16 * np.pi / 2
 LATERAL = np.r_[-np.sin(_ANGLES[::-1]), np.sin(_ANGLES)]
-"""Places across a sac, in half widths, dense at its ends."""
+"""Positions across a sac, in half widths, dense at its ends."""
 LATERAL_WEIGHTS = np.r_[np.cos(_ANGLES[::-1]), np.cos(_ANGLES)] * np.pi / 2 / len(_ANGLES)
 
 SHAPE = ("front_power_left", "front_power_right", "back_power_left", "back_power_right", "back_bend")
 Measures = dict[str, Tensor]
 Profile = dict[str, np.ndarray]
-"""The same for each row of the canal's table, (M,)."""
+"""Measures for each row of the canal's table, (M,)."""
 
 
 def sac_share(t: Tensor, rows: Measures) -> tuple[Tensor, Tensor]:
-    """How much of its full front and back half the sac has at t half widths from the midline, 0..1."""
+    """Return the sac's front and back extent, 0..1 of their maxima, at t half widths from the midline."""
     front_power = torch.where(t > 0, rows["front_power_left"], rows["front_power_right"])
     back_power = torch.where(t > 0, rows["back_power_left"], rows["back_power_right"])
     t = t.abs().clamp(max=1)
@@ -45,7 +45,7 @@ def sac_share(t: Tensor, rows: Measures) -> tuple[Tensor, Tensor]:
 
 
 def sac(a: Tensor, rows: Measures) -> tuple[Tensor, Tensor]:
-    """Front and back of the dural sac; they meet where it ends."""
+    """Return front and back of the dural sac; they meet at its ends."""
     front, back = sac_share(a / rows["sac_half_width"], rows)
     depth = rows["sac_depth"]
     widest = rows["sac_front"] + FRONT_SHARE * depth
@@ -53,7 +53,7 @@ def sac(a: Tensor, rows: Measures) -> tuple[Tensor, Tensor]:
 
 
 def walls(a: Tensor, rows: Measures) -> tuple[Tensor, Tensor]:
-    """Front and back wall of what is open: disc or body, and flavum or facets."""
+    """Return the front wall (disc or body) and back wall (flavum or facets) of the opening."""
     left = a > 0
     recess_front = torch.where(left, rows["recess_front_left"], rows["recess_front_right"])
     recess_back = torch.where(left, rows["recess_back_left"], rows["recess_back_right"])
@@ -70,14 +70,14 @@ def walls(a: Tensor, rows: Measures) -> tuple[Tensor, Tensor]:
 
 
 def area_share(profile: Profile) -> np.ndarray:
-    """Cross-section (M,) of sacs of these shapes, each (M,), as a share of half width times depth."""
+    """Return the area (M,) of sacs of these shapes, each (M,), as a share of half width times depth."""
     rows = {name: torch.from_numpy(profile[name])[:, None] for name in SHAPE}
     front, back = sac_share(torch.from_numpy(LATERAL), rows)
     return ((FRONT_SHARE * front + (1 - FRONT_SHARE) * back) @ torch.from_numpy(LATERAL_WEIGHTS)).numpy()
 
 
 def area_mm2(rows: Measures) -> float:
-    """Cross-section of one sac as it lies between its walls, from measures (1,)."""
+    """Return the cross-sectional area of one sac between its walls, from measures (1,)."""
     a = torch.from_numpy(LATERAL) * rows["sac_half_width"]
     (front, back), (wall_front, wall_back) = sac(a, rows), walls(a, rows)
     open_mm = torch.minimum(back, wall_back) - torch.maximum(front, wall_front)
@@ -92,21 +92,21 @@ def draw_profile(
     openings: Openings,
     rng: np.random.Generator,
 ) -> Profile:
-    """Measures at arc lengths s; discs narrow what is within their reach (2, 5), above and below, in mm."""
+    """Draw measures at arc lengths s; discs narrow the canal within `reach_mm` (2, 5), above and below."""
     way = s[:, None] - discs_s
     near = np.exp(-((way / np.where(way > 0, reach_mm[0], reach_mm[1])) ** 4))  # (M, 5)
     normal = _normal(s, bodies_s, discs_s, openings)
     profile = normal | _narrowed(normal, near, openings, rng.uniform(0.6, 1.5, len(LEVELS)))
     profile["fat_pad"] = np.exp(-((way / 11) ** 4)).sum(axis=1)
     profile["at_body"] = np.exp(-(((s[:, None] - bodies_s) / 6) ** 2)).sum(axis=1)
-    # Above a tight stenosis the roots are too long for their way and lie in loops.
+    # Above a tight stenosis the roots are redundant and form loops.
     tight = np.clip(openings.lost_canal - 0.45, 0, None) * 3
     profile["loops"] = (np.exp(-(((way - 26) / 20) ** 4)) @ tight).clip(0, 1)
     return profile
 
 
 def _normal(s: np.ndarray, bodies_s: np.ndarray, discs_s: np.ndarray, openings: Openings) -> Profile:
-    """The canal as it would be without degeneration."""
+    """The canal without degeneration."""
     knots = np.r_[bodies_s, discs_s]
     order = np.argsort(knots)
     person = float((openings.normal_depth_mm / NORMAL_DEPTH_MM).mean())
@@ -132,7 +132,7 @@ def _normal(s: np.ndarray, bodies_s: np.ndarray, discs_s: np.ndarray, openings: 
 
 
 def _narrowed(normal: Profile, near: np.ndarray, openings: Openings, hump: np.ndarray) -> Profile:
-    """Sac, walls and shapes with what discs in front and facets and flavum behind have taken."""
+    """Sac, walls and shapes, narrowed by discs in front and by facets and flavum behind."""
     of_front = near @ openings.from_front + 0.5 * (1 - near.sum(axis=1))
     lost = near @ openings.lost_canal
     lost_mm = near @ (openings.normal_depth_mm - openings.depth_mm)

@@ -1,4 +1,4 @@
-"""The shape of a spine: vertebrae and discs from T10 to S4, each with its own axes, and how worn they are."""
+"""The shape of a spine: vertebrae and discs from T10 to S4, each with its own axes, and their wear."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,9 +13,10 @@ from kitlib.phantom.body.sacrum import BODIES, LEAST_TAPER, Sacrum, draw_sacrum
 from kitlib.phantom.body.vertebrae import ANCHOR, COUNT, GRADED, LUMBOSACRAL, VERTEBRAE
 from kitlib.terms import LEVELS, level2text
 
-# Mean, scatter, bounds: of the standing (40; Vialle, J Bone Joint Surg Am 2005), less what lying takes.
+# Mean, standard deviation, bounds: from the mean of standing adults (40; Vialle, J Bone Joint Surg Am 2005),
+# reduced for lying.
 SACRAL_SLOPE_DEG = (34.0, 12.0, 12.0, 76.0)
-LOWER_SHARE_SD = 0.35  # of the logarithm of what L5/S1 makes of the lordosis, and against it L1/L2
+LOWER_SHARE_SD = 0.35  # of the log share of lordosis at L5/S1, with the opposite sign at L1/L2
 LUMBARISED_DISC_MM = 7.0  # between a lumbarised S1 and S2, at least
 COBB_DEG = (3.5, 38.0)  # mean of the exponential, and its bound: some 5 % have more than 10 degrees
 L5, S1, S2 = LUMBOSACRAL + 1, LUMBOSACRAL, LUMBOSACRAL - 1
@@ -29,13 +30,13 @@ class Vertebra:
     width_mm: float
     depth_mm: float
     height_mm: float
-    wedge: float  # radians, positive where the front is taller
+    wedge: float  # radians, positive if the front is taller
     taper: float
     lip_mm: float  # osteophytes at the rims
     pedicle_mm: float  # from the midline to the pedicle's axis
     process: float  # length of the spinous process, 1 is typical
-    sunken_mm: float  # how hollow each endplate is
-    pars_gap_mm: float  # how far the arch has stayed behind, 0 where it is whole
+    sunken_mm: float  # concavity of each endplate
+    pars_gap_mm: float  # how far the arch has stayed behind, 0 if it is intact
     changes: tuple[Change, ...]  # of the marrow
 
 
@@ -49,16 +50,16 @@ class Disc:
     height_mm: float
     wedge: float
     water: float  # 0 black .. 1 bright on T2
-    slip_mm: float  # how far the vertebra above has come forward
+    slip_mm: float  # forward displacement of the vertebra above
     bulge_mm: float  # beyond the rims, to the front and the sides
-    extent: float  # share of the bodies' outline that it fills: less than 1 in the sacrum only
+    extent: float  # share of the bodies' outline that it fills; less than 1 only in the sacrum
     vacuum: bool  # gas in the nucleus
     fissured: bool  # a bright tear at the back of the annulus
 
 
 @dataclass(frozen=True, eq=False)
 class Spine:
-    """Vertebrae from below, and the disc above each but the last."""
+    """Vertebrae, from below, and the disc above each one except the last."""
 
     vertebrae: tuple[Vertebra, ...]
     discs: tuple[Disc, ...]
@@ -71,7 +72,7 @@ class Spine:
         return self.pathology.transitional
 
     def facts(self) -> dict[str, Any]:
-        """The truth of shape and findings, as JSON has it."""
+        """Return the truth of shape and findings, as JSON values."""
         found, graded = self.pathology, list(zip(level2text.values(), GRADED))
         named = [(name, one.kind) for name, changes in zip(VERTEBRAE, found.changes) for one in changes]
         fractures = {
@@ -94,7 +95,7 @@ class Spine:
         }
 
     def _slope_deg(self, index: int) -> float:
-        """How far an upper endplate looks forward."""
+        """Forward tilt of an upper endplate."""
         vertebra = self.vertebrae[index]
         _, back, up = vertebra.frame.axes[2]
         return float(np.degrees(np.arctan2(-back, up) - vertebra.wedge / 2))
@@ -106,7 +107,7 @@ class Spine:
 
 @dataclass(frozen=True, eq=False)
 class Shape:
-    """Sizes of all bodies and discs (12,) as they are being drawn; changed in place."""
+    """Sizes of all bodies and discs (12,) during drawing; changed in place."""
 
     depth: np.ndarray  # mm
     height: np.ndarray  # mm
@@ -118,10 +119,10 @@ class Shape:
 
 
 def draw_spine(person: Person, grades: np.ndarray, rng: np.random.Generator) -> Spine:
-    """A spine whose discs have degenerated with the grades (25,) of their levels; L3 stands at the origin.
+    """Draw a spine whose discs degenerate with the grades (25,) of their levels; L3 is at the origin.
 
-    The grades decide what becomes of the lots, never which lots are drawn: a spine with one grade raised is
-    the same spine, more worn at that level.
+    The grades affect the outcome of the random draws, never the draws themselves: with one grade raised, it
+    is the same spine, more worn at that level.
     """
     worn = _degeneration(grades, rng)
     found = draw_pathology(person, worn, rng)
@@ -158,7 +159,7 @@ def draw_spine(person: Person, grades: np.ndarray, rng: np.random.Generator) -> 
 
 
 def _degeneration(grades: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """How worn each disc is, 0..1."""
+    """Draw the wear of each disc, 0..1."""
     of_level = grades.reshape(-1, len(LEVELS)).mean(axis=0)
     worn = np.full(COUNT, 0.15 + 0.1 * of_level.mean())
     worn[GRADED] = 0.08 + 0.42 * of_level
@@ -167,10 +168,10 @@ def _degeneration(grades: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _wedges(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, float]:
-    """Wedges of bodies and of the discs above them, and the sacral slope, which decides them, in radians.
+    """Draw wedges of bodies and of the discs above them, and the sacral slope they depend on, in radians.
 
-    Lordosis L1-S1 follows the slope (Roussouly, Spine 2005), but scatters, and so does how much of it the
-    lower discs make. Both are less than in the standing: patients lie with bent hips (chosen on open data).
+    Lordosis L1-S1 follows the slope (Roussouly, Spine 2005) with random variation, as does the share of the
+    lower discs. Both are less than when standing: patients lie with flexed hips (chosen on open data).
     """
     mean, scatter, low, high = SACRAL_SLOPE_DEG
     slope = float(np.clip(rng.normal(mean, scatter), low, high))
@@ -185,12 +186,12 @@ def _wedges(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, float]:
 
 
 def _graded(rng: np.random.Generator, scatter: float) -> np.ndarray:
-    """Factors (12,) that grow or shrink by a share from each vertebra to the next, 1 at L3."""
+    """Draw factors (12,) that change by a constant ratio from each vertebra to the next, 1 at L3."""
     return np.exp(rng.normal(0, scatter) * (np.arange(COUNT) - ANCHOR))
 
 
 def _shape_sacrum(sacrum: Sacrum, size: float, shape: Shape) -> None:
-    """Give the sacrum of a person of that size, and the disc on it, shapes of their own."""
+    """Apply the individual shape of the sacrum, and of the disc above it, for a person of this size."""
     own, discs = slice(0, BODIES), slice(0, LUMBOSACRAL)
     shape.depth[own] *= sacrum.depth
     shape.height[own] *= sacrum.height
@@ -202,9 +203,9 @@ def _shape_sacrum(sacrum: Sacrum, size: float, shape: Shape) -> None:
 
 
 def _make_transitional(kind: str, shape: Shape) -> None:
-    """Square a lumbarised S1 and give it a disc below, or square a sacralised L5 and thin its disc.
+    """Square a lumbarised S1 and add a disc below it, or square a sacralised L5 and thin its disc.
 
-    They are Castellvi's types II to IV, the ones that are fused or jointed, as seen in the midline.
+    They are Castellvi's types II to IV, the fused or articulated ones, as seen in the midline.
     """
     if kind == LUMBARISED:
         shape.depth[[S1, S2]] *= (1.1, 1.45)
@@ -222,7 +223,7 @@ def _make_transitional(kind: str, shape: Shape) -> None:
 def _stacked(
     heights: np.ndarray, wedges: np.ndarray, slips: np.ndarray, slope: float, rng: np.random.Generator
 ) -> list[LocalFrame]:
-    """Frames of bodies and discs in turn, from S4 up, with the top of S1 at its slope."""
+    """Stack the frames of alternating bodies and discs, from S4 up, with the top of S1 at its slope."""
     lean = np.cumsum(wedges) - wedges / 2
     tilt = slope + np.cumsum(wedges)[2 * S1] - lean
     coronal, twist = _scoliosis(len(heights), rng)
@@ -234,12 +235,12 @@ def _stacked(
 
 
 def _scoliosis(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Lean to the left and turn of bodies and discs in radians; bodies turn to the curve's outer side."""
+    """Draw the left lean and rotation of bodies and discs in radians; bodies rotate to the convex side."""
     mean, most = COBB_DEG
     cobb = min(rng.exponential(mean), most)
     phase = np.linspace(0, rng.uniform(3.5, 7), count) + rng.uniform(0, 2 * np.pi)
     pelvis, turn = rng.normal(0, 1.3), rng.normal(0, 2)
-    mobile = np.clip((np.arange(count) - 2 * S1) / 4, 0, 1)  # the sacrum takes no part
+    mobile = np.clip((np.arange(count) - 2 * S1) / 4, 0, 1)  # the sacrum is not affected
     wave = np.sin(phase)
     wave -= wave[2 * L5 :].mean()  # the head stays over the pelvis
     coronal = cobb * wave * mobile / max(float(np.ptp(wave[2 * L5 :])), 0.5) + pelvis
@@ -247,7 +248,7 @@ def _scoliosis(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.nda
 
 
 def _axes(tilt: float, coronal: float, twist: float) -> np.ndarray:
-    """Left, back and up of a structure that tilts forward, leans to the left and turns about its own axis."""
+    """Left, back and up axes of a structure tilted forward, leaning left and rotated about its own axis."""
     s, c = np.sin([tilt, coronal, twist]), np.cos([tilt, coronal, twist])
     forward = np.array([[1, 0, 0], [0, c[0], s[0]], [0, -s[0], c[0]]])
     sideways = np.array([[c[1], 0, -s[1]], [0, 1, 0], [s[1], 0, c[1]]])
@@ -260,6 +261,6 @@ def _interleaved(bodies: np.ndarray, discs: np.ndarray) -> np.ndarray:
 
 
 def _between(size: np.ndarray, taper: np.ndarray) -> np.ndarray:
-    """Sizes of the discs: what the two endplates around each have on average."""
+    """Sizes of the discs: the mean of the two adjacent endplates."""
     above, below = size * (1 + taper / 2), size * (1 - taper / 2)
     return (above[:-1] + below[1:]) / 2

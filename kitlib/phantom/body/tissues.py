@@ -1,5 +1,5 @@
-"""Tissues: what the spins of their water and of their fat do at 1.5 and 3 tesla, and their texture, which
-belongs to the body, so that every series of a study sees the same."""
+"""Tissues: MR properties of their water and fat at 1.5 and 3 tesla, and their texture, which belongs to the
+body, so that every series of a study shows the same one."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -16,7 +16,7 @@ SMOOTH = {len(SOLID): (0.8, 3.5), len(SHEET): (1.3, 5.5)}  # the two channels, i
 
 
 class Tissue(IntEnum):
-    """What lies at a point."""
+    """The tissue at a point."""
 
     AIR = 0
     SKIN = 1
@@ -38,20 +38,20 @@ class Tissue(IntEnum):
     GAS = 17
     FLUID = 18  # in facet joints, and in fresh Schmorl nodes
     CARTILAGE = 19
-    OEDEMA = 20  # marrow as Modic 1 and fresh fractures show it
+    OEDEMA = 20  # marrow in Modic 1 and fresh fractures
     FATTY_MARROW = 21  # Modic 2
     SCLEROSIS = 22  # Modic 3
     METAL = 23
     KIDNEY = 24
     LIVER = 25
-    NUCLEUS = 26  # of the lowest disc; those of the discs above follow, as each has a water of its own
+    NUCLEUS = 26  # of the lowest disc; those of the discs above follow, as each has its own water content
 
 
-# Of each tissue: proton density, share of it in fat, then of its water T1 at 1.5 and 3 T and T2 at 1.5 and
+# For each tissue: proton density, share of it in fat, then T1 of its water at 1.5 and 3 T, and T2 at 1.5 and
 # 3 T in ms. Rounded from Stanisz (Magn Reson Med 2005: muscle, cartilage, cord, blood, liver, kidney),
 # de Bazelaire (Radiology 2004: muscle, liver, kidney, marrow) and Gold (AJR 2004: muscle, cartilage, joint
-# fluid), between them where they differ; densities, fasciae, bowel and what is sick are typical values. CSF
-# that flows in seems to relax faster than its 4300 ms at rest.
+# fluid), between them where they differ; densities, fasciae, bowel and lesions are typical values. Because of
+# inflow, CSF appears to relax faster than its 4300 ms at rest.
 WATER = {
     Tissue.AIR: (0.0, 0.0, 1, 1, 1, 1),
     Tissue.SKIN: (0.55, 0.10, 700, 850, 28, 26),
@@ -80,15 +80,15 @@ WATER = {
     Tissue.KIDNEY: (0.85, 0.02, 970, 1170, 86, 78),
     Tissue.LIVER: (0.75, 0.04, 580, 810, 46, 38),
 }
-# T1 of fat is what the inversion times that null it in practice tell (T1 = TI / ln 2), a little less than the
-# 288 and 371 ms of Gold (AJR 2004); T2 is Gold's, from trains of echoes, which lengthen it as TSE does.
+# T1 of fat follows from the inversion times that null it in practice (T1 = TI / ln 2), a little less than the
+# 288 and 371 ms of Gold (AJR 2004); T2 is Gold's, measured with echo trains, which lengthen it as TSE does.
 FAT_T1_MS, FAT_T2_MS = (238.0, 312.0), (160.0, 133.0)
 
 
 def water_and_fat(water: np.ndarray, field_t: float, marrow_fat: float | None = None) -> np.ndarray:
-    """Proton density, T1 and T2 in ms of the tissues' water and of their fat: (2, tissues, 3).
+    """Return proton density, T1 and T2 in ms of the tissues' water and of their fat: (2, tissues, 3).
 
-    Discs have nuclei of the given `water` content in 0..1, by index; a person may have marrow of their own.
+    The nuclei of discs have the given `water` content in 0..1; `marrow_fat` replaces the default.
     """
     at = FIELDS_T.index(field_t)
     table = np.array(list(WATER.values()), dtype=float)
@@ -105,20 +105,20 @@ def water_and_fat(water: np.ndarray, field_t: float, marrow_fat: float | None = 
 
 @dataclass(frozen=True, eq=False)
 class Texture:
-    """Smooth noise of unit variance on lattices that are mirrored without end; both have two channels, fine
+    """Smooth noise of unit variance on lattices that are extended by mirroring; both have two channels, fine
     noise and patches some four times as large."""
 
     solid: np.ndarray  # (2, U, V, W) float32
-    sheet: np.ndarray  # (2, U, V) float32; ten times as quick to look up
+    sheet: np.ndarray  # (2, U, V) float32; ten times as fast to look up
 
     def at(self, cell_mm: tuple[float, ...], *places_mm: Tensor) -> tuple[Tensor, Tensor]:
-        """Both channels (N,) at two or three coordinates (N,) each, with nodes `cell_mm` apart along each.
+        """Look up both channels (N,) at two or three coordinates (N,), with nodes `cell_mm` apart along each.
 
-        What two make of space is drawn out along where both are constant.
+        With two coordinates the texture is constant along the third direction.
         """
         nodes = self.solid if len(cell_mm) == len(SOLID) else self.sheet
         sizes = nodes.shape[1:]
-        # grid_sample wants the last axis first, its ends at -1 and 1.
+        # grid_sample expects the last axis first, with its ends at -1 and 1.
         scaled = [place * (2 / cell / (size - 1)) for place, cell, size in zip(places_mm, cell_mm, sizes)]
         grid = torch.stack(scaled[::-1], dim=-1).view(1, *(1,) * (len(sizes) - 1), -1, len(sizes))
         values = torch.from_numpy(nodes).to(grid.device)[None]

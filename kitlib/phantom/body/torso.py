@@ -1,4 +1,4 @@
-"""The body around a spine: skin, fat with its septa, the belly's wall, and within them muscles and organs."""
+"""The body around a spine: skin, fat with septa, the abdominal wall, and muscles and organs inside them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,8 +22,8 @@ from kitlib.phantom.body.tissues import Texture, Tissue, draw_texture
 from kitlib.phantom.body.vertebrae import LUMBOSACRAL, SIDES
 
 MUSCLE_DEPTH_MM = 47.0  # from the canal to the lumbar fascia
-BOWEL_MM = -28.0  # none lies further back than this from the canal
-ILIUM_MM = 56.0  # how far the iliac bones reach behind the middle of S1
+BOWEL_MM = -28.0  # posterior limit of the bowel, from the canal
+ILIUM_MM = 56.0  # extent of the iliac bones behind the middle of S1
 SKIN_MM = 2.0
 SEPTA_MM = (9.0, 4.0)  # spacing along the skin and in depth
 
@@ -35,7 +35,7 @@ class Torso:
     floor_mm: float
     spine_x_mm: np.ndarray
     spine_y_mm: np.ndarray  # of the canal
-    fascia_y_mm: np.ndarray  # of the back, where it is farthest back
+    fascia_y_mm: np.ndarray  # of the back, at its most posterior point
     skin_y_mm: np.ndarray
     half_width_mm: float
     belly_y_mm: float  # of the front skin
@@ -77,7 +77,7 @@ def draw_torso(person: Person, spine: Spine, canal: Canal, rng: np.random.Genera
 
 
 def paint_torso(canvas: Canvas, torso: Torso) -> None:
-    """Paint the body without its spine: its edges at two places for partial volume, shared by all samples."""
+    """Paint the body without its spine, in two versions with shifted edges for partial volume."""
     everywhere, below_back, below_front = _measured(canvas, torso)
     body = canvas.tissue.new_zeros((len(everywhere.apart), *below_back.shape))
     planes = [_plane(canvas, n, tissue) for n, tissue in enumerate(body)]
@@ -111,7 +111,7 @@ def paint_torso(canvas: Canvas, torso: Torso) -> None:
 def _within(
     body: Tensor, of: Places, where: Tensor, *more: Tensor
 ) -> Iterator[tuple[Tensor, Places, list[Tensor]]]:
-    """Tissue (P, N), places and more values of those points alone; the tissue is written back to the body."""
+    """Yield tissue (P, N), places and more values of selected points; then write the tissue to the body."""
     index = where.view(-1).nonzero().squeeze(1)
     every = (of.side, of.behind, of.up, of.depth, *more)
     side, behind, up, depth, *others = (torch.index_select(one.view(-1), 0, index) for one in every)
@@ -121,7 +121,7 @@ def _within(
 
 
 def _measured(canvas: Canvas, torso: Torso) -> tuple[Places, Tensor, Tensor]:
-    """All points of the slices' middles, and how far they lie below the skin of back and of belly."""
+    """Return all points of the slices' middle planes, and their depth below the skin of back and abdomen."""
     middles = canvas.middles()
     px_mm = float(np.linalg.norm(canvas.down_mm))
     apart = canvas.on_device([[-px_mm / 4], [px_mm / 4]] if canvas.samples > 1 else [[0.0]])
@@ -139,13 +139,13 @@ def _measured(canvas: Canvas, torso: Torso) -> tuple[Places, Tensor, Tensor]:
 
 
 def _plane(canvas: Canvas, sample: int, tissue: Tensor) -> Canvas:
-    """One of the sample planes of each slice, to be painted on the tissue (K, H, W)."""
+    """Return one sample plane of each slice as a canvas over the tissue (K, H, W)."""
     origins = canvas.origins_mm[sample :: canvas.samples]
     return Canvas(origins, canvas.down_mm, canvas.right_mm, tissue, 1)
 
 
 def _paint_fat(tissue: Tensor, places: Places, below: Tensor, texture: Texture) -> None:
-    """Subcutaneous fat with its septa: sheets where the noise changes its sign and lie along the skin."""
+    """Paint subcutaneous fat with its septa: sheets along the skin, where the noise changes sign."""
     along, deep = places.up + 0.7 * places.side, below + 0.12 * places.up - 0.2 * places.side
     fine, _ = texture.at(SEPTA_MM, along, deep)
     tissue.fill_(Tissue.FAT)
@@ -153,13 +153,13 @@ def _paint_fat(tissue: Tensor, places: Places, below: Tensor, texture: Texture) 
 
 
 def _paint_skin(tissue: Tensor, below: Tensor) -> None:
-    """Skin on fat, and air outside: trims what stands out."""
+    """Paint skin on fat, and air outside, which trims whatever protrudes."""
     for under_mm, kind in ((5.0, Tissue.FAT), (SKIN_MM, Tissue.SKIN), (0.0, Tissue.AIR)):
         tissue.masked_fill_(below < under_mm, kind)
 
 
 def _paint_wall(tissue: Tensor, places: Places, deep: Tensor) -> None:
-    """The belly's muscles: rectus before, the three obliques beside."""
+    """Paint the abdominal muscles: rectus in front, the three lateral layers at the sides."""
     x, deep = places.x, deep - places.apart
     inner = 9 + (0.5 * (x - 48)).clamp_(0, 8)
     tissue.masked_fill_((deep > 0) & (deep < inner), Tissue.MUSCLE)
@@ -174,7 +174,7 @@ def _spinous_tip(body: Vertebra, length_mm: float) -> np.ndarray:
 
 
 def _hips(spine: Spine, size: float) -> np.ndarray:
-    """Ends (4, 2, 3) of iliacus before each iliac wing, and of gluteus medius behind it."""
+    """Ends (4, 2, 3) of iliacus anterior to each iliac wing, and of gluteus medius behind it."""
     iliacus, gluteus = ((51, -8, 0), (102, -68, 8)), ((64, 34, 0), (124, -50, 8))
     ends = np.concatenate([size * np.array([iliacus, gluteus]) * (side, 1, 1) for side in SIDES])
     return spine.vertebrae[LUMBOSACRAL].frame.origin_mm + ends

@@ -10,7 +10,7 @@ LUMBOSACRAL = VERTEBRAE.index("S1")
 ANCHOR = VERTEBRAE.index("L3")
 # Width, depth and height of the body in mm, its lordotic wedge and that of the disc above it in degrees, and
 # the height of that disc in mm: rounded means of adults (Panjabi, Spine 1992; Zhou, Eur Spine J 2000; Been,
-# Eur Spine J 2010; the sacrum by eye). TAPER is how much wider a body is above than below.
+# Eur Spine J 2010; the sacrum by eye). TAPER is how much wider a body is at its top than at its bottom.
 WIDTH_MM = np.array([24, 31, 41, 48, 50, 48, 46, 44, 42, 39, 35, 32])
 DEPTH_MM = np.array([10, 13, 17.5, 28.5, 34, 34.5, 34, 33, 32, 31, 30, 28])
 HEIGHT_MM = np.array([18, 21, 24, 29, 27.5, 28, 28, 27.5, 27, 25, 22.5, 21])
@@ -23,7 +23,7 @@ SIDES = (1, -1)  # left, right: the sign of x in patient coordinates, and the or
 
 
 def disc_of(level: str) -> int:
-    """Index of a graded level's disc: discs are counted by the vertebra below them."""
+    """Return the index of a graded level's disc; discs are indexed by the vertebra below them."""
     return LUMBOSACRAL + len(LEVELS) - 1 - LEVELS.index(level)
 
 

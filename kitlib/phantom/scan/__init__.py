@@ -1,5 +1,6 @@
-"""How an anatomy becomes images.
+"""Imaging of an anatomy.
 
-`prescription` and `plans` choose slices and series; `signal`, `coil` and `kspace` are the physics; `scanner`
-acquires series. `domain_randomised` draws single slices far beyond the clinical range, with `contrast`.
+`prescription` and `plans` choose slices and series; `signal`, `coil` and `kspace` simulate the physics;
+`scanner` acquires series. `domain_randomised` draws single slices far outside the clinical range, with
+`contrast`.
 """

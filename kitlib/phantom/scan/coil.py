@@ -1,4 +1,4 @@
-"""What a scanner sees of the body: the reach of a surface coil, bands of saturation, and metal's void."""
+"""Intensity effects of a scanner: coil sensitivity, saturation bands, and metal artefacts."""
 
 from dataclasses import dataclass
 
@@ -10,29 +10,29 @@ from torch.nn.functional import avg_pool2d, grid_sample, max_pool2d
 
 @dataclass(frozen=True)
 class Coil:
-    """An array of coils in the table below the back; lengths in mm, chosen by eye."""
+    """A coil array in the table below the back; lengths in mm, chosen by eye."""
 
     reach_mm: float
-    floor: float  # of its sensitivity, far from the back
-    pitch_mm: float  # from element to element along the patient
+    floor: float  # sensitivity far from the back
+    pitch_mm: float  # distance of elements along the patient
     ripple: float
     offset_mm: float  # of an element from the middle of L3
-    evened: float  # 0..1, how much of the fall-off the scanner takes out again, noise and all
+    evened: float  # 0..1, how much of the fall-off the scanner corrects, which also scales the noise
 
     def sensitivity(self, depth_mm: Tensor, height_mm: Tensor) -> Tensor:
-        """Sensitivity at a depth below the back's skin and a height above L3: about 1 at the spine."""
+        """Sensitivity at a depth below the skin of the back and a height above L3: about 1 at the spine."""
         fall_off = torch.exp((60 - depth_mm.clamp(min=-10)) / self.reach_mm) + self.floor
         wave = torch.cos(2 * torch.pi / self.pitch_mm * (height_mm - self.offset_mm))
         ripple = self.ripple * wave * torch.exp(-depth_mm.clamp(min=0) / 40)
         return fall_off / (1 + self.floor) * (1 + ripple) / (1 + (height_mm / 185) ** 6)
 
     def evening(self, sensitivity: Tensor) -> Tensor:
-        """What the scanner multiplies its images with."""
+        """Return the factor by which the scanner corrects its images."""
         return sensitivity.clamp(min=0.05) ** -self.evened
 
 
 def draw_coil(rng: np.random.Generator) -> Coil:
-    """A spine array and how well its fall-off is evened out."""
+    """Draw a spine coil array, and how well its fall-off is corrected."""
     return Coil(
         reach_mm=rng.uniform(65, 130),
         floor=rng.uniform(0.05, 0.25),
@@ -45,21 +45,21 @@ def draw_coil(rng: np.random.Generator) -> Coil:
 
 @dataclass(frozen=True)
 class Band:
-    """A band of saturation over the abdomen, against its ghosts; its edge is a plane in the patient."""
+    """A saturation band over the abdomen, against ghosting; its edge is a plane in the patient."""
 
-    edge_mm: float  # before the foremost vertebral body
-    lean: float  # of the edge, mm to the front for each mm above L3
-    soft_mm: float  # over which its effect sets in, as far before the edge as behind it
-    left_over: float  # of the signal within
+    edge_mm: float  # anterior to the most anterior vertebral body
+    lean: float  # of the edge, mm to the front per mm above L3
+    soft_mm: float  # width of the transition on either side of the edge
+    left_over: float  # remaining share of the signal inside
 
     def transmitted(self, before_bodies_mm: Tensor, height_mm: Tensor) -> Tensor:
-        """What is left of the signal at places in the patient."""
+        """Return the remaining share of the signal at positions in the patient."""
         behind = (self.edge_mm + self.lean * height_mm - before_bodies_mm) / self.soft_mm
         return self.left_over + (1 - self.left_over) * torch.sigmoid(3 * behind)
 
 
 def draw_band(sagittal: bool, rng: np.random.Generator) -> Band | None:
-    """A band such as half of the sagittal series and some axial ones have (chosen by eye)."""
+    """Draw the band of a series, or None; half of sagittal and 40 % of axial series have one, by eye."""
     soft_mm = rng.uniform(8, 15)
     edge_mm = soft_mm + rng.uniform(0, 14)
     band = Band(edge_mm, rng.uniform(-0.02, 0.08), soft_mm, rng.uniform(0.25, 0.5))
@@ -67,9 +67,9 @@ def draw_band(sagittal: bool, rng: np.random.Generator) -> Band | None:
 
 
 def bloomed(images: Tensor, metal: Tensor, readout_axis: int, reach_px: float) -> Tensor:
-    """Water and fat (2, K, H, W) as metal (K, H, W) leaves them: a void with a bright rim, and distortion.
+    """Add metal artefacts to water and fat (2, K, H, W): a void with a bright rim, and distortion.
 
-    The field beside metal, which falls to nothing within `reach_px`, moves signal along the readout.
+    The field around metal (K, H, W) falls to zero over 1.5 `reach_px` and shifts signal along the readout.
     """
     hit = metal.flatten(1).any(dim=1)
     if not hit.any():
@@ -86,7 +86,7 @@ def bloomed(images: Tensor, metal: Tensor, readout_axis: int, reach_px: float) -
 
 
 def _spread(metal: Tensor, reach_px: float) -> Tensor:
-    """How strong the field of metal is at each pixel, 1 within it, falling to nothing at twice the reach."""
+    """Field strength of metal at each pixel: about 1 inside, falling to zero over 1.5 times the reach."""
     size = 2 * max(1, round(reach_px / 2)) + 1
     field = max_pool2d(metal[:, None], size, 1, size // 2)
     for _ in range(2):
@@ -95,7 +95,7 @@ def _spread(metal: Tensor, reach_px: float) -> Tensor:
 
 
 def _identity(field: Tensor) -> Tensor:
-    """The grid (K, H, W, 2) at which each pixel samples itself."""
+    """The identity sampling grid (K, H, W, 2)."""
     rows, cols = ((2 * torch.arange(n, device=field.device) + 1) / n - 1 for n in field.shape[1:])
     grid = torch.stack(torch.meshgrid(rows, cols, indexing="ij")[::-1], dim=-1)
     return grid.expand(len(field), -1, -1, -1)

@@ -1,6 +1,6 @@
-"""Grey values far beyond the clinical range, for networks that are to find anatomy whatever its look.
+"""Randomised contrast far outside the clinical range, to train networks that do not depend on it.
 
-Random greys per tissue are SynthSeg's idea (Billot, Med Image Anal 2023); ranges are chosen by eye.
+Random grey values per tissue are SynthSeg's idea (Billot, Med Image Anal 2023); ranges are chosen by eye.
 """
 
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ from kitlib.phantom.body.tissues import FIELDS_T, Tissue, water_and_fat
 from kitlib.phantom.scan.signal import PulseSequence, in_flow, noise_field
 
 LOOKS = {"clinical": 0.5, "stir": 0.1, "blended": 0.15, "random": 0.25}
-"""How often each kind of contrast is drawn, as a trial on real images found to be robust."""
+"""Probability of each kind of contrast; a trial on real images found these to be robust."""
 
-# Lowest and highest repetition, echo and inversion time of T1, T2 and PD weighting, and of STIR.
+# Minimum and maximum repetition, echo and inversion time of T1, T2 and PD weighting, and of STIR.
 WEIGHTINGS_MS = (
     ((350, 950), (6, 20), (0, 0)),
     ((2200, 6500), (70, 140), (0, 0)),
@@ -25,7 +25,7 @@ WEIGHTINGS_MS = (
 WEIGHTING_RATES = (0.46, 0.46, 0.08)
 STIR_MS = ((2500, 6500), (25, 80), (135, 235))
 
-REACH_MM, FLOOR = (40.0, 250.0), (0.0, 0.8)  # of a surface coil: the belly may be all dark, or not at all
+REACH_MM, FLOOR = (40.0, 250.0), (0.0, 0.8)  # of a surface coil: from a black abdomen to even illumination
 INVERTED_RATE = 0.08
 GHOST_RATE = 0.15
 BAND_RATE = 0.25
@@ -36,15 +36,15 @@ DARKEST, BRIGHTEST = (0.0, 0.03), (0.95, 0.998)  # quantiles that become black a
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """The grey value of every tissue, and how far from clinical the rest of the image may stray."""
+    """The grey value of every tissue, and how far the rest of the image may deviate from clinical ones."""
 
     kind: str
     greys: np.ndarray  # (tissues and nuclei,), the brightest about 1
-    wild: float  # 0 as a good scanner shows it .. 1 far beyond
+    wild: float  # 0 (a good scanner) to 1 (far outside the clinical range)
 
 
 def draw_look(water: np.ndarray, rng: np.random.Generator) -> Look:
-    """A contrast for a spine whose discs have the given water content in 0..1."""
+    """Draw a contrast for a spine whose discs have the given water content in 0..1."""
     kind = str(rng.choice(list(LOOKS), p=list(LOOKS.values())))
     if kind == "random":
         return Look(kind, _random_greys(water, rng), rng.random())
@@ -56,7 +56,7 @@ def draw_look(water: np.ndarray, rng: np.random.Generator) -> Look:
 
 
 def textured(tissue: Tensor, look: Look, px_mm: float, rng: np.random.Generator) -> Tensor:
-    """Mean grey (H, W) of tissues (samples, H, W), each with grain and clouds of its own strength."""
+    """Mean grey value (H, W) of tissues (samples, H, W), each with its own strength of grain and clouds."""
     count, strength = len(look.greys), 0.03 + 0.11 * look.wild
     tables = np.stack([look.greys, *rng.gamma(1.5, strength / 1.5, (3, count)) * (0.1 + look.greys)])
     tables[1:, Tissue.AIR] = 0
@@ -75,7 +75,7 @@ def clouds(like: Tensor, cell_px: float, rng: np.random.Generator) -> Tensor:
 def received(
     image: Tensor, depth_mm: Tensor, height_mm: Tensor, look: Look, px_mm: float, rng: np.random.Generator
 ) -> Tensor:
-    """What coil, saturation, movement, blur and noise leave of an image (H, W); depth is below the back."""
+    """Apply coil, saturation, motion, blur and noise to an image (H, W); depth is measured from the back."""
     wild = look.wild
     reach_mm, floor = np.exp(rng.uniform(*np.log(REACH_MM))), rng.uniform(*FLOOR)
     image = image * (torch.exp(-depth_mm.clamp(min=0) / float(reach_mm)) + floor)
@@ -93,7 +93,7 @@ def received(
 
 
 def displayed(image: Tensor, look: Look, rng: np.random.Generator) -> Tensor:
-    """Greys in [0, 1], stretched between quantiles, bent by a gamma, now and then inverted."""
+    """Scale grey values to [0, 1] between quantiles, with a random gamma; sometimes inverted."""
     every = image.flatten().sort().values
     low, high = (float(every[int(rng.uniform(*q) * len(every))]) for q in (DARKEST, BRIGHTEST))
     image = ((image - low) / max(high - low, 1e-6)).clamp_(0, 1)
@@ -102,7 +102,7 @@ def displayed(image: Tensor, look: Look, rng: np.random.Generator) -> Tensor:
 
 
 def occluded(image: Tensor, rng: np.random.Generator) -> Tensor:
-    """Now and then rectangles hide a part, and metal leaves a void with a bright rim."""
+    """Sometimes hide parts behind rectangles, and add metal voids with a bright rim."""
     rows, cols = (torch.arange(size, device=image.device, dtype=torch.float32) for size in image.shape)
     if rng.random() < HIDDEN_RATE:
         for _ in range(rng.integers(1, 4)):
@@ -129,7 +129,7 @@ def blurred(image: Tensor, sigma_px: float, axis: int) -> Tensor:
 
 
 def _scanned(stir: bool, water: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Greys of a T1, T2 or PD weighted spin echo or a STIR, with tissues that vary between persons."""
+    """Draw grey values of a T1, T2 or PD weighted spin echo or a STIR, with tissues that vary by person."""
     ranges = STIR_MS if stir else WEIGHTINGS_MS[rng.choice(len(WEIGHTINGS_MS), p=WEIGHTING_RATES)]
     repetition, echo, inversion = (rng.uniform(*one) for one in ranges)
     spins = water_and_fat(water, float(rng.choice(FIELDS_T)), marrow_fat=rng.uniform(0.2, 0.7))
@@ -140,7 +140,7 @@ def _scanned(stir: bool, water: np.ndarray, rng: np.random.Generator) -> np.ndar
 
 
 def _random_greys(water: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A grey of its own for every tissue, evenly spread; nuclei share one, and a slope with their water."""
+    """Draw evenly spaced grey values, one per tissue; nuclei share one, plus a slope with their water."""
     greys = rng.permutation((np.arange(Tissue.NUCLEUS + 1) + rng.random()) / (Tissue.NUCLEUS + 1))
     if rng.random() < 0.8:
         greys[Tissue.AIR] = rng.random() * 0.05
@@ -149,7 +149,7 @@ def _random_greys(water: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _saturation(depth_mm: Tensor, height_mm: Tensor, wild: float, rng: np.random.Generator) -> Tensor:
-    """A band, mostly before the spine, where little signal is left."""
+    """Draw a saturation band, mostly anterior to the spine."""
     lean = rng.normal(0, 0.2 + 0.4 * wild)
     middle, half = rng.normal(150, 15 + 45 * wild), rng.uniform(15, 35)
     beyond = ((depth_mm + lean * height_mm - middle).abs() - half) / rng.uniform(1, 6)
@@ -158,21 +158,21 @@ def _saturation(depth_mm: Tensor, height_mm: Tensor, wild: float, rng: np.random
 
 
 def _ghosted(image: Tensor, rng: np.random.Generator) -> Tensor:
-    """The image with a faint copy of itself, shifted along one axis."""
+    """Add a faint copy of the image, shifted along one axis."""
     axis = int(rng.integers(2))
     shift = int(rng.integers(image.shape[axis] // 8, image.shape[axis] // 2))
     return image + rng.uniform(0.03, 0.2) * image.roll(shift, axis)
 
 
 def _noisy(image: Tensor, sigma: float, rng: np.random.Generator) -> Tensor:
-    """Magnitude of the image with complex Gaussian noise: Rician."""
+    """Return the magnitude of the image with complex Gaussian noise, which is Rician."""
     lots = rng.standard_normal((2, *image.shape), dtype=np.float32)
     real, imaginary = torch.from_numpy(lots).to(image.device)
     return torch.hypot(image + sigma * real, sigma * imaginary)
 
 
 def _rectangle(rows: Tensor, cols: Tensor, rng: np.random.Generator) -> Tensor:
-    """Where a rectangle (H, W) of up to a quarter of each side lies."""
+    """Draw a mask (H, W) of a rectangle of up to a quarter of each side."""
     inside = []
     for line in (rows, cols):
         start, size = rng.random() * len(line), rng.uniform(0.04, 0.25) * len(line)

@@ -1,6 +1,6 @@
-"""Domain-randomised slices: single images of an anatomy, drawn far beyond what scanners do.
+"""Domain-randomised slices: single images of an anatomy, far outside the range of real scanners.
 
-Localisers learn on them. One anatomy serves many slices.
+They are training data for localisers. One anatomy yields many slices.
 """
 
 from dataclasses import dataclass
@@ -23,22 +23,22 @@ Shown = tuple[slice, slice]
 """Rows and columns."""
 
 NEAR_MM = {"canal": 7.0, "foramen": 6.0, "recess": 6.0}
-"""How far beside a thin slice a landmark may lie and yet be seen there: about half of its own size."""
+"""How far off a thin slice a landmark may lie and still be visible: about half its size."""
 
-SAGITTAL_TURN_DEG = (30.0, 15.0, 15.0)  # at most, about the axes to the left (in plane), back and head
+SAGITTAL_TURN_DEG = (30.0, 15.0, 15.0)  # maxima, about the axes to the left (in plane), back and head
 AXIAL_TURN_DEG = (15.0, 15.0, 20.0)
 BACK_MM = 65.0  # from the canal to the skin of the back
 COARSE_RATE = 0.25
-COARSE_MM = (2.0, 4.0)  # pixels of the coarse ones
+COARSE_MM = (2.0, 4.0)  # pixel size of the coarse ones
 CROPPED_RATE = 0.3
 CANAL_RATE = 0.65  # of sagittal slices at the canal; the others are at a foramen
-BESIDE_RATE = 0.15  # beside the canal, up to far lateral ones
-WIDE_RATE = 0.4  # of widths, thicknesses and places, drawn beyond the clinical range
+BESIDE_RATE = 0.15  # of sagittal slices off the canal, up to far lateral ones
+WIDE_RATE = 0.4  # of widths, thicknesses and positions drawn outside the clinical range
 
 
 @dataclass(frozen=True, eq=False)
 class SliceGeometry:
-    """The place of one slice in the patient."""
+    """The geometry of one slice in the patient."""
 
     origin_mm: np.ndarray  # (3,) LPS position of the first pixel's centre
     row_direction: np.ndarray  # (3,) unit vector along which the COLUMN index grows
@@ -48,7 +48,7 @@ class SliceGeometry:
     thickness_mm: float
 
     def to_pixel(self, places_mm: ArrayLike) -> np.ndarray:
-        """(x, y, off_plane_mm) of patient positions (..., 3); off plane along the normal."""
+        """Convert patient positions (..., 3) to (x, y, off_plane_mm), the last along the normal."""
         way = np.asarray(places_mm, dtype=np.float64) - self.origin_mm
         x, y = self.row_direction / self.spacing_mm[1], self.column_direction / self.spacing_mm[0]
         return way @ np.stack([x, y, self.normal], axis=1)
@@ -56,22 +56,22 @@ class SliceGeometry:
 
 @dataclass(frozen=True, eq=False)
 class RandomSlice:
-    """One image and all landmarks projected on it; pixel (0, 0) is the centre of the first pixel."""
+    """One image and all landmarks projected onto it; (0, 0) is the centre of the first pixel."""
 
     image: Tensor  # (H, W) float32 in [0, 1]
     geometry: SliceGeometry
-    shown: Shown  # beyond these rows and columns is padding
-    points: np.ndarray  # (27, 3) float64 x, y and off_plane_mm of LANDMARKS, wherever they lie
+    shown: Shown  # outside these rows and columns is padding
+    points: np.ndarray  # (27, 3) float64 x, y and off_plane_mm of all LANDMARKS, in view or not
 
 
 def draw_random_slice(
     anatomy: Anatomy, rng: np.random.Generator, *, plane: Plane, px: int = 192, device: Device = "cpu"
 ) -> RandomSlice:
-    """A square image of an anatomy with contrast, quality, view and crop drawn at random."""
+    """Draw a square image of an anatomy with random contrast, quality, view and crop."""
     places = landmarks_mm(anatomy)
     rows, cols = _draw_shown(px, rng)
     if plane == "sagittal":
-        # Where the image ends at the latest: the end of the drawn spine would tell the count.
+        # Cut the image below the end of the drawn spine, which would reveal the level count.
         top_mm = anatomy.at_mm + anatomy.spine.vertebrae[-1].frame.origin_mm - [0, 0, rng.uniform(0, 50)]
         geometry = _draw_sagittal(places, top_mm, px, rng)
         rows = slice(min(max(rows.start, int(geometry.to_pixel(top_mm)[1])), rows.stop - 1), rows.stop)
@@ -85,7 +85,7 @@ def draw_random_slice(
 
 
 def landmarks_mm(anatomy: Anatomy) -> np.ndarray:
-    """Patient positions (27, 3) of LANDMARKS in the scanner."""
+    """Return the patient positions (27, 3) of LANDMARKS in the scanner."""
     places = {landmark_of(cell): anatomy.place_mm(cell) for cell in CELLS}
     places[Landmark("canal", ABOVE, None)] = _behind(anatomy, disc_of(LEVELS[0]) + 1)
     places[Landmark("canal", BELOW, None)] = _behind(anatomy, disc_of(LEVELS[-1]) - 1)
@@ -93,7 +93,7 @@ def landmarks_mm(anatomy: Anatomy) -> np.ndarray:
 
 
 def _behind(anatomy: Anatomy, index: int) -> np.ndarray:
-    """Place (3,) in the scanner of the sac's middle behind a disc."""
+    """Position (3,) in the scanner of the middle of the sac behind a disc."""
     disc, canal = anatomy.spine.discs[index], anatomy.canal
     near = disc.frame.to_patient(0, disc.depth_mm / 2 + 8, 0)
     row = int(np.linalg.norm(canal.centres_mm - near, axis=1).argmin())
@@ -104,7 +104,7 @@ def _behind(anatomy: Anatomy, index: int) -> np.ndarray:
 def _draw_sagittal(
     places: np.ndarray, top_mm: np.ndarray, px: int, rng: np.random.Generator
 ) -> SliceGeometry:
-    """A slice through the canal, a foramen or beside them, with any part of the lumbar spine in view."""
+    """Draw a slice through the canal, a foramen or beside them, with any part of the lumbar spine in view."""
     canal, foramina = places[:7], places[7:17]
     up = unit((canal[1] - canal[5]) * [1, 0, 1])
     axes = _turned(np.array([np.cross([0, 1, 0], up), [0, 1, 0], up]), SAGITTAL_TURN_DEG, rng)
@@ -112,7 +112,7 @@ def _draw_sagittal(
     through = rng.permutation(canal if aim < CANAL_RATE else foramina)[0] + axes[0] * rng.normal(0, 3)
     if aim < BESIDE_RATE:
         through = through + axes[0] * rng.uniform(-1, 1) * rng.choice([32, 80])
-    anchors = (  # how often, what stands how far down: clinical, all sacrum, to S1, without S1, from L1, any
+    anchors = (  # rate, anchor, its height: clinical, whole sacrum, down to S1, without S1, from L1, any
         (0.43, canal[2:4].mean(axis=0), rng.normal(0.47, 0.09)),
         (0.15, canal[5], rng.uniform(0.5, 0.85)),
         (0.17, canal[6], rng.uniform(0.88, 1.02)),
@@ -129,7 +129,7 @@ def _draw_sagittal(
 
 
 def _draw_axial(anatomy: Anatomy, places: np.ndarray, px: int, rng: np.random.Generator) -> SliceGeometry:
-    """A slice at a graded level or anywhere between T12/L1 and S1/S2, more or less along the nearest disc."""
+    """Draw a slice at a graded level or anywhere between T12/L1 and S1/S2, roughly along the nearest disc."""
     level = rng.uniform(0, 6) if rng.random() < WIDE_RATE else rng.integers(1, 6)
     below = min(int(level), 5)
     through = places[below] + (level - below) * (places[below + 1] - places[below])
@@ -146,7 +146,7 @@ def _draw_axial(anatomy: Anatomy, places: np.ndarray, px: int, rng: np.random.Ge
 
 
 def _turned(axes: np.ndarray, most_deg: tuple[float, float, float], rng: np.random.Generator) -> np.ndarray:
-    """Axes (3, 3) turned about themselves, mostly by little."""
+    """Rotate axes (3, 3) about themselves by random, mostly small angles."""
     angles = rng.uniform(-1, 1, 3) * np.array(most_deg) * rng.random()
     return Rotation.from_euler("xyz", angles, degrees=True).as_matrix() @ axes
 
@@ -160,7 +160,7 @@ def _placed(
     px: int,
     rng: np.random.Generator,
 ) -> SliceGeometry:
-    """The plane through one place, with another's projection at a fraction (across, down) of the image."""
+    """Place the plane through one point, with the anchor at a fraction (across, down) of the image."""
     stretch = np.exp(rng.normal(0, 0.04))
     spacing = view_mm / px * np.array([stretch, 1 / stretch])
     along = np.stack(directions[:2])
@@ -172,7 +172,7 @@ def _placed(
 def _imaged(
     anatomy: Anatomy, geometry: SliceGeometry, look: Look, px: int, rng: np.random.Generator, device: Device
 ) -> Tensor:
-    """The signal (px, px) of a slice, now and then acquired in coarser pixels."""
+    """Compute the signal (px, px) of a slice, sometimes acquired in coarser pixels."""
     acquired = px
     if rng.random() < COARSE_RATE:
         acquired = int(np.clip(px * max(geometry.spacing_mm) / rng.uniform(*COARSE_MM), px // 5, px))
@@ -193,7 +193,7 @@ def _imaged(
 
 
 def _draw_shown(px: int, rng: np.random.Generator) -> Shown:
-    """Rows and columns that show something; the rest is padding, as around an oblong image."""
+    """Draw the visible rows and columns; the rest is padding, as around an oblong image."""
     shown = [slice(0, px), slice(0, px)]
     if rng.random() < CROPPED_RATE:
         size = round(px * rng.uniform(0.5, 0.95))

@@ -1,7 +1,7 @@
-"""Which series a study has, and of which stacks each is made.
+"""Plan the series of a study, and the stacks of each.
 
-Rates are those of the competition's tables (docs/facts.md, 2); what has no figure there is typical of lumbar
-protocols and chosen by eye.
+Rates are those of the competition's tables (docs/facts.md, 2); values without a figure there are typical of
+lumbar protocols and chosen by eye.
 """
 
 from dataclasses import dataclass, replace
@@ -21,7 +21,7 @@ from kitlib.phantom.scan.prescription import (
 from kitlib.terms import AXIAL_T2, SAGITTAL_T1, SAGITTAL_T2, SEQUENCES
 
 STUDIES = 1975
-COUNT_RATES = {  # of studies with one, two ... series of a sequence
+COUNT_RATES = {  # share of studies with one, two, ... series of a sequence
     SAGITTAL_T1: np.array([1968, 7]) / STUDIES,
     SAGITTAL_T2: np.array([1975, 0]) / STUDIES,
     AXIAL_T2: np.array([1640, 306, 28, 1]) / STUDIES,
@@ -29,26 +29,26 @@ COUNT_RATES = {  # of studies with one, two ... series of a sequence
 RIGHT_TO_LEFT_RATE = 0.64  # sagittal series numbered from the patient's right
 HEAD_TO_FOOT_RATE = 1431 / 1629  # axial series numbered from the head
 BLOCKS_RATE = 0.5
-HALVES_RATE = 0.5  # of two axial series: an upper and a lower one, not blocks beside a stack
+HALVES_RATE = 0.5  # of two axial series: an upper and a lower one, instead of blocks and a stack
 REPEATED_RATE = 0.03  # of axial series: some slices were acquired again
 REPEATED_SLICES = 5
 MIXED_RATE = 0.03  # of axial series: two sizes of matrix
-RENUMBERED_RATE = 0.05  # of series: numbers start elsewhere or leave some out
+RENUMBERED_RATE = 0.05  # of series: instance numbers start late or have a gap
 COPIED_RATE = 0.7  # of sagittal series planned as copies of the first
 
 
 @dataclass(frozen=True, eq=False)
 class SeriesPlan:
-    """A series to be acquired: its plans, one or more, and how its instances are numbered."""
+    """A series to acquire: one or more plans, and its instance numbers."""
 
     sequence: str
     plans: tuple[Plan, ...]
-    ascending: bool  # numbers grow along the stacks, not against them
+    ascending: bool  # whether numbers increase along the stacks
     motion_mm: np.ndarray  # (3,) of the patient since the first series
-    numbers: np.ndarray  # (slices,) int64 in use, growing
+    numbers: np.ndarray  # (slices,) int64, increasing
 
     def instance_numbers(self) -> list[np.ndarray]:
-        """The numbers (N,) of each plan's slices."""
+        """Return the numbers (N,) of each plan's slices."""
         numbers = self.numbers if self.ascending else self.numbers[::-1]
         return np.split(numbers, np.cumsum([len(plan.centres_mm) for plan in self.plans])[:-1])
 
@@ -56,10 +56,10 @@ class SeriesPlan:
 def plan_study(
     anatomy: Anatomy, size: Size, uncovered: int, missing_rate: float, rng: np.random.Generator
 ) -> list[SeriesPlan]:
-    """The series of a study in the order of SEQUENCES.
+    """Plan the series of a study, in the order of SEQUENCES.
 
-    The axial ones leave out the `uncovered` upper levels; `missing_rate` is the chance that a sequence,
-    any of the three alike, was not acquired.
+    The axial ones omit the `uncovered` upper levels; `missing_rate` is the probability that one sequence, any
+    of the three with equal probability, was not acquired.
     """
     targets = Targets.of(anatomy)
     counts = {name: 1 + int(rng.choice(len(rates), p=rates)) for name, rates in COUNT_RATES.items()}
@@ -76,10 +76,10 @@ def plan_study(
 
 
 def _series(sequence: str, plans: list[Plan], later: bool, rng: np.random.Generator) -> SeriesPlan:
-    """Plans as one series, with its numbers and, unless it is the first, how far the patient has moved."""
+    """Combine plans into one series, with instance numbers and, unless it is the first, patient motion."""
     ascending = rng.random() < (1 - HEAD_TO_FOOT_RATE if sequence == AXIAL_T2 else RIGHT_TO_LEFT_RATE)
     again = _repeated(plans, rng) if sequence == AXIAL_T2 else []
-    plans = [*plans, *again] if ascending else [*again, *plans]  # either way they have the last numbers
+    plans = [*plans, *again] if ascending else [*again, *plans]  # repeats get the last numbers either way
     numbers = np.arange(1, sum(len(plan.centres_mm) for plan in plans) + 1)
     if rng.random() < RENUMBERED_RATE:
         first = 0 if rng.random() < 0.5 else int(rng.integers(1, len(numbers)))
@@ -90,7 +90,7 @@ def _series(sequence: str, plans: list[Plan], later: bool, rng: np.random.Genera
 
 
 def _copy_sagittal(planned: list[tuple[str, list[Plan]]], rng: np.random.Generator) -> None:
-    """Give most of the later sagittal series the slices of the first, with a matrix of their own."""
+    """Give most of the later sagittal series the slices of the first one, but their own matrix."""
     first = planned[0][1][0]
     for sequence, plans in planned[1:]:
         if sequence != AXIAL_T2 and rng.random() < COPIED_RATE:
@@ -100,7 +100,7 @@ def _copy_sagittal(planned: list[tuple[str, list[Plan]]], rng: np.random.Generat
 def _axial_series(
     targets: Targets, size: Size, uncovered: int, count: int, rng: np.random.Generator
 ) -> list[list[Plan]]:
-    """The plans of each axial series: of several, halves or wholes come first."""
+    """Plan each axial series; of several, either halves or whole ones come first."""
     wholes = [prescribe_blocks(targets, size, uncovered, rng), prescribe_stack(targets, size, uncovered, rng)]
     if rng.random() >= BLOCKS_RATE:
         wholes.reverse()
@@ -114,7 +114,7 @@ def _axial_series(
 
 
 def _halves(plans: list[Plan]) -> list[list[Plan]]:
-    """A lower and an upper series of an axial one; the halves of a single stack overlap by two slices."""
+    """Split an axial series into a lower and an upper one; halves of a single stack overlap by two slices."""
     if len(plans) > 1:
         return [plans[: len(plans) // 2], plans[len(plans) // 2 :]]
     centres = plans[0].centres_mm
@@ -124,7 +124,7 @@ def _halves(plans: list[Plan]) -> list[list[Plan]]:
 
 
 def _mixed(plans: list[Plan], rng: np.random.Generator) -> list[Plan]:
-    """Now and then one block has another matrix."""
+    """Sometimes give one block another matrix."""
     if len(plans) == 1 or rng.random() >= MIXED_RATE / BLOCKS_RATE:
         return plans
     one = int(rng.integers(len(plans)))
@@ -134,7 +134,7 @@ def _mixed(plans: list[Plan], rng: np.random.Generator) -> list[Plan]:
 
 
 def _repeated(plans: list[Plan], rng: np.random.Generator) -> list[Plan]:
-    """Now and then some slices of a plan, acquired again."""
+    """Sometimes return some slices of a plan to acquire again."""
     if rng.random() >= REPEATED_RATE:
         return []
     plan = plans[int(rng.integers(len(plans)))]

@@ -1,4 +1,4 @@
-"""A scanner, and how it images a series: from the tissues on the slices of each plan to a stack."""
+"""A scanner, and the acquisition of a series: from the tissues on the slices of each plan to a stack."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,33 +17,33 @@ from kitlib.phantom.scan.plans import Plan, SeriesPlan
 from kitlib.phantom.scan.signal import PulseSequence, csf_flow, draw_pulse_sequence, in_flow, tissue_images
 
 THREE_TESLA_RATE = 0.3
-CHUNK_PX = 400_000  # imaged at once: fits a cache, and memory stays flat however large the series
+CHUNK_PX = 400_000  # imaged at once: fits a cache, and keeps memory flat for series of any size
 MAX_STORED = 32767
-WALL_MM = 70.0  # before the canal: what lies further forward moves with the breath
+WALL_MM = 70.0  # anterior to the canal: tissue further forward moves with breathing
 BREATH_MM = 2.5
-FLOW_ECHO_MS = 30.0  # echoes later than this lose the signal of streaming CSF
+FLOW_ECHO_MS = 30.0  # later echoes lose the signal of flowing CSF
 NOISE_BANDWIDTH = 150.0  # Hz per pixel at which a scanner's noise is stated
 
 
 @dataclass(frozen=True)
 class Scanner:
-    """What all series of a study share."""
+    """Properties that all series of a study share."""
 
     field_t: float
     coil: Coil
-    noise: float  # standard deviation in each channel, where spins of unit density at the spine would give 1
+    noise: float  # standard deviation per channel, relative to spins of unit density at the spine
     gain: float
 
 
 @dataclass(frozen=True, eq=False)
 class Slab:
-    """What lies on some slices: tissue (K, samples, H, W) and the place of each pixel (K, H, W)."""
+    """A group of slices: tissue (K, samples, H, W) and the position of each pixel (K, H, W)."""
 
     tissue: Tensor
-    before_skin_mm: Tensor  # of the back
+    before_skin_mm: Tensor  # distance anterior to the skin of the back
     before_canal_mm: Tensor
     height_mm: Tensor  # above L3
-    bodies_mm: float  # how far before the canal the foremost vertebral body reaches
+    bodies_mm: float  # how far anterior to the canal the most anterior vertebral body reaches
     px_mm: float
     sagittal: bool
 
@@ -55,24 +55,24 @@ class Slab:
 
 @dataclass(frozen=True)
 class Acquisition:
-    """The choices of one series beyond its timing."""
+    """The settings of one series apart from its timing."""
 
     encoding: Encoding
     band: Band | None
-    noise: float  # of the scanner's
-    artery: float  # what flow leaves of the signal of arteries
+    noise: float  # relative to the scanner's
+    artery: float  # share of the signal of arteries that flow leaves
     vein: float
-    eddies: float  # strength of the flow of CSF, 0..1
-    breath: float  # strength of the ghosts of what breathing moves
-    pulse: float  # and of the arteries
-    ghost_mm: float  # from ghost to ghost
-    metal_mm: float  # how far metal reaches
+    eddies: float  # strength of CSF flow, 0..1
+    breath: float  # strength of breathing ghosts
+    pulse: float  # strength of arterial ghosts
+    ghost_mm: float  # distance between ghosts
+    metal_mm: float  # reach of metal artefacts
 
     def image(
         self, slab: Slab, signal: np.ndarray, coil: Coil, noise: float, rng: np.random.Generator
     ) -> Tensor:
-        """Reconstructed slices (K, H, W) of tissues whose water and fat give a signal (2, tissues)."""
-        # Muscle fibres and the flow of CSF run along the patient: streaks in sagittal slices, else dots.
+        """Reconstruct slices (K, H, W) of tissues whose water and fat have this signal (2, tissues)."""
+        # Muscle fibres and CSF flow run along the patient: streaks in sagittal slices, dots in axial ones.
         fibre_mm, eddy_mm = ((16.0, 1.7), (24.0, 2.4)) if slab.sagittal else ((1.7, 2.2), (4.0, 4.0))
         flowing = in_flow(signal, self.artery, self.vein)
         images = tissue_images(slab.tissue, flowing, fibre_mm, slab.px_mm, rng)
@@ -90,7 +90,7 @@ class Acquisition:
         return self.encoding.magnitude(images, noise * self.noise, rng) * evening
 
     def _ghosts(self, images: Tensor, slab: Slab, blood: Tensor, rng: np.random.Generator) -> Tensor:
-        """Ghosts (K, H, W) of the abdominal wall and the bowel, and of the arteries' pulse."""
+        """Ghosts (K, H, W) of the abdominal wall and the bowel, and of pulsating arteries."""
         forward_axis = 2 if slab.sagittal else 1
         wall = (images[0] + images[1]) * torch.sigmoid((slab.before_canal_mm - WALL_MM) / 6)
         moved = wall.roll(max(1, round(BREATH_MM / slab.px_mm)), forward_axis) - wall
@@ -102,7 +102,7 @@ class Acquisition:
 def draw_acquisition(
     timing: PulseSequence, plan: Plan, field_t: float, rng: np.random.Generator
 ) -> Acquisition:
-    """Draw how radiographers acquire a series, and how much of flow and breath it will show; by eye."""
+    """Draw the settings of a series, and the strength of its flow and breathing artefacts; by eye."""
     metal_mm = rng.uniform(2.0, 3.5) * (field_t / 1.5) ** 0.5 * (1.4 if timing.echo_train < 5 else 1.0)
     return Acquisition(
         encoding=draw_encoding(plan.px_mm, plan.sagittal, timing.fat_shift_px(field_t), rng),
@@ -119,7 +119,7 @@ def draw_acquisition(
 
 
 def draw_scanner(rng: np.random.Generator) -> Scanner:
-    """A scanner of 1.5 or 3 T; the latter has more signal for its noise. Rates and ranges are typical."""
+    """Draw a scanner of 1.5 or 3 T; the latter has less noise. Rates and ranges are typical."""
     field_t = 3.0 if rng.random() < THREE_TESLA_RATE else 1.5
     noise = 0.005 * (0.014 / 0.005) ** rng.random() / (1.5 if field_t > 2 else 1.0)
     return Scanner(field_t, draw_coil(rng), noise, rng.uniform(700, 2800))
@@ -128,7 +128,7 @@ def draw_scanner(rng: np.random.Generator) -> Scanner:
 def acquire(
     anatomy: Anatomy, plan: SeriesPlan, scanner: Scanner, rng: np.random.Generator, device: Device = "cpu"
 ) -> tuple[PulseSequence, tuple[Stack, ...]]:
-    """Image a series: its timing, and for each of its plans a stack of whole grey values, as float32."""
+    """Image a series: return its timing, and for each plan a stack of whole grey values, as float32."""
     timing = draw_pulse_sequence(plan.sequence, rng, scanner.field_t)
     acquisition = draw_acquisition(timing, plan.plans[0], scanner.field_t, rng)
     water = np.array([disc.water for disc in anatomy.spine.discs])
@@ -144,7 +144,7 @@ def acquire(
 
 
 def _slabs(anatomy: Anatomy, plan: Plan, motion_mm: np.ndarray, device: Device) -> Iterator[Slab]:
-    """What lies on the slices of a plan, some at a time, once the patient has moved."""
+    """Yield the slices of a plan in groups, with the patient moved."""
     right, down = plan.px_mm * plan.row_direction, plan.px_mm * plan.column_direction
     origins = plan.origins_mm - motion_mm
     canvas = Canvas.over(origins, down, right, plan.shape, plan.thickness_mm, plan.samples, device)

@@ -1,4 +1,4 @@
-"""From tissues to signal: the spin physics of three sequences, and the texture that tissues have."""
+"""From tissues to signal: the spin physics of three sequences, and the texture of tissues."""
 
 from dataclasses import dataclass
 
@@ -11,25 +11,25 @@ from kitlib.phantom.body.tissues import Tissue
 from kitlib.terms import SAGITTAL_T1, SAGITTAL_T2
 
 STIR_RATE = 0.08  # of the sagittal T2 series
-FADE_MM = 3.0  # over which changes of the marrow fade, by eye
-FLIPPED_BACK = 0.55  # of what the train has left
-FLIP_BACK_RATE = 0.5  # of the other T2 series; by eye, from how bright CSF is beside fat
+FADE_MM = 3.0  # over which marrow changes fade, by eye
+FLIPPED_BACK = 0.55  # share of the magnetisation left by the echo train
+FLIP_BACK_RATE = 0.5  # of the other T2 series; by eye, from the brightness of CSF relative to fat
 FAT_HZ_PER_T = 3.5e-6 * 42.577e6  # fat precesses 3.5 ppm slower than water
 
 
 @dataclass(frozen=True)
 class PulseSequence:
-    """Timing of a spin echo or of a train of them in ms; an inversion time makes it a STIR."""
+    """Timing of a spin echo or an echo train in ms; an inversion time makes it a STIR."""
 
     repetition_ms: float
     echo_ms: float
     inversion_ms: float = 0.0
     echo_train: int = 1
     bandwidth: float = 150.0  # of the readout, Hz per acquired pixel
-    flip_back_ms: float = 0.0  # when a pulse turns back what the train has left (driven equilibrium)
+    flip_back_ms: float = 0.0  # time of the flip-back pulse after the echo train (driven equilibrium)
 
     def signal(self, spins: np.ndarray) -> np.ndarray:
-        """Signal (...) of proton density, T1 and T2 (..., 3); that of water stays positive."""
+        """Compute the signal (...) for proton density, T1 and T2 (..., 3); that of water stays positive."""
         density, t1, t2 = np.moveaxis(spins, -1, 0)
         relaxed = 1 - np.exp(-self.repetition_ms / t1)
         if self.inversion_ms:
@@ -39,12 +39,12 @@ class PulseSequence:
         return density * relaxed * np.exp(-self.echo_ms / t2)
 
     def fat_shift_px(self, field_t: float) -> float:
-        """How far fat lies from the water beside it along the readout, in acquired pixels."""
+        """Chemical shift between fat and water along the readout, in acquired pixels."""
         return FAT_HZ_PER_T * field_t / self.bandwidth
 
 
 def draw_pulse_sequence(name: str, rng: np.random.Generator, field_t: float = 1.5) -> PulseSequence:
-    """Typical clinical timing of one of the competition's three sequences."""
+    """Draw a typical clinical timing of one of the competition's three sequences."""
     high = field_t > 2
     bandwidth = FAT_HZ_PER_T * field_t / rng.uniform(1.0, 2.5)
     if name == SAGITTAL_T1:
@@ -60,7 +60,7 @@ def draw_pulse_sequence(name: str, rng: np.random.Generator, field_t: float = 1.
 
 
 def in_flow(signal: np.ndarray, artery: float, vein: float) -> np.ndarray:
-    """The signal (2, tissues) where flow leaves but a share of that of blood."""
+    """Scale the signal (2, tissues) of blood by the shares that flow leaves."""
     signal = signal.copy()
     signal[0, [Tissue.ARTERY, Tissue.VEIN]] *= artery, vein
     return signal
@@ -71,7 +71,7 @@ def tissue_images(
 ) -> Tensor:
     """Mean signal (2, K, H, W) of water and fat in the tissues (K, samples, H, W), with their textures.
 
-    `fibre_mm` is how long the fibres of muscle are along rows and columns.
+    `fibre_mm` is the length of muscle fibres along rows and columns.
     """
     index = tissue.int()
     water, fat = (looked_up(row, index).mean(dim=1) for row in signal)
@@ -89,7 +89,7 @@ def tissue_images(
 
 
 def frayed(water: Tensor, fat: Tensor, middle: Tensor, px_mm: float, rng: np.random.Generator) -> None:
-    """Let changes of the marrow (K, H, W) fade into the rest of it, unevenly, in place."""
+    """Blend marrow changes (K, H, W) irregularly into the surrounding marrow, in place."""
     changed = (middle >= Tissue.OEDEMA) & (middle <= Tissue.SCLEROSIS)
     if not changed.any():
         return
@@ -109,20 +109,20 @@ def frayed(water: Tensor, fat: Tensor, middle: Tensor, px_mm: float, rng: np.ran
 def csf_flow(
     tissue: Tensor, eddy_mm: tuple[float, float], px_mm: float, strength: Tensor, rng: np.random.Generator
 ) -> Tensor:
-    """What streaming leaves of the signal of CSF (K, H, W): dark wisps of a strength in 0..1 (K, H, W)."""
+    """Share of the CSF signal that flow leaves (K, H, W): dark wisps of a strength in 0..1 (K, H, W)."""
     cells = eddy_mm[0] / px_mm, eddy_mm[1] / px_mm
     wisps = noise_field(tissue, cells, rng).sub_(0.7).clamp_(0, 1.2)
     return 1 - (tissue == Tissue.CSF) * (0.8 * strength * wisps).clamp_(max=0.85)
 
 
 def looked_up(values: np.ndarray, index: Tensor) -> Tensor:
-    """The value of each tissue, in the shape of the index (int)."""
+    """Look up the value of each tissue, in the shape of the index (int)."""
     table = torch.as_tensor(values, dtype=torch.float32).to(index.device)
     return table.index_select(0, index.reshape(-1)).view(index.shape)
 
 
 def noise_field(like: Tensor, cell_px: tuple[float, float], rng: np.random.Generator) -> Tensor:
-    """Smooth noise (K, H, W) of unit variance at its nodes, which are `cell_px` rows and columns apart."""
+    """Smooth noise (K, H, W) with unit variance at its nodes, which are `cell_px` rows and columns apart."""
     count, *size = like.shape
     nodes = [max(2, round(whole / cell)) for whole, cell in zip(size, cell_px)]
     coarse = torch.from_numpy(rng.standard_normal((1, count, *nodes), dtype=np.float32)).to(like.device)
@@ -130,13 +130,13 @@ def noise_field(like: Tensor, cell_px: tuple[float, float], rng: np.random.Gener
 
 
 def _extent(mask: Tensor, axis: int, margin: int) -> slice:
-    """From the first to the last place along an axis where the mask holds, and some more on both sides."""
+    """The extent of the mask along an axis, widened by a margin on both sides."""
     places = mask.movedim(axis, 0).flatten(1).any(dim=1).nonzero()
     return slice(max(0, int(places[0]) - margin), int(places[-1]) + 1 + margin)
 
 
 def _textures(signal: np.ndarray) -> np.ndarray:
-    """Of each tissue (3, tissues): fat in strands, and by what share grain and blotches move its signal."""
+    """Textures of each tissue (3, tissues): fat strands, and the relative strength of grain and blotches."""
     strands, grain, blotches = textures = np.zeros((3, signal.shape[1]))
     fat = signal[1]
     strands[Tissue.MUSCLE] = 0.06 * fat[Tissue.FAT]
