@@ -78,8 +78,8 @@ def _interval(
 ) -> Interval:
     if not studies:
         raise ModelError("no study to compare on", hint="Give labelled studies.")
-    random = np.random.default_rng(seed)
-    counts = random.multinomial(studies, np.full(studies, 1 / studies), size=resamples).astype(np.float64)
+    rng = np.random.default_rng(seed)
+    counts = rng.multinomial(studies, np.full(studies, 1 / studies), size=resamples).astype(np.float64)
     drawn = scores(counts)
     drawn = drawn[~np.isnan(drawn)]
     low, high = np.quantile(drawn, [(1 - SHARE) / 2, (1 + SHARE) / 2]) if len(drawn) else (np.nan, np.nan)

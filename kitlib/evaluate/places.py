@@ -47,8 +47,8 @@ def judged_places(
 
 def weighted_log_loss(severities: np.ndarray, probabilities: np.ndarray) -> float:
     """Log loss of probabilities (n, 3), weighted 1/2/4 by severity as in the competition."""
-    said = probabilities[np.arange(len(severities)), severities].clip(SMALLEST)
-    return float(np.average(-np.log(said), weights=WEIGHTS[severities]))
+    of_truth = probabilities[np.arange(len(severities)), severities].clip(SMALLEST)
+    return float(np.average(-np.log(of_truth), weights=WEIGHTS[severities]))
 
 
 def _scaled(logs: np.ndarray, severities: np.ndarray, fitted_on: np.ndarray) -> np.ndarray:
