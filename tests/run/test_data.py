@@ -94,7 +94,7 @@ def test_a_folder_is_held_by_one_process_until_it_ends_however_it_ends(tmp_path:
         assert other.stdout is not None
         assert other.stdout.readline() == b"held\n"
         with (
-            pytest.raises(StepError, match=f"another run, process {other.pid}, works here"),
+            pytest.raises(StepError, match=f"another run, process {other.pid}, is using"),
             sole_run(tmp_path),
         ):
             pass
@@ -107,7 +107,7 @@ def test_what_a_run_has_started_is_part_of_it(tmp_path: Path) -> None:
     begin = [sys.executable, "-c", HOLD, str(tmp_path), "0"]
     with sole_run(tmp_path):
         subprocess.run(begin, check=True)
-        with pytest.raises(StepError, match="works here"), sole_run(tmp_path):
+        with pytest.raises(StepError, match="is using this folder"), sole_run(tmp_path):
             pass
         subprocess.run(
             [sys.executable, "-c", f"import subprocess; subprocess.run({begin}, check=True)"], check=True

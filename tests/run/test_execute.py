@@ -106,7 +106,7 @@ def test_a_path_that_is_no_text_is_refused_before_the_notebook_is_run(tmp_path):
     ("source", "message"),
     [
         ("1 / 0", "ZeroDivisionError: division by zero"),
-        ("import sys; sys.exit(0)", "cell 2 ended the notebook by SystemExit"),
+        ("import sys; sys.exit(0)", "cell 2 ended the notebook with SystemExit"),
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "kernel was killed"),
         ("import time; time.sleep(60)", "longer than 2 s"),
     ],

@@ -108,7 +108,7 @@ def test_that_there_is_no_test_study_is_known_before_the_first_step(work, tmp_pa
 
 @pytest.mark.usefixtures("without_kernels")
 def test_a_second_run_in_a_work_folder_is_refused(again, work):
-    with sole_run(work), pytest.raises(StepError, match=f"process {os.getpid()}, works here"):
+    with sole_run(work), pytest.raises(StepError, match=f"process {os.getpid()}, is using"):
         again()
     assert runs(work) == []
 

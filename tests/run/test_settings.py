@@ -150,7 +150,7 @@ def test_an_earlier_step_that_fails_says_why(names, tmp_path, monkeypatch):
 
 def test_without_notebooks_a_missing_step_says_what_to_attach(names, monkeypatch):
     monkeypatch.setattr(module.data, "repository", lambda: None)
-    with pytest.raises(StepError, match=r"reads what 02_preprocessing wrote.*Attach"):
+    with pytest.raises(StepError, match=r"reads results of 02_preprocessing.*Attach"):
         begin("03_embeddings", names)
 
 

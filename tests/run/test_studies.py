@@ -73,5 +73,5 @@ def test_experiments_are_recorded_with_the_inputs_that_were_found(tmp_path):
     (entry,) = recorded_experiments(settings)
     assert (entry.model, entry.input) == (PriorModel(), found)
     other = dataclasses.replace(settings, profile=dataclasses.replace(SMOKE, experiments="svc"))
-    with pytest.raises(StepError, match="03_embeddings has made no input of svc"):
+    with pytest.raises(StepError, match="03_embeddings has made no input for svc"):
         recorded_experiments(other)

@@ -76,8 +76,8 @@ def test_values_are_lists_and_ranges_of_their_types():
         ({"experiments": "fusion_2,vitt"}, "vitt"),
         ({"weights": "a/b,a?b"}, "same folder"),
         ({"combine": "mean"}, "combiner"),
-        ({"workers": "1,2"}, "says how a run works"),
-        ({"budget_s": "60,600"}, "says how a run works"),
+        ({"workers": "1,2"}, "sets how a run works"),
+        ({"budget_s": "60,600"}, "sets how a run works"),
         ({"experiments": "vit,"}, "a value of experiments is empty"),
         ({"seed": ""}, "a value of seed is empty"),
     ],
@@ -88,7 +88,7 @@ def test_a_sweep_that_makes_no_sense_is_refused(values, message):
 
 
 def test_a_parameter_has_one_value_or_many():
-    with pytest.raises(UsageError, match="seed is given one value and is swept"):
+    with pytest.raises(UsageError, match="seed is both fixed and swept"):
         run_sweep("smoke", {"seed": "1-2"}, overrides={"seed": 1})
 
 
