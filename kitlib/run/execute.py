@@ -162,7 +162,7 @@ def _run(source: Path, draft: Path, parameters: dict[str, Any], folder: Path, ce
             ) from None
         except DeadKernelError:
             raise StepError(
-                "the kernel was killed, most likely because memory ran out",
+                "the kernel was killed, usually because memory ran out",
                 where=failed,
                 hint="Try -p embed_batch=8 and -p workers=1, or a smaller profile.",
             ) from None

@@ -52,4 +52,4 @@ def check_finished(work: Path) -> None:
         if not done(work, step):
             raise StepError(f"{step} is not done", where=work, hint=FINISH)
         if changed := changed_inputs(work, step):
-            raise StepError(f"{step} is out of date: {changed[0]} has run since", where=work, hint=FINISH)
+            raise StepError(f"{step} is out of date: {changed[0]} has changed since", where=work, hint=FINISH)

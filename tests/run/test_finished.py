@@ -27,7 +27,7 @@ def test_models_of_embeddings_of_before_are_not_used(data, work, tmp_path):
     recorded = load_json(layout.INPUTS.under(again))
     save_json(layout.INPUTS.under(again), {**recorded, "other": {}}, MADE)
     finish_step(again, "03_embeddings")
-    with pytest.raises(StepError, match="04_modelling is out of date: 03_embeddings has run since"):
+    with pytest.raises(StepError, match="04_modelling is out of date: 03_embeddings has changed since"):
         predict_data(data.root, again, tmp_path / "out.csv")
 
 
