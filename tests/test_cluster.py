@@ -176,7 +176,7 @@ def test_an_address_that_does_not_answer_is_told_soon(monkeypatch):
     with socket.socket() as closed:  # bound, and nobody listens
         closed.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{closed.getsockname()[1]}"
-        with pytest.raises(UsageError, match="no scheduler of a cluster answers") as told:
+        with pytest.raises(UsageError, match="no scheduler answers") as told:
             cluster.connected(address)
     assert address in str(told.value)
 
@@ -196,7 +196,7 @@ def test_workers_of_other_code_are_refused_though_their_version_is_the_same(monk
         return told
 
     client = SimpleNamespace(nthreads=lambda: dict.fromkeys(kits, 1), run=run)
-    assert cluster._trouble(client) == "a worker of the cluster has other modules of kitlib"
+    assert cluster._trouble(client) == "a worker of the cluster has another version of kitlib's code"
     del kits["tcp://other:1"]
     assert cluster._trouble(client) == ""
 
