@@ -58,7 +58,7 @@ def test_what_cannot_be_built_leaves_nothing(tmp_path: Path, how: dict) -> None:
 
 def test_a_folder_that_holds_something_is_left_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(UsageError, match="holds something already"):
+    with pytest.raises(UsageError, match="is not empty"):
         make_build(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 

@@ -79,7 +79,7 @@ def test_an_unknown_number_and_what_is_no_score_are_refused(finished: Path, tmp_
     with pytest.raises(UsageError, match=r"no submission 7 in the ledger.*It has 1\."):
         enter_score(file, 7, 0.4)
     for value in (float("nan"), float("inf"), -0.1):
-        with pytest.raises(UsageError, match="is no score"):
+        with pytest.raises(UsageError, match="is not a score"):
             enter_score(file, 1, value)
 
 

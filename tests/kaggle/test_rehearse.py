@@ -61,7 +61,7 @@ def test_everything_that_speaks_against_a_submission_is_said(rehearsal: Rehearsa
     against = "\n".join(rehearsal._judge(rows(projected_h=9.5, wall_s=100.0)).against)
     assert "04_modelling-batch: with Kaggle's studies this machine would take 9.5 h" in against
     assert "06_submission-rerun: with Kaggle's studies this machine would take 10.0 h" in against
-    assert "1 of 3 hidden studies came too late" in against
+    assert "1 of 3 hidden studies ran out of time" in against
     assert "Kaggle strips '=' from names: fold=1.json" in against
     assert "[data.submission]" in against
 
@@ -115,7 +115,7 @@ def test_only_what_a_rehearsal_has_made_is_deleted(rehearsal: Rehearsal) -> None
     mine = rehearsal.out / "sessions" / "monday" / "notes.txt"
     mine.parent.mkdir(parents=True)
     mine.write_text("mine")
-    with pytest.raises(UsageError, match=r"no rehearsal has made this.*monday"):
+    with pytest.raises(UsageError, match=r"not made by a rehearsal.*monday"):
         rehearsal.run()
     assert mine.read_text() == "mine"
     shutil.rmtree(mine.parent)
