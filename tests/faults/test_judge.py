@@ -102,7 +102,7 @@ def test_failures_are_in_words() -> None:
     assert bad.failures == [
         "no valid submission",
         "rows of other studies changed",
-        "not told in 1 of 1",
+        "not reported in 1 of 1",
         "planted text in the ledger",
     ]
     assert Outcome(case, "", True, (), (), False, 0.0, 0.0).failures == []

@@ -96,7 +96,7 @@ def test_braces_and_quotes_are_letters_of_a_path_like_others(tmp_path):
 def test_a_path_that_is_no_text_is_refused_before_the_notebook_is_run(tmp_path):
     folder = os.fsdecode(b"/\xff")
     source = write_notebook(tmp_path, "01_eda", make_notebook("a = 1"))
-    with pytest.raises(StepError, match=r"no UTF-8 \(/\?\)"):
+    with pytest.raises(StepError, match=r"not UTF-8 \(/\?\)"):
         execute(source, tmp_path / "x", {"data_dir": folder}, folder=tmp_path, cell_timeout_s=60)
     assert list(tmp_path.rglob("x*")) == []
 
