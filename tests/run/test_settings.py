@@ -82,7 +82,7 @@ def test_the_competition_profile_asks_for_the_competition(names):
 
 def test_an_earlier_file_is_found_or_named(names):
     settings = begin("01_eda", names)
-    with pytest.raises(StepError, match=r"'series.parquet' from 02_preprocessing.*Run 02_preprocessing first"):
+    with pytest.raises(StepError, match=r"'series.parquet' from 02_preprocessing.*Run 02_preproc.* first"):
         settings.need(layout.SERIES)
     path = layout.SERIES.under(settings.work_dir)
     path.parent.mkdir()
