@@ -73,7 +73,7 @@ def test_each_process_of_a_command_dies_of_the_write_that_finds_no_room(job, tmp
     monkeypatch.setattr(kills, "ROOM_BYTES", (4096, 4097))
     ended = [one for one in endings(job, 1, 1, tmp_path / "ends") if one.fault == KILLED_THERE]
     assert [one.is_same for one in ended] == [True]
-    whole, limited, there = slice(0, 2), slice(-8, -6), slice(-4, -2)  # two trials, each followed by a full run
+    whole, limited, there = slice(0, 2), slice(-8, -6), slice(-4, -2)  # two trials, each then rerun
     codes = (tmp_path / "codes").read_text().split()
     assert codes[whole] == ["0", "0"]
     assert codes[limited] == ["1", "1"]  # Python raises an error instead

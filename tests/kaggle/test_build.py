@@ -91,7 +91,7 @@ def test_nothing_that_a_run_has_left_is_uploaded(tmp_path: Path, monkeypatch: py
 
 
 def run_first_cell(tmp_path: Path, slugs: tuple[str, ...], expression: str) -> str:
-    """What an expression is after the first cell, in a process that finds no other kit."""
+    """Evaluate an expression after the first cell, in a process that finds no other kit."""
     (tmp_path / "tmp").mkdir()
     environment = {**os.environ, "KITLIB_KAGGLE": str(tmp_path / "kaggle"), "TMPDIR": str(tmp_path / "tmp")}
     environment.pop("PYTHONPATH", None)

@@ -34,7 +34,7 @@ def cell(source: str) -> Spoil:
 
 
 def left(notebook: str, **fields: object) -> Spoil:
-    """Leave something in the last cell of a notebook, as a run does."""
+    """Add fields to the last cell of a notebook, as a run does."""
 
     def leave(build: Path) -> None:
         content = json.loads((build / notebook).read_text())

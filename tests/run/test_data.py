@@ -1,4 +1,4 @@
-"""Phantoms of a work folder: drawn where there are none, never replaced by others. And who holds a folder."""
+"""Phantoms of a work folder: drawn if there are none, never replaced by others. Locks on folders."""
 
 import os
 import signal
@@ -122,8 +122,8 @@ def test_what_killed_writers_have_left_is_taken_away_and_nothing_else(tmp_path: 
     name = f"{NAME}.{killed.pid}.0123abcd.draft"
     left = tmp_path / "step" / f".{name}"
     kept = [
-        tmp_path / "step" / f".{NAME}.{os.getpid()}.0123abcd.draft",  # of a process that is there
-        tmp_path / "step" / name,  # of another name
+        tmp_path / "step" / f".{NAME}.{os.getpid()}.0123abcd.draft",  # of a running process
+        tmp_path / "step" / name,  # under another name
         tmp_path / "step" / f".a.{killed.pid}.draft",
     ]
     for path in (left, *kept):

@@ -77,7 +77,7 @@ def test_what_a_user_has_sessions_start_with_reaches_into_no_run(run_notebook, t
     (tmp_path / "python.py").write_text("of_python = 1\n")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("PYTHONSTARTUP", str(tmp_path / "python.py"))
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))  # where Python, outside environments, finds usercustomize
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))  # for usercustomize, outside virtual environments
     monkeypatch.delenv("IPYTHONDIR", raising=False)
     found = "[name for name in (*globals(), *dir(builtins)) if name.startswith('of_')]"
     executed = run_notebook("import usercustomize, builtins", f"print({found})")
