@@ -1,4 +1,4 @@
-"""`python -m kitlib`: the kit from the command line."""
+"""`python -m kitlib`: the command line."""
 
 import argparse
 import io
@@ -22,7 +22,7 @@ from kitlib.commands.weights import add_weights
 from kitlib.errors import KitError
 
 REFUSED, INTERRUPTED, UNREAD = 2, 130, 141
-LAST_STREAM = 2  # the number of stderr
+LAST_STREAM = 2  # file descriptor of stderr
 ADDED = (
     add_run, add_report, add_predict, add_validate, add_score, add_experiments, add_robustness, add_levels,
     add_grade, add_grader, add_phantoms, add_weights, add_kaggle, add_bench, add_phantom,
@@ -30,14 +30,14 @@ ADDED = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command: exit code 0, 2 with one line for an error, 130 when interrupted.
+    """Run one command and return its exit code: 0, 2 with a one-line error, or 130 if interrupted.
 
-    A command that ends but not as it should returns a code of its own, which is 1. One whose output nobody
-    reads any more, as after `| head`, ends there without a word: 141, as other tools do.
+    A command that completes without full success returns 1. If its output is no longer read, as with
+    `| head`, it ends silently with 141, like other tools.
     """
     _open_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # names of files need be no text
+        sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be valid text
     try:
         return _run(argv)
     except KitError as error:
@@ -45,24 +45,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         return REFUSED
     except BrokenPipeError:
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        for stream in (sys.stdout, sys.stderr):  # into which the interpreter writes what is left
+        for stream in (sys.stdout, sys.stderr):  # the interpreter flushes them at exit
             os.dup2(nowhere, stream.fileno())
         return UNREAD
-    except OSError as error:  # a disk that is full, a folder that cannot be written
+    except OSError as error:  # such as a full disk, or a folder that is not writable
         is_taken = isinstance(error, (FileExistsError, NotADirectoryError))
-        what = "a file stands where a folder should" if is_taken else error.strerror or error
+        what = "a file is in the place of a folder" if is_taken else error.strerror or error
         place = f" ({error.filename})" if error.filename else ""
-        print(f"[system] {what}{place}. Free it, or name another.", file=sys.stderr)
+        print(f"[system] {what}{place}. Free it, or name another path.", file=sys.stderr)
         return REFUSED
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on from here", file=sys.stderr)
+        print("interrupted; repeat the command to continue from here", file=sys.stderr)
         return INTERRUPTED
 
 
 def _open_streams() -> None:
-    """Give this process, where it was started without one, streams that lead nowhere.
+    """Open standard streams that this process was started without, onto the null device.
 
-    Files that are opened later would have their numbers, and get what is said on them.
+    Otherwise files opened later would get their descriptors, and the output written to them.
     """
     while (number := os.open(os.devnull, os.O_RDWR)) <= LAST_STREAM:
         os.set_inheritable(number, True)
@@ -85,11 +85,11 @@ def _run(argv: Sequence[str] | None) -> int:
         with cluster(arguments.cluster):
             return arguments.call(arguments) or 0
     finally:
-        sys.stdout.flush()  # what cannot be written is known here, and not after the last word
+        sys.stdout.flush()  # so that a write error is raised here and not at exit
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser of all commands."""
+    """Build the parser of all commands."""
     parser = argparse.ArgumentParser(prog="python -m kitlib", description="From lumbar MRI to a submission.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")

@@ -1,7 +1,7 @@
-"""A Dask cluster in place of this machine's processes: calls go there inside `cluster(...)`.
+"""Run calls on a Dask cluster instead of local processes, inside `cluster(...)`.
 
-Its workers see the files of this machine under the same names, hold the same kitlib, and do one call at a
-time, on one core. A call is sent again where its worker has died.
+The workers must see this machine's files under the same paths and have the same kitlib; each makes one call
+at a time, on one core. A call is retried if its worker dies.
 """
 
 import contextlib
@@ -28,17 +28,17 @@ LOCAL = re.compile(r"local:([1-9]\d*)")
 ADDRESS = re.compile(r"\w+://.+:\d+")
 ANSWER_S = 5.0
 AHEAD = 4
-"""Calls that lie ready for each worker: enough that none waits, few enough to be forgotten."""
+"""Calls queued per worker: enough that none is idle, few enough to be dropped."""
 MAPPED = dict.fromkeys((np.ndarray, np.memmap), reduce_array_memmap_backward)
-"""How arrays travel, by type: one that is mapped from a file as the file's name, as loky sends it."""
+"""How arrays are pickled: a memory-mapped one as its file's path, as loky does."""
 
 
 @contextlib.contextmanager
 def cluster(named: str) -> Iterator[None]:
-    """Let `in_processes` hand its calls to a cluster inside the block; as before where none is named.
+    """Make `in_processes` run its calls on a cluster inside the block; an empty name changes nothing.
 
-    `tcp://host:port` is a scheduler that runs; `local:N` starts one here with N workers, for the block.
-    UsageError where it does not answer or cannot be used, ExtraMissingError without Dask.
+    `tcp://host:port` is a running scheduler; `local:N` starts one here with N workers for the block. Raises
+    UsageError if it does not answer or cannot be used, and ExtraMissingError without Dask.
     """
     with contextlib.ExitStack() as stack:
         if local := LOCAL.fullmatch(named):
@@ -52,34 +52,34 @@ def cluster(named: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _started(workers: int) -> Iterator[str]:
-    """The address of a scheduler that is started here with its workers, and ended with them.
+    """Start a local scheduler with workers, yield its address, and shut them down after the block.
 
-    How it ends decides nothing: what the block has done is done, and what it raises is raised.
+    An error while shutting down is ignored: it changes neither the block's results nor its exceptions.
     """
     local = _distributed().LocalCluster(
         workers, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0",
-        memory_limit=0,  # as with joblib: Dask would end a worker that takes more than its share
-        silence_logs=logging.CRITICAL,  # what a call raises is raised here
+        memory_limit=0,  # as with joblib: Dask would kill a worker that takes more than its share
+        silence_logs=logging.CRITICAL,  # exceptions of calls are raised here
     )  # fmt: skip
     try:
         yield local.scheduler_address
     finally:
         try:
             local.close()
-        except Exception:  # TimeoutError, where a busy machine takes five seconds to end a worker
-            local.shutdown_on_close = False  # or this process tries again before it ends, for ten
+        except Exception:  # TimeoutError if a busy machine takes five seconds to end a worker
+            local.shutdown_on_close = False  # or this process would try again at exit, for ten seconds
 
 
 @cache
 def connected(scheduler: str) -> Any:
-    """The client of a scheduler; UsageError where none answers, or its workers do not suit."""
-    hint = "Start one by `dask scheduler` and `dask worker ADDRESS --nworkers -1 --nthreads 1`."
+    """Connect to a scheduler; raises UsageError if none answers or its workers cannot be used."""
+    hint = "Start one with `dask scheduler` and `dask worker ADDRESS --nworkers -1 --nthreads 1`."
     if not ADDRESS.fullmatch(scheduler):
         raise UsageError("a cluster is tcp://HOST:PORT or local:N", where=scheduler, hint=hint)
     try:
         client = _distributed().Client(scheduler, timeout=ANSWER_S, set_as_default=False)
-    except (OSError, MemoryError) as error:  # nobody, or somebody who takes a greeting for a length
-        raise UsageError("no scheduler of a cluster answers", where=scheduler, hint=hint) from error
+    except (OSError, MemoryError) as error:  # no server, or one that speaks another protocol
+        raise UsageError("no scheduler answers at this address", where=scheduler, hint=hint) from error
     try:
         client.wait_for_workers(1, timeout=ANSWER_S)
     except TimeoutError as error:
@@ -92,20 +92,20 @@ def connected(scheduler: str) -> Any:
 
 
 def _trouble(client: Any) -> str:
-    """Why the workers of a cluster cannot work for this process, "" where they can."""
+    """Why the workers of a cluster cannot be used by this process, "" if they can."""
     if max(client.nthreads().values()) > 1:
-        return "a worker of the cluster has several threads, and calls need a process each"
+        return "a worker of the cluster has several threads, and each call needs its own process"
     try:
         codes = set(client.run(library_code).values())
-    except Exception as error:  # whatever goes wrong where it is imported
+    except Exception as error:  # whatever the import raises
         return f"a worker of the cluster cannot import kitlib: {type(error).__name__}: {error}"
-    return "" if codes == {library_code()} else "a worker of the cluster has other modules of kitlib"
+    return "" if codes == {library_code()} else "a worker of the cluster has another version of kitlib's code"
 
 
 def on_cluster(calls: Iterable[Any], scheduler: str, *, ordered: bool) -> Iterator[Any]:
-    """What joblib's `delayed` calls return, made by a cluster's workers; see `in_processes`.
+    """Run joblib `delayed` calls on a cluster's workers and yield their results; see `in_processes`.
 
-    TerminatedWorkerError, once the calls at work are done, where one has ended several workers.
+    Raises TerminatedWorkerError, once the running calls are done, if a call has killed several workers.
     """
     done = _done(enumerate(calls), connected(scheduler))
     return _in_order(done) if ordered else (result for _, result in done)
@@ -122,7 +122,7 @@ def _in_order(numbered: Iterator[tuple[int, Any]]) -> Iterator[Any]:
 
 
 def _done(calls: Iterator[tuple[int, Any]], client: Any) -> Iterator[tuple[int, Any]]:
-    """Results with the numbers of their calls, as they are done."""
+    """Yield results with the numbers of their calls, as they complete."""
     distributed = _distributed()
     finished = distributed.as_completed(loop=client.loop, with_results=True, raise_errors=False)
     folder, numbers = str(Path.cwd()), {}
@@ -138,28 +138,28 @@ def _done(calls: Iterator[tuple[int, Any]], client: Any) -> Iterator[tuple[int, 
     for future, result in finished:
         number, error = numbers.pop(future), result[1] if future.status == "error" else None
         if isinstance(error, distributed.KilledWorker):
-            killed = error  # other calls are at work: they end first
+            killed = error  # let the other running calls finish first
         elif error is not None:
             raise error
         elif future.status != "finished":
-            raise StepError("the scheduler of the cluster is gone", where=client.scheduler.address)
+            raise StepError("the scheduler of the cluster has stopped", where=client.scheduler.address)
         else:
             hand_over(0 if killed else 1)
             yield number, result
     if killed:
-        raise TerminatedWorkerError("a call has ended every worker that it was given to") from killed
+        raise TerminatedWorkerError("a call has killed every worker that ran it") from killed
 
 
 def perform(call: bytes, folder: str) -> Any:
-    """Make a call on a worker as a process of the caller would: in its folder, on one core, by itself."""
+    """Make a call on a worker as a local process would: in the caller's folder, on one core, no cluster."""
     os.environ.pop(CLUSTER, None)
     os.environ[CORES] = "1"
-    limit_threads()  # of what loads later, such as torch; numpy has loaded, and Dask's nanny limits its
+    limit_threads()  # of libraries loaded later, such as torch; Dask's nanny limits those of numpy
     try:
         os.chdir(folder)
     except OSError:
         raise UsageError(
-            "a worker of the cluster does not see this folder", where=folder, hint="Share it under its name."
+            "a worker of the cluster does not see this folder", where=folder, hint="Share it at this path."
         ) from None
     function, arguments, keywords = pickle.loads(call)
     return function(*arguments, **keywords)
@@ -170,6 +170,6 @@ def _distributed() -> Any:
         import distributed  # late: it is optional
     except ImportError:
         raise ExtraMissingError(
-            "clusters are Dask's, which is not installed", hint='pip install "kitlib[cluster]"'
+            "clusters need Dask, which is not installed", hint='pip install "kitlib[cluster]"'
         ) from None
     return distributed

@@ -1,4 +1,4 @@
-"""A real headless Chromium, driven by its DevTools protocol: what a person would see, click and type."""
+"""A headless Chromium, driven through its DevTools protocol: see, click and type as a user would."""
 
 import base64
 import json
@@ -14,7 +14,7 @@ KEYS = {"Tab": 9, "Enter": 13, "ArrowRight": 39}
 
 
 class Browser:
-    """One tab; `fetched` are the addresses that its page asked for."""
+    """One tab; `fetched` are the URLs that its page requested."""
 
     def __init__(self, executable: str, folder: Path) -> None:
         # --no-sandbox: tests may run as root, and the pages are our own.
@@ -50,7 +50,7 @@ class Browser:
             self.call(f"{domain}.enable")
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """One command of the protocol, and its result."""
+        """Send one protocol command and return its result."""
         self.sent += 1
         session = {"sessionId": self.session} if self.session else {}
         self.socket.send(json.dumps({"id": self.sent, "method": method, "params": parameters, **session}))
@@ -63,7 +63,7 @@ class Browser:
                 return message["result"]
 
     def open(self, address: str, size: tuple[int, int] = DESKTOP) -> None:
-        """Load a page into a window of that many pixels, and wait until it is there."""
+        """Load a page into a window of this size in pixels, and wait until it is loaded."""
         width, height = size
         self.call(
             "Emulation.setDeviceMetricsOverride",
@@ -77,13 +77,13 @@ class Browser:
         self.wait_for("document.readyState == 'complete'")
 
     def evaluate(self, expression: str) -> Any:
-        """The value of an expression in the page."""
+        """Evaluate an expression in the page."""
         answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
     def wait_for(self, expression: str, timeout_s: float = 60) -> Any:
-        """The value of an expression, once it is true."""
+        """Wait until an expression is true and return its value."""
         return wait_until(lambda: self.evaluate(expression), timeout_s)
 
     def press(self, key: str, modifiers: int = 0) -> None:
@@ -94,24 +94,24 @@ class Browser:
         self.call("Input.dispatchKeyEvent", type="keyUp", **code)
 
     def click(self, x: float, y: float) -> None:
-        """Click at a place in the window."""
+        """Click at a position in the window."""
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     def screenshot(self, *, whole: bool = False) -> bytes:
-        """What is seen as PNG, or the whole page."""
+        """A screenshot of the window, or of the whole page, as PNG."""
         shot = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
         return base64.b64decode(shot["data"])
 
     def close(self) -> None:
-        """End the browser."""
+        """Close the browser."""
         self.socket.close()
         self.process.terminate()
         self.process.wait(20)
 
 
 def wait_until(ready: Callable[[], Any], timeout_s: float = 60) -> Any:
-    """What `ready` returns, once it is true; fails after some time."""
+    """Wait until `ready` returns a true value and return it; fails after a timeout."""
     deadline_s = time.monotonic() + timeout_s
     while not (value := ready()):
         assert time.monotonic() < deadline_s, "it did not come to pass in time"

@@ -21,7 +21,7 @@ REAL_DIR = Path(__file__).parents[2] / "shared" / "real"
 
 @pytest.fixture(scope="session", autouse=True)
 def quick() -> Iterator[None]:
-    """Networks run without being compiled first, outside tests/embed, and no file waits for its disk."""
+    """Outside tests/embed, networks run uncompiled, and files are not synced to disk."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda _: None)
         if "kitlib.embed.runtime.inference" in sys.modules:
@@ -31,7 +31,7 @@ def quick() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def real_dir() -> Path:
-    """Real images and tables, which are never part of the project; tests that need them skip without."""
+    """Real images and tables, which are not part of the project; without them, tests are skipped."""
     folder = Path(os.environ.get("KITLIB_REAL_DIR", REAL_DIR))
     if not folder.is_dir():
         pytest.skip(
@@ -42,7 +42,7 @@ def real_dir() -> Path:
 
 @pytest.fixture(scope="session")
 def seeds_dir(real_dir: Path) -> Path:
-    """The texts of the published systems, beside the real images; tests that need them skip without."""
+    """The texts of the published systems, next to the real images; without them, tests are skipped."""
     folder = real_dir.parent / "seeds"
     if not folder.is_dir():
         pytest.skip(f"no published text: {folder.name}/ is not beside the real data")
@@ -51,7 +51,7 @@ def seeds_dir(real_dir: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> "Competition":
-    """A competition of noise."""
+    """A competition whose images are noise."""
     from tests.run.finished import make_data
 
     return make_data(tmp_path_factory.mktemp("data"))
@@ -59,7 +59,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> "Competition":
 
 @pytest.fixture(scope="session")
 def work(tmp_path_factory: pytest.TempPathFactory, data: "Competition") -> Path:
-    """The work folder of a finished run on it; to be copied before anything in it is changed."""
+    """The work folder of a finished run on it; copy it before changing anything."""
     from tests.run.finished import make_run
 
     return make_run(tmp_path_factory.mktemp("work"), data)

@@ -1,4 +1,4 @@
-"""Settings of properties: quick, and the same examples each time."""
+"""Settings of property tests: quick, with the same examples each time."""
 
 from hypothesis import settings
 

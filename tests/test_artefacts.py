@@ -1,4 +1,4 @@
-"""Artefacts are written whole or not at all, and one that was altered does not open."""
+"""Artefacts are written completely or not at all, and altered ones do not open."""
 
 import errno
 import json
@@ -41,12 +41,12 @@ def test_an_artefact_moves_into_the_place_of_another(tmp_path):
 
 @pytest.fixture(params=KINDS)
 def kind(request, tmp_path):
-    """Each kind of artefact: how to save and load it, a value, and a path."""
+    """Each kind of artefact: its save and load functions, a value, and a path."""
     return *KINDS[request.param], tmp_path / "made" / request.param
 
 
 def plain(value):
-    """A value in a form that == compares."""
+    """A value in a form that == can compare."""
     if isinstance(value, dict):
         return {name: plain(item) for name, item in value.items()}
     return value.to_dict() if isinstance(value, pd.DataFrame) else getattr(value, "tolist", lambda: value)()
@@ -120,7 +120,7 @@ def test_a_name_that_is_no_text_is_a_name_like_others(kind):
 
 @contextmanager
 def no_room(size_bytes):
-    """A disk on which no file has room for more than so much."""
+    """A disk with room for no file above a given size."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
     try:

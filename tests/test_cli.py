@@ -35,12 +35,12 @@ def test_help_needs_no_heavy_library():
 def test_help_names_every_command_and_what_it_does():
     (commands,) = (action for action in build_parser()._actions if action.metavar == "COMMAND")
     assert len(commands.choices) == len(ADDED)
-    for name in {*commands.choices} - {"phantom"}:  # as `phantoms` was spelt
+    for name in {*commands.choices} - {"phantom"}:  # the old spelling of `phantoms`
         assert re.search(rf"^ +{name}\s+\w", build_parser().format_help(), flags=re.MULTILINE), name
 
 
 def leaves(parser):
-    """The parsers of commands that have no verbs of their own, and of those that need none."""
+    """The parsers of commands without sub-commands, and of those whose sub-command is optional."""
     families = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
     for family in families:
         for child in family.choices.values():
@@ -108,7 +108,7 @@ def test_output_that_nobody_reads_ends_a_command_without_a_word(data, submission
 def test_a_name_that_is_no_text_can_be_printed(tmp_path, capsys):
     out = tmp_path / os.fsdecode(b"\xff.csv")
     assert main(["validate", str(out), "--data", str(tmp_path)]) == 2
-    print(out)  # by a terminal that is strict, which main has told not to be
+    print(out)  # by a strict terminal, which main reconfigures
     assert "\\udcff.csv" in capsys.readouterr().out
 
 

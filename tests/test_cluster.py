@@ -1,6 +1,6 @@
-"""Calls on a cluster's workers: as in processes of this machine, and none is lost with a worker.
+"""Calls on a cluster's workers: as in local processes, and none is lost with a worker.
 
-Where Dask is not installed, what needs a scheduler is skipped.
+Without Dask, tests that need a scheduler are skipped.
 """
 
 import os
@@ -24,7 +24,7 @@ from kitlib.errors import ExtraMissingError, UsageError
 from kitlib.machine import CLUSTER, CORES, cores, in_processes
 
 NO_DASK = 'Dask is not installed: pip install "kitlib[cluster]"'
-# Dask looks away from these itself; here every warning is an error.
+# Dask ignores these itself; here every warning is an error.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 
 
@@ -39,7 +39,7 @@ def workers() -> Iterator[None]:
 
 @pytest.fixture
 def as_worker(monkeypatch, tmp_path) -> Path:
-    """What `perform` changes of this process is put back."""
+    """Restore what `perform` changes in this process."""
     for name in (CLUSTER, CORES):
         monkeypatch.setenv(name, "")
     monkeypatch.chdir(tmp_path)
@@ -167,16 +167,16 @@ def test_what_the_work_raises_is_raised_however_the_cluster_ends(monkeypatch):
     monkeypatch.setattr(cluster, "_distributed", lambda: dask)
     with pytest.raises(KeyError, match="of the work"), cluster._started(1):
         raise KeyError("of the work")
-    assert not local.shutdown_on_close  # with which Dask closes it again before the process ends
+    assert not local.shutdown_on_close  # with which Dask closes it again at exit
 
 
 def test_an_address_that_does_not_answer_is_told_soon(monkeypatch):
     pytest.importorskip("distributed", reason=NO_DASK)
     monkeypatch.setattr(cluster, "ANSWER_S", 0.5)
-    with socket.socket() as closed:  # bound, and nobody listens
+    with socket.socket() as closed:  # bound, but not listening
         closed.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{closed.getsockname()[1]}"
-        with pytest.raises(UsageError, match="no scheduler of a cluster answers") as told:
+        with pytest.raises(UsageError, match="no scheduler answers") as told:
             cluster.connected(address)
     assert address in str(told.value)
 
@@ -196,7 +196,7 @@ def test_workers_of_other_code_are_refused_though_their_version_is_the_same(monk
         return told
 
     client = SimpleNamespace(nthreads=lambda: dict.fromkeys(kits, 1), run=run)
-    assert cluster._trouble(client) == "a worker of the cluster has other modules of kitlib"
+    assert cluster._trouble(client) == "a worker of the cluster has another version of kitlib's code"
     del kits["tcp://other:1"]
     assert cluster._trouble(client) == ""
 

@@ -1,4 +1,4 @@
-"""The fingerprint of code: it changes with all that a class runs, and with nothing else."""
+"""The code fingerprint: it changes with everything that a class runs, and with nothing else."""
 
 import builtins
 import sys
@@ -49,21 +49,21 @@ def kit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 def own() -> type:
-    """A class that says it is of `models/own.py`; a new one each time, as in a new process."""
+    """A class that claims to be from `models/own.py`; a new one each time, as in a new process."""
     return type("Own", (), {"__module__": "kitlib.models.own"})
 
 
 @pytest.fixture
 def notebook(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> InteractiveShell:
-    """A shell of IPython, whose cells are of the module `__main__`, which has no file."""
+    """An IPython shell, whose cells belong to the module `__main__`, which has no file."""
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
-    for name in ("__IPYTHON__", "display"):  # which the shell puts there; taken away after the test
+    for name in ("__IPYTHON__", "display"):  # which the shell sets; removed after the test
         monkeypatch.setattr(builtins, name, None, raising=False)
     return InteractiveShell(ipython_dir=str(tmp_path), config=Config(HistoryManager={"enabled": False}))
 
 
 def in_cell(notebook: InteractiveShell, text: str) -> type:
-    """The class `Own` of a cell."""
+    """The class `Own` from a cell."""
     notebook.run_cell(text).raise_error()
     return notebook.user_ns["Own"]
 

@@ -1,4 +1,4 @@
-"""The documents: their links lead somewhere, and their figures say when, on what and by which command."""
+"""The documents: their links resolve, and their figures state a date, data and a command."""
 
 import re
 from pathlib import Path
@@ -18,7 +18,7 @@ COMMAND = re.compile(r"python -m kitlib ([a-z]+)")
 
 
 def anchors(path: Path) -> set[str]:
-    """The anchors of a page's headings, as GitHub makes them."""
+    """The anchors of a page's headings, as GitHub generates them."""
     headings = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
@@ -41,7 +41,7 @@ def test_every_picture_of_the_documents_is_shown_by_one() -> None:
 
 
 def test_every_command_named_exists() -> None:
-    """Pages that are of a date, such as the changelog, may name one as it was spelt then."""
+    """Dated pages, such as the changelog, may use the spelling of their time."""
     (commands,) = (action for action in build_parser()._actions if action.metavar == "COMMAND")
     assert isinstance(commands.choices, dict)
     of_today = {*commands.choices} - {"phantom"}

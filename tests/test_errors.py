@@ -1,4 +1,4 @@
-"""Every error says what, where and what next, and has its own code."""
+"""Every error says what is wrong, where and what to do next, and has its own code."""
 
 import pickle
 import re

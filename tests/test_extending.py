@@ -1,4 +1,4 @@
-"""Inputs, models, backbones and calibrators of one's own, all the way; no line of the kit knows them."""
+"""Custom inputs, models, backbones and calibrators, end to end; no line of the kit knows them."""
 
 import re
 from collections.abc import Iterator
@@ -47,7 +47,7 @@ STRICT = Handling(strict=True)
 
 @dataclass(frozen=True, eq=False)
 class Counts(Dataset):
-    """How many slices each study has of each sequence."""
+    """The number of slices of each study and sequence."""
 
     study_ids: np.ndarray
     slices: np.ndarray  # (n, 3)
@@ -98,7 +98,7 @@ class CountEncoder(Encoder):
 
 @dataclass
 class CountModel(Model):
-    """The prior, and a little more of it where there are slices."""
+    """The prior, adjusted a little by the number of slices."""
 
     name: ClassVar[str] = "counts"
     reads = Counts
@@ -131,7 +131,7 @@ def untouched_registries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def submitted(data: Competition, work: Path, experiments: list[Experiment]) -> Result:
-    """The test set, predicted by an even blend of experiments that are fitted on two folds."""
+    """Predict the test set with an equal blend of experiments fitted on two folds."""
     make_run(work, data, experiments)
     even = {entry.name: 1 / len(experiments) for entry in experiments}
     Ensemble(Blend(even)).save(layout.ENSEMBLE.under(work), Provenance())
@@ -171,7 +171,7 @@ def test_experiments_on_different_backbones_are_blended_and_submitted(
 
 
 def code_of(page: Path, mark: str) -> str:
-    """What stands between its markers."""
+    """The code between its markers."""
     (code,) = re.findall(
         rf"<!-- {mark} -->\s*```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL
     )
@@ -179,7 +179,7 @@ def code_of(page: Path, mark: str) -> str:
 
 
 def run_code(page: Path, mark: str) -> None:
-    """As in a notebook, whose first call refuses variables that are no parameters."""
+    """As in a notebook, whose first call refuses variables that are not parameters."""
     names = {"__name__": "__main__"}
     exec(compile(code_of(page, mark), page.name, "exec"), names)
     assert _parameters(names) == {}
@@ -193,7 +193,7 @@ def registered_by(page: Path, mark: str) -> Experiment:
 
 
 def test_the_model_of_the_readme_runs(data: Competition, tmp_path: Path) -> None:
-    """It is fitted, blended and submitted as it stands there."""
+    """The documented code is fitted, blended and submitted unchanged."""
     lines = code_of(README, "own-model").splitlines()
     lines = [line for line in lines if line.strip() and not line.startswith(("from", "import"))]
     assert len(lines) <= 15
@@ -221,7 +221,7 @@ def test_the_backbone_of_the_page_runs(data: Competition, tmp_path: Path) -> Non
 def test_no_class_of_ones_own_takes_the_place_of_the_kits(
     register: Any, kit: type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inputs, "_registered", {})  # the kit's own inputs are loaded when asked for
+    monkeypatch.setattr(inputs, "_registered", {})  # the kit's own inputs are loaded when needed
 
     def mine(**facts: str) -> type:
         return type("Mine", (kit,), facts)
@@ -230,7 +230,7 @@ def test_no_class_of_ones_own_takes_the_place_of_the_kits(
         register(mine())
     own_names = {"name": "mine", "kind": "mine"}
     register(mine(**own_names))
-    register(again := mine(**own_names))  # its cell is run again
+    register(again := mine(**own_names))  # its cell is rerun
     assert {"mine": again}.items() <= {
         **models.MODELS, **inputs._registered, **calibrate.name2calibrator
     }.items()  # fmt: skip

@@ -1,4 +1,4 @@
-"""Imports only point down: a room imports from the floors below it and from itself, never upwards.
+"""Imports only point down: a package imports from the layers below it and from itself, never upwards.
 
 And tests mirror the tree: `kitlib/a/b.py` is tested by `tests/a/test_b.py`.
 """
@@ -28,7 +28,7 @@ WHOLE = {
     "localise/audit/test_mend.py": "the half of `landmarks` that mends",
     "models/test_contract.py": "every registered model",
 }
-"""Test files that are about more than one module; beside them each room may have a `test_real.py`."""
+"""Test files that cover more than one module; each package may also have a `test_real.py`."""
 
 TESTED_IN = {
     "embed/pretrain/slices.py": "embed/pretrain/test_train.py",
@@ -76,7 +76,7 @@ TESTED_IN = {
     "predict/predictor.py": "predict/test_stream.py",
     "report/pages/published.py": "commands/test_experiments.py",
 }
-"""Modules without a test file of their own: parts that are tested through what they are parts of, there."""
+"""Modules without their own test file, with the file that tests them as part of something larger."""
 
 
 def room_of(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""To list experiments and open inputs is quick: what takes seconds to import is imported where it is used."""
+"""Listing experiments and opening inputs is quick: slow imports happen only where they are used."""
 
 import json
 import subprocess

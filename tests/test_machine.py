@@ -1,4 +1,4 @@
-"""What the machine offers, asked without trusting what it claims."""
+"""Machine capabilities, tested without trusting what the machine reports."""
 
 import contextlib
 import getpass
@@ -49,7 +49,7 @@ retire_workers()
 
 @pytest.fixture
 def no_cache():
-    """Ask for the device afresh, before and after a test that feigns another machine."""
+    """Clear the cached device before and after a test that fakes another machine."""
     for asked in (machine.device, machine.half_precision):
         asked.cache_clear()
     yield
@@ -59,9 +59,9 @@ def no_cache():
 
 @pytest.fixture
 def nameless(monkeypatch):
-    """A user number that /etc/passwd does not know, without variables that say more."""
+    """A user id that is not in /etc/passwd, without environment variables that name the user."""
     for name in ("LOGNAME", "USER", "LNAME", "USERNAME", "HOME", "MPLCONFIGDIR"):
-        monkeypatch.setenv(name, "")  # so that it is put back
+        monkeypatch.setenv(name, "")  # so that it is restored
         monkeypatch.delenv(name)
 
     def unknown(number):
@@ -79,7 +79,7 @@ def test_a_user_without_name_and_home_gets_both(monkeypatch, home):
     assert getpass.getuser() == str(os.getuid())
     assert os.access(Path.home(), os.W_OK)
     given = os.environ["HOME"]
-    machine.settle_user()  # a child keeps what its parent was given
+    machine.settle_user()  # a child keeps its parent's value
     assert os.environ["HOME"] == given != home
 
 

@@ -82,7 +82,7 @@ def test_it_begins_and_finishes(notebook, path):
 
 @pytest.mark.parametrize("step", [*STEPS, *CHAPTERS], ids=lambda step: step.name)
 def test_it_needs_files_of_those_steps_alone_that_it_is_said_to_read(step):
-    """Only these are attached to its kernel on Kaggle, and run before it where they are missing."""
+    """Only these are attached to its kernel on Kaggle, and run before it if missing."""
     code = "".join(source(cell) for cell in Notebook(HOME / "notebooks" / step.notebook).code)
     needed = {getattr(layout, name).step for name in re.findall(r"need\(layout\.(\w+)", code)}
     assert needed <= set(step.reads)
@@ -107,7 +107,7 @@ def test_its_cells_are_short_and_its_prose_is_not(notebook):
 
 
 def printed(work, step):
-    """All text that a notebook printed when it was executed; no cell may have warned."""
+    """All text that an executed notebook printed; no cell may have warned."""
     cells = json.loads((work / "executed" / step.notebook).read_text(encoding="utf-8"))["cells"]
     outputs = [output for cell in cells for output in cell.get("outputs", [])]
     assert not [output for output in outputs if output["output_type"] == "error"]
@@ -122,7 +122,7 @@ def printed(work, step):
 def work(tmp_path_factory):
     """The work folder of a finished run of all six notebooks.
 
-    They share no work: what goes to other processes has its tests where it is sent, and each of those would
+    They use one process: work in other processes is tested elsewhere, and each of those would
     import torch anew for four phantoms.
     """
     patch = pytest.MonkeyPatch()

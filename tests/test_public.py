@@ -1,4 +1,4 @@
-"""What `import kitlib` gives: few nouns, late, each with an example that runs."""
+"""The public names of `kitlib`: few, lazily imported, each with an example that runs."""
 
 import doctest
 import inspect
@@ -35,7 +35,7 @@ def test_importing_the_kit_imports_nothing_else() -> None:
 def test_every_noun_has_an_example_that_runs(
     name: str, data: Competition, work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In a folder with a competition and the work folder of a finished run."""
+    """Run in a folder with a competition and the work folder of a finished run."""
     (tmp_path / "competition").symlink_to(data.root)
     (tmp_path / "work").symlink_to(work)
     monkeypatch.chdir(tmp_path)

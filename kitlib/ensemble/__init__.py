@@ -1,1 +1,1 @@
-"""Ensembling: blending, calibrating and comparing predictions, never on the studies they are judged on."""
+"""Ensembling: blending, stacking and calibration, never fitted on the studies they are judged on."""

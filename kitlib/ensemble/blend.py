@@ -1,4 +1,4 @@
-"""Blending: a weighted mean of models' probabilities, the weights chosen on the competition metric."""
+"""Blending: a weighted mean of models' probabilities, with weights that optimise the competition metric."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ from kitlib.competition.metric import score_arrays
 from kitlib.errors import ModelError, UsageError
 
 SHRINKAGE = 1.0
-"""Studies' worth of shrinkage to equal weights: with few studies a sample's best weights are mostly luck."""
+"""Shrinkage towards equal weights, in studies: with few studies the best weights are mostly luck."""
 LEAST_WEIGHT = 1e-3
-"""Below it a model is left out: it would cost its predictions and change nothing."""
+"""A model with a smaller weight is dropped: it would cost inference time and change nothing."""
 
 
 @dataclass(frozen=True)
@@ -30,33 +30,33 @@ class Blend:
         return cls(fit_blend(labels, candidates))
 
     def apply(self, candidates: Mapping[str, np.ndarray]) -> np.ndarray:
-        """One (n, 25, 3) array from those of the models; ModelError where that of a member is absent."""
+        """Combine the models' arrays into one (n, 25, 3); raises ModelError if that of a member is absent."""
         if absent := [name for name in self.members if name not in candidates]:
             raise ModelError(
-                f"no predictions of {', '.join(absent)}, which the blend needs", hint="Predict with it."
+                f"no predictions of {', '.join(absent)}, which the blend needs", hint="Add them."
             )
         stacked = np.stack([candidates[name] for name in self.members])
         return np.tensordot([self.weights[name] for name in self.members], stacked, axes=1)
 
     @property
     def members(self) -> list[str]:
-        """The models that it reads."""
+        """Names of the models with a weight above zero."""
         return [name for name, weight in self.weights.items() if weight > 0]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Convert to JSON values."""
         return {"weights": self.weights}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """What `to_json` described."""
+        """Rebuild from the values of `to_json`."""
         return cls(**values)
 
 
 def fit_blend(
     labels: np.ndarray, candidates: Mapping[str, np.ndarray], *, shrinkage: float = SHRINKAGE
 ) -> dict[str, float]:
-    """Weights, 0 or more with a sum of 1, that minimise the metric of the blend on labels (n, 25).
+    """Fit non-negative weights that sum to 1 and minimise the metric of the blend on labels (n, 25).
 
     Candidates are out-of-fold probabilities (n, 25, 3) of the same studies. The penalty is `shrinkage` / n
     times the squared distance to equal weights.
@@ -81,7 +81,7 @@ def fit_blend(
 
 
 def metric(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """The competition metric; where a component has no label, the mean of the others, and 0 without any."""
+    """The competition metric; components without labels are left out of the mean, which is 0 if all are."""
     score = score_arrays(labels, probabilities)
     components = np.array([score.spinal, score.foraminal, score.subarticular, score.any_severe_spinal])
     known = components[~np.isnan(components)]

@@ -1,4 +1,4 @@
-"""Calibrators: few numbers a condition group that reshape its probabilities, where that is seen to pay."""
+"""Calibrators: a few parameters per condition group, applied only where held-out studies clearly gain."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -20,16 +20,16 @@ SMALLEST = 1e-9
 
 @dataclass(frozen=True)
 class Calibrator(ABC):
-    """By condition group its parameters; a group not named is left alone."""
+    """Parameters by condition group; groups without parameters are left unchanged."""
 
     group2parameters: Mapping[str, np.ndarray]
 
     name: ClassVar[str]
     identity: ClassVar[np.ndarray]
-    """The parameters that change nothing."""
+    """Parameters of the identity map."""
     groups: ClassVar[tuple[str, ...]] = GROUPS
     shrinkages: ClassVar[tuple[float, ...]] = (100.0, 1000.0)
-    """Strengths of the shrinkage to changing nothing that are tried, in labels' worth."""
+    """Candidate strengths of the shrinkage towards `identity`, in labels."""
 
     @classmethod
     def fit(cls, labels: np.ndarray, probabilities: np.ndarray) -> "Calibrator":
@@ -51,7 +51,7 @@ class Calibrator(ABC):
         return fitted(best, ALL_ROWS)
 
     def apply(self, probabilities: np.ndarray) -> np.ndarray:
-        """Calibrated probabilities (n, 25, 3)."""
+        """Calibrate probabilities (n, 25, 3)."""
         calibrated = normalised_rows(probabilities)
         for group, parameters in self.group2parameters.items():
             cells = group2cells[group]
@@ -59,35 +59,35 @@ class Calibrator(ABC):
         return calibrated
 
     def to_json(self) -> dict[str, list[float]]:
-        """Plain values."""
+        """Convert to JSON values."""
         return {group: parameters.tolist() for group, parameters in self.group2parameters.items()}
 
     @classmethod
     def from_json(cls, values: Mapping[str, list[float]]) -> Self:
-        """What `to_json` described."""
+        """Rebuild from the values of `to_json`."""
         return cls({group: np.array(parameters) for group, parameters in values.items()})
 
     @classmethod
     @abstractmethod
     def _fit_group(cls, labels: np.ndarray, probabilities: np.ndarray, shrinkage: float) -> np.ndarray:
-        """The parameters of a group's labels (n, cells) and probabilities (n, cells, 3).
+        """Fit a group's parameters to its labels (n, cells) and probabilities (n, cells, 3).
 
-        They are pulled to `identity`, by half the squared distance times `shrinkage`.
+        The penalty is `shrinkage` / 2 times the squared distance to `identity`.
         """
 
     @classmethod
     @abstractmethod
     def _apply_group(cls, probabilities: np.ndarray, parameters: np.ndarray) -> np.ndarray:
-        """Probabilities (n, cells, 3) of a group's cells, calibrated."""
+        """Calibrate the probabilities (n, cells, 3) of a group's cells."""
 
 
 class VectorScaling(Calibrator):
-    """The scale of each log probability and then the shift of each, six numbers a group."""
+    """A scale and a shift for each severity's log probability: six parameters per group."""
 
     name = "vector_scaling"
     identity = np.array([1.0, 1.0, 1.0, 0.0, 0.0, 0.0])
     directions: ClassVar[np.ndarray] = np.eye(6)
-    """What each parameter (rows) moves of the three scales and the three shifts."""
+    """Maps each parameter (row) to the three scales and three shifts (columns)."""
     shrinkages: ClassVar[tuple[float, ...]] = (10.0, 100.0, 1000.0)
 
     @classmethod
@@ -101,7 +101,7 @@ class VectorScaling(Calibrator):
         severities, logs = labels[labelled], log_probabilities(probabilities[labelled])
         weights = np.take(SEVERITY_WEIGHTS, severities)
         truth = np.eye(len(SEVERITIES))[severities]
-        size = max(weights.sum(), 1)  # of the loss: makes the optimiser's tolerance mean the same for any n
+        size = max(weights.sum(), 1)  # normalises the loss, so the optimiser's tolerance does not depend on n
 
         def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
             scale, shift = (parameters @ cls.directions).reshape(2, -1)
@@ -116,7 +116,7 @@ class VectorScaling(Calibrator):
 
 
 class Temperature(VectorScaling):
-    """One scale of all log probabilities, the inverse temperature: below 1 they were overconfident."""
+    """One scale for all log probabilities, the inverse temperature; below 1 the model was overconfident."""
 
     name = "temperature"
     identity = np.array([1.0])
@@ -125,11 +125,11 @@ class Temperature(VectorScaling):
 
 
 class AnySevere(Calibrator):
-    """Moves the canal's likeliest Severe level, by whose probability the fourth component judges a study.
+    """Adjust the canal level most likely to be Severe, whose probability the any-severe component scores.
 
-    Each level's log odds z of Severe become z + share * ((scale - 1) * z + shift), where its share is its
-    part of the five levels' probabilities of Severe: nearly all is done to a level that stands out, and two
-    that are equal stay so. Both components that read the canal are weighed, as the metric does.
+    Each level's log odds z of Severe become z + share * ((scale - 1) * z + shift), where share is the level's
+    part of the five levels' summed probability of Severe: a level that stands out takes nearly all of the
+    change, and equal levels stay equal. The loss is the sum of the two components that read the canal.
     """
 
     name = "any_severe"
@@ -165,9 +165,9 @@ name2calibrator: dict[str, type[Calibrator]] = {
 
 
 def register_calibrator(calibrator: type[Calibrator]) -> type[Calibrator]:
-    """Let recipes and runs name this calibrator, and saved ensembles open with it; a class decorator.
+    """Register a calibrator (class decorator), so that recipes, runs and saved ensembles find it by name.
 
-    UsageError where another has its name.
+    Raises UsageError if another class has the name.
     """
     refuse_taken(calibrator.name, calibrator, name2calibrator, "calibrator")
     name2calibrator[calibrator.name] = calibrator
@@ -176,18 +176,18 @@ def register_calibrator(calibrator: type[Calibrator]) -> type[Calibrator]:
 
 
 def calibrator_named(name: str) -> type[Calibrator]:
-    """The calibrator of that name; UsageError on an unknown one."""
+    """The calibrator of this name; raises UsageError if there is none."""
     known_name(name, name2calibrator, "calibrator")
     return name2calibrator[name]
 
 
 def normalised_rows(probabilities: np.ndarray) -> np.ndarray:
-    """The same with rows that sum to 1, as a copy."""
+    """A copy whose rows sum to 1."""
     return probabilities / probabilities.sum(axis=-1, keepdims=True)
 
 
 def _canal_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """The sum of the metric's two components that read the canal's labels (n, 5)."""
+    """Sum of the metric's two components that read the canal's labels (n, 5)."""
     codes = np.full((len(labels), len(CELLS)), EMPTY)
     of_all = np.ones((*codes.shape, len(SEVERITIES)))
     codes[:, SPINAL], of_all[:, SPINAL] = labels, probabilities
@@ -196,5 +196,5 @@ def _canal_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
 
 
 def log_probabilities(probabilities: np.ndarray) -> np.ndarray:
-    """Their logarithms, finite at 0 too."""
+    """Logarithms of probabilities, kept finite at 0."""
     return np.log(np.maximum(probabilities, SMALLEST))

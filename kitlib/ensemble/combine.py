@@ -1,7 +1,7 @@
-"""Combiners: what makes one prediction of several models', a blend or a stack that corrects the blend.
+"""Combiners: a blend of several models' predictions, or a stack that corrects the blend.
 
-A stack knows what a blend cannot: that a narrow canal makes a narrow recess at its level likely, and the
-other side as well. It starts at the blend and changes a condition group only where that is seen to pay.
+A stack can learn what a blend cannot: that a narrow canal makes a narrow recess at its level likely, and so
+does the other side. It starts from the blend and changes a condition group only where that clearly pays.
 """
 
 from abc import ABC, abstractmethod
@@ -24,12 +24,12 @@ from kitlib.terms import EMPTY, GROUPS, SEVERITIES, SEVERITY_WEIGHTS
 
 @dataclass(frozen=True)
 class Stack(Blend, ABC):
-    """A blend, and by condition group what changes the blend's log probabilities; see `context_rows`."""
+    """A blend with a fitted change to its log probabilities per condition group; see `context_rows`."""
 
     group2change: dict[str, Any] = field(default_factory=dict)
 
     strengths: ClassVar[tuple[float, ...]]
-    """How strongly a change is fitted: what is tried."""
+    """Candidate strengths with which a change is fitted."""
 
     @classmethod
     def fit(cls, labels: np.ndarray, candidates: Mapping[str, np.ndarray]) -> "Stack":
@@ -55,17 +55,17 @@ class Stack(Blend, ABC):
         return fitted(worthwhile(labels, blended, refit, cls.strengths), ALL_ROWS)
 
     def apply(self, candidates: Mapping[str, np.ndarray]) -> np.ndarray:
-        """One (n, 25, 3) array from those of the models."""
+        """Combine the models' arrays into one (n, 25, 3)."""
         return self._changed(*self._start(candidates))
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Convert to JSON values."""
         return {"weights": self.weights, "group2change": self.group2change}
 
     def _start(self, candidates: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """The blend (n, 25, 3), and rows (n, 25, columns) about every cell."""
+        """The blend (n, 25, 3), and the features (n, 25, columns) of every cell."""
         blended = normalised_rows(super().apply(candidates))
-        # By name: an artefact does not keep the order of the weights.
+        # Sorted by name: a saved artefact does not keep the order of the weights.
         return blended, context_rows(normalised_rows(candidates[name]) for name in sorted(self.members))
 
     def _changed(self, blended: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -80,16 +80,16 @@ class Stack(Blend, ABC):
     @classmethod
     @abstractmethod
     def _fit_change(cls, strength: float, rows: np.ndarray, logs: np.ndarray, severities: np.ndarray) -> Any:
-        """Plain values, from rows (n, columns), log probabilities (n, 3) and severities (n,)."""
+        """Fit to rows (n, columns), log probabilities (n, 3) and severities (n,); returns JSON values."""
 
     @classmethod
     @abstractmethod
     def _logits(cls, change: Any, rows: np.ndarray) -> np.ndarray:
-        """What is added to log probabilities, (n, 3)."""
+        """Logits (n, 3) to add to the log probabilities."""
 
 
 class LogisticStack(Stack):
-    """A multinomial logistic regression; its strength is the pull to the blend, in studies' worth."""
+    """A multinomial logistic regression; its strength is the shrinkage to the blend, in studies."""
 
     name = "logistic"
     strengths = (300.0, 3000.0)
@@ -107,14 +107,14 @@ class LogisticStack(Stack):
 
 
 class LightGBMStack(Stack):
-    """Boosted trees, as the text of their library; its strength is the number of rounds."""
+    """Boosted trees, saved as LightGBM's text; the strength is the number of boosting rounds."""
 
     name = "lightgbm"
     strengths = (10.0, 20.0, 40.0)
 
     @classmethod
     def _fit_change(cls, strength: float, rows: np.ndarray, logs: np.ndarray, severities: np.ndarray) -> str:
-        import lightgbm  # a second
+        import lightgbm  # late: it takes a second
 
         parameters = {
             "objective": "multiclass", "num_class": len(SEVERITIES), "num_leaves": 4, "learning_rate": 0.05,
@@ -136,6 +136,6 @@ name2combiner: dict[str, type[Blend]] = {one.name: one for one in (Blend, Logist
 
 
 def combiner_named(name: str) -> type[Blend]:
-    """The combiner of that name; UsageError on an unknown one."""
+    """The combiner of this name; raises UsageError if there is none."""
     known_name(name, name2combiner, "combiner")
     return name2combiner[name]

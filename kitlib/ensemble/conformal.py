@@ -1,10 +1,10 @@
-"""Conformal sets: the severities that cannot be ruled out for a cell, right as often as is stated.
+"""Conformal prediction sets: the severities that cannot be ruled out for a cell, at a stated coverage.
 
-A severity is in a cell's set when its probability is no less than nearly all cells with that label had, among
-studies that the model did not learn from. Thresholds are of each condition group and severity, so that the
-stated share holds for the rare Severe cells as well as for the many Normal ones (Vovk, "Conditional validity
-of inductive conformal predictors", 2013). Severity is ordered, so a set has no hole: Normal/Mild and Severe
-bring Moderate, which can only cover more.
+A severity is in a cell's set if its probability reaches a threshold that nearly all held-out cells with that
+label reach. There is one threshold per condition group and severity, so that coverage holds for the rare
+Severe cells as well as for the many Normal ones (Vovk, "Conditional validity of inductive conformal
+predictors", 2013). Severity is ordered, so sets have no gaps: Normal/Mild and Severe imply Moderate, which
+can only increase coverage.
 """
 
 from collections.abc import Mapping
@@ -24,14 +24,14 @@ from kitlib.terms import CELL_NAMES, CELLS, CONDITIONS, EMPTY, SEVERITIES, condi
 
 COVERAGE = 0.9
 ROUNDING = 1e-9
-"""Of 19 and one more, 90 % leave out two; in floating point, 1.9999999999999996."""
+"""Of 19 + 1 cells, a coverage of 90 % leaves out two; in floating point, 1.9999999999999996."""
 ALL = "all"
-"""The row of all severities together in a table of coverage."""
+"""The row for all severities together in a coverage table."""
 
 
 @dataclass(frozen=True)
 class ConformalSets:
-    """By condition group the least probability (3,) with which each severity belongs to a set."""
+    """By condition group, the smallest probability (3,) at which each severity is in a set."""
 
     coverage: float
     group2least: Mapping[str, np.ndarray]
@@ -52,7 +52,7 @@ class ConformalSets:
         return cls(coverage, group2least)
 
     def apply(self, probabilities: np.ndarray) -> np.ndarray:
-        """Which severities (n, 25, 3) are in the set of each cell: one or more, without a hole."""
+        """The severities (n, 25, 3) in each cell's set: at least one, and without gaps."""
         probabilities = normalised_rows(probabilities)
         least = np.stack([self.group2least[cell.group] for cell in CELLS])  # (25, 3)
         inside = probabilities >= least
@@ -61,13 +61,13 @@ class ConformalSets:
         return np.where(inside.any(axis=-1, keepdims=True), inside, likeliest)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Convert to JSON values."""
         least = {group: values.tolist() for group, values in self.group2least.items()}
         return {"coverage": self.coverage, "group2least": least}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "ConformalSets":
-        """What `to_json` described."""
+        """Rebuild from the values of `to_json`."""
         return cls(values["coverage"], {group: np.array(one) for group, one in values["group2least"].items()})
 
 
@@ -78,10 +78,10 @@ def crossfit_sets(
     recipe: Recipe = DEFAULT,
     coverage: float = COVERAGE,
 ) -> np.ndarray:
-    """Sets (n, 25, 3) of the studies of `folds`, in whose ensemble and thresholds a fold itself has no say.
+    """Sets (n, 25, 3) of the studies of `folds`; each fold is held out of its own ensemble and thresholds.
 
-    For each fold the other folds are cross-fitted among themselves, for thresholds, and their ensemble is
-    applied to it. Arguments are as of `crossfit`.
+    For each fold the other folds are cross-fitted among themselves to get thresholds, and their ensemble is
+    applied to it. Arguments are those of `crossfit`.
     """
     sets = np.zeros((len(folds), len(CELLS), len(SEVERITIES)), dtype=bool)
     for fold in folds.unique():
@@ -96,16 +96,16 @@ def crossfit_sets(
 def fit_sets(
     labels: pd.DataFrame, folds: pd.Series, fitted: CrossFit, coverage: float = COVERAGE
 ) -> ConformalSets:
-    """Sets for what `fitted.final` predicts of new studies, from its out-of-fold predictions."""
+    """Fit sets for the predictions of `fitted.final` on new studies, from the out-of-fold predictions."""
     codes = labels.loc[folds.index, list(CELL_NAMES)].to_numpy()
     return ConformalSets.fit(codes, to_array(folds.index, fitted.calibrated), coverage)
 
 
 def coverage_table(labels: pd.DataFrame, sets: np.ndarray, *, seed: int = 0) -> pd.DataFrame:
-    """How often sets (n, 25, 3) hold the labels of the same n studies: a row a condition and severity.
+    """How often sets (n, 25, 3) contain the labels of the same n studies, by condition and severity.
 
-    Columns: condition, severity (ALL or one), cells, coverage and its interval by study (low, high), and
-    mean_size, the severities in a set.
+    Columns: condition, severity (ALL or one), cells, coverage and its bootstrap interval over studies (low,
+    high), and mean_size, the mean number of severities in a set.
     """
     codes = labels[list(CELL_NAMES)].to_numpy()
     holds = np.take_along_axis(sets, codes.clip(0)[..., None], axis=-1)[..., 0]
@@ -125,6 +125,6 @@ def coverage_table(labels: pd.DataFrame, sets: np.ndarray, *, seed: int = 0) -> 
 
 
 def _least(probabilities: np.ndarray, coverage: float) -> float:
-    """What a share of `coverage` of probabilities (k,), and of one more like them, reaches at least."""
+    """The threshold that one more probability like these (k,) reaches at a chance of `coverage` or more."""
     left_out = int((len(probabilities) + 1) * (1 - coverage) + ROUNDING)
     return float(np.sort(probabilities)[left_out - 1]) if left_out else 0.0

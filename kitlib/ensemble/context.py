@@ -1,4 +1,4 @@
-"""What a stack reads about a cell: every model's log odds of it and of what lies beside it."""
+"""Features of a stack: every model's log odds for a cell and for the places next to it."""
 
 from collections.abc import Iterable
 
@@ -7,15 +7,15 @@ import numpy as np
 from kitlib.terms import CONDITIONS, LEVELS
 
 LEAST_CHANCE = 1e-4
-"""Bounds log odds to 9.2: beyond, models differ in how sure they are and not in what they saw."""
+"""Bounds log odds to 9.2: beyond that, models differ in confidence and not in what they saw."""
 
 
 def context_rows(candidates: Iterable[np.ndarray]) -> np.ndarray:
-    """(n, 25, columns) from probabilities (n, 25, 3): ten log odds a model, then which level it is.
+    """Features (n, 25, columns) from probabilities (n, 25, 3): ten log odds per model, then a one-hot level.
 
-    Severity is ordered, so a cell has two log odds: of Moderate or worse, and of Severe. Five places are
-    read at the cell's level. Of a foramen or recess: itself, its other side, the canal, and the other of the
-    two on this side and the other side. Of the canal: itself, and of each pair the worse and the better side.
+    Severity is ordered, so a place has two log odds: of Moderate or worse, and of Severe. Five places at the
+    cell's level are read. For a foramen or recess: itself, its other side, the canal, and the other of the
+    two on this side and the other side. For the canal: itself, and the worse and better side of each pair.
     """
     columns = [_beside(_log_odds(one)) for one in candidates]
     level = np.tile(np.eye(len(LEVELS)), (len(CONDITIONS), 1))  # (25, 5)
@@ -23,14 +23,14 @@ def context_rows(candidates: Iterable[np.ndarray]) -> np.ndarray:
 
 
 def _log_odds(probabilities: np.ndarray) -> np.ndarray:
-    """(n, 25, 2) of rows that sum to 1."""
+    """Log odds (n, 25, 2) of probabilities (n, 25, 3) whose rows sum to 1."""
     above = np.stack([1 - probabilities[..., 0], probabilities[..., 2]], axis=-1)
     above = above.clip(LEAST_CHANCE, 1 - LEAST_CHANCE)
     return np.log(above / (1 - above))
 
 
 def _beside(log_odds: np.ndarray) -> np.ndarray:
-    """(n, 25, 10): of the five places that are read for each cell."""
+    """Log odds (n, 25, 10) of the five places that are read for each cell."""
     by_condition = log_odds.reshape(len(log_odds), len(CONDITIONS), len(LEVELS), 2)
     canal, *sided = by_condition.swapaxes(0, 1)  # (n, levels, 2) each, in the order of CONDITIONS
     left_foramen, right_foramen, left_recess, right_recess = sided

@@ -1,4 +1,4 @@
-"""Combining and calibrating, fitted on the other folds for an honest score, and on all for the test set."""
+"""Cross-fitting of ensembles: on the other folds for an unbiased score, on all folds for the test set."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from kitlib.terms import CELL_NAMES
 
 @dataclass(frozen=True)
 class Recipe:
-    """By which combiner and calibrators, in this order, an ensemble is fitted; see `names`."""
+    """The combiner and then the calibrators, in order, by which an ensemble is fitted; see `names`."""
 
     combine: str = "blend"
     calibrate: tuple[str, ...] = ("vector_scaling",)
@@ -31,7 +31,7 @@ DEFAULT = Recipe()
 
 @dataclass(frozen=True)
 class Ensemble:
-    """What turns the probabilities of several models into one: a combiner, then calibrators."""
+    """Turns the probabilities of several models into one set: a combiner, then calibrators."""
 
     combiner: Blend
     calibrators: tuple[Calibrator, ...] = ()
@@ -49,7 +49,7 @@ class Ensemble:
         return cls(combiner, tuple(calibrators))
 
     def apply(self, candidates: Mapping[str, np.ndarray]) -> np.ndarray:
-        """One (n, 25, 3) array from those of the models."""
+        """Combine the models' arrays into one (n, 25, 3) and calibrate it."""
         probabilities = self.combiner.apply(candidates)
         for calibrator in self.calibrators:
             probabilities = calibrator.apply(probabilities)
@@ -57,7 +57,7 @@ class Ensemble:
 
     @property
     def members(self) -> list[str]:
-        """The models that it reads."""
+        """Names of the models that it reads."""
         return self.combiner.members
 
     def save(self, path: Path, provenance: Provenance) -> None:
@@ -86,15 +86,15 @@ class Ensemble:
 
 @dataclass(frozen=True, eq=False)
 class CrossFit:
-    """Honest out-of-fold predictions of an ensemble, and the ensemble for studies outside all folds."""
+    """Out-of-fold predictions of cross-fitted ensembles, and the final ensemble for new studies."""
 
-    blended: pd.DataFrame  # index row_id; PROBABILITIES, model, fold: by the weights alone
-    calibrated: pd.DataFrame  # by the whole ensemble
+    blended: pd.DataFrame  # index row_id; PROBABILITIES, model, fold: the blend by weights alone
+    calibrated: pd.DataFrame  # the same columns, by the whole ensemble
     fold2ensemble: dict[int, Ensemble]
     final: Ensemble
 
     def weights(self) -> pd.DataFrame:
-        """Blend weights by model (columns) for each fold and, in the last row, for all folds."""
+        """Blend weights by model (columns): a row per fold, and a last row for all folds."""
         rows = {str(fold): one.combiner.weights for fold, one in self.fold2ensemble.items()}
         return pd.DataFrame.from_dict({**rows, "all": self.final.combiner.weights}, orient="index")
 
@@ -105,9 +105,9 @@ def crossfit(
     candidates: Mapping[str, pd.DataFrame],
     recipe: Recipe = DEFAULT,
 ) -> CrossFit:
-    """For each fold an ensemble fitted on the other folds' out-of-fold predictions, applied to that fold.
+    """For each fold, fit an ensemble on the other folds' out-of-fold predictions and apply it to that fold.
 
-    The studies are those of `folds`; labels and candidates are joined to them on study_id and row_id.
+    The studies are those of `folds`; labels are joined on study_id, candidates on row_id.
     """
     study_ids = folds.index.to_numpy()
     codes = labels.loc[study_ids, list(CELL_NAMES)].to_numpy()
@@ -132,7 +132,7 @@ def crossfit(
 
 
 def complete_arrays(study_ids: np.ndarray, candidates: Mapping[str, pd.DataFrame]) -> dict[str, np.ndarray]:
-    """Probabilities (n, 25, 3) of these studies by model; ModelError where one lacks a cell."""
+    """Probabilities (n, 25, 3) of these studies by model; raises ModelError if one lacks a cell."""
     return {name: _complete_array(name, study_ids, table) for name, table in candidates.items()}
 
 

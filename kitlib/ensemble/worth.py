@@ -1,6 +1,6 @@
-"""Whether a correction is worth making: only where studies held out inside the given ones gain, clearly.
+"""Whether a correction is worth making: only if it clearly improves studies held out by inner splits.
 
-Models trained on the weighted loss come out nearly calibrated, and what is fitted on few studies does harm.
+Models trained on the weighted loss are nearly calibrated, and what is fitted on few studies does harm.
 """
 
 from collections.abc import Callable, Collection, Iterable
@@ -12,15 +12,15 @@ from kitlib.models.common.training_rows import inner_splits
 from kitlib.terms import GROUPS
 
 MIN_GAIN_IN_SE = 2.0
-"""Standard errors by which a gain must exceed nothing. What the rule costs and brings: docs/ensemble.md."""
+"""A gain must exceed zero by this many standard errors. What the rule costs and gains: docs/ensemble.md."""
 INNER_PARTS = 4
 
 Rows = np.ndarray | slice
-"""Which studies."""
+"""A selection of studies."""
 ALL_ROWS = slice(None)
 
 Refit = Callable[[float, np.ndarray, np.ndarray], np.ndarray]
-"""From a strength and the positions of training and held-out studies to probabilities of the latter."""
+"""From a strength and positions of training and held-out studies to probabilities of the held-out ones."""
 
 
 def worthwhile(
@@ -31,10 +31,10 @@ def worthwhile(
     *,
     groups: Collection[str] = GROUPS,
 ) -> dict[str, float]:
-    """By condition group that gains clearly on held-out studies, the strength with which it gains most.
+    """The best strength for each condition group that clearly gains on held-out studies.
 
-    `labels` are (n, 25), `probabilities` (n, 25, 3) those without the correction, whose rows sum to 1;
-    `groups` are those that the correction can change.
+    `labels` are (n, 25); `probabilities` (n, 25, 3) are uncorrected and their rows sum to 1; `groups` are
+    those that the correction can change. Groups without a clear gain are left out.
     """
     if len(labels) < INNER_PARTS:
         return {}
@@ -54,7 +54,7 @@ def worthwhile(
 
 
 def _group_losses(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """What each study adds (n, groups) to the metric; any_severe_spinal counts with the spinal group."""
+    """Each study's contribution (n, groups) to the metric; any_severe_spinal is added to the spinal group."""
     losses, weights = study_sums(labels, probabilities)
     shares = losses / np.maximum(weights.sum(axis=0), 1)
     shares[:, GROUPS.index("spinal")] += shares[:, -1]

@@ -1,1 +1,1 @@
-"""Judging predictions: intervals, classification measures, baselines, and what models attend to."""
+"""Evaluation of predictions: intervals, classification metrics, baselines, and attention."""

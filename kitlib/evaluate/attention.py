@@ -1,4 +1,4 @@
-"""What a model attends to: the share of its attention on slices near those that the annotators chose."""
+"""Attention: the share of a model's attention on slices near those the annotators marked."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,38 +11,38 @@ from kitlib.mri.stack import Stack
 from kitlib.terms import AXIAL_T2, CELLS, SAGITTAL_T1, SAGITTAL_T2, Cell, group2sequence
 
 NEAR_MM = 5.0
-"""About one slice step: annotators mark one slice where the next one would do as well."""
+"""About one slice spacing: annotators mark one slice where its neighbour would do as well."""
 
 sequence2coordinate = {SAGITTAL_T1: 0, SAGITTAL_T2: 0, AXIAL_T2: 2}
-"""The patient coordinate (x, y, z) along which the slices of a sequence follow one another."""
+"""Index of the patient axis (x, y, z) along which the slices of a sequence are stacked."""
 
 StacksOf = Callable[[int, int], Sequence[Stack]]
-"""From a study's and a series' id to its stacks."""
+"""From study_id and series_id to the stacks of the series."""
 
 
 @dataclass(frozen=True, eq=False)
 class AttentionRecord:
-    """The attention of a model in n studies; positions are those of the slices' centres."""
+    """A model's attention in n studies; positions are those of the slice centres."""
 
     study_ids: np.ndarray  # (n,)
-    weights: Sequence[Mapping[str, np.ndarray]]  # n times, per sequence: (25, slices), rows sum to one
-    positions_mm: Mapping[str, Sequence[np.ndarray]]  # per sequence, n times: (slices, 3)
+    weights: Sequence[Mapping[str, np.ndarray]]  # by study and sequence: (25, slices), rows sum to one
+    positions_mm: Mapping[str, Sequence[np.ndarray]]  # by sequence and study: (slices, 3)
 
 
 def along_axis(sequence: str, positions_mm: np.ndarray) -> np.ndarray:
-    """Positions (n,) of slice centres (n, 3) along the axis on which their slices follow one another."""
+    """Project slice centres (n, 3) onto the axis along which a sequence's slices are stacked: (n,)."""
     return positions_mm[:, sequence2coordinate[sequence]]
 
 
 def annotated_mm(points: pd.DataFrame, stacks: Sequence[Stack], sequence: str) -> list[float]:
-    """Positions of the slices that hold the given landmarks of one series; unknown instances are left out."""
+    """Positions of the slices that hold the given landmarks of one series; unknown instances are skipped."""
     numbers = np.unique(points["instance_number"].to_numpy())
     centres_mm = [stack.centres_mm[np.isin(stack.instance_numbers, numbers)] for stack in stacks]
     return along_axis(sequence, np.concatenate([*centres_mm, np.empty((0, 3))])).tolist()
 
 
 def share_near(positions_mm: np.ndarray, weights: np.ndarray, points_mm: Sequence[float]) -> float:
-    """Share of the weight on slices within NEAR_MM of an annotated one; NaN where none is."""
+    """Share of the weight on slices within NEAR_MM of an annotated one; NaN if none is annotated."""
     if not len(points_mm) or not len(weights):
         return float("nan")
     distances = np.abs(positions_mm[:, None] - np.asarray(points_mm)[None]).min(axis=1)
@@ -52,7 +52,7 @@ def share_near(positions_mm: np.ndarray, weights: np.ndarray, points_mm: Sequenc
 def share_near_landmarks(
     record: AttentionRecord, landmarks: pd.DataFrame, stacks_of: StacksOf
 ) -> pd.DataFrame:
-    """For each landmark the share of its cell's attention near its slice, beside that of an even attention.
+    """For each landmark, the share of its cell's attention near its slice, and that of uniform attention.
 
     Columns: study_id, group, attention, even; both shares count slices within NEAR_MM of the annotated one.
     """

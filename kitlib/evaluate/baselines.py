@@ -1,4 +1,4 @@
-"""The table of results: scores with their intervals, beside baselines that need no image."""
+"""The score table: scores with confidence intervals, next to baselines that need no image."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -18,10 +18,10 @@ from kitlib.terms import CELLS
 def score_table(
     labels: pd.DataFrame, predictions: Mapping[str, pd.DataFrame], *, seed: int = 0, against: str = ""
 ) -> pd.DataFrame:
-    """One row a prediction: prediction, total, its four parts, and the ends of its interval, low and high.
+    """One row per prediction: prediction, total, its four components, and the interval from low to high.
 
-    With the name of another prediction to compare `against`: that name, and the difference of the totals on
-    the same studies, difference, difference_low and difference_high.
+    If `against` names another prediction, each row also has against, and the paired difference of the totals
+    with its interval: difference, difference_low and difference_high.
     """
     rows = []
     for name, table in predictions.items():
@@ -36,9 +36,9 @@ def score_table(
 
 
 def baselines(labels: pd.DataFrame, prior: pd.DataFrame, root: Path) -> dict[str, pd.DataFrame]:
-    """What every score stands between: the prior given, 1/3, and on phantoms the oracle.
+    """The reference predictions: the given prior, 1/3 everywhere, and on phantoms the oracle.
 
-    The oracle knows the anatomy of the studies of a phantom folder and how readers scatter around it.
+    The oracle knows the true anatomy of a phantom folder's studies and how annotators scatter around it.
     """
     rows = {"prior": prior, "1/3": uniform(labels.index)}
     if (root / TRUTHS).is_dir():
@@ -47,13 +47,13 @@ def baselines(labels: pd.DataFrame, prior: pd.DataFrame, root: Path) -> dict[str
 
 
 def uniform(study_ids: Iterable[int]) -> pd.DataFrame:
-    """One third for every severity of every cell: total ignorance."""
+    """A probability of 1/3 for every severity of every cell."""
     study_ids = list(study_ids)
     return to_rows(study_ids, np.full((len(study_ids), len(CELLS), 3), 1 / 3))
 
 
 def prior_out_of_fold(labels: pd.DataFrame, folds: pd.Series) -> pd.DataFrame:
-    """The prior of each fold's studies, fitted on the other folds: what one gets without an image."""
+    """Out-of-fold predictions of the prior, fitted on the other folds: what one gets without an image."""
     parts = [
         Prior.fit(labels.loc[folds.index[folds != fold]]).predict(folds.index[folds == fold])
         for fold in sorted(folds.unique())

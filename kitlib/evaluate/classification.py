@@ -1,4 +1,4 @@
-"""What papers report beside the competition's metric: accuracy, macro-F1 and macro AUC-ROC of every cell."""
+"""The metrics that papers report besides the competition's: accuracy, macro-F1 and macro AUC-ROC per cell."""
 
 import numpy as np
 import pandas as pd
@@ -19,8 +19,8 @@ from kitlib.terms import (
 def per_cell(labels: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
     """One row for each of the 25 cells: condition, level, n (labelled), accuracy, macro_f1, macro_auc.
 
-    The predicted severity is the most probable one. macro_f1 averages over the severities that were labelled
-    or predicted; macro_auc over all three, one against the rest, NaN where one of them is not labelled.
+    The predicted severity is the most probable one. macro_f1 averages over the severities that occur as a
+    label or a prediction; macro_auc is one-vs-rest over all three, and NaN if one of them has no label.
     """
     codes, probabilities = aligned(labels, predictions)
     rows = []
@@ -32,10 +32,10 @@ def per_cell(labels: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def auc_by_fold(labels: pd.DataFrame, predictions: pd.DataFrame, folds: pd.Series) -> float:
-    """The mean over folds of their own macro AUC, a mean over the cells that have all three severities there.
+    """Mean over folds of each fold's macro AUC, itself a mean over cells with all three severities.
 
-    Of all folds together, whose models and priors differ, it is another: what sees nothing gets less than a
-    half there, and a half here. NaN where no fold has such a cell.
+    Pooling the folds, whose models and priors differ, gives another value: a model that sees nothing gets
+    less than 0.5 when pooled, and 0.5 here. NaN if no fold has such a cell.
     """
     found = [
         per_cell(labels.loc[folds.index[folds == fold]], predictions)["macro_auc"].mean()
@@ -61,8 +61,7 @@ def _measures(truth: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
 def labelled_cells(predictions: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
     """Group, level, label (code) and normalised probabilities of every cell that is labelled and predicted.
 
-    `predictions` is keyed by row_id in any order, `labels` has the 25 columns of codes; cells of one without
-    the other do not count.
+    `predictions` is indexed by row_id in any order; `labels` has the 25 columns of codes.
     """
     parsed = [parse_row_id(str(row)) for row in predictions.index]
     codes = labels[list(CELL_NAMES)].stack().reindex([(study, cell.name) for study, cell in parsed])
@@ -75,13 +74,13 @@ def labelled_cells(predictions: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFr
 
 
 def confusion_counts(cells: pd.DataFrame) -> np.ndarray:
-    """How many of these labelled cells have each label (rows) and likeliest severity (columns): (3, 3)."""
+    """Confusion matrix (3, 3) of labelled cells: labels as rows, most probable severities as columns."""
     likeliest = cells[list(PROBABILITIES)].to_numpy().argmax(axis=1)
     return confusion_matrix(cells["label"], likeliest, labels=range(len(SEVERITIES)))
 
 
 def binned_rates(said: np.ndarray, came_true: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mean prediction and mean outcome in `bins` bins that hold equally many cells."""
+    """Mean predicted probability and observed rate in `bins` bins of equally many cells."""
     order = np.argsort(said, kind="stable")
     parts = [part for part in np.array_split(order, bins) if len(part)]
     means = [(said[part].mean(), came_true[part].mean()) for part in parts]
@@ -89,9 +88,10 @@ def binned_rates(said: np.ndarray, came_true: np.ndarray, bins: int) -> tuple[np
 
 
 def worst_cells(labels: pd.DataFrame, predictions: pd.DataFrame, count: int) -> pd.DataFrame:
-    """The cells that cost most, at most one a study: study_id, cell (index into CELLS), severity and loss.
+    """The cells with the highest loss, at most one per study.
 
-    Also `probability`, of the severity that was read. The loss is weighted as in the metric.
+    Columns: study_id, cell (index into CELLS), severity (the label's code), probability (of that severity)
+    and loss, weighted as in the metric.
     """
     codes, probabilities = aligned(labels, predictions)
     studies, cells = np.nonzero(codes != EMPTY)

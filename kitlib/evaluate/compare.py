@@ -1,4 +1,4 @@
-"""Intervals by a study bootstrap: of a score, of the difference of two on the same studies, of a share."""
+"""Bootstrap intervals over studies: for a score, for a paired difference of scores, and for a share."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ SHARE = 0.95
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate on all studies; the central SHARE of its bootstrap and the standard deviation there."""
+    """An estimate on all studies, with the central SHARE and standard deviation of its bootstrap."""
 
     estimate: float
     low: float
@@ -30,7 +30,7 @@ def score_interval(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Interval:
-    """The competition metric of predictions, and how it would move with other studies of the same kind."""
+    """The competition metric with its bootstrap interval over studies."""
     sums = study_sums(*aligned(labels, predictions))
     return _interval(lambda counts: _scores(sums, counts), len(labels), resamples, seed)
 
@@ -43,7 +43,7 @@ def difference_interval(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Interval:
-    """The metric of `first` minus that of `second` on the same studies: below zero, the first is better."""
+    """The metric of `first` minus that of `second` on the same studies; below zero, `first` is better."""
     one, other = (study_sums(*aligned(labels, predictions)) for predictions in (first, second))
     return _interval(
         lambda counts: _scores(one, counts) - _scores(other, counts), len(labels), resamples, seed
@@ -53,7 +53,7 @@ def difference_interval(
 def share_interval(
     hits: np.ndarray, of: np.ndarray, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> Interval:
-    """The share of hits (n,) a study in all that it has (n,), such as cells; NaN where there is none."""
+    """The share of hits among all items, such as cells; both are counts by study, (n,). NaN if no items."""
     sums = np.stack([hits, of])
 
     def shares(counts: np.ndarray) -> np.ndarray:
@@ -64,7 +64,10 @@ def share_interval(
 
 
 def _scores(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """The metric of studies drawn `counts` (resamples, n) times; NaN where a component is empty."""
+    """The metric of each resample, which draws studies `counts` (resamples, n) times.
+
+    NaN if a component has no label.
+    """
     losses, weights = counts @ sums  # (resamples, 4) each
     quotients = np.divide(losses, weights, out=np.full_like(losses, np.nan), where=weights > 0)
     return quotients.mean(axis=1)
@@ -75,8 +78,8 @@ def _interval(
 ) -> Interval:
     if not studies:
         raise ModelError("no study to compare on", hint="Give labelled studies.")
-    random = np.random.default_rng(seed)
-    counts = random.multinomial(studies, np.full(studies, 1 / studies), size=resamples).astype(np.float64)
+    rng = np.random.default_rng(seed)
+    counts = rng.multinomial(studies, np.full(studies, 1 / studies), size=resamples).astype(np.float64)
     drawn = scores(counts)
     drawn = drawn[~np.isnan(drawn)]
     low, high = np.quantile(drawn, [(1 - SHARE) / 2, (1 + SHARE) / 2]) if len(drawn) else (np.nan, np.nan)

@@ -1,4 +1,4 @@
-"""What embeddings know: which slices lie near which, and whether severity shows."""
+"""What embeddings encode: which slices are nearest neighbours, and whether severity shows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from kitlib.evaluate.attention import StacksOf, along_axis
 from kitlib.terms import EMPTY, SEVERITIES, Cell, group2sequence
 
 SAME_CENTRE_MM = 0.1
-"""Centres are kept in double precision: what lies further away is another slice."""
+"""Centres are kept in double precision: one further away belongs to another slice."""
 MOST_COMPARED = 2000
 
 
@@ -21,11 +21,11 @@ class SliceTable:
     """All slices of all studies in one table."""
 
     vectors: np.ndarray  # (n, d) float32
-    facts: pd.DataFrame  # n rows: what is known of each slice; position_mm counts from its stack's middle
+    facts: pd.DataFrame  # n rows: facts about each slice; position_mm is relative to the stack's middle
 
 
 class Placed(Protocol):
-    """Slices of one sequence of one study: what `embed.tokens.Tokens` is."""
+    """Slices of one sequence of one study, as in `embed.tokens.Tokens`."""
 
     @property
     def vectors(self) -> np.ndarray:
@@ -37,7 +37,7 @@ class Placed(Protocol):
 
 
 def slice_table(study_ids: np.ndarray, tokens: Mapping[str, Sequence[Placed]]) -> SliceTable:
-    """The slices of all studies; `tokens` has, per sequence, those of each study."""
+    """Collect the slices of all studies; `tokens` has, by sequence, those of each study."""
     vectors, facts = [], []
     for sequence, studies in tokens.items():
         for study_id, slices in zip(study_ids, studies):
@@ -58,7 +58,7 @@ def annotated_slices(
 ) -> SliceTable:
     """The slices that hold a landmark on the sequence of its condition, with the severity of its cell.
 
-    Facts: study_id, group, level, severity; a slice stands once for each of its landmarks. Landmarks without
+    Facts: study_id, group, level, severity; a slice occurs once for each of its landmarks. Landmarks without
     a label, or on a slice that was not embedded, are left out.
     """
     study2row = {int(study_id): row for row, study_id in enumerate(study_ids)}
@@ -84,7 +84,7 @@ def annotated_slices(
 
 
 def _slice_at(slices: Placed, centre_mm: np.ndarray | None) -> int | None:
-    """The slice with this centre, None where there is none."""
+    """Index of the slice with this centre, or None."""
     if centre_mm is None or not len(slices.positions_mm):
         return None
     away_mm = np.linalg.norm(slices.positions_mm - centre_mm, axis=1)
@@ -92,17 +92,17 @@ def _slice_at(slices: Placed, centre_mm: np.ndarray | None) -> int | None:
 
 
 def principal_map(vectors: np.ndarray, *, seed: int = 0) -> np.ndarray:
-    """The first two principal components (n, 2) of vectors (n, d); zeros where fewer than three differ."""
+    """The first two principal components (n, 2) of vectors (n, d); zeros if n < 3 or all are equal."""
     if len(vectors) < 3 or not np.ptp(vectors, axis=0).any():
         return np.zeros((len(vectors), 2))
     return PCA(2, random_state=seed).fit_transform(np.asarray(vectors, dtype=np.float64))
 
 
 def neighbour_check(slices: SliceTable, *, seed: int = 0) -> pd.DataFrame:
-    """How alike each slice's nearest neighbour in another study is, beside a slice drawn by chance.
+    """How similar each slice is to its nearest neighbour in another study, compared with a random slice.
 
-    Rows `nearest` and `by chance`; columns `same sequence` (share) and, of these, `median distance (mm)`
-    along the stack. At most MOST_COMPARED slices are compared, drawn with the seed.
+    Rows `nearest` and `by chance`; columns `same sequence` (share) and, among those, `median distance (mm)`
+    along the stack. At most MOST_COMPARED slices are compared, sampled with the seed.
     """
     rng = np.random.default_rng(seed)
     chosen = np.sort(rng.permutation(len(slices.facts))[:MOST_COMPARED])
@@ -126,9 +126,9 @@ def _alike(facts: pd.DataFrame, partner: np.ndarray) -> dict[str, float]:
 
 
 def nearest_elsewhere(vectors: np.ndarray, study_ids: np.ndarray) -> np.ndarray:
-    """For each vector the index of the most similar one (cosine) of another study; -1 where there is none.
+    """For each vector, the index of the most similar one (cosine) in another study; -1 if there is none.
 
-    Neighbours of the same study would only say that a study resembles itself.
+    Neighbours in the same study would only show that a study resembles itself.
     """
     if not len(vectors):
         return np.empty(0, dtype=int)
@@ -141,8 +141,8 @@ def nearest_elsewhere(vectors: np.ndarray, study_ids: np.ndarray) -> np.ndarray:
 def severity_neighbours(slices: SliceTable) -> pd.DataFrame:
     """How often the nearest annotated slice of another study is narrow too, by condition group.
 
-    Columns: slices, narrow (share with Moderate or Severe: what chance would find) and, of the narrow ones
-    and of the others, the share whose nearest neighbour is narrow.
+    Columns: slices, narrow (share with Moderate or Severe, the chance level) and, for narrow slices and for
+    the others, the share whose nearest neighbour is narrow.
     """
     rows = {}
     for group, facts in slices.facts.groupby("group", sort=False):

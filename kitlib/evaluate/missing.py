@@ -1,4 +1,4 @@
-"""Missing sequences: how well an imputer guesses them, what that is worth, and what it beats."""
+"""Missing sequences: how well an imputer reconstructs them, and whether it beats its baseline."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from kitlib.competition.metric import score
 from kitlib.evaluate.compare import RESAMPLES, difference_interval
 
 BASELINES = {"pseudo": ("pseudo_mean", "the mean"), "views": ("views_none", "masked fusion")}
-"""By the first word of an experiment's name the one that it has to beat, and what that one is called."""
+"""By the first word of an experiment's name: the baseline it has to beat, and that baseline's label."""
 RECONSTRUCTION = ("r2", "mean_r2", "cosine", "mean_cosine")
 TABLE_COLUMNS = (
     *("experiment", "scenario", "guesses", *RECONSTRUCTION),
@@ -25,13 +25,13 @@ def missing_table(
     *,
     resamples: int = RESAMPLES,
 ) -> pd.DataFrame:
-    """A row for each experiment and scenario: TABLE_COLUMNS, numbers with three places.
+    """A row (TABLE_COLUMNS) for each experiment and scenario, rounded to three decimals.
 
-    `predictions` hold each experiment's out-of-fold rows by scenario, `reconstructions` what
-    `PseudoModel.reconstruction` gave, with a column `scenario`. The score's difference to its baseline's, on
-    the same studies with the same holes, has a 95 % interval; below zero the imputer is better. Guesses are
-    compared with the mean. The verdict takes a thing for better or worse only where the whole interval is,
-    and guesses for better only with an R2 above zero. Each interval stands for itself: of twenty comparisons
+    `predictions` hold each experiment's out-of-fold rows by scenario; `reconstructions` hold the tables of
+    `PseudoModel.reconstruction` with a column `scenario`. The difference to the baseline's score, on the same
+    studies with the same missing sequences, has a 95 % interval; below zero the imputer is better. Guesses
+    (imputed embeddings) are compared with the mean. The verdict is better or worse only if the whole interval
+    is, and guesses also need an R2 above zero. There is no correction for multiple comparisons: of twenty,
     one is expected to be wrong.
     """
     rows = []
@@ -49,7 +49,7 @@ def missing_table(
 
 
 def _guessed(errors: pd.DataFrame, resamples: int) -> dict[str, Any]:
-    """Reconstruction scores over all sequences, and how the guesses are beside the mean."""
+    """Reconstruction scores over all sequences, and how the guesses compare with the mean."""
     if errors.empty:
         return {"guesses": 0, "guesses_are": ""}
     scores = reconstruction_scores(errors, by=["scenario"]).iloc[0]
@@ -60,7 +60,7 @@ def _guessed(errors: pd.DataFrame, resamples: int) -> dict[str, Any]:
     return {
         "guesses": int(scores["guesses"]),
         **{name: float(scores[name]) for name in RECONSTRUCTION},
-        # An R2 of zero or less explains nothing, even where the training studies' mean is further off.
+        # An R2 of zero or less explains nothing, even if the training studies' mean does worse.
         "guesses_are": "no better" if how == "better" and scores["r2"] <= 0 else how,
     }
 
@@ -68,7 +68,7 @@ def _guessed(errors: pd.DataFrame, resamples: int) -> dict[str, Any]:
 def _scored(
     labels: pd.DataFrame, rows: pd.DataFrame, baseline_rows: pd.DataFrame | None, resamples: int
 ) -> dict[str, Any]:
-    """The metric, its difference to the baseline's, and how the predictions are beside those."""
+    """The metric, its difference to the baseline's, and how the predictions compare."""
     total = score(labels, rows).total
     if baseline_rows is None:
         return {"score": total, "predictions_are": ""}
@@ -78,12 +78,12 @@ def _scored(
 
 
 def _compare(low: float, high: float) -> str:
-    """How something is whose loss differs from another's by no less than `low` and no more than `high`."""
+    """Verdict on a loss whose difference to another has an interval from `low` to `high`."""
     return "better" if high < 0 else "worse" if low > 0 else "no better"
 
 
 def _verdict(guesses_are: str, predictions_are: str, called: str) -> str:
-    """One sentence; without a part where that was not compared."""
+    """The verdict in words; comparisons that were not made are left out."""
     parts = {"guesses": guesses_are, "predicts": predictions_are}
     said = {verb: how for verb, how in parts.items() if how}
     if not said:
@@ -97,8 +97,8 @@ def _verdict(guesses_are: str, predictions_are: str, called: str) -> str:
 def reconstruction_scores(errors: pd.DataFrame, by: Sequence[str] = ("sequence",)) -> pd.DataFrame:
     """r2, mean_r2, cosine, mean_cosine and the number of guesses, for each group of rows of ERROR_COLUMNS.
 
-    The mean's R2 is about zero, and below it: it is the training studies', not the judged ones'. R2 is NaN
-    where the judged studies do not vary.
+    The mean's R2 is slightly below zero, as it is the mean of the training studies and not of the held-out
+    ones. R2 is NaN if the held-out studies do not vary.
     """
     grouped = errors.groupby(list(by), sort=False, observed=True)
     sums = grouped[["error", "mean_error", "variation"]].sum()

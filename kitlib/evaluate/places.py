@@ -1,4 +1,4 @@
-"""Judging grades of places of one kind: how they rank, and what their probabilities are worth."""
+"""Evaluation of graded places of one kind: how they rank, and the log loss of their probabilities."""
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
@@ -14,11 +14,11 @@ NORMAL, SEVERE = 0, len(SEVERITIES) - 1
 def judged_places(
     severities: np.ndarray, probabilities: np.ndarray, levels: np.ndarray, studies: np.ndarray
 ) -> dict[str, float]:
-    """Measures of the probabilities (n, 3) of places; NaN where the severities do not suffice.
+    """Metrics of the probabilities (n, 3) of places; NaN if too few severities occur.
 
-    auc: severe against normal or mild. loss: weighted log loss. scaled: the same after a multinomial
-    regression on the log probabilities, fitted on the other half of the studies. prior: the loss of weighted
-    frequencies by level, of the other half. places, studies and severe count.
+    auc: Severe vs Normal/Mild. loss: weighted log loss. scaled: the loss after multinomial regression on the
+    log probabilities, fitted on the other half of the studies. prior: the loss of weighted frequencies by
+    level, also from the other half. places, studies and severe are counts.
     """
     clear = (severities == NORMAL) | (severities == SEVERE)
     worse = probabilities[:, 1] + 2 * probabilities[:, 2]
@@ -46,9 +46,9 @@ def judged_places(
 
 
 def weighted_log_loss(severities: np.ndarray, probabilities: np.ndarray) -> float:
-    """Log loss of probabilities (n, 3), places weighted 1/2/4 by their severity, as in the competition."""
-    said = probabilities[np.arange(len(severities)), severities].clip(SMALLEST)
-    return float(np.average(-np.log(said), weights=WEIGHTS[severities]))
+    """Log loss of probabilities (n, 3), weighted 1/2/4 by severity as in the competition."""
+    of_truth = probabilities[np.arange(len(severities)), severities].clip(SMALLEST)
+    return float(np.average(-np.log(of_truth), weights=WEIGHTS[severities]))
 
 
 def _scaled(logs: np.ndarray, severities: np.ndarray, fitted_on: np.ndarray) -> np.ndarray:
@@ -58,7 +58,7 @@ def _scaled(logs: np.ndarray, severities: np.ndarray, fitted_on: np.ndarray) -> 
 
 
 def _prior(levels: np.ndarray, severities: np.ndarray, fitted_on: np.ndarray) -> np.ndarray:
-    """Of each place the weighted frequencies at its level; half a place of each severity is added."""
+    """Weighted severity frequencies at each place's level, with 0.5 added to each count."""
     names, numbers = np.unique(levels, return_inverse=True)
     counts = np.full((len(names), len(SEVERITIES)), 0.5)
     np.add.at(counts, (numbers[fitted_on], severities[fitted_on]), WEIGHTS[severities[fitted_on]])

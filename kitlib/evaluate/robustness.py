@@ -1,4 +1,4 @@
-"""Robustness: what each changed condition costs a model, on the same studies."""
+"""Robustness: what each changed condition costs a model on the same studies."""
 
 import math
 from collections.abc import Mapping
@@ -21,10 +21,10 @@ def robustness_table(
 ) -> pd.DataFrame:
     """A row (TABLE_COLUMNS) for each condition and experiment, in the order of the first one's conditions.
 
-    `predictions` hold each experiment's rows by condition, UNTOUCHED among them; `marks` those of the
-    `prior` and, where it is known, the `oracle`. The difference is to the experiment's own UNTOUCHED, with a
-    95 % interval. The way is the share of that from the prior to the oracle, and `lost` what the condition
-    takes of it; NaN without an oracle.
+    `predictions` hold each experiment's rows by condition, including UNTOUCHED; `marks` hold those of the
+    `prior` and, if known, the `oracle`. The difference is to the experiment's own UNTOUCHED score, with a
+    95 % interval. `way` is the score's position between the prior (0) and the oracle (1), and `lost` the
+    part of that range the condition costs; both are NaN without an oracle.
     """
     prior = score(labels, marks["prior"]).total
     whole = prior - score(labels, marks["oracle"]).total if "oracle" in marks else math.nan

@@ -1,4 +1,4 @@
-"""Counts and correlations of the competition's tables, faults, and how well holes in a table are filled."""
+"""Counts and correlations of the competition's tables, fault counts, and imputation errors."""
 
 import itertools
 from typing import Any
@@ -25,7 +25,7 @@ CELL_INDEX = pd.MultiIndex.from_tuples(CELLS, names=["condition", "level"])
 
 
 def severity_shares(labels: pd.DataFrame) -> pd.DataFrame:
-    """Share of studies per severity and empty: rows (condition, level), columns SEVERITIES and `empty`."""
+    """Share of studies by severity or empty label: rows (condition, level), columns SEVERITIES, `empty`."""
     codes = labels[list(CELL_NAMES)].to_numpy()
     columns = dict(zip((*SEVERITIES, "empty"), (0, 1, 2, EMPTY), strict=True))
     studies = max(len(codes), 1)
@@ -34,17 +34,17 @@ def severity_shares(labels: pd.DataFrame) -> pd.DataFrame:
 
 
 def any_severe_rate(labels: pd.DataFrame) -> float:
-    """Share of studies with a Severe spinal canal at some level, of those with a label there; NaN without."""
+    """Share of studies with Severe canal stenosis at any level, among those with a canal label; else NaN."""
     return statistics.any_severe_rate(labels[list(CELL_NAMES)].to_numpy())
 
 
 def severity_correlation(labels: pd.DataFrame) -> pd.DataFrame:
-    """Spearman's rank correlation of the 25 cells over the studies that have both labels; NaN if constant."""
+    """Spearman correlation between the 25 cells over studies with both labels; NaN if one is constant."""
     return statistics.correlations(labels[list(CELL_NAMES)].to_numpy())
 
 
 def side_correlation(correlation: pd.DataFrame) -> pd.DataFrame:
-    """Left against right of the same condition and level; rows are condition groups, columns levels."""
+    """Correlation of left and right at the same level: rows are condition groups, columns levels."""
     rows = {}
     for right in (condition for condition in CONDITIONS if condition.startswith("right_")):
         left = right.replace("right_", "left_")
@@ -53,7 +53,7 @@ def side_correlation(correlation: pd.DataFrame) -> pd.DataFrame:
 
 
 def side_level_correlation(correlation: pd.DataFrame, group: Group) -> pd.DataFrame:
-    """The left side's levels (rows) against the right side's (columns) of a condition group with sides."""
+    """Correlation of the left side's levels (rows) with the right side's (columns), for one group."""
     left, right = (
         [cell.name for cell in CELLS if (cell.group, cell.side) == (group, side)]
         for side in ("left", "right")
@@ -62,7 +62,7 @@ def side_level_correlation(correlation: pd.DataFrame, group: Group) -> pd.DataFr
 
 
 def level_correlation(correlation: pd.DataFrame) -> pd.DataFrame:
-    """A level against the next one below: rows are conditions, columns pairs of levels."""
+    """Correlation of each level with the next one below: rows are conditions, columns pairs of levels."""
     rows = {}
     for name in CONDITIONS:
         pairs = itertools.pairwise(f"{name}_{level}" for level in LEVELS)
@@ -72,7 +72,7 @@ def level_correlation(correlation: pd.DataFrame) -> pd.DataFrame:
 
 
 def series_patterns(series: pd.DataFrame) -> pd.DataFrame:
-    """How many studies have how many series of each sequence, the commonest pattern first."""
+    """Number of studies for each combination of series counts by sequence, most common first."""
     counts = pd.crosstab(series["study_id"], series["sequence"]).reindex(
         columns=list(SEQUENCES), fill_value=0
     )
@@ -80,7 +80,7 @@ def series_patterns(series: pd.DataFrame) -> pd.DataFrame:
 
 
 def landmark_gaps(labels: pd.DataFrame, landmarks: pd.DataFrame) -> pd.DataFrame:
-    """Labels without a point and points without a label, counted per condition and level."""
+    """Counts of labels without a point and points without a label, by condition and level."""
     cells = landmarks["condition"] + "_" + landmarks["level"]
     points = pd.crosstab(landmarks["study_id"], cells).reindex(index=labels.index, columns=list(CELL_NAMES))
     has_point = points.to_numpy() > 0
@@ -97,7 +97,7 @@ def landmark_gaps(labels: pd.DataFrame, landmarks: pd.DataFrame) -> pd.DataFrame
 
 
 def side_offsets(landmarks: pd.DataFrame, group: str) -> pd.DataFrame:
-    """Left minus right point of the same series and level: `x` and `y` in pixels, `instance` in slices."""
+    """Left minus right point of the same series and level: `x`, `y` in pixels, `instance` in slices."""
     keys = ["study_id", "series_id", "level"]
     values = landmarks.set_index(keys)[["x", "y", "instance_number"]]
     left, right = (
@@ -109,20 +109,20 @@ def side_offsets(landmarks: pd.DataFrame, group: str) -> pd.DataFrame:
 
 
 def points_per_instance(landmarks: pd.DataFrame, condition: str) -> pd.Series:
-    """Number of instances over which the points of one condition are spread, per series."""
+    """Number of distinct instances that the points of one condition lie on, by series."""
     points = landmarks[landmarks["condition"] == condition]
     return points.groupby(["study_id", "series_id"])["instance_number"].nunique().rename("instances")
 
 
 def fault_counts(faults: pd.DataFrame) -> pd.DataFrame:
-    """The ledger in short: how often each fault occurred, in how many studies, and what was done."""
+    """Summary of the ledger: how often each fault occurred, in how many studies, and the action taken."""
     grouped = faults.groupby(["code", "action"], dropna=False)
     counts = grouped.agg(times=("code", "size"), studies=("study_id", "nunique"))
     return counts.sort_values("times", ascending=False).reset_index()
 
 
 def imputation_errors(true: pd.Series, imputed: pd.Series, mean: float) -> pd.Series:
-    """Mean absolute error of imputed values beside that of filling in the mean of the training studies."""
+    """Mean absolute error of imputed values and, for comparison, of the training studies' mean."""
     truth = true.to_numpy(float)
     errors = {"forest": np.abs(imputed.to_numpy(float) - truth).mean(), "mean": np.abs(truth - mean).mean()}
     return pd.Series(errors, name="mean absolute error")
@@ -131,7 +131,7 @@ def imputation_errors(true: pd.Series, imputed: pd.Series, mean: float) -> pd.Se
 def with_holes(
     table: pd.DataFrame, *, share: float, seed: int, hole: Any = None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """A copy with a share of the known values hidden, and where they were; `hole` is what a hole holds."""
+    """Hide a share of the known values: a copy with `hole` in their place, and the mask of the hidden."""
     known = table.notna() if hole is None else table.ne(hole)
     hidden = known & (np.random.default_rng(seed).random(table.shape) < share)
     return table.mask(hidden, np.nan if hole is None else hole), hidden

@@ -1,1 +1,1 @@
-"""Experiments as data: folds, cross-validation that resumes, and the table of results."""
+"""Experiments as data: folds, resumable cross-validation, and the table of results."""

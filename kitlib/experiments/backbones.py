@@ -1,7 +1,7 @@
-"""The backbones that published systems are compared on: their short names, and how slices reach them.
+"""The backbones on which published systems are compared: short names, descriptions and inputs.
 
-What each has seen stands with its weights (`WeightsSource.label`). None is trained for a row of the table:
-one without weights makes rows without figures, which say how to get some.
+What each was trained on is recorded with its weights (`WeightsSource.label`). None is trained for a row of
+the table: without weights, a row has no figures and says how to get the weights.
 """
 
 from kitlib.embed.names import CT_RESNET
@@ -10,7 +10,7 @@ from kitlib.inputs.slices import SliceInput
 RESNET, MEDICALNET, SHIPPED = "resnet50", "medicalnet_resnet152", "resnet10t"
 LITE, CT = "tf_efficientnet_lite0", CT_RESNET
 REAL = (LITE, CT)
-"""Those whose weights saw real images and can be had from the package index."""
+"""Backbones whose weights were trained on real images and are available from the package index."""
 
 backbone2short = {RESNET: "r50", MEDICALNET: "m152", SHIPPED: "r10t", LITE: "lite0", CT: "ct152"}
 backbone2text = {

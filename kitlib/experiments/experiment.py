@@ -1,4 +1,4 @@
-"""An experiment as data: which model reads which input, judged how, under a name that is its folder's too."""
+"""An experiment as data: a model, its input and its protocol, under a name that is also its folder's."""
 
 import dataclasses
 import math
@@ -17,12 +17,12 @@ FOLDER_NAME = re.compile(r"[a-z0-9][a-z0-9_.+-]*")
 SplitName = Literal["studies", "series", "slices", "training"]
 SPLITS: tuple[SplitName, ...] = get_args(SplitName)
 PROFILES_CHOICE = SliceInput()
-"""Slices with the backbone, weights and grey option of the profile."""
+"""Slices, with the profile's backbone, weights and grey option."""
 
 
 @dataclass(frozen=True)
 class PublishedResult:
-    """What was published for a system, as shares; NaN where nothing was."""
+    """Published metrics of a system, as fractions; NaN if not published."""
 
     accuracy: float
     f1: float = math.nan
@@ -31,29 +31,29 @@ class PublishedResult:
 
 @dataclass(frozen=True)
 class Protocol:
-    """How an experiment is judged."""
+    """How an experiment is evaluated."""
 
     split: SplitName = "studies"
-    """What is dealt to folds (see `leaks`); all but whole studies leak, and exist to show how much."""
+    """What is split into folds (see `leaks`); all but whole studies leak, and exist to show how much."""
     missing: tuple[str, ...] = ()
-    """Scenarios of missing sequences under which the held-out studies are predicted once more."""
+    """Scenarios of missing sequences under which the held-out studies are predicted again."""
 
 
 @dataclass(frozen=True)
 class About:
-    """What a reader should know of an experiment."""
+    """Description of an experiment for readers."""
 
     text: str = ""
     tags: tuple[str, ...] = ()
-    """Names of groups that it belongs to, such as "first", "published" and "demo"."""
+    """Groups that it belongs to, such as "first", "published" and "demo"."""
     published: PublishedResult | None = None
     twin_of: str = ""
-    """The experiment that this one repeats under a split that leaks."""
+    """The experiment that this one repeats with a leaking split."""
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """One row of the table of results. UsageError on a name that cannot be a folder's, or an unknown split.
+    """One row of the results table; UsageError if its name cannot name a folder or the split is unknown.
 
     >>> from kitlib.models.svc import SVCModel
     >>> experiment = Experiment("my_svc", SVCModel(components=8), SliceInput(grey="equalised"))
@@ -64,7 +64,7 @@ class Experiment:
     name: str
     model: Model = field(hash=False)
     input: InputSpec = PROFILES_CHOICE
-    """What the model reads; fields that are left empty are the profile's choice."""
+    """What the model reads; empty fields are filled in from the profile."""
     protocol: Protocol = Protocol()
     about: About = About()
 
@@ -78,28 +78,28 @@ class Experiment:
 
     @property
     def leaks(self) -> bool:
-        """Whether a study may stand on both sides of a fold."""
+        """Whether a study may be on both the training and the held-out side of a fold."""
         return self.protocol.split != "studies"
 
     @property
     def code(self) -> str:
-        """Changes with the code that the model and its input are made of."""
+        """Fingerprint of the code of the model and its input."""
         return code_fingerprint(type(self.model), type(self.input))
 
     def build(self) -> Model:
-        """The unfitted model."""
+        """Build the unfitted model."""
         return dataclasses.replace(self.model)
 
     def with_parameters(self, **parameters: Any) -> "Experiment":
-        """The same experiment with some of the model's parameters changed."""
+        """A copy with some of the model's parameters changed."""
         return dataclasses.replace(self, model=dataclasses.replace(self.model, **parameters))
 
     def reading(self, spec: InputSpec) -> "Experiment":
-        """The same experiment on this input, such as its own with the weights that were found."""
+        """A copy that reads this input, such as its own input with resolved weights."""
         return dataclasses.replace(self, input=spec)
 
     def completed(self, defaults: Mapping[str, Any], most_epochs: int) -> "Experiment":
-        """With the input's empty fields filled in, and no model trained for more epochs than these."""
+        """A copy with the input's empty fields filled in and all epoch parameters capped at `most_epochs`."""
         fewer = {
             entry.name: most_epochs
             for entry in dataclasses.fields(self.model)
@@ -108,7 +108,7 @@ class Experiment:
         return self.with_parameters(**fewer).reading(self.input.completed(defaults))
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, for people and for fingerprints."""
+        """Convert to JSON values, for readers and fingerprints."""
         return {
             "model": self.model.name,
             "parameters": dataclasses.asdict(self.model),

@@ -1,4 +1,4 @@
-"""One fold of one experiment: fitted on one side, judged on the other, kept whole or not at all."""
+"""One fold of one experiment: fitted, evaluated on the held-out studies, and saved whole or not at all."""
 
 import time
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ OOF_FILE, CURVE_FILE, RECONSTRUCTION_FILE = "oof.parquet", "curve.parquet", "rec
 
 @dataclass(frozen=True)
 class FoldTask:
-    """What is to be fitted, where its results go, and the fingerprint of all that it is made from."""
+    """What to fit, where to save its results, and the fingerprint of everything they are made from."""
 
     experiment: Experiment
     fold: int
@@ -33,12 +33,12 @@ class FoldTask:
     made_from: str
     seed: int
     facts: Mapping[str, Any] = field(default_factory=dict)
-    """Kept beside the predictions, such as the weights used."""
+    """Saved with the predictions, such as the weights used."""
     keep_model: bool = True
 
     @property
     def is_done(self) -> bool:
-        """Whether all its results are whole and made from the same, and its model is there if it is to be."""
+        """Whether all results are complete and up to date, and the model is saved if it has to be."""
         try:
             made_from = facts_of(self.folder / OOF_FILE).get("made_from")
         except ArtefactError:
@@ -49,7 +49,7 @@ class FoldTask:
 
 @dataclass(frozen=True, eq=False)
 class FoldData:
-    """The two sides of a fold: studies to fit on with their labels (n, 25), and those held out."""
+    """The two sides of a fold: training studies with labels (n, 25), and held-out studies."""
 
     train: Dataset
     labels: np.ndarray
@@ -57,36 +57,36 @@ class FoldData:
 
     @classmethod
     def of(cls, split: Split, fold: int, experiment: Experiment) -> Self:
-        """The sides for an experiment: the same on both where it is judged on its own training studies."""
+        """The sides of a fold; with the split "training", held-out studies are trained on as well."""
         labels, held_out = split.labels.to_numpy(np.int8), (split.folds == fold).to_numpy()
         train = np.flatnonzero(~held_out | (experiment.protocol.split == "training"))
         return cls(split.data.take(train), labels[train], split.data.take(np.flatnonzero(held_out)))
 
 
 def fold_folder(folder: Path, fold: int) -> Path:
-    """Where an experiment's folder keeps one of its folds."""
+    """The folder of one fold in an experiment's folder."""
     return Path(folder) / f"fold{fold}"
 
 
 def load_fold(folder: Path) -> tuple[InputSpec, Model]:
-    """What a fold's folder holds: the input, and the fitted model that reads it; ArtefactError if broken."""
+    """Load a fold's input and fitted model; raises ArtefactError if the folder is damaged."""
     return opened(folder, lambda own: (load_input(own), load_model(own)))
 
 
 def scenario_file(scenario: str) -> str:
-    """The file of predictions under a scenario of missing sequences."""
+    """File name of the predictions under a scenario of missing sequences."""
     return f"oof_{scenario}.parquet"
 
 
 def result_files(experiment: Experiment) -> list[str]:
-    """The tables that a fold of an experiment leaves."""
+    """File names of the tables that a fold of an experiment writes."""
     ablated = [scenario_file(scenario) for scenario in experiment.protocol.missing]
     imputes = bool(ablated) and hasattr(experiment.model, "reconstruction")
     return [OOF_FILE, CURVE_FILE, *ablated, *([RECONSTRUCTION_FILE] if imputes else [])]
 
 
 def damage(folder: Path, experiment: Experiment) -> str:
-    """What ails a fold's results: the first that is missing, cut short or altered, "" where all are whole."""
+    """The first of a fold's results that is missing, truncated or altered; "" if all are intact."""
     for name in result_files(experiment):
         try:
             verified(folder / name)
@@ -96,8 +96,8 @@ def damage(folder: Path, experiment: Experiment) -> str:
 
 
 def run_fold(task: FoldTask, data: FoldData) -> None:
-    """Fit, save the model and its input if they are to be kept, its curve, and last its predictions."""
-    discard(task.folder / OOF_FILE)  # or, after a kill, older predictions would vouch for newer files
+    """Fit the model, save it and its input if they are kept, its learning curve, and last its predictions."""
+    discard(task.folder / OOF_FILE)  # or, after a kill, old predictions would mark newer files as complete
     parameters = asdict(task.experiment.model)
     provenance = Provenance(parameters, {"made_from": task.made_from}, task.seed)
     measurable = reset_peak_memory()
@@ -123,7 +123,7 @@ def _predicted(task: FoldTask, model: Model, held_out: Dataset) -> pd.DataFrame:
 
 
 def _judge_scenarios(task: FoldTask, model: Model, held_out: Dataset, provenance: Provenance) -> None:
-    """Predict the held-out studies without some of their sequences, and say how well those were imputed."""
+    """Predict the held-out studies without some of their sequences, and score how those are imputed."""
     reconstructions = []
     for scenario in task.experiment.protocol.missing:
         left, removed = ablate(held_out, scenario, task.seed)

@@ -1,19 +1,19 @@
-"""What is dealt to folds: whole studies, or one of three ways that leak, to show what figures they make.
+"""Splits into folds: by whole studies, or in one of three ways that leak, to show the figures they produce.
 
-Nothing that leaks is compared with what does not. Three things make figures such as 91 % or 95.69 %:
+Leaking results are never compared with others. Three leaks produce figures such as 91 % or 95.69 %:
 
-- "series": the notebooks of the first project join one embedding a study with one row of labels a series, on
-  study_id, and split by row. A study with k series becomes k rows with one embedding and one set of labels,
-  so that most rows of the test part stand in the training part too, and a model only has to remember. Here
-  every series of a study makes a row, which is the leak at full strength.
-- "slices": a study's slices are dealt to several rows. Neighbouring slices of one patient look alike and
+- "series": the notebooks of the first project join one embedding per study with one row of labels per series,
+  on study_id, and split by row. A study with k series becomes k rows with the same embedding and labels, so
+  most test rows are in the training set too, and a model only has to memorise them. Here every series of a
+  study makes a row, which is the leak at full strength.
+- "slices": a study's slices are split over several rows. Neighbouring slices of one patient look alike and
   share a label, so a network recognises the patient.
-- "training": fitted and judged on the same studies. The code of the second project never evaluates what it
-  holds out: its 95.69 % is what the network says of studies that it has learned by heart.
+- "training": fitted and evaluated on the same studies. The second project's code never evaluates its held-out
+  data: its 95.69 % is accuracy on training studies that the network has memorised.
 
-And accuracy flatters each of them: 78 % of all cells are Normal/Mild, which is what "Normal/Mild everywhere"
-scores without a look at any image, with a macro-F1 near .3. The random forest of the first project fills
-no label (empty ones are text there), and columns of axial slices are judged by foraminal labels.
+Accuracy flatters each of them as well: 78 % of all cells are Normal/Mild, so "Normal/Mild everywhere" scores
+that without any image, with a macro-F1 near 0.3. The first project's random forest imputes no label (empty
+ones are text there), and its columns of axial slices are evaluated against foraminal labels.
 """
 
 from dataclasses import dataclass, replace
@@ -27,7 +27,7 @@ from kitlib.inputs.base import Dataset
 from kitlib.terms import CELL_NAMES
 
 SLICE_PARTS = 5
-"""Rows that a study's slices are dealt to: as many as folds, so that nearly every study is in every fold."""
+"""Rows that a study's slices are split into: as many as folds, so nearly every study is in every fold."""
 
 split2text: dict[SplitName, str] = {
     "studies": "whole studies",
@@ -39,7 +39,7 @@ split2text: dict[SplitName, str] = {
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Rows and their folds. Rows of a leaking split are numbered from 0; `study_of` tells their study."""
+    """Rows and their folds. Rows of a leaking split are numbered from 0; `study_of` gives their study."""
 
     data: Dataset
     labels: pd.DataFrame  # index row, the 25 columns of codes
@@ -48,13 +48,13 @@ class Split:
 
 
 def row_table(labels: pd.DataFrame, folds: pd.Series, study_of: pd.Series) -> pd.DataFrame:
-    """Rows with their codes, `fold`, `study` and `shared`: another row of the study is in another fold."""
+    """Label codes with `fold`, `study` and `shared`: whether the study has rows in other folds too."""
     counts = folds.groupby(study_of).transform("nunique")
     return labels.assign(fold=folds, study=study_of, shared=counts > 1)
 
 
 def twin(entry: Experiment, split: SplitName) -> Experiment:
-    """The experiment under a split that leaks."""
+    """The same experiment with a leaking split."""
     text = f"{entry.about.text}; LEAKS: {split2text[split]}"
     return replace(
         entry,
@@ -73,10 +73,10 @@ def make_split(
     series_counts: pd.Series | None = None,
     seed: int = 0,
 ) -> Split:
-    """A dataset's studies dealt to folds; ModelError where a study has no labels or no fold, or stands twice.
+    """Split a dataset into folds; raises ModelError if a study has no labels or fold, or occurs twice.
 
-    `labels` and `folds` (study_id to fold) hold every study; `series_counts`, for "series", says how many
-    series each has.
+    `labels` and `folds` (study_id to fold) hold every study; `series_counts`, for "series", is the number of
+    series of each.
     """
     _refuse_unknown(data, labels, folds)
     known = labels.loc[data.study_ids, list(CELL_NAMES)]
@@ -92,7 +92,7 @@ def make_split(
 
 
 def _by_row(data: Dataset, labels: pd.DataFrame, folds: pd.Series, seed: int) -> Split:
-    """Rows numbered from 0 and dealt to as many folds by chance, whatever study they are of."""
+    """Rows numbered from 0 and assigned to as many folds at random, regardless of their study."""
     rows = pd.RangeIndex(len(data), name="study_id")
     chance = np.random.default_rng(seed).permutation(np.arange(len(rows)) % folds.nunique())
     return Split(
@@ -107,7 +107,7 @@ def _refuse_unknown(data: Dataset, labels: pd.DataFrame, folds: pd.Series) -> No
     unknown = set(data.study_ids.tolist()) - set(labels.index.intersection(folds.index))
     if unknown or len(data) != len(set(data.study_ids.tolist())):
         raise ModelError(
-            f"{len(unknown)} of {len(data)} studies have no labels or no fold, or one stands twice",
+            f"{len(unknown)} of {len(data)} studies have no labels or no fold, or one occurs twice",
             where=f"first: {min(unknown, default='')}",
-            hint="Take the studies of the label table, and make folds of all of them.",
+            hint="Use studies of the label table, and assign all of them to folds.",
         )

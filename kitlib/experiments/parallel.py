@@ -1,4 +1,4 @@
-"""Fold tasks, run in parallel processes: watched under one bar, and failing alone."""
+"""Run fold tasks in parallel processes, under one progress bar; one that fails does not stop the others."""
 
 import contextlib
 import os
@@ -20,27 +20,27 @@ from kitlib.machine import end_with, in_processes, one_gpu, repeating
 
 @dataclass(frozen=True, eq=False)
 class TaskGroup:
-    """Tasks of one fold on the same data, run by one process: they share what they learn first."""
+    """Tasks of one fold on the same data, run in one process because they share a first stage."""
 
     tasks: list[FoldTask]
     split: Split
 
     @property
     def todo(self) -> list[FoldTask]:
-        """The tasks that are neither done nor noted as failed."""
+        """The tasks that are neither done nor recorded as failed."""
         return [task for task in self.tasks if not task.is_done and not failure(task.folder)]
 
     def data(self) -> FoldData:
-        """The fold's two sides, with what its tasks and those of other folds share."""
+        """The fold's two sides; what its tasks share with those of other folds is made first."""
         for task in self.todo:
-            with contextlib.suppress(Exception):  # what fails here fails in the fit, where it is noted
+            with contextlib.suppress(Exception):  # it fails again in the fit, where it is recorded
                 task.experiment.model.make_shared(self.split.data)
         first = self.tasks[0]
         return FoldData.of(self.split, first.fold, first.experiment)
 
 
 def run_groups(groups: list[TaskGroup], workers: int, *, progress: bool = True) -> None:
-    """Run the tasks that are not done, under one bar over all; those that failed before are tried again."""
+    """Run the tasks that are not done, under one progress bar; tasks that failed before are tried again."""
     tasks = [task for group in groups for task in group.tasks]
     for task in tasks:
         clear(task.folder)
@@ -49,22 +49,22 @@ def run_groups(groups: list[TaskGroup], workers: int, *, progress: bool = True) 
             runs = (delayed(run_group)(group.todo, group.data()) for group in todo)
             try:
                 with warnings.catch_warnings():
-                    # loky renews processes that have grown, and warns of what costs nothing here.
+                    # loky restarts processes that have grown, with a warning that is harmless here.
                     warnings.filterwarnings("ignore", message="A worker stopped while some jobs")
                     list(in_processes(runs, min(workers, len(todo))))
             except TerminatedWorkerError:
-                # One process died and took those beside it along: which task it was shows one at a time.
+                # One process died and took the others with it: run one by one to find which task it was.
                 suspects = [
                     (group, one) for group in todo for one in group.todo if noted(one.folder) == BEGUN
                 ]
                 if not suspects:
-                    raise  # before any task began: there is nothing to try without
+                    raise  # no task had begun: there is none to single out
                 for group, task in suspects:
                     run_alone(task, group.data())
 
 
 def run_alone(task: FoldTask, data: FoldData) -> None:
-    """Run a task with no other beside it, in a process of its own; if that dies too, it has failed."""
+    """Run a task on its own in a new process; if that process dies too, the task has failed."""
     with ProcessPoolExecutor(max_workers=1, initializer=end_with, initargs=(os.getpid(),)) as process:
         try:
             process.submit(run_group, [task], data).result()
@@ -73,9 +73,9 @@ def run_alone(task: FoldTask, data: FoldData) -> None:
 
 
 def run_group(tasks: list[FoldTask], data: FoldData) -> None:
-    """Run the tasks of a group one after the other; what fails is noted with its traceback, the rest go on.
+    """Run a group's tasks one after the other; a failure is recorded with its traceback, and the rest go on.
 
-    A process that dies leaves the note that its fold was begun. Of several GPUs each fold has one.
+    A process that dies leaves the note that its task had begun. If there are several GPUs, a fold uses one.
     """
     for task in tasks:
         record(task, BEGUN)
@@ -90,7 +90,7 @@ def run_group(tasks: list[FoldTask], data: FoldData) -> None:
 
 @contextlib.contextmanager
 def watched(tasks: list[FoldTask], progress: bool = True) -> Iterator[None]:
-    """Show how many tasks are done or have failed, and how long the others will take."""
+    """Show how many tasks are done or have failed, and the estimated time for the rest."""
     open_tasks = [task for task in tasks if not task.is_done]
     names = dict.fromkeys(task.experiment.name for task in tasks)
     bar = tqdm(

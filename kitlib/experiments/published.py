@@ -1,11 +1,11 @@
-"""The systems of two published projects as experiments, each beside what was published for it.
+"""The systems of two published projects as experiments, each with its published result.
 
-The first project's table (embeddings, one classifier a cell) has 44 rows. Two of them are one system here,
-because random predictions do not depend on the width of an embedding that they never see; the other 42 are a
-product, written out by `table_rows`. Around the table stand what the projects describe without a figure
-(fusion, the cascade, imputation of missing sequences), the second project's vision transformer, and what
-makes the figures readable: the prior, random weights, other samplings, and twins that are the same experiment
-judged by a split that leaks (see `leaks`).
+The first project's table (embeddings, one classifier per cell) has 44 rows. Two of them are one system here,
+because random predictions do not depend on the width of an embedding they never see; `table_rows` generates
+the other 42. Also here are the systems that the projects describe without a figure (fusion, the cascade,
+imputation of missing sequences), the second project's vision transformer, and controls for reading the
+figures: the prior, random weights, other sampling methods, and twins, which repeat an experiment with a
+leaking split (see `leaks`).
 """
 
 from collections.abc import Iterator
@@ -35,11 +35,11 @@ from kitlib.models.vit.model import ViTModel
 
 PUBLISHED, DEMO_TAG = "published", "demo"
 UNTIL_LEARNED: dict[str, Any] = {
-    "inner_parts": 1,  # nothing is held out inside
+    "inner_parts": 1,  # no inner validation set
     "augment": False, "dropout": 0.0, "weight_decay": 0.0, "learning_rate": 1e-3, "loss": "bce",
     "batch": 8, "slices": 4, "epochs": 40,
 }  # fmt: skip
-"""How the second project trains its transformer: until its training studies are known by heart."""
+"""How the second project trains its transformer: until the training studies are memorised."""
 SVC_SAMPLING, TREE_SAMPLING = "smote_undersample", "smote"
 GREYS = ("greyscale", "equalised")
 
@@ -60,7 +60,7 @@ sampling2text = {
 }
 
 EMBEDDERS = ((RESNET, "average"), (RESNET, "attention"), (MEDICALNET, "attention"))
-"""MedicalNet stands in the table with attention only."""
+"""The table has MedicalNet with attention only."""
 PUBLISHED_TABLE = """
 512  equalised networks          | 46.60 37.80 60.00 | 27.50 46.40 62.80 | 47.50 33.10 55.40
 512  equalised networks_weighted | 40.80 47.50 63.30 | 64.20 36.50 58.90 | 56.00 32.90 56.70
@@ -95,7 +95,7 @@ DEMO = {
     "pseudo_masked",
     "vit",
 }
-"""A few of each kind, on weights that come with the kit."""
+"""A few of each kind, on weights that ship with the kit."""
 imputer2text = {
     "zeros": "zeros and a mask",
     "mean": "the mean",
@@ -109,7 +109,7 @@ imputer2text = {
 
 
 def published_experiments() -> list[Experiment]:
-    """All of them with their tags, baselines first, leaking twins last."""
+    """All published systems with their tags, baselines first, leaking twins last."""
     honest = [*blind(), *all_pooled(), *fusion(RESNET), *fusion(SHIPPED), *pseudo(), *vit()]
     twins = [twin for entry in honest for twin in leaking_twins(entry)]
     return [_tagged(entry) for entry in (*honest, *twins)]
@@ -121,13 +121,13 @@ def _tagged(entry: Experiment) -> Experiment:
 
 
 def blind() -> Iterator[Experiment]:
-    """What looks at no image, and what looks at nothing at all."""
+    """Baselines that see no image: the prior, and random predictions."""
     yield Experiment("prior_alone", PriorModel(), about=About("Weighted frequencies, no image"))
     yield Experiment("random", RandomModel(), about=About("Random predictions", published=RANDOM_RESULT))
 
 
 def all_pooled() -> Iterator[Experiment]:
-    """The first project's table, other samplings, random weights; then on the kit's and on real weights."""
+    """The first project's table, other sampling methods and random weights; then other backbones."""
     yield from table_rows()
     yield from other_samplings(RESNET, "equalised")
     base = pooled(RESNET, "attention", 512, "equalised", "svc")
@@ -137,19 +137,19 @@ def all_pooled() -> Iterator[Experiment]:
         input=replace(backbone2input[RESNET], grey="equalised", weights="random"),
         about=About(f"{base.about.text}; the backbone's weights are random"),
     )
-    # The same ideas where the backbone is trained well: on the kit's own embeddings.
+    # The same ideas with a well-trained backbone: on the kit's own embeddings.
     yield pooled(SHIPPED, "average", 512, "greyscale", "svc")
     for classifier in ("networks", "networks_weighted", "svc", "lightgbm", "xgboost", "bagging"):
         yield pooled(SHIPPED, "attention", 512, "greyscale", classifier)
     yield from other_samplings(SHIPPED, "greyscale")
-    # And where it has seen real images.
+    # And with backbones trained on real images.
     for backbone, pooling, grey in product(REAL, pooling2text, GREYS):
         yield pooled(backbone, pooling, 512, grey, "svc")
     yield from (pooled(CT, "attention", 2048, grey, "svc") for grey in GREYS)
 
 
 def table_rows() -> Iterator[Experiment]:
-    """The first project's table without its random predictions: 42 rows, in its own order."""
+    """The first project's table without its random predictions: 42 rows, in the published order."""
     for line in PUBLISHED_TABLE.strip().splitlines():
         system, *figures = line.split("|")
         width, grey, classifier = system.split()
@@ -162,12 +162,12 @@ def table_rows() -> Iterator[Experiment]:
 def pooled(
     backbone: str, pooling: str, width: int, grey: str, classifier: str, sampling: str = ""
 ) -> Experiment:
-    """One row of the table; `classifier` may end in `_weighted`, `sampling` is the table's unless given."""
+    """One row of the table; `classifier` may end in `_weighted`, `sampling` defaults to the table's."""
     kind, _, weighted = classifier.partition("_")
     usual = {"networks": "none", "svc": SVC_SAMPLING}.get(kind, TREE_SAMPLING)
     model = PooledModel(
         pooling=pooling,
-        width=0 if width == 2048 else width,  # 0: as wide as the backbone's own
+        width=0 if width == 2048 else width,  # 0: the backbone's own width
         classifier=kind,
         sampling=sampling or usual,
         weighted=bool(weighted),
@@ -181,9 +181,9 @@ def pooled(
 
 
 def other_samplings(backbone: str, grey: str) -> Iterator[Experiment]:
-    """The samplings that the first project describes and does not list, on one embedding.
+    """The sampling methods that the first project describes but does not tabulate, on one embedding.
 
-    Nothing at all is done about imbalance in `svc_none`; in `svc_balanced` and all others an SVC is balanced.
+    `svc_none` does nothing about imbalance; `svc_balanced` and all other SVCs have class weights.
     """
     entry = pooled(backbone, "attention", 512, grey, "svc", "none")
     yield replace(entry, name=entry.name.replace("_none", "_balanced"))
@@ -196,7 +196,7 @@ def other_samplings(backbone: str, grey: str) -> Iterator[Experiment]:
 
 
 def fusion(backbone: str) -> Iterator[Experiment]:
-    """The three architectures, and the cascade on the second; on ResNet50 under their plain names."""
+    """The three fusion architectures, and the cascade on 1.2; names have no prefix on ResNet50."""
     prefix, grey = ("", "equalised") if backbone == RESNET else (f"{backbone2short[backbone]}_", "greyscale")
     for architecture, head, text in (
         ("1.1", "softmax", "attention for each sequence, a CNN fuses their means, one network"),
@@ -215,7 +215,7 @@ def fusion(backbone: str) -> Iterator[Experiment]:
 def pseudo() -> Iterator[Experiment]:
     """Pseudo-modality: a missing sequence's embedding is imputed from those present.
 
-    On the kit's own embeddings: where averages of slices say little, no imputer can be told from another.
+    On the kit's own embeddings: if slice averages carry little information, imputers cannot be distinguished.
     """
     reads, protocol = replace(backbone2input[SHIPPED], grey="greyscale"), Protocol(missing=SCENARIOS)
     for imputer, text in imputer2text.items():
@@ -224,9 +224,9 @@ def pseudo() -> Iterator[Experiment]:
 
 
 def vit() -> Iterator[Experiment]:
-    """The second project's transformer on patches of the slices, and the same trained as it was there.
+    """The second project's transformer on slice patches, with this kit's training and with the project's.
 
-    The project runs all epochs on all its studies; the usual one here is stopped by studies held out inside.
+    The project runs all epochs on all its studies; `vit` stops early on an inner validation set.
     """
     about = About("Vision transformer on patches of the slices, end to end", published=VIT_RESULT)
     usual = Experiment("vit", ViTModel(start="shipped"), PixelInput(grey="greyscale"), about=about)
@@ -237,7 +237,7 @@ def vit() -> Iterator[Experiment]:
 
 
 def leaking_twins(entry: Experiment) -> Iterator[Experiment]:
-    """The same experiment judged as it was published: rows with attention and SVC, and the transformer."""
+    """Twins evaluated as published: the attention and SVC rows, and the transformer."""
     model = entry.model
     if (
         isinstance(model, PooledModel)
@@ -246,6 +246,6 @@ def leaking_twins(entry: Experiment) -> Iterator[Experiment]:
     ):
         yield twin(entry, "series")
     if isinstance(model, ViTModel) and entry.name == "vit_to_the_end":
-        # As many steps: the rows are so many times as many.
+        # Fewer epochs for the same number of steps: there are SLICE_PARTS times as many rows.
         yield twin(entry.with_parameters(epochs=model.epochs // SLICE_PARTS), "slices")
         yield twin(entry, "training")

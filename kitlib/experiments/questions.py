@@ -1,8 +1,8 @@
-"""The questions that people ask of the table, each with pairs of experiments that differ in what is asked.
+"""Questions about the results table, each answered by pairs of experiments that differ in one respect.
 
-Pairs on one backbone with one kind of model differ in nothing else, but that an SVC with nothing against
-imbalance has no class weights either. Two backbones differ in size and in what they have seen, some in their
-field of view, and two kinds of models in all that these have: they tell which system is better, not why.
+Pairs on the same backbone with the same kind of model differ in nothing else, except that an SVC without
+sampling has no class weights either. Pairs of backbones also differ in size and training data, some in field
+of view, and pairs of models in everything about them: they show which system is better, not why.
 """
 
 import re
@@ -34,12 +34,12 @@ QUESTIONS = (
     ("real images seen, or phantoms?", "^(lite0|ct152)_", "r10t_"),
     ("anything published, or the crop model?", "^(r10t|r50|lite0|ct152|fusion|vit).*", "crops"),
 )
-"""A question, a pattern in the name of a pair's first, and what stands there in the name of its second."""
+"""A question, a pattern in the first experiment's name, and its replacement in the second's."""
 PAIR_COLUMNS = ("question", "first", "second", "difference", "low", "high", "better")
 
 
 def pairs(names: Iterable[str]) -> list[tuple[str, str, str]]:
-    """Each question with the names of two experiments, where both are among `names`."""
+    """Each question with the names of a pair of experiments, if both are among `names`."""
     known = dict.fromkeys(names)
     found = [
         (question, name, re.sub(pattern, other, name))
@@ -51,10 +51,10 @@ def pairs(names: Iterable[str]) -> list[tuple[str, str, str]]:
 
 
 def pair_table(labels: pd.DataFrame, predictions: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """PAIR_COLUMNS of every pair: the score of the first less that of the second, on the same studies.
+    """PAIR_COLUMNS of every pair: the score of the first minus that of the second, on the same studies.
 
-    `predictions` are out-of-fold rows by experiment. `better` names the one that the whole 95 % interval
-    speaks for, and is empty where it cannot be told. Of twenty pairs one is expected to be wrong.
+    `predictions` are out-of-fold rows by experiment. `better` names the experiment favoured by the whole
+    95 % interval, and is empty if there is none. Of twenty pairs one is expected to be wrong.
     """
     rows = []
     for question, first, second in pairs(predictions):

@@ -1,4 +1,4 @@
-"""The experiments by name: the kit's first four, and the published systems."""
+"""Registry of experiments by name: the kit's own, and the published systems."""
 
 from collections.abc import Collection
 
@@ -21,9 +21,9 @@ EXPERIMENTS: dict[str, Experiment] = {}
 
 
 def register(entry: Experiment) -> Experiment:
-    """Add an experiment, so that runs find it by name and open what they have saved of its model and input.
+    """Register an experiment with its model and input, so that runs find it by name and reopen its results.
 
-    UsageError if its name is taken.
+    Raises UsageError if its name is taken.
 
     >>> from kitlib.models.svc import SVCModel
     >>> register(Experiment("svc_of_eight", SVCModel(components=8))).name
@@ -40,20 +40,20 @@ def register(entry: Experiment) -> Experiment:
 
 
 def experiment(name: str) -> Experiment:
-    """The experiment of that name; UsageError on an unknown one."""
+    """The experiment of this name; raises UsageError if there is none."""
     known_name(name, EXPERIMENTS, "experiment")
     return EXPERIMENTS[name]
 
 
 def experiments(tag: str | None = None) -> list[Experiment]:
-    """The experiments with a tag, or all of them, in the order of registration; UsageError on no such tag."""
+    """The experiments with a tag, or all, in order of registration; raises UsageError on an unknown tag."""
     if tag is not None:
         known_name(tag, all_tags(), "family")
     return [entry for entry in EXPERIMENTS.values() if tag is None or tag in entry.about.tags]
 
 
 def select(names: Collection[str]) -> list[Experiment]:
-    """The experiments of these names, and of these tags, each once; UsageError on what is neither."""
+    """The experiments with these names or tags, each once; raises UsageError on a name that is neither."""
     chosen: dict[str, Experiment] = {}
     for name in names:
         known_name(name, [*EXPERIMENTS, *all_tags()], "experiment")
@@ -63,7 +63,7 @@ def select(names: Collection[str]) -> list[Experiment]:
 
 
 def all_tags() -> list[str]:
-    """Every tag that an experiment has."""
+    """Every tag in use."""
     return list(dict.fromkeys(tag for entry in EXPERIMENTS.values() for tag in entry.about.tags))
 
 

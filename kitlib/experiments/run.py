@@ -1,9 +1,9 @@
-"""Folds of whole studies, and cross-validation on them that resumes.
+"""Folds of whole studies, and resumable cross-validation on them.
 
-Each fold leaves its model, out-of-fold predictions and learning curve. Its folder is used again when what it
-was made from is unchanged: the kit's version and the code of model and input, all parameters of the model,
-the weights that it starts from, its input, the seed, and the data and labels of every study with its fold.
-Anything else is fitted anew.
+Each fold saves its model, out-of-fold predictions and learning curve. Its folder is reused as long as nothing
+it was made from has changed: the kit's version, the code of model and input, the model's parameters and
+starting weights, the input, the seed, and the data, labels and fold of every study. Otherwise the fold is
+fitted again.
 """
 
 from collections.abc import Mapping
@@ -31,10 +31,10 @@ SPINAL_NAMES = [cell.name for cell in CELLS if cell.group == "spinal"]
 
 
 def make_folds(labels: pd.DataFrame, n_folds: int, seed: int) -> pd.Series:
-    """The fold, 0 to n_folds - 1, of every study of a label table; sizes differ by one study at most.
+    """Assign every study of a label table to a fold, 0 to n_folds - 1; sizes differ by at most one study.
 
-    Studies are ordered by any severe canal stenosis and then by the sum of their severities (ties by chance),
-    and every n_folds neighbours are dealt to the folds in random order.
+    Folds are stratified: studies are ordered by any severe canal stenosis and then by the sum of their
+    severities (ties at random), and every n_folds neighbours are assigned to the folds in random order.
 
     >>> labels = find_root("competition").train_labels()
     >>> make_folds(labels, 3, seed=0).value_counts().tolist()
@@ -46,21 +46,22 @@ def make_folds(labels: pd.DataFrame, n_folds: int, seed: int) -> pd.Series:
             hint="Use at least two folds, and at least as many studies.",
         )
     if labels.index.has_duplicates:
-        raise ModelError("a study stands twice in the labels", hint="A fold is made of whole studies.")
-    random = np.random.default_rng(seed)
+        raise ModelError("a study occurs twice in the labels", hint="Folds are made of whole studies.")
+    rng = np.random.default_rng(seed)
     any_severe = (labels[SPINAL_NAMES] == SEVERE).any(axis=1).to_numpy()
     disease = labels[list(CELL_NAMES)].clip(lower=0).sum(axis=1).to_numpy()
-    order = np.lexsort((random.random(len(labels)), disease, any_severe))
-    return pd.Series(dealt(order, n_folds, random), index=labels.index, name="fold")
+    order = np.lexsort((rng.random(len(labels)), disease, any_severe))
+    return pd.Series(dealt(order, n_folds, rng), index=labels.index, name="fold")
 
 
 def cross_validate(
     experiment: Experiment, split: Split, out: Path, *, seed: int, workers: int = 1, progress: bool = True
 ) -> pd.DataFrame:
-    """Out-of-fold predictions of an experiment, whose results are kept under `out`/<its name>/fold<k>.
+    """Cross-validate an experiment and return its out-of-fold predictions.
 
-    The table has the index row_id, the columns PROBABILITIES, `model` (the experiment) and `fold`. ModelError
-    where a fold cannot be fitted: its folder then holds the traceback.
+    The table has the index row_id and the columns PROBABILITIES, `model` (the experiment) and `fold`. Results
+    are kept in `out`/<its name>/fold<k>. Raises ModelError if a fold cannot be fitted; its folder then holds
+    the traceback.
 
     >>> from kitlib.experiments.leaks import make_split
     >>> from kitlib.inputs.base import Resources
@@ -98,7 +99,7 @@ def fold_tasks(
     facts: Mapping[str, Any] | None = None,
     keep_model: bool = True,
 ) -> list[FoldTask]:
-    """A task for each fold of a split; `facts` are kept beside the predictions, which depend on them."""
+    """A task for each fold of a split; `facts` are saved with the predictions and are part of `made_from`."""
     model = experiment.model
     source = model.pretrained_source()
     facts = {**(facts or {}), "code": experiment.code}
@@ -123,7 +124,7 @@ def fold_tasks(
 
 
 def learning_curves(folder: Path) -> pd.DataFrame:
-    """The learning curves of an experiment's folder: experiment, fold and CURVE_COLUMNS."""
+    """Load the learning curves of an experiment's folder: experiment, fold and CURVE_COLUMNS."""
     curves = [
         load_table(path).assign(experiment=Path(folder).name, fold=int(path.parent.name.removeprefix("fold")))
         for path in sorted(Path(folder).glob(f"fold*/{CURVE_FILE}"))

@@ -1,12 +1,12 @@
-"""Scenarios of missing sequences: what a study would look like had fewer of its sequences been acquired.
+"""Scenarios of missing sequences: studies as if fewer of their sequences had been acquired.
 
-A sequence is removed with all its slices, and with what the metadata tell of it. What is removed depends on
-the study, the scenario and the seed alone, so every fold and every model sees a study with the same holes.
+A sequence is removed with all its slices and its metadata. What is removed depends only on the study, the
+scenario and the seed, so every fold and every model sees a study with the same sequences missing.
 
-`random_80` takes each sequence of each study away by a draw of its own, so some studies lose all of theirs:
-with at least one kept in each, a share of two thirds is the most there is. The same draws serve all shares:
-what is gone at 10 % is gone at 80 %. `half` is the published test: of every study half of what it has,
-rounded up or down by chance, and never all.
+`random_80` removes each sequence of each study independently, so some studies lose all of theirs: with at
+least one kept in each, no more than two thirds could be removed. All shares use the same draws: a sequence
+missing at 10 % is missing at 80 %. `half` is the published test: half of each study's sequences, rounded up
+or down at random, and never all.
 """
 
 from itertools import combinations
@@ -24,7 +24,7 @@ SHARES = (0.1, 0.3, 0.5, 0.8)
 NOTHING, HALF = "nothing", "half"
 
 
-_scenario2sequences = {  # every sequence and every two, and which columns they are
+_scenario2sequences = {  # each sequence and each pair of sequences, as a mask over SEQUENCES
     "without_" + "_".join(sequence2prefix[one] for one in gone): np.isin(SEQUENCES, gone)
     for gone in (*combinations(SEQUENCES, 1), *combinations(SEQUENCES, 2))
 }
@@ -34,9 +34,9 @@ SCENARIOS = (*_scenario2sequences, *scenario2share, HALF)
 
 
 def ablate(data: Data, scenario: str, seed: int) -> tuple[Data, np.ndarray]:
-    """The studies without what a scenario takes away, and which sequences (n, 3) that was of those they had.
+    """Remove sequences according to a scenario: the remaining data, and a mask (n, 3) of what was removed.
 
-    UsageError on an unknown scenario.
+    Raises UsageError on an unknown scenario.
     """
     known_name(scenario, SCENARIOS, "scenario")
     present = data.present
@@ -48,12 +48,12 @@ def ablate(data: Data, scenario: str, seed: int) -> tuple[Data, np.ndarray]:
 
 
 def _taken(scenario: str, present: np.ndarray, draws: np.ndarray) -> np.ndarray:
-    """What a scenario takes (3,) from a study that has `present` (3,), by its draws (4,)."""
+    """Mask (3,) of what a scenario removes from a study that has `present` (3,), given its draws (4,)."""
     if scenario in _scenario2sequences:
         return _scenario2sequences[scenario]
     if scenario in scenario2share:
         return draws[:-1] < scenario2share[scenario]
-    count = int(present.sum() / 2 + draws[-1])  # half of three is one or two, by chance
+    count = int(present.sum() / 2 + draws[-1])  # half of three is one or two, at random
     lowest_first = np.argsort(np.where(present, draws[:-1], 2.0))
     taken = np.zeros_like(present)
     taken[lowest_first[: min(count, max(present.sum() - 1, 0))]] = True

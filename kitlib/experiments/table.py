@@ -1,4 +1,4 @@
-"""The results of a grid as one table: what was measured, beside the baselines and published results."""
+"""The results of a grid as one table: measured metrics, with baselines and published results."""
 
 import contextlib
 import math
@@ -42,36 +42,36 @@ BLEND = {
     "state": "done",
     "reason": "",
 }
-"""What is said of the blend in a row like those of `result_table`."""
+"""The blend's descriptive columns, as in a row of `result_table`."""
 
 
 @dataclass(frozen=True, eq=False)
 class JudgedRows:
-    """The rows of one split and the prior's predictions of them, fitted on the other folds."""
+    """The rows of one split and the prior's out-of-fold predictions for them."""
 
     labels: pd.DataFrame
     folds: pd.Series
-    shared: float  # share of rows whose study also stands in the rows fitted on
+    shared: float  # share of rows whose study is also among the training rows
     prior: pd.DataFrame
 
     @classmethod
     def load(cls, folder: Path, split: SplitName) -> "JudgedRows":
-        """The rows that a grid left; ArtefactError where it has not run."""
+        """Load the rows of a grid; raises ArtefactError if it has not run."""
         labels, facts = status.load_rows(folder, split)
         shared = 1.0 if split == "training" else float(facts["shared"].mean())
         folds = facts["fold"]
-        if (prior_folds := folds).nunique() == 1:  # the prior must not see what it is judged on
+        if (prior_folds := folds).nunique() == 1:  # the prior must not be fitted on what it predicts
             prior_folds = folds * 0 + np.arange(len(folds)) % 2
         return cls(labels, folds, shared, prior_out_of_fold(labels, prior_folds))
 
     def folds_in(self, own: Path) -> list[Path]:
-        """The folders of an experiment's folds."""
+        """The fold folders of an experiment."""
         return [fold_folder(own, fold) for fold in sorted(self.folds.unique().tolist())]
 
 
 @dataclass(frozen=True, eq=False)
 class GridResults:
-    """What a grid has found: see `result_table`, `baseline_table`, `pair_table` and `missing_table`."""
+    """Results of a grid: see `result_table`, `baseline_table`, `pair_table` and `missing_table`."""
 
     experiments: pd.DataFrame
     baselines: pd.DataFrame
@@ -80,26 +80,26 @@ class GridResults:
 
 
 def result_table(folder: Path, entries: Collection[Experiment]) -> pd.DataFrame:
-    """One row an experiment: what it is, how it went, what was measured, what it cost, what was published.
+    """One row per experiment: description, state, metrics, cost and published metrics.
 
-    Accuracy, macro-F1 and macro AUC are means over the 25 cells, macro_auc_folds that of `auc_by_fold`; fit_s
-    is the mean of the folds, fit_peak_mb their largest; difference is the score less the prior's. Rows of a
-    leaking split are scored per row and have no interval, which would be too narrow. What is of another key
-    than the last run has no numbers.
+    Accuracy, macro-F1 and macro AUC are means over the 25 cells, macro_auc_folds is from `auc_by_fold`; fit_s
+    is the mean over folds, fit_peak_mb the maximum; difference is the score minus the prior's. A leaking
+    split is scored per row and has no interval, which would be too narrow. Results whose key differs from the
+    last run's have no numbers.
     """
     key = status.RunNote.of(folder).key
     splits = {entry.protocol.split for entry in entries}
     known = {split for split in splits if _belongs(status.rows_path(folder, split), key)}
     rows = {split: JudgedRows.load(folder, split) for split in known}
     return pd.DataFrame(
-        [_said(entry) | _outcome(folder, entry, key, rows.get(entry.protocol.split)) for entry in entries]
+        [_about(entry) | _outcome(folder, entry, key, rows.get(entry.protocol.split)) for entry in entries]
     )
 
 
 def baseline_table(folder: Path) -> pd.DataFrame:
     """The baselines on whole studies: prior, 1/3, always Normal/Mild, and on phantoms the oracle.
 
-    ArtefactError where no grid has run.
+    Raises ArtefactError if no grid has run.
     """
     rows = JudgedRows.load(folder, "studies")
     normal = np.broadcast_to((1.0, 0.0, 0.0), (len(rows.labels), len(CELLS), 3))
@@ -114,12 +114,12 @@ def baseline_table(folder: Path) -> pd.DataFrame:
 
 
 def out_of_fold(folder: Path, entries: Iterable[Experiment], rows: JudgedRows) -> dict[str, pd.DataFrame]:
-    """The out-of-fold predictions of experiments that are done, by name."""
+    """Out-of-fold predictions by name, of experiments that are done."""
     return {entry.name: _joined(rows.folds_in(folder / entry.name)) for entry in entries}
 
 
 def measured(rows: JudgedRows, oof: pd.DataFrame, *, leaks: bool = False) -> dict[str, Any]:
-    """What was measured of predictions of these rows, as `result_table` has it."""
+    """The metrics of predictions for these rows, as in `result_table`."""
     measures = per_cell(rows.labels, oof)[["accuracy", "macro_f1", "macro_auc"]].mean()
     total = score(rows.labels, oof).total
     own = NO_INTERVAL if leaks else score_interval(rows.labels, oof)
@@ -141,7 +141,10 @@ def measured(rows: JudgedRows, oof: pd.DataFrame, *, leaks: bool = False) -> dic
 def scenario_results(
     folder: Path, entries: Iterable[Experiment]
 ) -> tuple[dict[str, dict[str, pd.DataFrame]], dict[str, pd.DataFrame]]:
-    """By experiment that was judged without some sequences: predictions by scenario, and reconstructions."""
+    """Predictions by experiment and scenario, and reconstructions by experiment.
+
+    Only of experiments that are done and whose protocol has scenarios of missing sequences.
+    """
     predictions, reconstructions = {}, {}
     key, rows = status.RunNote.of(folder).key, JudgedRows.load(folder, "studies")
     for entry in (entry for entry in entries if entry.protocol.missing and not entry.leaks):
@@ -156,7 +159,7 @@ def scenario_results(
     return predictions, reconstructions
 
 
-def _said(entry: Experiment) -> dict[str, Any]:
+def _about(entry: Experiment) -> dict[str, Any]:
     about = entry.about
     published = asdict(about.published or PublishedResult(math.nan))
     return {
@@ -172,26 +175,26 @@ def _said(entry: Experiment) -> dict[str, Any]:
 
 
 def _belongs(path: Path, key: status.RunKey) -> bool:
-    """Whether an artefact is there and of this key."""
+    """Whether an artefact exists and has this key."""
     return _mismatches([path], key) == [""]
 
 
 def _mismatches(paths: Iterable[Path], key: status.RunKey) -> list[str]:
-    """How each of the artefacts that are there differs from a key."""
+    """How each artefact that exists differs from a key, "" if it does not."""
     found = []
     for path in paths:
-        with contextlib.suppress(ArtefactError):  # a run that goes on may take it away at any time
+        with contextlib.suppress(ArtefactError):  # a run in progress may remove it at any time
             found.append(key.mismatch(path))
     return found
 
 
 def _joined(folds: Iterable[Path], file: str = OOF_FILE) -> pd.DataFrame:
-    """A table of all folds end to end."""
+    """The tables of all folds concatenated."""
     return pd.concat([load_table(fold / file) for fold in folds])
 
 
 def _state(own: Path, entry: Experiment, key: status.RunKey, rows: JudgedRows | None) -> tuple[str, str]:
-    """How an experiment went, and why there are no numbers where it is not done."""
+    """The state of an experiment, and the reason if it is not done."""
     if reason := status.skipped(own):
         return "skipped", reason
     folds = rows.folds_in(own) if rows else sorted(own.glob("fold*"))
@@ -213,7 +216,7 @@ def _state(own: Path, entry: Experiment, key: status.RunKey, rows: JudgedRows | 
 
 
 def _outcome(folder: Path, entry: Experiment, key: status.RunKey, rows: JudgedRows | None) -> dict[str, Any]:
-    """The state of an experiment and, where it is done, all that was measured."""
+    """The state of an experiment and, if it is done, its metrics."""
     own = folder / entry.name
     state, reason = _state(own, entry, key, rows)
     if rows is None or state != "done":

@@ -1,1 +1,1 @@
-"""Faults on purpose: phantoms damaged in every way known, files spoilt at random, runs killed."""
+"""Fault injection: damaged phantom studies, randomly mutated files, and killed runs."""

@@ -1,4 +1,4 @@
-"""The bench: what damages, mutants, kills and lack of room do to the kit, as tables."""
+"""The fault bench: what damaged data, mutated files, kills and lack of space do to the kit, as tables."""
 
 import random
 from collections.abc import Iterator, Mapping
@@ -22,26 +22,26 @@ from kitlib.machine import peak_memory_mb, reset_peak_memory
 from kitlib.phantom.archive import write_competition
 from kitlib.predict.predictor import Predictor
 
-FEWEST_STUDIES = 8  # of which a third is touched and others are left
+FEWEST_STUDIES = 8  # so that a third can be damaged and others left untouched
 RUN_STUDIES, RUN_TEST_STUDIES = 12, 4
 
 
 @dataclass(frozen=True, eq=False)
 class Bench:
-    """Tables of what was done and what came of it; those of what was not asked for are empty."""
+    """Result tables of the bench; those of parts that were not run are empty."""
 
     damages: (
         pd.DataFrame
-    )  # a row a case: kind, name, what, touched, untold, failures, seconds, grown_mb, naive
+    )  # a row per case: kind, name, what, touched, untold, failures, seconds, grown_mb, naive
     mutants: pd.DataFrame  # as `mutant_table`
-    endings: pd.DataFrame  # a row a moment, as `kills.Ending`
+    endings: pd.DataFrame  # a row per trial, as `kills.Ending`
     facts: Mapping[str, str]
 
 
 def run_bench(folder: Path, *, studies: int, seed: int, mutants: int, kills: int, run_kills: int) -> Bench:
-    """Run the bench in an empty folder; UsageError where there is too little to do."""
+    """Run the bench in an empty folder; raises UsageError if there are too few studies."""
     if studies < FEWEST_STUDIES or min(seed, mutants, kills, run_kills) < 0:
-        raise UsageError("too little to judge", hint=f"Ask for {FEWEST_STUDIES} studies or more.")
+        raise UsageError("too little to judge", hint=f"Give {FEWEST_STUDIES} studies or more.")
     bed = Bed.draw(folder / "phantoms", studies=studies, seed=seed)
     judge = Judge.of(bed, Predictor.shipped(), folder)
     damages = pd.DataFrame(damaged_rows(judge, folder, seed))
@@ -52,11 +52,11 @@ def run_bench(folder: Path, *, studies: int, seed: int, mutants: int, kills: int
 
 
 def damaged_rows(judge: Judge, folder: Path, seed: int) -> Iterator[dict[str, Any]]:
-    """A row a case: all damages alone, in pairs and in storms; the naive loader reads the smallest dose."""
+    """A row per case: every damage alone, in pairs and in storms; the naive loader gets the smallest dose."""
     studies, damages = [*judge.bed.origins], [*DAMAGES.values()]
     whole = naive_reading(judge.bed.root)
     if whole is None:
-        raise StepError("the naive loader did not read the whole phantoms", hint="Is the machine busy?")
+        raise StepError("the naive loader did not read the intact phantoms", hint="Is the machine busy?")
     cases = [*single_cases(studies, damages, seed), *combined_cases(studies, damages, seed)]
     for case in tqdm(cases, "damaged copies", mininterval=1):
         root = judge.damage(case, folder / "copy", str(seed))
@@ -68,7 +68,7 @@ def damaged_rows(judge: Judge, folder: Path, seed: int) -> Iterator[dict[str, An
 
 
 def spoilt_rows(bed: Bed, folder: Path, count: int, seed: int) -> tuple[pd.DataFrame, dict[str, str]]:
-    """The table of mutants of one slice in each transfer syntax, and what they cost at most."""
+    """The table of mutants of one slice in each transfer syntax, and their highest cost."""
     if not count:
         return pd.DataFrame(), {}
     path = random.Random(seed).choice(sorted((bed.root / IMAGES).glob("*/*/*.dcm")))
@@ -86,7 +86,7 @@ def spoilt_rows(bed: Bed, folder: Path, count: int, seed: int) -> tuple[pd.DataF
 
 
 def interrupted_rows(bed: Bed, folder: Path, kills: int, run_kills: int, seed: int) -> pd.DataFrame:
-    """What came of commands that were killed, or had no room to write."""
+    """The outcomes of commands that were killed or ran out of space."""
     rows: list[Ending] = []
     if kills:
         few = bed.copy(folder / "few", [*bed.origins][:FEWEST_STUDIES])

@@ -1,4 +1,4 @@
-"""Slices written in each transfer syntax for which there is an encoder here; JPEG-LS is read and has none."""
+"""Encode slices in each transfer syntax with an encoder here; JPEG-LS can be read but has none."""
 
 import tempfile
 import warnings
@@ -24,19 +24,19 @@ Encode = Callable[[Dataset], None]
 
 
 def unbound(dataset: Dataset) -> Dataset:
-    """The dataset of a file without how it was encoded there, to be written in any order of bytes."""
+    """A dataset stripped of its original encoding, so that it can be written in any byte order."""
     bare = Dataset({element.tag: element for element in dataset})
     bare.file_meta = dataset.file_meta
     return bare
 
 
 def set_stream(dataset: Dataset, frame: bytes, syntax: UID) -> None:
-    """Let a stream be the pixels of a dataset."""
+    """Set the pixel data of a dataset to one compressed stream."""
     set_fragments(dataset, encapsulate([frame]), syntax)
 
 
 def set_fragments(dataset: Dataset, encoded: bytes, syntax: UID) -> None:
-    """Let items that hold streams, or should, be the pixels of a dataset."""
+    """Set the pixel data of a dataset to encapsulated fragments, valid or not."""
     dataset.PixelData = encoded
     dataset["PixelData"].VR = "OB"
     dataset["PixelData"].is_undefined_length = True
@@ -44,7 +44,7 @@ def set_fragments(dataset: Dataset, encoded: bytes, syntax: UID) -> None:
 
 
 def stream_of(dataset: Dataset) -> bytes:
-    """The stream of a dataset's only frame."""
+    """The compressed stream of a single-frame dataset."""
     return next(generate_frames(dataset.PixelData, number_of_frames=1))
 
 
@@ -64,7 +64,7 @@ def _rle(dataset: Dataset) -> None:
 
 
 def _baseline(dataset: Dataset) -> None:
-    """Eight bits, which lose something."""
+    """Lossy, with eight bits."""
     pixels = dataset.pixel_array
     grey = (pixels * (255 / max(int(pixels.max()), 1))).astype(np.uint8)
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 8, 8, 7, 0
@@ -73,7 +73,7 @@ def _baseline(dataset: Dataset) -> None:
 
 def _itk(compressor: str, syntax: UID) -> Encode:
     def encode(dataset: Dataset) -> None:
-        with warnings.catch_warnings():  # its import warns
+        with warnings.catch_warnings():  # importing SimpleITK warns
             warnings.simplefilter("ignore")
             import SimpleITK as sitk
         with tempfile.TemporaryDirectory() as folder:
@@ -98,4 +98,4 @@ CODECS: dict[str, Encode] = {
     "JPEG baseline": _baseline,
     "JPEG 2000": _itk("JPEG2000", JPEG2000Lossless),
 }
-"""What changes a dataset, in place, into one of that transfer syntax; all but baseline lose nothing."""
+"""Functions that re-encode a dataset in place, by transfer syntax; all but JPEG baseline are lossless."""

@@ -1,4 +1,4 @@
-"""Damage a copy of whole phantoms, predict it, and judge what came of it against the whole ones."""
+"""Damage a copy of the phantoms, predict it, and compare the result with that of the intact phantoms."""
 
 import contextlib
 import io
@@ -22,16 +22,16 @@ from kitlib.predict.stream import Result, predict_competition
 from kitlib.terms import parse_row_id
 
 UNCHANGED = 2e-3
-"""Probabilities that differ by less are those of a study that was read as before.
+"""Probabilities that differ by less count as unchanged.
 
-A position that is rounded at its ninth decimal may turn a grey value of a view.
+A position rounded at its ninth decimal may change a grey value of a view.
 """
 OUT = "submission.csv"
 
 
 @dataclass(frozen=True)
 class Case:
-    """What is damaged at once: the damages of each study that is touched, and the studies beside them."""
+    """One test case: the damages of each damaged study, and the undamaged studies in the same copy."""
 
     name: str
     damages: Mapping[int, tuple[Damage, ...]]
@@ -45,9 +45,9 @@ class Case:
 
 @dataclass(frozen=True)
 class Said:
-    """What was said of one study."""
+    """The output for one study."""
 
-    lines: tuple[str, ...]  # of the submission, without the study's number
+    lines: tuple[str, ...]  # submission rows, without the study's number
     rungs: tuple[str, ...]
     faults: frozenset[tuple[str, str]]  # code and detail
 
@@ -59,32 +59,32 @@ class Said:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a case."""
+    """The outcome of a case."""
 
     case: Case
-    error: str  # "" where it ended as it should
-    is_valid: bool  # the submission is complete, and nothing else
-    changed: tuple[int, ...]  # untouched studies whose rows are other bytes
-    untold: tuple[int, ...]  # touched studies whose rows changed, or may have, without a word
-    is_leaking: bool  # what was planted stands in the ledger
-    seconds: float  # of the study that took longest
+    error: str  # "" if prediction completed
+    is_valid: bool  # the submission has exactly the rows it should have
+    changed: tuple[int, ...]  # undamaged studies whose rows are not byte-identical
+    untold: tuple[int, ...]  # damaged studies whose rows may be wrong and that nothing reports
+    is_leaking: bool  # the planted name is in the ledger
+    seconds: float  # of the slowest study
     grown_mb: float
 
     @property
     def failures(self) -> list[str]:
-        """What is wrong, in words; none where the case is passed."""
+        """What is wrong, as text; empty if the case passed."""
         what = {
             self.error or "": bool(self.error),
             "no valid submission": not self.is_valid,
             "rows of other studies changed": bool(self.changed),
-            f"not told in {len(self.untold)} of {len(self.case.damages)}": bool(self.untold),
+            f"not reported in {len(self.untold)} of {len(self.case.damages)}": bool(self.untold),
             "planted text in the ledger": self.is_leaking,
         }
         return [text for text, is_so in what.items() if is_so]
 
 
 def said_of(out: Path, result: Result) -> dict[int, Said]:
-    """What was said of each study, by its number."""
+    """Collect the output for each study, by study_id."""
     lines: dict[int, list[str]] = {}
     for line in out.read_text(encoding="utf-8").splitlines()[1:]:
         study, _, rest = line.partition("_")
@@ -104,7 +104,7 @@ def said_of(out: Path, result: Result) -> dict[int, Said]:
 
 @dataclass(frozen=True)
 class Judge:
-    """The whole phantoms, what was said of them, and who is to say it again."""
+    """Judges cases against the intact phantoms, with their reference output and the predictor under test."""
 
     bed: Bed
     predictor: Predictor
@@ -112,22 +112,22 @@ class Judge:
 
     @classmethod
     def of(cls, bed: Bed, predictor: Predictor, folder: Path) -> "Judge":
-        """Predict a whole copy of the drawn phantoms, whose table is a copy's, too."""
+        """Predict an intact copy of the drawn phantoms as the reference."""
         result = _predicted(predictor, bed.copy(folder / "whole", [*bed.series]), folder / OUT)
         return cls(bed, predictor, said_of(folder / OUT, result))
 
     def damage(self, case: Case, root: Path, seed: str) -> Path:
-        """A copy of the phantoms, damaged as the case says."""
+        """Copy the phantoms and damage them according to the case."""
         self.bed.copy(root, case.studies)
         for study_id, damages in case.damages.items():
             for one in damages:
-                # Of what the first of several has left nothing, the next has nothing to damage.
+                # One of several damages may have removed what the next would change.
                 with contextlib.suppress(*((Exception,) if len(damages) > 1 else ())):
                     one.change(self.bed.subject(root, study_id, f"{seed} {one.name}"))
         return root
 
     def judge(self, case: Case, root: Path) -> Outcome:
-        """Predict a damaged copy and compare what is said with the reference; the copy is taken away."""
+        """Predict a damaged copy and compare the output with the reference; deletes the copy."""
         out = root.with_name(f"{root.name}.csv")
         try:
             return self._judged(case, root, out)
@@ -158,7 +158,7 @@ class Judge:
         return said.lines == self._whole(study_id).lines
 
     def _is_told(self, case: Case, study_id: int, said: Said) -> bool:
-        """Whether a touched study has the rows of before or, unless they have to be those, a word is said."""
+        """Whether a damaged study has unchanged rows or, unless all its damages are harmless, a report."""
         whole = self._whole(study_id)
         if np.abs(said.values - whole.values).max() < UNCHANGED:
             return True
@@ -172,12 +172,12 @@ class Judge:
 
 
 def _predicted(predictor: Predictor, root: Path, out: Path) -> Result:
-    with contextlib.redirect_stderr(io.StringIO()):  # its progress is of no interest here
+    with contextlib.redirect_stderr(io.StringIO()):  # hide its progress bar
         return predict_competition(predictor, Competition(root), out=out)
 
 
 def _is_valid(out: Path, root: Path, studies: Collection[int]) -> bool:
-    """Whether it is the submission for the studies that the folder has, those of the phantoms among them."""
+    """Whether the submission is valid for the folder's studies, and these include all of `studies`."""
     wanted = Competition(root).test_study_ids()
     try:
         validate_submission(out, wanted)

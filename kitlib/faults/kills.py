@@ -1,4 +1,4 @@
-"""Commands that are killed, or run out of room, at random moments, and started again."""
+"""Kill commands at random moments, or let them run out of disk space, and start them again."""
 
 import hashlib
 import os
@@ -21,12 +21,12 @@ from kitlib.errors import KitError, StepError
 from kitlib.run import layout
 
 KILLED, NO_ROOM, KILLED_THERE = "killed", "no room", "killed where there is no room"
-ROOM_BYTES = (2**8, 2**20)  # of the largest file that may be written
-REFUSED = 2  # the exit code of one line that says what is wrong
-SETTLE_S = 5.0  # in which what a killed command has started ends by itself
+ROOM_BYTES = (2**8, 2**20)  # range of the file size limit
+REFUSED = 2  # the exit code of a one-line error
+SETTLE_S = 5.0  # for the children of a killed command to end by themselves
 PATIENCE_S = 3600.0
 DIE = "import signal\nsignal.signal(signal.SIGXFSZ, signal.SIG_DFL)\n"
-"""What each Python of a command runs when it starts, to be killed by the write that finds no room."""
+"""Startup code for a command's Python processes, so that a write beyond the limit kills them."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Job:
     def start(
         self, folder: Path, room_bytes: int | None = None, first: Path | None = None
     ) -> "subprocess.Popen[bytes]":
-        """Start the command in a folder; no file of it may become larger than the room.
+        """Start the command in a folder, optionally with a limit on the size of any file it writes.
 
         Modules in the folder `first` are found before all others.
         """
@@ -58,13 +58,13 @@ class Job:
         )
 
     def finish(self, folder: Path) -> tuple[int, str]:
-        """Run the command to its end: the exit code, and the sha256 of the submission."""
+        """Run the command to its end; returns the exit code and the sha256 of the submission."""
         process = self.start(folder)
         process.communicate(timeout=PATIENCE_S)
         return process.returncode, self.digest(folder)
 
     def digest(self, folder: Path) -> str:
-        """The sha256 of the submission, "" where there is none."""
+        """The sha256 of the submission, "" if there is none."""
         with suppress(FileNotFoundError):
             return hashlib.sha256((folder / self.out).read_bytes()).hexdigest()
         return ""
@@ -80,29 +80,29 @@ class Job:
 
 @dataclass(frozen=True)
 class Ending:
-    """What came of one moment."""
+    """The outcome of one trial."""
 
     job: str
     fault: str
     at: str
-    is_whole: bool  # what was left behind was no submission or a complete one
-    is_said: bool  # it was refused in one line; a killed command says nothing
-    is_same: bool  # started again, it ended with the bytes of a run that nothing befell
+    is_whole: bool  # it left no submission, or a complete one
+    is_said: bool  # it ended with a one-line error or succeeded; always true if it was killed
+    is_same: bool  # started again, it produced the same bytes as an undisturbed run
 
 
 def predicting(data: Path) -> Job:
-    """Predict a competition with what ships."""
+    """A job that predicts a competition with the shipped models."""
     return Job("predict", lambda folder: _predict(data, folder), "rows.csv", data)
 
 
 def running(data: Path) -> Job:
-    """Run the six notebooks on a competition."""
+    """A job that runs the six notebooks on a competition."""
     return Job("run", lambda folder: _run(data, folder), str(layout.SUBMISSION_CSV.under(Path())), data)
 
 
 def endings(job: Job, moments: int, seed: int, folder: Path) -> Iterator[Ending]:
-    """Let a command be killed at random moments, run out of room, and be killed by that."""
-    lots = random.Random(f"{seed} {job.name}")
+    """Kill a command at random moments, let it run out of space, and let that kill it."""
+    rng = random.Random(f"{seed} {job.name}")
     started_s = time.monotonic()
     code, whole = job.finish(folder / f"{job.name}-whole")
     took_s = time.monotonic() - started_s
@@ -110,10 +110,10 @@ def endings(job: Job, moments: int, seed: int, folder: Path) -> Iterator[Ending]
         raise StepError(f"{job.name} does not end by itself, exit code {code}", where=folder)
     for number in range(moments):
         here = folder / f"{job.name}-{number}"
-        at_s = lots.uniform(0, took_s)
+        at_s = rng.uniform(0, took_s)
         yield _killed(job, here, at_s, whole)
         shutil.rmtree(here, ignore_errors=True)
-        room_bytes = int(2 ** lots.uniform(*(size.bit_length() - 1 for size in ROOM_BYTES)))
+        room_bytes = int(2 ** rng.uniform(*(size.bit_length() - 1 for size in ROOM_BYTES)))
         yield _without_room(job, here, room_bytes, whole)
         shutil.rmtree(here, ignore_errors=True)
         yield _killed_there(job, here, room_bytes, whole)
@@ -147,7 +147,7 @@ def _killed_there(job: Job, folder: Path, room_bytes: int, whole: str) -> Ending
 
 
 def _ended(job: Job, folder: Path, fault: str, at: str, whole: str) -> Ending:
-    """What a killed command has left, and what comes of it when it is started again."""
+    """Check what a killed command left behind, and the result when it is started again."""
     is_whole = job.is_whole(folder)
     time.sleep(SETTLE_S)
     return Ending(job.name, fault, at, is_whole, True, job.finish(folder) == (0, whole))

@@ -1,9 +1,9 @@
-"""A seeded fuzzer of DICOM files: what reading spoilt headers and streams costs, and what passes unnoticed.
+"""A seeded fuzzer of DICOM files: what reading corrupt headers and streams costs, and what goes unnoticed.
 
-A file has four parts. Its tags (names, types and lengths) and its structure (fragments, offsets, markers,
-parameters of streams) can be told to be wrong. What a value says, such as another digit of a position, can be
-told only where the number is senseless, or beside the other slices of its series, which are read with it.
-What is coded, samples and the tables that they are coded by, carries no checksum: a change is another pixel.
+A file has four parts. Errors in its tags (names, types and lengths) and structure (fragments, offsets,
+markers, stream parameters) can be detected. A wrong value, such as another digit of a position, can be
+detected only if it makes no sense, or by comparison with the other slices of the series, which are read along
+with it. Coded data, that is samples and their coding tables, has no checksum: a change is another pixel.
 """
 
 import contextlib
@@ -44,19 +44,19 @@ LONGEST_SPLICE_BYTES = 64
 
 @dataclass(frozen=True)
 class Original:
-    """A whole file, where its parts are, and what it holds beside the other files of its series."""
+    """An intact file: the byte offsets of its parts, and how it reads with the rest of its series."""
 
     name: str
     file: str
     content: bytes
-    part2places: dict[str, list[int]]
-    place2tag: dict[int, str]  # of the values of its tags
+    part2places: dict[str, list[int]]  # byte offsets
+    place2tag: dict[int, str]  # byte offset in a tag's value to its keyword
     beside: Sequence[Slice]  # the other slices of its series
     whole: "Reading"
 
     @classmethod
     def of(cls, name: str, path: Path, others: Sequence[Path] = ()) -> "Original":
-        """What is to be known of a file, the others of its series beside it, before it is spoilt."""
+        """Analyse an intact file, with the other files of its series."""
         content = path.read_bytes()
         place2tag = dict(_values(path))
         beside, _ = slices_of(others)
@@ -66,16 +66,16 @@ class Original:
 
 @dataclass(frozen=True)
 class Reading:
-    """What is read of a file and of the slices beside it, by the names of their files, and what is said."""
+    """The slices read from a file and its series, ordered by file name, and the faults reported."""
 
     pixels: Sequence[np.ndarray]  # of each slice, (H, W)
     corners_mm: np.ndarray  # (n, 4, 3)
-    together: Sequence[int]  # how many slices the stack of each has
+    together: Sequence[int]  # number of slices in each slice's stack
     faults: frozenset[tuple[str, str]]  # code and detail
 
     @classmethod
     def of(cls, path: Path, beside: Sequence[Slice]) -> "Reading":
-        """Read a file, and stack its slices and those of the rest of its series."""
+        """Read a file, and stack its slices with the others of its series."""
         slices, faults = slices_of([path])
         stacks, odd = stacked([*slices, *beside], faults) if slices or beside else ([], faults)
         order = np.argsort([file for stack in stacks for file in stack.files], kind="stable")
@@ -86,7 +86,7 @@ class Reading:
         return cls([pixels[one] for one in order], corners_mm[order], [together[one] for one in order], told)
 
     def came(self, whole: "Reading") -> str:
-        """What came of a spoilt file, beside what is read of it whole."""
+        """The outcome of reading a mutated file, compared with the intact one."""
         if self.faults - whole.faults:
             return TOLD if len(self.pixels) == len(whole.pixels) else REFUSED
         if len(self.pixels) != len(whole.pixels) or not all(map(np.array_equal, self.pixels, whole.pixels)):
@@ -94,7 +94,7 @@ class Reading:
         return GEOMETRY if self.moved_mm(whole) else SAME
 
     def moved_mm(self, whole: "Reading") -> float:
-        """How far a corner of a slice lies from where it was, at most; infinite where stacks are others."""
+        """The largest displacement of a slice corner; infinite if the slices form different stacks."""
         if self.together != whole.together:
             return np.inf
         return float(np.linalg.norm(self.corners_mm - whole.corners_mm, axis=-1).max(initial=0))
@@ -106,20 +106,20 @@ class Mutant:
 
     name: str
     part: str
-    where: str  # the tag whose value was spoilt, else the place
-    came: str  # REFUSED, TOLD, SAME or, where no row of the ledger says so, what is other than it was
-    seconds: float  # of processors
-    decoder_mb: float  # largest memory of a process that decodes, so far
-    moved_mm: float  # a corner of a slice at most, where that is silent, else 0
+    where: str  # keyword of the tag whose value was changed, else the byte offset
+    came: str  # REFUSED, TOLD, SAME or, if read differently with no report in the ledger, PIXELS or GEOMETRY
+    seconds: float  # of processor time
+    decoder_mb: float  # peak memory of a decoder process so far
+    moved_mm: float  # largest displacement of a slice corner if came is GEOMETRY, else 0
 
     @property
     def is_silent(self) -> bool:
-        """Whether it is read as something else without a word."""
+        """Whether it is read differently without a report."""
         return self.came in (PIXELS, GEOMETRY)
 
 
 def encoded_originals(path: Path, folder: Path) -> list[Original]:
-    """One slice and those of its folder, written in every transfer syntax that can be written here."""
+    """Write a slice, and the others in its folder, in every transfer syntax that can be written here."""
     found = []
     for name, encode in CODECS.items():
         (here := folder / name).mkdir()
@@ -135,7 +135,7 @@ def encoded_originals(path: Path, folder: Path) -> list[Original]:
 
 
 def slices_of(paths: Sequence[Path]) -> tuple[list[Slice], list[Fault]]:
-    """The slices and the faults of files."""
+    """Read files; returns their slices and faults."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         found = [*read_files(paths)]
@@ -143,7 +143,7 @@ def slices_of(paths: Sequence[Path]) -> tuple[list[Slice], list[Fault]]:
 
 
 def spoilt(content: bytes, place: int, room: int, lots: random.Random) -> bytes:
-    """A file with something changed, put in, copied, left out or cut off at a place, within `room` bytes."""
+    """Mutate bytes at an offset: change, insert, copy, delete or truncate, within `room` bytes."""
     other = bytearray(content)
     change = lots.choice(["byte", "byte", "bit", "bit", "length", "put", "splice", "cut", "end"])
     if change == "byte":
@@ -165,16 +165,16 @@ def spoilt(content: bytes, place: int, room: int, lots: random.Random) -> bytes:
 
 
 def mutants(files: Sequence[Original], count: int, seed: int, folder: Path) -> Iterator[Mutant]:
-    """Read `count` spoilt files, an equal share of each original and, within it, of each part."""
-    lots = random.Random(seed)
+    """Read `count` mutated files, an equal share of each original and, within it, of each part."""
+    rng = random.Random(seed)
     for number in range(count):
         original = files[number % len(files)]
         parts = list(original.part2places)
         part = parts[number // len(files) % len(parts)]
-        place = lots.choice(original.part2places[part])
+        place = rng.choice(original.part2places[part])
         room = max(original.part2places[part]) + 1 - place
         path = folder / original.file
-        path.write_bytes(spoilt(original.content, place, room, lots))
+        path.write_bytes(spoilt(original.content, place, room, rng))
         before_s = processor_s()
         found = Reading.of(path, original.beside)
         seconds = processor_s() - before_s
@@ -185,8 +185,9 @@ def mutants(files: Sequence[Original], count: int, seed: int, folder: Path) -> I
 
 
 def mutant_table(found: Sequence[Mutant]) -> pd.DataFrame:
-    """A row a part: how many mutants there were, what came of them, how far silent ones lie elsewhere at
-    most, and which tags say something else.
+    """One row per part of a file: the number of mutants, their outcomes, and where silent ones were.
+
+    `moved, mm` is the largest silent displacement; `where` counts silent mutants by tag or byte offset.
     """
     rows = []
     for part in dict.fromkeys(mutant.part for mutant in found):
@@ -200,7 +201,7 @@ def mutant_table(found: Sequence[Mutant]) -> pd.DataFrame:
 
 
 def decoder_peak_mb() -> float:
-    """Largest resident memory of the processes that decode, of those that still run, in MB."""
+    """Peak resident memory of the decoder processes that are still running, in MB."""
     peaks = [0.0]
     for child in psutil.Process().children():
         with contextlib.suppress(OSError):  # it has ended
@@ -210,7 +211,7 @@ def decoder_peak_mb() -> float:
 
 
 def processor_s() -> float:
-    """Processor time of this process and of those that it has started, in seconds."""
+    """Processor time of this process and its children, in seconds."""
     ended = os.times()
     total = time.process_time() + ended.children_user + ended.children_system
     for child in psutil.Process().children():
@@ -223,9 +224,9 @@ def processor_s() -> float:
 
 
 def _values(path: Path) -> Iterator[tuple[int, str]]:
-    """The places of the values of a file's tags, with the names of these, as far as they are known."""
+    """Yield the byte offsets in the values of a file's tags, with the tags' keywords if known."""
     dataset = dcmread(path, stop_before_pixels=True)
-    for tag in dataset.keys():  # noqa: SIM118 - its elements must stay as they were read
+    for tag in dataset.keys():  # noqa: SIM118 - its elements must stay raw, as read
         element = dataset.get_item(tag)
         if isinstance(element, RawDataElement) and element.VR != "SQ":
             for place in range(element.value_tell, element.value_tell + element.length):
@@ -233,7 +234,7 @@ def _values(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def _parts(content: bytes, place2tag: dict[int, str]) -> dict[str, list[int]]:
-    """The places of each part; what of an uncompressed file is samples has none."""
+    """The byte offsets of each part; the samples of an uncompressed file are in none."""
     start = max(content.rfind(PIXEL_DATA), content.rfind(PIXEL_DATA_BIG_ENDIAN))
     is_compressed = start > 0 and content.rstrip(b"\0").endswith(ITEMS_END)
     value, end = start + ITEM_HEAD_BYTES + 4 * is_compressed, len(content) - ITEM_HEAD_BYTES
@@ -248,7 +249,7 @@ def _parts(content: bytes, place2tag: dict[int, str]) -> dict[str, list[int]]:
 
 
 def _coded(content: bytes, place: int, end: int) -> Iterator[int]:
-    """The places of the first frame's tables, and of all samples."""
+    """Yield the byte offsets of the first frame's coding tables and of all samples."""
     if content[place] != 0xFF:
         yield from range(place + RLE_HEAD_BYTES, end)
         return
@@ -266,7 +267,7 @@ def _coded(content: bytes, place: int, end: int) -> Iterator[int]:
 
 
 def _corners_mm(stack: Stack) -> np.ndarray:
-    """Where the corners of a stack's slices lie, (N, 4, 3)."""
+    """Patient positions of the corners of a stack's slices, (N, 4, 3)."""
     _, height, width = stack.pixels.shape
     columns, rows = np.array([0, 0, width, width]), np.array([0, height, 0, height])
     return stack.to_patient(columns, rows, np.arange(len(stack))[:, None])

@@ -1,6 +1,6 @@
-"""The loader that one would write first, for comparison: glob, order by InstanceNumber, pass over errors.
+"""A naive loader for comparison: glob, sort by InstanceNumber, skip errors.
 
-It runs in a process of its own, for it may crash or wait for ever.
+It runs in its own process, because it may crash or hang.
 """
 
 import hashlib
@@ -20,11 +20,11 @@ PATIENCE_S = 60.0
 ENDS, LACKS, CHANGED, UNHARMED = "ends", "lacks a series", "other pixels, no word", "unharmed"
 
 Read = Mapping[str, Mapping[str, str]]
-"""By study and sequence, what the pixels are: their sha256."""
+"""The sha256 of the pixels by study and sequence."""
 
 
 def load_study(folder: Path, rows: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Volumes by sequence."""
+    """Load the volumes of a study by sequence."""
     volumes = {}
     for series_id, description in zip(rows["series_id"], rows["series_description"]):
         slices = []
@@ -38,7 +38,7 @@ def load_study(folder: Path, rows: pd.DataFrame) -> dict[str, np.ndarray]:
 
 
 def naive_reading(root: Path) -> Read | None:
-    """What the loader makes of a competition's test studies; None where it does not end as it should."""
+    """Read a competition's test studies with the naive loader; None if it crashes or times out."""
     command = [sys.executable, "-W", "ignore", "-m", __name__, str(root)]
     try:
         done = subprocess.run(command, capture_output=True, timeout=PATIENCE_S, check=True)
@@ -48,7 +48,7 @@ def naive_reading(root: Path) -> Read | None:
 
 
 def verdict(found: Read | None, whole: Read, study_id: int, origin: int) -> str:
-    """What a damage to a study, whose images are those of an origin, does to the loader."""
+    """The effect of a damage on the naive loader, for a study whose images are those of `origin`."""
     if found is None:
         return ENDS
     own, expected = found.get(str(study_id), {}), whole[str(origin)]

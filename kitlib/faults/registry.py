@@ -10,21 +10,21 @@ Change = Callable[[Subject], None]
 
 @dataclass(frozen=True)
 class Damage:
-    """One way in which data come to harm."""
+    """One way in which data can be damaged."""
 
     name: str
-    kind: str  # the module that it stands in
-    what: str  # what it does, in a line
+    kind: str  # the name of its module
+    what: str  # what it does, in one line
     change: Change
-    is_harmless: bool  # the study says the same as before, and its rows have to
+    is_harmless: bool  # the study is equivalent to the intact one, so its rows must not change
 
 
 DAMAGES: dict[str, Damage] = {}
-"""By name; importing `kitlib.faults.kinds` fills it."""
+"""Damages by name; importing `kitlib.faults.kinds` registers them."""
 
 
 def damage(*, harmless: bool = False) -> Callable[[Change], Change]:
-    """Register a function as a damage: its name is the name, its docstring what it does."""
+    """Register a function as a damage, with its name and its docstring as description."""
 
     def register(change: Change) -> Change:
         name = change.__name__.replace("_", " ")

@@ -1,4 +1,4 @@
-"""A small competition of phantoms, copies of it by links, and one study of a copy that may be damaged."""
+"""A small competition of phantoms, hard-linked copies of it, and one study of a copy to damage."""
 
 import os
 import random
@@ -26,15 +26,15 @@ TABLE2HEAD = {
 
 @dataclass(frozen=True)
 class Bed:
-    """Phantoms that stay whole: they are damaged in copies alone."""
+    """Intact phantoms: only copies of them are damaged."""
 
     root: Path
-    origins: Mapping[int, int]  # study_id to the drawn study whose images it has
+    origins: Mapping[int, int]  # study_id to the drawn study whose images it uses
     series: Mapping[int, Mapping[str, int]]  # of drawn studies: sequence to series_id
 
     @classmethod
     def draw(cls, root: Path, *, studies: int, seed: int, drawn: int | None = None) -> "Bed":
-        """Draw phantoms of three series each; of more `studies` than `drawn`, several share images."""
+        """Draw phantoms of three series each; if `drawn` is fewer than `studies`, several share images."""
         drawn = min(studies, drawn or studies)
         write_competition(root, studies=0, test_studies=drawn, seed=seed, size="smoke", missing_rate=0)
         described = Competition(root).described("test")
@@ -48,7 +48,7 @@ class Bed:
         return cls(root, {number: origins[at % drawn] for at, number in enumerate(ids)}, series)
 
     def copy(self, root: Path, studies: Collection[int]) -> Path:
-        """A competition of some studies, whose files are links to those of this one."""
+        """Make a competition of some studies, whose files are hard links to those of this one."""
         for study_id in studies:
             source = self.root / IMAGES / str(self.origins[study_id])
             shutil.copytree(source, root / IMAGES / str(study_id), copy_function=os.link)
@@ -60,19 +60,19 @@ class Bed:
         return root
 
     def subject(self, root: Path, study_id: int, seed: str) -> "Subject":
-        """A study of a copy, with lots of its own and one of its sequences drawn."""
-        lots = random.Random(f"{seed} {study_id}")
-        return Subject(self, root, study_id, lots.choice(SEQUENCES), lots)
+        """A study of a copy, with its own random generator and one of its sequences drawn."""
+        rng = random.Random(f"{seed} {study_id}")
+        return Subject(self, root, study_id, rng.choice(SEQUENCES), rng)
 
 
 @dataclass(frozen=True)
 class Subject:
-    """One study of a copy: whatever is written here leaves the whole phantoms as they are."""
+    """One study of a copy: writing to it leaves the intact phantoms unchanged."""
 
     bed: Bed
     root: Path
     study_id: int
-    sequence: str  # of the series that is damaged where one is enough
+    sequence: str  # of the series to damage, if one is enough
     lots: random.Random
 
     @property
@@ -81,7 +81,7 @@ class Subject:
         return self.root / IMAGES / str(self.study_id)
 
     def series_id(self, sequence: str = "") -> int:
-        """The number of the series of a sequence, by default of the one that was drawn."""
+        """The id of the series of a sequence, by default the drawn one."""
         return self.bed.series[self.bed.origins[self.study_id]][sequence or self.sequence]
 
     def series(self, sequence: str = "") -> Path:
@@ -89,34 +89,34 @@ class Subject:
         return self.folder / str(self.series_id(sequence))
 
     def files(self, sequence: str = "") -> list[Path]:
-        """The files of a series that can be read, in the order of their instance numbers."""
+        """The readable files of a series, in order of their file numbers."""
         found = filter(_ends, self.series(sequence).glob("*.dcm"))
         return sorted(found, key=lambda path: int(path.stem))
 
     def one(self) -> Path:
-        """A file of the drawn series."""
+        """A random file of the drawn series."""
         return self.lots.choice(self.files())
 
     def some(self) -> list[Path]:
-        """A third of the files of the drawn series."""
+        """A random third of the files of the drawn series."""
         files = self.files()
         return self.lots.sample(files, len(files) // 3)
 
     def stranger(self, sequence: str = "") -> list[Path]:
-        """The files of another study's series, whole."""
+        """The intact files of another study's series."""
         own = self.bed.origins[self.study_id]
         other = self.lots.choice([number for number in self.bed.series if number != own])
         folder = self.bed.root / IMAGES / str(other) / str(self.bed.series[other][sequence or self.sequence])
         return sorted(folder.glob("*.dcm"), key=lambda path: int(path.stem))
 
     def write(self, path: Path, content: bytes) -> None:
-        """Put a file in the place of one, if there is one."""
+        """Write a file, replacing any file at the path."""
         path.unlink(missing_ok=True)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
 
     def save(self, path: Path, dataset: Dataset) -> None:
-        """Put a DICOM file in the place of one, whatever its tags say."""
+        """Write a DICOM file, replacing any file at the path, without validating its tags."""
         path.unlink(missing_ok=True)
         with warnings.catch_warnings(), pydicom.config.disable_value_validation():
             warnings.simplefilter("ignore")
@@ -125,7 +125,7 @@ class Subject:
     def edit(
         self, paths: Path | Iterable[Path], change: Callable[[Dataset], Any] | None = None, **tags: Any
     ) -> None:
-        """Change the datasets of files by a function, and by tags; those of None are left out."""
+        """Change the datasets of files with a function and by setting tags; a tag set to None is removed."""
         for path in filter(_ends, [paths] if isinstance(paths, Path) else paths):
             with warnings.catch_warnings(), pydicom.config.disable_value_validation():
                 warnings.simplefilter("ignore")
@@ -140,7 +140,7 @@ class Subject:
             self.save(path, dataset)
 
     def retell(self, change: Callable[[list[str]], Sequence[str]], table: str = SERIES_TABLE) -> None:
-        """Put other lines into a table in the place of those on this study."""
+        """Replace this study's lines in a table."""
         lines = (self.root / table).read_bytes().decode(errors="surrogateescape").splitlines()[1:]
         separator = "," if table == SERIES_TABLE else "_"
         own = [line for line in lines if line.startswith(f"{self.study_id}{separator}")]
@@ -149,7 +149,7 @@ class Subject:
 
 
 def _ends(path: Path) -> bool:
-    """Whether reading a file ends: an earlier of several damages may have put a pipe or a huge one there."""
+    """Whether a file can be read: an earlier damage may have put a pipe or a huge file there."""
     return path.is_file() and path.stat().st_size <= LIMITS.file_mb * 1e6
 
 

@@ -1,1 +1,1 @@
-"""At home on Kaggle: what is uploaded and what is wrong with it, its rehearsal, the ledger of submissions."""
+"""Kaggle: build what is uploaded, lint it, rehearse it locally, and keep a ledger of submissions."""

@@ -1,4 +1,4 @@
-"""What has to be uploaded: datasets of code and weights, and the notebooks as a chain of kernels."""
+"""Build what has to be uploaded: datasets of code and weights, and the notebooks as a chain of kernels."""
 
 import json
 import shutil
@@ -22,10 +22,10 @@ DATASET_FILE, KERNEL_FILE, COMMANDS_FILE = "dataset-metadata.json", "kernel-meta
 TRAINED = "*.safetensors*"
 """Weights and their sidecars."""
 INJECTED_TAG = "injected-parameters"
-"""Papermill's tag of the cell that it adds, with what one run was given."""
+"""Papermill's tag for the cell it adds with the parameters of one run."""
 
 FIRST_CELL = """\
-# Datasets are mounted read-only, at input/<slug> or at input/datasets/<owner>/<slug>, by the year.
+# Datasets are mounted read-only, at input/<slug> or, depending on the year, input/datasets/<owner>/<slug>.
 import os
 import shutil
 import subprocess
@@ -58,16 +58,16 @@ def build(
     overrides: Mapping[str, Any] | None = None,
     wheels: Collection[Path] = (),
 ) -> None:
-    """Make the folder `out`, whole or not at all; UsageError where something is in it already.
+    """Build into the folder `out`, completely or not at all; raises UsageError if it is not empty.
 
-    `overrides` are parameters that stand in every notebook; `wheels` are packages that the image lacks, which
-    the notebooks install without a network.
+    `overrides` are parameters written into every notebook; `wheels` are packages missing from Kaggle's image,
+    which the notebooks install without a network.
     """
     if out.exists() and any(out.iterdir()):
-        raise UsageError("the folder holds something already", where=out, hint="Name another, or delete it.")
+        raise UsageError("the folder is not empty", where=out, hint="Name another, or delete it.")
     home = repository()
     if home is None:
-        raise StepError("no notebooks/ folder is here or above", hint="Run it in the repository.")
+        raise StepError("no notebooks/ folder here or above", hint="Run it in the repository.")
     slugs = (CODE, WEIGHTS, WHEELS) if wheels else (CODE, WEIGHTS)
     parameters, first_cell = _parameters(profile, overrides or {}), FIRST_CELL.format(slugs=slugs)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -87,12 +87,12 @@ def build(
 
 
 def kernel_slug(step: Step) -> str:
-    """The slug of a step's kernel; Kaggle makes it of the title, whatever the id says."""
+    """The slug of a step's kernel; Kaggle derives it from the title, whatever the id says."""
     return _title(step).replace(" ", "-")
 
 
 def cleaned(notebook: dict[str, Any]) -> dict[str, Any]:
-    """A notebook without what a run or an editor has left in it: outputs, counts, paths, parameters."""
+    """A copy of a notebook without traces of a run or an editor: outputs, counts, paths, parameters."""
     cells = []
     for cell in notebook["cells"]:
         tags = {"tags": found} if (found := cell["metadata"].get("tags")) else {}
@@ -106,17 +106,17 @@ def cleaned(notebook: dict[str, Any]) -> dict[str, Any]:
 
 
 def _commands(owner: str, slugs: Iterable[str]) -> str:
-    """What to type, in order, to upload a build and to submit."""
+    """The commands, in order, that upload a build and submit."""
     kernels = [kernel_slug(step) for step in STEPS]
     lines = [
-        "# By the kaggle tool (pip install kaggle), in this folder. A dataset that is there already:",
-        '# kaggle datasets version -p FOLDER -r zip -m "what is new", in place of create.',
+        "# With the kaggle tool (pip install kaggle), in this folder. For a dataset that exists already use",
+        '# kaggle datasets version -p FOLDER -r zip -m "what is new" instead of create.',
         *(f"kaggle datasets create -p datasets/{slug} -r zip" for slug in slugs),
-        "# Each notebook when the one before is complete: kaggle kernels status OWNER/SLUG.",
+        "# Push each notebook when the one before is complete: kaggle kernels status OWNER/SLUG.",
         *(f"kaggle kernels push -p kernels/{slug}" for slug in kernels),
-        "# VERSION is the number that the last push has said.",
+        "# VERSION is the number that the last push printed.",
         f"kaggle competitions submit {SLUG} -k {owner}/{kernels[-1]} -v VERSION -f submission.csv -m MESSAGE",
-        "# Results, for the ledger: then python -m kitlib kaggle record results",
+        "# Download results for the ledger, then run: python -m kitlib kaggle record results",
         *(f"kaggle kernels output {owner}/{slug} -p results" for slug in kernels[3:]),
     ]
     return "\n".join(lines) + "\n"
@@ -127,14 +127,14 @@ def _title(step: Step) -> str:
 
 
 def _parameters(profile: str, overrides: Mapping[str, Any]) -> str:
-    """The cell of parameters; UsageError on an unknown profile or parameter."""
+    """The source of the parameters cell; raises UsageError on an unknown profile or parameter."""
     chosen = profile_named(profile).with_overrides(overrides)
     own = "".join(f"{name} = {getattr(chosen, name)!r}\n" for name in overrides)
     return f'profile = {profile!r}\ndata_dir = ""\nwork_dir = ""\n{own}'.rstrip()
 
 
 def _write_kit(datasets: Path, home: Path) -> None:
-    """The kit without its weights and its weights alone, which seldom change: one dataset each."""
+    """Write the kit's code and its weights, which seldom change, as one dataset each."""
     package = Path(kitlib.__file__).parent
     left_out = shutil.ignore_patterns("__pycache__", TRAINED)
     shutil.copytree(package, datasets / CODE / package.name, ignore=left_out)
@@ -157,7 +157,7 @@ def _read_cleaned(notebook: Path) -> dict[str, Any]:
 
 
 def _kernel_notebook(source: Path, first_cell: str, parameters: str) -> dict[str, Any]:
-    """A notebook that finds the kit before its parameters, which are these."""
+    """A notebook with the cell that finds the kit put first, and these parameters."""
     notebook = _read_cleaned(source)
     for cell in notebook["cells"]:
         if PARAMETERS_TAG in cell["metadata"].get("tags", []):

@@ -1,6 +1,6 @@
-"""What Kaggle gives a notebook: package versions, time, memory and disk; and what is other here.
+"""Kaggle's environment for a notebook: package versions, time, memory and disk; and differences from here.
 
-The versions are those of the Python image whose base is of May 2026, as noted from its public Dockerfile and
+The versions are those of the Python image with a base of May 2026, taken from its public Dockerfile and
 package list (docs/facts.md, 6); packages that the image does not pin are left out.
 """
 
@@ -22,16 +22,16 @@ VERSIONS = {
     "papermill": "2.6.0", "nbconvert": "6.4.5", "ipywidgets": "8.1.5",
 }  # fmt: skip
 ABSENT = ("monai", "openvino", "nncf", "highdicom")
-"""Packages that the kit or its users may want and that the image lacks."""
+"""Packages that the kit or its users may want and the image does not have."""
 
 TRAINING_STUDIES, HIDDEN_STUDIES = 1975, 722
 ACCELERATOR = "NvidiaTeslaT4"
-"""The default, a P100, does not run the torch of the image (docs/facts.md, 6)."""
+"""The default, a P100, cannot run the image's torch (docs/facts.md, 6)."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a GPU session may take."""
+    """Limits of a GPU session."""
 
     hours: float = 9.0
     memory_gb: float = 31.0
@@ -47,7 +47,7 @@ LIMITS = Limits()
 
 
 def version_differences() -> pd.DataFrame:
-    """package, kaggle, here: the packages whose version is another one here; "" where there is none."""
+    """Packages whose version differs here, in columns package, kaggle, here; "" if not installed."""
     kaggle = {"python": PYTHON, **VERSIONS, **dict.fromkeys(ABSENT, "")}
     here = {"python": ".".join(platform.python_version_tuple()[:2])}
     here |= {name: _version(name) for name in kaggle if name != "python"}
@@ -57,6 +57,6 @@ def version_differences() -> pd.DataFrame:
 
 def _version(package: str) -> str:
     try:
-        return importlib.metadata.version(package).partition("+")[0]  # torch has the build after a plus
+        return importlib.metadata.version(package).partition("+")[0]  # torch appends its build after a plus
     except importlib.metadata.PackageNotFoundError:
         return ""

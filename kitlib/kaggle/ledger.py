@@ -1,4 +1,4 @@
-"""The ledger of submissions: what was submitted, its cross-validation, and what the leaderboard said."""
+"""The ledger of submissions: what was submitted, its cross-validation score and its leaderboard scores."""
 
 import datetime
 import io
@@ -24,12 +24,12 @@ COLUMNS = (
 
 
 def read_ledger(file: Path) -> pd.DataFrame:
-    """The submissions of a ledger, one a row in COLUMNS; none where there is no file yet."""
+    """Read a ledger, one row (COLUMNS) per submission; an empty table if there is no file yet."""
     if not file.exists():
         return pd.DataFrame(columns=list(COLUMNS))
     try:
         table = pd.read_csv(io.StringIO(read_text(file)), dtype=dict.fromkeys(BOARDS, float))
-    except ValueError as error:  # pandas' own errors are such
+    except ValueError as error:  # the base class of pandas' parser errors
         raise TableError(f"the ledger does not parse: {type(error).__name__}", where=file) from None
     if missing := [name for name in COLUMNS if name not in table.columns]:
         raise TableError(f"the ledger has no column {missing[0]}", where=file)
@@ -37,10 +37,10 @@ def read_ledger(file: Path) -> pd.DataFrame:
 
 
 def record(file: Path, work: Path) -> int:
-    """Add the submission of a work folder to a ledger and return its id; the one it has, where it is there.
+    """Add the submission of a work folder to a ledger and return its id, or the existing one if recorded.
 
-    `work` may be what Kaggle's kernels have written, downloaded into one folder. StepError where notebook 5
-    or 6 has left nothing in it.
+    `work` may also be the output of Kaggle's kernels, downloaded into one folder. Raises StepError if it has
+    no results of notebook 5 or 6.
     """
     row = _facts(work)
     table = read_ledger(file)
@@ -55,10 +55,10 @@ def record(file: Path, work: Path) -> int:
 
 
 def enter_score(file: Path, identity: int, value: float, board: str = BOARDS[0]) -> pd.DataFrame:
-    """Enter what the leaderboard says of a submission, and return the ledger; UsageError on an unknown id."""
+    """Enter a submission's leaderboard score and return the ledger; raises UsageError on an unknown id."""
     table = read_ledger(file)
     if not math.isfinite(value) or value < 0:
-        raise UsageError(f"{value} is no score", hint="Type what the leaderboard shows, such as 0.41.")
+        raise UsageError(f"{value} is not a score", hint="Give the leaderboard's value, such as 0.41.")
     if identity not in set(table["id"]):
         known = ", ".join(map(str, table["id"])) or "none"
         raise UsageError(f"no submission {identity} in the ledger", where=file, hint=f"It has {known}.")
@@ -68,8 +68,8 @@ def enter_score(file: Path, identity: int, value: float, board: str = BOARDS[0])
 
 
 def _facts(work: Path) -> dict[str, object]:
-    """What a work folder says of its submission, by column."""
-    places = (layout.SUBMISSION_CSV.under(work), work / "submission.csv")  # Kaggle's is in the second
+    """The ledger row of a work folder's submission, by column."""
+    places = (layout.SUBMISSION_CSV.under(work), work / "submission.csv")  # the second is Kaggle's
     submission = next((path for path in places if path.is_file()), None)
     manifest = read_manifest(work, layout.ENSEMBLING)
     if submission is None or manifest is None:

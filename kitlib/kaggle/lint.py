@@ -1,4 +1,4 @@
-"""What Kaggle would refuse, lose or change without a word in a build, found before it is uploaded."""
+"""Lint a build before upload: find what Kaggle would refuse, or silently lose or change."""
 
 import ast
 import contextlib
@@ -16,7 +16,7 @@ from kitlib.kaggle.image import ACCELERATOR, PYTHON
 from kitlib.run.steps import STEPS
 
 SHORTEST, LONGEST = 6, 50
-"""Characters of a slug and a title that the kaggle tool takes."""
+"""Numbers of characters that the kaggle tool accepts for a slug and a title."""
 PATH_ELSEWHERE = re.compile(r"(~|/(?!kaggle(/|$))[\w.-]+)(/|$)")
 MINOR = int(PYTHON.partition(".")[2])
 UP_TO_MINOR = "|".join(map(str, range(MINOR + 1)))
@@ -24,28 +24,28 @@ WHEEL_TAG = re.compile(
     rf"(py3({UP_TO_MINOR})?-none|cp3{MINOR}-(none|cp3{MINOR})|cp3({UP_TO_MINOR})-abi3)"
     r"-(any|(many)?linux[\d_]*_x86_64)"
 )
-"""Python, ABI and platform of a wheel that the image can install."""
+"""Python, ABI and platform tags of wheels that the image can install."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A dataset or kernel: its folder, its metadata, empty where unreadable, and all ids of the build."""
+    """A dataset or kernel: its folder, its metadata (empty if unreadable), and all ids of the build."""
 
     folder: Path
     metadata: dict[str, Any]
     known: frozenset[str]
 
     def words(self, name: str) -> list[str]:
-        """A field of the metadata that is a list of words, empty where it is not there."""
+        """A metadata field that is a list of strings; empty if absent."""
         return [str(word) for word in self.metadata.get(name) or ()]
 
 
 def lint(build: Path) -> list[str]:
-    """Everything that is wrong with a build, a line each; none where it can be uploaded."""
+    """Everything wrong with a build, one line each; an empty list if it can be uploaded."""
     files = [*sorted(build.glob("datasets/*")), *sorted(build.glob("kernels/*"))]
     metadata = {folder: _metadata(folder) for folder in files}
     known = frozenset(str(facts.get("id")) for facts in metadata.values())
-    found = [] if files else [f"{build}: this is no build"]
+    found = [] if files else [f"{build}: this is not a build"]
     for folder, facts in metadata.items():
         entry, is_kernel = Entry(folder, facts, known), folder.parent.name == "kernels"
         traps = (*TRAPS, *(KERNEL_TRAPS if is_kernel else DATASET_TRAPS))
@@ -54,7 +54,7 @@ def lint(build: Path) -> list[str]:
 
 
 def slug_of(title: str) -> str:
-    """The slug that Kaggle makes of a title."""
+    """The slug that Kaggle derives from a title."""
     return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
 
 
@@ -72,8 +72,8 @@ def _names(entry: Entry) -> Iterator[str]:
     if not entry.metadata:
         yield "its metadata are missing or do not parse"
     elif not re.fullmatch(r"[\w-]+/[a-z0-9-]+", identity):
-        yield f"the id {identity!r} is not owner/slug, in small letters, digits and dashes"
-    elif slug_of(title) != slug:  # the title wins, and what attaches the id finds nothing
+        yield f"the id {identity!r} is not owner/slug, in lower-case letters, digits and dashes"
+    elif slug_of(title) != slug:  # the title wins, and sources that name the id are not found
         yield f"the title {title!r} makes the slug {slug_of(title)!r}, and the id says {slug!r}"
     elif not SHORTEST <= len(slug) <= LONGEST:
         yield f"title and slug must have {SHORTEST} to {LONGEST} characters"
@@ -86,10 +86,10 @@ def _equals_signs(entry: Entry) -> Iterator[str]:
 
 def _leftovers(entry: Entry) -> Iterator[str]:
     for path in sorted(entry.folder.rglob("*.ipynb")):
-        with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):  # no notebook at all
+        with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):  # not a notebook
             notebook = json.loads(path.read_text(encoding="utf-8"))
             if notebook != cleaned(notebook):
-                yield f"{path.name} holds what a run or an editor has left: outputs, paths, metadata"
+                yield f"{path.name} holds traces of a run or an editor: outputs, paths, metadata"
 
 
 def _licence(entry: Entry) -> Iterator[str]:
@@ -102,12 +102,12 @@ def _sub_folders(entry: Entry) -> Iterator[str]:
     text = listed.read_text(encoding="utf-8") if listed.is_file() else ""
     zipped = re.search(rf"datasets/{re.escape(entry.folder.name)} .*-r zip", text)
     if not zipped and any(path.is_dir() for path in entry.folder.iterdir()):
-        yield f"without -r zip in {COMMANDS_FILE} its sub-folders are left behind"
+        yield f"without -r zip in {COMMANDS_FILE} its sub-folders are not uploaded"
 
 
 def _wheels(entry: Entry) -> Iterator[str]:
     for wheel in sorted(entry.folder.glob("*.whl")):
-        sets = (part.split(".") for part in wheel.stem.split("-")[-3:])  # each part may name several
+        sets = (part.split(".") for part in wheel.stem.split("-")[-3:])  # each part may hold several tags
         if not any(WHEEL_TAG.fullmatch("-".join(tags)) for tags in product(*sets)):
             yield f"{wheel.name} is not for Python {PYTHON} on Linux"
 
@@ -128,7 +128,7 @@ def _kind(entry: Entry) -> Iterator[str]:
     sent = (str(entry.metadata.get("code_file", "")), KERNEL_FILE)
     for path in sorted(entry.folder.iterdir()):
         if path.name not in sent:
-            yield f"a push sends the code_file alone, and not {path.name}"
+            yield f"a push sends only the code_file, and not {path.name}"
 
 
 def _notebook(entry: Entry) -> Iterator[str]:
@@ -138,7 +138,7 @@ def _notebook(entry: Entry) -> Iterator[str]:
         sources = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
         nodes = [node for source in sources for node in ast.walk(ast.parse(source))]
     except (OSError, SyntaxError, ValueError, KeyError, TypeError):
-        yield "its code_file is missing or no notebook of plain Python"
+        yield "its code_file is missing or is not a notebook of plain Python"
         return
     if not notebook.get("metadata", {}).get("kernelspec", {}).get("name"):
         yield "the notebook has no kernelspec, and a batch run dies at once"

@@ -1,4 +1,4 @@
-"""A build, run as Kaggle would run it, on this machine: one session after the other, each measured."""
+"""Rehearse a build on this machine as Kaggle would run it: session by session, each measured."""
 
 import json
 import shutil
@@ -28,27 +28,27 @@ from kitlib.kaggle.watch import watch
 from kitlib.run import layout
 
 STARTUP_S = 60.0
-"""What a scaled time limit leaves for starting, which does not grow with the studies."""
+"""Startup time added to a scaled time limit, because it does not grow with the studies."""
 BUDGET_SHARE = 8.5 / 9.0
-"""Of the last notebook's time, for predicting: as in the profile `kaggle`."""
+"""Share of the last notebook's time for prediction, as in the profile `kaggle`."""
 FOLDERS = ("root", "working", "home", "tmp", "absent")
 PLAN = "plan.json"
-"""In the folder of every session."""
+"""The plan's file name in the folder of every session."""
 
 
 @dataclass(frozen=True)
 class Rehearsed:
-    """What was measured, what the hidden test set was scored with, and everything that speaks against it."""
+    """Measurements of the sessions, scores on the hidden test set, and every reason not to submit."""
 
     sessions: pd.DataFrame  # session, wall_s, peak_memory_mb, written_mb, projected_h
     scores: Mapping[str, Score]
-    study_s: float  # NaN where a session failed before the hidden test set
+    study_s: float  # NaN if a session failed before the hidden test set was predicted
     against: list[str]
 
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """A build, and a competition folder whose test studies are the hidden ones; the first is visible, too."""
+    """A build and a competition folder whose test studies play the hidden ones; the first is also visible."""
 
     build: Path
     competition: Competition
@@ -57,9 +57,9 @@ class Rehearsal:
     limits: Limits = LIMITS
 
     def run(self) -> Rehearsed:
-        """Run the sessions up to the first that fails, each in a fresh folder below `out`/sessions.
+        """Run the sessions up to the first that fails, each in a new folder under `out`/sessions.
 
-        UsageError where that folder holds what no rehearsal has made.
+        Raises UsageError if that folder holds anything not made by a rehearsal.
         """
         self._clear()
         rows: list[dict[str, Any]] = []
@@ -78,7 +78,7 @@ class Rehearsal:
         ours += [path for path in found if ours and path.name == VISIBLE]
         if strange := [path for path in found if path not in ours]:
             raise UsageError(
-                "no rehearsal has made this", where=strange[0], hint="Name another --out, or delete it."
+                "this was not made by a rehearsal", where=strange[0], hint="Name another --out, or delete it."
             )
         shutil.rmtree(self._folder(), ignore_errors=True)
 
@@ -86,7 +86,7 @@ class Rehearsal:
         return self.out.joinpath("sessions", *names)
 
     def _run(self, session: Session) -> tuple[dict[str, Any], str]:
-        """A session's row, and how it failed."""
+        """Run a session; returns its row and why it failed, or ""."""
         folder, times = self._folder(session.name), self._times(session)
         for name in FOLDERS:
             (folder / name).mkdir(parents=True)
@@ -101,13 +101,13 @@ class Rehearsal:
             log.seek(0)
             last = (log.read().strip().splitlines() or [f"exit code {process.returncode}"])[-1]
         wall_s = time.monotonic() - started_s
-        shutil.rmtree(folder / "tmp", ignore_errors=True)  # as on Kaggle; with many studies it is gigabytes
+        shutil.rmtree(folder / "tmp", ignore_errors=True)  # as on Kaggle; gigabytes with many studies
         row = {"session": session.name, "wall_s": wall_s, "peak_memory_mb": watched.peak_memory_mb}
         row |= {"written_mb": watched.written_mb, "projected_h": wall_s * times / 3600}
         return row, watched.ended or (last if process.returncode else "")
 
     def _times(self, session: Session) -> float:
-        """How many times the studies here a session has on Kaggle, at least 1."""
+        """Ratio of a session's number of studies on Kaggle to that here, at least 1."""
         if not session.predicts:
             return max(1.0, TRAINING_STUDIES / len(self.competition.train_labels()))
         hidden = len(self.competition.test_study_ids())
@@ -128,7 +128,7 @@ class Rehearsal:
         }
 
     def _judge(self, rows: list[dict[str, Any]]) -> Rehearsed:
-        """What is known when all sessions have run."""
+        """The outcome when all sessions have run."""
         rerun, hidden = self._folder(SESSIONS[-1].name, "working"), self.competition.test_study_ids()
         seconds = load_table(layout.SECONDS.under(rerun))["seconds"]
         fixed_s = rows[-1]["wall_s"] - seconds.sum()
@@ -139,7 +139,7 @@ class Rehearsal:
             if row["projected_h"] > self.limits.hours
         ]
         if late := len(hidden) - len(seconds):
-            against.append(f"{late} of {len(hidden)} hidden studies came too late and have the prior")
+            against.append(f"{late} of {len(hidden)} hidden studies ran out of time and have the prior")
         stripped = sorted(self._folder().glob("*-batch/working/**/*=*"))
         against += [f"Kaggle strips '=' from names: {path.name}" for path in stripped]
         scores: Mapping[str, Score] = {}
@@ -152,7 +152,7 @@ class Rehearsal:
         return Rehearsed(pd.DataFrame(rows), scores, float(seconds.mean()), against)
 
     def _scores(self, submission: Path) -> dict[str, Score]:
-        """Of the submission and the prior, where the truth of the hidden studies is known."""
+        """Scores of the submission and the prior, if the labels of the hidden studies are known."""
         truth_file = self.competition.root / "test_labels.csv"
         if not truth_file.is_file():
             return {}

@@ -1,7 +1,7 @@
 """One Kaggle session on this machine: `python -m kitlib.kaggle.session PLAN.json` runs a notebook in it.
 
-In namespaces of its own (`unshare`) inputs are mounted read-only below /kaggle/input and no network is there.
-Where those are not allowed, inputs are links below a folder that stands for /kaggle.
+In its own namespaces (`unshare`), inputs are mounted read-only under /kaggle/input and there is no network.
+Where namespaces are not allowed, inputs are links in a folder that stands in for /kaggle.
 """
 
 import fcntl
@@ -25,7 +25,7 @@ SIOCSIFFLAGS, IFF_UP = 0x8914, 1
 
 
 def namespaces_allowed() -> bool:
-    """Whether this user may make namespaces here, and mount in them."""
+    """Whether this user may create namespaces here and mount in them."""
     if not shutil.which(UNSHARE[0]) or not shutil.which("mount"):
         return False
     trial = [*UNSHARE, "mount", "-t", "tmpfs", "none", "/tmp"]
@@ -33,9 +33,9 @@ def namespaces_allowed() -> bool:
 
 
 def main(plan_file: str) -> None:
-    """Make Kaggle's folders as the plan says, and run its notebook in its working folder.
+    """Set up Kaggle's folders according to the plan, and run its notebook in the working folder.
 
-    It ends soon after the process that started it.
+    The process ends soon after its parent does.
     """
     end_with(os.getppid())
     plan = json.loads(Path(plan_file).read_text(encoding="utf-8"))
@@ -44,14 +44,14 @@ def main(plan_file: str) -> None:
     absent = Path(plan["absent"])
     for name in ABSENT:
         (absent / f"{name}.py").write_text(f"raise ImportError('{name} is not on Kaggle')\n")
-    os.environ["PYTHONPATH"] = str(absent)  # and not the kit: the notebook has to find it among its inputs
+    os.environ["PYTHONPATH"] = str(absent)  # without the kit: the notebook has to find it among its inputs
     source, executed = Path(plan["notebook"]), Path(plan["executed"])
     with own_kernel():
         execute(source, executed, plan["parameters"], folder=working, cell_timeout_s=plan["timeout_s"])
 
 
 def _mount_all(root: Path, plan: dict[str, Any]) -> Path:
-    """Everything that is here, and Kaggle's folders, below a new root, which becomes this process's."""
+    """Bind everything on this machine, and Kaggle's folders, under a new root, and make it this process's."""
     _call("mount", "-t", "tmpfs", "kitlib", root)
     for entry in Path("/").iterdir():
         if entry.is_symlink():
@@ -65,7 +65,7 @@ def _mount_all(root: Path, plan: dict[str, Any]) -> Path:
     _bind(inputs, inputs)
     _call("mount", "-o", "remount,bind,ro", inputs)
     _bind(Path(plan["working"]), root / "kaggle" / "working")
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:  # kernels talk over the loopback
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:  # kernels need the loopback
         fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", IFF_UP))
     os.chroot(root)
     os.chdir("/kaggle/working")

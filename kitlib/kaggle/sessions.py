@@ -1,4 +1,4 @@
-"""The sessions of a submission: which notebook Kaggle runs when, on what inputs, under which variables."""
+"""The Kaggle sessions of a submission: their order, notebooks, inputs and environment variables."""
 
 import json
 import os
@@ -19,23 +19,23 @@ NESTED = {
     "dataset": "datasets/{owner}/{slug}",
     "notebook": "notebooks/{owner}/{slug}",
 }
-"""Where inputs are mounted below /kaggle/input, by the year."""
+"""Where inputs are mounted under /kaggle/input; it depends on the image's year."""
 VARIABLES = {
     "interactive": {"KAGGLE_KERNEL_RUN_TYPE": "Interactive"},
     "batch": {"KAGGLE_KERNEL_RUN_TYPE": "Batch"},
     "rerun": {"KAGGLE_KERNEL_RUN_TYPE": "Batch", "KAGGLE_IS_COMPETITION_RERUN": "1"},
 }
 NOT_THERE = ("KAGGLE", "PYTHON", "JUPYTER", "HF_", "XDG_", "KITLIB")
-"""Beginnings of names of variables of this machine that a session on Kaggle does not see."""
+"""Prefixes of this machine's environment variables that a session on Kaggle does not see."""
 VISIBLE = "visible"
-"""The folder, beside those of the sessions, of the tables that show the first test study alone."""
+"""The folder, next to those of the sessions, for tables with only the first test study."""
 PUBLISHED = ("train*", "test_[is]*", "sample_submission*")
-"""Files of the competition; test_labels.csv and the truth of phantoms are none."""
+"""The competition's files, without test_labels.csv and the phantoms' ground truth."""
 
 
 @dataclass(frozen=True)
 class Session:
-    """One run of one notebook: in the editor, saved ("batch"), or by the scorer on the hidden test set."""
+    """One run of one notebook: "interactive", saved ("batch"), or by the scorer on the hidden test set."""
 
     step: Step
     kind: str
@@ -43,16 +43,16 @@ class Session:
 
     @property
     def name(self) -> str:
-        """Its name, which is also its folder's."""
+        """The name of the session and of its folder."""
         return f"{self.step.name}-{self.kind}"
 
     @property
     def predicts(self) -> bool:
-        """Whether its time grows with the test studies, and not with the training studies."""
+        """Whether its time grows with the test studies rather than the training studies."""
         return self.step is STEPS[-1]
 
     def environment(self, folder: Path, isolated: bool) -> dict[str, str]:
-        """Variables of this machine and Kaggle's, a home and a temporary folder; the hub is never asked."""
+        """This machine's variables and Kaggle's, a home and a temporary folder; without access to the hub."""
         here = {name: text for name, text in os.environ.items() if not name.startswith(NOT_THERE)}
         places = {"HOME": str(folder / "home"), "TMPDIR": str(folder / "tmp")}
         places["PYTHONPATH"] = str(Path(kitlib.__file__).parents[1])
@@ -60,9 +60,9 @@ class Session:
         return {**here, **places, **shared, **VARIABLES[self.kind]}
 
     def inputs(self, build: Path, competition: Competition, sessions: Path) -> dict[str, Path]:
-        """What is mounted where below /kaggle/input: file or folder by place.
+        """Files and folders to mount, by their path under /kaggle/input.
 
-        `sessions` holds the sessions before this one, whose saved outputs are inputs, too.
+        `sessions` holds the earlier sessions, whose saved outputs are inputs too.
         """
         kernel = build / "kernels" / kernel_slug(self.step) / KERNEL_FILE
         metadata = json.loads(kernel.read_text(encoding="utf-8"))
@@ -79,7 +79,7 @@ class Session:
         return inputs
 
     def _competition(self, competition: Competition, visible: Path) -> dict[str, Path]:
-        """The competition's files; but for the scorer, of the first test study alone."""
+        """The competition's files, with only the first test study unless this is the scorer's rerun."""
         files = {path.name: path for pattern in PUBLISHED for path in competition.root.glob(pattern)}
         if self.kind == "rerun":
             return files
@@ -108,4 +108,4 @@ SESSIONS = (
     Session(STEPS[-1], "batch", FLAT),
     Session(STEPS[-1], "rerun", NESTED),
 )
-"""What is run for one submission, in order; between them they see every place of every kind of input."""
+"""The sessions of one submission, in order; together they cover every mount point of every kind of input."""

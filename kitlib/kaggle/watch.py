@@ -1,4 +1,4 @@
-"""A process and all that it starts, held to limits of time, memory and disk."""
+"""Watch a process and its descendants, and enforce limits of time, memory and disk."""
 
 import contextlib
 import os
@@ -16,7 +16,7 @@ from kitlib.run.runner import children_memory_mb
 
 @dataclass
 class Watched:
-    """What a process has taken, and why it was ended before its end, if it was."""
+    """What a process used, and why it was killed, if it was."""
 
     peak_memory_mb: float = 0.0
     written_mb: float = 0.0
@@ -24,14 +24,14 @@ class Watched:
 
 
 def watch(process: "subprocess.Popen[Any]", working: Path, limits: Limits, limit_s: float) -> Watched:
-    """Wait for the one child of this process, or end it where it goes beyond a limit, or this one is."""
+    """Wait for the only child of this process; kill it if it exceeds a limit or we are interrupted."""
     watched = Watched()
 
     def sample() -> None:
         watched.peak_memory_mb = max(watched.peak_memory_mb, children_memory_mb())
         watched.written_mb = _size_mb(working)
         if watched.peak_memory_mb > 1024 * limits.memory_gb:
-            end(f"it took {watched.peak_memory_mb:.0f} MB, and Kaggle has {limits.memory_gb:g} GB")
+            end(f"it used {watched.peak_memory_mb:.0f} MB, and Kaggle has {limits.memory_gb:g} GB")
         if watched.written_mb > 1024 * limits.disk_gb:
             end(f"it wrote {watched.written_mb:.0f} MB, and the working folder has {limits.disk_gb:g} GB")
 
@@ -44,7 +44,7 @@ def watch(process: "subprocess.Popen[Any]", working: Path, limits: Limits, limit
             process.wait(limit_s)
         except subprocess.TimeoutExpired:
             end(f"it ran longer than {limit_s:.0f} s, its share of the time")
-        finally:  # also at Ctrl-C
+        finally:  # also on Ctrl-C
             _end_all(process)
             process.wait()
     watched.written_mb = _size_mb(working)
@@ -52,7 +52,7 @@ def watch(process: "subprocess.Popen[Any]", working: Path, limits: Limits, limit
 
 
 def _end_all(process: "subprocess.Popen[Any]") -> None:
-    """End a process, if it has not, and all that it has started."""
+    """Kill a process that is still running, and all its descendants."""
     if process.poll() is None:
         with contextlib.suppress(psutil.Error):
             root = psutil.Process(process.pid)
@@ -62,8 +62,8 @@ def _end_all(process: "subprocess.Popen[Any]") -> None:
 
 def _size_mb(folder: Path) -> float:
     size = 0
-    for place, _, names in os.walk(folder):  # which, unlike rglob, passes over what is gone meanwhile
+    for place, _, names in os.walk(folder):  # unlike rglob, it skips what is removed meanwhile
         for name in names:
-            with contextlib.suppress(OSError):  # it was taken away since it was listed
+            with contextlib.suppress(OSError):  # removed since it was listed
                 size += Path(place, name).lstat().st_size
     return size / 2**20

@@ -1,1 +1,1 @@
-"""From DICOM to rows, study by study: fold models of any inputs, blended, with a rung for every row."""
+"""Prediction, study by study, from DICOM to submission rows: fold models, blended, and a rung per row."""

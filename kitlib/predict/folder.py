@@ -1,4 +1,4 @@
-"""Predicting the study in any folder, with all that is to be shown of it."""
+"""Predict the study in any folder, with everything a report of it shows."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,26 +21,26 @@ STRICT = Handling(strict=True)
 
 @dataclass(frozen=True, eq=False)
 class StudyResult:
-    """What was read, said and measured of one study, and what was wrong with its files."""
+    """One study: its images, its prediction, the measurements, and what was wrong with its files."""
 
     study: Study  # prepared
     prediction: Prediction
-    examination: Examination | None  # what was seen in each view; None where no model looks at views
+    examination: Examination | None  # findings in each view; None if no model reads views
     ledger: Ledger
 
     @property
     def rows(self) -> pd.DataFrame:
-        """The 25 rows of a submission."""
+        """The study's 25 submission rows."""
         return to_rows([self.study.study_id], self.prediction.probabilities[None])
 
     @property
     def openings_mm(self) -> np.ndarray:
-        """What was measured to be open at each of CELLS, (25,); NaN where nothing was."""
+        """Measured width of the opening at each of CELLS, (25,); NaN where none was measured."""
         return np.full(len(CELLS), np.nan) if self.examination is None else self.examination.openings_mm
 
     @property
     def severities(self) -> pd.DataFrame:
-        """The likeliest severity of each cell in words: levels as rows, conditions as columns."""
+        """The most probable severity of each cell as text: levels as rows, conditions as columns."""
         texts = pd.Series(index=pd.MultiIndex.from_tuples(CELLS), dtype=object)
         for cell, chances, opening_mm in zip(CELLS, self.prediction.probabilities, self.openings_mm):
             measured = "" if np.isnan(opening_mm) else f", {opening_mm:.1f} mm"
@@ -52,8 +52,8 @@ class StudyResult:
 def predict_folder(predictor: Predictor, folder: Path, handling: Handling = STRICT) -> StudyResult:
     """Read and predict the study in a folder, as `localise.folder.study_rows` finds it.
 
-    DataError where there is nothing to read. Any other error is raised where `handling` is strict; else the
-    rows are the prior's, and the ledger says so.
+    Raises DataError if there is nothing to read. Any other error is raised if `handling` is strict;
+    otherwise the rows are filled with the prior and the error is recorded in the ledger.
     """
     ledger = Ledger()
     study_id, rows = study_rows(folder, ledger)
@@ -62,7 +62,7 @@ def predict_folder(predictor: Predictor, folder: Path, handling: Handling = STRI
 
 
 def predict_read(predictor: Predictor, study: Study) -> StudyResult:
-    """Predict a study in memory, as it was read or prepared; an error is raised."""
+    """Predict a study in memory, prepared or as it was read; errors are raised."""
     ledger, study = Ledger(), predictor.prepared(study)
     prediction = predictor.predict(study, ledger)
     return StudyResult(study, prediction, _examined(predictor, study, prediction), ledger)

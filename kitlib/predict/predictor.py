@@ -29,45 +29,45 @@ from kitlib.terms import CELLS, SEQUENCES, row_ids
 FULL, FEWER, PRIOR = "full model", "fewer views", "prior"
 IMAGES_DOUBTED, PLACES_DOUBTED = "images in doubt", "places in doubt"
 NATIVE_PX = 512
-"""Slices are not reduced below the pixels of a view, which are of .6 mm and more."""
+"""Slices are not downsampled below the resolution of a view, whose pixels are 0.6 mm or larger."""
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What is said of one study."""
+    """The prediction for one study."""
 
     probabilities: np.ndarray  # (25, 3), in the order of CELLS
-    rungs: np.ndarray  # (25,) text: how each row came about, as `stream` says
+    rungs: np.ndarray  # (25,) text: how each row was made; the rungs are listed in `stream`
 
     @classmethod
     def of(cls, probabilities: np.ndarray, rung: str) -> "Prediction":
-        """A prediction whose rows all came about in one way."""
+        """A prediction whose rows all have the same rung."""
         return cls(probabilities, np.full(len(CELLS), rung, dtype=object))
 
 
 @dataclass(frozen=True)
 class Member:
-    """An experiment's fold models, and the input that they read."""
+    """The fold models of an experiment, and the input they read."""
 
     input: InputSpec
     models: tuple[Model, ...]
 
     @classmethod
     def load(cls, folders: Iterable[Path]) -> "Member":
-        """From the folders of an experiment's folds; ArtefactError where their inputs differ."""
+        """Load from an experiment's fold folders; raises ArtefactError if their inputs differ."""
         specs, models = zip(*(load_fold(folder) for folder in folders))
         if len({spec.fingerprint for spec in specs}) > 1:
             raise ArtefactError("the folds read different inputs", hint="Run 04_modelling again.")
         return cls(specs[0], models)
 
     def predict(self, data: Dataset) -> np.ndarray:
-        """The folds' mean, (n, 25, 3)."""
+        """Mean of the fold models' probabilities, (n, 25, 3)."""
         return np.mean([model.predict(data) for model in self.models], axis=0)
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """Everything that was fitted, in the order in which a study passes it.
+    """Everything fitted that a study passes through: fold models, encoders, ensemble and prior.
 
     >>> from kitlib.run.finished import finished_predictor
     >>> predictor, rows = finished_predictor(Path("work")), find_root("competition").series("test")
@@ -84,7 +84,7 @@ class Predictor:
 
     @classmethod
     def shipped(cls) -> "Predictor":
-        """What needs no run before it: the crop model that learned on phantoms and has seen no patient."""
+        """The predictor that ships: a crop model trained on phantoms only, usable without a run."""
         model, spec = CropModel.shipped(), CropInput(longest_px=NATIVE_PX)
         return cls(
             {model.name: Member(spec, (model,))},
@@ -94,15 +94,15 @@ class Predictor:
         )
 
     def read(self, study_id: int, rows: pd.DataFrame, ledger: Ledger) -> Study:
-        """A study, prepared as the members' inputs want it; `rows` as in `read_study`."""
+        """Read a study and prepare it as the members' inputs require; `rows` as in `read_study`."""
         return read_study(study_id, rows, ledger, prepare=self._prepare, tell=told_by_canal)
 
     def read_folder(self, folder: Path, ledger: Ledger) -> Study:
-        """The study in any folder, prepared as by `read`; DataError where there is nothing to read."""
+        """Read the study in any folder, prepared as by `read`; DataError if there is nothing to read."""
         return self.read(*study_rows(folder, ledger), ledger)
 
     def prepared(self, study: Study) -> Study:
-        """A study in memory prepared as by `read`; itself where it is."""
+        """Prepare a study in memory as `read` does; one that is prepared already is returned as it is."""
         if all(stack.pixels.dtype == np.uint8 for series in study.series for stack in series.stacks):
             return study
         series = (replace(one, stacks=tuple(self._prepare(one.stacks))) for one in study.series)
@@ -112,11 +112,11 @@ class Predictor:
         return prepare(stacks, max(encoder.spec.longest_px for encoder in self.encoders.values()))
 
     def predict(self, study: Study, ledger: Ledger | None = None) -> Prediction:
-        """Probabilities and rungs of one prepared study; the prior where it has no image.
+        """Predict one prepared study: probabilities and rungs; the prior if it has no image.
 
-        Each distinct input is made once, whatever number of members read it. What was doubtful about one goes
-        to the ledger, and is the rung of the rows that it touches; so is what the ledger says already of the
-        study's images.
+        Each distinct input is encoded once, however many members read it. Doubts raised while encoding are
+        added to the ledger and lower the rung of the rows they affect; so do doubts about the study's images
+        that the ledger already holds.
         """
         if not study.sequences:
             return Prediction.of(self.prior.probabilities, PRIOR)
@@ -136,9 +136,9 @@ class Predictor:
         return Prediction(self.ensemble.apply(predicted)[0], np.array([*rungs.values()], dtype=object))
 
     def examine(self, study: Study) -> Examination | None:
-        """What the crop model says of a prepared study, view by view; None where none is a member.
+        """The crop model's findings in a prepared study, view by view; None if no member is a crop model.
 
-        Of several, the first; of its folds too.
+        Uses the first fold of the first crop model.
         """
         for member in self.members.values():
             if isinstance(model := member.models[0], CropModel):
@@ -148,9 +148,10 @@ class Predictor:
 
 
 def open_encoders(members: Iterable[Member], resources: Resources) -> dict[str, Encoder]:
-    """The encoders of members' inputs, each once, by the fingerprint of the input.
+    """Open one encoder for each distinct input of the members, keyed by the input's fingerprint.
 
-    ArtefactError where the inputs are of volumes of different sizes, or weights are not those of the fits.
+    Raises ArtefactError if the inputs use volumes of different sizes, or the weights are not those the models
+    were fitted with.
     """
     specs = {member.input.fingerprint: member.input for member in members}
     if len(sizes := {spec.longest_px for spec in specs.values()}) > 1:

@@ -1,13 +1,13 @@
-"""Predicting many studies one by one: the same in the notebook, on Kaggle's hidden rerun and at a desk.
+"""Predict many studies one by one: the same code in the notebook, Kaggle's hidden rerun and the CLI.
 
-The ladder of rungs, downwards; each row stands on the lowest one that applies:
-    full model       all sequences are there
+The fallback ladder, from the top; each row has the lowest rung that applies to it:
+    full model       all sequences are present
     fewer views      one or two are missing, or no slice of the row's own sequence shows its place
-    images in doubt  those of the sequence that the row is graded on may be other than they seem: the ledger
-                     has one of `kitlib.mri.ledger.DOUBTFUL` for one of its series
-    places in doubt  the levels could not be counted, or the place was not found and is graded where it
-                     usually lies
-    prior            there is no image, an error in this study, or no time left
+    images in doubt  the ledger has a fault of `kitlib.mri.ledger.DOUBTFUL` for a series of the sequence the
+                     row is graded on: its images may not be what they seem
+    places in doubt  the levels could not be counted, or the place was not found and is graded at its usual
+                     position
+    prior            no image, an error in this study, or no time left
 Whatever happens to one study, the others go on and the submission is complete.
 """
 
@@ -36,15 +36,15 @@ STUDIES_BETWEEN_WRITES = 50
 
 @dataclass(frozen=True)
 class Handling:
-    """What becomes of an exception that nobody expects while a study is predicted."""
+    """What to do with an unexpected exception while a study is predicted."""
 
     strict: bool = False
-    """Raise it: for a single study, whose user is at hand. Else the study gets the prior and a fault."""
+    """Raise it: for a single study, with the user at hand. Otherwise the study gets the prior and a fault."""
     log: Path | None = None
-    """A file to which its traceback is added, with the id of the study and nothing of the patient's."""
+    """File to which the traceback is appended, with the study's id and no patient data."""
 
     def note(self, study_id: int) -> None:
-        """Add the traceback of the exception that is being handled to the log."""
+        """Append the traceback of the exception being handled to the log."""
         if self.log is not None:
             self.log.parent.mkdir(parents=True, exist_ok=True)
             with open(self.log, "a", encoding="utf-8") as log:
@@ -53,7 +53,7 @@ class Handling:
 
 @dataclass(frozen=True)
 class Result:
-    """What was predicted, what was wrong with the data, and how long each study took."""
+    """The predictions, the faults found in the data, and the time each study took."""
 
     predictions: pd.DataFrame  # index row_id; PROBABILITIES, rung
     ledger: Ledger
@@ -68,7 +68,7 @@ def predict_competition(
     budget_s: float = math.inf,
     handling: Handling = Handling(),
 ) -> Result:
-    """Predict all test studies and write the submission `out`: first whole from the prior, then replaced.
+    """Predict all test studies and write the submission to `out`, first with the prior for every row.
 
     Studies that do not fit into `budget_s` of wall-clock time get the prior and a fault each.
     """
@@ -90,7 +90,7 @@ def predict_studies(
     budget_s: float = math.inf,
     handling: Handling = Handling(),
 ) -> Result:
-    """Predict studies from the `rows` (study_id, series_id, sequence, folder) of their series into `out`."""
+    """Predict studies from the `rows` of their series (study_id, series_id, sequence, folder) into `out`."""
     started_s = time.monotonic()
     ledger, seconds = Ledger(), dict[int, float]()
     predicted = dict.fromkeys(study_ids, Prediction.of(predictor.prior.probabilities, PRIOR))
@@ -114,9 +114,9 @@ def predict_studies(
 def predict_study(
     predictor: Predictor, study_id: int, rows: pd.DataFrame, ledger: Ledger, handling: Handling = Handling()
 ) -> tuple[Study, Prediction]:
-    """Read and predict one study; the study is one of nothing where reading it raised.
+    """Read and predict one study; if reading fails, the study returned has no series.
 
-    Unless `handling` is strict, it never raises for the study's sake.
+    Unless `handling` is strict, no error in the study is raised.
     """
     study = Study(study_id, ())
     try:
@@ -124,7 +124,7 @@ def predict_study(
         if not study.sequences:
             ledger.add(_filled("study.no_image", study_id, ""))
         return study, predictor.predict(study, ledger)
-    except Exception as error:  # one study's error must not cost the others their rows: it goes to the ledger
+    except Exception as error:  # recorded in the ledger: one study's error must not stop the others
         if handling.strict:
             raise
         handling.note(study_id)

@@ -1,1 +1,1 @@
-"""Profiles, the six steps and their runner on papermill, and prediction from DICOM to rows."""
+"""Profiles, the six notebook steps and their papermill runner, the grid of experiments, and sweeps."""

@@ -1,4 +1,4 @@
-"""The conditions under which a finished run is judged again: what is changed in each study."""
+"""The conditions of the robustness test of a finished run: what is changed in each study."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,44 +28,44 @@ LAYOUTS = {
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A prepared study with the landmarks found in it as it is."""
+    """A prepared study, with the landmarks found in it unchanged."""
 
     study: Study
     located: Located
 
     @property
     def rng(self) -> np.random.Generator:
-        """Draws that are the same under every condition: only their strength differs."""
+        """A generator that draws the same under every condition, so that only the strength differs."""
         return np.random.default_rng([SEED, self.study.study_id])
 
     @cached_property
     def canal_mm(self) -> dict[str, np.ndarray]:
-        """The canal's points (3,) by level."""
+        """The canal points (3,) by level."""
         return canal_of(self.located.points)
 
 
 @dataclass(frozen=True)
 class Condition:
-    """One change of studies, or of the landmarks alone, which only models that read crops notice."""
+    """One change to a study, or to its landmarks alone, which affects only models that read crops."""
 
     name: str
     change: Callable[[Subject], Study] = lambda subject: subject.study
     displaced_mm: float = 0.0
 
     def displaced(self, subject: Subject) -> Located:
-        """The subject's landmarks, each off by `displaced_mm`."""
+        """The subject's landmarks, each displaced by `displaced_mm`."""
         return displaced(subject.located, self.displaced_mm, subject.rng)
 
 
 def removed(gone: tuple[str, ...]) -> Condition:
-    """Without these sequences."""
+    """A condition without these sequences."""
     return Condition(f"without {' and '.join(gone)}", lambda subject: subject.study.without(gone))
 
 
 def covered_from(level: str) -> Condition:
-    """Without axial slices that pass above the middle between a level and the one over it.
+    """A condition without axial slices above the midpoint between a level and the next one up.
 
-    A study in which neither is known stays as it is.
+    A study in which either level was not found is left unchanged.
     """
 
     def change(subject: Subject) -> Study:
@@ -79,14 +79,14 @@ def covered_from(level: str) -> Condition:
 
 
 def worsened(name: str, strength: float) -> Condition:
-    """With the greys of every slice made worse, as `prepare.perturb` says."""
+    """A condition with the grey values of every slice degraded as in `prepare.perturb`."""
     return Condition(
         f"{name} {strength:g}", lambda subject: worse_study(subject.study, name, strength, subject.rng)
     )
 
 
 def relaid(name: str) -> Condition:
-    """With slices that were stored otherwise, as their geometry says, when they were prepared."""
+    """A condition with slices stored in another orientation before preparation, and geometry to match."""
     return Condition(name, lambda subject: relaid_study(subject.study, **LAYOUTS[name]))
 
 
@@ -98,4 +98,4 @@ CONDITIONS = (
     *(worsened(name, strength) for name in WORSE for strength in GREY_STRENGTHS[name] if strength),
     *map(relaid, LAYOUTS),
 )
-"""All of them; the first changes nothing."""
+"""All conditions; the first changes nothing."""

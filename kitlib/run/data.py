@@ -1,4 +1,4 @@
-"""Where a run's data, results and notebooks are; the work folder is for one run at a time."""
+"""Locate a run's data, results and notebooks, and lock its work folder."""
 
 import contextlib
 import fcntl
@@ -24,21 +24,21 @@ from kitlib.run.steps import STEPS
 KAGGLE_WORKING = KAGGLE / "working"
 LOCK_FILE = "run.lock"
 CACHE = "KITLIB_CACHE"
-"""A variable: the folder of caches, where runs share one."""
-LAST_TABLE = "sample_submission.csv"  # of those that write_competition writes
+"""Environment variable: the cache folder, if runs share one."""
+LAST_TABLE = "sample_submission.csv"  # the last one that write_competition writes
 ATTACHED_DEPTH = 4
-"""Kernels' outputs are mounted at input/<slug> or input/notebooks/<owner>/<slug>; a folder may be around."""
+"""Kernel outputs are mounted at input/<slug> or input/notebooks/<owner>/<slug>, or one folder deeper."""
 
 
 def repository() -> Path | None:
-    """The folder that holds `notebooks/`: this one or one above, else the kit's own; None where none is."""
+    """The folder that holds `notebooks/`: the current one, a parent, or the kit's own; else None."""
     here = Path.cwd()
     folders = (here, *here.parents, Path(kitlib.__file__).parents[1])
     return next((folder for folder in folders if (folder / "notebooks" / STEPS[0].notebook).is_file()), None)
 
 
 def resolve_work(profile: Profile, work_dir: str = "") -> Path:
-    """The work folder: the one given, Kaggle's, or `work/<profile>` in the repository or here."""
+    """The work folder: the one given, Kaggle's, or `work/<profile>` in the repository or current folder."""
     if work_dir:
         return Path(work_dir).expanduser().resolve()
     if on_kaggle():
@@ -47,9 +47,10 @@ def resolve_work(profile: Profile, work_dir: str = "") -> Path:
 
 
 def resolve_cache(work: Path) -> Path:
-    """Where large files that can be made again go: the work folder, on Kaggle a temporary one outside it.
+    """The folder for large files that can be recreated.
 
-    Or wherever the variable CACHE says.
+    The one named by the environment variable CACHE, else a temporary folder on Kaggle and the work folder
+    elsewhere.
     """
     if shared := os.environ.get(CACHE):
         return Path(shared)
@@ -57,16 +58,16 @@ def resolve_cache(work: Path) -> Path:
 
 
 def resolve_submission(work: Path) -> Path:
-    """The submission: in the last step's folder, on Kaggle where its scorer looks for it."""
+    """The path of the submission: in the last step's folder, or on Kaggle where the scorer expects it."""
     return KAGGLE_WORKING / "submission.csv" if on_kaggle() else layout.SUBMISSION_CSV.under(work)
 
 
 @contextlib.contextmanager
 def sole_run(folder: Path) -> Iterator[None]:
-    """Hold a folder for this process; StepError, naming the other process, while one holds it.
+    """Lock a folder for this process; raises StepError, naming the holder, if another process has the lock.
 
-    What the holder has started is part of its run, such as a notebook that runs those before it. The file
-    stays, the lock does not: the system takes it from a process that ends, however it ends.
+    Processes started by the holder belong to its run, such as a notebook that runs the steps before it. The
+    lock file stays, but the operating system releases the lock when the process ends, however it ends.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / LOCK_FILE, "a+", encoding="ascii") as file:
@@ -77,9 +78,9 @@ def sole_run(folder: Path) -> Iterator[None]:
             holder = file.read()
             if holder not in (str(one.pid) for one in psutil.Process().parents()):
                 raise StepError(
-                    f"another run, process {holder}, works here",
+                    f"another run, process {holder}, is using this folder",
                     where=folder,
-                    hint="Wait for its end, or name another folder by --work.",
+                    hint="Wait until it ends, or name another folder with --work.",
                 ) from None
         else:
             file.truncate(0)
@@ -90,30 +91,30 @@ def sole_run(folder: Path) -> Iterator[None]:
 
 
 def _sweep(work: Path) -> None:
-    """Take away what processes that are no more have left half-written; phantoms sweep their own."""
+    """Remove partly written files of dead processes; drawing phantoms cleans up its own folder."""
     for place, folders, files in os.walk(work):
         folders[:] = [name for name in folders if name != layout.PHANTOMS]
         sweep(Path(place, name) for name in files)
 
 
 def attached_results() -> list[Path]:
-    """Work folders of earlier kernels that are attached to this one on Kaggle."""
+    """Work folders of earlier kernels attached to this one on Kaggle."""
     folders = _mounted(KAGGLE_INPUT, ATTACHED_DEPTH) if on_kaggle() else ()
     return sorted(folder for folder in folders if any(folder.glob("steps/0*.json")))
 
 
 def _mounted(folder: Path, depth: int) -> Iterator[Path]:
-    """The folders at most `depth` below one, but for those of images: thousands, on a network mount."""
+    """Sub-folders down to `depth`, skipping image folders, which hold thousands on a network mount."""
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
-            with contextlib.suppress(OSError):  # a link that leads to itself
+            with contextlib.suppress(OSError):  # a link to itself
                 if entry.is_dir() and not entry.name.endswith("_images"):
                     yield Path(entry.path)
                     yield from _mounted(Path(entry.path), depth - 1) if depth > 1 else ()
 
 
 def resolve_competition(profile: Profile, data_dir: str, work: Path) -> Competition:
-    """The competition given or mounted, else phantoms made under `<work>/phantoms`, which a line says."""
+    """The competition given or mounted, else phantoms in `<work>/phantoms`, drawn with a notice if new."""
     if data_dir:
         return find_root(Path(data_dir).expanduser())
     try:
@@ -126,7 +127,7 @@ def resolve_competition(profile: Profile, data_dir: str, work: Path) -> Competit
 
 
 def _phantoms(profile: Profile, folder: Path, reason: str) -> Path:
-    """The profile's phantoms, made where they are absent or unfinished; DataError where others are there."""
+    """The profile's phantoms, drawn if absent or unfinished; raises DataError if the folder holds others."""
     request: dict[str, Any] = {
         "studies": profile.phantom_studies,
         "test_studies": profile.phantom_test_studies,
@@ -135,7 +136,7 @@ def _phantoms(profile: Profile, folder: Path, reason: str) -> Path:
     }
     if made := read_marker(folder):
         if others := differences(made, request | {"version": VERSION}):
-            raise DataError(  # never drawn anew: results in this work folder were made on them
+            raise DataError(  # never replaced: results in this work folder were made on them
                 f"the folder holds other phantoms: {others}",
                 where=folder,
                 hint="Name another work folder (--work), or delete these phantoms to draw new ones.",
@@ -146,5 +147,5 @@ def _phantoms(profile: Profile, folder: Path, reason: str) -> Path:
 
     tqdm.write(f"No competition data ({reason}); the kit makes its own phantoms in {folder}")
     made_in = write_competition(folder, **request, workers=profile.workers)
-    retire_workers()  # or they would keep their memory beside the notebooks'
+    retire_workers()  # or they would hold memory while the notebooks run
     return made_in

@@ -1,4 +1,4 @@
-"""One notebook by papermill, with every end of it that papermill calls a success checked again."""
+"""Run one notebook with papermill, and check for failures that papermill reports as success."""
 
 import contextlib
 import json
@@ -26,10 +26,10 @@ KERNEL_ENVIRONMENT = {
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
 }
 START_TIMEOUT_S = 120
-# nbclient waits 4 s for a cell's last outputs by default, too little on a machine that is busy.
+# By default nbclient waits 4 s for a cell's last outputs, too short on a busy machine.
 IOPUB_TIMEOUT_S = 120
 PARAMETERS_TAG = "parameters"
-# IPython turns `!command`, `x = !command`, `%sx` and `%%bash` into these calls; none fails the cell reliably.
+# IPython turns `!command`, `x = !command`, `%sx` and `%%bash` into these calls; none reliably fails the cell.
 SHELL_CALLS = re.compile(
     r"get_ipython\(\)\.(system|getoutput|run_line_magic\('(system|sx|!)'|run_cell_magic\('(bash|sh|script|system|sx|!)')"
 )
@@ -37,11 +37,11 @@ SHELL_CALLS = re.compile(
 
 @contextlib.contextmanager
 def own_kernel() -> Iterator[None]:
-    """Let the kernel name "python3" mean this interpreter, whatever is registered under it or set for it.
+    """Make the kernel name "python3" mean this interpreter, whatever is registered or configured for it.
 
-    Nothing that a user has Python, IPython or Jupyter do at the start of a session reaches into a run.
+    The user's own startup files and settings for Python, IPython and Jupyter do not affect a run.
     """
-    # ipykernel 7 warns that its local connection is not encrypted, and calls its own shutdown an error.
+    # ipykernel 7 warns that its local connection is unencrypted, and logs its own shutdown as an error.
     launch = ["-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=CRITICAL"]
     with tempfile.TemporaryDirectory(prefix="kitlib-") as folder:
         spec = {
@@ -56,14 +56,14 @@ def own_kernel() -> Iterator[None]:
         with environment(
             JUPYTER_PATH=_before(folder, "JUPYTER_PATH"),
             JUPYTER_CONFIG_DIR=f"{folder}/config",
-            JUPYTER_RUNTIME_DIR=f"{folder}/runtime",  # which else is made in a home that may be read-only
-            JUPYTER_PLATFORM_DIRS="1",  # without it jupyter_core warns that its folders will move
+            JUPYTER_RUNTIME_DIR=f"{folder}/runtime",  # by default in the home folder, which may be read-only
+            JUPYTER_PLATFORM_DIRS="1",  # otherwise jupyter_core warns that its folders will move
         ):
             yield
 
 
 def _kernel_environment(folder: Path) -> dict[str, str]:
-    """What differs from this process's: threads, an empty profile of IPython, and no one's startup files."""
+    """Changes to the environment: threads, an empty IPython profile, and no user startup files."""
     (folder / "usercustomize.py").touch()  # found before the user's own
     return {
         **{name: os.environ.get(name, value) for name, value in KERNEL_ENVIRONMENT.items()},
@@ -74,12 +74,12 @@ def _kernel_environment(folder: Path) -> dict[str, str]:
 
 
 def _before(folder: str, variable: str) -> str:
-    """A search path with a folder before those that the environment names."""
+    """The search path of an environment variable, with a folder put first."""
     return os.pathsep.join(filter(None, (folder, os.environ.get(variable))))
 
 
 def read_notebook(path: Path) -> nbformat.NotebookNode:
-    """A notebook that can be run unattended; StepError if its failures would not show."""
+    """Read a notebook to run unattended; raises StepError if its failures could go unnoticed."""
     from IPython.core.inputtransformer2 import TransformerManager
 
     try:
@@ -91,7 +91,7 @@ def read_notebook(path: Path) -> nbformat.NotebookNode:
     except (nbformat.reader.NotJSONError, nbformat.ValidationError) as error:
         raise StepError(f"this is no notebook: {error}", where=path) from error
     if not notebook.metadata.get("kernelspec", {}).get("name"):
-        raise StepError("the notebook names no kernel, with which Kaggle does not start", where=path)
+        raise StepError("the notebook names no kernel, and Kaggle needs one to start it", where=path)
     if not any(PARAMETERS_TAG in cell.metadata.get("tags", []) for cell in notebook.cells):
         raise StepError(
             f"no cell is tagged {PARAMETERS_TAG!r}, so profile and folders cannot be set", where=path
@@ -100,7 +100,7 @@ def read_notebook(path: Path) -> nbformat.NotebookNode:
     for number, cell in _code_cells(notebook):
         if SHELL_CALLS.search(transformed(cell.source)):
             raise StepError(
-                f"cell {number} calls a shell, whose failure would pass for success",
+                f"cell {number} calls a shell, whose failure would go unnoticed",
                 where=path,
                 hint="Use subprocess.run(..., check=True).",
             )
@@ -110,9 +110,9 @@ def read_notebook(path: Path) -> nbformat.NotebookNode:
 def execute(
     source: Path, executed: Path, parameters: dict[str, Any], *, folder: Path, cell_timeout_s: float
 ) -> None:
-    """Run a notebook in `folder` and write it whole; StepError unless every cell ran without error.
+    """Run a notebook in `folder` and save it to `executed`; raises StepError unless every cell succeeds.
 
-    A notebook that fails is left beside, as `<name>.failed.ipynb`, to be looked at.
+    A notebook that fails is saved next to it as `<name>.failed.ipynb` for inspection.
     """
     for text in (str(source), str(executed), *map(str, parameters.values())):
         _refuse_unnameable(text)
@@ -131,11 +131,11 @@ def execute(
 
 
 def _run(source: Path, draft: Path, parameters: dict[str, Any], folder: Path, cell_timeout_s: float) -> None:
-    """Execute by papermill, with one more try for a kernel that does not start."""
+    """Execute with papermill; retry once if the kernel does not start."""
     import papermill
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
-    # Overrides are not in the parameters cell, and their names have been checked: papermill need not warn.
+    # Overrides are not in the parameters cell; their names have been checked, so papermill need not warn.
     logging.getLogger("papermill").setLevel(logging.ERROR)
     failed = draft.parents[1] / f"{source.stem}.failed.ipynb"
     for last_try in (False, True):
@@ -150,7 +150,7 @@ def _run(source: Path, draft: Path, parameters: dict[str, Any], folder: Path, ce
                 )  # fmt: skip
             return
         except (papermill.PapermillExecutionError, CellExecutionError) as error:
-            # Ctrl-C reaches the kernel too, whose cell then fails: that is no fault of the notebook.
+            # Ctrl-C also reaches the kernel, whose cell then fails: not an error of the notebook.
             if error.ename == "KeyboardInterrupt":
                 raise KeyboardInterrupt from None
             raise StepError(f"a cell failed: {error.ename}: {error.evalue}", where=failed) from None
@@ -158,11 +158,11 @@ def _run(source: Path, draft: Path, parameters: dict[str, Any], folder: Path, ce
             raise StepError(
                 f"a cell ran longer than {cell_timeout_s:.0f} s",
                 where=failed,
-                hint="Allow more by -p cell_timeout_s=SECONDS.",
+                hint="Allow more with -p cell_timeout_s=SECONDS.",
             ) from None
         except DeadKernelError:
             raise StepError(
-                "the kernel was killed, most often because memory ran out",
+                "the kernel was killed, usually because memory ran out",
                 where=failed,
                 hint="Try -p embed_batch=8 and -p workers=1, or a smaller profile.",
             ) from None
@@ -172,22 +172,22 @@ def _run(source: Path, draft: Path, parameters: dict[str, Any], folder: Path, ce
 
 
 def _refuse_unnameable(text: str) -> None:
-    """StepError on what a notebook cannot say: it is a text in UTF-8, and a path need not be one."""
+    """Raise StepError on text that is not valid UTF-8, such as some paths: notebooks are UTF-8 files."""
     shown = text.encode(errors="replace").decode()
     if shown != text:
-        raise StepError("a notebook cannot name this: it is no UTF-8", where=shown, hint="Rename it.")
+        raise StepError("a notebook cannot name this: it is not UTF-8", where=shown, hint="Rename it.")
 
 
 def _literal(path: Path) -> str:
-    """A path whose braces papermill does not fill in."""
+    """A path with its braces escaped, so that papermill does not fill them in."""
     return str(path).replace("{", "{{").replace("}", "}}")
 
 
 def _check(notebook: nbformat.NotebookNode, path: Path) -> None:
-    """StepError if a cell was left out, as after sys.exit(0), or ended in an error."""
+    """Raise StepError if a cell did not run, as after sys.exit(0), or ended in an error."""
     for number, cell in _code_cells(notebook):
         if errors := [output.ename for output in cell.outputs if output.output_type == "error"]:
-            raise StepError(f"cell {number} ended the notebook by {errors[0]}", where=path)
+            raise StepError(f"cell {number} ended the notebook with {errors[0]}", where=path)
         if cell.execution_count is None:
             raise StepError(f"cell {number} was never run", where=path)
 

@@ -1,4 +1,4 @@
-"""The predictor of a run: of the notebooks' own folders, or of one that is finished."""
+"""Open the predictor of a run: inside its notebooks, or of a finished run."""
 
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -16,11 +16,11 @@ from kitlib.run.steps import STEPS, changed_inputs, done
 
 FINISH = "Run the notebooks to the end."
 Need = Callable[..., Path]
-"""From a file of the layout to where it lies: `Settings.need`."""
+"""From a file of the layout to its path, as `Settings.need`."""
 
 
 def run_predictor(need: Need, resources: Resources) -> Predictor:
-    """The predictor that steps 4 and 5 left; ArtefactError or StepError where one of its parts is missing."""
+    """Open the predictor from steps 4 and 5; raises ArtefactError or StepError if a part is missing."""
     ensemble = Ensemble.load(need(layout.ENSEMBLE))
     prior = Prior.from_json(load_json(need(layout.PRIOR)))
     folders = fold_folders(need, ensemble.members)
@@ -29,9 +29,9 @@ def run_predictor(need: Need, resources: Resources) -> Predictor:
 
 
 def fold_folders(need: Need, names: Iterable[str]) -> dict[str, list[Path]]:
-    """Where the folds of experiments are, in their order.
+    """The fold folders of experiments, in order.
 
-    By the table of folds and not by what lies there: a run of more folds may have left some behind.
+    Taken from the table of folds, not the file system: an earlier run may have left more folds behind.
     """
     folds = sorted(load_table(need(layout.FOLDS))["fold"].unique().tolist())
     return {
@@ -41,15 +41,15 @@ def fold_folders(need: Need, names: Iterable[str]) -> dict[str, list[Path]]:
 
 
 def finished_predictor(work: Path) -> Predictor:
-    """The predictor of a run; StepError where a step that it is made of is not done, or not done again."""
+    """Open the predictor of a run; raises StepError if a step it needs is missing or out of date."""
     check_finished(work)
     return run_predictor(partial(layout.File.under, root=work), Resources())
 
 
 def check_finished(work: Path) -> None:
-    """StepError where a step that a predictor is made of is not done, or not done again."""
+    """Raise StepError if a step that a predictor needs is missing or out of date."""
     for step in STEPS[-1].reads:
         if not done(work, step):
             raise StepError(f"{step} is not done", where=work, hint=FINISH)
         if changed := changed_inputs(work, step):
-            raise StepError(f"{step} is not done again since {changed[0]} was", where=work, hint=FINISH)
+            raise StepError(f"{step} is out of date: {changed[0]} has changed since", where=work, hint=FINISH)

@@ -1,4 +1,4 @@
-"""The grid: many experiments on every fold, in parallel processes, going on where it stopped; its results."""
+"""The grid: many experiments on every fold, in parallel processes and resumable; and its results."""
 
 import contextlib
 from collections.abc import Collection, Hashable, Iterator
@@ -39,14 +39,14 @@ from kitlib.run.studies import grid_experiments, open_dataset, open_encoder, pre
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a grid went: fits done, and by experiment why it failed in a fold or was not run."""
+    """Outcome of a grid: number of fits done, and the reasons of experiments that failed or were skipped."""
 
     folder: Path
     fits: int
     failed: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     unreadable: int = 0
-    """Studies without a series that could be read."""
+    """Number of studies without a readable series."""
 
 
 def run_grid(
@@ -60,11 +60,11 @@ def run_grid(
     keep_models: bool = False,
     command: str = "kitlib.run.grid.run_grid",
 ) -> Outcome:
-    """Run a family's experiments that are not done, into `<work>/experiments/<name>/fold<k>`.
+    """Run those experiments of a family that are not done, into `<work>/experiments/<name>/fold<k>`.
 
-    A fit that fails becomes a note in its folder; an experiment whose weights or optional library are
-    missing is skipped with its reason. `command` is what the table will say of how it was made. UsageError
-    on unknown names, RootError where no data is, StepError while another run is in the folder.
+    A failed fit leaves a note in its folder; an experiment whose weights or optional library are missing is
+    skipped with a reason. `command` is recorded in the table as how it was made. Raises UsageError on unknown
+    names, RootError if there is no data, and StepError while another run uses the folder.
     """
     chosen = grid_experiments(profile, family, only)
     work = resolve_work(profile, work_dir)
@@ -101,7 +101,7 @@ class Grid:
             self.key.save(self.folder / ORACLE_FILE, known["oracle"])
 
     def groups(self, chosen: list[Experiment], keep_models: bool) -> list[TaskGroup]:
-        """The fits of experiments in groups; what they read is made here, one input after the other."""
+        """Group the fits of experiments; their datasets are made here, one input after the other."""
         found: list[TaskGroup] = []
         for spec in dict.fromkeys(entry.input for entry in chosen):
             entries = [entry for entry in chosen if entry.input == spec]
@@ -115,18 +115,18 @@ class Grid:
         return found
 
     def _can_start(self, entry: Experiment) -> bool:
-        """Whether its model finds the weights that it starts from; without them it is skipped."""
+        """Whether the model's starting weights are found; if not, the experiment is skipped."""
         with self._skipping([entry]):
             entry.model.pretrained_source()
         return entry.name not in self.skipped
 
     @contextlib.contextmanager
     def _skipping(self, entries: list[Experiment]) -> Iterator[None]:
-        """Skip experiments, with the reason, where weights or an optional library are missing."""
+        """Skip experiments, recording the reason, if weights or an optional library are missing."""
         try:
             yield
         except (WeightsError, ExtraMissingError) as error:
-            # Not where they were looked for: that is this machine's, and tables are for all.
+            # Without `error.where`: paths on this machine do not belong in tables for everyone.
             reason = f"[{error.code}] {error.what}. {error.hint}"
             for entry in entries:
                 self.skipped[entry.name] = reason
@@ -135,7 +135,7 @@ class Grid:
     def _groups_of(
         self, entries: list[Experiment], data: Dataset, weights: str, keep_models: bool
     ) -> list[TaskGroup]:
-        """Groups of experiments on one dataset, by split, fold and what their fits share."""
+        """Group the fits of experiments on one dataset by split, fold and shared first stage."""
         found: list[TaskGroup] = []
         seed, counts = self.profile.seed, self.series_counts
         for name in dict.fromkeys(entry.protocol.split for entry in entries):
@@ -155,20 +155,20 @@ class Grid:
 
 
 def weights_label(entry: Experiment, weights: str) -> str:
-    """What an experiment's input was made with, and the weights that its own network starts from."""
+    """The weights an experiment's input was made with, and those its own network starts from."""
     source = entry.model.pretrained_source()
     return f"{weights}; starts from {source.name}: {source.label}" if source else weights
 
 
 def _process(task: FoldTask) -> Hashable:
-    """Fits of a fold with equal stages go to one process; those that share nothing each to their own."""
+    """Key of a task's process: fits of a fold with the same first stage share one, others run alone."""
     return task.fold, task.experiment.model.shared_stage() or task.experiment.name
 
 
 def grid_results(folder: Path, entries: Collection[Experiment]) -> GridResults:
-    """The tables of a folder that a grid filled, the blend as the last row of its experiments.
+    """The result tables of a grid's folder, with the blend as the last row of the experiments.
 
-    ArtefactError where no grid has run.
+    Raises ArtefactError if no grid has run.
     """
     results, rows = result_table(folder, entries), JudgedRows.load(folder, "studies")
     done = set(results.loc[(results["state"] == "done") & ~results["leaks"], "experiment"])

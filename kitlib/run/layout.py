@@ -1,17 +1,17 @@
-"""Every file that one step writes and another reads, named once."""
+"""The layout of a work folder: every file that one step writes and another reads."""
 
 from pathlib import Path
 from typing import NamedTuple
 
 
 class File(NamedTuple):
-    """A file, or folder, of a step's results; `name` may have a placeholder for an experiment."""
+    """A result file or folder of a step; `name` may have a placeholder for an experiment."""
 
     step: str
     name: str
 
     def under(self, root: Path, **parts: str) -> Path:
-        """Where it lies under a work folder."""
+        """Its path under a work folder."""
         return Path(root) / self.step / self.name.format(**parts)
 
 
@@ -21,7 +21,7 @@ ENSEMBLING, SUBMISSION = "05_ensembling", "06_submission"
 SERIES = File(PREPROCESSING, "series.parquet")  # as Competition.series, with stacks and slices
 LEDGER = File(PREPROCESSING, "ledger.parquet")
 METADATA = File(PREPROCESSING, "metadata.parquet")
-INPUTS = File(EMBEDDINGS, "inputs.json")  # by experiment what its model reads, weights included
+INPUTS = File(EMBEDDINGS, "inputs.json")  # by experiment: its model's input, weights included
 FOLDS = File(MODELLING, "folds.parquet")  # study_id, fold
 EXPERIMENTS = File(MODELLING, "experiments.json")  # by name, as Experiment.to_json
 EXPERIMENT = File(MODELLING, "{experiment}")  # the folder of an experiment's folds
@@ -31,13 +31,13 @@ PRIOR = File(ENSEMBLING, "prior.json")
 SCORES = File(ENSEMBLING, "scores.parquet")
 SUBMISSION_CSV = File(SUBMISSION, "submission.csv")
 PREDICTIONS = File(SUBMISSION, "predictions.parquet")
-SECONDS = File(SUBMISSION, "seconds.parquet")  # study_id, seconds: what each test study took
+SECONDS = File(SUBMISSION, "seconds.parquet")  # study_id, seconds: the time each test study took
 TEST_LEDGER = File(SUBMISSION, "ledger.parquet")
-TEST_SCORES = File(SUBMISSION, "scores.parquet")  # where the truth of the test studies is known
+TEST_SCORES = File(SUBMISSION, "scores.parquet")  # only if the test labels are known
 
 VOLUMES = File(PREPROCESSING, "volumes")
 STORE = File(EMBEDDINGS, "store")
-"""Caches, under the folder of what can be made again."""
+"""Caches, under the folder of `data.resolve_cache`."""
 EXECUTED = "executed"
 """The folder of executed notebooks in a work folder."""
 GRID = "experiments"
@@ -45,6 +45,6 @@ GRID = "experiments"
 ROBUSTNESS = "robustness"
 """The folder of `python -m kitlib robustness` in a work folder."""
 SWEEP = "sweep"
-"""The folder of `python -m kitlib run --sweep` in a work folder: one in it for each run."""
+"""The folder of `python -m kitlib run --sweep` in a work folder, with a sub-folder for each run."""
 PHANTOMS = "phantoms"
-"""The folder of phantoms that a run without data makes in its work folder."""
+"""The folder of phantoms in a work folder, made by a run without data."""

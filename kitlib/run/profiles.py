@@ -1,4 +1,4 @@
-"""Profiles: how much data, which backbone and how long, for a test, a newcomer or the competition."""
+"""Profiles: parameter sets for a quick test, a first run, a benchmark and the competition."""
 
 import dataclasses
 import math
@@ -16,13 +16,13 @@ HOUR_S = 3600.0
 
 
 def _how(default: Any) -> Any:
-    """A field that says how to work and not what comes out: a step is not run again when it changes."""
+    """A field that sets how a run works and not its results: a change does not rerun a step."""
     return field(default=default, metadata={"how": True})
 
 
 @dataclass(frozen=True)
 class Profile:
-    """The parameters of a run; notebooks and the command line override them by name."""
+    """The parameters of a run; notebooks and the command line can override them by name."""
 
     name: str
     phantom_studies: int
@@ -37,17 +37,17 @@ class Profile:
     embed_batch: int = 32
     folds: int = 5
     experiments: str = "first"
-    """Names and tags of experiments, with commas between."""
+    """Comma-separated names and tags of experiments."""
     combine: str = "blend"
-    """How the experiments become one prediction: a name of `kitlib.ensemble.names`."""
+    """The combiner of the experiments' predictions: a name of `kitlib.ensemble.names`."""
     calibrate: str = "vector_scaling"
-    """Names of calibrators in their order, with commas between; may be empty."""
+    """Comma-separated names of calibrators, in order; may be empty."""
     epochs: int = 120
-    """At most so many epochs, whatever an experiment asks for."""
+    """Maximum number of epochs of any experiment."""
     workers: int = _how(cores())
     cell_timeout_s: float = _how(HOUR_S)
     budget_s: float = _how(HOUR_S)
-    """Wall-clock seconds for the submission step; studies left after it get the prior."""
+    """Wall-clock seconds for the submission step; studies that do not fit get the prior."""
 
     def __post_init__(self) -> None:
         known_name(self.combine, COMBINERS, "combiner")
@@ -56,16 +56,16 @@ class Profile:
 
     @property
     def calibrators(self) -> tuple[str, ...]:
-        """The names of `calibrate`."""
+        """The names in `calibrate`."""
         return tuple(self.calibrate.replace(",", " ").split())
 
     @property
     def input_defaults(self) -> dict[str, Any]:
-        """What an experiment's input takes from the profile where it leaves it open."""
+        """The profile's values for fields that an experiment's input leaves empty."""
         return {name: getattr(self, name) for name in ("backbone", "weights", "grey", "longest_px")}
 
     def with_overrides(self, values: Mapping[str, Any]) -> "Profile":
-        """A copy with the named fields changed, each brought to its field's type; UsageError on others."""
+        """A copy with the named fields changed and converted to their types; UsageError on unknown names."""
         kinds = {entry.name: entry.type for entry in dataclasses.fields(self) if entry.name != "name"}
         for name in values:
             known_name(name, kinds, "parameter")
@@ -73,13 +73,13 @@ class Profile:
         return dataclasses.replace(self, **changes)
 
     def located(self) -> "Profile":
-        """A copy whose files are named from the root: kernels start in the folder of the notebooks."""
+        """A copy with absolute file paths: kernels start in another folder."""
         weights = self.weights if self.weights in WEIGHTS else _from_root(self.weights)
         attached = _from_root(self.attached_weights) if self.attached_weights else ""
         return dataclasses.replace(self, weights=weights, attached_weights=attached)
 
     def results(self) -> dict[str, Any]:
-        """The fields on which results depend."""
+        """The fields that results depend on."""
         return {
             entry.name: getattr(self, entry.name)
             for entry in dataclasses.fields(self)
@@ -91,8 +91,8 @@ _profiles = (
     Profile("smoke", 12, 4, phantom_size="smoke", longest_px=128, folds=2, epochs=3, cell_timeout_s=600.0),
     Profile("demo", 60, 15),
     Profile("bench", 240, 60, longest_px=320, folds=3, cell_timeout_s=12 * HOUR_S, budget_s=9 * HOUR_S),
-    # Kaggle ends a notebook after nine hours; half an hour is kept for starting and for writing.
-    # With its many studies a stack pays (docs/ensemble.md).
+    # Kaggle ends a notebook after nine hours; half an hour is kept for startup and writing.
+    # With that many studies stacking pays (docs/ensemble.md).
     Profile("kaggle", 0, 0, longest_px=384, weights="auto", experiments="first,crops_tuned",
             combine="logistic", cell_timeout_s=9 * HOUR_S, budget_s=8.5 * HOUR_S),
 )  # fmt: skip
@@ -100,13 +100,13 @@ PROFILES = {profile.name: profile for profile in _profiles}
 
 
 def profile_named(name: str) -> Profile:
-    """The profile of that name; UsageError on an unknown one."""
+    """The profile of this name; raises UsageError if there is none."""
     known_name(name, PROFILES, "profile")
     return PROFILES[name]
 
 
 def _coerced(name: str, kind: Any, value: Any) -> Any:
-    """The value in its field's type, whatever papermill, YAML or a shell made of it."""
+    """Convert a value to its field's type, however papermill, YAML or a shell passed it."""
     coerce, example = kind2coercion[kind]
     try:
         return coerce(value)
@@ -128,7 +128,7 @@ def _text(value: Any) -> str:
 
 
 def _number(value: Any) -> float:
-    number = float(str(value))  # a truth value is no number
+    number = float(str(value))  # through str, so that True is refused
     if math.isnan(number):
         raise ValueError(value)
     return number
@@ -146,4 +146,4 @@ kind2coercion: dict[Any, tuple[Callable[[Any], Any], str]] = {
     float: (_number, "0.001"),
     str: (_text, "text"),
 }
-"""How each type of field is read, and an example of it."""
+"""How a value of each field type is parsed, with an example."""

@@ -1,4 +1,4 @@
-"""A finished run under changed conditions: every study predicted by the fold models that never saw it."""
+"""Robustness of a finished run: out-of-fold predictions of every study under changed conditions."""
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ from kitlib.terms import PROBABILITIES
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """The table of `robustness_table`, and what a reader should know of how it was made."""
+    """The table of `robustness_table`, and facts about how it was made."""
 
     table: pd.DataFrame
     facts: Mapping[str, str]
@@ -60,10 +60,10 @@ def judge_robustness(
     studies: int | None = None,
     conditions: Collection[Condition] = CONDITIONS,
 ) -> Judged:
-    """Judge some experiments of a finished run under all conditions, on its first `studies` or all of them.
+    """Score experiments of a finished run under all conditions, on its first `studies` or all of them.
 
-    Predictions are kept under the work folder, a file a study, and found there again. StepError where the run
-    is not finished or another one is in the folder, UsageError on an unknown experiment.
+    Predictions are cached in the work folder, one file per study. Raises StepError if the run is not finished
+    or another one uses the folder, and UsageError on an unknown experiment.
     """
     if not names or (studies is not None and studies < 1):
         raise UsageError("nothing to judge", hint="Name an experiment, and one study or more.")
@@ -75,12 +75,12 @@ def judge_robustness(
         study_ids = run.folds.index[:studies]
         for study_id in tqdm(study_ids, "studies under all conditions", mininterval=1):
             run.make(study_id, conditions)
-    return Judged(run.table(study_ids, conditions), _asked(work) | run.facts(study_ids))
+    return Judged(run.table(study_ids, conditions), _run_facts(work) | run.facts(study_ids))
 
 
 @dataclass(frozen=True, eq=False)
 class FinishedRun:
-    """What is needed of a run to predict its own studies once more."""
+    """The parts of a run needed to predict its own studies again."""
 
     folder: Path
     competition: Competition
@@ -93,7 +93,7 @@ class FinishedRun:
 
     @classmethod
     def open(cls, work: Path, names: Collection[str], data_dir: str) -> "FinishedRun":
-        """The fold models and studies of a run; RootError where its data are not found."""
+        """Open the fold models and studies of a run; raises RootError if its data are not found."""
         folds = load_table(layout.FOLDS.under(work)).set_index("study_id")["fold"].sort_index()
         folders = fold_folders(partial(layout.File.under, root=work), names)
         members = {name: Member.load(of_folds) for name, of_folds in folders.items()}
@@ -112,7 +112,7 @@ class FinishedRun:
         return cls(folder, competition, labels, folds, studies, members, encoders, fitted)
 
     def make(self, study_id: int, conditions: Collection[Condition]) -> None:
-        """Predict one study under all conditions, unless that was done before."""
+        """Predict one study under all conditions, unless cached predictions are current."""
         names = [condition.name for condition in conditions]
         state = fingerprint(self.fitted, SEED, names, self.studies.of([study_id]).fingerprint)
         if is_current(path := self._path(study_id), state):
@@ -121,13 +121,13 @@ class FinishedRun:
         parts = []
         for condition, changed, data_of in self._encoded(study, conditions):
             for name, member in self.members.items():
-                said = _held_out(member.models[fold], changed, data_of[member.input.fingerprint])
-                parts.append(to_rows([study_id], said).assign(condition=condition, experiment=name))
+                predicted = _held_out(member.models[fold], changed, data_of[member.input.fingerprint])
+                parts.append(to_rows([study_id], predicted).assign(condition=condition, experiment=name))
         provenance = Provenance({"conditions": names}, {"state": state}, SEED)
         save_table(path, pd.concat(parts), provenance, state=state)
 
     def table(self, study_ids: pd.Index, conditions: Collection[Condition]) -> pd.DataFrame:
-        """The table of what was predicted."""
+        """The robustness table of the predicted studies."""
         rows = pd.concat(
             load_table(self._path(study_id)).astype({"condition": "category", "experiment": "category"})
             for study_id in study_ids
@@ -142,7 +142,7 @@ class FinishedRun:
         return robustness_table(labels, predictions, baselines(labels, prior, self.competition.root))
 
     def facts(self, study_ids: pd.Index) -> dict[str, str]:
-        """The data and the weights, in words."""
+        """The data and the weights as text."""
         made = read_marker(self.competition.root)
         phantoms = f", phantoms of size {made['size']} and seed {made['seed']}" if made else ""
         data = f"{len(study_ids)} studies of {len(self.folds)} in {self.folds.nunique()} folds{phantoms}"
@@ -152,7 +152,7 @@ class FinishedRun:
     def _encoded(
         self, study: Study, conditions: Collection[Condition]
     ) -> Iterator[tuple[str, Study, dict[str, Dataset]]]:
-        """Name, changed study and its datasets by condition; each is encoded once and then forgotten."""
+        """Yield name, changed study and its datasets by condition, encoded one condition at a time."""
         subject = Subject(study, shipped_localiser().locate_study(study, fill=True))
         as_it_is = {name: encoder.encode(study, Ledger()) for name, encoder in self.encoders.items()}
         for condition in conditions:
@@ -178,15 +178,15 @@ class FinishedRun:
         return self.folder / f"{int(study_id)}.parquet"
 
 
-def _asked(work: Path) -> dict[str, str]:
-    """What the run was, in words."""
+def _run_facts(work: Path) -> dict[str, str]:
+    """The run's profile as text."""
     profile = parameters_of(layout.FOLDS.under(work))
-    said = [f"{name} {profile[name]}" for name in ("seed", "longest_px", "epochs") if name in profile]
-    return {"run": ", ".join([f"profile {profile.get('name', 'unknown')}", *said])}
+    named = [f"{name} {profile[name]}" for name in ("seed", "longest_px", "epochs") if name in profile]
+    return {"run": ", ".join([f"profile {profile.get('name', 'unknown')}", *named])}
 
 
 def _competition(work: Path, data_dir: str) -> Competition:
-    """The data named, else the run's own phantoms, else what is mounted."""
+    """The competition in `data_dir`, else the run's own phantoms, else the mounted one."""
     if not data_dir and read_marker(phantoms := work / layout.PHANTOMS):
         return Competition(phantoms)
     return find_root(Path(data_dir).expanduser() if data_dir else None)
@@ -198,5 +198,5 @@ def _displaced(encoder: CropEncoder, condition: Condition, subject: Subject) -> 
 
 
 def _held_out(model: Model, study: Study, data: Dataset) -> np.ndarray:
-    """What is said of a study (1, 25, 3): as in a `Predictor`, the prior where it has no image left."""
+    """Probabilities (1, 25, 3) of a study; the prior if it has no image left, as in a `Predictor`."""
     return model.predict(data) if study.sequences else model.prior[None]

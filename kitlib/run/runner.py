@@ -1,4 +1,4 @@
-"""The six notebooks, in order, each run when its code, parameters or inputs have changed."""
+"""Run the six notebooks in order, each only if its code, parameters or inputs have changed."""
 
 import contextlib
 import shutil
@@ -36,7 +36,7 @@ SHOWN_SCORES = {
 
 @dataclass(frozen=True)
 class Runner:
-    """Runs steps of one profile on one competition into one work folder."""
+    """Runs steps with one profile, on one competition, into one work folder."""
 
     profile: Profile
     home: Path
@@ -46,7 +46,7 @@ class Runner:
     force: bool = False
 
     def run(self, asked: list[Step]) -> None:
-        """Run the steps that are not done; StepError at the first that fails."""
+        """Run the steps that are not done; raises StepError at the first that fails."""
         interval_s = 1 if sys.stderr.isatty() else LOG_INTERVAL_S
         with own_kernel(), tqdm(total=len(asked), bar_format=BAR, mininterval=interval_s, miniters=0) as bar:
             for step in asked:
@@ -79,14 +79,14 @@ class Runner:
         tqdm.write(f"{step.name} took {measured['wall_s']} s and {measured['peak_memory_mb']} MB")
 
     def _state(self, step: Step, notebook: Mapping[str, Any]) -> str:
-        """Everything on which the step's results depend, in sixteen digits."""
+        """Fingerprint of everything that the step's results depend on."""
         code, read = steps.notebook_code(notebook), steps.read_fingerprints(step, self.work)
         return fingerprint(code, library_code(), self.profile.results(), self.data, read)
 
 
 @contextlib.contextmanager
 def watched_memory(bar: "tqdm[Any]") -> Iterator[list[float]]:
-    """Show the memory of this process's children on a bar; yields its samples in MB, which grow meanwhile."""
+    """Show the memory of this process's children on a bar; yields the growing list of samples in MB."""
     samples_mb = [0.0]
 
     def sample() -> None:
@@ -100,10 +100,10 @@ def watched_memory(bar: "tqdm[Any]") -> Iterator[list[float]]:
 
 
 def children_memory_mb() -> float:
-    """Memory of all children of this process, in MB; a page that several share counts once, on Linux."""
+    """Memory of all children of this process, in MB; on Linux, shared pages count once."""
     total = 0
     for child in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.Error):  # it ended since it was listed
+        with contextlib.suppress(psutil.Error):  # it has ended since it was listed
             memory = child.memory_full_info()
             total += getattr(memory, "pss", memory.uss)
     return total / 2**20
@@ -120,10 +120,10 @@ def run(
     optional: bool = False,
     overrides: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Run steps `first` to `last` and return the work folder; UsageError, RootError or StepError.
+    """Run steps `first` to `last` and return the work folder.
 
-    With `optional`, the chapters that nothing else reads are run too. While another run is in the work
-    folder, this one is a StepError.
+    With `optional`, chapters that no other step reads are run too. Raises UsageError, RootError or StepError,
+    the last also while another run uses the work folder.
     """
     chosen = profile_named(profile).with_overrides(overrides or {}).located()
     asked = steps.steps_between(first, last, optional=optional)
@@ -138,7 +138,7 @@ def run(
     with sole_run(work):
         competition = resolve_competition(chosen, data_dir, work)
         if STEPS[-1] in asked:
-            competition.test_study_ids()  # none is an error now, and not after five steps
+            competition.test_study_ids()  # fail now if there are none, not after five steps
         parameters = {"profile": profile, "data_dir": str(competition.root), "work_dir": str(work)}
         parameters |= {name: getattr(chosen, name) for name in overrides or {}}
         Runner(chosen, home, work, parameters, competition.fingerprint(), force).run(asked)
@@ -148,7 +148,7 @@ def run(
 
 
 def _report(work: Path, submissions: Path | None) -> None:
-    """Say how good the submission is and where it is; copy it to `submissions` where that folder exists."""
+    """Print the submission's scores and path; copy it to `submissions` if that folder exists."""
     for line in score_lines(load_table(layout.SCORES.under(work))):
         tqdm.write(line)
     path = resolve_submission(work)
@@ -160,7 +160,7 @@ def _report(work: Path, submissions: Path | None) -> None:
 
 
 def score_lines(scores: pd.DataFrame) -> list[str]:
-    """The submitted prediction's score beside those of oracle, prior and 1/3, with their intervals."""
+    """Lines with the scores and intervals of the submitted prediction, the oracle, the prior and 1/3."""
     rows = {row["prediction"]: row for row in scores.to_dict("records")}
     return [
         f"{text:16} {rows[name]['total']:.4f}  ({rows[name]['low']:.4f} to {rows[name]['high']:.4f})"

@@ -1,4 +1,4 @@
-"""What every notebook calls first and last: `begin` makes settings of its variables, `finish` says done."""
+"""First and last call of a notebook: `begin` turns its variables into settings, `finish` marks it done."""
 
 import dataclasses
 import platform
@@ -31,12 +31,12 @@ IPYTHON_NAMES = ("In", "Out")
 PARAMETER_TYPES = (str, int, float, bool)
 
 thread_failures: list[str] = []
-"""Exceptions that ended a thread since `begin`; papermill does not see them."""
+"""Exceptions that ended a thread since `begin`; papermill does not notice them."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a notebook works with: its profile, its data and the folders of all steps."""
+    """A notebook's settings: its step, profile, data and folders."""
 
     step: steps.Step
     profile: Profile
@@ -47,36 +47,36 @@ class Settings:
 
     @property
     def roots(self) -> tuple[Path, ...]:
-        """The work folders in which results of earlier steps may lie, its own first."""
+        """The work folders that may hold results of earlier steps, its own first."""
         return (self.work_dir, *self.attached)
 
     @property
     def own_folder(self) -> Path:
-        """The folder of this step's results."""
+        """The folder for this step's results."""
         return self.work_dir / self.step.name
 
     @property
     def submission(self) -> Path:
-        """Where the submission goes."""
+        """The path of the submission."""
         return data.resolve_submission(self.work_dir)
 
     def cache(self, file: File) -> Path:
-        """Where large files that can be made again are kept; on Kaggle outside the working folder."""
+        """The path of a large file that can be recreated; on Kaggle outside the working folder."""
         return file.under(data.resolve_cache(self.work_dir))
 
     def need(self, file: File, **parts: str) -> Path:
-        """A file that an earlier step wrote, here or in attached results; StepError where it is absent."""
+        """A file of an earlier step, here or in attached results; raises StepError if it is missing."""
         for root in self.roots:
             if (path := file.under(root, **parts)).exists():
                 return path
         raise StepError(
-            f"{self.step.name} needs {file.name.format(**parts)!r} of {file.step}",
+            f"{self.step.name} needs {file.name.format(**parts)!r} from {file.step}",
             where=file.under(self.work_dir, **parts),
             hint=f"Run {file.step} first.",
         )
 
     def own(self, file: File, **parts: str) -> Path:
-        """Where this step writes a file that others read."""
+        """The path at which this step writes a file that others read."""
         return file.under(self.work_dir, **parts)
 
     @property
@@ -85,15 +85,15 @@ class Settings:
         return (self.competition.root / MARKER).is_file()
 
     def provenance(self, **inputs: str) -> Provenance:
-        """The provenance of what this notebook writes; `inputs` are names and fingerprints."""
+        """Provenance of what this notebook writes; `inputs` are fingerprints by name."""
         return Provenance(self.profile.results(), inputs, self.profile.seed, self.started_s)
 
 
 def begin(step: str, names: Mapping[str, Any]) -> Settings:
-    """Check a notebook's variables, find its data and the steps before it; call it with `globals()`.
+    """Check a notebook's variables, find its data, and run missing earlier steps; call it with `globals()`.
 
-    UsageError on a name that is no parameter, RootError where no data is, StepError where an earlier step is
-    missing and its notebook is not at hand (where it is, the earlier steps are run first).
+    Raises UsageError on a variable that is not a parameter, RootError if there is no data, and StepError if
+    an earlier step is missing and fails or has no notebook here.
     """
     limit_threads()
     values = _parameters(names)
@@ -111,7 +111,7 @@ def begin(step: str, names: Mapping[str, Any]) -> Settings:
 
 
 def finish(settings: Settings) -> None:
-    """Write the step's manifest; StepError if a thread died on the way. The last call of a notebook."""
+    """Write the step's manifest, as the last call of a notebook; raises StepError if a thread died before."""
     if thread_failures:
         raise StepError(f"an exception ended a thread: {thread_failures[0]}", where=settings.step.name)
     written = steps.outputs(settings.own_folder)
@@ -128,8 +128,8 @@ def finish(settings: Settings) -> None:
 
 
 def machine_in_words() -> dict[str, str]:
-    """System, cores, memory and accelerator in words, without a name of the machine or of its user."""
-    # Torch is not loaded for this alone: what has not loaded it has used no accelerator.
+    """System, cores, memory and accelerator as text, without the names of the machine and its user."""
+    # Torch is not imported just for this: a process that has not imported it has used no accelerator.
     used = "torch" in sys.modules and device().type == "cuda"
     accelerator = sys.modules["torch"].cuda.get_device_name() if used else "none used"
     memory_gb = psutil.virtual_memory().total / 2**30
@@ -142,10 +142,10 @@ def machine_in_words() -> dict[str, str]:
 
 
 def _parameters(names: Mapping[str, Any]) -> dict[str, Any]:
-    """The notebook's parameters among its globals; UsageError on a variable that is none."""
+    """The notebook's parameters among its globals; raises UsageError on a variable that is not one."""
     known = [*PLACES, *(entry.name for entry in dataclasses.fields(Profile) if entry.name != "name")]
     if any(isinstance(value, Settings) for value in names.values()):
-        # The cell is run a second time, among the variables of later cells: `profile = settings.profile`.
+        # The cell is being rerun, with variables of later cells around, such as `profile = settings.profile`.
         profile = names.get("profile")
         again = {name: names[name] for name in known if isinstance(names.get(name), PARAMETER_TYPES)}
         return again | ({"profile": profile.name} if isinstance(profile, Profile) else {})
@@ -158,14 +158,14 @@ def _parameters(names: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_variable(name: str, value: Any, known: list[str]) -> bool:
-    """Whether a user set it: no module, function or class, nothing of IPython's, no constant of a module."""
+    """Whether the user set it: not a module, function, class, IPython name or imported constant."""
     is_code = isinstance(value, types.ModuleType) or callable(value)
     is_constant = name.isupper() and name.lower() not in known
     return not (is_code or is_constant or name.startswith("_") or name in IPYTHON_NAMES)
 
 
 def _run_earlier(settings: Settings, overrides: Mapping[str, Any]) -> None:
-    """Run the steps before this one where results that it reads are absent; StepError without notebooks."""
+    """Run earlier steps whose results this one reads and that are missing; StepError without notebooks."""
     roots = settings.roots
     missing = [name for name in settings.step.reads if not any(steps.done(root, name) for root in roots)]
     if not missing:
@@ -173,20 +173,20 @@ def _run_earlier(settings: Settings, overrides: Mapping[str, Any]) -> None:
     home = data.repository()
     if home is None:
         raise StepError(
-            f"{settings.step.name} reads what {' and '.join(missing)} wrote, and that is not there",
+            f"{settings.step.name} reads results of {' and '.join(missing)}, which are missing",
             where=settings.work_dir,
             hint="Attach the output of those notebooks, or set work_dir to the folder that holds it.",
         )
     first, last = (steps.step_named(name).number for name in (missing[0], settings.step.reads[-1]))
     names = ", ".join(step.name for step in steps.steps_between(first, last))
-    tqdm.write(f"{settings.step.name} reads what is not there yet; running first: {names}")
+    tqdm.write(f"{settings.step.name} needs results that do not exist yet; running first: {names}")
     command = [sys.executable, "-u", "-m", "kitlib", "run", "--profile", settings.profile.name]
     command += ["--from", str(first), "--to", str(last)]
     command += ["--work", str(settings.work_dir), "--data", str(settings.competition.root)]
     command += [word for name, value in overrides.items() for word in ("-p", f"{name}={value}")]
     with tempfile.TemporaryFile("w+") as errors:
         with subprocess.Popen(command, cwd=home, stdout=subprocess.PIPE, stderr=errors, text=True) as running:
-            for line in running.stdout or ():  # a line for each step that is done
+            for line in running.stdout or ():  # one line per finished step
                 tqdm.write(line.rstrip())
         if running.returncode:
             errors.seek(0)
@@ -195,9 +195,9 @@ def _run_earlier(settings: Settings, overrides: Mapping[str, Any]) -> None:
 
 
 def _watch_threads() -> None:
-    """Record exceptions that end a thread from now on, and report them as before."""
+    """Record exceptions that end a thread from now on, and still report them as before."""
     thread_failures.clear()
-    if getattr(threading.excepthook, "func", None) is not _record:  # or the cell was run before
+    if getattr(threading.excepthook, "func", None) is not _record:  # the cell may have run before
         threading.excepthook = partial(_record, threading.excepthook)
 
 

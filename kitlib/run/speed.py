@@ -1,4 +1,4 @@
-"""How fast the kit is here: reading, embedding, predicting, and a run step by step."""
+"""Benchmark the kit on this machine: reading, embedding, prediction, and the steps of a run."""
 
 import tempfile
 import time
@@ -29,7 +29,7 @@ from kitlib.run.steps import STEPS, done
 
 @dataclass(frozen=True, eq=False)
 class Speed:
-    """What was measured; `facts` say on what and where."""
+    """The measurements; `facts` describe the data, weights and machine."""
 
     ratios: pd.DataFrame  # as `ratio_table`
     predicting: pd.DataFrame  # as `predicting_table`
@@ -40,9 +40,9 @@ class Speed:
 def measure_speed(
     work: Path, backbones: Sequence[str], *, studies: int, repeats: int, counts: Sequence[int], size: str
 ) -> Speed:
-    """Measure on phantoms that are drawn for it, and with the models of a finished run.
+    """Measure speed on newly drawn phantoms, with the models of a finished run.
 
-    StepError where the run is not finished, UsageError where there is nothing to time; before anything is
+    Raises StepError if the run is not finished and UsageError if there is nothing to time, before anything is
     drawn.
     """
     check_finished(work)
@@ -61,10 +61,10 @@ def measure_speed(
 
 
 def predicting_table(work: Path, series: pd.DataFrame, counts: Sequence[int]) -> pd.DataFrame:
-    """A row a count: a fresh process opens a run's predictor and predicts so many studies.
+    """One row per count: a new process opens a run's predictor and predicts that many studies.
 
-    They have the images of the drawn ones in turns. Columns: studies, wall_s (of the process), study_s (the
-    median of a study alone), peak_memory_mb.
+    The studies reuse the images of the drawn ones in turn. Columns: studies, wall_s (of the process), study_s
+    (median time per study), peak_memory_mb.
     """
     rows = []
     for count in counts:
@@ -76,13 +76,13 @@ def predicting_table(work: Path, series: pd.DataFrame, counts: Sequence[int]) ->
 
 
 def in_turns(series: pd.DataFrame, count: int) -> pd.DataFrame:
-    """The series of so many studies, numbered from 1, whose images are those of the ones there are."""
+    """The series of `count` studies, numbered from 1, which reuse the images of the given ones in turn."""
     drawn = [own for _, own in series.groupby("study_id")]
     return pd.concat([drawn[turn % len(drawn)].assign(study_id=turn + 1) for turn in range(count)])
 
 
 def step_table(work: Path) -> pd.DataFrame:
-    """step, wall_s and peak_memory_mb of a run's steps, as their manifests say."""
+    """step, wall_s and peak_memory_mb of a run's steps, from their manifests."""
     manifests = {step.name: done(work, step.name) for step in STEPS}
     rows = [(name, made["wall_s"], made["peak_memory_mb"]) for name, made in manifests.items() if made]
     return pd.DataFrame(rows, columns=["step", "wall_s", "peak_memory_mb"])

@@ -1,4 +1,4 @@
-"""The six steps, what each reads, and the manifest that says a step is done."""
+"""The six steps, what each reads, and the manifests that mark steps as done."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -13,14 +13,14 @@ from kitlib.errors import StepError, known_name
 
 @dataclass(frozen=True)
 class Step:
-    """One notebook; it reads what the steps in `reads` wrote, and writes under `<work>/<name>/`."""
+    """One notebook; it reads the results of the steps in `reads`, and writes to `<work>/<name>/`."""
 
     name: str
     reads: tuple[str, ...] = ()
 
     @property
     def number(self) -> int:
-        """Its number, with which its name begins."""
+        """The number at the start of its name."""
         return int(self.name[:2])
 
     @property
@@ -38,34 +38,34 @@ STEPS = (
     Step("06_submission", reads=("03_embeddings", "04_modelling", "05_ensembling")),
 )
 CHAPTERS = (Step("04a_published_systems", reads=("02_preprocessing", "03_embeddings", "04_modelling")),)
-"""Steps that nothing which follows reads; they are run when asked for."""
+"""Optional steps, whose results no other step reads."""
 name2step = {step.name: step for step in (*STEPS, *CHAPTERS)}
 
 
 def steps_between(first: int, last: int, *, optional: bool = False) -> list[Step]:
-    """The steps of these numbers in order, the optional chapters among them where asked for."""
+    """The steps from number `first` to `last` in order, with the chapters if `optional`."""
     steps = sorted((*STEPS, *(CHAPTERS if optional else ())), key=attrgetter("name"))
     return [step for step in steps if first <= step.number <= last]
 
 
 def step_named(name: str) -> Step:
-    """The step of that name; UsageError on an unknown one."""
+    """The step of this name; raises UsageError if there is none."""
     known_name(name, name2step, "step")
     return name2step[name]
 
 
 def manifest_path(root: Path, step: str) -> Path:
-    """Where a step's manifest lies under a work folder."""
+    """The path of a step's manifest in a work folder."""
     return root / "steps" / f"{step}.json"
 
 
 def write_manifest(root: Path, step: str, manifest: dict[str, Any]) -> None:
-    """Write a step's manifest whole."""
+    """Write a step's manifest atomically."""
     write_text(manifest_path(root, step), json.dumps(manifest, indent=1, sort_keys=True) + "\n")
 
 
 def read_manifest(root: Path, step: str) -> dict[str, Any] | None:
-    """A step's manifest, None where there is none; StepError on one that does not parse."""
+    """Read a step's manifest, None if there is none; raises StepError if it does not parse."""
     path = manifest_path(root, step)
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -76,7 +76,7 @@ def read_manifest(root: Path, step: str) -> dict[str, Any] | None:
 
 
 def done(root: Path, step: str) -> dict[str, Any] | None:
-    """The step's manifest if every file it lists is still there in its size, else None."""
+    """The step's manifest if every file it lists still exists with the same size, else None."""
     if manifest := read_manifest(root, step):
         for name, facts in manifest["outputs"].items():
             path = root / step / name
@@ -86,13 +86,13 @@ def done(root: Path, step: str) -> dict[str, Any] | None:
 
 
 def changed_inputs(root: Path, step: str) -> list[str]:
-    """The steps that this one has read and that have written something else since."""
+    """The steps read by this one whose results have changed since."""
     inputs = (read_manifest(root, step) or {}).get("inputs", {})
     return [name for name, was in inputs.items() if outputs_fingerprint(root, name) not in (was, "")]
 
 
 def outputs(folder: Path) -> dict[str, dict[str, Any]]:
-    """Every file of a step's folder with its size and sha256; sidecars, which hold times, are left out."""
+    """Size and sha256 of every file in a step's folder; sidecars, which hold times, are left out."""
     return {
         path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": _digest(path)}
         for path in _results(folder)
@@ -100,13 +100,13 @@ def outputs(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def outputs_fingerprint(root: Path, step: str) -> str:
-    """What a step wrote, in sixteen digits; "" where it is not done."""
+    """Fingerprint of a step's results; "" if it is not done."""
     manifest = read_manifest(root, step)
     return fingerprint(manifest["outputs"]) if manifest else ""
 
 
 def read_fingerprints(step: Step, *roots: Path) -> dict[str, str]:
-    """What each of the steps that this one reads wrote, in the first root where it is done."""
+    """Fingerprints of the steps that this one reads, each from the first root where it is done."""
     return {
         name: next(filter(None, (outputs_fingerprint(root, name) for root in roots)), "")
         for name in step.reads
@@ -114,7 +114,7 @@ def read_fingerprints(step: Step, *roots: Path) -> dict[str, str]:
 
 
 def notebook_code(notebook: Mapping[str, Any]) -> str:
-    """The source of a notebook's code cells, in sixteen digits."""
+    """Fingerprint of a notebook's code cells."""
     return fingerprint([cell["source"] for cell in notebook["cells"] if cell["cell_type"] == "code"])
 
 

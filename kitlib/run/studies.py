@@ -1,6 +1,6 @@
-"""What a run works on: the experiments that its profile asks for, and the studies and datasets they read.
+"""What a run works on: the experiments that its profile selects, and the studies and datasets they read.
 
-Datasets come from caches, or are made again where those are lost.
+Datasets come from caches, and are made again if those are lost.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -22,26 +22,26 @@ from kitlib.run.profiles import Profile
 from kitlib.run.settings import Settings
 
 SUBSETS = ("demo", "smoke")
-"""Profiles that run the five-minute subset of a family."""
+"""Profiles that run only the five-minute subset of a family."""
 PRETRAINING, LONG_PRETRAINING = {"demo": (40, 2)}, (300, 4)
-"""Phantoms and epochs for a backbone without weights, by profile and for the profiles not named."""
+"""Phantoms and epochs for pretraining a backbone without weights: by profile, and for all other profiles."""
 
 
 def selected_experiments(profile: Profile) -> list[Experiment]:
-    """The experiments that the profile names, by name or tag; UsageError on an unknown one."""
+    """The experiments that the profile selects by name or tag; raises UsageError on an unknown one."""
     return completed(select(profile.experiments.replace(",", " ").split()), profile)
 
 
 def recorded_experiments(settings: Settings) -> list[Experiment]:
-    """The experiments of the profile on the inputs that 03_embeddings made, with the weights found there.
+    """The profile's experiments on the inputs that 03_embeddings made, with the weights it used.
 
-    StepError where it was run for others.
+    Raises StepError if it was run for other experiments.
     """
     recorded = load_json(settings.need(layout.INPUTS))
     chosen = selected_experiments(settings.profile)
     if absent := [entry.name for entry in chosen if entry.name not in recorded]:
         raise StepError(
-            f"03_embeddings has made no input of {', '.join(absent)}",
+            f"03_embeddings has made no input for {', '.join(absent)}",
             where=settings.need(layout.INPUTS),
             hint="Run it with the same experiments.",
         )
@@ -51,7 +51,7 @@ def recorded_experiments(settings: Settings) -> list[Experiment]:
 def grid_experiments(profile: Profile, family: str, only: Collection[str] = ()) -> list[Experiment]:
     """The experiments of a family for the grid, or those named in `only`; UsageError on unknown names.
 
-    Without names, the profiles SUBSETS take what belongs to the five-minute subset.
+    Without names, the profiles in SUBSETS take only the five-minute subset.
     """
     entries = experiments(family)
     if only:
@@ -61,16 +61,16 @@ def grid_experiments(profile: Profile, family: str, only: Collection[str] = ()) 
 
 
 def completed(entries: Iterable[Experiment], profile: Profile) -> list[Experiment]:
-    """Experiments with what they leave open filled in from the profile."""
+    """Experiments with their empty fields filled in from the profile."""
     return [entry.completed(profile.input_defaults, profile.epochs) for entry in entries]
 
 
 def prepare_studies(
     profile: Profile, series: pd.DataFrame, work: Path, study_ids: Sequence[int] | None = None
 ) -> PreparedStudies:
-    """The studies of a table of series, with what is not prepared yet: nothing, after 02_preprocessing.
+    """Open the prepared studies of a table of series, preparing those that are missing.
 
-    In a later Kaggle session everything is: caches are not kept there.
+    After 02_preprocessing none is missing; in a later Kaggle session all are, as caches are not kept there.
     """
     folder = layout.VOLUMES.under(resolve_cache(work))
     return PreparedStudies.build(
@@ -79,15 +79,16 @@ def prepare_studies(
 
 
 def open_encoder(spec: InputSpec, profile: Profile) -> Encoder:
-    """The encoder of an input; a backbone that is not the profile's is trained if it has no weights.
+    """Open the encoder of an input.
 
-    It is trained on phantoms, and kept; in the profile of tests it stays random instead.
+    If the input names no weights and none are found, its backbone is pretrained on phantoms, and kept; with
+    the profile `smoke` it stays random instead.
     """
     return spec.encoder(resources(profile))
 
 
 def resources(profile: Profile) -> Resources:
-    """What encoders may use in a run of this profile."""
+    """The resources of encoders in a run with this profile."""
     studies, epochs = PRETRAINING.get(profile.name, LONG_PRETRAINING)
     trained = Pretraining(studies, epochs, profile.workers)
     attached = Path(profile.attached_weights) if profile.attached_weights else None
@@ -96,5 +97,5 @@ def resources(profile: Profile) -> Resources:
 
 
 def open_dataset(encoder: Encoder, studies: PreparedStudies, work: Path) -> Dataset:
-    """The dataset of an encoder; what was made before is found again."""
+    """Make the dataset of an encoder, reusing what is cached."""
     return encoder.dataset(studies, layout.STORE.under(resolve_cache(work)))

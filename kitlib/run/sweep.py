@@ -1,7 +1,7 @@
-"""Sweeps: a run of the notebooks for each combination of values, in a folder of its own, and one table.
+"""Sweeps: a run of the notebooks for each combination of parameter values, and one table of results.
 
-Runs whose data and prepared volumes are the same share them. Of runs that read the same inputs the first
-makes these before the others begin, so that no two make the same file.
+Every run has its own folder; runs with the same data and prepared volumes share those. The first of the runs
+that read the same inputs makes them before the others begin, so that no two write the same file.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ RANGE = re.compile(r"(\d+)-(\d+)")
 UNNAMEABLE = re.compile(r"[^\w.]+")
 LOG, TABLE, SHARED = "run.log", "scores.csv", "shared"
 PREPARED = ("longest_px", "phantom_studies", "phantom_test_studies", "phantom_size")
-"""Parameters on which volumes and phantoms depend; of phantoms, the seed is one too."""
+"""Parameters that volumes and phantoms depend on; phantoms also depend on the seed."""
 COLUMNS = {
     "score": (layout.SCORES, CALIBRATED_BLEND, "total"),
     "low": (layout.SCORES, CALIBRATED_BLEND, "low"),
@@ -44,39 +44,39 @@ COLUMNS = {
     "prior": (layout.SCORES, "prior", "total"),
     "test": (layout.TEST_SCORES, "submission", "total"),
 }
-"""Where the numbers in a row of the table stand in a run's results."""
+"""Columns of the sweep's table: file, prediction and column in a run's results."""
 LAST_OF_INPUTS = step_named(layout.EMBEDDINGS).number
-KILLED = "its process, or one beside it, was killed; the same command goes on"
+KILLED = "its process, or one running beside it, was killed; repeat the command to continue"
 
 
 @dataclass(frozen=True)
 class SweptRun:
-    """One combination of values, by parameter, and the profile that they make."""
+    """One combination of parameter values, and the resulting profile."""
 
     values: Mapping[str, Any]
     profile: Profile
 
     @property
     def name(self) -> str:
-        """What its folder is called."""
+        """The name of its folder."""
         return folder_name(self.values)
 
 
 def folder_name(values: Mapping[str, Any]) -> str:
-    """What a folder with results of these values is called, such as `experiments-vit,seed-1`."""
+    """The name of the folder for these values, such as `experiments-vit,seed-1`."""
     return ",".join(f"{name}-{UNNAMEABLE.sub('-', str(value))}" for name, value in values.items())
 
 
 def planned(base: Profile, swept: Mapping[str, str]) -> list[SweptRun]:
-    """A run for each combination of values, which are written as `a,b,c` or, of whole numbers, `1-3`.
+    """Plan a run for each combination of values, given as `a,b,c` or, for integers, as a range `1-3`.
 
-    UsageError on names and values that are none, and where two runs would have one folder.
+    Raises UsageError on invalid names and values, and if two runs would have the same folder.
     """
     lists = [list(dict.fromkeys(_values(base, name, text))) for name, text in swept.items()]
     combinations = [dict(zip(swept, values)) for values in product(*lists)]
     runs = [SweptRun(values, base.with_overrides(values)) for values in combinations]
     for one in runs:
-        selected_experiments(one.profile)  # an experiment that is none is known before any work
+        selected_experiments(one.profile)  # an unknown experiment is an error before any work starts
     if len({one.name for one in runs}) < len(runs):
         raise UsageError("two runs of the sweep would have the same folder", where=", ".join(swept))
     return runs
@@ -84,15 +84,15 @@ def planned(base: Profile, swept: Mapping[str, str]) -> list[SweptRun]:
 
 def _values(base: Profile, name: str, text: str) -> Iterator[Any]:
     if name in vars(base).keys() - base.results().keys():
-        raise UsageError(f"{name} says how a run works, not what comes out", hint="Give it once, by -p.")
+        raise UsageError(f"{name} sets how a run works, not its results", hint="Give it once, with -p.")
     for value in map(str.strip, text.split(",")):
         if not value:
-            raise UsageError(f"a value of {name} is empty", hint="Leave out the comma beside it.")
+            raise UsageError(f"a value of {name} is empty", hint="Remove the extra comma.")
         ends = RANGE.fullmatch(value)
         if ends and isinstance(getattr(base, name, None), int):
             first, last = map(int, ends.groups())
             if first > last:
-                raise UsageError(f"{name} has no values {value}", hint="Write the smaller number first.")
+                raise UsageError(f"{name}: the range {value} is empty", hint="Put the smaller number first.")
             yield from range(first, last + 1)
         else:
             yield getattr(base.with_overrides({name: value}), name)
@@ -109,14 +109,14 @@ def run_sweep(
     overrides: Mapping[str, Any] | None = None,
     **how: Any,
 ) -> tuple[Path, pd.DataFrame]:
-    """Run every combination of `swept`, side by side; the sweep's folder, and its table, which lies there.
+    """Run every combination of `swept` in parallel; returns the sweep's folder and the table saved there.
 
-    `overrides` are for all runs; the other arguments are those of `run`. A run that fails is a reason in the
-    table. What is done is not done again.
+    `overrides` apply to all runs; the other arguments are those of `run`. A run that fails has its reason in
+    the table. Finished steps are not repeated.
     """
     fixed = dict(overrides or {})
     if both := sorted(fixed.keys() & swept.keys()):
-        raise UsageError(f"{both[0]} is given one value and is swept", hint="Leave one of them out.")
+        raise UsageError(f"{both[0]} is both fixed and swept", hint="Leave one of them out.")
     base = profile_named(profile).with_overrides(fixed)
     runs = planned(base, swept)
     if not data_dir:
@@ -141,9 +141,9 @@ def run_sweep(
 def attempt_all(
     attempts: Sequence[Callable[..., str]], keys: Sequence[Hashable], workers: int, first: int, last: int
 ) -> list[str]:
-    """Why each attempt failed, "" where it did not: side by side, once the inputs of a key are made.
+    """Make all attempts, in parallel once their inputs exist; returns why each failed, or "".
 
-    The first run of a key makes them; where it fails it goes no further, and the next one tries.
+    The first attempt with a key makes the inputs; if it fails it is not continued, and the next one tries.
     """
     made = set() if first <= LAST_OF_INPUTS else set(keys)
     reasons = [""] * len(attempts)
@@ -161,7 +161,7 @@ def attempt_all(
 
 
 def _reasons(done: Iterator[str], count: int) -> list[str]:
-    """What attempts return; KILLED for those that were lost with a process."""
+    """The results of attempts; KILLED for those lost when a process died."""
     reasons: list[str] = []
     with contextlib.suppress(TerminatedWorkerError):
         reasons.extend(tqdm(done, "runs", count, mininterval=1))
@@ -169,14 +169,14 @@ def _reasons(done: Iterator[str], count: int) -> list[str]:
 
 
 def shared_folder(base: Profile, profile: Profile, *, phantoms: bool) -> str:
-    """Where under the work folder phantoms and caches of a run lie: "" where they are those of `base`."""
+    """Sub-folder of the work folder for a run's phantoms and caches; "" if it shares those of `base`."""
     names = (*PREPARED, "seed") if phantoms else PREPARED[:1]
     others = {name: getattr(profile, name) for name in names if getattr(profile, name) != getattr(base, name)}
     return f"{layout.SWEEP}/{SHARED}/{folder_name(others)}" if others else ""
 
 
 def attempt(folder: Path, cache: Path, *, overrides: dict[str, Any], workers: int, **asked: Any) -> str:
-    """Run the notebooks in a folder, with a log of it there; why that failed, "" where it did not."""
+    """Run the notebooks in a folder, with a log there; returns why that failed, or ""."""
     folder.mkdir(parents=True, exist_ok=True)
     with (
         open(folder / LOG, "a", encoding="utf-8") as log,
@@ -193,7 +193,7 @@ def attempt(folder: Path, cache: Path, *, overrides: dict[str, Any], workers: in
 
 
 def sweep_table(folder: Path, runs: list[SweptRun], reasons: list[str]) -> pd.DataFrame:
-    """A row a run: its values, COLUMNS as far as they are known, and why it failed."""
+    """One row per run: its values, COLUMNS as far as they are known, and why it failed."""
     rows = []
     for one, reason in zip(runs, reasons):
         found = {} if reason else _scores(folder / one.name)

@@ -69,7 +69,7 @@ def begin(folder, key, command="the run", unreadable=0):
 
 
 def run(folder, key, entries):
-    """What a grid does with experiments, one of which fails."""
+    """A run of a grid, one of whose experiments fails."""
     begin(folder, key)
     for entry in entries:
         name = entry.protocol.split
@@ -83,7 +83,7 @@ def run(folder, key, entries):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """What a grid of six experiments leaves when one fails, one is skipped and one has not been run."""
+    """The results of a grid of six experiments, of which one failed, one was skipped and one was not run."""
     work = tmp_path_factory.mktemp("work")
     folder = work / "experiments"
     run(folder, HERE, (GOOD, LEAKING, FILLED, BAD))
@@ -94,7 +94,7 @@ def finished(tmp_path_factory):
 
 @pytest.fixture
 def work(finished, tmp_path):
-    """A copy of it, to be changed."""
+    """A copy of it that tests may change."""
     return shutil.copytree(finished, tmp_path / "work")
 
 
@@ -104,7 +104,7 @@ def registry(monkeypatch):
 
 
 def tabulate(work, out):
-    """The command `table`; its rows by experiment."""
+    """Run the command `table`; returns its rows by experiment."""
     arguments = ["--family", "trial", "--profile", "bench", "--work", str(work), "--out", str(out)]
     assert main(["experiments", "table", *arguments]) == 0
     return pd.read_csv(out / "results.csv", keep_default_na=False, na_values="").set_index("experiment")
@@ -202,7 +202,7 @@ def test_the_last_line_says_how_many_are_done(work, tmp_path, capsys):
 
 
 def test_what_was_made_on_other_data_is_not_shown(work, tmp_path):
-    """Fits, failures and the rows of leaking splits that are left of other data, with its oracle."""
+    """Fits, failures, the oracle and rows of leaking splits that were made on other data."""
     folder = work / "experiments"
     HERE.save(folder / ORACLE_FILE, pd.DataFrame({"of": ["other data"]}))
     run(folder, ELSEWHERE, [FILLED])
@@ -285,7 +285,7 @@ def test_the_table_names_the_commands_that_made_it(work, tmp_path):
     tabulate(work, tmp_path)
     made = (tmp_path / "table.md").read_text()
     command = (
-        "python -m kitlib experiments table --family trial --profile bench"  # its folder is elsewhere another
+        "python -m kitlib experiments table --family trial --profile bench"  # its folder differs elsewhere
     )
     assert f"Made by `the run`, `a run of some`, `{command}`." in made
     for more in ("the run --only a b", "the run --only b c"):
@@ -324,7 +324,7 @@ def test_the_last_line_of_a_run_counts_what_failed(monkeypatch, capsys, tmp_path
     monkeypatch.setattr(grid, "run_grid", lambda *_, **options: asked.update(options) or outcome)
     options = ["--family", "trial", "--profile", "demo", "--data", "a folder", "--only", "bad", "gone"]
     assert main(["experiments", "run", *options]) == 1
-    told = "--family trial --profile demo --data DIR --only bad gone"  # no path of this machine
+    told = "--family trial --profile demo --data DIR --only bad gone"  # no local path
     assert asked["command"] == f"python -m kitlib experiments run {told}"
     lines = capsys.readouterr().out.splitlines()
     assert lines[:2] == ["skipped gone: no weights", "failed bad: ValueError: x"]

@@ -85,7 +85,7 @@ def test_an_audit_of_phantoms_finds_what_is_missing_and_no_more(phantoms, tmp_pa
 
 @pytest.fixture
 def few_studies(tmp_path):
-    """A folder whose table has a point twice and one beside its image."""
+    """A folder whose table has a duplicate point and one outside its image."""
     root = write_competition(tmp_path / "few", studies=1, seed=6, size="smoke", missing_rate=0)
     table = pd.read_csv(root / "train_label_coordinates.csv")
     table.loc[3, "x"] = -50.0

@@ -14,7 +14,7 @@ from kitlib.predict.predictor import Predictor
 
 @pytest.fixture
 def study(data, tmp_path):
-    """A study of which a series is damaged."""
+    """A study with a damaged series."""
     folder = shutil.copytree(data.root / "test_images" / "11", tmp_path / "11")
     for path in (folder / "111").iterdir():
         path.write_bytes(path.read_bytes()[:200])
@@ -51,7 +51,7 @@ def test_what_a_killed_command_left_beside_its_rows_is_taken_away(tmp_path):
 
 
 def test_rows_do_not_depend_on_the_number_of_cores(monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "")  # so that it is put back
+    monkeypatch.setenv("OMP_NUM_THREADS", "")  # so that it is restored
     monkeypatch.delenv("OMP_NUM_THREADS")
     assert main(["predict"]) == 2
     assert os.environ["OMP_NUM_THREADS"] == "1"

@@ -36,7 +36,7 @@ def test_a_file_where_a_folder_should_be_written_is_said_before_any_work(
     for out in (tmp_path / "file", tmp_path / "file" / "below"):
         assert main(["run", option, str(out)]) == 2
         error = capsys.readouterr().err
-        assert error.startswith("[system] a file stands where a folder should (")
+        assert error.startswith("[system] a file is in the place of a folder (")
         assert str(tmp_path / "file") in error
 
 

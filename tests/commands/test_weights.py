@@ -120,7 +120,7 @@ def test_converted_weights_of_a_backbone_are_found_by_every_run(
         "read_checkpoint",
         lambda file, own=checkpoint.read_checkpoint: read.append(file) or own(file),
     )
-    for times in (1, 2):  # the second time in the place of the first
+    for times in (1, 2):  # the second time it replaces the first
         assert main(["weights", "convert", str(tmp_path / "real.pth"), "--backbone", "test_resnet"]) == 0
         assert read == times * [tmp_path / "real.pth"]
         assert find_weights("test_resnet").kind == "cached"

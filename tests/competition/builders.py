@@ -34,7 +34,7 @@ def train_csv(labels: pd.DataFrame) -> str:
 
 
 def series_csv(study2series: Mapping[int, Iterable[int]]) -> str:
-    """The text of a series table whose series take the sequences in turn."""
+    """The text of a series table whose series have each sequence in turn."""
     rows = [
         f"{study},{series},{SEQUENCES[index % 3]}"
         for study, all_series in study2series.items()
@@ -44,7 +44,7 @@ def series_csv(study2series: Mapping[int, Iterable[int]]) -> str:
 
 
 def landmarks_csv(study_id: int = 7, series_id: int = 71) -> str:
-    """One canal landmark a level."""
+    """One canal landmark per level."""
     condition = condition2text["spinal_canal_stenosis"]
     rows = [
         f"{study_id},{series_id},8,{condition},{level},{10.5 + row},20"

@@ -1,4 +1,4 @@
-"""Studies and series on disk, named by numbers, filed in another way, or not to be looked into."""
+"""Studies and series on disk: numbered folders, other layouts, and folders that must not be read."""
 
 import pytest
 

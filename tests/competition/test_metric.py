@@ -1,4 +1,4 @@
-"""The metric: golden values, a slow copy of its definition, and every trap of the public one."""
+"""The metric: golden values, a slow reference implementation, and every pitfall of the public one."""
 
 import math
 
@@ -204,7 +204,7 @@ def real_labels(real_dir):
 
 
 def frequencies(labels: pd.DataFrame, weights: tuple, column2pool: dict) -> np.ndarray:
-    """(n, 25, 3): how often each severity occurs in a column's pool, each label counted by its weight."""
+    """(n, 25, 3): the weighted frequency of each severity in a column's pool."""
     counts = pd.DataFrame(
         {name: [(labels[name] == code).sum() * weights[code] for code in range(3)] for name in CELL_NAMES}
     ).T

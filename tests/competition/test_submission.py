@@ -1,4 +1,4 @@
-"""The submission: what the writer writes is accepted, and every way a file can be wrong is refused."""
+"""The submission: what the writer writes is accepted, and every kind of invalid file is refused."""
 
 import random
 

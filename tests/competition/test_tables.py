@@ -1,4 +1,4 @@
-"""The four tables: what is valid comes back whole, and every wrong table is refused by its place."""
+"""The four tables: valid ones round-trip, and invalid ones are refused with the location of the error."""
 
 import gzip
 import time

@@ -19,7 +19,7 @@ LONGEST_PX = 48
 needs_openvino = pytest.mark.skipif(
     silent_openvino() is None, reason="OpenVINO is not installed (pip install 'kitlib[openvino]')"
 )
-# Not imported to see whether it is there: unless the kit has silenced it, NNCF reports to Google Analytics,
+# Not imported to check whether it exists: unless the kit has disabled it, NNCF reports to Google Analytics,
 # and makes OpenVINO do so at each conversion from a forked copy of this process, which takes seconds.
 needs_nncf = pytest.mark.skipif(
     silent_openvino() is None or find_spec("nncf") is None,
@@ -28,7 +28,7 @@ needs_nncf = pytest.mark.skipif(
 
 
 def draw_few_phantoms(patch: pytest.MonkeyPatch) -> None:
-    """Let `quantise` scale on one phantom and judge on another, drawn here and once."""
+    """Make `quantise` calibrate on one phantom and evaluate on another, both drawn here once."""
     patch.setattr(quantise, "SCALED_ON", range(1))
     patch.setattr(quantise, "JUDGED_ON", range(1, 2))
     patch.setattr(quantise, "cores", lambda: 1)

@@ -1,4 +1,4 @@
-"""Here networks run as they do in the kit: compiled, where OpenVINO is installed."""
+"""In these tests networks run as they do in the kit: compiled, if OpenVINO is installed."""
 
 from collections.abc import Iterator
 

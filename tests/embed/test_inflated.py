@@ -1,4 +1,4 @@
-"""Networks of two dimensions in three: what they are by definition, and what is read through them."""
+"""2D networks inflated to 3D: they match the definition of inflation."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ from kitlib.embed.names import CT_RESNET
 
 
 def test_slices_that_are_all_the_same_give_what_the_flat_network_gives() -> None:
-    """With the flat network's kernels in the middle of the deep ones, as inflation is defined."""
+    """The 2D network's kernels in the middle of the 3D ones, as inflation is defined."""
     torch.manual_seed(0)
     flat = torchvision.models.resnet50().eval()
     deep = torchvision.models.resnet50()

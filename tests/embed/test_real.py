@@ -1,4 +1,4 @@
-"""Eight bits, whose scales are those of phantoms, on patients' slices."""
+"""INT8 networks calibrated on phantoms, on patients' slices."""
 
 from pathlib import Path
 
@@ -18,11 +18,9 @@ from tests.embed.builders import needs_nncf
 def test_the_shipped_backbone_keeps_its_vectors_of_patients(
     real_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """0.997 of their variance by the scales of `demo` phantoms, 0.991 by a hundred of these smaller ones."""
+    """They keep 0.997 of the variance with scales of `demo` phantoms, 0.991 with a hundred smaller ones."""
     monkeypatch.setattr("kitlib.embed.runtime.quantise.cores", lambda: 1)  # to draw eight phantoms here
-    monkeypatch.setattr(
-        "kitlib.embed.runtime.quantise.MOST_INPUTS", 100
-    )  # whose scales are as good as those of 300
+    monkeypatch.setattr("kitlib.embed.runtime.quantise.MOST_INPUTS", 100)  # as good for calibration as 300
     file = tmp_path / "resnet10t.safetensors"
     on_phantoms = quantise(file, "resnet10t", weights="shipped", size="smoke")
     plain, rounded = (load_backbone("resnet10t", weights=weights) for weights in ("shipped", str(file)))

@@ -1,4 +1,4 @@
-"""3D networks: one volume a stack, tokens with their places, weights loaded strictly."""
+"""3D networks: one volume per stack, tokens with positions, weights loaded strictly."""
 
 import sys
 from pathlib import Path

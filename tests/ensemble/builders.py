@@ -1,4 +1,4 @@
-"""Predictions of studies whose truth is known, of any quality and any miscalibration."""
+"""Predictions for studies with known labels, of any quality and miscalibration."""
 
 import numpy as np
 import pandas as pd

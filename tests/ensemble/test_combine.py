@@ -19,7 +19,7 @@ STACKS = [LogisticStack, LightGBMStack]
 
 
 def make_twins() -> tuple[np.ndarray, np.ndarray]:
-    """Labels (400, 25) whose right side is as the left, and predictions that see the left side alone."""
+    """Labels (400, 25) with equal right and left sides, and predictions that see only the left side."""
     labels = LABELS.clip(0)
     labels[:, 10:15], labels[:, 20:25] = labels[:, 5:10], labels[:, 15:20]
     seen = make_probabilities(labels, skill=1.5, seed=3)

@@ -15,7 +15,7 @@ from tests.ensemble.builders import make_label_table
 
 
 def make_ordered(codes: np.ndarray) -> np.ndarray:
-    """(n, 25, 3) of a model that sees severity as a place on a line, with an error of .7."""
+    """Probabilities (n, 25, 3) of a model that sees severity on a continuous scale, with an error of 0.7."""
     seen = codes.clip(0) + np.random.default_rng(0).normal(scale=0.7, size=codes.shape)
     return softmax(-((seen[..., None] - np.arange(3)) ** 2), axis=-1)
 

@@ -11,7 +11,7 @@ CANAL = CELLS.index(Cell("spinal_canal_stenosis", "l4_l5"))
 
 
 def odds(condition: str) -> np.ndarray:
-    """(n, 2) of the condition at L4/L5."""
+    """Log odds (n, 2) of the condition at L4/L5."""
     of_cell = PROBABILITIES[:, CELLS.index(Cell(condition, "l4_l5"))]
     return np.log([(1 - of_cell[:, 0]) / of_cell[:, 0], of_cell[:, 2] / (1 - of_cell[:, 2])]).T
 

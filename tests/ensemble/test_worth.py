@@ -10,7 +10,7 @@ BETTER = make_probabilities(LABELS, skill=1.0, seed=2)
 
 
 def refit(strength: float, _train: np.ndarray, held_out: np.ndarray) -> np.ndarray:
-    """The more so the stronger; the canal is never changed."""
+    """The effect grows with the strength; the canal is never changed."""
     mixed = (1 - strength) * VAGUE[held_out] + strength * BETTER[held_out]
     mixed[:, :5] = VAGUE[held_out, :5]
     return mixed

@@ -26,7 +26,7 @@ def test_the_interval_holds_the_score() -> None:
     assert interval.estimate == pytest.approx(score(LABELS, GOOD).total, abs=1e-12)
     assert interval.low < interval.estimate < interval.high
     assert interval.sd > 0
-    assert interval == score_interval(LABELS, GOOD.sample(frac=1, random_state=0))  # row order is nothing
+    assert interval == score_interval(LABELS, GOOD.sample(frac=1, random_state=0))  # in any order
 
 
 def test_more_studies_make_a_narrower_interval() -> None:
@@ -57,6 +57,6 @@ def test_a_share_of_cells_is_as_uncertain_as_its_studies() -> None:
     hits, cells = np.array([5, 0] * 50), np.full(100, 5)
     clustered, single = share_interval(hits, cells), share_interval(np.tile([1, 0], 250), np.ones(500))
     assert clustered.estimate == single.estimate == 0.5
-    assert clustered.sd == pytest.approx(0.05, rel=0.1)  # of 100 studies, and not of 500 cells
+    assert clustered.sd == pytest.approx(0.05, rel=0.1)  # from 100 studies, not 500 cells
     assert single.sd == pytest.approx(0.5 / 500**0.5, rel=0.1)
     assert np.isnan(share_interval(np.zeros(4), np.zeros(4)).estimate)

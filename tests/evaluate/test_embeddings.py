@@ -15,7 +15,7 @@ class Slices:
 
 
 def make_tokens(studies=3, slices=4):
-    """Vectors that tell sequence and position: neighbours in them are neighbours in the patient."""
+    """Vectors that encode sequence and position: nearest neighbours are neighbours in the patient."""
     positions_mm = np.arange(slices)[:, None] * np.array([5.0, 0.0, 6.0])
     tokens = {}
     for k, sequence in enumerate(SEQUENCES):
@@ -59,7 +59,7 @@ def test_a_missing_sequence_has_no_slices():
 
 
 def annotated(labels, landmarks):
-    """Five slices a sequence whose vectors begin with their own index."""
+    """Five slices per sequence, whose vectors begin with their own index."""
     stacks = {SERIES[group]: make_stack(sequence=sequence) for group, sequence in group2sequence.items()}
     vectors = np.stack([np.arange(5), np.arange(5) % 2], axis=1).astype(np.float32)
     tokens = {

@@ -13,7 +13,7 @@ SCENARIO = "random_30"
 
 
 def towards_truth(share: float) -> pd.DataFrame:
-    """The mean's predictions with a share of the true label mixed in; below zero it is taken out."""
+    """The mean's predictions with a share of the true label mixed in, or taken out if negative."""
     codes = LABELS[list(CELL_NAMES)].to_numpy().ravel()
     truth = np.eye(3)[codes.clip(0)] * (codes != EMPTY)[:, None]
     mixed = np.maximum(MEAN[list(PROBABILITIES)].to_numpy() + share * truth, 1e-9)
@@ -30,7 +30,7 @@ def errors_of(share: float) -> pd.DataFrame:
 
 
 def test_guesses_with_an_r2_of_zero_or_less_do_not_beat_the_mean() -> None:
-    """They may still be nearer than the training studies' mean, which is not the judged ones'."""
+    """They may still beat the training studies' mean, which is not the mean of the held-out ones."""
     errors = errors_of(0.9).assign(variation=lambda table: table["error"])
     table = missing_table(LABELS, {"pseudo_dae": {SCENARIO: MEAN}}, {"pseudo_dae": errors}, resamples=50)
     assert table["r2"].item() == 0

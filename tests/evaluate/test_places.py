@@ -1,4 +1,4 @@
-"""Grades of places: the measures are what they say, and nothing is fitted on what it judges."""
+"""Grades of places: the metrics are correct, and nothing is fitted on the studies it is evaluated on."""
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ def test_scaling_mends_probabilities_that_only_rank() -> None:
 
 
 def test_scaling_and_prior_are_of_the_other_half() -> None:
-    """In each half of the studies all is of one kind, of which the other half knows nothing."""
+    """Each half of the studies has one severity only, which the other half does not have."""
     studies = np.arange(120) // 10
     severities = np.where(studies % 2, 2, 0)
     severities[::10] = np.arange(12) % 3  # a little of everything, everywhere

@@ -1,4 +1,4 @@
-"""What conditions cost: of each experiment's own score, and of the way from the prior to the oracle."""
+"""The cost of conditions: in each experiment's score, and as a share of the prior-to-oracle range."""
 
 import numpy as np
 import pandas as pd

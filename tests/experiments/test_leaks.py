@@ -89,5 +89,5 @@ def test_judging_on_the_training_studies_has_one_fold() -> None:
 def test_a_study_without_a_fold_or_labels_or_twice_is_an_error() -> None:
     with pytest.raises(ModelError, match="1 of 20 studies have no labels"):
         make_split("studies", FEATURES, LABELS.iloc[1:], FOLDS)
-    with pytest.raises(ModelError, match="stands twice"):
+    with pytest.raises(ModelError, match="occurs twice"):
         make_split("studies", FEATURES.take([0, 0]), LABELS, FOLDS)

@@ -1,4 +1,4 @@
-"""Fits in processes of their own: what dies takes nothing along."""
+"""Fits in separate processes: one that dies does not affect the others."""
 
 import contextlib
 import os
@@ -26,13 +26,13 @@ from tests.models.builders import make_features, make_labels
 
 CODES = make_labels(12)
 FEATURES = make_features(CODES)
-"""Those of the fits lie in files, as those of a run do, and reach other processes mapped."""
+"""Arrays are in files, as in a run, and reach other processes memory-mapped."""
 PATIENCE_S = 60.0
 
 
 @dataclass
 class Watched(PriorModel):
-    """A prior that leaves a line in the file of its name whenever it is fitted."""
+    """A prior that appends a line to a file of its name whenever it is fitted."""
 
     diary: str = ""
 
@@ -46,7 +46,7 @@ class Watched(PriorModel):
 
 @dataclass
 class Innocent(Watched):
-    """One that takes long enough to die with the guilty one whenever it is fitted beside it."""
+    """A model that fits slowly enough to be killed along with a guilty one that runs beside it."""
 
     def _fit(self, features: SliceDataset, labels: np.ndarray, seed: int) -> None:
         super()._fit(features, labels, seed)
@@ -55,7 +55,7 @@ class Innocent(Watched):
 
 @dataclass
 class Guilty(Watched):
-    """One that ends its process as the system does for want of memory, while the innocent one is fitted."""
+    """A model that kills its process, as if out of memory, while an innocent one is fitted."""
 
     def _fit(self, features: SliceDataset, labels: np.ndarray, seed: int) -> None:
         super()._fit(features, labels, seed)
@@ -74,7 +74,7 @@ NAME2MODEL = {"innocent": Innocent, "guilty": Guilty, "later": Watched}
 
 
 def stored(folder: Path) -> SliceDataset:
-    """FEATURES as a store opens them."""
+    """FEATURES, opened as a store does."""
     tokens = {}
     for sequence, bags in FEATURES.tokens.items():
         tokens[sequence] = []
@@ -118,7 +118,7 @@ def test_what_fits_share_is_made_of_the_whole_data_before_it_is_parted(
 
     def make_shared(self: Watched, data: SliceDataset) -> None:
         shared.append((self.diary, len(data)))
-        raise MemoryError  # the fit will say so, if it matters
+        raise MemoryError  # if it matters, the fit fails too
 
     monkeypatch.setattr(Watched, "make_shared", make_shared)
     sides = make_group(tmp_path, "innocent", "later").data()

@@ -1,4 +1,4 @@
-"""The family against the seed's own table, where it is at hand, and against itself."""
+"""The published family, checked against the original table, if available, and for consistency."""
 
 import re
 from collections import Counter
@@ -28,7 +28,7 @@ word2classifier = {
 
 
 def key(entry: Experiment) -> tuple[object, ...]:
-    """What the seed's table tells apart."""
+    """The columns that identify a row of the original table."""
     model, reads = entry.model, entry.input
     assert isinstance(model, PooledModel)
     assert isinstance(reads, SliceInput)
@@ -48,7 +48,7 @@ def key_of_line(words: str) -> tuple[object, ...]:
 
 
 def published_table(seeds_dir: Path) -> dict[tuple[object, ...], list[float]]:
-    """The 42 rows of the seed that are not random predictions: accuracy, F1 and AUC as shares."""
+    """The original table's 42 rows without random predictions: accuracy, F1 and AUC as fractions."""
     text = (seeds_dir / "multimodal_embeddings.md").read_text()
     lines = [line.split("|")[1:-1] for line in text.splitlines() if line.startswith("| RF One Hot")]
     assert len(lines) == 44
@@ -120,7 +120,7 @@ def test_a_leaking_twin_is_its_experiment_under_another_split() -> None:
     for twin in twins:
         honest = name2entry[twin.about.twin_of]
         assert not honest.leaks
-        if twin.protocol.split == "slices":  # as many steps on so many times as many rows
+        if twin.protocol.split == "slices":  # the same number of steps on more rows
             fewer = honest.model.epochs // SLICE_PARTS  # type: ignore[attr-defined]
             honest = honest.with_parameters(epochs=fewer)
         assert (twin.model, twin.input) == (honest.model, honest.input)
@@ -147,7 +147,7 @@ def test_weights_that_saw_real_images_are_asked_for_by_name_in_every_pooling_and
 
 
 def test_no_row_trains_a_backbone() -> None:
-    """Where the weights are nowhere, a row says so: a few phantoms would make it a score at chance."""
+    """If weights are missing the row says so: pretraining on a few phantoms would score at chance level."""
     inputs = {entry.input for entry in FAMILY if getattr(entry.input, "backbone", "")}
     assert all(reads.weights for reads in inputs)  # type: ignore[attr-defined]
 

@@ -1,4 +1,4 @@
-"""Questions of the table: pairs that differ in what is asked, judged on the same studies."""
+"""Questions of the table: pairs that differ in one respect, compared on the same studies."""
 
 from collections import Counter
 

@@ -104,7 +104,7 @@ def test_every_study_is_predicted_once_by_the_fold_that_held_it_out(tmp_path: Pa
 @pytest.mark.slow
 @pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda entry: entry.name)
 def test_a_label_planted_in_a_judged_study_changes_nothing(experiment: Experiment, tmp_path: Path) -> None:
-    """The other predictions of its fold, and its own from its own features, know nothing of it."""
+    """A study's label changes no prediction of its own fold, and its features only its own."""
     judged = int(np.flatnonzero(FOLDS.to_numpy() == 1)[0])
     study_id = FEATURES.study_ids[judged]
     plain = run(experiment, tmp_path / "plain")
@@ -121,7 +121,7 @@ def test_a_label_planted_in_a_judged_study_changes_nothing(experiment: Experimen
 
 
 def with_planted_labels(study: int) -> SliceDataset:
-    """A study whose embeddings and metadata shout its labels."""
+    """A study whose embeddings and metadata give away its labels."""
     tokens = {name: list(studies) for name, studies in FEATURES.tokens.items()}
     for studies in tokens.values():
         loud = studies[study].vectors + 50 * float(CODES[study].sum())

@@ -44,7 +44,7 @@ def test_shares_are_about_what_they_say_and_nested() -> None:
         assert abs(mask.mean() - share) < 0.06
     for fewer, more in itertools.pairwise(masks):
         assert (fewer <= more).all()
-    assert masks[-1].all(axis=1).any()  # at 80 % some studies lose all: it cannot be otherwise
+    assert masks[-1].all(axis=1).any()  # at 80 % some studies necessarily lose all
 
 
 def test_half_takes_one_or_two_of_three_and_never_all() -> None:
@@ -72,7 +72,7 @@ def test_metadata_look_as_if_the_sequence_had_never_been_acquired() -> None:
     features = SliceDataset(np.array([1]), tokens, study_metadata([study]))
     left, _ = ablate(features, "without_t1_axial", 0)
     never = study_metadata([study.without([SAGITTAL_T1, AXIAL_T2])])
-    never = never.where(never.notna(), np.nan)  # None and NaN are both unknown
+    never = never.where(never.notna(), np.nan)  # None and NaN both mean unknown
     pd.testing.assert_frame_equal(left.metadata, never, check_dtype=False)
     assert left.metadata["sequences"].item() == "t2"
 

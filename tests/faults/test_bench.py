@@ -1,4 +1,4 @@
-"""The bench strings its parts together: damages that are few here, mutants, and commands that end at once."""
+"""The bench combines its parts, here with few damages, mutants, and commands that end at once."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Cases: each damage at each dose, drawn by the seed alone."""
+"""Cases: each damage at each dose, determined by the seed alone."""
 
 import kitlib.faults.kinds  # noqa: F401 - registers the damages
 from kitlib.faults.cases import OTHERS, PAIRS, STORM, STORMS, all_at_once, combined_cases, doses, single_cases

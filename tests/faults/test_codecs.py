@@ -1,4 +1,4 @@
-"""A slice reads the same in every transfer syntax that loses nothing."""
+"""A slice reads the same in every lossless transfer syntax."""
 
 import warnings
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Every damage at once, each to a study of its own: the others keep their rows, and each is told."""
+"""All damages at once, each on its own study: other studies keep their rows, and each is reported."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +14,10 @@ from kitlib.predict.predictor import FULL, IMAGES_DOUBTED, Predictor
 
 SEED = "1"
 DRAWN, UNTOUCHED = 2, 2
-MOST_S, MOST_MB = 60.0, 1000.0  # of a study, and of all: far from what they take, as from a hang or a bomb
+MOST_S, MOST_MB = 60.0, 1000.0  # per study, and in all: far above normal, far below a hang or a bomb
 
 FAILING = {"every slice inverted"}  # of an axial series: patients' axial slices may be as bright
-"""Damages that change rows without a word, or rows that they should leave. To be emptied, and kept so."""
+"""Damages that change rows unreported, or rows that they should not. To be emptied, and kept empty."""
 
 LINES = tuple(f"cell_{number},0.5,0.3,0.2" for number in range(25))
 OTHER_LINES = (LINES[0].replace("0.5", "0.4").replace("0.2", "0.3"), *LINES[1:])
@@ -35,7 +35,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
 
 @pytest.fixture
 def judge() -> Judge:
-    """A judge of one study that has been said, 7, whose images are those of 1."""
+    """A judge of one predicted study, 7, whose images are those of study 1."""
     return Judge(Bed(Path(), {7: 1}, {}), Predictor({}, {}, None, None), {1: WHOLE})  # type: ignore[arg-type]
 
 
@@ -93,7 +93,7 @@ def test_an_error_of_the_whole_prediction_is_a_failure(judge: Judge, tmp_path: P
     outcome = judge.judge(Case("any", {7: (DAMAGES["scouts"],)}, ()), tmp_path / "copy")
     (failure, *_) = outcome.failures
     assert failure.startswith("ended: ")
-    assert list(tmp_path.iterdir()) == []  # else the next case would find this one's copy
+    assert list(tmp_path.iterdir()) == []  # or the next case would find this copy
 
 
 def test_failures_are_in_words() -> None:
@@ -102,7 +102,7 @@ def test_failures_are_in_words() -> None:
     assert bad.failures == [
         "no valid submission",
         "rows of other studies changed",
-        "not told in 1 of 1",
+        "not reported in 1 of 1",
         "planted text in the ledger",
     ]
     assert Outcome(case, "", True, (), (), False, 0.0, 0.0).failures == []

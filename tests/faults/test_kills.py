@@ -1,4 +1,4 @@
-"""A killed command leaves nothing half, and ends with the same bytes when it is started again."""
+"""A killed command leaves nothing half-written, and produces the same bytes when restarted."""
 
 import signal
 import sys
@@ -20,7 +20,7 @@ FAILING = "exit 3"
 
 @pytest.fixture
 def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
-    """A command that copies a submission, in the place of `python -W ignore -m kitlib`."""
+    """A command that copies a submission, instead of `python -W ignore -m kitlib`."""
     rows = to_rows([7], np.full((1, 25, 3), 1 / 3))
     write_submission(tmp_path / "data" / SAMPLE, rows)
     monkeypatch.setattr(kills, "SETTLE_S", 0)
@@ -73,10 +73,10 @@ def test_each_process_of_a_command_dies_of_the_write_that_finds_no_room(job, tmp
     monkeypatch.setattr(kills, "ROOM_BYTES", (4096, 4097))
     ended = [one for one in endings(job, 1, 1, tmp_path / "ends") if one.fault == KILLED_THERE]
     assert [one.is_same for one in ended] == [True]
-    whole, limited, there = slice(0, 2), slice(-8, -6), slice(-4, -2)  # each of two is finished after it
+    whole, limited, there = slice(0, 2), slice(-8, -6), slice(-4, -2)  # two trials, each then rerun
     codes = (tmp_path / "codes").read_text().split()
     assert codes[whole] == ["0", "0"]
-    assert codes[limited] == ["1", "1"]  # Python makes an error of it
+    assert codes[limited] == ["1", "1"]  # Python raises an error instead
     assert codes[there] == ["1", str(128 + signal.SIGXFSZ)]
 
 

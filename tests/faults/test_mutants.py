@@ -1,4 +1,4 @@
-"""Spoilt files end no process, cost little, and are noticed wherever that is possible."""
+"""Mutated files crash no process, cost little, and are detected wherever possible."""
 
 import os
 import random
@@ -27,7 +27,7 @@ from tests.mri.builders import make_slice_dataset, write
 from tests.mri.dicom.fuzz import originals, smooth_image
 
 MUTANTS = int(os.environ.get("KITLIB_MUTANTS", 400))
-REAL = Path(os.environ.get("KITLIB_REAL_DIR", REAL_DIR))  # other images than ours, where there are any
+REAL = Path(os.environ.get("KITLIB_REAL_DIR", REAL_DIR))  # real images, if there are any
 MOST_S, MOST_MB, MOST_SILENT = 1.0, 300.0, 0.002
 
 
@@ -37,7 +37,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def changed(original: Original, tmp_path: Path, place: int, byte: int) -> str:
-    """What comes of a file of which one byte is another."""
+    """The outcome of reading a file with one byte changed."""
 
     class Lots(random.Random):
         def choice(self, of):
@@ -87,7 +87,7 @@ def test_another_digit_is_silent_and_said_to_be_geometry(path, tmp_path):
 def test_mutants_end_no_process_cost_little_and_are_noticed(path, tmp_path, capsys):
     files = originals(tmp_path / "originals", REAL if REAL.is_dir() else None)
     whole = [Original.of(name, file) for name, file in files.items()]
-    retire_workers()  # idle ones of other tests are counted among the processes that decode
+    retire_workers()  # idle workers of other tests would count as decoder processes
     reset_peak_memory()
     before_mb = peak_memory_mb()
     found = list(mutants([*whole, *encoded_originals(path, tmp_path)], MUTANTS, 1, tmp_path))

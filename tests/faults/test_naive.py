@@ -1,4 +1,4 @@
-"""The naive loader: what it makes of whole phantoms and of damaged ones."""
+"""The naive loader, on intact and on damaged phantoms."""
 
 import os
 from pathlib import Path

@@ -20,7 +20,7 @@ def bed(tmp_path_factory: pytest.TempPathFactory) -> Bed:
 
 
 def content(folder: Path) -> dict[str, str]:
-    """What lies in a folder, links and pipes among it."""
+    """The contents of a folder, including links and pipes."""
     found = {}
     for at, folders, files in os.walk(folder):
         for name in (*folders, *files):

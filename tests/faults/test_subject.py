@@ -1,4 +1,4 @@
-"""Phantoms are copied by links, and whatever is written into a copy leaves them as they are."""
+"""Phantoms are copied by hard links, and writing to a copy leaves them unchanged."""
 
 import os
 from pathlib import Path

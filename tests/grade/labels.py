@@ -1,4 +1,4 @@
-"""Tables of labelled places on images of noise in which a bright square is the wider the less severe."""
+"""Tables of labelled places on noise images, in which a bright square is wider the less severe the place."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ SIDE_PX, MIDDLE_PX = 80, 40
 
 
 def labelled_table(folder: Path, studies: int = 8) -> Path:
-    """A foramen at each of five levels, and a canal on three neighbouring axial slices, of each study."""
+    """For each study, a foramen at each of five levels, and a canal on three neighbouring axial slices."""
     rng, rows = np.random.default_rng(0), []
     folder.mkdir(exist_ok=True)
     for study in range(studies):
@@ -35,7 +35,7 @@ def labelled_table(folder: Path, studies: int = 8) -> Path:
 
 
 def changed_table(file: Path, **columns: object) -> Path:
-    """The same table with other columns; None takes one away."""
+    """The same table with columns replaced; None removes one."""
     table = pd.read_csv(file, dtype=str, keep_default_na=False)
     gone = [name for name, values in columns.items() if values is None]
     kept = {name: values for name, values in columns.items() if values is not None}

@@ -1,4 +1,4 @@
-"""Changes of views: their size, their greys, and who is mirrored."""
+"""Augmentation of views: size, grey values and mirroring."""
 
 import pytest
 import torch

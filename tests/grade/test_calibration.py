@@ -1,4 +1,4 @@
-"""Frequencies of severities: counted, borrowed from other levels, and weighed against those learnt from."""
+"""Severity frequencies: counted, borrowed from other levels, and weighed against those trained on."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def test_a_cell_that_was_not_seen_is_as_the_other_levels_of_its_condition() -> N
 
 
 def test_a_view_is_weighed_by_its_level_and_not_by_what_its_level_was_in_training() -> None:
-    """A view does not tell its level: all levels of a condition were learnt as one."""
+    """A view does not show its level: all levels of a condition were trained on together."""
     usual = EVEN.copy()
     usual[FORAMEN] = 0.9, 0.08, 0.02
     assert Calibration(EVEN, usual).of_views[FORAMEN] == pytest.approx(np.log(usual[FORAMEN] * 3))

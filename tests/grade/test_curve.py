@@ -1,4 +1,4 @@
-"""The curve of labels: who is learnt from is never judged, and points are made once."""
+"""The learning curve over labels: training studies are never evaluated on, and points are made once."""
 
 from pathlib import Path
 
@@ -72,7 +72,7 @@ def test_a_curve_is_made_once_and_told(file: Path, tmp_path: Path, monkeypatch: 
     assert (rows["places"] == 20).all()
     assert np.isfinite(rows[["loss", "auc", "scaled", "prior"]].to_numpy(float)).all()
 
-    monkeypatch.setattr(curve, "tuned", None)  # would raise where it is called
+    monkeypatch.setattr(curve, "tuned", None)  # would raise if called
     pd.testing.assert_frame_equal(label_curve(file, tmp_path, points, epochs=1), rows)
     means = curve_table(rows)
     assert len(means) == 4

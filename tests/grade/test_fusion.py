@@ -1,4 +1,4 @@
-"""The fusion: mirrored patients get mirrored grades, absent views say nothing, views begin it."""
+"""The fusion: mirrored patients get mirrored grades, absent views have no effect, views start it."""
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ mirrored_slots = [SLOTS.index(Slot(mirrored_cells[slot.cell], slot.view)) for sl
 def fusion() -> Fusion:
     torch.manual_seed(0)
     fusion = Fusion(WIDTH).eval()
-    torch.nn.init.normal_(fusion.head.weight)  # as if it had learnt something
+    torch.nn.init.normal_(fusion.head.weight)  # as if it had been trained
     return fusion
 
 

@@ -1,4 +1,4 @@
-"""Labelled tables: what can be learnt from comes out as views, and what cannot is told."""
+"""Labelled tables: usable rows become views, and the others are reported."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Mixup: pairs of a kind, shares that sum to one, soft targets, and nothing where it is off."""
+"""Mixup: pairs of the same kind, shares that sum to one, soft targets, and no effect when it is off."""
 
 from functools import partial
 from types import SimpleNamespace
@@ -18,7 +18,7 @@ SLOTS_OF = ((0, 1, 7), (1, 7, 30), (1, 30))  # what each of three studies shows
 
 
 def studies() -> tuple[StudyBatch, Truths]:
-    """Images are as bright as the number of their view; so are openings, and a cell's is its study's."""
+    """Brightness and openings equal the number of the view; a cell's number is its study's."""
     at = torch.tensor([study for study, slots in enumerate(SLOTS_OF) for _ in slots])
     slots = torch.tensor([slot for shown in SLOTS_OF for slot in shown])
     count = len(slots)
@@ -95,7 +95,7 @@ def test_it_is_off_unless_it_is_asked_for_and_never_without_draws() -> None:
 
 
 def of_studies(numbers: list[int]) -> tuple[StudyBatch, Truths]:
-    """Some of the studies, numbered anew."""
+    """Some of the studies, renumbered."""
     batch, truth = studies()
     rows = torch.cat([(batch.studies == number).nonzero()[:, 0] for number in numbers])
     at = torch.tensor([numbers.index(study) for study in batch.studies[rows]])

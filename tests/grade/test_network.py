@@ -1,4 +1,4 @@
-"""The grader's network: slices weigh in whatever their order, what is absent does not, files keep it."""
+"""The grader's network: slice order does not matter, absent slices have no effect, and it saves and loads."""
 
 from pathlib import Path
 
@@ -117,7 +117,7 @@ def test_a_file_keeps_a_network_in_half_precision(tmp_path: Path, network: Study
 
 
 def test_severities_weigh_by_how_often_they_are(network: StudyNet, grader: Grader) -> None:
-    """Where severe is twice as frequent beside normal as in what was learnt from, its odds are doubled."""
+    """If severe is twice as frequent relative to normal as in training, its odds are doubled."""
     usual = np.tile([0.25, 0.25, 0.5], (len(CELLS), 1))
     images, present, views, cells = some_views(5, 1)
     plain, plain_mm = grader.grade(images, present, views, cells)

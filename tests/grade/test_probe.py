@@ -1,4 +1,4 @@
-"""Heads on frozen features: no study on both sides, and features that tell the severity rank it."""
+"""Heads on frozen features: no study on both sides, and features that encode severity rank it."""
 
 import dataclasses
 from pathlib import Path
@@ -36,7 +36,7 @@ class Flat(module.VolumeBackbone):
     def embed(self, inputs: np.ndarray) -> np.ndarray:
         assert inputs.shape[1:] == (24, 8, 8)
         each = [inputs.mean(axis=(1, 2, 3)), inputs.std(axis=(1, 2, 3))]
-        return np.repeat(np.transpose(each).astype(np.float32), 3, axis=0)  # three tokens a volume
+        return np.repeat(np.transpose(each).astype(np.float32), 3, axis=0)  # three tokens per volume
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def test_no_study_is_learnt_from_and_judged() -> None:
 
 
 def test_places_are_drawn_evenly_over_the_studies_and_always_the_same(samples: ViewSamples) -> None:
-    """Of five places a view in each of STUDIES, one study less at the end has a third."""
+    """Of the five places per view and study, three are drawn from every study but one."""
     few = evenly(samples, 3 * STUDIES - 1)
     for view in np.unique(samples.views):
         counts = np.bincount(few.persons[few.views == view], minlength=STUDIES)
@@ -91,7 +91,7 @@ def test_features_that_tell_the_severity_rank_it_and_noise_does_not(samples: Vie
 def test_few_studies_or_severities_are_judged_or_told_as_unknown(
     samples: ViewSamples, studies: int, severe: int
 ) -> None:
-    """Places of one view that are normal, but severe in some studies."""
+    """Places of one view, severe in some studies and normal in the others."""
     few = samples.take((samples.persons < studies) & (samples.views == samples.views[0]))
     few = dataclasses.replace(few, severities=np.where(few.persons < severe, 2, 0))
     vectors = np.random.default_rng(0).normal(size=(len(few), 6))

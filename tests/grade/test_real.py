@@ -1,4 +1,4 @@
-"""What phantoms taught holds on patients: open images, of which nothing is part of the project."""
+"""Training on phantoms carries over to patients: on open images, which are not part of the project."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What a grader begins with is what was asked for, and can be trained."""
+"""A grader starts from the weights that were requested, and can be trained."""
 
 from pathlib import Path
 

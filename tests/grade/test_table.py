@@ -1,4 +1,4 @@
-"""Grading a table: each row that can be graded is, and each of the others has its reason."""
+"""Grading a table: every row is graded or has a reason why it cannot be."""
 
 from pathlib import Path
 
@@ -65,7 +65,7 @@ def test_a_row_does_not_depend_on_those_beside_it(
 
 
 def test_pixels_that_are_not_square_are_taken_as_they_are(folder: Path, grader: Grader) -> None:
-    """An image and itself at half the rows are the same view."""
+    """An image and the same image with half the rows give the same view."""
     smooth = np.add.outer(np.arange(120), np.arange(100)).astype(np.uint8)
     Image.fromarray(smooth).save(folder / "t1.png")
     Image.fromarray(smooth[::2]).save(folder / "flat.png")
@@ -75,7 +75,7 @@ def test_pixels_that_are_not_square_are_taken_as_they_are(folder: Path, grader: 
 
 
 def test_the_same_image_is_weighed_by_the_level_that_it_is_of(folder: Path) -> None:
-    """Severe foramina are rare at L1/L2: what ships says so of what it cannot tell from one of L5/S1."""
+    """Severe foramina are rare at L1/L2: the shipped grader reflects that for the same view."""
     graded = grade_table(table(folder, ROW | {"level": "L1/L2"}, ROW | {"level": "L5/S1"}), Grader.shipped())
     upper, lower = graded.rows[list(GRADES)].to_numpy(float)
     assert upper[2] < lower[2]

@@ -1,4 +1,4 @@
-"""Severities read off openings: by the numbers, and by the rule, that phantoms themselves follow."""
+"""Severities read off openings, with the thresholds that phantoms themselves follow."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def test_it_is_the_rule_of_the_phantoms_where_an_opening_is_all_that_is_known(ce
 
 
 def test_what_a_phantom_measures_is_read_off_as_it_is() -> None:
-    """Roots of one person are a little thicker than of another: a foramen near a threshold may be missed."""
+    """Root thickness varies between persons, so a foramen near a threshold may be misgraded."""
     right = []
     for seed, grade in enumerate((0.3, 1.5, 2.5)):
         anatomy = draw_anatomy(np.full(len(CELLS), grade), np.random.default_rng(seed))

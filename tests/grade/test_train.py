@@ -1,4 +1,4 @@
-"""Training the grader: it learns, it can be killed, and what it sees is a view."""
+"""Training the grader: it learns, it can be killed and resumed, and its input is a view."""
 
 import dataclasses
 from pathlib import Path
@@ -33,7 +33,7 @@ TINY = "test_resnet"
 
 @pytest.fixture(scope="module")
 def samples() -> ViewSamples:
-    """A bright square, the wider the less severe."""
+    """A bright square, wider the less severe the place."""
     rng, side, count = np.random.default_rng(0), MARGIN_PX, 48
     severities = np.arange(count) % 3
     images = rng.integers(1, 90, (count, SLICES, side, side), np.uint8)

@@ -1,4 +1,4 @@
-"""Tuning on labels: it learns, keeps the best epoch, leaves openings alone, and can be killed."""
+"""Fine-tuning on labels: it learns, keeps the best epoch, leaves openings unchanged, and can be killed."""
 
 from pathlib import Path
 

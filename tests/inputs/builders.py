@@ -1,4 +1,4 @@
-"""Two studies that lie prepared in a cache, the second with an axial series that nobody can read."""
+"""Two studies prepared in a cache, the second with an unreadable axial series."""
 
 from pathlib import Path
 

@@ -63,7 +63,7 @@ def test_the_fingerprint_changes_with_whatever_is_read(data: BagDataset, change:
 
 def test_embeddings_that_are_not_finite_are_refused_by_study(data: BagDataset) -> None:
     data.check()
-    assert data.take([2]).__dict__["_is_checked"]  # and not looked at again
+    assert data.take([2]).__dict__["_is_checked"]  # and not read again
     broken = BagDataset(data.study_ids, make_features(make_labels(5)).tokens)
     broken.tokens[SEQUENCES[2]][4].embeddings[0, 0] = np.nan
     with pytest.raises(ModelError, match=f"study {data.study_ids[4]}, {SEQUENCES[2]}"):

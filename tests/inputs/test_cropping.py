@@ -1,4 +1,4 @@
-"""Cutting crops: a study alone and among many gives the same, and what lies on disk is used again."""
+"""Cutting crops: a study gives the same alone and among many, and cached crops are reused."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -49,7 +49,7 @@ def test_a_sequence_that_is_missing_has_no_view(phantom: PhantomStudy) -> None:
 
 
 def test_rows_whose_place_no_slice_of_their_sequence_shows_are_told(phantom: PhantomStudy) -> None:
-    """Whole blocks of slices may be lost, or never planned, and what is left has no gap."""
+    """Whole blocks of slices may be missing or never planned, and the rest has no gap."""
     highest_mm = phantom.landmarks.set_index("level")["z_mm"]["l4_l5"].max()
     series = []
     for one in phantom.study.series:
@@ -66,7 +66,7 @@ def test_rows_whose_place_no_slice_of_their_sequence_shows_are_told(phantom: Pha
 
 
 def test_series_that_are_called_by_each_others_contrast_are_doubted(phantom: PhantomStudy) -> None:
-    """Where no tag tells, as in the competition, where headers have no times."""
+    """If no tag identifies the contrast, as in the competition, whose headers have no times."""
     other = {SAGITTAL_T1: SAGITTAL_T2, SAGITTAL_T2: SAGITTAL_T1}
     series = [
         replace(one, sequence=other.get(one.sequence or "", one.sequence)) for one in phantom.study.series
@@ -80,7 +80,7 @@ def test_series_that_are_called_by_each_others_contrast_are_doubted(phantom: Pha
 def test_a_series_without_the_canal_that_another_shows_is_doubted(phantom: PhantomStudy) -> None:
     series = []
     for one in phantom.study.series:
-        if one.sequence == SAGITTAL_T2:  # lying on its side, which no tag says
+        if one.sequence == SAGITTAL_T2:  # lying on its side, which no tag records
             turned = (
                 replace(stack, pixels=np.ascontiguousarray(np.rot90(stack.pixels, axes=(1, 2))))
                 for stack in one.stacks
@@ -111,7 +111,7 @@ def test_a_doubtful_count_is_as_sure_as_the_localiser_is(phantom: PhantomStudy) 
 
 
 class LosingLocaliser:
-    """Finds all but one foramen."""
+    """A localiser that finds all but one foramen."""
 
     def locate_study(self, study: Study, ledger: Ledger, *, fill: bool) -> Located:
         lost = Landmark("foramen", "l4_l5", "left")

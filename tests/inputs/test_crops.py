@@ -1,4 +1,4 @@
-"""Datasets of crops: what is hidden is not there, and rows stay together."""
+"""Datasets of crops: hidden views are absent, and rows stay together."""
 
 from dataclasses import replace
 

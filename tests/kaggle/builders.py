@@ -1,4 +1,4 @@
-"""A small build that Kaggle would take, to be spoilt; whether a process ends."""
+"""A small build that Kaggle would accept, for tests to break; and whether a process ends."""
 
 import contextlib
 import json
@@ -25,19 +25,19 @@ def make_build(folder: Path, **how: object) -> Path:
 
 
 def without_kit(build: Path, folder: Path) -> Path:
-    """A copy of a build whose datasets hold next to nothing."""
+    """A copy of a build whose datasets are nearly empty."""
     return shutil.copytree(build, folder, ignore=shutil.ignore_patterns("kitlib"))
 
 
 def change(file: Path, **fields: object) -> None:
-    """Change fields of a JSON file; None takes one away."""
+    """Change fields of a JSON file; None removes one."""
     value = json.loads(file.read_text(encoding="utf-8")) | fields
     kept = {name: field for name, field in value.items() if field is not None}
     file.write_text(json.dumps(kept), encoding="utf-8")
 
 
 def ends_soon(pid: int) -> bool:
-    """Whether a process ends within seconds; one that waits to be asked for its code has."""
+    """Whether a process ends within seconds; a zombie counts as ended."""
     with contextlib.suppress(psutil.NoSuchProcess):
         process, end_s = psutil.Process(pid), time.monotonic() + 10
         while process.status() != psutil.STATUS_ZOMBIE:

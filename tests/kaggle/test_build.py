@@ -58,7 +58,7 @@ def test_what_cannot_be_built_leaves_nothing(tmp_path: Path, how: dict) -> None:
 
 def test_a_folder_that_holds_something_is_left_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(UsageError, match="holds something already"):
+    with pytest.raises(UsageError, match="is not empty"):
         make_build(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
@@ -91,7 +91,7 @@ def test_nothing_that_a_run_has_left_is_uploaded(tmp_path: Path, monkeypatch: py
 
 
 def run_first_cell(tmp_path: Path, slugs: tuple[str, ...], expression: str) -> str:
-    """What an expression is after the first cell, in a process that finds no other kit."""
+    """Evaluate an expression after the first cell, in a process that finds no other kit."""
     (tmp_path / "tmp").mkdir()
     environment = {**os.environ, "KITLIB_KAGGLE": str(tmp_path / "kaggle"), "TMPDIR": str(tmp_path / "tmp")}
     environment.pop("PYTHONPATH", None)

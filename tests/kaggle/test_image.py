@@ -10,7 +10,7 @@ HOME = Path(__file__).parents[2]
 
 
 def test_what_is_pinned_is_what_the_image_has() -> None:
-    """For the image's Python; requirements.txt names another release for later ones."""
+    """For the image's Python; requirements.txt pins another release for later ones."""
     pins = re.findall(r"^([\w-]+)==([\w.]+)(.*)$", (HOME / "requirements.txt").read_text(), re.MULTILINE)
     pinned = {name: version for name, version, marker in pins if ">=" not in marker}
     both = pinned.keys() & image.VERSIONS.keys()

@@ -60,7 +60,7 @@ def test_a_score_is_entered_and_nothing_else_changes(finished: Path, tmp_path: P
     rest = [name for name in before if name not in ("public", "private")]
     pd.testing.assert_frame_equal(read_ledger(file)[rest], before[rest])
     submit(finished, "two")
-    record(file, finished)  # and what was typed in stays
+    record(file, finished)  # entered scores are kept
     assert read_ledger(file)["public"].iloc[0] == 0.41
 
 
@@ -68,7 +68,7 @@ def test_whole_scores_are_numbers_like_others(finished: Path, tmp_path: Path) ->
     file = tmp_path / "ledger.csv"
     record(file, finished)
     enter_score(file, 1, 1.0)
-    assert enter_score(file, 1, 0.41)["public"].tolist() == [0.41]  # after it was written as 1
+    assert enter_score(file, 1, 0.41)["public"].tolist() == [0.41]  # after it was saved as 1
 
 
 def test_an_unknown_number_and_what_is_no_score_are_refused(finished: Path, tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_an_unknown_number_and_what_is_no_score_are_refused(finished: Path, tmp_
     with pytest.raises(UsageError, match=r"no submission 7 in the ledger.*It has 1\."):
         enter_score(file, 7, 0.4)
     for value in (float("nan"), float("inf"), -0.1):
-        with pytest.raises(UsageError, match="is no score"):
+        with pytest.raises(UsageError, match="is not a score"):
             enter_score(file, 1, value)
 
 

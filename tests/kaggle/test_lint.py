@@ -34,7 +34,7 @@ def cell(source: str) -> Spoil:
 
 
 def left(notebook: str, **fields: object) -> Spoil:
-    """Leave something in the last cell of a notebook, as a run does."""
+    """Add fields to the last cell of a notebook, as a run does."""
 
     def leave(build: Path) -> None:
         content = json.loads((build / notebook).read_text())
@@ -60,13 +60,13 @@ KERNEL_SPOILT = {
     "a script": (kernel(kernel_type="script"), "kernel_type: notebook"),
     "another language": (kernel(language="r"), "language: python"),
     "a second file": (added(f"{KERNEL}/helper.py"), "not helper.py"),
-    "no notebook": (lambda build: (build / NOTEBOOK).unlink(), "no notebook of plain Python"),
-    "a shell's command": (cell("!pip install kit"), "no notebook of plain Python"),
+    "no notebook": (lambda build: (build / NOTEBOOK).unlink(), "not a notebook of plain Python"),
+    "a shell's command": (cell("!pip install kit"), "not a notebook of plain Python"),
     "no kernelspec": (lambda build: change(build / NOTEBOOK, metadata={}), "no kernelspec"),
     "a path of this machine": (cell("open('/home/me/train.csv')"), "'/home/me/train.csv' is a path"),
     "a path from home": (cell("folder = '~/data'"), "'~/data' is a path"),
-    "outputs": (left(NOTEBOOK, outputs=[{"output_type": "stream"}]), "06_submission.ipynb holds what a run"),
-    "counts of a run": (left(NOTEBOOK, execution_count=7), "06_submission.ipynb holds what a run"),
+    "outputs": (left(NOTEBOOK, outputs=[{"output_type": "stream"}]), "06_submission.ipynb holds traces"),
+    "counts of a run": (left(NOTEBOOK, execution_count=7), "06_submission.ipynb holds traces"),
     "where papermill wrote it": (
         lambda build: change(build / NOTEBOOK, metadata={"papermill": {}}), "06_submission.ipynb holds"
     ),
@@ -138,7 +138,7 @@ def test_paths_of_kaggle_and_fractions_are_no_fault(light_build: Path) -> None:
 
 
 def test_a_folder_that_is_no_build_is_said(tmp_path: Path) -> None:
-    assert lint(tmp_path) == [f"{tmp_path}: this is no build"]
+    assert lint(tmp_path) == [f"{tmp_path}: this is not a build"]
 
 
 @pytest.mark.parametrize(

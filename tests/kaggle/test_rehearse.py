@@ -30,7 +30,7 @@ def rehearsal(light_build: Path, data: Competition, tmp_path: Path) -> Rehearsal
 
 
 def write_rerun(rehearsal: Rehearsal, seconds: list[float]) -> Path:
-    """What the last notebook leaves, having predicted as many of three hidden studies."""
+    """Write the results of the last notebook, with this many of three hidden studies predicted."""
     working = rehearsal.out / "sessions" / LAST.name / "working"
     table = pd.DataFrame({"study_id": range(len(seconds)), "seconds": seconds})
     save_table(layout.SECONDS.under(working), table, MADE)
@@ -50,7 +50,7 @@ def test_the_hidden_set_is_projected_study_by_study(rehearsal: Rehearsal) -> Non
     assert judged.against == []
     assert judged.study_s == pytest.approx(2)
     assert judged.sessions["projected_h"].iloc[-1] == pytest.approx((4 + HIDDEN_STUDIES * 2) / 3600)
-    assert judged.scores == {}  # nobody knows the truth of these
+    assert judged.scores == {}  # without labels for these
 
 
 def test_everything_that_speaks_against_a_submission_is_said(rehearsal: Rehearsal) -> None:
@@ -61,7 +61,7 @@ def test_everything_that_speaks_against_a_submission_is_said(rehearsal: Rehearsa
     against = "\n".join(rehearsal._judge(rows(projected_h=9.5, wall_s=100.0)).against)
     assert "04_modelling-batch: with Kaggle's studies this machine would take 9.5 h" in against
     assert "06_submission-rerun: with Kaggle's studies this machine would take 10.0 h" in against
-    assert "1 of 3 hidden studies came too late" in against
+    assert "1 of 3 hidden studies ran out of time" in against
     assert "Kaggle strips '=' from names: fold=1.json" in against
     assert "[data.submission]" in against
 
@@ -83,7 +83,7 @@ def test_the_submission_is_scored_beside_the_prior_where_the_truth_is_known(
 
 @pytest.fixture
 def failing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sessions that end at once with a line."""
+    """Sessions that end at once with one line of output."""
     command = [sys.executable, "-c", "raise SystemExit('[step] so it is')"]
     popen = subprocess.Popen
     monkeypatch.setattr(module.subprocess, "Popen", lambda _, **how: popen(command, **how))
@@ -104,7 +104,7 @@ def test_time_is_scaled_from_nine_hours_by_the_studies(
     for session in (FIRST, SESSIONS[-2], LAST):
         rehearsal._run(session)
     whole_s = 9 * 3600
-    shares = [6 / TRAINING_STUDIES, 1, 3 / HIDDEN_STUDIES]  # the visible test study is as many as on Kaggle
+    shares = [6 / TRAINING_STUDIES, 1, 3 / HIDDEN_STUDIES]  # one visible test study, as on Kaggle
     assert limits_s == pytest.approx([whole_s * share + STARTUP_S * (share < 1) for share in shares])
     plan = json.loads((rehearsal.out / "sessions" / LAST.name / "plan.json").read_text())
     assert plan["parameters"] == {"budget_s": pytest.approx(limits_s[-1] * 8.5 / 9)}
@@ -115,7 +115,7 @@ def test_only_what_a_rehearsal_has_made_is_deleted(rehearsal: Rehearsal) -> None
     mine = rehearsal.out / "sessions" / "monday" / "notes.txt"
     mine.parent.mkdir(parents=True)
     mine.write_text("mine")
-    with pytest.raises(UsageError, match=r"no rehearsal has made this.*monday"):
+    with pytest.raises(UsageError, match=r"not made by a rehearsal.*monday"):
         rehearsal.run()
     assert mine.read_text() == "mine"
     shutil.rmtree(mine.parent)

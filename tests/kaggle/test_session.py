@@ -49,7 +49,7 @@ subprocess.run([sys.executable, "-m", "kitlib.kaggle.session", sys.argv[1]])
 
 
 def write_plan(folder: Path, source: str, isolated: bool) -> dict[str, str]:
-    """A session's plan and all it names; the variables that the session needs."""
+    """A session's plan with everything it names, and the variables that the session needs."""
     plan: dict[str, object] = {"isolated": isolated, "parameters": {}, "timeout_s": 60}
     for name in ("root", "working", "absent", "given"):
         (folder / name).mkdir()

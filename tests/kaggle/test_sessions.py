@@ -12,7 +12,7 @@ KIND2SESSION = {(session.step.number, session.kind): session for session in SESS
 
 @pytest.fixture
 def hidden(tmp_path: Path, data: Competition) -> Competition:
-    """A competition with tables of its test studies, their truth and what phantoms know."""
+    """A competition with tables of its test studies, their labels and the phantoms' ground truth."""
     root = tmp_path / "data"
     root.mkdir()
     for path in data.root.iterdir():
@@ -29,7 +29,7 @@ def test_between_them_the_sessions_see_every_place_and_kind() -> None:
     assert {session.kind for session in SESSIONS} == set(VARIABLES)
     for places in (FLAT, NESTED):
         attached = [session for session in SESSIONS if session.places is places and session.step.reads]
-        assert attached  # and so a competition, datasets and outputs of kernels
+        assert attached  # so a competition, datasets and kernel outputs
 
 
 def test_each_step_is_saved_before_one_that_reads_it() -> None:

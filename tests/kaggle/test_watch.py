@@ -50,7 +50,7 @@ def test_what_goes_beyond_a_limit_is_ended_and_says_why(
 
 
 def child_in(file: Path) -> int:
-    """The number that a process writes of its child."""
+    """The process id that a process writes for its child."""
     end_s = time.monotonic() + 30
     while not (file.is_file() and file.read_text().endswith("\n")):
         assert time.monotonic() < end_s

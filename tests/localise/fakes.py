@@ -1,4 +1,4 @@
-"""A spine of known places, stacks through it, and a reader that sees it without a network."""
+"""A spine with known landmarks, stacks through it, and a reader that finds them without a network."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,7 +13,7 @@ from kitlib.mri.stack import Plane, Stack
 from kitlib.mri.study import Series, Study
 from kitlib.terms import Landmark
 
-NEAR_MM = 9.0  # beside a slice, within which a place shows on it
+NEAR_MM = 9.0  # distance from a slice within which a place shows on it
 SPREAD_PX = 0.8
 NO_NETWORK = nn.Identity()
 NETWORKS: dict[Plane, nn.Module] = {"sagittal": NO_NETWORK, "axial": NO_NETWORK}
@@ -76,7 +76,7 @@ def make_study(
 
 
 def fake_reader(places: Mapping[Landmark, np.ndarray], *, mixed=0.0, step=0) -> Reader:
-    """A reader that shows places as a network would: a share `mixed` of each one level lower.
+    """A reader that outputs places as a network would, with a share `mixed` of each one level lower.
 
     With a `step` all levels are named one too low (1) or too high (-1).
     """

@@ -1,4 +1,4 @@
-"""Defects put into a landmark table on purpose, each with the keys by which an audit must name it."""
+"""Injected defects of a landmark table, each with the keys by which an audit must report it."""
 
 from collections.abc import Callable
 
@@ -18,12 +18,12 @@ def cells(rows: pd.DataFrame) -> set[tuple]:
 
 
 def places(rows: pd.DataFrame) -> set[tuple]:
-    """Study, place and level: both sides of a pair are one."""
+    """Study, place and level; both sides of a pair share a key."""
     return {(study, condition2place[condition], level) for study, condition, level in cells(rows)}
 
 
 def sources(rows: pd.DataFrame) -> set[tuple]:
-    """Series and place: what names its levels together."""
+    """Series and place, whose levels are named together."""
     return set(zip(rows["series_id"].tolist(), rows["condition"].map(condition2place)))
 
 
@@ -41,7 +41,7 @@ def swap_sides(landmarks: pd.DataFrame, rng: np.random.Generator, rate: float) -
 
 
 def shift_levels(landmarks: pd.DataFrame, rng: np.random.Generator, rate: float) -> Injected:
-    """Put a sagittal series of some studies a level too low or too high, the last point beyond the others."""
+    """Shift a sagittal series of some studies one level down or up, the last point beyond the others."""
     sagittal = landmarks[landmarks["condition"].map(condition2place) != "recess"]
     chosen = [rng.choice(ids.unique()) for _, ids in sagittal.groupby("study_id")["series_id"]]
     return _shifted(landmarks, sagittal[sagittal["series_id"].isin(_some(chosen, rng, rate))], rng)
@@ -115,7 +115,7 @@ def misfile(landmarks: pd.DataFrame, rng: np.random.Generator, rate: float, seri
 
 
 def displace(landmarks: pd.DataFrame, rng: np.random.Generator, rate: float) -> Injected:
-    """Put single points, one a condition at most, where the point of the next level lies."""
+    """Move single points, at most one per condition, to the point of the next level."""
     displaced, chosen = landmarks.copy(), []
     for _, line in landmarks.groupby(["study_id", "series_id", "condition"]):
         if len(line) == len(LEVELS) and rng.random() < rate:
@@ -129,7 +129,7 @@ def displace(landmarks: pd.DataFrame, rng: np.random.Generator, rate: float) -> 
 
 
 def _drawn(names: pd.Series, rng: np.random.Generator, rate: float) -> pd.Series:
-    """The same lot for all rows of a name."""
+    """The same random draw for all rows with the same name."""
     unique = names.unique()
     return names.map(dict(zip(unique, rng.random(len(unique)) < rate))).astype(bool)
 
@@ -137,7 +137,7 @@ def _drawn(names: pd.Series, rng: np.random.Generator, rate: float) -> pd.Series
 def recall_and_precision(
     report: pd.DataFrame, codes: str | tuple[str, ...], injected: set[tuple], keys: Callable
 ) -> tuple[float, float]:
-    """Of what was injected, the share found under these codes; of what was found, the share injected."""
+    """Recall and precision under these codes: shares of injected defects found, and of findings injected."""
     named = keys(report[report["code"].isin([codes] if isinstance(codes, str) else codes)])
     hits = len(named & injected)
     return hits / max(1, len(injected)), hits / max(1, len(named))

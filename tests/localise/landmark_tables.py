@@ -1,4 +1,4 @@
-"""A study of a straight spine as tables and empty stacks: all that an audit looks at."""
+"""A study of a straight spine as tables and empty stacks: everything an audit reads."""
 
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ sequence2id = {"Sagittal T1": SAGITTAL_T1_ID, "Sagittal T2/STIR": SAGITTAL_T2_ID
 
 @dataclass
 class Tables:
-    """What `audit` takes."""
+    """The arguments of `audit`."""
 
     labels: pd.DataFrame
     landmarks: pd.DataFrame
@@ -34,7 +34,7 @@ class Tables:
 
 
 def make_tables(study_id: int = 7) -> Tables:
-    """One study without a defect; every cell is labelled and has its point."""
+    """One study without defects; every cell is labelled and has its point."""
     stacks = {SAGITTAL_T1_ID: _sagittal(0.5), SAGITTAL_T2_ID: _sagittal(0.5), AXIAL_ID: _axial()}
     rows = []
     for cell in CELLS:

@@ -21,7 +21,7 @@ SAC_BACK_MM = 8.0
 COLOURS_BGR = ((0, 0, 255), (0, 255, 0), (255, 0, 0), (0, 255, 255), (255, 0, 255), (255, 255, 0))
 """L5, L4, L3, L2, L1 and T12."""
 LEVELS_UP = ("l4_l5", "l3_l4", "l2_l3", "l1_l2", "t12_l1")
-FAR_LATERAL = ("10010_0", "10010_14", "10016_4")  # images without any canal or vertebral body
+FAR_LATERAL = ("10010_0", "10010_14", "10016_4")  # images without a canal or vertebral body
 LEAST_BODY_PX = 400
 LEAST_SOLIDITY = (0.7, 0.85, 0.85, 0.85, 0.85, 0.85)  # of bodies cut in the middle; L5 may be waisted
 
@@ -77,7 +77,7 @@ def canal_points(bodies: list[np.ndarray]) -> tuple[float, dict[str, np.ndarray]
         back = np.array([down[1], -down[0]])
         wall = (_corner(upper, back, down) + _corner(lower, back, -down)) / 2
         level2xy[level] = wall + SAC_BACK_MM / px_mm * back
-    # L5 leans forward: its own walls say where its down is, and half of the disc above how far S1 lies.
+    # L5 leans forward: its own walls give the direction down, and half the disc above the distance to S1.
     above = np.array([downs[0][1], -downs[0][0]])
     ends = _corner(bodies[1], above, downs[0]), _corner(bodies[0], above, -downs[0])
     disc = float(np.linalg.norm(ends[0] - ends[1]))

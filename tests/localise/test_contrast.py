@@ -1,4 +1,4 @@
-"""T1 and T2 by pixels alone, on every kind of phantom that is drawn."""
+"""T1 and T2 identified by pixels alone, on every kind of phantom."""
 
 from dataclasses import replace
 
@@ -26,7 +26,7 @@ def localiser():
 
 
 def painted(stack, canal, front):
-    """The stack with a canal of one grey behind vertebrae of another."""
+    """The stack with a canal of one grey value behind vertebrae of another."""
     height, width = stack.pixels.shape[1:]
     columns, rows = np.meshgrid(np.arange(width), np.arange(height))
     pixels = np.empty_like(stack.pixels)
@@ -89,7 +89,7 @@ def test_without_a_canal_nothing_is_told():
 
 @pytest.mark.slow
 def test_mid_sagittal_slices_of_patients_are_told(real_dir, localiser):
-    """Every twelfth of 383 images, of which all but three are told right."""
+    """Every twelfth of 383 images, of which all but three are identified correctly."""
     folder = real_dir / "midsagittal_open"
     images = pd.read_csv(folder / "discs.csv").drop_duplicates("image").iloc[::12]
     told = []

@@ -34,7 +34,7 @@ def test_a_clear_chain_is_read_to_a_fraction_of_a_pixel():
 
 
 def test_levels_that_a_network_mixes_are_mended():
-    """L3/L4 is called L2/L3 and the other way round; the chain puts them in their order."""
+    """L3/L4 and L2/L3 are swapped; the chain restores their order."""
     shares = 0.9 * np.eye(7)
     shares[[2, 3]] = shares[[3, 2]]
     shares[2, 2] = shares[3, 3] = 0.05

@@ -49,7 +49,7 @@ def sequences(found: Study) -> list[str | None]:
 
 
 def exported(study: Path, out: Path, *, without=()) -> Path:
-    """A study as other software leaves it: one folder, files without an ending, and some tags gone."""
+    """A study as other software exports it: one folder, files without an extension, and some tags removed."""
     out.mkdir(parents=True)
     for number, path in enumerate(sorted(study.rglob("*.dcm"))):
         dataset = pydicom.dcmread(path)
@@ -179,7 +179,7 @@ def test_no_study_is_refused(tmp_path):
 
 @pytest.mark.slow
 def test_a_patients_study_is_told_without_its_tables(real_dir, tmp_path):
-    """By what its headers say, and by pixels alone."""
+    """Identified by its headers, and by pixels alone."""
     source = next((real_dir / "rsna_open" / "study" / "train_images").iterdir())
     for name, without in {"tags": (), "pixels": ("SeriesDescription",)}.items():
         ledger = Ledger()

@@ -1,4 +1,4 @@
-"""Levels, sides and points beside the canal follow from patient millimetres alone."""
+"""Levels, sides and points beside the canal follow from patient coordinates alone."""
 
 import csv
 import json
@@ -24,7 +24,7 @@ from kitlib.phantom.study import PhantomStudy, draw_study
 from kitlib.terms import AXIAL_T2, EMPTY, LEVELS, Cell
 from tests.localise.fakes import make_sagittal
 
-# A lordotic spine, one point a level of SPINE from T12/L1 down.
+# A lordotic spine, one point per level of SPINE from T12/L1 down.
 BENDS_DEG = np.radians([-10, -7, -1, 9, 24, 25])
 STEPS_MM = np.array([33.4, 33.0, 32.5, 31.0, 26.7, 29.3])
 WAYS = np.stack([0 * BENDS_DEG, np.sin(BENDS_DEG), -np.cos(BENDS_DEG)], axis=1)
@@ -41,7 +41,7 @@ def make_stack(
     size: int = 64,
     px_mm: float = 2.0,
 ) -> Stack:
-    """Black slices whose middle lies at a place."""
+    """Black slices centred at a point."""
     row, column = directions
     normal = normal_of(row, column)
     steps = (np.arange(count) - count // 2)[:, None] * step_mm * normal
@@ -179,7 +179,7 @@ def test_levels_of_phantoms_axial_slices_are_right(study_id: int) -> None:
         )
         between += given == EMPTY
         assert given in (LEVELS.index(row.level), EMPTY)
-    # The smallest phantoms' slices lie 10 mm apart: a recess may lie on the next one to its canal point's.
+    # The smallest phantoms' slices are 10 mm apart: a recess may be on the slice next to its canal point's.
     assert between <= 0.2 * len(recesses)
     assert set(recesses.level) <= set(best_slices(levels))
 
@@ -193,7 +193,7 @@ def test_recesses_and_foramina_of_phantoms_lie_near_their_mean_places(study_id: 
         for cell, true in places_of(study, group).items():
             beside = expected[place, cell.level, cell.side] - canal[cell.level]
             assert np.sign(beside[0]) == {"left": 1, "right": -1}[cell.side]
-            # Motion between series is in it; foramina follow real tables, see OFFSETS_MM.
+            # Includes motion between series; foramina follow real tables, see OFFSETS_MM.
             assert np.linalg.norm(expected[place, cell.level, cell.side] - true) < most_mm
 
 
@@ -263,7 +263,7 @@ def real_axial(path: Path) -> list[Stack]:
 
 
 def real_sagittal(path: Path) -> list[Stack]:
-    """The stacks of sagittal positions; directions follow from these, size and spacing are usual ones."""
+    """Stacks at sagittal positions, from which directions follow; size and spacing are typical."""
     groups: dict[str, list[list[float]]] = {}
     for row in read_rows(path):
         groups.setdefault(row["series_id"], []).append([float(row[f"{axis}_pos"]) for axis in "xyz"])

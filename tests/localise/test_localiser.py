@@ -143,7 +143,7 @@ def test_a_network_of_two_minds_abstains_and_gives_its_guess_little_confidence()
 
 
 def by_series(t1, t2):
-    """A reader that sees the T1 series, which has 15 slices, otherwise than the T2 series."""
+    """A reader that reads the T1 series, which has 15 slices, differently from the T2 series."""
     return lambda net, stack, *rest: (t1 if len(stack) == 15 else t2)(net, stack, *rest)
 
 

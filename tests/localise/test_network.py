@@ -30,7 +30,7 @@ def dotted(shape: tuple[int, int], x: int, y: int) -> torch.Tensor:
 
 
 def logits_at(places: list[tuple[float, float]], absent: float = 0.0) -> torch.Tensor:
-    """Logits (1, C, pixels + 1) with a narrow bell at each place (x, y) in pixels."""
+    """Logits (1, C, pixels + 1) with a narrow peak at each place (x, y) in pixels."""
     pixels = torch.arange(GRID)
     maps = [-((pixels[:, None] - y) ** 2 + (pixels - x) ** 2).flatten() for x, y in places]
     return torch.stack([torch.cat([one, torch.tensor([absent])]) for one in maps])[None].float()

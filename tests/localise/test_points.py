@@ -1,4 +1,4 @@
-"""Points: as they are written down, on the slices that show them, and where landmarks usually lie."""
+"""Points: saved, projected onto the slices that show them, and at the usual positions of landmarks."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The shipped localiser on patients' images, none of which it has seen."""
+"""The shipped localiser on patients' images, on none of which it was trained."""
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ from kitlib.mri.ledger import Ledger
 from tests.localise.real_cases import VOLUME_DISCS, far_lateral, spider_cases, volume
 
 SPACING_MM = 0.75  # of SPIDER's images, roughly
-ON_DISC_MM, OF_DISC_MM = 5.0, 10.0  # typically; and at most, still far from half of the way between two discs
+ON_DISC_MM, OF_DISC_MM = 5.0, 10.0  # typically, and at most: far below half of a disc spacing
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def localiser() -> Localiser:
 
 
 def test_mid_sagittal_slices_of_patients(real_dir, localiser):
-    """All 25 levels are right and 2.5 mm off in the median (2.2 with the weights of 2026-11-20).
+    """All 25 levels are correct, with a median error of 2.5 mm (2.2 with the weights of 2026-11-20).
 
     L5/S1 is 4.5 to 12 mm off: the network puts it higher, and in the middle of a wide sac, where the masks
     can only say how far the bodies' walls are.
@@ -44,7 +44,7 @@ def test_far_lateral_slices_are_abstained_from(real_dir, localiser):
 
 
 def test_a_volume_without_sacrum_is_abstained_from_with_a_guess_disc_by_disc(real_dir, localiser):
-    """Nothing says how levels count; four points are 2.6 to 3.8 mm off, one on the lower border 6.3 mm."""
+    """Nothing identifies the levels; four points are 2.6 to 3.8 mm off, one on the lower border 6.3 mm."""
     located = localiser.locate_array(volume(real_dir / "nifti"), 1.0, 1.0)
     assert located.abstained
     canal = [point for point in located.points if point.landmark.place == "canal"]

@@ -40,7 +40,7 @@ def test_a_spot_is_found_where_it_is(px, spacing_mm):
     place = make_canal()["l4_l5"]
     stack = lit(make_sagittal(count=3, px=px, spacing_mm=spacing_mm), place)
     maps = read_maps(Brightest(), stack, np.array([0, 2]), "sagittal")
-    rows, cols = np.mgrid[:GRID, :GRID]  # the spot's middle is saturated: its mean place counts
+    rows, cols = np.mgrid[:GRID, :GRID]  # the spot's middle is saturated: its mean position is used
     pixel = np.array([np.average(one, weights=maps.shares[0, 0]) for one in (cols, rows)])
     found = maps.to_patient(pixel, maps.positions_mm[0])
     np.testing.assert_allclose(found[1:], place[1:], atol=0.3)
@@ -67,7 +67,7 @@ def test_a_bent_canal_is_followed_across_slices(step_mm):
 
 
 def test_a_network_one_level_off_is_sure_of_it():
-    """Nothing here can tell: the count is the network's."""
+    """Nothing here identifies the level: the network's count stands."""
     right, wrong = (find_spine(maps_of(make_sagittal(), "sagittal", step=step)) for step in (0, 1))
     np.testing.assert_allclose(wrong.canal_mm["l2_l3"], right.canal_mm["l1_l2"], atol=0.5)
 

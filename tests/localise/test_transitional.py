@@ -1,4 +1,4 @@
-"""The network of the lumbosacral junction: its crops, its answer, and what the localiser makes of it."""
+"""The lumbosacral junction network: its crops, its output, and how the localiser uses it."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -57,7 +57,7 @@ def make_maps(stack, **how):
 
 
 def certain(chance: float) -> JunctionNet:
-    """A network that says the same of everything."""
+    """A network with a constant output."""
     net = JunctionNet(WIDTHS).eval()
     torch.nn.init.zeros_(net.answer.weight)
     torch.nn.init.constant_(net.answer.bias, float(np.log(chance / (1 - chance))))
@@ -65,7 +65,7 @@ def certain(chance: float) -> JunctionNet:
 
 
 def make_bags(count: int, seed: int = 0) -> Bags:
-    """Bags of noise, two of each person; in those of transitional ones the middle is bright."""
+    """Bags of noise, two per person; those of transitional persons are bright in the middle."""
     rng = np.random.default_rng(seed)
     images = rng.integers(0, 90, (count, SLICES, DRAWN_PX, DRAWN_PX), dtype=np.uint8)
     persons = np.arange(count) // 2

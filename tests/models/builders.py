@@ -1,4 +1,4 @@
-"""Datasets with a signal planted where anatomy has it: a cell's severity shifts the slices that show it."""
+"""Datasets with a planted, anatomical signal: a cell's severity shifts the slices that show it."""
 
 import atexit
 import tempfile
@@ -22,7 +22,7 @@ SEVERITY_SHARES = (0.65, 0.2, 0.15)
 
 
 def make_labels(studies: int = 24, *, seed: int = 0, empty_share: float = 0.05) -> np.ndarray:
-    """(n, 25) severity codes, some of them EMPTY; the spine's general state makes a study's cells alike."""
+    """Severity codes (n, 25), some EMPTY; a study's cells correlate through the spine's general state."""
     random = np.random.default_rng(seed)
     state = random.normal(size=(studies, 1)) + random.normal(size=(studies, len(CELLS)))
     thresholds = np.quantile(state, np.cumsum(SEVERITY_SHARES)[:-1]) if studies else np.zeros(2)
@@ -34,7 +34,7 @@ def make_labels(studies: int = 24, *, seed: int = 0, empty_share: float = 0.05) 
 def make_features(
     labels: np.ndarray, *, seed: int = 0, strength: float = 3.0, missing: dict[str, list[int]] | None = None
 ) -> SliceDataset:
-    """Nine slices a sagittal and fifteen an axial series; `missing` lists the studies without a sequence."""
+    """Nine slices per sagittal, fifteen per axial series; `missing` lists the studies without a sequence."""
     random = np.random.default_rng(seed)
     directions = np.random.default_rng(99).normal(size=(len(CELLS), WIDTH))
     tokens: dict[str, list[Tokens]] = {SAGITTAL_T1: [], SAGITTAL_T2: [], AXIAL_T2: []}
@@ -84,7 +84,7 @@ def _visibility(
 
 
 def as_pixels(data: SliceDataset) -> PixelDataset:
-    """The same studies with their embeddings as slices of 4 x 4 grey values."""
+    """The same studies, with embeddings as slices of 4 x 4 grey values."""
     tokens = {
         name: [
             Tokens((bag.vectors * 25 + 100).clip(0, 255).astype(np.uint8), bag.positions_mm) for bag in bags
@@ -95,7 +95,7 @@ def as_pixels(data: SliceDataset) -> PixelDataset:
 
 
 def as_crops(data: SliceDataset) -> CropDataset:
-    """The same studies as crops of one slice: a square, the brighter the worse its cell."""
+    """The same studies as crops of one slice: a square, brighter the worse its cell."""
     directions = np.random.default_rng(99).normal(size=(len(CELLS), WIDTH))
     crops = []
     for row in range(len(data)):
@@ -117,7 +117,7 @@ def as_crops(data: SliceDataset) -> CropDataset:
 
 @cache
 def untrained_grader() -> str:
-    """A file of a small network that has learnt nothing: what a quick crop model starts from."""
+    """A file of a small untrained network, from which a quick crop model starts."""
     from kitlib.grade.network import StudyNet, save_network
 
     folder = tempfile.TemporaryDirectory()

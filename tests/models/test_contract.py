@@ -1,6 +1,6 @@
-"""What every registered model owes: a model gets these tests by being registered.
+"""The contract of every registered model: a model gets these tests by being registered.
 
-One model, or one setting of it, alone: `pytest tests/models/test_contract.py -k "fusion-1.2-cascade"`.
+To test one model, or one setting of it: `pytest tests/models/test_contract.py -k "fusion-1.2-cascade"`.
 """
 
 import copy
@@ -58,7 +58,7 @@ SIGNAL: dict[str, dict[str, Any]] = {
     "pooled": {"embedder_epochs": 10, "trees": 10, "bags": 4},
     "vit": {"epochs": 14, "patience": 14, "width": 32, "learning_rate": 4e-3},
 }
-"""Further parameters with which it has time to learn what is planted."""
+"""Further parameters that give it enough training to learn the planted signal."""
 
 SETTINGS: dict[str, list[dict[str, Any]]] = {
     "pooled": [
@@ -80,15 +80,15 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
         for head in ("softmax", "cascade")
     ],
 }
-"""The parameter sets of a model that has several ways to work; each is tested as a model of its own."""
+"""The parameter sets of a model with several modes; each is tested like a separate model."""
 
 BLIND = ("prior", "random")
-"""Models that look at no embedding."""
+"""Models that read no embedding."""
 SEEING = ("crops", "pseudo_views")
-"""Models that look at images with a network that has learnt before they are fitted."""
+"""Models that read images with a pretrained network."""
 
 as_read = {PixelDataset: as_pixels, CropDataset: as_crops}
-"""How features of slices become what a model reads instead."""
+"""Converts features of slices to the input that a model reads instead."""
 
 LABELS = make_labels(16)
 FEATURES = make_features(LABELS)
@@ -192,7 +192,7 @@ def test_nan_in_metadata_is_survived(model: Model) -> None:
 
 @pytest.mark.parametrize("fault", [np.nan, np.inf])
 def test_embeddings_that_are_not_finite_are_refused_by_study(case: Case, model: Model, fault: float) -> None:
-    """A backbone that gives NaN is broken: no model fills it in, or learns from it."""
+    """A backbone that outputs NaN is broken: no model may impute it or learn from it."""
     if model.reads in as_read:
         pytest.skip("whole numbers are finite")
     broken = make_features(LABELS)
@@ -223,7 +223,7 @@ def test_nothing_saved_needs_a_pickle(model: Model, tmp_path: Path) -> None:
 
 
 def test_no_study_leaks_into_another(case: Case, model: Model) -> None:
-    """A judged study whose features are its labels changes nothing elsewhere."""
+    """A held-out study whose features are its labels does not change other predictions."""
     others = [row for row in range(6) if row != SPIED]
     before, after = predict(model, JUDGED), predict(model, leaking())
     np.testing.assert_array_equal(after[others], before[others])
@@ -231,12 +231,12 @@ def test_no_study_leaks_into_another(case: Case, model: Model) -> None:
 
 
 def leaking() -> SliceDataset:
-    """JUDGED, of which a study tells its labels."""
+    """JUDGED, with one study that gives away its labels."""
     return with_labels_planted(JUDGED, SPIED, JUDGED_LABELS[SPIED])
 
 
 def with_labels_planted(features: SliceDataset, row: int, labels: np.ndarray) -> SliceDataset:
-    """The features with one study's embeddings and metadata replaced by what its labels say."""
+    """The features, with one study's embeddings and metadata replaced by its labels."""
     tokens = {name: list(studies) for name, studies in features.tokens.items()}
     for studies in tokens.values():
         told = np.tile(np.resize(labels, studies[row].width), (len(studies[row]), 1))
@@ -248,7 +248,7 @@ def with_labels_planted(features: SliceDataset, row: int, labels: np.ndarray) ->
 
 @pytest.mark.slow
 def test_the_same_seed_gives_the_same_result_and_inputs_are_unchanged(case: Case, model: Model) -> None:
-    """A judged study that tells its labels leaves nothing behind in the later fit either."""
+    """A held-out study that gives away its labels does not affect a later fit either."""
     predict(model, leaking())
     features, labels = make_features(LABELS), LABELS.copy()
     before = copy.deepcopy(features)
@@ -296,7 +296,7 @@ def test_a_group_without_labels_stays_about_the_prior(case: Case) -> None:
     model = fitted(case, labels=labels)
     predicted = predict(model, JUDGED)
     assert_probabilities(predicted, 6)
-    if case.name not in ("random", *SEEING):  # these know something before they are fitted
+    if case.name not in ("random", *SEEING):  # these are pretrained
         np.testing.assert_allclose(predicted[:, :5], np.tile(model.prior[:5], (6, 1, 1)), atol=0.05)
 
 
@@ -348,7 +348,7 @@ def test_curves_have_the_columns_that_are_plotted(model: Model) -> None:
 
 @pytest.mark.slow
 def test_a_planted_signal_is_found(case: Case) -> None:
-    """With clear signal and enough studies, a model that looks beats the prior on studies it has not seen."""
+    """With a clear signal and enough studies, a model that sees images beats the prior out of sample."""
     if case.name in BLIND:
         pytest.skip("looks at no embedding")
     from kitlib.competition.metric import score_arrays

@@ -1,4 +1,4 @@
-"""Small valid MR DICOM files, and every way to spoil one. No patient, no binaries."""
+"""Small valid MR DICOM files, and every way to corrupt one. No patient data, no binaries."""
 
 import contextlib
 import warnings
@@ -38,7 +38,7 @@ def tilted_axial(degrees: float) -> tuple[float, ...]:
 
 @contextlib.contextmanager
 def spoiling() -> Iterator[None]:
-    """Let pydicom write and read what it would warn of."""
+    """Let pydicom write and read invalid values without warnings."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -139,7 +139,7 @@ def make_enhanced_dataset(
     missing: str = "",
     **tags: Any,
 ) -> Dataset:
-    """An Enhanced MR file: position and rescaling per frame, orientation and spacing shared."""
+    """An Enhanced MR file with position and rescaling per frame, and shared orientation and spacing."""
     images = np.stack([make_image(index) for index in range(frames)])
     root = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
     dataset = make_slice_dataset(images, missing=root, NumberOfFrames=frames, **tags)
@@ -164,7 +164,7 @@ CODECS = ("RLE", "baseline JPEG", "JPEG", "JPEG2000")  # the last two lossless; 
 
 
 def make_compressed_dataset(image: np.ndarray, codec: str, folder: Path) -> Dataset:
-    """A 12-bit slice (8-bit for plain JPEG) whose pixels a codec holds."""
+    """A 12-bit slice (8-bit for baseline JPEG) with pixels encoded by a codec."""
     dataset = make_slice_dataset(image, BitsStored=12, HighBit=11)
     if codec == "RLE":
         dataset.compress(RLELossless)
@@ -172,7 +172,7 @@ def make_compressed_dataset(image: np.ndarray, codec: str, folder: Path) -> Data
         dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 8, 8, 7
         encapsulate_into(dataset, cv2.imencode(".jpg", image.astype(np.uint8))[1].tobytes(), JPEGBaseline8Bit)
     else:
-        with spoiling():  # its import warns, and as an error that warning kills the interpreter
+        with spoiling():  # its import warns, and turned into an error that warning kills the interpreter
             import SimpleITK as sitk
         writer = sitk.ImageFileWriter()
         writer.SetImageIO("GDCMImageIO")
@@ -188,7 +188,7 @@ def make_compressed_dataset(image: np.ndarray, codec: str, folder: Path) -> Data
 
 
 def encapsulate_into(dataset: Dataset, frame: bytes, syntax: UID) -> None:
-    """Let a stream be the pixels of a dataset."""
+    """Set the pixel data of a dataset to a compressed stream."""
     dataset.PixelData = encapsulate([frame])
     dataset["PixelData"].is_undefined_length = True
     dataset.file_meta.TransferSyntaxUID = syntax

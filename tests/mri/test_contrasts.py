@@ -1,4 +1,4 @@
-"""Two contrasts of one plan in one series: a stack for each, whatever tells them apart."""
+"""Two contrasts with the same geometry in one series: a stack for each, whatever distinguishes them."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def read(folder):
 
 
 def mixed(folder, one, other, *, count=6):
-    """Two contrasts whose instance numbers tell nothing: they alternate between them at random."""
+    """Two contrasts whose instance numbers carry no information: they alternate at random."""
     swaps = np.random.default_rng(1).integers(0, 2, count)
     for index in range(count):
         for contrast, options in enumerate((one, other)):
@@ -88,7 +88,7 @@ def test_what_differs_where_no_place_repeats_parts_nothing(tmp_path):
 
 
 def test_numbers_that_count_slices_part_nothing(tmp_path):
-    """Two echoes whose every slice is an acquisition of its own: the echo tells, the number does not."""
+    """Two echoes with a separate acquisition number for every slice: only the echo distinguishes them."""
     for number in range(1, 13):
         echo, index = divmod(number - 1, 6)
         options = {"EchoNumbers": echo + 1, "AcquisitionNumber": number, "number": number}
@@ -182,7 +182,7 @@ def test_of_two_of_one_place_the_first_known_number_is_kept(tmp_path, numbers, k
 
 
 def two_of_each_place():
-    """An Enhanced file of twelve frames, each two of which lie at one place."""
+    """An Enhanced file of twelve frames, with two at each position."""
     dataset = make_enhanced_dataset(frames=12)
     groups = dataset.PerFrameFunctionalGroupsSequence
     for index, group in enumerate(groups):

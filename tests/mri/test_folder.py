@@ -1,4 +1,4 @@
-"""Any folder: files by content, series by identifier, one study, and nothing endless."""
+"""Any folder: files recognised by content, series by identifier, one study, and no endless loops."""
 
 import os
 import shutil
@@ -91,7 +91,7 @@ def test_of_two_studies_the_larger_is_taken(tmp_path):
 
 
 def test_studies_that_only_count_series_are_one(tmp_path):
-    """As some anonymisers leave them; two patients' series are not mixed up all the same."""
+    """As left by some anonymisers; even so, two patients' series are not mixed."""
     for number in range(1, 4):
         uids = {"StudyInstanceUID": f"1.{number}", "SeriesInstanceUID": f"1.{number}.1"}
         make_series(tmp_path / "a" / f"2{number}", PatientID="", **uids)

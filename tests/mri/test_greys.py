@@ -1,4 +1,4 @@
-"""Slices that are stored otherwise than the others of their stack: kept where their greys agree."""
+"""Slices stored differently from the others of their stack: kept if their grey values agree."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ SIZE = (48, 48)
 
 
 def image_of(number: int) -> np.ndarray:
-    """Dark surroundings and tissue, a little brighter from slice to slice."""
+    """A dark background and tissue, slightly brighter from slice to slice."""
     random = np.random.default_rng(number)
     image = random.gamma(2, 20, SIZE)
     image[8:40, 12:36] = random.normal(500 + 5 * number, 120, (32, 24)).clip(0)
@@ -96,7 +96,7 @@ def test_slices_stored_alike_are_not_judged(tmp_path):
 
 
 def test_real_series_would_pass_if_every_slice_were_suspected(real_dir, tmp_path):
-    """No slice of these is farther from its neighbours than three quarters of what is told."""
+    """No slice of these deviates from its neighbours by more than three quarters of the reported limit."""
     for name in ("ge_anatomical", "siemens_anatomical", "philips_anatomical"):
         source = real_dir / "dicom" / name
         for number, path in enumerate(sorted(path for path in source.iterdir() if path.is_file())):

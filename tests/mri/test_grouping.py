@@ -1,4 +1,4 @@
-"""Chains of near points are found whatever their order, and without the distances of all to all."""
+"""Chains of nearby points are found in any order, without computing all pairwise distances."""
 
 import time
 import tracemalloc

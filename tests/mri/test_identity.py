@@ -1,4 +1,4 @@
-"""Whose images these are: the odd ones out, and where identifiers tell nothing."""
+"""Patient identity of images: the odd ones out, and identifiers that carry no information."""
 
 import pytest
 
@@ -11,13 +11,13 @@ from kitlib.mri.identity import strangers
         ("AAB", "  x", False),
         ("BAA", "x  ", False),
         ("AAAA", "    ", False),
-        ("A--B", "    ", False),  # each that says one has its own
+        ("A--B", "    ", False),  # each that has one has its own
         ("ABC", "   ", False),  # each has its own
         ("AB", "  ", False),
         ("AABB", "    ", True),
         ("AABC", "    ", True),
         ("AAABC", "   xx", False),
-        ("A-A-B", "    x", False),  # what says nothing is nobody's
+        ("A-A-B", "    x", False),  # one without an identifier belongs to nobody
         ("", "", False),
     ],
 )
@@ -29,7 +29,7 @@ def test_one_is_odd_where_more_than_half_of_the_others_agree(studies, odd, undec
 
 
 def test_a_patient_is_believed_before_a_study():
-    """A second session of the same patient has a study of its own."""
+    """A second session of the same patient is a separate study."""
     owners = [("A", "P"), ("A", "P"), ("A", "P"), ("A", "Q"), ("B", "P"), ("B", "")]
     assert strangers(owners) == ([False, False, False, True, False, True], False)
     assert strangers([("A", "P"), ("A", "P"), ("B", "P"), ("B", "P")]) == ([False] * 4, False)

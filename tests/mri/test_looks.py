@@ -1,4 +1,4 @@
-"""What no header tells of pixels is seen: inverted, clipped, noise, copies; and nothing of what is MRI."""
+"""Pixel faults that no header shows are found: inversion, clipping, noise, copies; and none in real MRI."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Which sequence tags and planes tell of a series that nobody named."""
+"""The sequence of an undescribed series, from tags and planes."""
 
 from dataclasses import replace
 

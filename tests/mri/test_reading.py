@@ -1,4 +1,4 @@
-"""Reading a study: which sequence each series is, whose it is, and what is left out or doubted."""
+"""Reading a study: each series' sequence and patient, and what is left out or in doubt."""
 
 from pathlib import Path
 
@@ -163,7 +163,7 @@ def test_pixels_tell_what_tags_do_not_and_the_plane_the_rest(rows) -> None:
 
     def tell(study: Study) -> dict[int, str]:
         asked.append(names(study))
-        return {2: SAGITTAL_T1, 4: SAGITTAL_T1}  # of which the second is known already
+        return {2: SAGITTAL_T1, 4: SAGITTAL_T1}  # series 4 is known already
 
     ledger = Ledger()
     study = read_study(7, rows.assign(sequence=[None, None, None, AXIAL_T2]), ledger, tell=tell)
@@ -199,7 +199,7 @@ def test_a_series_of_another_patient_is_left_out(tmp_path, keyword) -> None:
     for (name, owner), sequence, options in plans:
         folder = make_series(tmp_path / name, count=3, **{keyword: owner}, **options)
         table.append({"series_id": int(name), "sequence": sequence, "folder": str(folder)})
-    # The file that is looked at is one of the stack, not the first of the folder.
+    # The file that is read is one of the stack, not the first in the folder.
     write(tmp_path / "1" / "0.dcm", make_slice_dataset(number=99, **{keyword: "SECRET.2"}))
     ledger = Ledger()
     study = read_study(7, pd.DataFrame(table), ledger)

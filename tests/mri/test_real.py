@@ -1,4 +1,4 @@
-"""Real series of several vendors, codecs and defects: what each is, as its headers say on inspection."""
+"""Real series with several vendors, codecs and defects, compared with what their headers show."""
 
 import ast
 
@@ -78,7 +78,7 @@ def axial_headers(real_dir):
 
 @pytest.fixture
 def axial(axial_headers, tmp_path):
-    """A stack with the real headers of an axial series, under names and numbers that mean nothing."""
+    """A stack with the real headers of an axial series, under arbitrary names and numbers."""
     for name, header in enumerate(axial_headers.sample(frac=1, random_state=0).itertuples()):
         dataset = make_slice_dataset(
             make_image(header.instance_number, (header.H, header.W)),
@@ -124,7 +124,7 @@ def test_real_axial_centres_lie_in_the_sagittal_stacks_and_come_back(axial, sagi
         assert stack.plane == "sagittal"
         col, row, index = stack.to_pixel(axial.centres_mm).T
         assert (np.diff(row) < 0).all()  # towards the head is up in a sagittal image
-        assert ((index > 0) & (index < len(stack) - 1)).all()  # the spine is between the outer slices
+        assert ((index > 0) & (index < len(stack) - 1)).all()  # the spine lies between the outer slices
         np.testing.assert_allclose(stack.to_patient(col, row, index), axial.centres_mm, atol=1e-6)
         back = axial.to_pixel(stack.to_patient(col, row, index))
         np.testing.assert_allclose(back[:, 2], np.arange(len(axial)), atol=1e-6)

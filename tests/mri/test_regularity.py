@@ -1,4 +1,4 @@
-"""What the places of slices, their numbers and their planned distance contradict is told."""
+"""Contradictions between slice positions, instance numbers and planned spacing are reported."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.mri.builders import AXIAL, FIRST_MM, SAGITTAL, make_series, make_slic
 
 
 def told(folder):
-    """The details of what is said of a series' places."""
+    """The details of the faults reported on a series' slice positions."""
     ledger = Ledger()
     read_series(folder, ledger)
     assert all(fault.doubts for fault in ledger if fault.code == "stack.uneven")

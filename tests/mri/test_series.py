@@ -169,7 +169,7 @@ def test_of_repeated_positions_the_first_instance_is_kept(tmp_path):
     (stack,), ledger = read(tmp_path)
     assert sorted(stack.instance_numbers) == [1, 2, 3, 4, 5]
     assert {(fault.code, fault.file) for fault in ledger} == {
-        ("stack.ambiguous", "31.dcm"),  # other pixels: nobody knows which are right
+        ("stack.ambiguous", "31.dcm"),  # other pixels: there is no telling which are right
         ("stack.ambiguous", "32.dcm"),
         ("stack.repeated", "41.dcm"),
     }
@@ -306,7 +306,7 @@ def test_a_file_is_left_as_it_was(tmp_path):
 def bare(path, target):
     """A file without preamble and meta information, as some exports leave it."""
     content = path.read_bytes()
-    length = int.from_bytes(content[140:144], "little")  # of the meta information, said in its first element
+    length = int.from_bytes(content[140:144], "little")  # of the meta information, from its first element
     target.write_bytes(content[144 + length :])
 
 
@@ -353,7 +353,7 @@ def test_the_files_of_a_series_may_lie_anywhere(tmp_path):
 
 
 def test_slices_of_two_series_share_no_stack(tmp_path):
-    """T1 and T2 that were planned alike, in one folder."""
+    """T1 and T2 with the same geometry, in one folder."""
     for series, first_number in (("1.1", 1), ("1.2", 11)):
         make_series(tmp_path, SeriesInstanceUID=series, first_number=first_number)
     stacks, ledger = read(tmp_path)
@@ -365,7 +365,7 @@ def test_slices_of_two_series_share_no_stack(tmp_path):
 
 
 def test_a_slice_that_says_to_be_of_another_series_is_told_wherever_it_lies(tmp_path):
-    """An axial block of three loses one at its end: no gap shows it."""
+    """An axial block of three slices loses its last: no gap shows it."""
     source = make_series(tmp_path, SeriesInstanceUID="1.1", count=3, orientation=AXIAL)
     make_series(source, SeriesInstanceUID="1.1", count=3, orientation=AXIAL, first_number=4, first=(0, 0, 90))
     dataset = pydicom.dcmread(source / "6.dcm")
@@ -483,7 +483,7 @@ def test_a_small_block_of_another_tilt_beside_slices_through_all_discs_is_kept_a
 
 @pytest.mark.parametrize("position", [(2000, 2000, 2000), (-46, 900, 50)])
 def test_a_slice_at_the_end_that_lies_two_metres_off_is_left_out_and_told(tmp_path, position):
-    """No gap tells of it, and beside the others it would be a stack of its own."""
+    """No gap shows it, and next to the others it would be a separate stack."""
     series = make_series(tmp_path, count=5)
     write(series / "5.dcm", make_slice_dataset(position=position, number=5))
     ledger = Ledger()

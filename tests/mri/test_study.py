@@ -1,4 +1,4 @@
-"""A study: its sequences, the slice that shows a point, and the rows that a lack or a doubt touches."""
+"""A study: its sequences, the slice that shows a point, and rows touched by missing or doubtful images."""
 
 from dataclasses import replace
 

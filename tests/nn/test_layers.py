@@ -42,7 +42,7 @@ def test_empty_bags_give_zeros_and_finite_gradients(longest: int) -> None:
 
 
 def test_attention_learns_which_slice_tells() -> None:
-    """Each bag holds one marked slice whose second value is to be read among louder others."""
+    """Each bag holds one marked slice, whose second value must be read among others with larger values."""
     random = torch.Generator().manual_seed(1)
     vectors = torch.randn(256, 8, 2, generator=random)
     marked = torch.randint(8, (256, 1), generator=random)

@@ -1,4 +1,4 @@
-"""When training ends, what is left of it, and that a killed one goes on as if nothing had happened."""
+"""Training: when it stops, what it saves, and that a killed one resumes as if nothing had happened."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ TARGET = torch.tensor([1.0, -2.0, 3.0])
 
 @dataclass
 class Points:
-    """Noisy readings of a line, three numbers each."""
+    """Noisy measurements of a line, three numbers each."""
 
     count: int = 12
     size: int = 4
@@ -35,7 +35,7 @@ class Points:
 
 
 class Regression(nn.Module):
-    """With dropout, which draws from the global generator, and statistics that are no weights."""
+    """With dropout, which draws from the global generator, and buffers that are not weights."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -155,7 +155,7 @@ def test_a_killed_training_ends_with_the_same_bytes(last: int, changes: dict, tm
     )
     assert_same(resumed, whole)
     assert curve_of_resumed[1:] == curve[1:]
-    assert seen == [*range(1, last + 1), *range(last, 7)]  # told again of the epoch that it goes on from
+    assert seen == [*range(1, last + 1), *range(last, 7)]  # called again for the epoch it resumes from
     finished, _ = trained(checkpoint=checkpoint, validate=losses_of(), **changes)
     assert_same(finished, whole)
 

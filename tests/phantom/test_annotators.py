@@ -49,7 +49,7 @@ def landmarks(study: Study) -> pd.DataFrame:
 
 @pytest.fixture
 def exact(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Annotators who set every point where it belongs."""
+    """Annotators without errors."""
     for rates in ("SCATTER_MM", "STRAY_RATES", "SHARED_RATES"):
         monkeypatch.setattr(annotators, rates, dict.fromkeys(getattr(annotators, rates), 0.0))
     monkeypatch.setitem(annotators.SHARED_RATES, "spinal", 1.0)
@@ -58,7 +58,7 @@ def exact(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def tables(landmarks: pd.DataFrame, study: Study, count: int) -> pd.DataFrame:
-    """Many annotations of one study, with the true pixels beside them."""
+    """Many annotations of one study, with the true pixels."""
     rng = np.random.default_rng(1)
     drawn = [annotate(landmarks, study, rng).assign(study_id=order) for order in range(count)]
     truth = landmarks[["condition", "level", "x", "y", "instance_number"]]

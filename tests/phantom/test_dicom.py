@@ -62,7 +62,7 @@ def written(root: Path, series: PhantomSeries, defects: Collection[str] = ()) ->
 
 
 def itk_image(file: Path) -> object:
-    with warnings.catch_warnings():  # its import warns, and as an error that warning kills the interpreter
+    with warnings.catch_warnings():  # its import warns, and as an error the warning kills the interpreter
         warnings.simplefilter("ignore")
         import SimpleITK
     return SimpleITK.ReadImage(str(file))
@@ -75,7 +75,7 @@ def itk_pixels(file: Path) -> np.ndarray:
 
 
 def assert_read_back(target: Path, series: PhantomSeries) -> Ledger:
-    """Every slice of the series is found in a stack that the kit reads; also the faults it met."""
+    """Read a series that must keep every slice in some stack; returns the stacks and the faults."""
     ledger = Ledger()
     found = {
         number: (stack, index)

@@ -58,7 +58,7 @@ def test_the_correlation_can_be_one() -> None:
 
 
 def test_there_is_room_for_the_readers_noise() -> None:
-    """What is not noise is a correlation of true anatomies, too."""
+    """Without the readers' noise, a valid correlation of true anatomies remains."""
     true = correlation() - READER_NOISE**2 * np.eye(len(CELLS))
     assert np.linalg.eigvalsh(true).min() > 0
 
@@ -81,7 +81,7 @@ def test_grades_lie_within_three_classes_and_are_a_little_less_extreme_than_read
 
 
 def test_readings_scatter_around_the_anatomy_as_the_law_says() -> None:
-    """Of cells with some chance to be read severe, that share is."""
+    """Cells with a given probability of a severity are read as that severity at that rate."""
     rng = np.random.default_rng(2)
     grades = draw_grades(20_000, rng)
     read = draw_readings(grades, np.zeros(20_000, int), rng)
@@ -126,7 +126,7 @@ def test_even_grades_are_as_often_severe_as_normal_and_leave_the_rest_as_it_was(
 
 
 def test_even_grades_of_a_person_are_alike_as_those_of_patients_are() -> None:
-    """Left and right of a level, and neighbours; else a network would not learn that they go together."""
+    """Left and right, and neighbouring levels, correlate; else a network could not learn that they do."""
     even = draw_grades(5000, np.random.default_rng(2), class_balance=1.0)
     ranks = spearmanr(even).statistic
     left, right = len(LEVELS), 2 * len(LEVELS)

@@ -18,7 +18,7 @@ def test_the_oracle_scores_as_the_best_models_of_the_competition_might() -> None
 
 
 def test_nothing_beats_the_oracle_on_its_own_law() -> None:
-    """Neither the true class alone nor a sharper or blunter oracle scores better."""
+    """Neither the true class alone nor a more or less confident oracle scores better."""
     rng = np.random.default_rng(4)
     grades = draw_grades(4000, rng)
     labels = draw_readings(grades, draw_uncovered(4000, rng), rng)

@@ -14,7 +14,7 @@ def make_codes(studies: int = 60, *, seed: int = 0) -> np.ndarray:
 
 
 def make_like_published(studies: int = 2000) -> np.ndarray:
-    """Codes with the published prevalence: each column's counts, in an order of its own."""
+    """Codes with the published prevalence: each column has its counts in its own order."""
     rng = np.random.default_rng(1)
     counts = [np.round(shares.cumsum() * studies).astype(int) for shares in PREVALENCE]
     columns = [np.searchsorted(count, np.arange(studies), side="right") for count in counts]

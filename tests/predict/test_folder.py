@@ -1,4 +1,4 @@
-"""Predicting the study in a folder: the rows that it gets among all, and what is said of it."""
+"""Predicting the study in a folder: the same rows as among all studies, and its summary."""
 
 import shutil
 from types import SimpleNamespace

@@ -35,7 +35,7 @@ def test_a_whole_test_set_becomes_a_valid_submission(data, work, predictor, tmp_
 
 
 def test_streaming_predicts_what_the_cached_way_does(data, work, predictor):
-    """The training studies, once through caches and store and once from DICOM, get the same probabilities."""
+    """The training studies get the same probabilities through caches and store as directly from DICOM."""
     series, ids = data.series("train"), [1, 2]
     studies = PreparedStudies.build(series, work / "volumes", longest_px=LONGEST_PX).of(ids)
     cached = {
@@ -98,7 +98,7 @@ def test_a_study_that_fails_does_not_cost_the_others_their_rows(data, predictor,
 def test_a_strict_run_ends_with_the_exception(data, predictor, tmp_path):
     with pytest.raises(MemoryError):
         predict_competition(predictor, data, out=tmp_path / "out.csv", handling=Handling(strict=True))
-    validate_submission(tmp_path / "out.csv", [11, 12, 13])  # the prior's, written first
+    validate_submission(tmp_path / "out.csv", [11, 12, 13])  # the prior, written first
 
 
 def test_studies_beyond_the_budget_get_the_prior_and_a_fault_each(data, predictor, tmp_path):
@@ -166,7 +166,7 @@ def whole(data, predictor, tmp_path_factory):
 
 @pytest.fixture
 def copied(data, tmp_path):
-    """The test set under links, with a table of its own."""
+    """The test set through links, with its own table."""
     (tmp_path / "test_images").mkdir()
     for study in (data.root / "test_images").iterdir():
         (tmp_path / "test_images" / study.name).symlink_to(study)
@@ -192,7 +192,7 @@ def test_a_bad_line_of_the_series_table_costs_no_other_study_and_is_told(
     result = predict_competition(predictor, copied, out=tmp_path / "out.csv")
     assert "table.line" in {fault.code for fault in result.ledger}
     assert {fault.study_id for fault in result.ledger} <= {11, None}
-    # A plane says what the line does not: not even its own study is changed.
+    # The plane shows what the line does not: not even its own study is changed.
     assert (tmp_path / "out.csv").read_text() == whole
 
 
@@ -211,7 +211,7 @@ def test_a_test_set_without_a_series_table_is_told_by_its_images(content, copied
     (tmp_path / "sample_submission.csv").write_bytes(b"no table")
     result = predict_competition(predictor, copied, out=tmp_path / "out.csv")
     validate_submission(tmp_path / "out.csv", [11, 12, 13])
-    assert set(result.predictions["rung"]) == {"fewer views"}  # of noise, a plane alone tells what is axial
+    assert set(result.predictions["rung"]) == {"fewer views"}  # in noise, only the plane shows what is axial
     assert [fault.code for fault in result.ledger][:2] == ["table.unreadable"] * 2
 
 
@@ -252,7 +252,7 @@ def test_folders_that_cannot_be_looked_into_cost_their_own_study(
 
 @pytest.mark.parametrize("inner", ["", "1.2.840.{}/"])
 def test_a_test_study_may_be_filed_in_another_way(inner, data, copied, predictor, tmp_path):
-    """All files in one folder, and folders that are named by no number: series are told by headers then."""
+    """All files in one folder, or folders without numbers: series are then identified by headers."""
     study = copied.root / "test_images" / "12"
     study.unlink()
     for path in sorted((data.root / "test_images" / "12").rglob("*.dcm")):
@@ -267,11 +267,11 @@ def test_a_test_study_may_be_filed_in_another_way(inner, data, copied, predictor
     assert listed.loc[listed["study_id"] == 12, "on_disk"].tolist() == [True] * 3
     assert set(result.predictions["rung"].loc[row_ids(12)]) == {
         "fewer views"
-    }  # noise: planes tell one of three
+    }  # noise: planes identify one of three
 
 
 class Doubting:
-    """An encoder that doubts a row of study 12."""
+    """An encoder that reports a doubt about a row of study 12."""
 
     def __init__(self, encoder, code="landmarks.prior"):
         self.spec, self.encoder, self.code = encoder.spec, encoder, code

@@ -31,7 +31,7 @@ def make_stack(
 
 
 def make_series(studies: int = 3) -> pd.DataFrame:
-    """Three series a study: T1, T2 and axial."""
+    """Three series per study: T1, T2 and axial."""
     rows = [
         {"study_id": study, "series_id": 10 * study + number, "sequence": sequence, "folder": "absent"}
         for study in range(1, studies + 1)

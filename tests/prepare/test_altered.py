@@ -1,4 +1,4 @@
-"""Studies that are changed: in what they show, or only in how they are stored."""
+"""Altered studies: in what they show, or only in how they are stored."""
 
 import numpy as np
 import pytest

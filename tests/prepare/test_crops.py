@@ -1,4 +1,4 @@
-"""Crops: any geometry gives the same picture of the same place."""
+"""Crops: any geometry gives the same image of the same place."""
 
 import dataclasses
 from collections.abc import Callable
@@ -25,7 +25,7 @@ cut = partial(crop_around, size_mm=(36, 45), px_mm=0.5, slices=5)
 
 
 def dot_at(place: np.ndarray) -> Field:
-    """A soft bright dot in the patient."""
+    """A soft bright dot, in patient coordinates."""
     return lambda at: 100 * np.exp(-((at - place) ** 2).sum(axis=-1) / (2 * 3.0**2))
 
 
@@ -46,7 +46,7 @@ def make_stack(
     shear_mm: float = 0.0,
     shift: tuple[float, float, float] = (0, 0, 0),
 ) -> Stack:
-    """A stack around PLACE and `shift` that shows a field of the patient."""
+    """A stack around PLACE, displaced by `shift`, that samples a field in patient coordinates."""
     turn = Rotation.from_euler("xyz", turn_deg, degrees=True).as_matrix()
     row, column = (turn @ np.asarray(way, float) for way in DIRECTIONS[plane])
     row, column = flips[0] * row, flips[1] * column
@@ -110,7 +110,7 @@ def test_up_is_upright_and_right_is_the_readers(name: str) -> None:
     assert up @ crop.column_direction < 0
     right = [1, 0, 0] if "plane" in GEOMETRIES[name] else [0, 1, 0]
     assert crop.row_direction @ right > 0.9
-    unturned = cut([stack], PLACE, up=stack.normal)  # stands on the slices: turns nothing
+    unturned = cut([stack], PLACE, up=stack.normal)  # perpendicular to the slices: no rotation
     assert unturned is not None
     axes = np.abs(np.stack([stack.row_direction, stack.column_direction]) @ unturned.row_direction)
     assert np.sort(axes) == pytest.approx([0, 1], abs=1e-9)
@@ -154,7 +154,7 @@ def test_slices_beyond_the_ends_and_edges_are_black() -> None:
     assert crop.instance_numbers.tolist() == [NO_SLICE, NO_SLICE, 1, 2, 3, NO_SLICE, NO_SLICE]
     assert (crop.pixels[[0, 1, 5, 6]] == 0).all()
     assert np.diff(crop.positions_mm) == pytest.approx(4.0)
-    corner = stack.to_patient(0, 0, 1)  # of the image: a quarter of the crop has pixels
+    corner = stack.to_patient(0, 0, 1)  # corner of the image: a quarter of the crop has pixels
     edge = cut([stack], corner, slices=5)
     assert (edge.pixels == 0).mean() == pytest.approx(1 - 3 / 5 / 4, abs=0.02)
     assert set(np.unique(edge.pixels)) == {0.0, 7.0}

@@ -1,4 +1,4 @@
-"""Images made worse: by nothing where the strength says so, and in the way that is asked for."""
+"""Degraded images: not at all at strength zero, and otherwise as requested."""
 
 import numpy as np
 import pytest

@@ -60,7 +60,7 @@ def test_imputer_knows_only_the_table_it_was_fitted_on() -> None:
     other = make_table(3, seed=2)
     other["double"], other["kind"] = [1e6, np.inf, np.nan], ["huge", "big", None]
     filled = imputer.transform(other)
-    assert filled["double"].iloc[0] == 1e6  # what is known stays, also beyond what was seen
+    assert filled["double"].iloc[0] == 1e6  # known values stay, even outside the training range
     assert abs(filled["double"].iloc[1:]).max() < 10
     assert filled["kind"].tolist()[:2] == ["huge", "big"]
     with pytest.raises(ModelError, match="columns"):

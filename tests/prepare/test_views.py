@@ -1,4 +1,4 @@
-"""Views: squares of millimetres, the same from any geometry, with greys of their own."""
+"""Views: squares of fixed size in mm, the same from any geometry, each with its own grey scale."""
 
 import dataclasses
 

@@ -22,7 +22,7 @@ PX = 16
 
 @pytest.fixture
 def series(tmp_path: Path) -> pd.DataFrame:
-    """Two studies: the first whole, with scouts in its axial series; the second lacks a folder."""
+    """Two studies: the first complete, with scouts in its axial series; the second lacks a folder."""
     table = make_series(2)
     table["folder"] = [str(tmp_path / "images" / str(one)) for one in table["series_id"]]
     for folder in map(Path, table["folder"][:-1]):
@@ -54,7 +54,7 @@ def test_prepared_stacks_are_small_grey_and_where_they_were() -> None:
 @pytest.mark.parametrize("plane", ["sagittal", "axial"])
 @pytest.mark.parametrize("how", [{"swapped": True}, {"flip_columns": True}, {"flip_rows": True}])
 def test_images_stored_turned_or_mirrored_are_prepared_alike(plane: str, how: dict[str, bool]) -> None:
-    stack = make_stack(plane, shape=(5, 200, 160))  # of more pixels than percentiles are taken of
+    stack = make_stack(plane, shape=(5, 200, 160))  # with more pixels than percentiles are computed from
     (expected,), (found,) = prepare([stack], PX), prepare([stack.laid_out(**how)], PX)
     np.testing.assert_array_equal(found.pixels, expected.pixels)
     np.testing.assert_allclose(found.origins_mm, expected.origins_mm, atol=1e-9)
@@ -95,7 +95,7 @@ def test_a_killed_build_goes_on_and_tells_the_same_faults(
     monkeypatch.setattr(volumes, "read_series", read)
     with pytest.raises(KeyboardInterrupt):
         cache.build(series)
-    (cache.folder / "1" / "10.npy.json").unlink()  # as if the kill had come between the array and its sidecar
+    (cache.folder / "1" / "10.npy.json").unlink()  # as if killed between writing the array and its sidecar
     assert not is_complete(cache.folder / "1" / "10.npy")
     made.clear()
     assert list(cache.build(series)) == whole

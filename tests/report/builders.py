@@ -1,4 +1,4 @@
-"""Tiny tables and stacks, and the one check that every figure must pass."""
+"""Tiny tables and stacks, and the check that every figure must pass."""
 
 import numpy as np
 import pandas as pd
@@ -70,7 +70,7 @@ def stacks_of(_study_id: int, series_id: int) -> list[Stack]:
 
 
 def make_record(study_ids: list[int], weight_on: int) -> AttentionRecord:
-    """All attention on one slice of every sequence."""
+    """A record with all attention on one slice of every sequence."""
     weights = dict.fromkeys(SEQUENCES, np.tile(np.eye(5)[weight_on], (25, 1)))
     positions_mm = {name: [make_stack(sequence=name).centres_mm] * len(study_ids) for name in SEQUENCES}
     return AttentionRecord(np.array(study_ids), [weights] * len(study_ids), positions_mm)
@@ -85,7 +85,7 @@ def drawn(figure: Picture) -> list[str]:
 
 
 def make_examination(study: Study, *, absent: tuple[int, ...] = (), slices: int = 3) -> Examination:
-    """Views of noise around the middle of each slot's sequence; those in `absent` are not there."""
+    """Noise views around the middle of each slot's sequence; those in `absent` are missing."""
     random = np.random.default_rng(0)
     is_there = np.array([number not in absent for number in range(len(SLOTS))])
     points_mm = np.full((len(SLOTS), 3), np.nan)

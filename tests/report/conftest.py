@@ -10,7 +10,7 @@ from tests.browser import NAMES, Browser
 
 @pytest.fixture(scope="session")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """A headless Chromium; tests that need it skip without."""
+    """A headless Chromium; tests that need it are skipped without one."""
     pytest.importorskip(
         "websocket", reason="no websocket-client, which comes with Jupyter, to talk to Chromium"
     )

@@ -1,4 +1,4 @@
-"""The viewer: what clicks, sliders and the menu do; one figure in a batch; all of it in a real JupyterLab."""
+"""The viewer: clicks, sliders and the menu; one figure per batch of events; all in a real JupyterLab."""
 
 import contextlib
 import os
@@ -74,7 +74,7 @@ def test_a_severity_and_the_menu_go_to_a_place_and_show_its_views():
     assert shown.views.value.count("<img") == len(slots_of(FORAMEN))
     shown.hear("plane 0 0.1 0.1 124")
     away = slices_of(shown), shown.shown[AXIAL_T2].xy.tolist()
-    shown.hear(f"cell {FORAMEN} 0.5 0.5 125")  # the same again, from elsewhere
+    shown.hear(f"cell {FORAMEN} 0.5 0.5 125")  # the same again, from another plane
     assert (slices_of(shown), shown.shown[AXIAL_T2].xy.tolist()) != away
     shown.menu.index = 0
     assert shown.cell == 0
@@ -92,7 +92,7 @@ def test_every_picture_has_a_text_and_no_script_is_in_it():
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[str]:
-    """The address of a notebook in a JupyterLab of its own, without settings of the user's."""
+    """The URL of a notebook in a separate JupyterLab, without the user's settings."""
     cell, metadata = nbformat.v4.new_code_cell(CELL), {"kernelspec": {"name": KERNEL, "display_name": ""}}
     nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata=metadata), tmp_path / "view.ipynb")
     with socket.socket() as free:
@@ -123,7 +123,7 @@ def answers(address: str) -> bool:
 
 
 def has_begun(browser: Browser) -> bool:
-    """Whether the cell has begun, or has ended; pressed again where a busy JupyterLab did not hear it."""
+    """Whether the cell has begun, or has ended; the key is pressed again if a busy JupyterLab missed it."""
     browser.evaluate("document.querySelector('.jp-CodeCell .cm-content').focus()")
     browser.press("Enter", modifiers=8)  # shift
     with contextlib.suppress(AssertionError):

@@ -1,4 +1,4 @@
-"""A small repository of fake notebooks, a competition of two tables, and what goes wrong in notebooks."""
+"""A small repository of fake notebooks, and a competition of tables only."""
 
 import csv
 from pathlib import Path
@@ -36,7 +36,7 @@ step2extra = {"05_ensembling": SCORES, "06_submission": SUBMISSION}
 
 
 def make_notebook(*sources: str, tag: str = "parameters") -> nbformat.NotebookNode:
-    """A notebook of these code cells after one of parameters."""
+    """A notebook with these code cells after a parameters cell."""
     cells = [nbformat.v4.new_code_cell(source) for source in (PARAMETERS, *sources)]
     cells[0].metadata["tags"] = [tag]
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
@@ -44,13 +44,13 @@ def make_notebook(*sources: str, tag: str = "parameters") -> nbformat.NotebookNo
 
 
 def make_step(step: str, *middle: str, text: str = "done", finish: str = FINISH) -> nbformat.NotebookNode:
-    """A step's notebook that writes one small file, with cells of the test's own before the last."""
+    """A step's notebook that writes one small file, with the test's own cells before the last."""
     work = WORK.format(text=text) + step2extra.get(step, "")
     return make_notebook(BEGIN.format(step=step), work, *middle, finish)
 
 
 def make_repository(home: Path) -> Path:
-    """A folder with `notebooks/` of six small steps and an empty `submissions/`."""
+    """A folder with `notebooks/` for six small steps and an empty `submissions/`."""
     for step in STEPS:
         write_notebook(home, step.name, make_step(step.name))
     (home / "submissions").mkdir()
@@ -79,7 +79,7 @@ def make_competition(root: Path) -> Path:
 
 
 def execute_here(source: Path, _executed: Path, parameters: dict[str, Any], **_how: Any) -> None:
-    """Stand in for `execute` without a kernel: a second for each notebook is saved."""
+    """A stand-in for `execute` without a kernel, which saves a second per notebook."""
     names: dict[str, Any] = {"__name__": "__main__"}
     for cell in nbformat.read(source, as_version=4).cells:
         exec(cell.source, names)

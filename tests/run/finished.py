@@ -1,4 +1,4 @@
-"""A competition of noise and a tiny finished run over it: real rooms, a random backbone."""
+"""A competition of noise and a tiny finished run on it: the real code, a random backbone."""
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,7 @@ from tests.mri.builders import AXIAL, SAGITTAL, make_series
 
 
 def random_slices(grey, backbone="resnet10t"):
-    """An input of random weights, at a size for tests."""
+    """An input with random weights, small enough for tests."""
     return SliceInput(10, backbone, "random", 32, "whole", grey)
 
 
@@ -79,7 +79,7 @@ def finish_step(work, step):
 
 
 def make_run(work, data, experiments=EXPERIMENTS):
-    """What steps 2 to 5 leave, from the same calls."""
+    """The results of steps 2 to 5, made by the same calls."""
     series, labels = data.series("train"), data.train_labels()
     studies = PreparedStudies.build(
         series, work / "volumes", longest_px=LONGEST_PX, study_ids=labels.index.tolist()

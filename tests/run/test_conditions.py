@@ -1,4 +1,4 @@
-"""Conditions change what they say, and the crop model notices no way of storing an image."""
+"""Conditions change what their names say, and the crop model is invariant to how images are stored."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Phantoms of a work folder: drawn where there are none, never replaced by others. And who holds a folder."""
+"""Phantoms of a work folder: drawn if there are none, never replaced by others. Locks on folders."""
 
 import os
 import signal
@@ -94,7 +94,7 @@ def test_a_folder_is_held_by_one_process_until_it_ends_however_it_ends(tmp_path:
         assert other.stdout is not None
         assert other.stdout.readline() == b"held\n"
         with (
-            pytest.raises(StepError, match=f"another run, process {other.pid}, works here"),
+            pytest.raises(StepError, match=f"another run, process {other.pid}, is using"),
             sole_run(tmp_path),
         ):
             pass
@@ -107,7 +107,7 @@ def test_what_a_run_has_started_is_part_of_it(tmp_path: Path) -> None:
     begin = [sys.executable, "-c", HOLD, str(tmp_path), "0"]
     with sole_run(tmp_path):
         subprocess.run(begin, check=True)
-        with pytest.raises(StepError, match="works here"), sole_run(tmp_path):
+        with pytest.raises(StepError, match="is using this folder"), sole_run(tmp_path):
             pass
         subprocess.run(
             [sys.executable, "-c", f"import subprocess; subprocess.run({begin}, check=True)"], check=True
@@ -122,8 +122,8 @@ def test_what_killed_writers_have_left_is_taken_away_and_nothing_else(tmp_path: 
     name = f"{NAME}.{killed.pid}.0123abcd.draft"
     left = tmp_path / "step" / f".{name}"
     kept = [
-        tmp_path / "step" / f".{NAME}.{os.getpid()}.0123abcd.draft",  # of a process that is there
-        tmp_path / "step" / name,  # of another name
+        tmp_path / "step" / f".{NAME}.{os.getpid()}.0123abcd.draft",  # of a running process
+        tmp_path / "step" / name,  # under another name
         tmp_path / "step" / f".a.{killed.pid}.draft",
     ]
     for path in (left, *kept):

@@ -77,7 +77,7 @@ def test_what_a_user_has_sessions_start_with_reaches_into_no_run(run_notebook, t
     (tmp_path / "python.py").write_text("of_python = 1\n")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("PYTHONSTARTUP", str(tmp_path / "python.py"))
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))  # where Python, outside environments, finds usercustomize
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))  # for usercustomize, outside virtual environments
     monkeypatch.delenv("IPYTHONDIR", raising=False)
     found = "[name for name in (*globals(), *dir(builtins)) if name.startswith('of_')]"
     executed = run_notebook("import usercustomize, builtins", f"print({found})")
@@ -96,7 +96,7 @@ def test_braces_and_quotes_are_letters_of_a_path_like_others(tmp_path):
 def test_a_path_that_is_no_text_is_refused_before_the_notebook_is_run(tmp_path):
     folder = os.fsdecode(b"/\xff")
     source = write_notebook(tmp_path, "01_eda", make_notebook("a = 1"))
-    with pytest.raises(StepError, match=r"no UTF-8 \(/\?\)"):
+    with pytest.raises(StepError, match=r"not UTF-8 \(/\?\)"):
         execute(source, tmp_path / "x", {"data_dir": folder}, folder=tmp_path, cell_timeout_s=60)
     assert list(tmp_path.rglob("x*")) == []
 
@@ -106,7 +106,7 @@ def test_a_path_that_is_no_text_is_refused_before_the_notebook_is_run(tmp_path):
     ("source", "message"),
     [
         ("1 / 0", "ZeroDivisionError: division by zero"),
-        ("import sys; sys.exit(0)", "cell 2 ended the notebook by SystemExit"),
+        ("import sys; sys.exit(0)", "cell 2 ended the notebook with SystemExit"),
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "kernel was killed"),
         ("import time; time.sleep(60)", "longer than 2 s"),
     ],

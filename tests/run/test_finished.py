@@ -1,4 +1,4 @@
-"""The models of a finished run, found and refused."""
+"""The models of a finished run: opened, or refused."""
 
 import shutil
 
@@ -16,7 +16,7 @@ from tests.run.finished import MADE, finish_step, predict_data
 @pytest.mark.parametrize("step", ["03_embeddings", "04_modelling", "05_ensembling"])
 def test_a_run_is_finished_only_when_its_steps_are_done(data, work, tmp_path, step):
     again = shutil.copytree(work, tmp_path / "work")
-    manifest_path(again, step).unlink()  # as a step does that begins: its files of before are there
+    manifest_path(again, step).unlink()  # as a step does when it begins: its earlier files remain
     with pytest.raises(StepError, match=f"{step} is not done .*Run the notebooks to the end"):
         predict_data(data.root, again, tmp_path / "out.csv")
     assert not (tmp_path / "out.csv").exists()
@@ -27,12 +27,12 @@ def test_models_of_embeddings_of_before_are_not_used(data, work, tmp_path):
     recorded = load_json(layout.INPUTS.under(again))
     save_json(layout.INPUTS.under(again), {**recorded, "other": {}}, MADE)
     finish_step(again, "03_embeddings")
-    with pytest.raises(StepError, match="04_modelling is not done again since 03_embeddings was"):
+    with pytest.raises(StepError, match="04_modelling is out of date: 03_embeddings has changed since"):
         predict_data(data.root, again, tmp_path / "out.csv")
 
 
 def rewrite_inputs(work, **changes):
-    """Change what the fold models of the run say that they read."""
+    """Change the recorded inputs of the run's fold models."""
     for path in (work / layout.MODELLING).glob("*/fold*/input.json"):
         save_json(path, {**load_json(path), **changes}, MADE)
     finish_step(work, "04_modelling")

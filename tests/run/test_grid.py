@@ -39,7 +39,7 @@ def data(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def small_world(monkeypatch):
-    """Five experiments, on slices of 32 pixels or on weights that nobody has."""
+    """Five experiments, on slices of 32 pixels or with weights that do not exist."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     entries = (PRIOR, LEAKING, TRAINING, BAD, ELSEWHERE)
     monkeypatch.setattr(registry, "EXPERIMENTS", {entry.name: entry for entry in entries})
@@ -55,7 +55,7 @@ def run(tmp_path, data):
 
 @pytest.fixture
 def fitted(monkeypatch):
-    """The names and folds that are fitted from here on."""
+    """The names and folds fitted from now on."""
     names = []
 
     def remember(task, data):
@@ -201,7 +201,7 @@ def test_studies_that_could_not_be_read_are_told_of(run, monkeypatch):
 
 
 def test_fits_made_with_other_settings_are_fitted_again(run, fitted, data, tmp_path):
-    """Or the table, which shows none of other settings, would wait for them for ever."""
+    """Otherwise the table, which shows no results of other settings, would wait for them for ever."""
     run("plain")
     other = dataclasses.replace(PROFILE, phantom_test_studies=1)
     for _ in range(2):

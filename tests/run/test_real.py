@@ -1,4 +1,4 @@
-"""A real volume, sliced into a study of the competition's layout, goes through to a valid submission."""
+"""A real volume, resliced into a study in the competition's layout, gives a valid submission."""
 
 from pathlib import Path
 
@@ -12,11 +12,11 @@ from tests.mri.builders import AXIAL, SAGITTAL, make_slice_dataset, write
 from tests.run.finished import predict_data, write_tables
 
 STUDY, SAGITTAL_SERIES, AXIAL_SERIES = 51, 511, 512
-STEP_VOXELS = 4  # of 1 mm, as far apart as slices usually are
+STEP_VOXELS = 4  # in 1 mm steps, at a typical slice spacing
 
 
 def slice_volume(path: Path, study: Path) -> None:
-    """Write a volume, whose axes run to the patient's right, front and head, as two series."""
+    """Write a volume, with axes to the patient's right, front and head, as two series."""
     volume = SimpleITK.ReadImage(str(path))
     voxels = np.clip(SimpleITK.GetArrayFromImage(volume), 0, None).astype(np.uint16)  # (z, y, x)
     depth, height, width = voxels.shape

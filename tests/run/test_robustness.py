@@ -1,4 +1,4 @@
-"""A finished run under changed conditions: what is predicted, by which fold, and what is found again."""
+"""A finished run under changed conditions: predictions, the folds that make them, and the cache."""
 
 import numpy as np
 import pandas as pd
@@ -23,7 +23,7 @@ FEW = (Condition(UNTOUCHED), removed((SEQUENCES[0],)), removed(SEQUENCES), Condi
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, data):
-    """A run of crops, too."""
+    """A run that also reads crops."""
     crops = Experiment("crops", CropModel(epochs=1), CropInput(longest_px=LONGEST_PX, slices=1))
     return make_run(tmp_path_factory.mktemp("robust"), data, [*EXPERIMENTS, crops])
 
@@ -42,7 +42,7 @@ def kept(work, study_id, condition, experiment):
 def test_untouched_studies_are_predicted_as_they_were_out_of_fold(finished, data, judged):
     for experiment in ("attention", "crops"):
         oof = load_table(layout.OOF.under(finished, experiment=experiment))
-        for study_id in (1, 2):  # of either fold
+        for study_id in (1, 2):  # from either fold
             again = kept(finished, study_id, UNTOUCHED, experiment)
             before = oof.loc[again.index, list(PROBABILITIES)]
             np.testing.assert_allclose(again, before, atol=1e-3)
@@ -77,7 +77,7 @@ def test_what_was_predicted_is_found_again_and_a_study_can_be_left_out(finished,
     pd.testing.assert_frame_equal(again.table, judged.table)
     few = judge_robustness(finished, ["attention", "crops"], studies=4, **asked)
     assert few.facts["data"].startswith("4 studies of 6 in 2 folds")
-    with pytest.raises(TypeError):  # under other conditions everything is
+    with pytest.raises(TypeError):  # under other conditions everything is encoded
         judge_robustness(finished, ["attention", "crops"], data_dir=str(data.root), conditions=FEW[:2])
 
 

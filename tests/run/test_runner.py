@@ -36,7 +36,7 @@ def work(home):
 
 @pytest.fixture
 def again(work, tmp_path):
-    """Run the steps once more, and say which of them really ran."""
+    """Run the steps again; returns those that really ran."""
     data = make_competition(tmp_path / "data")
 
     def again(**keywords):
@@ -69,7 +69,7 @@ def test_steps_run_once_and_then_only_what_has_changed(again, home, work, capsys
     assert again() == []
     assert "06_submission is unchanged since" in capsys.readouterr().out
 
-    # Another result of step 2 concerns the steps that read it, and no further than their results change.
+    # A changed result of step 2 reruns the steps that read it, and further ones only if their results change.
     write_notebook(home, NAMES[1], make_step(NAMES[1], text="other"))
     assert again() == NAMES[1:5]
 
@@ -98,7 +98,7 @@ def test_parameters_and_data_are_part_of_what_a_step_depends_on(again, work, tmp
 def test_that_there_is_no_test_study_is_known_before_the_first_step(work, tmp_path):
     data = make_competition(tmp_path / "data")
     table = data / "sample_submission.csv"
-    table.write_text(table.read_text().splitlines()[0] + "\n")  # as phantoms without test studies have it
+    table.write_text(table.read_text().splitlines()[0] + "\n")  # as with phantoms without test studies
     with pytest.raises(RootError, match=r"no test study.*--to 5.*--test-studies"):
         run("smoke", data_dir=str(data))
     assert runs(work) == []
@@ -108,7 +108,7 @@ def test_that_there_is_no_test_study_is_known_before_the_first_step(work, tmp_pa
 
 @pytest.mark.usefixtures("without_kernels")
 def test_a_second_run_in_a_work_folder_is_refused(again, work):
-    with sole_run(work), pytest.raises(StepError, match=f"process {os.getpid()}, works here"):
+    with sole_run(work), pytest.raises(StepError, match=f"process {os.getpid()}, is using"):
         again()
     assert runs(work) == []
 

@@ -82,13 +82,13 @@ def test_the_competition_profile_asks_for_the_competition(names):
 
 def test_an_earlier_file_is_found_or_named(names):
     settings = begin("01_eda", names)
-    with pytest.raises(StepError, match=r"'series.parquet' of 02_preprocessing.*Run 02_preprocessing first"):
+    with pytest.raises(StepError, match=r"'series.parquet' from 02_preprocessing.*Run 02_preproc.* first"):
         settings.need(layout.SERIES)
     path = layout.SERIES.under(settings.work_dir)
     path.parent.mkdir()
     path.touch()
     assert settings.need(layout.SERIES) == settings.own(layout.SERIES) == path
-    with pytest.raises(StepError, match=r"'svc/oof.parquet' of 04_modelling"):
+    with pytest.raises(StepError, match=r"'svc/oof.parquet' from 04_modelling"):
         settings.need(layout.OOF, experiment="svc")
 
 
@@ -150,7 +150,7 @@ def test_an_earlier_step_that_fails_says_why(names, tmp_path, monkeypatch):
 
 def test_without_notebooks_a_missing_step_says_what_to_attach(names, monkeypatch):
     monkeypatch.setattr(module.data, "repository", lambda: None)
-    with pytest.raises(StepError, match=r"reads what 02_preprocessing wrote.*Attach"):
+    with pytest.raises(StepError, match=r"reads results of 02_preprocessing.*Attach"):
         begin("03_embeddings", names)
 
 

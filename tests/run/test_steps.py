@@ -67,7 +67,7 @@ def test_a_step_knows_which_of_its_inputs_have_changed(tmp_path):
     assert changed_inputs(tmp_path, "04_modelling") == []
     write_step(tmp_path, "b")
     assert changed_inputs(tmp_path, "04_modelling") == [STEP]
-    manifest_path(tmp_path, STEP).unlink()  # results may be moved without the caches of the steps before
+    manifest_path(tmp_path, STEP).unlink()  # results may be moved without earlier steps' caches
     assert changed_inputs(tmp_path, "04_modelling") == []
 
 

@@ -63,7 +63,7 @@ def test_short_profiles_take_the_demo_subset_and_names_take_precedence():
     assert all("demo" in entry.about.tags for entry in grid_experiments(demo, "published"))
     assert len(grid_experiments(bench, "published")) == len(registry.experiments("published"))
     assert [entry.name for entry in grid_experiments(demo, "published", ["pseudo_knn"])] == ["pseudo_knn"]
-    assert len(grid_experiments(demo, "first")) == 5  # a family without a subset is run whole
+    assert len(grid_experiments(demo, "first")) == 5  # a family without a subset runs completely
 
 
 def test_experiments_are_recorded_with_the_inputs_that_were_found(tmp_path):
@@ -73,5 +73,5 @@ def test_experiments_are_recorded_with_the_inputs_that_were_found(tmp_path):
     (entry,) = recorded_experiments(settings)
     assert (entry.model, entry.input) == (PriorModel(), found)
     other = dataclasses.replace(settings, profile=dataclasses.replace(SMOKE, experiments="svc"))
-    with pytest.raises(StepError, match="03_embeddings has made no input of svc"):
+    with pytest.raises(StepError, match="03_embeddings has made no input for svc"):
         recorded_experiments(other)

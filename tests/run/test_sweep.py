@@ -1,4 +1,4 @@
-"""Sweeps: every combination is a run, what is shared is made once, and one that fails costs no other."""
+"""Sweeps: every combination is a run, shared inputs are made once, and a failure does not affect others."""
 
 import threading
 
@@ -31,7 +31,7 @@ WITH_LAYOUT = "from kitlib.run import layout"
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
-    """A repository of steps that keep a diary, whose notebooks run in this process."""
+    """A repository whose steps log to a diary, and whose notebooks run in this process."""
     home = make_repository(tmp_path / "home")
     for name in NAMES:
         write_notebook(home, name, make_step(name, WITH_LAYOUT, DIARY))
@@ -43,7 +43,7 @@ def home(tmp_path, monkeypatch):
 
 @pytest.fixture
 def swept(home, tmp_path):
-    """Run a sweep on a competition of tables, one run after the other; its folder, table and diary."""
+    """Run a sweep on a competition of tables, run by run; returns its folder, table and diary."""
     data = make_competition(tmp_path / "data")
 
     def swept(values=TWO_BY_TWO, **how):
@@ -76,8 +76,8 @@ def test_values_are_lists_and_ranges_of_their_types():
         ({"experiments": "fusion_2,vitt"}, "vitt"),
         ({"weights": "a/b,a?b"}, "same folder"),
         ({"combine": "mean"}, "combiner"),
-        ({"workers": "1,2"}, "says how a run works"),
-        ({"budget_s": "60,600"}, "says how a run works"),
+        ({"workers": "1,2"}, "sets how a run works"),
+        ({"budget_s": "60,600"}, "sets how a run works"),
         ({"experiments": "vit,"}, "a value of experiments is empty"),
         ({"seed": ""}, "a value of seed is empty"),
     ],
@@ -88,7 +88,7 @@ def test_a_sweep_that_makes_no_sense_is_refused(values, message):
 
 
 def test_a_parameter_has_one_value_or_many():
-    with pytest.raises(UsageError, match="seed is given one value and is swept"):
+    with pytest.raises(UsageError, match="seed is both fixed and swept"):
         run_sweep("smoke", {"seed": "1-2"}, overrides={"seed": 1})
 
 

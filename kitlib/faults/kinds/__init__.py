@@ -1,4 +1,4 @@
-"""The kinds of data faults: a module a kind, a function a fault; importing this room registers them all."""
+"""The kinds of damage: a module per kind, a function per damage; importing this package registers all."""
 
 from kitlib.faults.kinds import files, folders, pixels, streams, tables, tags
 

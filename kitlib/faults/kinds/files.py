@@ -1,4 +1,4 @@
-"""Files that are empty, cut, padded, something else, or not there."""
+"""Files that are empty, truncated, padded, missing, or not DICOM."""
 
 import gzip
 import os
@@ -17,21 +17,21 @@ PAGE = b"<!DOCTYPE html><html><body>Sign in to download this file.</body></html>
 
 @damage()
 def file_empty(study: Subject) -> None:
-    """Files of no byte."""
+    """Some files are empty."""
     for path in study.some():
         study.write(path, b"")
 
 
 @damage()
 def file_cut_in_header(study: Subject) -> None:
-    """A file ends within its tags."""
+    """A file is truncated within its header."""
     path = study.one()
     study.write(path, path.read_bytes()[:600])
 
 
 @damage()
 def file_cut_in_pixels(study: Subject) -> None:
-    """Files end within their pixels."""
+    """Some files are truncated within their pixel data."""
     for path in study.some():
         content = path.read_bytes()
         study.write(path, content[: -len(content) // 3])
@@ -39,41 +39,41 @@ def file_cut_in_pixels(study: Subject) -> None:
 
 @damage(harmless=True)
 def file_padded(study: Subject) -> None:
-    """Files have zeros after their end."""
+    """Some files are padded with zeros at the end."""
     for path in study.some():
         study.write(path, path.read_bytes() + bytes(512))
 
 
 @damage()
 def file_of_noise(study: Subject) -> None:
-    """A file is random bytes."""
+    """A file consists of random bytes."""
     study.write(study.one(), study.lots.randbytes(5000))
 
 
 @damage()
 def file_is_a_page(study: Subject) -> None:
-    """Files are the page of a site that asks to sign in."""
+    """The files of a series are the HTML of a sign-in page."""
     for path in study.files():
         study.write(path, PAGE)
 
 
 @damage(harmless=True)
 def file_without_preamble(study: Subject) -> None:
-    """Files begin with their first tag."""
+    """Some files lack the preamble and begin with their first tag."""
     for path in study.some():
         study.write(path, path.read_bytes()[PREAMBLE_BYTES:])
 
 
 @damage(harmless=True)
 def file_of_another_name(study: Subject) -> None:
-    """Files are named as archives do, without an ending."""
+    """Files have archive names such as IM000001, without an extension."""
     for number, path in enumerate(study.files()):
         path.rename(path.with_name(f"IM{number:06d}"))
 
 
 @damage()
 def pipe_in_place_of_file(study: Subject) -> None:
-    """A pipe from which nothing ever comes stands in the place of a file."""
+    """A file is replaced by a named pipe that never delivers any data."""
     path = study.one()
     path.unlink()
     os.mkfifo(path)
@@ -81,21 +81,21 @@ def pipe_in_place_of_file(study: Subject) -> None:
 
 @damage(harmless=True)
 def file_copied(study: Subject) -> None:
-    """Files lie twice in the folder of a series."""
+    """Some files occur twice in the folder of a series."""
     for path in study.some():
         os.link(path, path.with_name(f"9{path.name}"))
 
 
 @damage()
 def one_slice_left(study: Subject) -> None:
-    """All slices of a series but one are lost."""
+    """All slices of a series but one are missing."""
     for path in study.files()[1:]:
         path.unlink()
 
 
 @damage()
 def slices_missing(study: Subject) -> None:
-    """A third of a series' slices, next to each other, are lost."""
+    """A contiguous third of a series' slices is missing."""
     files = study.files()
     for path in files[len(files) // 3 : 2 * len(files) // 3]:
         path.unlink()
@@ -103,14 +103,14 @@ def slices_missing(study: Subject) -> None:
 
 @damage()
 def file_packed(study: Subject) -> None:
-    """Files are packed by gzip under their old names."""
+    """Some files are gzip-compressed under their old names."""
     for path in study.some():
         study.write(path, gzip.compress(path.read_bytes()))
 
 
 @damage()
 def file_of_two_gigabytes(study: Subject) -> None:
-    """A file claims two gigabytes of disk, all zeros."""
+    """A file is extended with zeros to two gigabytes."""
     path = study.one()
     study.write(path, path.read_bytes())
     os.truncate(path, HUGE_BYTES)
@@ -118,7 +118,7 @@ def file_of_two_gigabytes(study: Subject) -> None:
 
 @damage()
 def lower_half_lost(study: Subject) -> None:
-    """The lower half of the axial slices is lost."""
+    """The lower half of the axial slices is missing."""
     files = study.files(AXIAL_T2)
     places = {path: dcmread(path, stop_before_pixels=True).ImagePositionPatient[2] for path in files}
     for path in sorted(files, key=places.__getitem__)[: len(files) // 2]:
@@ -127,7 +127,7 @@ def lower_half_lost(study: Subject) -> None:
 
 @damage()
 def every_second_slice_lost(study: Subject) -> None:
-    """Every second slice of T2 is lost, whose headers say how far apart they lie."""
+    """Every second slice of T2 is missing, and headers give the original spacing between slices."""
     files = study.files(SAGITTAL_T2)
     first, second = (np.array(dcmread(path).ImagePositionPatient, float) for path in files[:2])
     study.edit(files, SpacingBetweenSlices=f"{np.linalg.norm(second - first):.6f}")

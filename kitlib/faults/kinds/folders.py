@@ -1,4 +1,4 @@
-"""Folders that are missing, empty, links, filed in another way, or hold what belongs elsewhere."""
+"""Folders that are missing, empty, links, arranged differently, or hold files that belong elsewhere."""
 
 import os
 import shutil
@@ -10,11 +10,11 @@ from kitlib.terms import SAGITTAL_T1, SAGITTAL_T2
 
 OTHER_SERIES = 999_999_999
 FIRST_FREE = 500
-"""A name of a slice that no phantom's series has."""
+"""First slice number that no phantom series uses."""
 
 
 def linked(paths: list[Path], folder: Path) -> None:
-    """Put slices into a folder, under names that are free there."""
+    """Hard-link slices into a folder, under unused names."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, path in enumerate(paths, FIRST_FREE):
         os.link(path, folder / f"{number}.dcm")
@@ -48,34 +48,34 @@ def series_empty(study: Subject) -> None:
 
 @damage()
 def series_is_a_file(study: Subject) -> None:
-    """A file stands where a series should."""
+    """A series folder is replaced by a file."""
     shutil.rmtree(study.series())
     study.series().write_text("nothing", encoding="ascii")
 
 
 @damage()
 def link_loop(study: Subject) -> None:
-    """A series is a link to itself."""
+    """A series folder is a link to itself."""
     shutil.rmtree(study.series())
     study.series().symlink_to(study.series())
 
 
 @damage()
 def link_to_nothing(study: Subject) -> None:
-    """A series is a link to what is not there."""
+    """A series folder is a broken link."""
     shutil.rmtree(study.series())
     study.series().symlink_to(study.root / "nowhere")
 
 
 @damage(harmless=True)
 def link_back(study: Subject) -> None:
-    """A link in the study leads back to the folder of all studies."""
+    """A link in the study points back to the folder of all studies."""
     (study.folder / str(OTHER_SERIES)).symlink_to(study.folder.parent)
 
 
 @damage(harmless=True)
 def study_by_link(study: Subject) -> None:
-    """The study's folder is a link into a store."""
+    """The study's folder is a link to a folder elsewhere."""
     store = study.root / "store" / f"content-{study.study_id}"
     store.parent.mkdir(exist_ok=True)
     study.folder.rename(store)
@@ -84,7 +84,7 @@ def study_by_link(study: Subject) -> None:
 
 @damage(harmless=True)
 def filed_flat(study: Subject) -> None:
-    """All files lie in the study's folder, without folders of series."""
+    """All files are directly in the study's folder, without series folders."""
     for series in sorted(study.folder.iterdir()):
         for path in sorted(series.iterdir()):
             path.rename(study.folder / f"{series.name}-{path.name}")
@@ -93,7 +93,7 @@ def filed_flat(study: Subject) -> None:
 
 @damage()
 def filed_deeper(study: Subject) -> None:
-    """The files of a series lie in a folder of its folder."""
+    """The files of a series are in a sub-folder of its folder."""
     deeper = study.series() / "DICOM"
     deeper.mkdir()
     for path in study.files():
@@ -102,32 +102,32 @@ def filed_deeper(study: Subject) -> None:
 
 @damage(harmless=True)
 def zeros_before_numbers(study: Subject) -> None:
-    """The folder of a series has zeros before its number."""
+    """The name of a series folder has leading zeros."""
     study.series().rename(study.folder / f"000{study.series_id()}")
 
 
 @damage(harmless=True)
 def other_files_beside(study: Subject) -> None:
-    """Thumbnails, notes and hidden files lie beside the slices."""
+    """Thumbnails, notes and hidden files are next to the slices."""
     for name in ("Thumbs.db", "notes.txt", ".DS_Store", "._1.dcm.txt", "VERSION"):
         study.write(study.series() / name, b"nothing of the kind" * 20)
 
 
 @damage()
 def series_of_another_patient(study: Subject) -> None:
-    """A further series of the study is another patient's, and no line describes it."""
+    """The study has an extra series of another patient, which no table describes."""
     linked(study.stranger(), study.folder / str(OTHER_SERIES))
 
 
 @damage()
 def slices_of_another_patient(study: Subject) -> None:
-    """A third of a series' files are another patient's, beside the patient's own."""
+    """A third of another patient's slices are mixed into a series."""
     linked(study.stranger()[::3], study.series())
 
 
 @damage()
 def series_is_another_patients(study: Subject) -> None:
-    """A series' files are another patient's."""
+    """A series holds another patient's files."""
     others = study.stranger()
     shutil.rmtree(study.series())
     linked(others, study.series())
@@ -135,19 +135,19 @@ def series_is_another_patients(study: Subject) -> None:
 
 @damage()
 def two_contrasts_in_a_folder(study: Subject) -> None:
-    """The folder of T2 holds the slices of T1, too."""
+    """The folder of T2 also holds the slices of T1."""
     linked(study.files(SAGITTAL_T1), study.series(SAGITTAL_T2))
 
 
 @damage()
 def series_copied(study: Subject) -> None:
-    """A series lies twice in the study, the second time undescribed."""
+    """A series occurs twice in the study, and no table describes the copy."""
     linked(study.files(), study.folder / str(OTHER_SERIES))
 
 
 @damage()
 def one_series_filed_twice(study: Subject) -> None:
-    """The folder of T1 holds the slices of T2, and no tag says of which they are."""
+    """The folder of T1 holds the slices of T2, and no tag identifies the sequence."""
     slices = study.files(SAGITTAL_T2)
     shutil.rmtree(study.series(SAGITTAL_T1))
     linked(slices, study.series(SAGITTAL_T1))

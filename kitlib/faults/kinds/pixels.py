@@ -1,4 +1,4 @@
-"""Pixels that are constant, of the wrong kind, missing, or there twice."""
+"""Pixel data that is constant, of the wrong type, missing, or duplicated."""
 
 import struct
 
@@ -15,7 +15,7 @@ PIXEL_HEAD = b"\xe0\x7f\x10\x00OW\0\0"
 
 @damage()
 def constant(study: Subject) -> None:
-    """Every pixel of some slices has one value."""
+    """All pixels of some slices have the same value."""
 
     def flatten(dataset: Dataset) -> None:
         dataset.PixelData = np.full((dataset.Rows, dataset.Columns), 100, np.uint16).tobytes()
@@ -35,13 +35,13 @@ def all_black(study: Subject) -> None:
 
 @damage()
 def no_pixels(study: Subject) -> None:
-    """Files have tags and no pixels."""
+    """Some files have tags but no pixel data."""
     study.edit(study.some(), PixelData=None)
 
 
 @damage()
 def pixels_twice(study: Subject) -> None:
-    """A file holds two images, one after the other."""
+    """A file has two pixel data elements, one after the other."""
     path = study.one()
     content = path.read_bytes()
     head = content.rindex(PIXEL_HEAD)
@@ -52,7 +52,7 @@ def pixels_twice(study: Subject) -> None:
 
 @damage()
 def colour(study: Subject) -> None:
-    """Some slices are pictures in colour."""
+    """Some slices are RGB images."""
 
     def paint(dataset: Dataset) -> None:
         grey = (dataset.pixel_array // 16).astype(np.uint8)
@@ -65,7 +65,7 @@ def colour(study: Subject) -> None:
 
 @damage()
 def below_zero(study: Subject) -> None:
-    """Values have wrapped round to negative ones."""
+    """Values are shifted below zero and stored as signed integers."""
 
     def wrap(dataset: Dataset) -> None:
         dataset.PixelRepresentation = 1
@@ -77,7 +77,7 @@ def below_zero(study: Subject) -> None:
 
 @damage()
 def unused_bits(study: Subject) -> None:
-    """The bits above those that are stored hold an overlay."""
+    """An overlay is stored in the unused high bits."""
 
     def overlay(dataset: Dataset) -> None:
         pixels = np.frombuffer(dataset.PixelData, "<u2") & 0x0FFF
@@ -89,13 +89,13 @@ def unused_bits(study: Subject) -> None:
 
 @damage()
 def bits_that_cannot_be(study: Subject) -> None:
-    """More bits are stored than there is room for."""
+    """BitsStored exceeds BitsAllocated."""
     study.edit(study.some(), BitsStored=20, HighBit=19)
 
 
 @damage()
 def half_the_image(study: Subject) -> None:
-    """The lower half of some images was never transferred."""
+    """The pixel data of some images ends halfway."""
 
     def lose(dataset: Dataset) -> None:
         dataset.PixelData = dataset.PixelData[: len(dataset.PixelData) // 2]
@@ -105,19 +105,19 @@ def half_the_image(study: Subject) -> None:
 
 @damage()
 def every_slice_inverted(study: Subject) -> None:
-    """All slices of a series say that their smallest value is white."""
+    """All slices of a series are tagged MONOCHROME1, so that low values are white."""
     study.edit(study.files(), PhotometricInterpretation="MONOCHROME1")
 
 
 @damage()
 def slope_below_zero(study: Subject) -> None:
-    """All slices of a series are to be rescaled upside down."""
+    """All slices of a series have a rescale slope of -1."""
     study.edit(study.files(), RescaleSlope="-1", RescaleIntercept="0")
 
 
 @damage()
 def order_of_bytes(study: Subject) -> None:
-    """The bytes of each value stand the other way round."""
+    """The pixel values of a series have swapped bytes."""
 
     def swap(dataset: Dataset) -> None:
         dataset.PixelData = np.frombuffer(dataset.PixelData, "<u2").byteswap().tobytes()
@@ -127,7 +127,7 @@ def order_of_bytes(study: Subject) -> None:
 
 @damage()
 def off_by_a_byte(study: Subject) -> None:
-    """The pixels of some slices begin a byte late."""
+    """The pixel data of some slices is shifted by one byte."""
 
     def shift(dataset: Dataset) -> None:
         dataset.PixelData = b"\0" + dataset.PixelData[:-1]
@@ -137,7 +137,7 @@ def off_by_a_byte(study: Subject) -> None:
 
 @damage()
 def clipped(study: Subject) -> None:
-    """What is brighter than most is as bright as can be."""
+    """The brightest fifth of each image's pixels is saturated."""
 
     def clip(dataset: Dataset) -> None:
         pixels = np.frombuffer(dataset.PixelData, "<u2").copy()
@@ -149,14 +149,14 @@ def clipped(study: Subject) -> None:
 
 @damage()
 def one_image_in_all(study: Subject) -> None:
-    """All slices of a series hold the pixels of one."""
+    """All slices of a series have the same image."""
     pixels = dcmread(study.one()).PixelData
     study.edit(study.files(), PixelData=pixels)
 
 
 @damage()
 def fragments_without_a_codec(study: Subject) -> None:
-    """Pixels that are not compressed stand in fragments, as compressed ones do."""
+    """Uncompressed pixel data is encapsulated in fragments."""
 
     def wrap(dataset: Dataset) -> None:
         dataset.PixelData = encapsulate([dataset.PixelData])
@@ -167,7 +167,7 @@ def fragments_without_a_codec(study: Subject) -> None:
 
 @damage()
 def few_greys(study: Subject) -> None:
-    """The pixels of a series have four values."""
+    """The images of a series are quantised to a few grey levels."""
 
     def flatten(dataset: Dataset) -> None:
         pixels = dataset.pixel_array
@@ -179,7 +179,7 @@ def few_greys(study: Subject) -> None:
 
 @damage()
 def framed(study: Subject) -> None:
-    """A frame around the images has the largest value that fits."""
+    """The left tenth of each image in a series has the largest possible value."""
 
     def frame(dataset: Dataset) -> None:
         pixels = dataset.pixel_array.copy()
@@ -191,7 +191,7 @@ def framed(study: Subject) -> None:
 
 @damage()
 def rows_for_columns(study: Subject) -> None:
-    """Rows and columns of the pixels of T2 have changed places, and no tag says so."""
+    """The images of T2 are transposed, and no geometry tag reflects it."""
 
     def turn(dataset: Dataset) -> None:
         dataset.PixelData = np.ascontiguousarray(dataset.pixel_array.T).tobytes()

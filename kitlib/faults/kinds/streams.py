@@ -1,4 +1,4 @@
-"""Compressed streams whose lengths, counts and headers are not true."""
+"""Compressed streams with wrong lengths, counts and headers."""
 
 import struct
 from collections.abc import Callable
@@ -13,15 +13,15 @@ from kitlib.faults.registry import damage
 from kitlib.faults.subject import Subject
 
 BOMB_BYTES = 2**24
-ITEM_LENGTH = 12  # where the first fragment's length stands, after a table of frames of no length
+ITEM_LENGTH = 12  # offset of the first fragment's length, after an empty offset table
 ITEM_END_BYTES = 8
-JPEG2000_SIZE, TILE_SIZE = b"\xff\x51\0\x29", 22  # where that segment begins, and the sides of tiles in it
+JPEG2000_SIZE, TILE_SIZE = b"\xff\x51\0\x29", 22  # start of the SIZ segment, and its offset of the tile size
 
 
 def recode(
     study: Subject, paths: list[Path], codec: str, change: Callable[[bytes], bytes] | None = None
 ) -> None:
-    """Compress files and, if asked to, change their streams."""
+    """Compress files and optionally change their streams."""
 
     def encode(dataset: Dataset) -> None:
         CODECS[codec](dataset)
@@ -32,7 +32,7 @@ def recode(
 
 
 def wrap(study: Subject, change: Callable[[bytes], bytes]) -> None:
-    """Compress a file and change the items that its stream stands in."""
+    """Compress a file and change the items that hold its stream."""
 
     def encode(dataset: Dataset) -> None:
         CODECS["RLE"](dataset)
@@ -43,19 +43,19 @@ def wrap(study: Subject, change: Callable[[bytes], bytes]) -> None:
 
 @damage(harmless=True)
 def compressed_by_rle(study: Subject) -> None:
-    """A series is compressed by RLE."""
+    """A series is RLE-compressed."""
     recode(study, study.files(), "RLE")
 
 
 @damage(harmless=True)
 def compressed_by_jpeg(study: Subject) -> None:
-    """A series is compressed by lossless JPEG."""
+    """A series is compressed with lossless JPEG."""
     recode(study, study.files(), "JPEG")
 
 
 @damage(harmless=True)
 def compressed_by_jpeg_2000(study: Subject) -> None:
-    """A series is compressed by lossless JPEG 2000."""
+    """A series is compressed with lossless JPEG 2000."""
     recode(study, study.files(), "JPEG 2000")
 
 
@@ -67,39 +67,39 @@ def segments_of_rle(study: Subject) -> None:
 
 @damage()
 def places_in_rle(study: Subject) -> None:
-    """An RLE header says that a segment begins beyond the stream."""
+    """An RLE header has a segment offset beyond the stream."""
     recode(study, [study.one()], "RLE", lambda stream: stream[:8] + b"\xff\xff\xff\x7f" + stream[12:])
 
 
 @damage()
 def fragment_of_two_gigabytes(study: Subject) -> None:
-    """A fragment claims two gigabytes."""
+    """A fragment claims a length of two gigabytes."""
     wrap(study, lambda items: items[:ITEM_LENGTH] + b"\0\0\0\x80" + items[ITEM_LENGTH + 4 :])
 
 
 @damage()
 def table_of_frames_points_beside(study: Subject) -> None:
-    """The table of frames points between the fragments."""
+    """The basic offset table does not point to a fragment."""
     table = b"\xfe\xff\x00\xe0\x04\0\0\0\x06\0\0\0"
     wrap(study, lambda items: table + items[ITEM_END_BYTES:])
 
 
 @damage()
 def no_end_of_stream(study: Subject) -> None:
-    """A stream ends where the file was cut off."""
+    """A file is truncated within its compressed stream."""
     recode(study, [path := study.one()], "JPEG 2000")
     study.write(path, path.read_bytes()[:-1000])
 
 
 @damage()
 def stream_of_noise(study: Subject) -> None:
-    """Streams are random bytes."""
+    """Some compressed streams are random bytes."""
     recode(study, study.some(), "JPEG", lambda stream: study.lots.randbytes(len(stream)))
 
 
 @damage()
 def stream_of_another_size(study: Subject) -> None:
-    """A stream holds an image of 65,535 rows and columns."""
+    """A stream claims an image of 65,535 rows and columns."""
 
     def enlarge(stream: bytes) -> bytes:
         start = stream.index(b"\xff\xc3") + 5
@@ -110,7 +110,7 @@ def stream_of_another_size(study: Subject) -> None:
 
 @damage()
 def tiles_that_are_not_there(study: Subject) -> None:
-    """Streams say that their images are cut into tiles of half the side, and hold one."""
+    """Some streams claim tiles of half the image's side, but hold only one."""
 
     def halve(stream: bytes) -> bytes:
         start = stream.index(JPEG2000_SIZE) + TILE_SIZE
@@ -122,7 +122,7 @@ def tiles_that_are_not_there(study: Subject) -> None:
 
 @damage()
 def stream_of_another_codec(study: Subject) -> None:
-    """Streams are JPEG 2000, and called JPEG."""
+    """Some JPEG 2000 streams are tagged as JPEG."""
 
     def encode(dataset: Dataset) -> None:
         CODECS["JPEG 2000"](dataset)
@@ -133,7 +133,7 @@ def stream_of_another_codec(study: Subject) -> None:
 
 @damage()
 def more_frames_than_streams(study: Subject) -> None:
-    """A file of one stream claims to hold five frames."""
+    """A file with one stream claims five frames."""
 
     def encode(dataset: Dataset) -> None:
         CODECS["JPEG 2000"](dataset)
@@ -144,7 +144,7 @@ def more_frames_than_streams(study: Subject) -> None:
 
 @damage()
 def deflated(study: Subject) -> None:
-    """A file is deflated as a whole, and unpacks to a thousand times its size."""
+    """A file is deflated as a whole, and inflates to a thousand times its size."""
 
     def encode(dataset: Dataset) -> None:
         dataset.PixelData = bytes(BOMB_BYTES)

@@ -1,4 +1,4 @@
-"""Tags that are missing, senseless, or say something else than the pixels show."""
+"""Tags that are missing, invalid, or contradict the pixels."""
 
 from functools import partial
 from typing import Any
@@ -14,11 +14,11 @@ from kitlib.terms import SAGITTAL_T2
 FIRST_FREE = 700
 LOWERED = 2000
 PLANTED = "Planted^Name"
-"""What stands in the place of a patient's name; nothing that the kit says may hold it."""
+"""Stands in for a patient's name; no output of the kit may contain it."""
 
 
 def turned(dataset: Dataset, *, columns: bool, rows: bool) -> None:
-    """Store an image the other way round, with a geometry that leaves every pixel where it was."""
+    """Flip the stored image, and change its geometry so that every pixel keeps its position."""
     pixels = dataset.pixel_array
     cosines = np.array(dataset.ImageOrientationPatient, float).reshape(2, 3)
     row_mm, column_mm = (float(spacing) for spacing in dataset.PixelSpacing)
@@ -36,32 +36,32 @@ def turned(dataset: Dataset, *, columns: bool, rows: bool) -> None:
 
 @damage()
 def no_position(study: Subject) -> None:
-    """Slices do not say where they lie."""
+    """Some slices have no position."""
     study.edit(study.some(), ImagePositionPatient=None)
 
 
 @damage()
 def position_of_no_number(study: Subject) -> None:
-    """Positions are nan, inf or two numbers."""
+    """Positions are NaN, infinite, or have only two values."""
     for path, value in zip(study.files(), (["nan"] * 3, ["inf"] * 3, ["1", "2"])):
         study.edit(path, ImagePositionPatient=value)
 
 
 @damage()
 def one_position(study: Subject) -> None:
-    """All slices of a series say that they lie in one place."""
+    """All slices of a series have the same position."""
     study.edit(study.files(), ImagePositionPatient=["0", "0", "0"])
 
 
 @damage()
 def position_far_off(study: Subject) -> None:
-    """A slice lies two metres off."""
+    """A slice's position is metres away."""
     study.edit(study.one(), ImagePositionPatient=["2000", "2000", "2000"])
 
 
 @damage()
 def positions_exchanged(study: Subject) -> None:
-    """The slices of T2 have each other's positions."""
+    """The positions of the slices of T2 are shuffled."""
     files = study.files(SAGITTAL_T2)
     positions = [dcmread(path, stop_before_pixels=True).ImagePositionPatient for path in files]
     for path, position in zip(files, study.lots.sample(positions, len(positions))):
@@ -70,7 +70,7 @@ def positions_exchanged(study: Subject) -> None:
 
 @damage()
 def slices_moved(study: Subject) -> None:
-    """Every second slice of T2 lies 9 mm higher than the others."""
+    """Every second slice of T2 is shifted up by 9 mm."""
 
     def move(dataset: Dataset) -> None:
         x, y, z = (float(value) for value in dataset.ImagePositionPatient)
@@ -81,19 +81,19 @@ def slices_moved(study: Subject) -> None:
 
 @damage()
 def no_orientation(study: Subject) -> None:
-    """A series does not say how its slices lie."""
+    """A series has no orientation."""
     study.edit(study.files(), ImageOrientationPatient=None)
 
 
 @damage()
 def orientation_of_zeros(study: Subject) -> None:
-    """The directions of slices have no length."""
+    """The direction vectors of some slices are zero."""
     study.edit(study.some(), ImageOrientationPatient=["0"] * 6)
 
 
 @damage()
 def scouts(study: Subject) -> None:
-    """Coronal scouts lie in the folder of a series."""
+    """The folder of a series also holds coronal scouts."""
     for number, path in enumerate(study.files()):
         scout = path.with_name(f"{FIRST_FREE + number}.dcm")
         study.write(scout, path.read_bytes())
@@ -114,37 +114,37 @@ def another_orientation(study: Subject) -> None:
 
 @damage()
 def no_spacing(study: Subject) -> None:
-    """A series does not say how large its pixels are."""
+    """A series has no pixel spacing."""
     study.edit(study.files(), PixelSpacing=None)
 
 
 @damage()
 def spacing_of_zero(study: Subject) -> None:
-    """Slices have pixels of no size."""
+    """Some slices have a pixel spacing of zero."""
     study.edit(study.some(), PixelSpacing=["0", "0"])
 
 
 @damage()
 def spacing_of_45_mm(study: Subject) -> None:
-    """The pixels of a series are 45 mm large."""
+    """A series has a pixel spacing of 45 mm."""
     study.edit(study.files(), PixelSpacing=["45", "45"])
 
 
 @damage(harmless=True)
 def no_instance_numbers(study: Subject) -> None:
-    """The slices of a series have no number."""
+    """The slices of a series have no instance number."""
     study.edit(study.files(), InstanceNumber=None)
 
 
 @damage(harmless=True)
 def one_instance_number(study: Subject) -> None:
-    """All slices of a series have one number."""
+    """All slices of a series have the same instance number."""
     study.edit(study.files(), InstanceNumber=1)
 
 
 @damage(harmless=True)
 def numbers_reversed(study: Subject) -> None:
-    """The slices of a series are numbered from the other end."""
+    """The slices of a series are numbered in reverse."""
     files = study.files()
     for path, number in zip(files, range(len(files), 0, -1)):
         study.edit(path, InstanceNumber=number)
@@ -152,25 +152,25 @@ def numbers_reversed(study: Subject) -> None:
 
 @damage()
 def another_slope(study: Subject) -> None:
-    """One slice of a series is to be rescaled as no other one is."""
+    """One slice of a series has a different rescale slope and intercept."""
     study.edit(study.one(), RescaleSlope="7", RescaleIntercept="-400")
 
 
 @damage()
 def slope_beyond_numbers(study: Subject) -> None:
-    """One slice is to be rescaled to infinite values."""
+    """One slice has a rescale slope that overflows."""
     study.edit(study.one(), RescaleSlope="1E+38", RescaleIntercept="0")
 
 
 @damage()
 def inverted_slice(study: Subject) -> None:
-    """One slice of a series says that its smallest value is white."""
+    """One slice of a series is tagged MONOCHROME1, so that low values are white."""
     study.edit(study.one(), PhotometricInterpretation="MONOCHROME1")
 
 
 @damage(harmless=True)
 def below_zero_and_raised(study: Subject) -> None:
-    """Values are stored below zero, and an intercept raises them to what they were."""
+    """Values are stored below zero, and the rescale intercept restores them."""
 
     def lower(dataset: Dataset) -> None:
         intercept = int(dataset.get("RescaleIntercept", 0))
@@ -183,13 +183,13 @@ def below_zero_and_raised(study: Subject) -> None:
 
 @damage()
 def computed_tomography(study: Subject) -> None:
-    """The files of a series say that they are CT."""
+    """The files of a series are tagged as CT."""
     study.edit(study.files(), Modality="CT")
 
 
 @damage()
 def syntax_of_no_name(study: Subject) -> None:
-    """A file says that it is encoded in a way that nobody knows."""
+    """A file has an unknown transfer syntax."""
     path = study.one()
     study.write(path, path.read_bytes().replace(b"1.2.840.10008.1.2.1\0", b"1.2.3.4.5.6.7.8.9.0\0"))
 
@@ -213,19 +213,19 @@ def two_sizes(study: Subject) -> None:
 
 @damage(harmless=True)
 def stored_turned(study: Subject) -> None:
-    """Images are stored turned by 180 degrees, and say so."""
+    """Images are stored rotated by 180 degrees, with matching geometry."""
     study.edit(study.files(), lambda dataset: turned(dataset, columns=True, rows=True))
 
 
 @damage(harmless=True)
 def stored_mirrored(study: Subject) -> None:
-    """Images are stored mirrored, and say so."""
+    """Images are stored mirrored, with matching geometry."""
     study.edit(study.files(), lambda dataset: turned(dataset, columns=True, rows=False))
 
 
 @damage(harmless=True)
 def names_of_a_patient(study: Subject) -> None:
-    """Names of a patient stand in many tags."""
+    """Many tags contain a patient's name."""
     words = ("PatientName", "PatientID", "AccessionNumber", "InstitutionName", "ImageComments", "StudyID")
     tags: dict[str, Any] = dict.fromkeys(words, PLANTED)
     study.edit(sorted(study.folder.rglob("*.dcm")), **tags)
@@ -233,7 +233,7 @@ def names_of_a_patient(study: Subject) -> None:
 
 @damage()
 def names_for_numbers(study: Subject) -> None:
-    """A patient's name stands where numbers should."""
+    """Tags such as the pixel spacing and position contain a patient's name."""
     words = ("PixelSpacing", "ImagePositionPatient", "PhotometricInterpretation", "Modality", "RescaleSlope")
     for path, word in zip(study.files(), words):
         study.edit(path, partial(Dataset.add_new, tag=Tag(word), VR="LO", value=PLANTED))

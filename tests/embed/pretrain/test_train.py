@@ -27,7 +27,7 @@ PX = 32
 
 @pytest.fixture(scope="module", autouse=True)
 def drawn_once() -> Iterator[None]:
-    """All trainings here see the same few phantoms, which no training changes."""
+    """Trainings here share the same few phantoms, which no training changes."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("kitlib.embed.pretrain.train.draw_study", cache(draw_study))
         yield
@@ -290,7 +290,7 @@ def test_weights_are_trained_once_and_kept(
         save_tensors(out, {"x": torch.zeros(1)}, Provenance(parameters), epoch=min(stop, epochs))
 
     monkeypatch.setattr("kitlib.embed.pretrain.train.pretrain", train)
-    train(tmp_path / "kitlib/weights/test_resnet.safetensors", studies=3, epochs=4, stop=2)  # was interrupted
+    train(tmp_path / "kitlib/weights/test_resnet.safetensors", studies=3, epochs=4, stop=2)  # interrupted
     for _ in range(2):
         source = cached_or_pretrained("test_resnet", studies=3, epochs=5, workers=1)
         assert (source.kind, source.label) == ("cached", "phantoms, 3 studies x 5 epochs")

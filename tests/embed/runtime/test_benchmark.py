@@ -25,7 +25,7 @@ from tests.mri.builders import make_series
 
 @pytest.fixture(autouse=True)
 def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Processes of their own would import the kit for one study."""
+    """Separate processes would import the kit for one study."""
     monkeypatch.setattr(module, "cores", lambda: 1)
 
 
@@ -50,7 +50,7 @@ def test_rates_are_medians_over_repeats() -> None:
 @pytest.fixture(scope="module")
 def drawn() -> Iterator[tuple[Path, pd.DataFrame]]:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # joblib's, of one process
+        warnings.simplefilter("ignore", UserWarning)  # joblib's, with one process
         with drawn_series(1, "smoke") as found:
             yield found
 
@@ -87,7 +87,7 @@ def test_it_measures_real_files_with_the_network_as_it_is_and_in_eight_bits(
     runs = embedding_runs(["test_resnet"], drawn[1], 1, tmp_path)
     engine = load_backbone("test_resnet", weights="random").engine
     assert runs["what"].tolist() == [f"embedding, test_resnet by {one}" for one in (engine, "openvino int8")]
-    assert runs["loop_s"].nunique() == 1  # one loop, beside which both were timed
+    assert runs["loop_s"].nunique() == 1  # the one baseline loop of both
     assert (runs["slices"] > 10).all()
     assert (runs["kit_s"] > 0).all()
 

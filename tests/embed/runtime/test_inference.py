@@ -1,4 +1,4 @@
-"""Both engines give a network's own vectors, folded or not, of any batch, and nothing is sent to anyone."""
+"""Both engines reproduce a network's vectors, folded or not, for any batch, and no telemetry is sent."""
 
 import sys
 from pathlib import Path
@@ -133,7 +133,7 @@ def test_torch_runs_a_few_inputs_at_a_time(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize("name", ["test_resnet", "resnet10t", "torchvision/mobilenet_v3_small"])
 def test_folding_changes_nothing_but_the_time(name: str) -> None:
     network = build_network(name)[0].eval()
-    for norm in network.modules():  # as after training: statistics that do something
+    for norm in network.modules():  # as after training: batch statistics that matter
         if isinstance(norm, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(norm.running_mean, -0.1, 0.1)
             torch.nn.init.uniform_(norm.running_var, 0.5, 2)
@@ -175,7 +175,7 @@ def embedded(slices: np.ndarray) -> tuple[np.ndarray, str]:
 
 
 def test_tests_send_nothing_either() -> None:
-    """Nobody may load the telemetry before the kit silences it; it would take seconds of each conversion."""
+    """Nothing may load the telemetry before the kit disables it; it would add seconds to each conversion."""
     assert sys.modules.get("openvino_telemetry") is None
 
 

@@ -1,4 +1,4 @@
-"""Weights files in eight bits: made, found, and refused where they do not fit."""
+"""INT8 weight files: made, found, and refused if they do not fit."""
 
 import json
 from collections.abc import Iterator
@@ -47,7 +47,7 @@ def plain() -> Backbone:
 
 
 def copied(file: Path, folder: Path, *, sidecar: bool = True, **facts: object) -> Path:
-    """A copy whose sidecar may be missing or say something else."""
+    """A copy whose sidecar may be missing or changed."""
     copy = folder / file.name
     copy.write_bytes(file.read_bytes())
     if sidecar:
@@ -67,7 +67,7 @@ def test_vectors_are_nearly_those_of_the_network_as_it_is(
     found = agreement_of([(plain.embed(inputs), rounded.embed(inputs))])
     assert found["r2"] > 0.95
     assert found["cosine"] > 0.99
-    assert abs(found["r2"] - made[1]["r2"]) < 0.04  # what the file says of itself holds on others
+    assert abs(found["r2"] - made[1]["r2"]) < 0.04  # what the file records about itself holds on other slices
     assert not np.array_equal(plain.embed(inputs), rounded.embed(inputs))
 
 
@@ -186,5 +186,5 @@ def test_agreement_is_of_what_varies() -> None:
     assert agreement_of([(own[:100], own[:100]), (own[100:], own[100:])]) == {"r2": 1.0, "cosine": 1.0}
     mean = np.broadcast_to(own.mean(axis=0), own.shape)
     assert agreement_of([(own, mean)])["r2"] == pytest.approx(0, abs=1e-6)
-    assert agreement_of([(own, mean)])["cosine"] > 0.99  # which is why the cosine alone would not do
+    assert agreement_of([(own, mean)])["cosine"] > 0.99  # which is why the cosine alone is not enough
     assert agreement_of([(own, own + rng.normal(size=own.shape))])["r2"] == pytest.approx(0, abs=0.1)

@@ -29,7 +29,7 @@ def save(content: object, file: Path, form: str) -> Path:
 
 
 def nested(network: nn.Module, nesting: str) -> object:
-    if nesting == "published":  # as MedicalNet's: with the optimiser's state beside it
+    if nesting == "published":  # like MedicalNet's, with the optimiser's state
         adam = torch.optim.Adam(network.parameters())
         return {"epoch": 7, "state_dict": network.state_dict(), "optimizer": adam.state_dict()}
     return network.state_dict()

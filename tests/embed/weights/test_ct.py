@@ -1,4 +1,4 @@
-"""Weights of a network that saw CT: three packages' parts joined as data, or nothing."""
+"""Weights of a network trained on CT: the parts in three packages are joined as data, or not at all."""
 
 import hashlib
 import io
@@ -18,7 +18,7 @@ from tests.embed.builders import install
 
 
 class Never:
-    """Runs when it is unpickled as usual."""
+    """Runs code if it is unpickled normally."""
 
     def __reduce__(self) -> tuple:
         return exec, ("raise SystemExit('the file has run')",)

@@ -1,4 +1,4 @@
-"""ImageNet weights of a package: read as data, for greys of another scale, and never half."""
+"""ImageNet weights from a package: read as data, adapted to another grey scale, and never partly."""
 
 import io
 import sys

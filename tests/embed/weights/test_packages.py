@@ -1,4 +1,4 @@
-"""Files of packages: found by metadata, never imported, and refused where they are not what is said."""
+"""Files in packages: found by metadata, never imported, and refused if they are not what was expected."""
 
 import sys
 from pathlib import Path

@@ -75,7 +75,7 @@ def test_the_hub_comes_before_the_cache_and_the_cache_before_what_is_shipped(
 def test_a_file_in_the_cache_without_a_sidecar_is_neither_used_nor_taken_for_none(
     tensors: dict, asked: str, beside: str | None
 ) -> None:
-    """It may be half a training, whose sidecar is written last, or be put there by hand."""
+    """It may be from an unfinished training, which writes the sidecar last, or copied there by hand."""
     file = attach(cache_dir(), tensors, file_name(SMALL))
     if beside:
         file.with_name(file.name + ".json").write_text(beside)
@@ -128,7 +128,7 @@ def test_pickles_are_refused(tmp_path: Path, suffix: str) -> None:
     with pytest.raises(WeightsError, match="pickle") as attached:
         find_weights(SMALL, attached_dir=tmp_path)
     for error in (named.value, attached.value):
-        assert f"convert {file.name} {SMALL}.safetensors" in error.hint  # in tables, where no folder belongs
+        assert f"convert {file.name} {SMALL}.safetensors" in error.hint  # in tables, without paths
         assert str(tmp_path) not in error.what + error.hint
 
 
@@ -163,7 +163,7 @@ def test_loading_puts_the_file_into_the_network(tmp_path: Path, tensors: dict) -
 def test_what_is_put_in_front_of_every_key_is_taken_off(tmp_path: Path, tensors: dict, wrapper: str) -> None:
     network, head = build_network(SMALL)
     wrapped = {wrapper + key: value.clone() for key, value in tensors.items()}
-    wrapped["loss.weight"] = torch.ones(3)  # of another module than the one that fits
+    wrapped["loss.weight"] = torch.ones(3)  # for another module than the matching one
     load_strictly(network, attach(tmp_path, wrapped), head)
     assert all(torch.equal(value, tensors[key]) for key, value in network.state_dict().items())
 

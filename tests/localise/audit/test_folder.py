@@ -1,4 +1,4 @@
-"""The audit of a folder: that of its tables and stacks, with a localiser asked only where it must be."""
+"""The audit of a folder, from its tables and stacks, with the localiser used only where necessary."""
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,7 @@ def competition(tmp_path_factory) -> Competition:
 
 @pytest.fixture
 def spoilt(competition: Competition, monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
-    """The folder with both of its sagittal series a level off in the same direction."""
+    """The folder with both sagittal series one level off in the same direction."""
     shifted, _ = shift_both_levels(competition.landmarks(), np.random.default_rng(0), 1.0)
     monkeypatch.setattr(Competition, "landmarks", lambda _: shifted)
     return shifted

@@ -35,7 +35,7 @@ def tables() -> Tables:
 
 @pytest.fixture(scope="module")
 def phantoms() -> Tables:
-    """Smoke-size phantoms with all that is natural: scatter, motion, several axial series, missing points."""
+    """Smoke-size phantoms with natural variation: scatter, motion, several axial series, missing points."""
     studies = [draw_study(study_id, seed=5, size="smoke") for study_id in range(1, PHANTOMS + 1)]
     labels = pd.DataFrame(
         [study.labels for study in studies],
@@ -70,7 +70,7 @@ def sizes_of(tables: Tables) -> pd.DataFrame:
 
 
 def lowered(landmarks: pd.DataFrame, chosen: pd.Series) -> pd.DataFrame:
-    """The chosen points moved a level down: they are named a level too high."""
+    """Move the chosen points one level down, so that their names are a level too high."""
     gaps = -np.diff(list(LEVEL_Z_MM.values()), append=-100.0)
     gap_px = landmarks["level"].map(dict(zip(LEVELS, gaps / 0.5)))
     return landmarks.assign(y=landmarks["y"] + chosen * gap_px)
@@ -217,7 +217,7 @@ def test_without_a_third_series_both_are_doubted_unless_a_localiser_decides(tabl
 
 def test_a_localiser_tells_the_axial_series_from_two_that_are_both_off(tables: Tables) -> None:
     points = lowered(tables.landmarks, tables.landmarks["series_id"] != AXIAL_ID)
-    assert set(audited(tables, points)["series_id"]) == {AXIAL_ID}  # a majority is all there is
+    assert set(audited(tables, points)["series_id"]) == {AXIAL_ID}  # only a majority decides
     canal = {level: np.array([0, 0, z]) for level, z in LEVEL_Z_MM.items()}
     report = audited(tables, points, locate=lambda studies: dict.fromkeys(studies, canal))
     assert set(report["series_id"]) == {SAGITTAL_T1_ID, SAGITTAL_T2_ID}
@@ -328,7 +328,7 @@ def test_injected_defects_are_found(
 
 @pytest.mark.slow
 def test_counts_of_the_real_tables(real_dir: Path) -> None:
-    """As docs/facts.md says, 121 axial pairs look swapped; only one has both of its sides in one series."""
+    """As in docs/facts.md, 121 axial pairs look swapped; only one has both sides in one series."""
     folder = real_dir / "tables"
     labels = read_train_labels(folder / "train.csv")
     landmarks = read_landmarks(folder / "train_label_coordinates.csv.gz")

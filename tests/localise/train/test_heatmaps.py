@@ -22,7 +22,7 @@ WIDTHS = {"sagittal": (4, 6, 8), "axial": (4, 6, 8)}
 
 
 def make_pool(count: int, channels: int, seed: int = 0) -> Pool:
-    """Slices of noise with bright dots at their places; the last channel is unknown."""
+    """Noise slices with bright dots at their places; the last channel is unknown."""
     rng = np.random.default_rng(seed)
     places = rng.uniform(60, 130, (count, channels, 2)).astype(np.float32)
     images = rng.integers(0, 60, (count, POOL_PX, POOL_PX), dtype=np.uint8)
@@ -36,7 +36,7 @@ def make_pool(count: int, channels: int, seed: int = 0) -> Pool:
 
 
 def certain(places: torch.Tensor) -> torch.Tensor:
-    """Logits that are sure of places (B, C, 2) in network pixels."""
+    """Confident logits at places (B, C, 2) in network pixels."""
     cells = torch.arange(GRID)
     x, y = ((places - 0.5) / 2).unbind(-1)
     away = (cells[:, None] - y[..., None, None]) ** 2 + (cells - x[..., None, None]) ** 2
@@ -87,7 +87,7 @@ def test_a_killed_training_ends_with_the_same_weights(tmp_path: Path, monkeypatc
     whole, killed = (load_tensors(tmp_path / name) for name in ("whole", "killed"))
     assert all(torch.equal(whole[name], killed[name]) for name in whole)
     assert facts_of(tmp_path / "whole") == facts_of(tmp_path / "killed")
-    assert len(saved) == 6  # the finished network, and the epoch gone on from, are saved once more
+    assert len(saved) == 6  # the finished network and the resumed epoch are saved once more
     assert not list(tmp_path.glob("*unfinished*"))
 
 

@@ -26,7 +26,7 @@ def test_pooling_looks_where_the_cell_is() -> None:
 
 
 def test_a_region_of_a_3d_network_is_of_all_levels() -> None:
-    """Its sagittal tokens have heights of their own: those of one level must not stand for all."""
+    """Its sagittal tokens differ in height: those of one level must not stand for all."""
     x_mm, z_mm = (axis.ravel() for axis in np.meshgrid(np.linspace(-20, 20, 9), np.linspace(-80, 80, 9)))
     cells = Tokens(np.column_stack([x_mm, z_mm]), np.column_stack([x_mm, 0 * x_mm, z_mm]))
     features = SliceDataset(

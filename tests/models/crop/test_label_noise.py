@@ -1,4 +1,4 @@
-"""Label noise: what contradicts others is found by models that have not seen it, and nothing else is."""
+"""Label noise: contradictory labels, and only those, are found by models that have not seen them."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -22,7 +22,7 @@ NORMAL, SEVERE = 0, len(SEVERITIES) - 1
 
 @dataclass
 class Witness(Model):
-    """Tells which studies it was fitted on: of those it says severe, of others normal."""
+    """Reveals which studies it was fitted on: it predicts severe for those, and normal for others."""
 
     name: ClassVar[str] = "witness"
     reads: ClassVar[type] = CropDataset

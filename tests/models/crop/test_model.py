@@ -1,4 +1,4 @@
-"""The crop model beyond what all models owe: what it examines, and what folds share."""
+"""The crop model beyond the common contract: its findings, and what folds share."""
 
 import pickle
 from dataclasses import replace
@@ -27,7 +27,7 @@ def data() -> CropDataset:
 
 
 def counted(data: CropDataset, *chances: float) -> CropDataset:
-    """The first studies, with these chances that their levels are counted right."""
+    """The first studies, with these probabilities that their levels are counted correctly."""
     crops = [replace(one, counted=chance) for one, chance in zip(data.crops, chances)]
     return CropDataset.of(data.study_ids[: len(chances)].tolist(), crops)
 
@@ -148,7 +148,7 @@ def test_what_ships_knows_how_often_severities_are() -> None:
 
 
 def test_folds_know_which_grader_they_start_from(tmp_path: Path) -> None:
-    """Or a grader that is trained again would leave what its views were worth before in the table."""
+    """Otherwise a retrained grader would leave stale results of its views in the table."""
     shipped, own = (CropModel(start=start).pretrained_source() for start in ("shipped", untrained_grader()))
     assert (shipped.kind, shipped.name, own.kind) == ("shipped", "grader", "path")
     assert shipped.label.startswith("phantoms, ")

@@ -18,7 +18,7 @@ def make_batches(labels: np.ndarray = LABELS, slice_dropout: float = 0.0) -> Stu
 
 def test_without_components_all_dimensions_are_seen_centred_and_on_one_scale() -> None:
     tensors = StudyTensors(FEATURES, fit_reduction(FEATURES, 0, seed=0))
-    assert not tensors.reduced  # nothing is converted before it is asked for
+    assert not tensors.reduced  # nothing is converted before it is needed
     for batch in tensors.batch(np.arange(16)):
         seen = batch.vectors[batch.present].cpu()
         assert seen.shape[1] == WIDTH

@@ -39,7 +39,7 @@ def embedder_of(
 
 
 def features_with_one_telling_slice(labels: np.ndarray, slices: int = 7) -> SliceDataset:
-    """Every sequence has one slice that is bright in a dimension of its own and tells the severity."""
+    """Every sequence has one slice that is bright in its own dimension and encodes the severity."""
     random = np.random.default_rng(1)
     tokens: dict[str, list[Tokens]] = {}
     for sequence in SEQUENCES:

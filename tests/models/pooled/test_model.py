@@ -58,7 +58,7 @@ def test_cells_of_one_severity_keep_their_prior_and_absent_ones_stay_possible(cl
 
 @pytest.mark.parametrize("classifier", ["svc", "networks"])
 def test_sampling_sees_training_rows_only(classifier: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first of the two fits must not sample from the rows that it is then calibrated or stopped on."""
+    """The first of the two fits must not resample the rows used for calibration or early stopping."""
     seen: list[np.ndarray] = []
 
     def watched(sampling: str, rows: np.ndarray, *rest: Any, **more: Any) -> tuple:

@@ -1,4 +1,4 @@
-"""Views by level and back, and guesses in the place of those that are missing."""
+"""Views by level and back, and imputed values for missing views."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ AXIAL = SEQUENCES.index(AXIAL_T2)
 
 
 def make_sight(width: int = WIDTH, hidden: int | None = None) -> Sight:
-    """Views whose first number tells how ill the level is, in all sequences alike; then noise."""
+    """Views whose first number is the level's severity, the same in all sequences; the rest is noise."""
     random = np.random.default_rng(0)
     ill = random.normal(size=(STUDIES, len(LEVELS)))
     of_slot = [LEVELS.index(CELLS[slot.cell].level) for slot in SLOTS]

@@ -17,7 +17,7 @@ LEARN_LINKS = [name for name in IMPUTERS if name not in PLAIN_GUESSES]
 
 
 def make_embeddings(studies: int = 40, *, linked: bool = True, seed: int = 0) -> np.ndarray:
-    """(n, 3, width); where `linked`, the third sequence is a linear function of the first two."""
+    """Embeddings (n, 3, width); if `linked`, the third sequence is a linear function of the first two."""
     random = np.random.default_rng(seed)
     mixing = np.random.default_rng(99).normal(size=(3, 3, WIDTH))
     hidden = random.normal(size=(3, studies, 3))
@@ -28,7 +28,7 @@ def make_embeddings(studies: int = 40, *, linked: bool = True, seed: int = 0) ->
 
 
 def make_present(studies: int = 40, *, missing_share: float = 0.15) -> np.ndarray:
-    """Some holes, a study with nothing at all among them."""
+    """Some missing sequences, including a study with none."""
     present = np.random.default_rng(5).random((studies, 3)) >= missing_share
     present[0] = False
     return present
@@ -136,7 +136,7 @@ def test_another_width_is_refused(imputer: ModalityImputer) -> None:
 
 
 def r2_of(name: str, *, linked: bool) -> float:
-    """R2 of the third sequence on studies that were not fitted on, the mean's about zero."""
+    """R2 of the third sequence on held-out studies; that of the mean is about zero."""
     studies = 120
     embeddings, everything = make_embeddings(studies, linked=linked), np.ones((studies, 3), bool)
     train, judged = np.arange(studies) < 80, np.arange(studies) >= 80

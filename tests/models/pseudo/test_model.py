@@ -59,7 +59,7 @@ def test_imputers_of_training_copies_have_not_seen_the_study(monkeypatch: pytest
 
 @pytest.mark.parametrize("imputer", IMPUTERS)
 def test_judged_studies_teach_nothing(imputer: str) -> None:
-    """One of them shouts; the others' predictions and guesses stay as they were."""
+    """One of them has extreme features; the others' predictions and guesses stay the same."""
     model = fitted(imputer)
     loud = {name: list(studies) for name, studies in JUDGED.tokens.items()}
     for studies in loud.values():
@@ -102,7 +102,7 @@ def test_a_perfect_guess_has_an_r2_of_one_and_the_mean_of_zero() -> None:
 
 
 def test_fewer_sequences_score_worse_but_no_worse_than_guessing() -> None:
-    """The classifier knows missing data: without any sequence it falls back to about the prior."""
+    """The classifier handles missing data: without any sequence it predicts roughly the prior."""
     labels = make_labels(120, seed=5)
     features = make_features(labels, seed=6)
     train, judged = np.arange(80), np.arange(80, 120)

@@ -1,4 +1,4 @@
-"""Fillers on the views of the crop model, beyond what all models owe."""
+"""Fillers on the crop model's views, beyond the common contract."""
 
 import numpy as np
 import pytest

@@ -22,7 +22,7 @@ def test_training_and_evaluation_compute_the_same() -> None:
 
 
 class PatchMeans(torch.nn.Module):
-    """Tokens that tell one slice from another, which those of an untrained transformer hardly do."""
+    """Tokens that differ between slices, which those of an untrained transformer hardly do."""
 
     grid, width = 4, 8
 
@@ -35,7 +35,7 @@ def test_a_mirrored_patient_has_its_sides_exchanged_in_the_logits() -> None:
     network = make_network().eval()
     network.transformer = PatchMeans()
     torch.nn.init.normal_(network.last.weight)
-    network.condition.weight.data[1:] = network.condition.weight.data[1]  # left and right ask the same
+    network.condition.weight.data[1:] = network.condition.weight.data[1]  # same queries for left and right
     network.where_on_slice.data.zero_()
     sequences, everyone = [make_batch() for _ in SEQUENCES], torch.ones(4, dtype=torch.bool)
     as_given = network(sequences)

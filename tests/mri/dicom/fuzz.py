@@ -1,4 +1,4 @@
-"""Small files of many transfer syntaxes, to be spoilt by `kitlib.faults.mutants`."""
+"""Small files in many transfer syntaxes, as originals for `kitlib.faults.mutants`."""
 
 from pathlib import Path
 
@@ -24,13 +24,13 @@ from tests.mri.builders import (
 
 
 def smooth_image(rows: int = 64, columns: int = 80) -> np.ndarray:
-    """A ramp with some noise, which all codecs compress."""
+    """A ramp with some noise, which all codecs can compress."""
     noise = np.random.default_rng(0).integers(0, 30, (rows, columns))
     return (np.add.outer(np.arange(rows), np.arange(columns)) * 4 % 220 + noise).astype(np.uint16)
 
 
 def originals(folder: Path, real: Path | None = None) -> dict[str, Path]:
-    """By name, a small file of each transfer syntax that can be written here, and a folder's real ones."""
+    """A small file in each transfer syntax that can be written here, and a folder's real ones, by name."""
     folder.mkdir(exist_ok=True)
     image = smooth_image()
     datasets: dict[str, Dataset] = {

@@ -1,4 +1,4 @@
-"""What a stream says of its tiles, blocks, scans and tables is followed before a decoder sees it."""
+"""A stream's tiles, blocks, scans and tables are checked before a decoder sees it."""
 
 import io
 
@@ -35,13 +35,13 @@ def jpeg(*options: int) -> bytes:
 
 
 def put(stream: bytes, place: int, *numbers: int) -> bytes:
-    """The stream with numbers of four bytes from a place on."""
+    """The stream with four-byte numbers written from an offset on."""
     content = b"".join(number.to_bytes(4, "big") for number in numbers)
     return stream[:place] + content + stream[place + len(content) :]
 
 
 def pixels_in(tmp_path, stream, syntax=JPEG2000Lossless):
-    """What is read of a file that holds a stream, and what is said of it."""
+    """The slices read from a file with this stream, and its faults."""
     dataset = make_slice_dataset(IMAGE)
     encapsulate_into(dataset, stream, syntax)
     slices, faults = read_file(write(tmp_path / "1.dcm", dataset))
@@ -65,7 +65,7 @@ def test_a_tile_may_be_larger_than_the_image(tmp_path, side):
 @pytest.mark.parametrize("sides", [(1, 1), (2, 2), (16, 16), (COLUMNS, 1), (1, 2**31), (79, 64), (0, 0)])
 def test_tiles_that_the_stream_does_not_hold_are_missed(tmp_path, sides):
     found, faults = pixels_in(tmp_path, put(jpeg2000(), GRID_PLACE, *sides))
-    assert found == []  # and not an image of which one tile is there
+    assert found == []  # and not an image with only one tile
     assert [code for code, _ in faults] == ["slice.pixels"]
     assert "tile" in faults[0][1]
 

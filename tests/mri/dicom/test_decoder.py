@@ -1,4 +1,4 @@
-"""A decoder's crash, hang or appetite costs one file, and its process ends with the one that it works for."""
+"""A decoder's crash, hang or memory use costs one file, and its process ends with its parent."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ IMAGE = smooth_image()
 
 @pytest.fixture(autouse=True)
 def none_before() -> Iterator[None]:
-    """No process that another test has used."""
+    """Start without decoder processes of other tests."""
     decoder._end_all()
     yield
     decoder._end_all()
@@ -42,7 +42,7 @@ def encoded(codec: str, folder: Path, image: np.ndarray = IMAGE) -> tuple[Header
 
 
 def crashing(folder: Path) -> tuple[Header, Streams]:
-    """What ends the process that decodes it: an RLE header of 65,538 segments, given to GDCM."""
+    """A stream that crashes the decoder: an RLE header of 65,538 segments, given to GDCM."""
     header, frame = encoded("RLE", folder)
     return header, Streams([frame[:2] + b"\1" + frame[3:]], is_for_itk=True)
 
@@ -58,7 +58,7 @@ def pids() -> list[int]:
 
 def is_running(pid: int) -> bool:
     try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE  # where nobody takes note of its end
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE  # where nothing notices that it ended
     except psutil.NoSuchProcess:
         return False
 

@@ -1,4 +1,4 @@
-"""What is plain is read directly, and to the bit as pydicom reads it; all else is left to pydicom."""
+"""Plain files are read directly, bit for bit as by pydicom; all others are left to pydicom."""
 
 import random
 from pathlib import Path
@@ -31,14 +31,14 @@ PIXEL_BYTES = 240
 
 
 def read_all(folder: Path) -> tuple[list, list]:
-    """Everything that a series gives: pixels, geometries, faults."""
+    """Everything read from a series: pixels, geometries, faults."""
     ledger = Ledger()
     stacks = read_series(folder, ledger)
     return [(stack.pixels.tobytes(), stack.geometry()) for stack in stacks], list(ledger)
 
 
 def spoil(content: bytes, lots: random.Random) -> bytes:
-    """A file with a few bytes changed, put in, left out or cut off, most of them in its header."""
+    """A file with a few bytes changed, inserted, removed or truncated, mostly in its header."""
     spoilt = bytearray(content)
     for _ in range(lots.choice([1, 1, 2, 4])):
         last = len(spoilt) - (PIXEL_BYTES if lots.random() < 0.8 else 1)

@@ -1,4 +1,4 @@
-"""Run-length coded frames: what is decoded, what is refused, and what is odd."""
+"""Run-length encoded frames: what is decoded, refused, or reported as odd."""
 
 import random
 import struct
@@ -19,7 +19,7 @@ REPEATS = bytes([256 - 23, 7])  # 24 times 7
 
 
 def frame(*segments: bytes, count: int | None = None, places: list[int] | None = None) -> bytes:
-    """An RLE frame, with a header that is right unless it is said to be otherwise."""
+    """An RLE frame, with a correct header unless another is given."""
     if places is None:
         places = [64 + sum(map(len, segments[:index])) for index in range(len(segments))]
     count = len(segments) if count is None else count

@@ -43,7 +43,7 @@ def pixels_of(piece):
 
 
 def as_value_text(dataset, keyword, text):
-    """Put text that is no number into a tag, as broken writers do."""
+    """Put non-numeric text into a tag, as broken writers do."""
     element = dataset[keyword]
     encoded = text.encode().ljust(len(text) + len(text) % 2)
     tag = pydicom.tag.Tag(keyword)
@@ -53,7 +53,7 @@ def as_value_text(dataset, keyword, text):
     return dataset
 
 
-# What pydicom 3.0.2 reads without a word, or fails on with one of nine exceptions, and what it is here.
+# What pydicom 3.0.2 silently accepts, or fails on with one of nine exceptions, and its fault here.
 REFUSED = {
     "colour": (
         {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB", "PlanarConfiguration": 0},
@@ -191,7 +191,7 @@ def test_a_name_that_is_no_text_still_fits_into_a_table(tmp_path):
 def test_what_cannot_be_opened_is_refused(tmp_path):
     (tmp_path / "folder.dcm").mkdir()
     (tmp_path / "link.dcm").symlink_to(tmp_path / "nowhere")
-    os.mkfifo(tmp_path / "fifo.dcm")  # to open it would wait for ever
+    os.mkfifo(tmp_path / "fifo.dcm")  # opening it would block for ever
     (tmp_path / "to_fifo.dcm").symlink_to(tmp_path / "fifo.dcm")
     (tmp_path / "device.dcm").symlink_to("/dev/zero")
     for name in ("folder.dcm", "link.dcm", "absent.dcm", "fifo.dcm", "to_fifo.dcm", "device.dcm"):
@@ -224,14 +224,14 @@ def test_a_deflate_bomb_is_never_unpacked(tmp_path):
 def test_transfer_syntaxes_off_the_list_are_refused(tmp_path, syntax):
     path = write(tmp_path / "1.dcm", make_slice_dataset())
     dataset = pydicom.dcmread(path)
-    del dataset.PixelData  # pydicom would not write it under these
+    del dataset.PixelData  # pydicom would not write it with these
     dataset.file_meta.TransferSyntaxUID = uid.UID(syntax)
     with BytesIO() as buffer:
         pydicom.dcmwrite(buffer, dataset, implicit_vr=False, little_endian=True, force_encoding=True)
         path.write_bytes(buffer.getvalue())
     (fault,) = read_file(path)[1]
     assert fault.code == "slice.transfer_syntax"
-    assert "1.2.3.4" not in fault.detail  # whatever text stands there
+    assert "1.2.3.4" not in fault.detail  # whatever the text
 
 
 @pytest.mark.parametrize("syntax", [uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian])
@@ -291,7 +291,7 @@ def test_fragments_of_pixels_that_are_not_compressed_are_refused(tmp_path, synta
     item, end = ((0xFFFE).to_bytes(2, order) + number.to_bytes(2, order) for number in (0xE000, 0xE0DD))
     fragments = item + length + content[start + 4 :] + end + bytes(4)
     path.write_bytes(content[:start] + b"\xff" * 4 + fragments)
-    (fault,) = read_file(path)[1]  # and not pixels of which the first are the fragment's head
+    (fault,) = read_file(path)[1]  # and not pixels that begin with the fragment's header
     assert (fault.code, fault.detail[:27]) == ("slice.pixels", "the pixels stand in fragmen")
 
 

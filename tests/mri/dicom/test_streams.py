@@ -1,4 +1,4 @@
-"""Compressed frames are checked against their file, and 4,000 spoilt ones cost little and hide less."""
+"""Compressed frames are checked against their file; 4,000 corrupt ones cost little and hide less."""
 
 import contextlib
 import tracemalloc

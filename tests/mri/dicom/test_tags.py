@@ -1,4 +1,4 @@
-"""What headers say of acquisitions: plain and Enhanced files, and every way in which a tag can be no use."""
+"""Acquisition tags in classic and Enhanced files, and every way in which a tag can be unusable."""
 
 import numpy as np
 import pytest

@@ -47,7 +47,7 @@ def test_severity_narrows_its_own_cell_and_no_other(cell: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("group", ["spinal", "foraminal", "subarticular"])
 def test_severity_is_seen_where_it_is_labelled(group: str) -> None:
-    """What is bright on the graded sequence - CSF or fat - becomes less with each class."""
+    """Less is bright on the graded sequence - CSF or fat - with each severity."""
     cell = next(i for i, one in enumerate(CELLS) if one.group == group and one.level == "l3_l4")
     half_mm = {"spinal": 9.0, "foraminal": 6.5, "subarticular": 4.5}[group]
     bright = [Tissue.FAT] if group == "foraminal" else [Tissue.CSF, Tissue.FAT]
@@ -115,7 +115,7 @@ def test_measures_name_their_units_and_agree_with_the_opening() -> None:
 
 
 def test_one_grade_moves_nothing_but_its_surroundings() -> None:
-    """Each part has its own lots, so that a worse foramen does not draw another person."""
+    """Each part has its own random stream, so that a worse foramen does not draw another person."""
     healthy, worse = anatomy_with(), anatomy_with(8, 2.6)
     np.testing.assert_array_equal(healthy.at_mm, worse.at_mm)
     np.testing.assert_array_equal(healthy.canal.roots[:, :3], worse.canal.roots[:, :3])

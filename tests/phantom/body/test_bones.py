@@ -39,7 +39,7 @@ def openings(lost: float = 0.0) -> Openings:
 
 
 def canvas_around(centre: np.ndarray, half_mm: float = 45.0, step_mm: float = 0.75) -> Canvas:
-    """Axial planes through a cube; the tissue's axes are up, back and left."""
+    """Axial planes through a cube; the tissue array's axes are up, back and left."""
     count = round(2 * half_mm / step_mm) + 1
     heights = np.arange(-half_mm, half_mm + 1, 3.0)
     origins = centre - [half_mm, half_mm, 0] + heights[:, None] * [0, 0, 1]

@@ -29,14 +29,14 @@ def section(anatomy: Anatomy, level: int, half_mm: float = 13.0) -> np.ndarray:
 
 
 def run_mm(mask: np.ndarray, at_mm: float) -> float:
-    """Length in mm of the run in a column that holds the place at_mm behind the canal's middle."""
+    """Length in mm of the run that holds the point at_mm behind the canal's middle, within a column."""
     gaps = np.flatnonzero(~mask)
     at = len(mask) // 2 + round(at_mm / PX_MM)
     return float((gaps[gaps > at].min() - gaps[gaps < at].max() - 1) * PX_MM)
 
 
 def middle_mm(anatomy: Anatomy, level: int, a_mm: float = 0.0) -> float:
-    """How far behind the canal's middle a graded place lies."""
+    """Distance of a graded place behind the canal's middle."""
     row = anatomy.canal.rows[level]
     return float(
         (anatomy.canal.middle(level, a_mm) - anatomy.canal.centres_mm[row]) @ anatomy.canal.axes[row, 1]

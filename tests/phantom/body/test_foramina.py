@@ -53,7 +53,7 @@ def test_fat_leaves_the_foramen_as_it_narrows_and_the_root_stays(level: int) -> 
 
 
 def test_foramina_lie_further_before_the_canal_the_lower_they_are() -> None:
-    """Of the competition's points, foramina are 2 mm before the canal at L1/L2, 8 at L4/L5, 11 at L5/S1."""
+    """In the competition's tables foramina are 2 mm before the canal at L1/L2, 8 at L4/L5, 11 at L5/S1."""
     before = []
     for seed in range(20):
         anatomy = draw_anatomy(np.full(len(CELLS), 0.4), np.random.default_rng(seed))

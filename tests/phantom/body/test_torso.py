@@ -15,7 +15,7 @@ STAND_IN = {"age_years": 50.0, "female": True, "size": 1.0, "fat_mm": 12.0, "mus
 
 
 def draw_body(seed: int, **changes: object) -> tuple[Person, Spine, Canal, Torso]:
-    """A person with the spine of an ordinary anatomy and a torso around it."""
+    """A person with an ordinary spine and a torso around it."""
     anatomy = draw_anatomy(np.full(len(CELLS), 0.4), np.random.default_rng(seed))
     person = Person(**{**STAND_IN, "marrow_fat": 0.4, **changes})
     torso = draw_torso(person, anatomy.spine, anatomy.canal, np.random.default_rng(seed))
@@ -23,7 +23,7 @@ def draw_body(seed: int, **changes: object) -> tuple[Person, Spine, Canal, Torso
 
 
 def axial(torso: Torso, height_mm: float = 0.0, half_mm: float = 230.0) -> np.ndarray:
-    """Tissue (H, W) 2 mm apart at a height, wide enough for the air on all sides."""
+    """Tissue (H, W) at a height, with 2 mm pixels and air on all sides."""
     points = round(half_mm) + 1
     corner = np.array([[-half_mm, -half_mm - 40, height_mm]])
     canvas = Canvas.over(corner, np.array([0, 2.0, 0]), np.array([2.0, 0, 0]), (points, points), 1.0, 1)

@@ -38,7 +38,7 @@ def slices(plane2slices: dict[Plane, list[RandomSlice]]) -> list[RandomSlice]:
 
 
 def visible(drawn: RandomSlice) -> np.ndarray:
-    """Which points (27,) lie in what is shown and near the plane."""
+    """Mask (27,) of the points within the image and near the plane."""
     x, y, off_plane_mm = drawn.points.T
     rows, cols = drawn.shown
     within = (x >= cols.start) & (x <= cols.stop - 1) & (y >= rows.start) & (y <= rows.stop - 1)
@@ -67,7 +67,7 @@ def test_beyond_what_is_shown_is_padding(slices: list[RandomSlice]) -> None:
 
 
 def test_points_are_the_places_projected(anatomy: Anatomy, slices: list[RandomSlice]) -> None:
-    """Going back from pixels along the image's own axes gives the places in the patient."""
+    """Mapping pixels back along the image's axes gives the patient positions."""
     for drawn in slices:
         geometry = drawn.geometry
         axes = np.stack([geometry.row_direction, geometry.column_direction])
@@ -157,7 +157,7 @@ def test_same_seed_same_slice(anatomy: Anatomy, plane: Plane) -> None:
 
 
 def test_a_view_is_the_same_at_any_size(anatomy: Anatomy) -> None:
-    """Twice the pixels show the same millimetres."""
+    """Twice as many pixels show the same field of view."""
     small, large = (
         draw_random_slice(anatomy, np.random.default_rng(12), plane="sagittal", px=px).geometry
         for px in (64, 128)
@@ -166,7 +166,7 @@ def test_a_view_is_the_same_at_any_size(anatomy: Anatomy) -> None:
 
 
 def test_coarse_pixels_do_not_shift_the_image(anatomy: Anatomy, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The middle of all CSF stays where it is, but for what coarse pixels miss of it."""
+    """The centre of all CSF stays in place, except for what coarse pixels miss."""
 
     def csf(tissue: torch.Tensor, *_: object) -> torch.Tensor:
         return (tissue == Tissue.CSF).float().mean(dim=0)
@@ -200,7 +200,7 @@ def test_the_device_is_honoured(anatomy: Anatomy, plane: Plane, device: str) -> 
 
 
 def test_no_tensor_is_made_on_a_default_device() -> None:
-    """Here that is one without data, so that any tensor made there fails."""
+    """Here that is the meta device, without data, so that any tensor made there fails."""
     rng = np.random.default_rng(4)
     tissue = torch.randint(0, Tissue.NUCLEUS, (2, 48, 48), dtype=torch.uint8)
     height_mm = torch.linspace(-80, 80, 48)[:, None].expand(48, 48)

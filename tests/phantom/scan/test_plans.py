@@ -13,7 +13,7 @@ from kitlib.terms import AXIAL_T2, CELLS, LEVELS, SEQUENCES, group2sequence
 
 @pytest.fixture(scope="module")
 def anatomies() -> list[Anatomy]:
-    """Spines from healthy to worn out."""
+    """Spines from healthy to severely degenerated."""
     return [
         draw_anatomy(np.full(len(CELLS), grade), np.random.default_rng(order))
         for order, grade in enumerate((0.2, 0.9, 1.5, 2.3, 0.5, 2.9))
@@ -38,12 +38,12 @@ def drawn(
 
 @pytest.fixture(scope="module")
 def many(anatomies: list[Anatomy]) -> list[list[SeriesPlan]]:
-    """The series of enough studies to count what is rare."""
+    """The series of enough studies to count rare events."""
     return drawn(anatomies, 500)
 
 
 def stack_of(plan: Plan, numbers: np.ndarray) -> Stack:
-    """An empty stack where the plan is, from the anatomy's origin."""
+    """An empty stack at the planned position, relative to the anatomy's origin."""
     pixels = np.broadcast_to(np.float32(0), (len(plan.centres_mm), *plan.shape))
     directions = plan.row_direction, plan.column_direction
     spacing = (plan.px_mm, plan.px_mm)

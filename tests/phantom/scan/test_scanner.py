@@ -24,7 +24,7 @@ COIL = draw_coil(np.random.default_rng(0))
 
 
 class Ball:
-    """A ball of CSF in a block of muscle: an anatomy whose place on an image can be measured."""
+    """A ball of CSF in a block of muscle: an anatomy whose position in an image can be measured."""
 
     at_mm = np.array([10.0, -20.0, 300.0])
     person = SimpleNamespace(marrow_fat=0.4)
@@ -55,7 +55,7 @@ def planned(
 
 
 def ball_mm(motion_mm: Any, sequence: str) -> np.ndarray:
-    """Where the ball's middle is imaged, in the patient."""
+    """The patient position at which the ball's centre is imaged."""
     _, (stack,) = acquire(
         BALL, planned(sequence, motion_mm), draw_scanner(np.random.default_rng(1)), np.random.default_rng(4)
     )
@@ -159,7 +159,7 @@ def test_no_band_takes_signal_from_the_foremost_body() -> None:
     for one in bands:
         still = replace(one, breath=0.0, pulse=0.0)
         share = imaged(still, T1, flat) / imaged(replace(still, band=None), T1, flat)
-        assert share[20:-20, 56:-4].min() > 0.88  # columns that lie no further forward than the body
+        assert share[20:-20, 56:-4].min() > 0.88  # columns no further forward than the body
         assert 0.2 < share[20:-20, 4:8].min() < 0.6
 
 

@@ -36,7 +36,7 @@ def test_missing_sequences_and_models_without_attention_say_so():
 
 
 class Model:
-    """All its attention that is on one slice is on this one."""
+    """Attention entirely on this one slice."""
 
     def __init__(self, index: int) -> None:
         self.index = index

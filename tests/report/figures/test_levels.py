@@ -1,4 +1,4 @@
-"""Pictures of levels: every point and every cell has its place, and what is missing or guessed is said."""
+"""Figures of levels: every point and cell is shown, and what is missing or guessed is marked."""
 
 import numpy as np
 import pytest

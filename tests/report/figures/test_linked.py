@@ -1,4 +1,4 @@
-"""Linked planes: every plane shows the same point, and what is drawn there is what was looked at."""
+"""Linked planes: every plane shows the same point, and draws what the model read there."""
 
 from dataclasses import replace
 
@@ -110,7 +110,7 @@ def test_a_place_that_nobody_found_starts_in_the_middle():
     assert landmark_of(CELLS[FORAMEN]) not in planes.places
     stack = STUDY.stacks(SAGITTAL_T1)[0]
     assert planes.start_mm(FORAMEN).tolist() == stack.centres_mm[len(stack) // 2].tolist()
-    assert drawn(linked(planes, FORAMEN)).count("no view of it") == 1  # texts are named once
+    assert drawn(linked(planes, FORAMEN)).count("no view of it") == 1  # each text is named once
 
 
 def test_without_views_the_localiser_is_asked(monkeypatch):

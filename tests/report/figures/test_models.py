@@ -26,7 +26,7 @@ def test_learning_curves_draw_with_missing_losses(experiments):
     assert lines == [
         4 + 2,
         *[4] * (experiments - 1),
-    ]  # two folds, trained on and held out; two for the legend
+    ]  # training and held-out loss of two folds; two for the legend
 
 
 def test_no_curves_say_so():

@@ -17,7 +17,7 @@ PLACE_MM = (2.0, 3.0, -4.0)
 
 
 def make_study(study_id: int = 7) -> SimpleNamespace:
-    """What figures need of a PhantomStudy: random pixels, and all landmarks at PLACE_MM."""
+    """The parts of a PhantomStudy that figures need: random pixels, and all landmarks at PLACE_MM."""
     series = tuple(
         Series(number, name, (make_stack(sequence=name),)) for number, name in enumerate(SEQUENCES)
     )

@@ -1,4 +1,4 @@
-"""Pictures of views: slices in order, attention below them, the right side as readers see it."""
+"""Figures of views: slices in order, attention below them, the right side as radiologists see it."""
 
 import cv2
 import numpy as np

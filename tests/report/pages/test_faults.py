@@ -1,4 +1,4 @@
-"""The page of faults says what was passed of what was made, and names what was not."""
+"""The page of faults says how many cases passed, and names those that did not."""
 
 from collections import Counter
 

@@ -60,7 +60,7 @@ def test_a_picture_as_webp_is_the_same_picture():
 
 @pytest.fixture
 def page(tmp_path):
-    """The address of a page with all that pages hold, wider than a phone."""
+    """The URL of a page with every kind of content, wider than a phone."""
     wide = pd.DataFrame({f"a long name {number}": ["text"] for number in range(30)})
     figure = html.figure(new_figure(11, 3, "wide"), "A wide figure.")
     sections = {

@@ -1,4 +1,4 @@
-"""The page of missing sequences: what is clearly better or worse is marked, and a baseline never is."""
+"""The page of missing sequences: clearly better or worse results are marked, and baselines never are."""
 
 from pathlib import Path
 

@@ -43,7 +43,7 @@ def few():
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory):
-    """A folder as that of real data, with made-up contents."""
+    """A folder laid out like real data, with made-up contents."""
     folder = tmp_path_factory.mktemp("real")
     (folder / "spider" / "images").mkdir(parents=True)
     (folder / "tables").mkdir()
@@ -66,7 +66,7 @@ def page(few, real, tmp_path_factory):
 
 
 def words_of(page: str) -> str:
-    """What a reader sees: no tags, no styles, white space in one."""
+    """The visible text: no tags, no styles, whitespace collapsed."""
     body = page[page.index("<body>") :]
     return " ".join(re.sub(r"<[^>]*>", " ", body).split())
 

@@ -1,4 +1,4 @@
-"""The page about a run: whole, alone in its file, and truthful about what is there."""
+"""The page about a run: complete, self-contained, and truthful about what exists."""
 
 import re
 import shutil
@@ -23,7 +23,7 @@ from tests.run.finished import MADE, finish_step
 
 @pytest.fixture(scope="module")
 def scored(work: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run with scores, a figure, a ledger and what notebooks say of themselves."""
+    """A run with scores, a figure, a ledger and the notebooks' manifests."""
     run = shutil.copytree(work, tmp_path_factory.mktemp("scored") / "work")
     labels = pd.DataFrame(make_labels(6), index=range(6), columns=list(CELL_NAMES))
     rows = {"prior": uniform(labels.index), "mine": uniform(labels.index)}
@@ -59,7 +59,7 @@ def test_no_folder_of_the_machine_and_no_file_of_the_data_is_named(page: str, sc
 def test_results_are_those_of_the_run(page: str) -> None:
     assert "<td>mine</td>" in page
     assert "6 studies in 2 folds of whole studies" in page
-    assert "no earlier step has read" not in page  # no truth of test studies
+    assert "no earlier step has read" not in page  # no labels of test studies
 
 
 def test_every_figure_says_in_words_what_it_shows(page: str) -> None:

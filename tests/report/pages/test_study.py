@@ -1,4 +1,4 @@
-"""The page about one study: whole, alone in its file, in words too, and without a word of the patient."""
+"""The page about one study: complete, self-contained, also readable as text, and without patient data."""
 
 import re
 from dataclasses import replace
