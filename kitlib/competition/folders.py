@@ -1,6 +1,6 @@
-"""Studies and series on disk: folders that are named by a number, and what is filed in another way.
+"""Find studies and series on disk: in folders named by a number, or else by the headers of the files.
 
-Bad folders never raise: what cannot be looked into goes to the ledger.
+Bad folders never raise: what cannot be read goes to the ledger.
 """
 
 import os
@@ -20,9 +20,9 @@ Tell = Callable[[str], None]
 
 
 def numbered(parent: Path, ledger: Ledger, study_id: int | None = None) -> dict[int, Path]:
-    """The sub-folders that are named by a number, by it: of all studies, or the series of one.
+    """The sub-folders named by a number, by that number: all studies, or the series of one study.
 
-    Folders of other names are no study and no series.
+    Folders with other names are ignored.
     """
     found: dict[int, Path] = {}
     for entry in _entries(parent, partial(_tell, ledger, study_id, None)):
@@ -39,20 +39,20 @@ def numbered(parent: Path, ledger: Ledger, study_id: int | None = None) -> dict[
 
 
 def series_in(study: Path, study_id: int, ledger: Ledger) -> dict[int, str]:
-    """The folders of a study's series, by their number."""
+    """The folders of a study's series, by series id."""
     return {series_id: str(folder) for series_id, folder in numbered(study, ledger, study_id).items()}
 
 
 def series_anyhow(
     study: Path, study_id: int, ledger: Ledger, described: Collection[int]
 ) -> Mapping[int, str | tuple[Path, ...]]:
-    """The same or, where no table describes one of these, the files of each series that headers tell."""
+    """As `series_in`; if no table describes any of these folders, files grouped by series in the headers."""
     folders = series_in(study, study_id, ledger)
     if not folders.keys().isdisjoint(described):
         return folders
     try:
         listing = list_folder(study)
-    except DataError:  # no image at all: the series that there should be will be missed one by one
+    except DataError:  # no image at all: the expected series will be reported missing one by one
         return folders
     ledger.extend(replace(fault, study_id=study_id) for fault in listing.faults)
     return listing.series
@@ -64,9 +64,9 @@ def _tell(ledger: Ledger, study_id: int | None, number: int | None, why: str) ->
 
 
 def _entries(parent: Path, tell: Tell) -> list[os.DirEntry]:
-    """What is in a folder, by name; nothing where there is no folder."""
+    """The entries of a folder, by name; empty if there is no such folder."""
     try:
-        # This asks the disk once for a folder, not once for each entry: there are 8,000 on a network mount.
+        # One disk request per folder, not one per entry: there can be 8,000 on a network mount.
         with os.scandir(parent) as entries:
             return sorted(entries, key=attrgetter("name"))
     except FileNotFoundError:
@@ -77,7 +77,7 @@ def _entries(parent: Path, tell: Tell) -> list[os.DirEntry]:
 
 
 def _is_folder(entry: os.DirEntry, tell: Tell) -> bool:
-    """Whether it is a folder; not one that it lies in itself, by a link."""
+    """Whether an entry is a folder, other than a link to a folder that contains it."""
     try:
         if not entry.is_dir():
             return False
