@@ -16,7 +16,7 @@ from kitlib.mri.folder import list_folder
 from kitlib.mri.ledger import Fault, Ledger
 from kitlib.terms import number_of
 
-Tell = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 def numbered(parent: Path, ledger: Ledger, study_id: int | None = None) -> dict[int, Path]:
@@ -25,15 +25,15 @@ def numbered(parent: Path, ledger: Ledger, study_id: int | None = None) -> dict[
     Folders with other names are ignored.
     """
     found: dict[int, Path] = {}
-    for entry in _entries(parent, partial(_tell, ledger, study_id, None)):
+    for entry in _entries(parent, partial(_report, ledger, study_id, None)):
         number = number_of(entry.name)
-        tell = partial(_tell, ledger, study_id, number)
+        report = partial(_report, ledger, study_id, number)
         if number is None:
             if re.fullmatch("-?[0-9]+", entry.name):
-                tell("a number below 0 or of more than 18 digits")
-        elif _is_folder(entry, tell):
+                report("a number below 0 or of more than 18 digits")
+        elif _is_folder(entry, report):
             if number in found:
-                tell("another folder has the same number")
+                report("another folder has the same number")
             found[number] = Path(entry.path)  # 7 comes after 007
     return dict(sorted(found.items()))
 
@@ -58,12 +58,12 @@ def series_anyhow(
     return listing.series
 
 
-def _tell(ledger: Ledger, study_id: int | None, number: int | None, why: str) -> None:
+def _report(ledger: Ledger, study_id: int | None, number: int | None, why: str) -> None:
     study, series = (number, None) if study_id is None else (study_id, number)
     ledger.add(Fault("folder.unreadable", "left unread", study, series, detail=why))
 
 
-def _entries(parent: Path, tell: Tell) -> list[os.DirEntry]:
+def _entries(parent: Path, report: Report) -> list[os.DirEntry]:
     """The entries of a folder, by name; empty if there is no such folder."""
     try:
         # One disk request per folder, not one per entry: there can be 8,000 on a network mount.
@@ -72,20 +72,20 @@ def _entries(parent: Path, tell: Tell) -> list[os.DirEntry]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        tell(type(error).__name__)
+        report(type(error).__name__)
         return []
 
 
-def _is_folder(entry: os.DirEntry, tell: Tell) -> bool:
+def _is_folder(entry: os.DirEntry, report: Report) -> bool:
     """Whether an entry is a folder, other than a link to a folder that contains it."""
     try:
         if not entry.is_dir():
             return False
     except OSError as error:  # a link that leads to itself
-        tell(type(error).__name__)
+        report(type(error).__name__)
         return False
     here = Path(entry.path)
     leads_back = entry.is_symlink() and here.parent.resolve().is_relative_to(here.resolve())
     if leads_back:
-        tell("a link that leads back")
+        report("a link that leads back")
     return not leads_back

@@ -74,7 +74,7 @@ def read_series_descriptions(path: Path, ledger: Ledger | None = None) -> pd.Dat
     such a table.
     """
     ledger = Ledger() if ledger is None else ledger
-    said: dict[tuple[int, int], list[str]] = defaultdict(list)
+    descriptions: dict[tuple[int, int], list[str]] = defaultdict(list)
     first: dict[tuple[int | None, int | None], int] = {}
     for number, fields in _lines(path, SERIES_COLUMNS):
         study_id, series_id = number_of(fields["study_id"]), number_of(fields["series_id"])
@@ -83,8 +83,8 @@ def read_series_descriptions(path: Path, ledger: Ledger | None = None) -> pd.Dat
             what = f"line {number} is the first that names no study and series"
             ledger.add(Fault(LINE, LEFT_OUT, study_id, series_id, detail=what))
         else:
-            said[study_id, series_id].append(fields["series_description"])
-    rows = [(*key, _sequence(key, texts, ledger)) for key, texts in said.items()]
+            descriptions[study_id, series_id].append(fields["series_description"])
+    rows = [(*key, _sequence(key, texts, ledger)) for key, texts in descriptions.items()]
     return series_table(rows)
 
 
@@ -196,11 +196,11 @@ def _lines(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, 
     """
     content = _content(path)
     encoding = "utf-16" if content.startswith(UTF_16) else "utf-8"
-    said = content.decode(encoding, "replace").removeprefix(BYTE_ORDER_MARK).splitlines()
-    separator = max(SEPARATORS, key=next(filter(str.strip, said), "").count)
+    texts = content.decode(encoding, "replace").removeprefix(BYTE_ORDER_MARK).splitlines()
+    separator = max(SEPARATORS, key=next(filter(str.strip, texts), "").count)
     lines = [
         (number, fields)
-        for number, line in enumerate(said, start=1)
+        for number, line in enumerate(texts, start=1)
         if any(fields := _fields(line, separator))
     ]
     header = _take_header(lines, columns, path, exact=False)
@@ -218,9 +218,9 @@ def _fields(line: str, separator: str) -> list[str]:
         return [line]
 
 
-def _sequence(series: tuple[int, int], said: Sequence[str], ledger: Ledger) -> str:
+def _sequence(series: tuple[int, int], descriptions: Sequence[str], ledger: Ledger) -> str:
     """The sequence on which the lines of one series (study_id, series_id) agree, else UNDESCRIBED."""
-    first, *others = said
+    first, *others = descriptions
     if others:
         agree = set(others) == {first}
         what = "lines repeat each other" if agree else "lines contradict each other"

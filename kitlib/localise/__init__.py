@@ -1,1 +1,1 @@
-"""Localise levels: find landmarks in any study, and transfer them from plane to plane."""
+"""Localise levels: find landmarks in any study, transfer them between planes, and audit annotations."""

@@ -57,8 +57,8 @@ def assembled(slices: Sequence[Slice], each: Map) -> tuple[list[Stack], list[Fau
     are_strays = _are_strays(near, middles)
     kept, strays = _without(near, are_strays, "stack.apart", "it shares no stack with those around it")
     faults += [*lost, *far, *strays, *_lone(kept)]
-    is_told = any(fault.code == "series.contrasts" for fault in faults)
-    return kept, [*faults, *([] if is_told else _overlaps(near, middles, are_strays))]
+    is_reported = any(fault.code == "series.contrasts" for fault in faults)
+    return kept, [*faults, *([] if is_reported else _overlaps(near, middles, are_strays))]
 
 
 def _lone(stacks: Sequence[Stack]) -> Iterator[Fault]:
@@ -89,9 +89,9 @@ def _built(group: Sequence[Slice], each: Map) -> Iterator[tuple[Stack, list[Faul
     normal = normal_of(*directions)
     near, faults = _in_reach(group, normal)
     places = places_of(_positions_mm(near, normal))
-    contrasts, told = by_contrast(near, places)
-    if told:
-        detail = f"{len(contrasts)} images of one place, told apart by {' and '.join(told)}"
+    contrasts, separating = by_contrast(near, places)
+    if separating:
+        detail = f"{len(contrasts)} images of one place, told apart by {' and '.join(separating)}"
         faults.append(Fault("series.contrasts", "a stack for each", detail=detail))
     for contrast in contrasts:
         one_each, repeated = one_a_place(contrast, places_of(_positions_mm(contrast, normal)))

@@ -33,7 +33,7 @@ def by_contrast(slices: Sequence[Slice], places: np.ndarray) -> tuple[list[list[
     if len(slices) == places.max() + 1:  # as in most series
         return [list(slices)], []
     labels = np.zeros(len(slices), int)
-    told: list[str] = []
+    separating: list[str] = []
     count, most = places.max() + 1, np.bincount(places).max()
     for (word, *_), texts in zip(CONTRAST, zip(*(piece.frame.contrast for piece in slices))):
         if len(slices) == _distinct(places, labels):
@@ -42,13 +42,13 @@ def by_contrast(slices: Sequence[Slice], places: np.ndarray) -> tuple[list[list[
         finer = np.unique(np.stack([labels, values]), axis=1, return_inverse=True)[1].ravel()
         parts = _distinct(places, finer) > _distinct(places, labels)
         if parts and values.max() < most and np.bincount(finer).max() >= LEAST_COVER * count:
-            labels, told = finer, [*told, word]
+            labels, separating = finer, [*separating, word]
     groups = [
         [slices[index] for index in np.flatnonzero(labels == label)] for label in range(labels.max() + 1)
     ]
     return sorted(
         groups, key=lambda group: min((*_number(piece), piece.frame.contrast) for piece in group)
-    ), told
+    ), separating
 
 
 def one_a_place(slices: Sequence[Slice], places: np.ndarray) -> tuple[list[Slice], list[Fault]]:
