@@ -52,7 +52,7 @@ text2condition = {text: condition for condition, text in condition2text.items()}
 text2level = {text: level for level, text in level2text.items()}
 
 FETCH_AGAIN = "Compare it with the competition's file of that name, or fetch it again."
-LINE, LEFT_OUT, TOLD_OTHERWISE = "table.line", "line left out", "sequence told without the table"
+LINE, LEFT_OUT, TOLD_OTHERWISE = "table.line", "line left out", "sequence identified without the table"
 UNDESCRIBED = "undescribed"
 """The sequence of a series that no table names; no model uses such a series as it is."""
 

@@ -41,8 +41,8 @@ def cut_study(study: Study, localiser: Localiser, slices: int) -> StudyCrops:
     found = {point.landmark for point in located.points if point.confidence > 0 and not located.abstained}
     doubted = tuple(row_id(study.study_id, cell) for cell in CELLS if landmark_of(cell) not in found)
     crops = cut_located(study, located, slices)
-    told = [replace(fault, row_ids=() if fault.series_id else doubted) for fault in ledger]
-    return replace(crops, faults=(*told, *_unseen(study, crops), *_contradicted(study, located)))
+    faults = [replace(fault, row_ids=() if fault.series_id else doubted) for fault in ledger]
+    return replace(crops, faults=(*faults, *_unseen(study, crops), *_contradicted(study, located)))
 
 
 def _contradicted(study: Study, located: Located) -> Iterator[Fault]:

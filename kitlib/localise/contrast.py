@@ -33,14 +33,14 @@ def told_by_canal(study: Study, spine_of: Callable[[Series], Spine | None] | Non
     if not spines:
         return {}
     canal_mm = max(spines, key=lambda spine: float(spine.mass.sum())).canal_mm
-    told = {}
+    found = {}
     for series in study.series:
         ratio = canal_brightness(series, canal_mm) if series.sequence is None else float("nan")
         if np.isfinite(ratio):
             is_t2, is_sagittal = ratio > BRIGHTER, series.stacks[0].plane == "sagittal"
             if is_sagittal or is_t2:
-                told[series.series_id] = (SAGITTAL_T2 if is_sagittal else AXIAL_T2) if is_t2 else SAGITTAL_T1
-    return told
+                found[series.series_id] = (SAGITTAL_T2 if is_sagittal else AXIAL_T2) if is_t2 else SAGITTAL_T1
+    return found
 
 
 def contradicted_by_canal(study: Study, canal_mm: CanalPoints) -> list[int]:

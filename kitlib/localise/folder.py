@@ -34,7 +34,7 @@ def study_rows(folder: Path, ledger: Ledger) -> tuple[int, pd.DataFrame]:
     try:
         described = sequences_around(folder)
     except KitError as error:
-        ledger.add(Fault("study.tables", "sequences told without them", study_id, detail=error.what))
+        ledger.add(Fault("study.tables", "sequences identified without them", study_id, detail=error.what))
     absent = {series_id: str(folder / str(series_id)) for series_id in described.keys() - listing.series}
     rows = [
         (series_id, described.get(series_id, UNDESCRIBED), source)

@@ -68,14 +68,14 @@ def one_a_place(slices: Sequence[Slice], places: np.ndarray) -> tuple[list[Slice
             if piece is not first:
                 (again if look_alike(piece, first) else others)[piece.file] += 1
     return kept, [
-        *(_fault("stack.repeated", file, f"{count} again") for file, count in again.items()),
-        *(_fault("stack.ambiguous", file, f"{count} of other looks") for file, count in others.items()),
+        *(_fault("stack.repeated", file, f"{count} repeated") for file, count in again.items()),
+        *(_fault("stack.ambiguous", file, f"{count} different") for file, count in others.items()),
     ]
 
 
 def _fault(code: str, file: str, what: str) -> Fault:
     return Fault(
-        code, "kept the first by instance number", file=file, detail=f"{what}, where another slice lies"
+        code, "kept the first by instance number", file=file, detail=f"{what}, at another slice's position"
     )
 
 

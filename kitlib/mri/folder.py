@@ -115,7 +115,7 @@ def _one_study(tagged: Mapping[Path, Tags], faults: list[Fault]) -> tuple[str, d
     patients = {tags.patient_id for tags in tagged.values()} - {""}
     series = {tags.series_uid for tags in tagged.values()}
     if len(counts) >= max(FEW_SERIES, len(series)) and len(patients) < 2:
-        detail = f"{len(counts)} studies by their identifiers, as many as series: they tell nothing"
+        detail = f"{len(counts)} studies by their identifiers, as many as series: identifiers ignored"
         faults.append(Fault("study.strangers", "all read as one", detail=detail))
         return study_uid, dict(tagged)
     if len(counts) > 1:

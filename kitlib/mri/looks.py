@@ -42,7 +42,7 @@ def odd_looks(stacks: Sequence[Stack], numbers: Sequence[int]) -> Iterator[str]:
             yield f"{sum(are_so)} of {len(are_so)} slices {what}"
     # The small field of view of an axial slice may be filled with fat: it is not checked.
     if stacks[0].plane == "sagittal" and _is_bright(large):
-        yield "more is white than black, as in no sagittal MRI that is not inverted"
+        yield "more is white than black, unlike in any sagittal MRI that is not inverted"
 
 
 def digests(stacks: Sequence[Stack]) -> list[int]:

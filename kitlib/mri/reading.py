@@ -22,7 +22,7 @@ Prepare = Callable[[list[Stack]], list[Stack]]
 
 FEWEST = 3  # slices of a series: in the competition sagittal series have at least 8 and axial ones 5
 LOOKS, READ = "series.looks", "read all the same"
-BY_PIXELS, BY_PLANE = "by its pixels", "the only one of its plane that no other series is"
+BY_PIXELS, BY_PLANE = "by its pixels", "the only sequence of its plane that no other series has"
 TellByPixels = Callable[[Study], Mapping[int, str]]
 """Returns the sequences that pixels identify, by series id; the study holds those already known."""
 
@@ -151,7 +151,7 @@ def _named(study: Study, tags: Mapping[int, Tags], ledger: Ledger, tell: TellByP
     named = _with(study, told)
     for key, verdict in told.items():
         action = f"taken as {verdict.sequence}" if verdict and verdict.sequence else "left out"
-        why = verdict.why if verdict else "neither tags nor pixels nor its plane tell its sequence"
+        why = verdict.why if verdict else "neither tags nor pixels nor its plane identify its sequence"
         ledger.add(Fault("series.undescribed", action, study.study_id, key, detail=why))
     return replace(named, series=tuple(_in_plane(series, study.study_id, ledger) for series in named.series))
 
