@@ -1,6 +1,6 @@
 """kitlib: from a folder of lumbar MRI to a valid, scored submission.csv (RSNA 2024).
 
-The nouns below are the public surface; each is imported from its room when it is first asked for.
+The names below are the public API; each is imported from its package on first use.
 """
 
 from importlib import import_module
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from kitlib.report.viewer import view as view
 
 __version__ = "0.2.0"
-settle_user()  # before anything else is imported
+settle_user()  # before any other import
 open_more_files()
 
 _name2module = {

@@ -1,7 +1,7 @@
-"""Artefacts: files written whole or not at all, with their provenance, that open without running code.
+"""Artefacts: files written atomically, with their provenance, and loaded without executing code.
 
-An artefact `x.npy` has a sidecar `x.npy.json` with its sha256, what made it and from what. The sidecar is
-written last: a file without one is unfinished work and counts as absent.
+The sidecar `x.npy.json` of an artefact `x.npy` records its sha256, parameters and inputs. It is written
+last: a file without one is unfinished and counts as missing.
 """
 
 import contextlib
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
 RECORDED_PACKAGES = ("numpy", "pandas", "scikit-learn", "torch", "timm", "lightgbm", "openvino", "pydicom")
 Opened = TypeVar("Opened")
 DRAFT = re.compile(r"\..+\.([0-9]+)\.[0-9a-f]{8}\.draft")
-"""What `atomic_write` calls a file that is not whole yet, with the process that writes it."""
+"""The name `atomic_write` gives an unfinished file; it contains the id of the writing process."""
 MAKE = "Run the step that makes it."
 REMAKE = "Delete it and run the step that makes it again."
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """What made an artefact: parameters, the fingerprints of its inputs, a seed, and when the work began."""
+    """How an artefact was made: parameters, fingerprints of the inputs, seed and start time."""
 
     parameters: Mapping[str, Any] = field(default_factory=dict)
     inputs: Mapping[str, str] = field(default_factory=dict)
@@ -50,7 +50,7 @@ class Provenance:
     started_s: float = field(default_factory=time.time)
 
     def record(self) -> dict[str, Any]:
-        """The provenance as JSON, with wall time and peak memory so far, and versions."""
+        """The provenance as JSON-able values, with wall time and peak memory so far, and package versions."""
         return {
             "parameters": dict(self.parameters),
             "inputs": dict(self.inputs),
@@ -63,7 +63,7 @@ class Provenance:
 
 @cache
 def versions() -> Mapping[str, str]:
-    """Versions of the kit, of Python and of the packages whose results depend on them; read once."""
+    """Versions of the kit, of Python and of the packages that results depend on; cached."""
     found = {"kitlib": __version__, "python": platform.python_version()}
     for name in RECORDED_PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -73,10 +73,10 @@ def versions() -> Mapping[str, str]:
 
 @contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it replaces `path` at once, else it is removed.
+    """Yield a temporary path beside `path`; on success it replaces `path` atomically, else it is removed.
 
-    What a link leads to is replaced, and a device or a pipe, such as /dev/null, is written into. An OSError,
-    such as that of a full disk, names `path`.
+    For a symbolic link, the target is replaced; a device or pipe, such as /dev/null, is written to directly.
+    An OSError, such as a full disk, names `path`.
     """
     place = Path(os.path.realpath(path))
     if place.exists() and not (place.is_file() or place.is_dir()):
@@ -96,12 +96,12 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def drafts_of(path: Path) -> Iterator[Path]:
-    """The drafts of a file that lie beside it."""
+    """The unfinished drafts of a file, in the same folder."""
     return (draft for draft in path.parent.glob(".*.draft") if draft.name.startswith(f".{path.name}."))
 
 
 def sweep(paths: Iterable[Path]) -> None:
-    """Take away, of these files, those that processes that are no more have left half-written."""
+    """Delete those of these files that are drafts left behind by processes that no longer run."""
     for path in paths:
         drafted = DRAFT.fullmatch(path.name)
         if drafted and not psutil.pid_exists(int(drafted[1])):
@@ -110,7 +110,7 @@ def sweep(paths: Iterable[Path]) -> None:
 
 @contextlib.contextmanager
 def naming(path: Path, draft: Path | None = None) -> Iterator[None]:
-    """An OSError that names no file, or the draft of this one, names this one."""
+    """Make an OSError that names no file, or only the draft, name `path`."""
     try:
         yield
     except OSError as error:
@@ -120,22 +120,22 @@ def naming(path: Path, draft: Path | None = None) -> Iterator[None]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole, without a sidecar: for pages and tables that people read."""
+    """Write a text file atomically, without a sidecar: for pages and tables that people read."""
     with atomic_write(path) as draft:
         draft.write_text(text, encoding="utf-8")
 
 
 def write_csv(path: Path, table: pd.DataFrame, float_format: str | None = None) -> None:
-    """Write a table whole as CSV, without its index and a sidecar."""
+    """Write a table atomically as CSV, without index or sidecar."""
     write_text(path, table.to_csv(index=False, lineterminator="\n", float_format=float_format))
 
 
 def save_array(path: Path, array: np.ndarray, provenance: Provenance, **facts: Any) -> None:
-    """Save an array as npy; `facts` are kept in the sidecar and come back from `facts_of`."""
+    """Save an array as npy; `facts` go into the sidecar, and `facts_of` returns them."""
 
     def write(draft: Path) -> None:
         with open(draft, "wb") as file:
-            # Not the file itself: numpy would pass it by and not say why it cannot be written.
+            # Not the file itself: numpy would write to it directly, and its error would give no reason.
             writer: Any = SimpleNamespace(write=file.write)
             np.save(writer, array, allow_pickle=False)
 
@@ -144,7 +144,7 @@ def save_array(path: Path, array: np.ndarray, provenance: Provenance, **facts: A
 
 def save_table(path: Path, table: pd.DataFrame, provenance: Provenance, **facts: Any) -> None:
     """Save a table as parquet."""
-    # Not by the name of the draft: pyarrow opens only names that are text.
+    # Not by path: pyarrow opens only file names that are valid text.
     _save(path, lambda draft: draft.write_bytes(table.to_parquet()), provenance, facts)
 
 
@@ -169,7 +169,7 @@ def save_tensors(
 
 
 def load_array(path: Path, *, mmap: bool = False) -> np.ndarray:
-    """Open an array that `save_array` wrote; memory-mapped (and then only its size is checked) on request."""
+    """Load an array saved by `save_array`; if `mmap`, memory-map it and check only its size."""
     if not mmap:
         return opened(verified(path), lambda file: np.load(file, allow_pickle=False))
     _sidecar(path)
@@ -177,53 +177,53 @@ def load_array(path: Path, *, mmap: bool = False) -> np.ndarray:
 
 
 def load_table(path: Path) -> pd.DataFrame:
-    """Open a table that `save_table` wrote."""
+    """Load a table saved by `save_table`."""
     return opened(verified(path), lambda file: pd.read_parquet(io.BytesIO(file.read_bytes())))
 
 
 def load_json(path: Path) -> Any:
-    """Open values that `save_json` wrote."""
+    """Load values saved by `save_json`."""
     return opened(verified(path), lambda file: json.loads(file.read_text(encoding="utf-8")))
 
 
 def load_text(path: Path) -> str:
-    """Open a text that `save_text` wrote."""
+    """Load a text saved by `save_text`."""
     return opened(verified(path), lambda file: file.read_text(encoding="utf-8"))
 
 
 def load_tensors(path: Path) -> "dict[str, torch.Tensor]":
-    """Open tensors that `save_tensors` wrote, on the CPU."""
+    """Load tensors saved by `save_tensors`, on the CPU."""
     from safetensors.torch import load
 
     return opened(verified(path), lambda file: load(file.read_bytes()))
 
 
 def opened(path: Path, read: Callable[[Path], Opened]) -> Opened:
-    """What is read of an artefact, or of a folder; ArtefactError where it is what was saved, but broken."""
+    """Read an artefact or a folder of them; raises ArtefactError if its content cannot be parsed."""
     try:
         return read(path)
     except (KitError, MemoryError, FileNotFoundError):
         raise
     except Exception as error:  # a broken file can fail in any way
-        what = f"this is what was saved, but broken: {type(error).__name__}"
+        what = f"the content is as saved, but cannot be read: {type(error).__name__}"
         raise ArtefactError(what, where=path, hint=REMAKE) from error
 
 
 def discard(path: Path) -> None:
-    """Take an artefact away, if there is one; its sidecar first, so that a kill leaves nothing to be used."""
+    """Delete an artefact if it exists; the sidecar first, so that an interruption leaves nothing usable."""
     for one in (_sidecar_path(path), Path(path)):
         one.unlink(missing_ok=True)
 
 
 def move(path: Path, target: Path) -> None:
-    """Put an artefact in the place of another, on the same disk; its sidecar last, as where it is saved."""
+    """Move an artefact over another on the same disk; the sidecar last, as when saving."""
     discard(target)
     for one, other in ((path, target), (_sidecar_path(path), _sidecar_path(target))):
         one.replace(other)
 
 
 def facts_of(path: Path) -> dict[str, Any]:
-    """The facts kept beside an artefact."""
+    """The facts recorded in an artefact's sidecar."""
     return dict(_sidecar(path)["facts"])
 
 
@@ -233,26 +233,26 @@ def parameters_of(path: Path) -> dict[str, Any]:
 
 
 def fingerprint_of(path: Path) -> str:
-    """The sha256 that the sidecar records, without reading the artefact again."""
+    """The sha256 recorded in the sidecar, without reading the artefact."""
     return str(_sidecar(path)["sha256"])
 
 
 def is_complete(path: Path) -> bool:
-    """Whether the artefact and its sidecar are there and agree on the size."""
+    """Whether the artefact and its sidecar exist and agree on the size."""
     with contextlib.suppress(ArtefactError):
         return bool(_sidecar(path))
     return False
 
 
 def verified(path: Path) -> Path:
-    """The path itself, once the file's content agrees with its sidecar; ArtefactError if not."""
+    """Return the path if the file matches its sidecar's sha256; raises ArtefactError if not."""
     if sha256(path) != _sidecar(path)["sha256"]:
         raise ArtefactError("the file is not what was saved: its sha256 differs", where=path, hint=REMAKE)
     return Path(path)
 
 
 def sha256(path: Path) -> str:
-    """The sha256 of a file; ArtefactError if there is none."""
+    """The sha256 of a file; raises ArtefactError if it is missing."""
     try:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -268,8 +268,8 @@ def fingerprint(*parts: Any) -> str:
 
 def _save(path: Path, write: Callable[[Path], Any], provenance: Provenance, facts: Mapping[str, Any]) -> None:
     path = Path(path)
-    # The old sidecar goes first: a kill between the two writes must leave an unfinished artefact, never a
-    # new file that stands beside the provenance of the old one.
+    # The old sidecar goes first: an interruption between the two writes must leave an unfinished artefact,
+    # never a new file beside the provenance of the old one.
     _sidecar_path(path).unlink(missing_ok=True)
     with atomic_write(path) as draft:
         write(draft)

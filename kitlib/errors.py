@@ -1,17 +1,17 @@
-"""Every error of the kit. Each says what is wrong, where, and what to do next, and has a stable code.
+"""All errors of the kit. Each says what is wrong, where and what to do next, and has a stable code.
 
 KitError
-├── UsageError          usage       a parameter, option or name that the kit does not know
-├── DataError           data        the user's input, and below it:
+├── UsageError          usage       an unknown parameter, option or name
+├── DataError           data        the user's input; subclasses:
 │   ├── RootError       data.root        no competition folder where one was expected
 │   ├── TableError      data.table       a CSV table that cannot be used
 │   └── SubmissionError data.submission  a submission that Kaggle would refuse
-├── SliceError          slice.*     one DICOM file; its code is the code of the fault in the ledger
-├── ArtefactError       artefact    a file of the kit that is missing, cut short or altered
+├── SliceError          slice.*     one DICOM file; its code is that of the fault in the ledger
+├── ArtefactError       artefact    a saved file that is missing, truncated or altered
 ├── WeightsError        weights     network weights that are missing or do not fit
 ├── ExtraMissingError   extra       an optional library that is not installed
-├── ModelError          model       a model that cannot be fitted or used on what it was given
-└── StepError           step        a notebook that did not run to its end
+├── ModelError          model       a model that cannot be fitted or applied to the data given
+└── StepError           step        a notebook that did not run to completion
 """
 
 import difflib
@@ -20,7 +20,7 @@ from typing import Any
 
 
 class KitError(Exception):
-    """An error with three facts: what, where, and what to do next.
+    """Base error: what is wrong, where, and a hint on what to do next.
 
     >>> try:
     ...     find_root("nowhere")
@@ -36,7 +36,7 @@ class KitError(Exception):
         super().__init__(str(self))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # An error that does not unpickle hangs or breaks the pool whose worker raised it.
+        # An error that cannot be unpickled hangs or breaks the pool whose worker raised it.
         return type(self).__new__, (type(self),), vars(self)
 
     def __str__(self) -> str:
@@ -46,13 +46,13 @@ class KitError(Exception):
 
 
 class UsageError(KitError):
-    """A parameter, option or name that the kit does not know."""
+    """An unknown parameter, option or name."""
 
     code = "usage"
 
 
 def known_name(name: str, known: Iterable[str], what: str, *, where: object = "") -> None:
-    """Raise UsageError, with the nearest known name, unless `name` is one of `known`."""
+    """Raise UsageError, suggesting the closest known name, unless `name` is in `known`."""
     known = list(known)
     if name in known:
         return
@@ -62,14 +62,14 @@ def known_name(name: str, known: Iterable[str], what: str, *, where: object = ""
 
 
 def refuse_taken(name: str, kind: type, known: Mapping[str, type], what: str) -> None:
-    """Raise UsageError where `known` has another class of this name.
+    """Raise UsageError if `known` holds a different class under this name.
 
-    The same class defined anew, as by a cell that is run again, takes the place of the one before.
+    Redefining the same class, as when a notebook cell is run again, is allowed.
     """
     other = known.get(name, kind)
     if (other.__module__, other.__qualname__) != (kind.__module__, kind.__qualname__):
         raise UsageError(
-            f"{what} {name!r} is registered already, by {other.__name__}", hint="Give it a name of its own."
+            f"{what} {name!r} is registered already, by {other.__name__}", hint="Choose another name."
         )
 
 
@@ -98,7 +98,7 @@ class SubmissionError(DataError):
 
 
 class SliceError(KitError):
-    """One DICOM file that cannot be used; `code` is the code its fault has in the ledger."""
+    """One DICOM file that cannot be used; `code` is the ledger code of its fault."""
 
     def __init__(self, code: str, what: str, *, where: object = "", hint: str = "") -> None:
         self.code = code
@@ -106,7 +106,7 @@ class SliceError(KitError):
 
 
 class ArtefactError(KitError):
-    """A file of the kit that is missing, cut short or altered."""
+    """A saved file that is missing, truncated or altered."""
 
     code = "artefact"
 
@@ -124,12 +124,12 @@ class ExtraMissingError(KitError):
 
 
 class ModelError(KitError):
-    """A model that cannot be fitted or used on what it was given."""
+    """A model that cannot be fitted or applied to the data given."""
 
     code = "model"
 
 
 class StepError(KitError):
-    """A notebook that did not run to its end."""
+    """A notebook that did not run to completion."""
 
     code = "step"

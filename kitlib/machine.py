@@ -1,4 +1,4 @@
-"""What the machine offers: threads, an accelerator that really runs, memory, and whether this is Kaggle."""
+"""The machine: threads, processes, memory, an accelerator that really runs, and whether this is Kaggle."""
 
 import atexit
 import contextlib
@@ -23,24 +23,24 @@ if TYPE_CHECKING:
 Map = Callable[..., Iterator[Any]]
 """The built-in `map`, or one that runs its calls elsewhere."""
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-# torch 2.10 has no kernels for Pascal: a P100 reports CUDA as available and dies at the first operation.
+# torch 2.10 has no kernels for Pascal: a P100 reports CUDA as available and fails at the first operation.
 OLDEST_CUDA_CAPABILITY = (7, 0)
 CPU_INFO = Path("/proc/cpuinfo")
 GPU_FILES = Path("/dev")
 KAGGLE = Path(os.environ.get("KITLIB_KAGGLE", "/kaggle"))
-"""Kaggle's folder; another one where a session is rehearsed without mounts."""
+"""Kaggle's root folder; overridden when a session is rehearsed without mounts."""
 CORES = "KITLIB_CORES"
 CLUSTER = "KITLIB_CLUSTER"
-"""Variables: how many cores are this process's own, and the scheduler that calls are handed to."""
+"""Environment variables: this process's share of the cores, and the scheduler that calls are sent to."""
 MOST_FILES = 2**20
-ORPHAN_S = 1.0  # between two looks whether the process that started this one is there
+ORPHAN_S = 1.0  # between checks that the parent process still runs
 
 
 def settle_user() -> None:
-    """Give this process and its children a user's name and a home, where the system gives none.
+    """Give this process and its children a user name and a home folder if the system provides none.
 
-    A user number that /etc/passwd does not know, as of `docker run --user 54321`, has neither; torch asks for
-    the one and Jupyter for the other. A home that is given here lasts as long as this process.
+    A user id that is not in /etc/passwd, as with `docker run --user 54321`, has neither; torch needs the
+    name and Jupyter the home. A home created here is deleted when this process ends.
     """
     try:
         getpass.getuser()
@@ -52,28 +52,28 @@ def settle_user() -> None:
     is_home = home.is_absolute() and home.is_dir()
     if is_home and (os.access(home, os.W_OK | os.X_OK) or "MPLCONFIGDIR" in os.environ):
         return
-    with contextlib.suppress(OSError):  # no temporary folder either: what needs one says so
+    with contextlib.suppress(OSError):  # no temporary folder either: whatever needs one reports it
         folder = tempfile.mkdtemp(prefix="kitlib-home-")
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
-        # A home that is read-only stays: weights may lie in it. Only matplotlib must write, and warns.
+        # A read-only home is kept: it may hold weights. Only matplotlib must write to it, and warns.
         os.environ["MPLCONFIGDIR" if is_home else "HOME"] = folder
 
 
 def open_more_files() -> None:
-    """Let this process and its children open as many files as the system allows: most begin with 1,024.
+    """Raise the limit on open files, usually 1,024, to the system's maximum, for children too.
 
-    Each mapped array holds its file, and a dataset has one for every series.
+    Each memory-mapped array keeps its file open, and a dataset has one per series.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):  # a system that says unlimited may still have a limit
+    with contextlib.suppress(ValueError, OSError):  # a system that reports no limit may still have one
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, MOST_FILES)), hard))
 
 
 def limit_threads(threads: int = 1) -> None:
     """Give OpenMP pools of this process and its children `threads` threads that sleep when idle.
 
-    Call it before numpy, torch or LightGBM load: two processes of two busy-waiting threads each ran five
-    times slower on two cores than two of one. A number that the user has set stands.
+    Call it before importing numpy, torch or LightGBM: on two cores, two processes with two busy-waiting
+    threads each ran five times slower than with one thread each. A number set by the user is kept.
     """
     for name in THREAD_VARIABLES:
         os.environ.setdefault(name, str(threads))
@@ -82,7 +82,7 @@ def limit_threads(threads: int = 1) -> None:
 
 @contextlib.contextmanager
 def environment(**variables: str) -> Iterator[None]:
-    """Set variables of the environment inside the block."""
+    """Set environment variables inside the block."""
     before = {name: os.environ[name] for name in variables if name in os.environ}
     os.environ.update(variables)
     try:
@@ -94,7 +94,7 @@ def environment(**variables: str) -> Iterator[None]:
 
 
 def cores() -> int:
-    """Cores that this process may use: its share, where others of a cluster work beside it."""
+    """The number of cores this process may use: its share if it runs beside others of a cluster."""
     if share := os.environ.get(CORES):
         return int(share)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -112,10 +112,10 @@ def device() -> "torch.device":
 
 @contextlib.contextmanager
 def one_gpu(number: int) -> Iterator[None]:
-    """Compute on one of several GPUs inside the block: on the next one for the next number, in turn.
+    """Compute on one of several GPUs inside the block, assigned round-robin by `number`.
 
-    Folds in processes beside each other share out the GPUs so. Where there are not several nothing is done,
-    and no torch is loaded to find that out.
+    This spreads folds that run in parallel processes over the GPUs. With fewer than two GPUs it does
+    nothing, and does not import torch to find that out.
     """
     if len([*GPU_FILES.glob("nvidia[0-9]*")]) < 2 or device().type == "cpu":
         yield
@@ -128,7 +128,7 @@ def one_gpu(number: int) -> Iterator[None]:
 
 @cache
 def half_precision() -> "torch.dtype | None":
-    """The 16-bit type that is fast here: bfloat16, float16 on GPUs without it, None where neither is."""
+    """The 16-bit type that is fast here: bfloat16, float16 on GPUs without it, or None."""
     import torch
 
     if device().type == "cuda":
@@ -139,7 +139,7 @@ def half_precision() -> "torch.dtype | None":
 
 @contextlib.contextmanager
 def threaded(threads: int) -> Iterator[Map]:
-    """A `map` that shares its calls between this thread and `threads` - 1 others; results stay in order."""
+    """Yield a `map` that splits calls over this thread and `threads` - 1 others; results stay in order."""
     if threads == 1:
         yield map
         return
@@ -148,7 +148,7 @@ def threaded(threads: int) -> Iterator[Map]:
 
 
 def _shared(pool: ThreadPoolExecutor, threads: int, call: Callable, *iterables: Iterable) -> Iterator[Any]:
-    """A share of the calls for each thread: to hand over each one alone would cost as much as it takes."""
+    """Give each thread one share of the calls: submitting each call would cost as much as running it."""
     tasks = list(zip(*iterables))
     shares = [tasks[first::threads] for first in range(threads)]
     elsewhere = [pool.submit(_called, call, share) for share in shares[1:]]
@@ -165,7 +165,7 @@ def _called(call: Callable, tasks: Iterable[tuple]) -> list[Any]:
 
 @contextlib.contextmanager
 def repeating(call: Callable[[], None], every_s: float = 0.5) -> Iterator[None]:
-    """Call something again and again in a thread while the block runs; its error is raised at the end."""
+    """Call `call` repeatedly in a thread while the block runs; its error is raised at the end."""
     ended = threading.Event()
 
     def repeat() -> None:
@@ -195,8 +195,8 @@ def torch_threads(threads: int) -> Iterator[None]:
 
 
 def peak_memory_mb() -> float:
-    """Largest resident memory of this process so far, in MB."""
-    # On Linux getrusage starts from the peak of the process that this one was started by.
+    """Peak resident memory of this process so far, in MB."""
+    # On Linux getrusage starts from the peak of the parent process.
     with contextlib.suppress(OSError):
         status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
         if found := re.search(r"^VmHWM:\s*(\d+)", status, re.MULTILINE):
@@ -206,7 +206,7 @@ def peak_memory_mb() -> float:
 
 
 def reset_peak_memory() -> bool:
-    """Let `peak_memory_mb` start from what is resident now; False where the system cannot."""
+    """Restart `peak_memory_mb` from the memory resident now; False if the system does not support it."""
     try:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     except OSError:
@@ -215,13 +215,13 @@ def reset_peak_memory() -> bool:
 
 
 def in_processes(calls: Iterable[Any], workers: int, *, ordered: bool = True) -> Iterator[Any]:
-    """What joblib's `delayed` calls return, made in `workers` processes that end soon after this one.
+    """Yield the results of joblib `delayed` calls, run in `workers` processes that end soon after this one.
 
-    In the order of the calls or, unless `ordered`, as they are done. What a call raises is raised here.
-    Where `kitlib.cluster` says so, the processes are a cluster's, however many it has.
+    Results come in the order of the calls or, unless `ordered`, as they finish. What a call raises is raised
+    here. If a cluster is set (see `kitlib.cluster`), all its processes are used, however many.
     """
     if scheduler := os.environ.get(CLUSTER):
-        from kitlib.cluster import on_cluster  # joblib takes a second
+        from kitlib.cluster import on_cluster  # joblib takes a second to import
 
         return on_cluster(calls, scheduler, ordered=ordered)
     from joblib import Parallel
@@ -231,9 +231,9 @@ def in_processes(calls: Iterable[Any], workers: int, *, ordered: bool = True) ->
 
 
 def end_with(process: int) -> None:
-    """Let this process end within seconds of the one that started it, whatever it is at then.
+    """Make this process end within seconds of its parent `process`, whatever it is doing.
 
-    Otherwise workers of a killed run go on with what they have, and wait for more for minutes.
+    Otherwise the workers of a killed run finish their tasks and then wait minutes for more.
     """
 
     def watch() -> None:
@@ -247,12 +247,12 @@ def end_with(process: int) -> None:
 def retire_workers() -> None:
     """End joblib's idle processes, which keep their memory for minutes.
 
-    One that was started for small work and loads torch later is also taken for one that leaks, and replaced
-    with a warning.
+    A process that was started for small work and loads torch later also looks like a memory leak to joblib,
+    which replaces it with a warning.
     """
     from joblib.externals.loky import get_reusable_executor
 
-    with contextlib.suppress(OSError):  # no shared memory to start any with: joblib goes on in this one
+    with contextlib.suppress(OSError):  # no shared memory for workers: joblib then runs in this process
         get_reusable_executor().shutdown()
 
 

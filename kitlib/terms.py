@@ -1,6 +1,6 @@
-"""The field's own words: conditions, levels, severities, sequences, and the 25 cells they make.
+"""The vocabulary: conditions, levels, severities and sequences, and the 25 cells to grade.
 
-Spelling follows the competition's tables, so that a name found here is a name found there.
+Spelling follows the competition's tables.
 """
 
 import re
@@ -20,7 +20,7 @@ LEVELS = ("l1_l2", "l2_l3", "l3_l4", "l4_l5", "l5_s1")
 SEVERITIES = ("Normal/Mild", "Moderate", "Severe")
 SEVERITY_WEIGHTS = (1, 2, 4)
 PROBABILITIES = ("normal_mild", "moderate", "severe")
-"""Columns of a prediction, in the order of SEVERITIES."""
+"""Probability columns of a prediction, in the order of SEVERITIES."""
 
 SAGITTAL_T1 = "Sagittal T1"
 SAGITTAL_T2 = "Sagittal T2/STIR"
@@ -29,25 +29,25 @@ SEQUENCES = (SAGITTAL_T1, SAGITTAL_T2, AXIAL_T2)
 GROUPS: tuple[Group, ...] = ("spinal", "foraminal", "subarticular")
 
 EMPTY = -1
-"""The code of a cell without a label, where severities are coded 0, 1, 2."""
+"""The code of an unlabelled cell, where severities are coded 0, 1, 2."""
 
 group2sequence: dict[Group, str] = {"spinal": SAGITTAL_T2, "foraminal": SAGITTAL_T1, "subarticular": AXIAL_T2}
 """The sequence on which the annotators graded each group of conditions."""
 
 
 def level_text(level: str) -> str:
-    """`l1_l2` in column names is `L1/L2` in the landmark table; also of levels that are not graded."""
+    """The landmark table's name of a level: `L1/L2` for `l1_l2`; also for levels that are not graded."""
     return level.upper().replace("_", "/")
 
 
 level2text = {level: level_text(level) for level in LEVELS}
 
 condition2text = {condition: condition.replace("_", " ").title() for condition in CONDITIONS}
-"""`spinal_canal_stenosis` in column names is `Spinal Canal Stenosis` in the landmark table."""
+"""Names in the landmark table, such as `Spinal Canal Stenosis` for `spinal_canal_stenosis`."""
 
 
 class Cell(NamedTuple):
-    """One graded place: a condition (with its side, where it has one) at a level."""
+    """What is graded: a condition (including its side, if any) at a level."""
 
     condition: str
     level: str
@@ -66,7 +66,7 @@ class Cell(NamedTuple):
 
     @property
     def group(self) -> Group:
-        """The condition group whose log loss this cell counts in."""
+        """The condition group whose log loss includes this cell."""
         if self.side is None:
             return "spinal"
         return "foraminal" if "foraminal" in self.condition else "subarticular"
@@ -78,11 +78,11 @@ CELLS = tuple(Cell(condition, level) for condition in CONDITIONS for level in LE
 Place = Literal["canal", "foramen", "recess"]
 group2place: dict[Group, Place] = {"spinal": "canal", "foraminal": "foramen", "subarticular": "recess"}
 ABOVE, BELOW = "t12_l1", "s1_s2"
-"""The levels next to the graded ones, which tell a localiser where these end."""
+"""The levels adjacent to the graded ones, which show a localiser where these end."""
 
 
 class Landmark(NamedTuple):
-    """What a localiser looks for."""
+    """A point that a localiser finds."""
 
     place: Place
     level: str
@@ -94,7 +94,7 @@ LANDMARKS = (
     *(Landmark("foramen", level, side) for side in ("left", "right") for level in LEVELS),
     *(Landmark("recess", level, side) for side in ("left", "right") for level in LEVELS),
 )
-"""The 27 landmarks, in the order of all arrays of them."""
+"""The 27 landmarks, in the order used by all arrays."""
 
 
 def landmark_of(cell: Cell) -> Landmark:
@@ -103,7 +103,7 @@ def landmark_of(cell: Cell) -> Landmark:
 
 
 landmark2cell = {landmark_of(cell): number for number, cell in enumerate(CELLS)}
-"""The index into CELLS of what is graded at a landmark."""
+"""The index into CELLS of the cell graded at each landmark."""
 
 other_side = {
     condition: condition.replace("left_", "right_")
@@ -111,10 +111,10 @@ other_side = {
     else condition.replace("right_", "left_")
     for condition in CONDITIONS
 }
-"""The condition that each becomes when left and right are exchanged; the canal's stays."""
+"""The condition each becomes when left and right are swapped; the spinal canal's stays the same."""
 
 mirrored_cells = [CELLS.index(Cell(other_side[cell.condition], cell.level)) for cell in CELLS]
-"""The cell that each of the 25 becomes when left and right are exchanged."""
+"""The index of the cell that each of the 25 becomes when left and right are swapped."""
 
 CELL_NAMES = tuple(cell.name for cell in CELLS)
 
@@ -122,12 +122,12 @@ NUMBER = "0{0,18}[0-9]{1,18}"  # fits int64
 
 
 def number_of(name: str) -> int | None:
-    """The number of a study or series that a folder or field is named by; None where its name is none."""
+    """Parse the id of a study or series from a folder or field name; None if the name is not an id."""
     return int(name) if re.fullmatch(NUMBER, name) else None
 
 
 def row_id(study_id: int, cell: Cell) -> str:
-    """The submission's key of one cell of one study."""
+    """The submission row id of one cell of one study."""
     return f"{study_id}_{cell.name}"
 
 
@@ -137,7 +137,7 @@ def row_ids(study_id: int) -> list[str]:
 
 
 def parse_row_id(text: str) -> tuple[int, Cell]:
-    """Split a row id into its study and cell; ValueError if it is not one."""
+    """Split a row id into study id and cell; raises ValueError if it is malformed."""
     study, _, name = text.partition("_")
     study_id = number_of(study)
     if study_id is None or name not in CELL_NAMES:

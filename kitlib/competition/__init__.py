@@ -1,1 +1,1 @@
-"""The competition: its tables, where its data lies, its metric, priors, and writing a submission."""
+"""The competition: its folder and tables, its metric, priors, and writing a submission."""

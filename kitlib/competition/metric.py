@@ -1,9 +1,8 @@
-"""The competition's metric: the mean of three weighted log losses and of one on any severe canal stenosis.
+"""The competition's metric: the mean of three weighted log losses and one on any severe canal stenosis.
 
-Cells without a label do not count. Rows are normalised here, in double precision, and then clipped as
-scikit-learn's `log_loss` does (to [eps, 1 - eps], eps = 2.2e-16, without normalising again). A component
-without a labelled cell is NaN, and so is then the total: a mean of three is not the competition's score, and
-would compare as if it were.
+Unlabelled cells do not count. Rows are normalised in double precision and then clipped as in scikit-learn's
+`log_loss` (to [eps, 1 - eps], eps = 2.2e-16, without normalising again). A component without a labelled cell
+is NaN, and so is the total: a mean of three components must not pass for the competition's score.
 """
 
 from dataclasses import dataclass
@@ -17,19 +16,19 @@ from kitlib.terms import CELL_NAMES, CELLS, EMPTY, GROUPS, LEVELS, PROBABILITIES
 
 EPSILON = np.finfo(np.float64).eps
 SEVERE = len(PROBABILITIES) - 1
-# Indexed by severity code; EMPTY = -1 takes the last.
+# Indexed by severity code; EMPTY = -1 selects the last.
 CODE_WEIGHTS = np.array([*SEVERITY_WEIGHTS, 0.0])
 IN_GROUP = np.array([[cell.group == group for group in GROUPS] for cell in CELLS], float)  # (25, 3)
 group2cells: dict[str, np.ndarray] = {
     group: np.flatnonzero(IN_GROUP[:, column]) for column, group in enumerate(GROUPS)
 }
-"""Positions of each condition group's cells in CELLS."""
+"""Indices into CELLS of each condition group."""
 SPINAL = group2cells["spinal"]
 
 
 @dataclass(frozen=True)
 class Score:
-    """The score (lower is better) and the four log losses that it is the mean of."""
+    """The score (lower is better) and the four log losses whose mean it is."""
 
     total: float
     spinal: float
@@ -39,9 +38,9 @@ class Score:
 
 
 def score(labels: pd.DataFrame, predictions: pd.DataFrame) -> Score:
-    """Score predictions (index row_id in any order) on labels (as `Competition.train_labels`).
+    """Score predictions (indexed by row_id, in any order) on labels (as `Competition.train_labels`).
 
-    SubmissionError where a labelled cell has no row, or one that is not a probability.
+    Raises SubmissionError if a labelled cell has no row, or one that is not a probability.
 
     >>> labels = find_root("competition").train_labels()
     >>> predictions = Prior.fit(labels).predict(labels.index)
@@ -52,17 +51,17 @@ def score(labels: pd.DataFrame, predictions: pd.DataFrame) -> Score:
 
 
 def score_arrays(labels: np.ndarray, probabilities: np.ndarray) -> Score:
-    """The same on codes (n, 25) and probabilities (n, 25, 3), which may be NaN where there is no label."""
+    """Score codes (n, 25) and probabilities (n, 25, 3), which may be NaN where there is no label."""
     losses, weights = study_sums(labels, normalised(labels, probabilities)).sum(axis=1)
     components = _ratio(losses, weights).tolist()
     return Score(sum(components) / len(components), *components)
 
 
 def study_sums(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Each study's weighted losses, and their weights, in the metric's four components: (2, n, 4).
+    """Weighted losses of each study, and their weights, in the metric's four components: (2, n, 4).
 
-    `probabilities` are normalised. The metric of any multiset of studies is the mean of the four quotients of
-    their sums, which is what makes a bootstrap over studies cheap.
+    `probabilities` must be normalised. The metric of any multiset of studies is the mean of the four
+    quotients of their sums, which makes a bootstrap over studies cheap.
     """
     weights = CODE_WEIGHTS[labels]
     losses = weights * _cell_losses(labels, probabilities)
@@ -102,7 +101,10 @@ def aligned(labels: pd.DataFrame, predictions: pd.DataFrame) -> tuple[np.ndarray
 
 
 def normalised(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Rows that sum to 1, in float64 and, where there is no label, 1/3; refuses what is no probability."""
+    """Normalise rows to sum to 1, in float64; 1/3 where there is no label.
+
+    Raises UsageError for wrong shapes or codes, SubmissionError for labelled rows that are no probabilities.
+    """
     if labels.ndim != 2 or probabilities.shape != (*labels.shape, 3) or labels.shape[1] != len(CELLS):
         what = f"labels are {labels.shape}, probabilities {probabilities.shape}"
         raise UsageError(what, hint="They must be (n, 25) and (n, 25, 3).")
@@ -118,7 +120,7 @@ def normalised(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
 
 
 def _cell_losses(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """(n, 25) log losses; those of cells without a label mean nothing and have weight 0."""
+    """Log losses (n, 25); those of unlabelled cells are meaningless and have weight 0."""
     return _log_loss(np.take_along_axis(probabilities, labels[..., None] % 3, axis=2)[..., 0])
 
 

@@ -1,4 +1,4 @@
-"""The answer of someone who has not looked at any image: how often each severity occurs at each level."""
+"""The baseline that uses no image: how often each severity occurs at each level."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from kitlib.terms import CELL_NAMES, CELLS, GROUPS, LEVELS, SEVERITY_WEIGHTS
 
 @dataclass(frozen=True, eq=False)
 class Prior:
-    """Weighted frequencies of the severities (each label counts 1/2/4), per condition group and level.
+    """Weighted frequencies of the severities (labels weigh 1/2/4), per condition group and level.
 
     >>> prior = Prior.fit(find_root("competition").train_labels())
     >>> prior.predict([4003253]).shape  # the same 25 rows for every study
@@ -25,11 +25,11 @@ class Prior:
 
     @classmethod
     def fit(cls, labels: pd.DataFrame) -> Self:
-        """Count labels (as `Competition.train_labels`), left and right pooled; empty cells do not count.
+        """Fit on labels (as `Competition.train_labels`), pooling left and right; empty cells do not count.
 
-        Each group is counted with one label of 1/3 each added, each level with one label of its group's
-        frequencies: a severity that was not seen in a small table stays possible, and a level without any
-        label gets its group's frequencies.
+        Counts are smoothed: one pseudo-label of 1/3 per severity is added to each group, and one with the
+        group's frequencies to each level. So a severity not seen in a small table stays possible, and a level
+        without labels gets its group's frequencies.
         """
         codes = labels[list(CELL_NAMES)].to_numpy()
         counts = np.stack([(codes == code).sum(axis=0) for code in range(3)], axis=1) * SEVERITY_WEIGHTS
@@ -43,17 +43,17 @@ class Prior:
         return cls(probabilities)
 
     def predict(self, study_ids: Iterable[int]) -> pd.DataFrame:
-        """The same 25 rows for every study."""
+        """Predict the same 25 rows for every study."""
         study_ids = list(study_ids)
         return to_rows(study_ids, np.tile(self.probabilities, (len(study_ids), 1, 1)))
 
     def to_json(self) -> dict[str, list[float]]:
-        """Plain values: three probabilities by cell name."""
+        """JSON-able values: three probabilities by cell name."""
         return dict(zip(CELL_NAMES, self.probabilities.tolist()))
 
     @classmethod
     def from_json(cls, values: Mapping[str, list[float]]) -> Self:
-        """The prior that `to_json` described; ArtefactError if a cell is missing or not a distribution."""
+        """The inverse of `to_json`; raises ArtefactError if a cell is missing or not a distribution."""
         try:
             probabilities = np.array([values[name] for name in CELL_NAMES], dtype=np.float64)
         except (KeyError, TypeError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Where the competition's data lies: finding its folder, and the tables and series in it."""
+"""Find the competition's folder, and the tables and series in it."""
 
 import contextlib
 import os
@@ -24,12 +24,12 @@ SUBSETS: tuple[Subset, ...] = ("train", "test")
 KAGGLE_INPUT = KAGGLE / "input"
 SLUG = "rsna-2024-lumbar-spine-degenerative-classification"
 MARKERS = ("train", "sample_submission", "test_series_descriptions")
-"""Tables, one of which makes a folder a root; `phantom.json` does so too."""
-# Below the folder given: itself, a folder that was unpacked in it, and Kaggle's mounts, which differ by year.
+"""Tables any of which marks a folder as a root; `phantom.json` does so too."""
+# Below the folder given: a folder unpacked in it, and Kaggle's mounts, which differ by year.
 LAYOUTS = ("*", "competitions/*", "datasets/*/*", "notebooks/*/*")
 
 DEPTH = 4
-"""Names from the root to a slice, <split>_images/<study>/<series>/<slice>; links that lead back end there."""
+"""Levels from the root to a slice, <split>_images/<study>/<series>/<slice>; this also ends circular links."""
 
 ASK = (
     f"Give the folder with train.csv, train_images and test_images of {SLUG}, "
@@ -44,10 +44,10 @@ WITHOUT_TEST = (
 
 @dataclass(frozen=True)
 class Competition:
-    """A folder in the competition's layout; a table that is asked for and absent is a RootError.
+    """A folder in the competition's layout; reading a table that is missing raises RootError.
 
-    A test set comes as it is and wants rows all the same: its tables and folders are used as far as they can
-    be read, and what cannot goes to the ledger.
+    A test set cannot be corrected and still needs rows: its tables and folders are used as far as they can be
+    read, and the rest goes to the ledger.
 
     >>> competition = Competition(Path("competition"))
     >>> competition.train_labels().shape  # studies, cells
@@ -73,9 +73,9 @@ class Competition:
     def series(self, subset: Subset, ledger: Ledger | None = None) -> pd.DataFrame:
         """All series of a subset, described or on disk: study_id, series_id, sequence, folder, on_disk.
 
-        `sequence` is one of SEQUENCES, or UNDESCRIBED where no table says which. `folder` is where the series
-        lies or, where `on_disk` is false, should lie; of a test study that is filed in another way, the files
-        of a series that headers tell. Sorted by study and series. RootError or TableError where nothing
+        `sequence` is one of SEQUENCES, or UNDESCRIBED if no table names it. `folder` is where the series is
+        or, if not `on_disk`, should be; for a test study with another layout, it is the files of the series
+        according to their headers. Sorted by study and series. Raises RootError or TableError if nothing
         describes the training series.
         """
         ledger = Ledger() if ledger is None else ledger
@@ -95,13 +95,13 @@ class Competition:
         return tables.read_series_descriptions(self._table(f"{subset}_series_descriptions"), ledger)
 
     def has_images(self, subset: Subset) -> bool:
-        """Whether there is at least one study's folder."""
+        """Whether there is at least one study folder."""
         return bool(numbered(self._images(subset), Ledger()))
 
     def test_study_ids(self, ledger: Ledger | None = None) -> list[int]:
-        """Every study that needs rows: of the sample submission, the test series table, or test_images.
+        """All studies that need rows: those in the sample submission, the test series table or test_images.
 
-        RootError where there is none.
+        Raises RootError if there is none.
         """
         ledger = Ledger() if ledger is None else ledger
         study_ids = set(numbered(self._images("test"), ledger))
@@ -123,7 +123,7 @@ class Competition:
         return fingerprint(sorted(files))
 
     def _on_disk(self, subset: Subset, listed: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
-        """study_id, series_id and folder of every series on disk; `listed` are those of the table."""
+        """study_id, series_id and folder of every series on disk; `listed` holds those in the table."""
         described = listed.groupby("study_id")["series_id"].agg(set).to_dict()
         found: list[tuple] = []
         for study_id, study in numbered(self._images(subset), ledger).items():
@@ -137,7 +137,7 @@ class Competition:
         return table.astype({"study_id": "int64", "series_id": "int64"})
 
     def _test_series(self, ledger: Ledger) -> pd.DataFrame:
-        """As `described`, of no series where the table cannot be read."""
+        """As `described`, but empty if the table cannot be read."""
         with _done_without(ledger):
             return self.described("test", ledger)
         return tables.series_table()
@@ -153,9 +153,9 @@ class Competition:
 
 
 def sequences_around(study: Path) -> dict[int, str]:
-    """What the tables of the competition that a study's folder lies in call its series; {} elsewhere.
+    """The sequences of a study's series, by id, if its folder lies in a competition's folder; else {}.
 
-    The path decides, not what it is a link to. TableError or RootError where there is no table to read.
+    Links are not resolved. Raises TableError or RootError if there is no table to read.
     """
     for subset in SUBSETS:
         if study.parent.name == f"{subset}_images" and number_of(study.name) is not None:
@@ -166,9 +166,10 @@ def sequences_around(study: Path) -> dict[int, str]:
 
 
 def find_root(data_dir: Path | str | None = None) -> Competition:
-    """The competition's folder: `data_dir`, or one that stands in it; without it, among Kaggle's mounts.
+    """Find the competition's folder: `data_dir` or a folder in it; by default, among Kaggle's mounts.
 
-    Of several, the one named as the competition on Kaggle is taken; several others are a RootError.
+    Of several, the one named like the competition on Kaggle is taken. Raises RootError if there is none, or
+    if the choice remains ambiguous.
 
     >>> find_root("competition").test_study_ids()
     [11, 12, 13]
@@ -191,7 +192,7 @@ def find_root(data_dir: Path | str | None = None) -> Competition:
         names = sorted(path.name for path in folder.iterdir())
     except OSError as error:
         what = f"the folder cannot be read: {type(error).__name__}"
-        raise RootError(what, where=folder, hint="Ask for the right to read it.") from None
+        raise RootError(what, where=folder, hint="Ask for permission to read it.") from None
     raise RootError(
         f"no competition folder: it holds {tables.few(names)}" if names else "the folder is empty",
         where=folder,
@@ -214,7 +215,7 @@ def _table_path(folder: Path, name: str) -> Path | None:
 
 @contextlib.contextmanager
 def _done_without(ledger: Ledger) -> Iterator[None]:
-    """What is wrong with a whole table inside the block becomes a fault."""
+    """Record an unreadable table inside the block as a fault."""
     try:
         yield
     except DataError as error:
@@ -222,7 +223,7 @@ def _done_without(ledger: Ledger) -> Iterator[None]:
 
 
 def _files(folder: Path | str, depth: int = DEPTH) -> Iterator[os.DirEntry]:
-    """Files at most `depth` names below the folder; links count as what they lead to."""
+    """Yield files at most `depth` levels below the folder; links are followed."""
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""Predictions as rows, and as the file that Kaggle scores: written whole, and refused when it is wrong."""
+"""Predictions as rows, and as the file that Kaggle scores: validated, and written atomically."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,25 +11,28 @@ from kitlib.competition import tables
 from kitlib.errors import SubmissionError, TableError
 from kitlib.terms import CELLS, PROBABILITIES, parse_row_id, row_ids
 
-SUM_TOLERANCE = 2e-6  # three numbers of six decimals
+SUM_TOLERANCE = 2e-6  # three numbers with six decimals
 REWRITE = "Write it with kitlib.competition.submission.write_submission."
 
 
 def to_rows(study_ids: Iterable[int], probabilities: np.ndarray) -> pd.DataFrame:
-    """(n, 25, 3) probabilities as a table indexed by row_id, in the order of the studies and of CELLS."""
+    """Convert probabilities (n, 25, 3) to a table indexed by row_id, in the order of studies and CELLS."""
     index = pd.Index(_all_row_ids(study_ids), name="row_id", dtype=object)
     rows = np.reshape(probabilities, (len(index), len(PROBABILITIES)))
     return pd.DataFrame(rows, index=index, columns=list(PROBABILITIES))
 
 
 def to_array(study_ids: Iterable[int], predictions: pd.DataFrame) -> np.ndarray:
-    """The (n, 25, 3) probabilities of these studies, NaN where a row is missing; others are left out."""
+    """Probabilities (n, 25, 3) of these studies, NaN where a row is missing; other studies are ignored."""
     rows = _probabilities(predictions).reindex(_all_row_ids(study_ids))
     return rows.to_numpy(np.float64).reshape(-1, len(CELLS), len(PROBABILITIES))
 
 
 def write_submission(path: Path, predictions: pd.DataFrame) -> None:
-    """Write rows, normalised and sorted by row_id, whole or, if they are no valid submission, not at all."""
+    """Write predictions, normalised and sorted by row_id; writes nothing unless they are a valid submission.
+
+    Raises SubmissionError if they are not.
+    """
     rows = _probabilities(predictions).sort_index()
     rows = rows.div(rows.sum(axis=1, skipna=False), axis=0)
     try:
@@ -42,7 +45,7 @@ def write_submission(path: Path, predictions: pd.DataFrame) -> None:
 
 
 def validate_submission(path: Path, study_ids: Iterable[int]) -> None:
-    """Refuse, by a SubmissionError, a file that is not the complete submission for these studies.
+    """Raise SubmissionError unless a file is the complete, valid submission for these studies.
 
     >>> validate_submission("competition/train.csv", [4003253])
     Traceback (most recent call last):
@@ -64,7 +67,7 @@ def _validate(text: str, study_ids: Iterable[int], where: Path) -> None:
     except TableError as error:
         raise SubmissionError(error.what, where=error.where, hint=error.hint) from error
     if tuple(rows.columns) != tables.SUBMISSION_COLUMNS:
-        what = f"the columns stand in the order {', '.join(rows.columns)}"
+        what = f"the columns are in the order {', '.join(rows.columns)}"
         raise SubmissionError(what, where=where, hint=f"Use {', '.join(tables.SUBMISSION_COLUMNS)}.")
     _refuse_rows(table.index, sorted(_all_row_ids(set(study_ids))), where)
     values = table.to_numpy()
@@ -96,7 +99,7 @@ def _all_row_ids(study_ids: Iterable[int]) -> list[str]:
 
 
 def _probabilities(predictions: pd.DataFrame) -> pd.DataFrame:
-    """The three columns of a predictions table whose rows stand once."""
+    """The three columns of a predictions table; raises SubmissionError if one is missing or rows repeat."""
     missing = [name for name in PROBABILITIES if name not in predictions.columns]
     if missing:
         raise SubmissionError(f"predictions have no column {missing[0]}", hint="See terms.PROBABILITIES.")

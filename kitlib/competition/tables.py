@@ -1,11 +1,11 @@
-"""Reading the competition's tables: what comes back is valid, or a TableError says what is wrong and where.
+"""Read the competition's tables: the result is valid, or a TableError says what is wrong and where.
 
-Every field is read as text and then converted by a rule of its column, so that nothing is guessed: an id
-never passes through a float, and an unknown word never becomes an empty label.
+Every field is read as text and then converted by the rule of its column, so nothing is guessed: an id never
+passes through a float, and an unknown word never becomes an empty label.
 
-Of a test set nobody can mend a line: what lists studies and their series is read line by line, and a line
-that cannot be understood costs its own study at most, and a row in the ledger. Such a table may come from a
-spreadsheet, in UTF-16 or with other separators, and may have columns that nobody needs.
+A test set cannot be corrected, so its lists of studies and series are read line by line: a line that cannot
+be understood affects at most its own study, and is recorded in the ledger. Such a table may come from a
+spreadsheet, in UTF-16 or with other separators, and may have extra columns.
 """
 
 import codecs
@@ -36,7 +36,7 @@ from kitlib.terms import (
     parse_row_id,
 )
 
-# Nine times the competition's largest table; a gzip bomb stops here.
+# Nine times the competition's largest table; this stops gzip bombs.
 MAX_TABLE_BYTES = 32 * 2**20
 BYTE_ORDER_MARK = "\ufeff"
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -52,9 +52,9 @@ text2condition = {text: condition for condition, text in condition2text.items()}
 text2level = {text: level for level, text in level2text.items()}
 
 FETCH_AGAIN = "Compare it with the competition's file of that name, or fetch it again."
-LINE, LEFT_OUT, TOLD_OTHERWISE = "table.line", "line left out", "sequence told without the table"
+LINE, LEFT_OUT, TOLD_OTHERWISE = "table.line", "line left out", "sequence identified without the table"
 UNDESCRIBED = "undescribed"
-"""The sequence of a series of which no table says which it is; no model looks at it as it is."""
+"""The sequence of a series that no table names; no model uses such a series as it is."""
 
 
 def read_train_labels(path: Path) -> pd.DataFrame:
@@ -67,38 +67,38 @@ def read_train_labels(path: Path) -> pd.DataFrame:
 
 
 def read_series_descriptions(path: Path, ledger: Ledger | None = None) -> pd.DataFrame:
-    """study_id, series_id and sequence of every series that a line names, once each and in the file's order.
+    """Read study_id, series_id and sequence of every series, once each and in the file's order.
 
-    The sequence is one of SEQUENCES, or UNDESCRIBED where lines contradict each other or say something else.
-    A line that names no series is left out. All of that goes to the ledger; TableError where this is no such
-    table.
+    The sequence is one of SEQUENCES, or UNDESCRIBED if lines contradict each other or name another. A line
+    that names no series is left out. All of this goes to the ledger. Raises TableError if the file is not
+    such a table.
     """
     ledger = Ledger() if ledger is None else ledger
-    said: dict[tuple[int, int], list[str]] = defaultdict(list)
+    descriptions: dict[tuple[int, int], list[str]] = defaultdict(list)
     first: dict[tuple[int | None, int | None], int] = {}
     for number, fields in _lines(path, SERIES_COLUMNS):
         study_id, series_id = number_of(fields["study_id"]), number_of(fields["series_id"])
         if study_id is None or series_id is None:
-            number = first.setdefault((study_id, series_id), number)  # of junk there may be millions of lines
+            number = first.setdefault((study_id, series_id), number)  # junk may have millions of lines
             what = f"line {number} is the first that names no study and series"
             ledger.add(Fault(LINE, LEFT_OUT, study_id, series_id, detail=what))
         else:
-            said[study_id, series_id].append(fields["series_description"])
-    rows = [(*key, _sequence(key, texts, ledger)) for key, texts in said.items()]
+            descriptions[study_id, series_id].append(fields["series_description"])
+    rows = [(*key, _sequence(key, texts, ledger)) for key, texts in descriptions.items()]
     return series_table(rows)
 
 
 def series_table(rows: Iterable[tuple[int, int, str]] = ()) -> pd.DataFrame:
-    """A table of study_id, series_id (int64) and sequence."""
+    """Build a table of study_id, series_id (int64) and sequence."""
     table = pd.DataFrame(rows, columns=["study_id", "series_id", "sequence"])
     return table.astype({"study_id": np.int64, "series_id": np.int64})
 
 
 def read_studies(path: Path, ledger: Ledger) -> list[int]:
-    """The studies of which a table in the form of `sample_submission.csv` has a row.
+    """Read the studies that have a row in a table like `sample_submission.csv`.
 
-    Rows of no study or cell go to the ledger, and studies whose number has zeros before it, which no row that
-    is written has. TableError where this is no such table.
+    Recorded in the ledger are rows of no study or cell, and study ids with leading zeros, which written rows
+    do not have. Raises TableError if the file is not such a table.
     """
     found: dict[int, None] = {}
     first = 0
@@ -117,7 +117,7 @@ def read_studies(path: Path, ledger: Ledger) -> list[int]:
 
 
 def read_landmarks(path: Path) -> pd.DataFrame:
-    """Landmarks, with condition and level spelled as in CELLS; x and y in pixels of the instance."""
+    """Read landmarks, with condition and level spelled as in CELLS; x and y in pixels of the instance."""
     rows = parse_rows(read_text(path), LANDMARK_COLUMNS, path)
     ids = {name: _ids(rows, name, path) for name in ("study_id", "series_id", "instance_number")}
     words = {
@@ -129,12 +129,12 @@ def read_landmarks(path: Path) -> pd.DataFrame:
 
 
 def read_predictions(path: Path) -> pd.DataFrame:
-    """A table in the form of `sample_submission.csv`, rows in the file's order; see `as_predictions`."""
+    """Read a table like `sample_submission.csv`, rows in the file's order; see `as_predictions`."""
     return as_predictions(parse_rows(read_text(path), SUBMISSION_COLUMNS, path), path)
 
 
 def as_predictions(rows: pd.DataFrame, where: Path) -> pd.DataFrame:
-    """Three finite numbers per row_id, from rows of text; row ids are well formed and stand once."""
+    """Convert rows of text to three finite numbers per row_id; row ids must be well formed and unique."""
     _refuse_unlike(ROW_ID_PATTERN, rows["row_id"], "<study_id>_<condition>_<level>", where)
     _refuse_repeated(rows[["row_id"]], where)
     numbers = {name: _numbers(rows, name, where) for name in rows.columns.drop("row_id")}
@@ -142,7 +142,7 @@ def as_predictions(rows: pd.DataFrame, where: Path) -> pd.DataFrame:
 
 
 def read_text(path: Path) -> str:
-    """The text of a table, unpacked if it ends in .gz; TableError if it is missing, too large or not text."""
+    """Read a table's text, unpacked if .gz; raises TableError if it is missing, too large or not UTF-8."""
     content = _content(path)
     try:
         return content.decode("utf-8")
@@ -151,7 +151,7 @@ def read_text(path: Path) -> str:
 
 
 def _content(path: Path) -> bytes:
-    """The bytes of a table, unpacked."""
+    """Read the bytes of a table, unpacked."""
     path = Path(path)
     try:
         with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
@@ -159,16 +159,19 @@ def _content(path: Path) -> bytes:
     except FileNotFoundError:
         raise TableError("the file is missing", where=path, hint=FETCH_AGAIN) from None
     except (OSError, EOFError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or error  # without the path, which `where` says
+        reason = getattr(error, "strerror", None) or error  # without the path, which `where` gives
         raise TableError(f"the file cannot be read: {reason}", where=path, hint=FETCH_AGAIN) from error
     if len(content) > MAX_TABLE_BYTES:
         limit = f"the table is larger than {MAX_TABLE_BYTES // 2**20} MB"
-        raise TableError(limit, where=path, hint="No table of the competition is.")
+        raise TableError(limit, where=path, hint="No table of the competition is that large.")
     return content
 
 
 def parse_rows(text: str, columns: Sequence[str], where: Path) -> pd.DataFrame:
-    """All fields as text, columns in the file's order, indexed by line; refuses other columns than these."""
+    """Parse all fields as text, columns in the file's order, indexed by line number.
+
+    Raises TableError unless the columns are exactly these.
+    """
     reader = csv.reader(io.StringIO(text.removeprefix(BYTE_ORDER_MARK), newline=""), strict=True)
     try:
         lines = [(reader.line_num, row) for row in reader if row]
@@ -185,39 +188,39 @@ def parse_rows(text: str, columns: Sequence[str], where: Path) -> pd.DataFrame:
 
 
 def _lines(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    """Number and fields, by column, of each line that says something; spaces around a field mean nothing.
+    """Yield the number and the fields, by column, of each line that is not blank; fields are stripped.
 
-    A line that is cut short or is no CSV has empty fields in place of what it does not say, bytes that are no
-    text are read as such a sign. TableError where one of these columns is missing or stands twice, or where
-    there is no line below them.
+    A line that is truncated or not valid CSV has empty fields for what is missing; bytes that cannot be
+    decoded become replacement characters. Raises TableError if one of the columns is missing or repeated, or
+    if there is no line below the header.
     """
     content = _content(path)
     encoding = "utf-16" if content.startswith(UTF_16) else "utf-8"
-    said = content.decode(encoding, "replace").removeprefix(BYTE_ORDER_MARK).splitlines()
-    separator = max(SEPARATORS, key=next(filter(str.strip, said), "").count)
+    texts = content.decode(encoding, "replace").removeprefix(BYTE_ORDER_MARK).splitlines()
+    separator = max(SEPARATORS, key=next(filter(str.strip, texts), "").count)
     lines = [
         (number, fields)
-        for number, line in enumerate(said, start=1)
+        for number, line in enumerate(texts, start=1)
         if any(fields := _fields(line, separator))
     ]
     header = _take_header(lines, columns, path, exact=False)
     last = len(header) - 1
     for number, fields in lines:
-        row = [*fields[:last], separator.join(fields[last:])]  # one may have lost its quotes
+        row = [*fields[:last], separator.join(fields[last:])]  # a field may have lost its quotes
         yield number, dict(zip_longest(header, row, fillvalue=""))
 
 
 def _fields(line: str, separator: str) -> list[str]:
-    """The fields of a line without the spaces around them; the line itself where it is no CSV."""
+    """The stripped fields of a line; the line itself if it is not valid CSV."""
     try:
         return [field.strip() for field in next(csv.reader([line], delimiter=separator, strict=True), [])]
     except csv.Error:
         return [line]
 
 
-def _sequence(series: tuple[int, int], said: Sequence[str], ledger: Ledger) -> str:
-    """What the lines on one series (study_id, series_id) agree to call it, else UNDESCRIBED."""
-    first, *others = said
+def _sequence(series: tuple[int, int], descriptions: Sequence[str], ledger: Ledger) -> str:
+    """The sequence on which the lines of one series (study_id, series_id) agree, else UNDESCRIBED."""
+    first, *others = descriptions
     if others:
         agree = set(others) == {first}
         what = "lines repeat each other" if agree else "lines contradict each other"
@@ -232,9 +235,9 @@ def _sequence(series: tuple[int, int], said: Sequence[str], ledger: Ledger) -> s
 def _take_header(
     lines: list[tuple[int, list[str]]], columns: Sequence[str], where: Path, *, exact: bool = True
 ) -> list[str]:
-    """Take the header off the numbered lines; TableError unless it has these columns and lines follow it.
+    """Pop the header off the numbered lines; raises TableError unless it has these columns and lines follow.
 
-    Unless it has to be `exact`, there may be others beside them.
+    Other columns are allowed unless `exact`.
     """
     if not lines:
         raise TableError("the file is empty", where=where, hint=FETCH_AGAIN)
@@ -258,12 +261,12 @@ def _refuse_columns(header: list[str], columns: Sequence[str], where: Path, exac
 
 
 def few(names: Sequence[str]) -> str:
-    """The first five names, quoted and cut short, for a message."""
+    """The first five names, quoted and truncated, for a message."""
     return ", ".join(repr(name[:40]) for name in names[:5]) + (", ..." if len(names) > 5 else "")
 
 
 def _refuse(bad: np.ndarray, texts: pd.Series, expected: str, where: Path) -> None:
-    """TableError at the first line where `bad` is true; what stands there is not repeated."""
+    """Raise TableError for the first line where `bad` is true, without quoting its content."""
     if bad.any():
         first = int(np.argmax(bad))
         found = "unfit" if texts.iloc[first] else "empty"
@@ -286,14 +289,14 @@ def _refuse_repeated(keys: pd.DataFrame, where: Path) -> None:
 
 
 def _ids(rows: pd.DataFrame, column: str, where: Path) -> pd.Series:
-    """A column of int64."""
+    """Convert a column to int64."""
     expected = "a whole number of at most 18 digits; a spreadsheet may have rewritten it"
     _refuse_unlike(NUMBER, rows[column], expected, where)
     return rows[column].astype(np.int64)
 
 
 def _words(rows: pd.DataFrame, column: str, word2value: Mapping, where: Path) -> pd.Series:
-    """A column of known words, each replaced by its value."""
+    """Map a column of known words to their values."""
     allowed = ", ".join(repr(word) if word else "empty" for word in word2value)
     _refuse(~rows[column].isin(word2value).to_numpy(), rows[column], f"one of {allowed}", where)
     return rows[column].map(word2value)

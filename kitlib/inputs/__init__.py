@@ -1,1 +1,1 @@
-"""What models read: a spec says what is made of a study, an encoder makes it, a dataset holds it."""
+"""Model inputs: a spec defines what is made of a study, an encoder makes it, and a dataset holds it."""

@@ -1,4 +1,4 @@
-"""Datasets of bags: for each study and sequence any number of tokens, each with its place in the patient."""
+"""Datasets of bags: per study and sequence, any number of tokens, each with its patient position."""
 
 import hashlib
 from collections.abc import Mapping
@@ -22,11 +22,11 @@ class BagDataset(Dataset):
 
     @property
     def present(self) -> np.ndarray:
-        """Which of SEQUENCES each study has an image of: (n, 3) bool."""
+        """Mask (n, 3) of the SEQUENCES of which each study has an image."""
         return np.array([[len(bag) > 0 for bag in self.tokens[name]] for name in SEQUENCES], bool).T
 
     def take(self, index: Any) -> Self:
-        """The studies at these positions (integers, a slice or a mask), in that order."""
+        """Select studies by position (integers, a slice or a mask), in that order."""
         rows = np.arange(len(self))[index]
         return self._with(rows, {name: [bags[row] for row in rows] for name, bags in self.tokens.items()})
 
@@ -39,7 +39,7 @@ class BagDataset(Dataset):
         return replace(self, tokens=tokens)._trusted_as(self)
 
     def parts(self, count: int) -> Self:
-        """Each study `count` times, each time with every `count`-th slice of every sequence."""
+        """Split each study into `count` rows, each with every `count`-th slice of every sequence."""
         tokens = {
             name: [bag[part::count] for bag in bags for part in range(count)]
             for name, bags in self.tokens.items()
@@ -51,7 +51,7 @@ class BagDataset(Dataset):
         return replace(self, study_ids=study_ids)._trusted_as(self)
 
     def _with(self, rows: np.ndarray, tokens: Mapping[str, list[Tokens]]) -> Self:
-        """The studies at these rows, with these tokens."""
+        """Select studies by row, with these tokens."""
         return replace(self, study_ids=self.study_ids[rows], tokens=tokens)._trusted_as(self)
 
     def _digest(self) -> str:
@@ -74,7 +74,7 @@ class BagDataset(Dataset):
 
 
 def embedding_width(data: BagDataset, expected: int | None = None) -> int:
-    """The width of the embeddings, 1 where no study has a slice; ModelError if it is not the one expected."""
+    """The width of the embeddings, 1 if no study has a slice; raises ModelError if it is not as expected."""
     widths = {bag.width for bags in data.tokens.values() for bag in bags if len(bag)}
     if len(widths | {expected or width for width in widths}) > 1:
         raise ModelError(

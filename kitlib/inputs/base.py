@@ -1,7 +1,7 @@
-"""An input: its spec (plain data), the encoder that makes it of a study, and the dataset that models read.
+"""An input: its spec (plain data), the encoder that makes it from a study, and the dataset that models read.
 
-A new input is a frozen dataclass that derives from InputSpec and names its encoder; `register_input` makes
-saved folds open with it. Nothing in `experiments`, `predict` or `run` knows which inputs there are.
+A new input is a frozen dataclass that derives from InputSpec and names its encoder; `register_input` lets
+saved folds load with it. Nothing in `experiments`, `predict` or `run` knows which inputs exist.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ INPUT_FILE = "input.json"
 
 
 class Dataset(ABC):
-    """Studies as a model reads them; row k of everything is about study_ids[k]."""
+    """Studies as a model reads them; row k of everything belongs to study_ids[k]."""
 
     study_ids: np.ndarray  # (n,) int64
 
@@ -36,11 +36,11 @@ class Dataset(ABC):
     @property
     @abstractmethod
     def present(self) -> np.ndarray:
-        """Which of SEQUENCES each study has an image of: (n, 3) bool."""
+        """Mask (n, 3) of the SEQUENCES of which each study has an image."""
 
     @abstractmethod
     def take(self, index: Any) -> Self:
-        """The studies at these positions (integers, a slice or a mask), in that order."""
+        """Select studies by position (integers, a slice or a mask), in that order."""
 
     @abstractmethod
     def without(self, removed: np.ndarray) -> Self:
@@ -57,29 +57,29 @@ class Dataset(ABC):
     def _check(self) -> None: ...
 
     def parts(self, count: int) -> Self:
-        """Each study `count` times, each time with every `count`-th slice; ModelError without slices."""
+        """Split each study into `count` rows, each with every `count`-th slice; ModelError without slices."""
         raise ModelError(f"a {type(self).__name__} has no slices to share out", where=f"{count} parts")
 
     @cached_property
     def fingerprint(self) -> str:
-        """Changes when anything that a model reads of a study does."""
+        """Changes when anything that a model reads changes."""
         return self._digest()
 
     def check(self) -> None:
-        """ModelError where a model could not read this; looked at once, what is taken of it not again."""
+        """Raise ModelError if a model could not read this; checked once, and not again for its subsets."""
         if not self.__dict__.get("_is_checked"):
             self._check()
             self.__dict__["_is_checked"] = True
 
     def _trusted_as(self, other: "Dataset") -> Self:
-        """This dataset, made of nothing but rows of the other one."""
+        """Return this dataset, made only of rows of `other`, as checked if that one is."""
         self.__dict__["_is_checked"] = other.__dict__.get("_is_checked")
         return self
 
 
 @dataclass(frozen=True)
 class Pretraining:
-    """How a backbone without weights is trained on phantoms first."""
+    """How a backbone without weights is pretrained on phantoms."""
 
     studies: int = 300
     epochs: int = 4
@@ -88,30 +88,30 @@ class Pretraining:
 
 @dataclass(frozen=True)
 class Resources:
-    """What encoders may use: where weights may lie (see `find_weights`), inputs at once, and processes."""
+    """What encoders may use: a folder of weights (see `find_weights`), a batch size, and processes."""
 
     attached_dir: Path | None = None
     batch: int = 32
     without_weights: Pretraining | Literal["refuse", "random"] = "refuse"
-    """What becomes of a backbone whose weights are nowhere and whose spec names none."""
+    """What to do for a backbone whose spec names no weights and for which none are found."""
     workers: int = 1
 
 
 @dataclass(frozen=True)
 class InputSpec(ABC):
-    """All that shapes an input beside the study: plain data, saved beside every model as `input.json`.
+    """Everything that defines an input except the study: plain data, saved with every model as `input.json`.
 
-    What an experiment leaves empty is the profile's choice: see `completed`.
+    Fields that an experiment leaves empty are filled by the profile: see `completed`.
     """
 
     kind: ClassVar[str]
 
     longest_px: int = 0
-    """To which side slices are reduced when they are read."""
+    """The longest side to which slices are reduced when they are read."""
 
     @property
     def fingerprint(self) -> str:
-        """Changes when the input does, and not with where files lie."""
+        """Changes with the input, but not with the location of files."""
         return fingerprint(self.kind, self.identity())
 
     def identity(self) -> dict[str, Any]:
@@ -119,50 +119,50 @@ class InputSpec(ABC):
         return dataclasses.asdict(self)
 
     def completed(self, defaults: Mapping[str, Any]) -> Self:
-        """The spec with its empty fields taken from `defaults`, by name."""
+        """The spec with its empty fields filled from `defaults`, by name."""
         empty = {name for name, value in dataclasses.asdict(self).items() if value in ("", 0)}
         return dataclasses.replace(self, **{name: defaults[name] for name in empty & defaults.keys()})
 
     @abstractmethod
     def encoder(self, resources: Resources) -> "Encoder":
-        """What makes this input; WeightsError or ArtefactError where its weights are not to be had."""
+        """The encoder that makes this input; raises WeightsError or ArtefactError if it lacks its weights."""
 
     @property
     @abstractmethod
     def label(self) -> str:
-        """What it is, in a few words for a table."""
+        """A short description for a table."""
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """The spec as JSON-able values."""
         return {"kind": self.kind, **dataclasses.asdict(self)}
 
     def save(self, folder: Path, provenance: Provenance) -> None:
-        """Save as a folder's `input.json`."""
+        """Save as `input.json` in a folder."""
         save_json(Path(folder) / INPUT_FILE, self.to_json(), provenance)
 
 
 class Encoder(ABC):
-    """Makes one input of studies; `spec` says all of it, the sha256 of weights included."""
+    """Make one input from studies; `spec` defines it fully, including the sha256 of weights."""
 
     spec: InputSpec
 
     @property
     def label(self) -> str:
-        """What the input was made with, in a few words for a table."""
+        """A short description of what makes the input, for a table."""
         return self.spec.label
 
     @property
     def recipe(self) -> dict[str, Any]:
-        """All that shapes what it makes of a study: the spec, and the code."""
+        """Everything that determines the output for a study: the spec and the code."""
         return {**self.spec.identity(), "code": code_fingerprint(type(self))}
 
     @abstractmethod
     def encode(self, study: Study, ledger: Ledger) -> Dataset:
-        """A dataset of one study, from prepared stacks: what streaming uses. Nothing is kept on disk."""
+        """Encode one study from prepared stacks, as streaming does. Nothing is written to disk."""
 
     @abstractmethod
     def dataset(self, studies: PreparedStudies, cache: Path) -> Dataset:
-        """The dataset of many studies; what is dear to make is kept under `cache`, and found there again."""
+        """Encode many studies; what is expensive is stored under `cache` and reused."""
 
 
 _kind2place = {
@@ -170,21 +170,21 @@ _kind2place = {
     "pixels": "kitlib.inputs.pixels:PixelInput",
     "crops": "kitlib.inputs.crops:CropInput",
 }
-"""The kit's own inputs by kind, imported when a saved fold asks for one."""
+"""The built-in inputs by kind, imported when a saved fold needs one."""
 _registered: dict[str, type[InputSpec]] = {}
 
 
 def register_input(spec: type[InputSpec]) -> type[InputSpec]:
-    """Let saved folds open with this input, by its `kind`; a class decorator. UsageError if that is taken."""
+    """Class decorator: let saved folds load this input by its `kind`; raises UsageError if that is taken."""
     if spec.kind in _kind2place:
-        _input_of(spec.kind)  # the kit's own may not be loaded yet
+        _input_of(spec.kind)  # a built-in one may not be loaded yet
     refuse_taken(spec.kind, spec, _registered, "input")
     _registered[spec.kind] = spec
     return spec
 
 
 def input_from_json(values: Mapping[str, Any]) -> InputSpec:
-    """The spec that `to_json` described; ArtefactError on a kind or field that the kit does not know."""
+    """The inverse of `InputSpec.to_json`; raises ArtefactError for an unknown kind or field."""
     fields = dict(values)
     kind = fields.pop("kind", "")
     try:
@@ -195,7 +195,7 @@ def input_from_json(values: Mapping[str, Any]) -> InputSpec:
 
 
 def _input_of(kind: str) -> type[InputSpec]:
-    """The input of this kind, imported where it is the kit's own; KeyError where there is none."""
+    """The input of this kind, imported if it is built in; raises KeyError if there is none."""
     if kind not in _registered:
         module, _, name = _kind2place[kind].partition(":")
         _registered[kind] = getattr(import_module(module), name)
@@ -203,5 +203,5 @@ def _input_of(kind: str) -> type[InputSpec]:
 
 
 def load_input(folder: Path) -> InputSpec:
-    """The input of the model that a folder holds; ArtefactError where none is said."""
+    """Load the input spec of the model in a folder; raises ArtefactError if there is none."""
     return input_from_json(load_json(Path(folder) / INPUT_FILE))

@@ -1,4 +1,4 @@
-"""Cutting crops: a study is located, and a view cut around each place; those of many studies are kept."""
+"""Cut crops: localise a study and cut a view around each place; those of many studies are cached."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -33,20 +33,20 @@ def cut_study(study: Study, localiser: Localiser, slices: int) -> StudyCrops:
     """Locate a study's places and cut their views.
 
     Places that are not found are cut where they usually are, with a fault that names the rows graded there:
-    all rows where the localiser abstains. So are those told that no slice of their own sequence shows, and
-    series whose pixels contradict what they are described as.
+    all rows if the localiser abstains. Faults also report places that no slice of their own sequence shows,
+    and series whose pixels contradict their description.
     """
     ledger = Ledger()
     located = localiser.locate_study(study, ledger, fill=True)
     found = {point.landmark for point in located.points if point.confidence > 0 and not located.abstained}
     doubted = tuple(row_id(study.study_id, cell) for cell in CELLS if landmark_of(cell) not in found)
     crops = cut_located(study, located, slices)
-    told = [replace(fault, row_ids=() if fault.series_id else doubted) for fault in ledger]
-    return replace(crops, faults=(*told, *_unseen(study, crops), *_contradicted(study, located)))
+    faults = [replace(fault, row_ids=() if fault.series_id else doubted) for fault in ledger]
+    return replace(crops, faults=(*faults, *_unseen(study, crops), *_contradicted(study, located)))
 
 
 def _contradicted(study: Study, located: Located) -> Iterator[Fault]:
-    """A fault for each series that is not what it is described as, by the brightness of the canal."""
+    """Yield a fault for each series that is not as described, by the brightness of the canal."""
     canal_mm = {} if located.abstained else canal_of(located.points)
     for series_id in contradicted_by_canal(study, canal_mm):
         detail = "T1 is described as T2, or T2 as T1, by its pixels"
@@ -54,7 +54,7 @@ def _contradicted(study: Study, located: Located) -> Iterator[Fault]:
 
 
 def _unseen(study: Study, crops: StudyCrops) -> Iterator[Fault]:
-    """A fault for each sequence that there is, and that does not show the places of all rows graded on it."""
+    """Yield a fault for each sequence present that does not show the places of all rows graded on it."""
     for number, sequence in enumerate(SEQUENCES):
         seen = {*slot2cell[crops.shown & (slot2sequence == number)]}
         own = [at for at, cell in enumerate(CELLS) if group2sequence[cell.group] == sequence]
@@ -65,7 +65,7 @@ def _unseen(study: Study, crops: StudyCrops) -> Iterator[Fault]:
 
 
 def cut_located(study: Study, located: Located, slices: int) -> StudyCrops:
-    """The views of a study's places, turned with their level where its canal was found."""
+    """Cut the views of a study's places, rotated with their level if its canal point was found."""
     points = {point.landmark: point for point in located.points}
     axes = disc_axes(canal_of(point for point in located.points if point.confidence > 0))
     images = np.zeros((len(SLOTS), slices, MARGIN_PX, MARGIN_PX), np.uint8)
@@ -82,15 +82,15 @@ def cut_located(study: Study, located: Located, slices: int) -> StudyCrops:
 
 @dataclass
 class CropEncoder(Encoder):
-    """Locates and cuts; many studies into one file each."""
+    """Localise studies and cut their crops; of many studies, into one file each."""
 
     spec: CropInput
     workers: int = 1
     cut: WeakKeyDictionary[Study, StudyCrops] = field(default_factory=WeakKeyDictionary)
-    """Crops of studies that somebody still works with."""
+    """Crops of studies that are still in use."""
 
     def encode(self, study: Study, ledger: Ledger) -> CropDataset:
-        """A dataset of one study, which is located once."""
+        """Encode one study, which is localised only once."""
         if study not in self.cut:
             self.cut[study] = cut_study(study, shipped_localiser(), self.spec.slices)
         crops = self.cut[study]
@@ -98,7 +98,7 @@ class CropEncoder(Encoder):
         return CropDataset.of([study.study_id], [crops])
 
     def dataset(self, studies: PreparedStudies, cache: Path) -> CropDataset:
-        """The crops of many studies, memory-mapped."""
+        """Encode many studies; the crops are memory-mapped."""
         files = CropFiles(Path(cache) / self.spec.folder_name, self.recipe, self.spec, studies)
         known = studies.study_ids
         todo = [study_id for study_id in known if not files.has(study_id)]
@@ -113,7 +113,7 @@ class CropEncoder(Encoder):
 
 @dataclass(frozen=True)
 class CropFiles:
-    """A folder of crops, `<study_id>.npy` a study."""
+    """A folder of crops, one `<study_id>.npy` per study."""
 
     folder: Path
     recipe: dict[str, Any]
@@ -121,11 +121,11 @@ class CropFiles:
     studies: PreparedStudies
 
     def of(self, study_id: int) -> "CropFiles":
-        """The files of one study: what a worker needs."""
+        """The files of one study: all that a worker needs."""
         return replace(self, studies=self.studies.of([study_id]))
 
     def has(self, study_id: int) -> bool:
-        """Whether a study's crops are there, of its images as they are."""
+        """Whether a study's crops exist and match its current images."""
         return is_current(self._path(study_id), self._state(study_id))
 
     def make(self, study_id: int) -> None:
@@ -144,7 +144,7 @@ class CropFiles:
         )
 
     def crops(self, study_id: int) -> StudyCrops:
-        """The crops of a study; ArtefactError where they were not made."""
+        """Load the crops of a study; raises ArtefactError if they were not made."""
         path = self._path(study_id)
         facts = facts_of(path)
         return StudyCrops(
@@ -160,7 +160,7 @@ class CropFiles:
         return self.folder / f"{int(study_id)}.npy"
 
     def _state(self, study_id: int) -> str:
-        """Changes when the study's volumes, the localiser, what is asked for or the recipe do."""
+        """Changes with the study's volumes, the localiser's weights and the recipe."""
         return fingerprint(self.recipe, _weights(), self.studies.of([study_id]).fingerprint)
 
 

@@ -1,4 +1,4 @@
-"""Views around the located places of a study, for the networks that grade them."""
+"""Views around the localised places of a study, for the networks that grade them."""
 
 import hashlib
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 UNSEEN = "landmarks.unseen"
-"""The code of a fault whose rows are graded without a view of their own sequence, though there is one."""
+"""The code of a fault whose rows are graded without a view of their own sequence, although it is present."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,22 +27,22 @@ class StudyCrops:
 
     images: np.ndarray  # (40, S, MARGIN_PX, MARGIN_PX) uint8, 0 where there is none
     present: np.ndarray  # (40, S) bool
-    points_mm: np.ndarray  # (40, 3) patient position in the middle, NaN where there is no view
-    confidences: np.ndarray  # (40,) in the point; 0 where it is only where it usually lies
+    points_mm: np.ndarray  # (40, 3) patient position of the centre, NaN where there is no view
+    confidences: np.ndarray  # (40,) in the point; 0 where it was not found and set where it usually lies
     faults: tuple[Fault, ...] = ()  # found when it was cut
-    counted: float = 1.0  # chance that the levels are counted right, where that is in doubt
+    counted: float = 1.0  # probability that the levels are counted right, if that is in doubt
     told: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
-    """What networks have said of these images, by the file they look with; other processes get it, too."""
+    """Network outputs for these images, by weights file; passed on to other processes, too."""
 
     @property
     def shown(self) -> np.ndarray:
-        """Which of SLOTS there is an image of: (40,) bool."""
+        """Mask (40,) of the SLOTS of which there is an image."""
         return self.present.any(axis=1)
 
 
 @dataclass(frozen=True, eq=False)
 class CropDataset(Dataset):
-    """Crops of studies, of which some sequences may be hidden."""
+    """Crops of studies; some of their sequences may be hidden."""
 
     study_ids: np.ndarray  # (n,) int64
     crops: tuple[StudyCrops, ...]
@@ -50,29 +50,29 @@ class CropDataset(Dataset):
 
     @classmethod
     def of(cls, study_ids: Sequence[int], crops: Sequence[StudyCrops]) -> Self:
-        """Nothing hidden."""
+        """Build a dataset in which nothing is hidden."""
         ids = np.array(study_ids, np.int64)
         return cls(ids, tuple(crops), np.zeros((len(ids), len(SEQUENCES)), bool))
 
     @property
     def shown(self) -> np.ndarray:
-        """Which of SLOTS each study has an image of: (n, 40) bool."""
+        """Mask (n, 40) of the SLOTS of which each study has an image."""
         shown = np.array([crops.shown for crops in self.crops], bool).reshape(-1, len(SLOTS))
         return shown & ~self.hidden[:, slot2sequence]
 
     @property
     def counted(self) -> np.ndarray:
-        """Chance that the levels are those they are called, 1 where nobody doubts it: (n,)."""
+        """Probability (n,) that the levels are counted right, 1 where that is not in doubt."""
         return np.array([crops.counted for crops in self.crops], float)
 
     @property
     def present(self) -> np.ndarray:
-        """Which of SEQUENCES each study has an image of: (n, 3) bool."""
+        """Mask (n, 3) of the SEQUENCES of which each study has an image."""
         shown = self.shown
         return np.stack([shown[:, slot2sequence == column].any(1) for column in range(len(SEQUENCES))], 1)
 
     def take(self, index: Any) -> Self:
-        """The studies at these positions (integers, a slice or a mask), in that order."""
+        """Select studies by position (integers, a slice or a mask), in that order."""
         rows = np.arange(len(self))[index]
         crops = tuple(self.crops[row] for row in rows)
         return replace(self, study_ids=self.study_ids[rows], crops=crops, hidden=self.hidden[rows])
@@ -93,30 +93,30 @@ class CropDataset(Dataset):
         return digest.hexdigest()
 
     def _check(self) -> None:
-        """Bytes are all that crops hold: nothing in them can be wrong."""
+        """Accept any crops: they hold only bytes, all of which are valid."""
 
 
 @dataclass(frozen=True)
 class CropInput(InputSpec):
-    """How crops are cut: see `prepare.views` for their size and VIEWS for what they show."""
+    """How crops are cut: see `prepare.views` for their size, and VIEWS there for what they show."""
 
     kind: ClassVar[str] = "crops"
 
     slices: int = 3
-    """Neighbours by position around each place."""
+    """Neighbouring slices by position around each place."""
 
     @property
     def folder_name(self) -> str:
-        """Readable in front, unique at the end."""
+        """A readable name with a unique suffix."""
         return f"crops-{self.slices}-{fingerprint(self.identity())[:8]}"
 
     @property
     def label(self) -> str:
-        """What it is, in a few words for a table."""
+        """A short description for a table."""
         return f"crops, {self.slices} slices"
 
     def encoder(self, resources: Resources) -> "CropEncoder":
-        """With the localiser that ships."""
-        from kitlib.inputs.cropping import CropEncoder  # loads torch
+        """An encoder with the shipped localiser."""
+        from kitlib.inputs.cropping import CropEncoder  # imports torch
 
         return CropEncoder(self, resources.workers)

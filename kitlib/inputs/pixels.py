@@ -1,4 +1,4 @@
-"""Slices as they are: the grey values themselves, for networks that are trained on them end to end."""
+"""Slices as grey values, for networks that are trained on them end to end."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,14 +23,14 @@ from kitlib.terms import SEQUENCES
 
 @dataclass(frozen=True, eq=False)
 class PixelDataset(BagDataset):
-    """Slices of px x px grey values; a token is a slice, row by row, uint8."""
+    """Slices of px x px grey values; a token is one slice, row by row, uint8."""
 
     px: int
 
 
 @dataclass(frozen=True)
 class PixelInput(InputSpec):
-    """Slices as squares of `px`."""
+    """Slices as squares of `px` x `px`."""
 
     kind: ClassVar[str] = "pixels"
 
@@ -42,33 +42,33 @@ class PixelInput(InputSpec):
 
     @property
     def folder_name(self) -> str:
-        """Readable in front, unique at the end."""
+        """A readable name with a unique suffix."""
         name = f"pixels-{self.px}px-{self.field_of_view}-{self.grey}"
         return f"{name}-{fingerprint(self.identity())[:8]}"
 
     @property
     def label(self) -> str:
-        """What it is, in a few words for a table."""
+        """A short description for a table."""
         return f"pixels, {self.px} x {self.px}, {self.grey}"
 
     def encoder(self, resources: Resources) -> "PixelEncoder":  # noqa: ARG002  # it needs none
-        """Needs no weights."""
+        """An encoder, which needs no weights."""
         return PixelEncoder(self)
 
 
 @dataclass
 class PixelEncoder(Encoder):
-    """Cuts and resizes slices; many studies through a store on disk."""
+    """Crop and resize slices; those of many studies go through a store on disk."""
 
     spec: PixelInput
 
     def encode(self, study: Study, ledger: Ledger) -> PixelDataset:  # noqa: ARG002  # nothing goes wrong here
-        """A dataset of one study."""
+        """Encode one study."""
         tokens = {name: [self._tokens(study.stacks(name))] for name in SEQUENCES}
         return PixelDataset(np.array([study.study_id], np.int64), tokens, self.spec.px)
 
     def dataset(self, studies: PreparedStudies, cache: Path) -> PixelDataset:
-        """The slices of many studies, memory-mapped."""
+        """Encode many studies; the slices are memory-mapped."""
         store = TokenStore(Path(cache) / self.spec.folder_name, self.recipe, self.spec.px**2)
         volumes = studies.volumes
         for key in tqdm(store.outdated(volumes, studies.keys), desc="pixels", mininterval=1):

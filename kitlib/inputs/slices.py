@@ -1,4 +1,4 @@
-"""Slices as a backbone sees them: one vector a slice, and what headers tell of the study."""
+"""Slices as embeddings of a backbone, one vector per slice, with the metadata of the study."""
 
 import dataclasses
 import hashlib
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     from kitlib.embed.slices import Backbone
 
 RECORDED_KINDS = ("shipped", "hub", "random")
-"""Weights that are found by their kind alone; of others, the file is recorded."""
+"""Kinds of weights that suffice to find them again; for others, the file is recorded."""
 SHARE = 16
-"""Series that a worker of a cluster embeds in one call: a second or two."""
+"""Series that a cluster worker embeds in one call: a second or two."""
 
 
 @dataclass(frozen=True, eq=False)
 class SliceDataset(BagDataset):
-    """Embeddings of slices; `metadata` may hold NaN, which models impute inside their own fit."""
+    """Embeddings of slices; `metadata` may contain NaN, which models impute within their own fit."""
 
     metadata: pd.DataFrame  # index study_id, n rows in the order of study_ids
 
@@ -63,7 +63,7 @@ class SliceDataset(BagDataset):
 
 @dataclass(frozen=True)
 class SliceInput(InputSpec):
-    """How a slice becomes a vector. `sha256` and `width` are known once the weights have been loaded.
+    """How a slice is embedded. `sha256` and `width` are known once the weights have been loaded.
 
     >>> from kitlib.inputs.base import Resources
     >>> spec = SliceInput(longest_px=64, backbone="resnet10t", weights="shipped", grey="greyscale")
@@ -78,45 +78,45 @@ class SliceInput(InputSpec):
     weights: str = ""
     """See `find_weights`."""
     input_px: int = 0
-    """Slices are made squares of this side; 0 takes that of the weights' training."""
+    """Side of the square to which slices are resized; 0 for that of the weights' training."""
     field_of_view: str = ""
-    """One of FIELDS_OF_VIEW; empty takes that of the weights' training."""
+    """One of FIELDS_OF_VIEW; empty for that of the weights' training."""
     grey: str = ""
     """One of GREY_OPTIONS."""
     sha256: str = ""
     width: int = 0
 
     def completed(self, defaults: Mapping[str, Any]) -> Self:
-        """As InputSpec says; the weights among `defaults` are of the backbone there and of no other."""
+        """As in InputSpec; the weights in `defaults` apply only to the backbone in `defaults`."""
         if self.backbone not in ("", defaults.get("backbone")):
             defaults = {name: value for name, value in defaults.items() if name != "weights"}
         return super().completed(defaults)
 
     def identity(self) -> dict[str, Any]:
-        """All but where the weights lie: their sha256 says what they are, of random ones their kind."""
+        """All fields but the location of weights, which sha256 identifies; random ones keep their kind."""
         return {**dataclasses.asdict(self), "weights": "" if self.sha256 else self.weights}
 
     @property
     def folder_name(self) -> str:
-        """Readable in front, unique at the end."""
+        """A readable name with a unique suffix."""
         name = self.backbone.replace("/", "_")
         sizes = f"{self.input_px}px-{self.field_of_view}-{self.grey}"
         return f"{name}-{sizes}-{fingerprint(self.identity())[:8]}"
 
     @property
     def label(self) -> str:
-        """What it is, in a few words for a table."""
+        """A short description for a table."""
         return f"{self.backbone}, {self.grey}"
 
     def encoder(self, resources: Resources) -> "SliceEncoder":
-        """With the weights that are found; WeightsError where there are none."""
+        """An encoder with the weights found; raises WeightsError if there are none."""
         return SliceEncoder(self, resources)
 
 
 class SliceEncoder(Encoder):
-    """Embeds slices with a backbone; many studies through a store on disk.
+    """Embed slices with a backbone; those of many studies go through a store on disk.
 
-    Where the spec knows its weights already, the backbone is loaded when it is first needed.
+    If the spec already identifies its weights, the backbone is loaded only when first needed.
     """
 
     def __init__(self, spec: SliceInput, resources: Resources) -> None:
@@ -135,8 +135,8 @@ class SliceEncoder(Encoder):
 
     @cached_property
     def backbone(self) -> "Backbone":
-        """The backbone with its weights; ArtefactError where those recorded are others."""
-        from kitlib.embed.backbone import load_backbone  # torch and timm: seconds
+        """The backbone with its weights; raises ArtefactError if these are not the recorded ones."""
+        from kitlib.embed.backbone import load_backbone  # torch and timm take seconds to import
 
         spec = self.spec
         backbone = load_backbone(
@@ -156,11 +156,11 @@ class SliceEncoder(Encoder):
 
     @property
     def label(self) -> str:
-        """The backbone and what its weights are, in a few words for a table."""
+        """The backbone and its weights, in a few words for a table."""
         return f"{self.spec.backbone}: {self.backbone.source.label}"
 
     def encode(self, study: Study, ledger: Ledger) -> SliceDataset:  # noqa: ARG002  # nothing goes wrong here
-        """A dataset of one study."""
+        """Encode one study."""
         from kitlib.embed.engine import study_tokens
 
         backbone, grey = self.backbone, self.spec.grey
@@ -168,7 +168,7 @@ class SliceEncoder(Encoder):
         return SliceDataset(np.array([study.study_id], np.int64), tokens, study_metadata([study]))
 
     def dataset(self, studies: PreparedStudies, cache: Path) -> SliceDataset:
-        """The embeddings of many studies, memory-mapped; what is not in the store is embedded."""
+        """Encode many studies, embedding what is not in the store; the result is memory-mapped."""
         store = TokenStore(Path(cache) / self.spec.folder_name, self.recipe, self.spec.width)
         if todo := store.outdated(studies.volumes, studies.keys):
             share = SHARE if os.environ.get(CLUSTER) else len(todo)
@@ -190,14 +190,14 @@ class SliceEncoder(Encoder):
         embed_series(store, self.backbone, volumes, keys, grey=grey, batch=batch, progress=progress)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A backbone does not travel: a worker loads its own, once.
+        # A backbone is not pickled: each worker loads its own, once.
         return worker_encoder, (self.spec, self.resources)
 
     def _weights(self) -> str:
-        """Where to look for weights: as the spec says, else wherever there are some."""
+        """Where to look for weights: as the spec says, else anywhere."""
         named, attached_dir = self.spec.weights, self.resources.attached_dir
         how = self.resources.without_weights
-        if self.spec.width:  # known already: where they lay, or where they may lie in this session
+        if self.spec.width:  # already identified: where they were, or where they may be in this session
             return "auto" if attached_dir else named
         if named or how == "refuse":
             return named or "auto"

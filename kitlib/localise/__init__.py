@@ -1,1 +1,1 @@
-"""Where the levels are: landmarks found in any study, carried from plane to plane, cropped and audited."""
+"""Localise levels: find landmarks in any study, transfer them between planes, and audit annotations."""

@@ -1,8 +1,8 @@
-"""T1 or T2 by the pixels: whether the canal is brighter than the vertebrae and discs in front of it.
+"""Tell T1 from T2 by the pixels: is the canal brighter than the vertebrae and discs in front of it?
 
-Fluid is dark on T1 and bright on T2 and STIR, and marrow lies between, whatever the scanner. On 52 phantoms
+Fluid is dark on T1 and bright on T2 and STIR, with marrow in between, whatever the scanner. On 52 phantoms
 the ratio of medians is .26 to .93 on sagittal T1 and 1.01 to 4.5 on sagittal T2 and STIR; of 383 single
-mid-sagittal slices of patients 380 are on the right side of 1 (docs/own_study.md).
+mid-sagittal slices of patients, 380 are on the right side of 1 (docs/own_study.md).
 """
 
 from collections.abc import Callable
@@ -15,36 +15,36 @@ from kitlib.localise.spine import Spine
 from kitlib.mri.study import Series, Study
 from kitlib.terms import AXIAL_T2, LEVELS, SAGITTAL_T1, SAGITTAL_T2
 
-BRIGHTER = 1.0  # the canal on T2, in terms of what lies in front of it
-PLAINLY = np.log(1.1)  # by so much darker or brighter than that, to contradict a description
+BRIGHTER = 1.0  # canal brightness, relative to what lies in front, above which a series is T2
+PLAINLY = np.log(1.1)  # distance of the log ratio from that, to contradict a description
 CANAL_MM, FRONT_MM = (-3.0, 0.0, 3.0), (16.0, 20.0, 24.0, 28.0, 32.0)  # in front of the canal's middle
-ALONG = 60  # places looked at from L1/L2 to L5/S1
+ALONG = 60  # sampled places from L1/L2 to L5/S1
 REACH_MM = 3.0  # from a slice to a place that it still shows
 LEAST_PLACES = 20  # in view, of canal and front each
 
 
 def told_by_canal(study: Study, spine_of: Callable[[Series], Spine | None] | None = None) -> dict[int, str]:
-    """Sequences of the series that have none, as far as pixels tell; {} where no canal is found.
+    """Identify the sequences of undescribed series by their pixels, if possible; {} if no canal is found.
 
-    `spine_of` finds the canal on a series; the shipped localiser's is asked if None.
+    `spine_of` finds the canal on a series; if None, the shipped localiser does.
     """
     spine_of = spine_of or shipped_localiser().spine_of
     spines = [spine for series in study.series if (spine := spine_of(series)) is not None]
     if not spines:
         return {}
     canal_mm = max(spines, key=lambda spine: float(spine.mass.sum())).canal_mm
-    told = {}
+    found = {}
     for series in study.series:
         ratio = canal_brightness(series, canal_mm) if series.sequence is None else float("nan")
         if np.isfinite(ratio):
             is_t2, is_sagittal = ratio > BRIGHTER, series.stacks[0].plane == "sagittal"
             if is_sagittal or is_t2:
-                told[series.series_id] = (SAGITTAL_T2 if is_sagittal else AXIAL_T2) if is_t2 else SAGITTAL_T1
-    return told
+                found[series.series_id] = (SAGITTAL_T2 if is_sagittal else AXIAL_T2) if is_t2 else SAGITTAL_T1
+    return found
 
 
 def contradicted_by_canal(study: Study, canal_mm: CanalPoints) -> list[int]:
-    """The series that are described as sagittal T1 or T2 and whose pixels plainly say the other of them."""
+    """The series described as sagittal T1 or T2 whose pixels clearly show the other."""
     sequence2sign = {SAGITTAL_T1: -1, SAGITTAL_T2: 1}
     return [
         series.series_id
@@ -55,7 +55,7 @@ def contradicted_by_canal(study: Study, canal_mm: CanalPoints) -> list[int]:
 
 
 def canal_brightness(series: Series, canal_mm: CanalPoints) -> float:
-    """Median grey of the canal over that of what lies in front of it; NaN where too little is in view."""
+    """Median grey of the canal relative to that of what lies in front; NaN if too little is in view."""
     points_mm = np.array([canal_mm[level] for level in LEVELS if level in canal_mm]).reshape(-1, 3)
     if len(points_mm) < 2:
         return float("nan")

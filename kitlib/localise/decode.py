@@ -1,7 +1,7 @@
-"""From heatmaps to one chain of canal points: peaks, then a joint search with priors on their geometry.
+"""Decode heatmaps into one chain of canal points: find peaks, then search jointly with geometric priors.
 
-A network that takes L4 for L5 does so at all levels together, and where it wavers it mixes two counts. The
-search puts each peak on one level only and weighs the whole chain against the same chain one level away.
+A network that mistakes L4 for L5 does so at all levels at once, and when unsure it mixes two counts. The
+search assigns each peak to one level only, and compares the whole chain with the same one a level away.
 """
 
 from dataclasses import dataclass
@@ -11,45 +11,45 @@ import numpy as np
 from kitlib.localise.geometry import GAP_SHARES, SPINE, TURNS_DEG
 
 COUNT = len(SPINE)
-WINDOW = 2  # pixels of the heatmap around a peak, that belong to it
+WINDOW = 2  # heatmap pixels around a peak that belong to it
 APART = 3  # pixels between two peaks at least, along one axis: discs of small persons are 5 pixels apart
 MOST_PEAKS = 16
 LEAST_PEAK = 0.03  # mass of a peak over all channels
-FLOOR = 1e-3  # no channel is surer than this of anything: networks are wrong in ways of their own
-# What a level without a point costs, beside what its map says: a doubtful peak with its low chance tells
-# more than none, so the last one is left out only where its map is twelve times surer that it is not visible.
-# A level that weighs more than 1 costs so much more.
+FLOOR = 1e-3  # least probability of anything: no channel is certain, as networks err in unexpected ways
+# Cost of leaving a level without a point, on top of its map: a doubtful peak of low probability tells more
+# than none, so it is dropped only if the map holds it twelve times likelier that the level is not visible.
+# For levels with a weight above 1 the cost grows with the weight.
 UNSEEN = 2.5
-# What a level's own map counts, T12/L1 to S1/S2: the sacrum alone says which level is which. The upper maps
-# follow the shape of the spine above it, in which patients differ more than phantoms do (docs/levels.md;
+# Weight of each level's own map, T12/L1 to S1/S2: only the sacrum determines which level is which. The upper
+# maps follow the shape of the spine above it, in which patients differ more than phantoms do (docs/levels.md;
 # chosen on open studies).
 WEIGHTS = np.array([0.1, 0.1, 0.1, 0.2, 0.6, 2.0, 2.0])
-SKIPPED = 2.0  # what it costs besides, between two that have one
+SKIPPED = 2.0  # additional cost of a level without a point between two that have one
 BEAM = 24
 
-# Lengths of the ways between neighbours, and their slopes towards the back on the way down: typical ones,
-# with wide spreads, for a patient may be small or lie askew; changes from one way to the next tell more.
+# Lengths of the links between neighbours, and their backward slopes on the way down: typical values with wide
+# spreads, as a patient may be small or lie askew; changes from one link to the next are more telling.
 SPACING_MM = 33.0 * GAP_SHARES
 BACKWARD_DEG = np.concatenate([[0.0], np.cumsum(TURNS_DEG)]) - 9.0
 LENGTH_SPREAD, RATIO_SPREAD = 0.17, 0.13  # of logarithms
 SLOPE_SPREAD_DEG, TURN_SPREAD_DEG = 30.0, 14.0
-STEEPEST_DEG = 75.0  # off the usual slope
-ODD = 0.01  # chance that a way is unlike any other: steep sacra, slips and fractures exist
+STEEPEST_DEG = 75.0  # from the usual slope
+ODD = 0.01  # probability that a link is unlike any other: steep sacra, slips and fractures exist
 
 
 @dataclass(frozen=True, eq=False)
 class Chain:
-    """Canal points of one image, T12/L1 to S1/S2, and how sure the count is."""
+    """Canal points of one image, T12/L1 to S1/S2, and how certain their count is."""
 
     pixels: np.ndarray  # (7, 2) fractional column and row of the heatmap; NaN where nothing was seen
-    mass: np.ndarray  # (7,) chance that some canal point lies there, whichever; 0 where nothing was seen
-    log_odds: float  # of this chain against the best one that counts one level off
+    mass: np.ndarray  # (7,) probability of any canal point there; 0 where nothing was seen
+    log_odds: float  # of this chain against the best one shifted by one level
 
 
 def find_chain(maps: np.ndarray, px_mm: float) -> Chain | None:
-    """The most likely chain in the maps (7, n, n) of the canal channels; None where there is no peak.
+    """Find the most likely chain in the maps (7, n, n) of the canal channels; None if there is no peak.
 
-    A map holds the chance of each pixel; what it lacks to 1 is the chance that the level is not visible.
+    A map holds the probability of each pixel; the remainder to 1 is that of the level not being visible.
     """
     total = maps.sum(axis=0)
     peaks = find_peaks(total)
@@ -70,7 +70,7 @@ def find_chain(maps: np.ndarray, px_mm: float) -> Chain | None:
 
 
 def find_peaks(chances: np.ndarray) -> np.ndarray:
-    """Pixels (N, 2), column and row, next to which a map (n, n) has most mass, the largest first."""
+    """Find the pixels (N, 2), column and row, around which a map (n, n) has most mass, largest first."""
     padded = np.pad(chances.astype(np.float64), 1)
     summed = np.lib.stride_tricks.sliding_window_view(padded, (3, 3)).sum(axis=(2, 3))
     peaks: list[tuple[int, int]] = []
@@ -85,7 +85,7 @@ def find_peaks(chances: np.ndarray) -> np.ndarray:
 
 
 def soft_peak(chances: np.ndarray, pixel: np.ndarray) -> np.ndarray:
-    """The mean position (2,) of the mass around a pixel: the peak at a fraction of a pixel."""
+    """The centre of mass (2,) around a pixel: the peak with subpixel precision."""
     rows, cols = _window(chances, pixel)
     around = chances[rows, cols]
     row, col = np.mgrid[rows, cols]
@@ -112,20 +112,20 @@ def _log(chances: np.ndarray) -> np.ndarray:
 
 
 def _shifted(path: np.ndarray, step: int, peaks: int) -> np.ndarray:
-    """What each level may be, (7, N + 1), in a chain whose peaks all lie one level lower or higher."""
+    """The choices (7, N + 1) allowed to each level in a chain with all peaks shifted by one level."""
     allowed = np.ones((COUNT, peaks + 1), bool)
     for level in range(COUNT):
         before = path[level - step] if 0 <= level - step < COUNT else -1
         if before >= 0:
             allowed[level] = np.arange(peaks + 1) == before
         else:
-            # The level that comes in at the end may lie anywhere but where another one lies.
+            # The level that enters at the end may have any peak that no other level has.
             allowed[level, path[path >= 0]] = False
     return allowed
 
 
 class _Search:
-    """A beam search over levels from above; the last choice of each level, column N, is "not seen"."""
+    """A beam search over levels from the top; the last choice of each level, column N, is "not seen"."""
 
     def __init__(self, peaks_mm: np.ndarray, own: np.ndarray, hidden: np.ndarray) -> None:
         self.peaks_mm = peaks_mm  # (N, 2)
@@ -133,7 +133,7 @@ class _Search:
         self.data = np.column_stack([WEIGHTS[:, None] * own, unseen])  # (7, N + 1)
 
     def run(self, allowed: np.ndarray) -> tuple[float, np.ndarray]:
-        """The best score, and the peak (7,) of each level, -1 where it is not seen."""
+        """The best score, and the peak (7,) of each level, -1 if it is not seen."""
         count = len(self.peaks_mm)
         paths = np.full((1, COUNT), -1)
         scores = np.zeros(1)
@@ -150,7 +150,7 @@ class _Search:
         return float(scores[0]), paths[0]
 
     def _gains(self, path: np.ndarray, level: int) -> np.ndarray:
-        """What each choice (N + 1,) for a level adds to a path that is known above it."""
+        """What each choice (N + 1,) for a level adds to the score of the path above it."""
         gains = self.data[level].copy()
         above = np.flatnonzero(path[:level] >= 0)
         if not len(above):
@@ -165,11 +165,11 @@ class _Search:
             cost += ((slope - own_slope[last]) / TURN_SPREAD_DEG) ** 2
         gains[:-1] += np.log((1 - ODD) * np.exp(-cost / 2) + ODD)
         gains[:-1] -= SKIPPED * (level - above[-1] - 1)
-        gains[:-1][np.abs(slope) > STEEPEST_DEG] = -np.inf  # a peak above the last one is no next one
+        gains[:-1][np.abs(slope) > STEEPEST_DEG] = -np.inf  # the next peak cannot lie above the last one
         return gains
 
     def _link(self, path: np.ndarray, above: int, level: int) -> tuple[np.ndarray, np.ndarray]:
-        """How much longer (log) and steeper (degrees) than usual the way from a level to each peak is."""
+        """How much longer (log) and steeper (degrees) than usual the link from a level to each peak is."""
         ways = self.peaks_mm - self.peaks_mm[path[above]]
         lengths = np.linalg.norm(ways, axis=1).clip(1e-3)
         slopes = np.degrees(np.arctan2(ways[:, 0], ways[:, 1]))

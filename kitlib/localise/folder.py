@@ -1,4 +1,4 @@
-"""The study in any folder: its series are told by a competition's tables, or else by tags and pixels."""
+"""Read the study in any folder; a competition's tables identify its series, or else tags and pixels."""
 
 import hashlib
 import os
@@ -19,15 +19,13 @@ from kitlib.terms import number_of
 
 
 def study_rows(folder: Path, ledger: Ledger) -> tuple[int, pd.DataFrame]:
-    """The number of the study in a folder, and its series (series_id, sequence, folder) for `read_study`.
+    """The id of the study in a folder, and its series (series_id, sequence, folder) for `read_study`.
 
-    The folder may be called and filed as it likes. In a competition's `train_images` or `test_images`, be it
-    there as a link, tables name the sequences. The number is the folder's name or, where this is none, one
-    that follows from the study's identifier. DataError where there is nothing to read.
+    The folder may have any name and layout. Within a competition's `train_images` or `test_images`, even as a
+    link, tables give the sequences. The id is the folder's name or, if that is not a number, derived from the
+    study's identifier. Raises DataError if there is nothing to read.
     """
-    folder = Path(
-        os.path.normpath(Path(folder).absolute())
-    )  # and not resolved: a link's name is what was asked for
+    folder = Path(os.path.normpath(Path(folder).absolute()))  # not resolved: a link's own name counts
     listing = list_folder(folder)
     number = number_of(folder.name)
     study_id = _derived(listing.study_uid) if number is None else number
@@ -36,7 +34,7 @@ def study_rows(folder: Path, ledger: Ledger) -> tuple[int, pd.DataFrame]:
     try:
         described = sequences_around(folder)
     except KitError as error:
-        ledger.add(Fault("study.tables", "sequences told without them", study_id, detail=error.what))
+        ledger.add(Fault("study.tables", "sequences identified without them", study_id, detail=error.what))
     absent = {series_id: str(folder / str(series_id)) for series_id in described.keys() - listing.series}
     rows = [
         (series_id, described.get(series_id, UNDESCRIBED), source)
@@ -46,11 +44,11 @@ def study_rows(folder: Path, ledger: Ledger) -> tuple[int, pd.DataFrame]:
 
 
 def read_folder(folder: Path, ledger: Ledger, *, prepare: Prepare | None = None) -> Study:
-    """The study in a folder, as `study_rows` lists it and `read_study` reads it."""
+    """Read the study in a folder, as `study_rows` lists it and `read_study` reads it."""
     study_id, rows = study_rows(folder, ledger)
     return read_study(study_id, rows, ledger, prepare=prepare, tell=told_by_canal)
 
 
 def _derived(study_uid: str) -> int:
-    """A number of nine digits for a study whose folder has none: the same wherever it lies."""
+    """Derive a nine-digit id for a study whose folder has none: the same wherever it is stored."""
     return 10**8 + int(hashlib.sha256(study_uid.encode()).hexdigest(), 16) % (9 * 10**8)

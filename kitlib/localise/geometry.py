@@ -1,4 +1,4 @@
-"""Levels of axial slices, foramina and recesses beside the canal, and which slices networks look at.
+"""Geometry: levels of axial slices, foramina and recesses beside the canal, and which slices to read.
 
 All points are patient millimetres (LPS). Sides follow from the patient's x, never from the order of files.
 """
@@ -12,23 +12,23 @@ from kitlib.mri.stack import Plane, Stack
 from kitlib.terms import ABOVE, BELOW, EMPTY, LEVELS, Landmark, Place, Side
 
 CanalPoints = Mapping[str, np.ndarray]
-"""Level, a neighbour (T12/L1, S1/S2) included, to the canal's point there, (3,) mm. Any may be missing."""
+"""Canal points, (3,) mm, by level, including the neighbours T12/L1 and S1/S2. Any may be missing."""
 
 LEFT, BACK = np.array([1.0, 0, 0]), np.array([0, 1.0, 0])  # LPS
 FIELD_MM = (20.0, 1000.0)  # sides of an image; a wrong spacing would make the network's input huge
 
 side2sign: dict[Side, int] = {"left": 1, "right": -1}
 SPINE = (ABOVE, *LEVELS, BELOW)
-LIMIT_MM = 5.0  # from a slice to the level it is given to (docs/facts.md, 3: 3 to 5)
-LIMIT_STEPS = 0.6  # in stacks of wide steps, so that a level between two slices is given to one
-BLOCK_MM = 35.0  # a stack no longer than this and near one level only is a block for that level
+LIMIT_MM = 5.0  # from a slice to the level it is assigned to (docs/facts.md, 3: 3 to 5)
+LIMIT_STEPS = 0.6  # in stacks with wide steps, so that a level between two slices gets one of them
+BLOCK_MM = 35.0  # a stack no longer than this and near only one level is a block for that level
 BLOCK_LIMIT_MM = 10.0  # within a block: still far from half of the 30 mm between two levels
-LEAST_COSINE = 0.5  # slices 60 degrees off a disc and more do not cut across it
+LEAST_COSINE = 0.5  # slices tilted from a disc by 60 degrees or more do not show a cross-section of it
 TILT_REACH_MM = 15.0  # how far beside the canal a slice should still lie on the disc
 
-# Distances from each point of SPINE to the next, as shares of the graded ones' mean, and at each but the ends
-# the turn in degrees, backwards on the way down: medians of 1,898 real series for graded levels, which
-# phantoms meet within 1 % and 4 degrees, and of 400 phantoms for their neighbours.
+# Distances from each point of SPINE to the next, relative to the mean of the graded ones, and the turn in
+# degrees at each inner point, backwards on the way down: medians of 1,898 real series for graded levels,
+# which phantoms match within 1 % and 4 degrees, and of 400 phantoms for their neighbours.
 GAP_SHARES = np.array([1.084, 1.075, 1.057, 1.0, 0.866, 0.951])
 TURNS_DEG = np.array([3.1, 4.5, 9.7, 15.0, -0.5])
 
@@ -36,7 +36,7 @@ TURNS_DEG = np.array([3.1, 4.5, 9.7, 15.0, -0.5])
 # over 400 phantoms (sd 0.7 to 2.9 degrees).
 DISC_TILT_DEG = dict(zip(LEVELS, (1.0, 1.5, 1.0, 2.5, -8.0)))
 
-# Mean places, outwards, back and up from the canal point, along `disc_axes`. Foramina: medians of
+# Mean offsets outwards, back and up from the canal point, along `disc_axes`. Foramina: medians of
 # the competition's landmarks (620 studies with positions for the first column, 960 whose T1 and T2 share a
 # field of view for the others, at 31 mm between levels); phantoms agree within 1.7 mm in each direction.
 # Recesses: 400 phantoms (sd 0.6 mm); the competition's lie 8.3 to 9.7 mm outwards, taking its mean pixel.
@@ -47,9 +47,9 @@ OFFSETS_MM: dict[Place, np.ndarray] = {
 
 
 def disc_axes(canal_mm: CanalPoints) -> dict[str, np.ndarray]:
-    """Axes (3, 3) of each graded level with a point, rows left, back, up: `up` stands on the disc.
+    """Axes (3, 3) of each graded level with a point, rows left, back, up: `up` is normal to the disc.
 
-    They follow the line through the points next to it, so two points are needed; of one alone, the patient's.
+    They follow the line through the neighbouring points; for a single point they are the patient's axes.
     """
     names = [name for name in SPINE if name in canal_mm]
     points_mm = np.array([canal_mm[name] for name in names], dtype=np.float64).reshape(-1, 3)
@@ -72,30 +72,30 @@ def _leaned(along: np.ndarray, angle: float) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class StackLevels:
-    """Which level each slice of one stack shows."""
+    """The level that each slice of one stack shows."""
 
     level: np.ndarray  # (N,) int64, index into LEVELS or EMPTY
-    distance_mm: np.ndarray  # (N, 5) of the slice above each level's canal point; NaN where it cannot show it
+    distance_mm: np.ndarray  # (N, 5) of the slice above each level's canal point; NaN if it cannot show it
     angle_deg: np.ndarray  # (5,) between the slices and each disc; NaN for a level without a point
 
     @property
     def away_mm(self) -> np.ndarray:
-        """How far each slice lies from each disc, a slope between them included: (N, 5)."""
+        """Distance of each slice from each disc, including the tilt between them: (N, 5)."""
         return np.hypot(self.distance_mm, TILT_REACH_MM * np.sin(np.radians(self.angle_deg)))
 
 
 def axial_levels(stacks: Sequence[Stack], canal_mm: CanalPoints) -> list[StackLevels]:
-    """Give each slice of a study's axial stacks to the nearest level, by its plane's distance at the canal.
+    """Assign each slice of a study's axial stacks to the nearest level, by its distance at the canal.
 
-    A slice further than LIMIT_MM from every point lies between levels, one in a block for one disc further
-    than BLOCK_LIMIT_MM. A slice whose image does not hold a level's point cannot show that level.
+    A slice further than LIMIT_MM from every point lies between levels; in a block for one disc the limit is
+    BLOCK_LIMIT_MM. A slice whose image does not contain a level's point cannot show that level.
     """
     axes = disc_axes(canal_mm)
     return [_stack_levels(stack, canal_mm, axes) for stack in stacks]
 
 
 def best_slices(levels: Sequence[StackLevels]) -> dict[str, tuple[int, int]]:
-    """By level, the stack and the slice in it that lie best on the disc; of equals, the first stack's."""
+    """The stack and slice that lie best on the disc, by level; ties go to the first stack."""
     found = {}
     for index, level in enumerate(LEVELS):
         ranks = [
@@ -130,9 +130,9 @@ def _in_view(stack: Stack, point_mm: np.ndarray) -> bool:
 
 
 def predict_points(canal_mm: CanalPoints, place: Place) -> dict[Landmark, np.ndarray]:
-    """Where foramina or recesses are expected, by their mean offset from the canal points: (3,) mm each.
+    """Predict foramina or recesses, (3,) mm each, by their mean offset from the canal points.
 
-    Read off 400 phantoms' true canal points, recesses are 0.4 mm off in the median (p90 0.9 mm).
+    From the true canal points of 400 phantoms, recesses are 0.4 mm off in the median (p90 0.9 mm).
     """
     offsets = dict(zip(LEVELS, OFFSETS_MM[place]))
     return {
@@ -143,7 +143,7 @@ def predict_points(canal_mm: CanalPoints, place: Place) -> dict[Landmark, np.nda
 
 
 def on_slice(stack: Stack, index: int, point_mm: np.ndarray, along: np.ndarray) -> np.ndarray:
-    """(column, row) on a slice of a point beside it, moved there along a direction."""
+    """(column, row) on a slice of a point near it, projected along a direction."""
     lift = (stack.positions_mm[index] - point_mm @ stack.normal) / (along @ stack.normal)
     in_plane = point_mm + lift * along - stack.origins_mm[index]
     rows_mm, cols_mm = stack.spacing_mm
@@ -151,7 +151,7 @@ def on_slice(stack: Stack, index: int, point_mm: np.ndarray, along: np.ndarray) 
 
 
 def spread(stack: Stack, least_step_mm: float, most: int) -> np.ndarray:
-    """Indices of slices around the stack's middle, no nearer to each other than a step."""
+    """Indices of at most `most` slices around the stack's middle, about `least_step_mm` apart or more."""
     step = 1 if len(stack) < 2 else max(1, int(np.ceil(least_step_mm / max(stack.step_mm, 1e-3) - 0.25)))
     start = (len(stack) - 1) % step // 2
     indices = np.arange(start, len(stack), step)
@@ -160,7 +160,7 @@ def spread(stack: Stack, least_step_mm: float, most: int) -> np.ndarray:
 
 
 def of_plane(stacks: Sequence[Stack], plane: Plane) -> list[Stack]:
-    """The stacks of a plane whose field of view could be that of a patient, those of most slices first."""
+    """The stacks of a plane with a plausible field of view, those with most slices first."""
     found = [stack for stack in stacks if stack.plane == plane and _is_plausible(stack)]
     return sorted(found, key=len, reverse=True)
 

@@ -29,24 +29,24 @@ from kitlib.mri.stack import Plane
 from kitlib.mri.study import Series, Study
 from kitlib.terms import AXIAL_T2, BELOW, LEVELS, SAGITTAL_T1
 
-SAGITTAL_STEP_MM, MOST_SAGITTAL = 3.0, 24  # nearer slices show the same
-GUESSED = 0.5  # confidence in a recess at the mean offset, of that in its level
+SAGITTAL_STEP_MM, MOST_SAGITTAL = 3.0, 24  # closer slices show the same
+GUESSED = 0.5  # confidence in a recess at the mean offset, relative to that in its level
 LEAST_LEVELS = 3
-JUNCTION = {LEVELS[-1], BELOW}  # points that the junction is looked at with
-LEAST_MASS = 1.5  # canal points' mass, in all: less is no spine
+JUNCTION = {LEVELS[-1], BELOW}  # points needed to examine the junction
+LEAST_MASS = 1.5  # total mass of the canal points: less is not a spine
 
 NO_SAGITTAL = "no sagittal slice of a plausible size, which the count of levels needs"
 NO_CANAL = "no spinal canal is visible"
 FEW_LEVELS = f"fewer than {LEAST_LEVELS} levels are visible"
-AMBIGUOUS = "the count of levels is ambiguous: the networks waver, or the sacrum is not in view"
+AMBIGUOUS = "the count of levels is ambiguous: the networks are uncertain, or the sacrum is not in view"
 TRANSITIONAL = "a transitional vertebra is likely: the count of levels is ambiguous"
 UNREADABLE = "no image can be read"
 
 
 class Localiser:
-    """Finds landmarks with one network a plane; `read` is how a network is asked, for tests to replace.
+    """Find landmarks with one network per plane; `read` runs a network, and tests may replace it.
 
-    A network of the `junction`, where there is one, tells transitional spines, whose count is in doubt.
+    The optional `junction` network detects transitional spines, whose count of levels is in doubt.
 
     >>> located = Localiser.shipped().locate_array(np.zeros((5, 256, 256)), spacing_mm=1.0)
     >>> located.to_json()
@@ -69,20 +69,20 @@ class Localiser:
 
     @classmethod
     def shipped(cls) -> "Localiser":
-        """With the weights that come with the kit."""
+        """Load the weights that ship with the kit."""
         return cls.load(SHIPPED)
 
     @classmethod
     def load(cls, path: Path) -> "Localiser":
-        """With weights of your own, as `levels train` writes them; see `load_networks` for what it raises."""
+        """Load your own weights, as `levels train` writes them; raises the errors of `load_networks`."""
         return cls(load_networks(path), junction=load_junction(path))
 
     def locate_study(self, study: Study, ledger: Ledger | None = None, *, fill: bool = False) -> Located:
-        """The landmarks of a study.
+        """Locate the landmarks of a study.
 
-        Canal points lie on T2, foramina on T1, as far as there are both. Where the count is in doubt the
-        points are the best guess and not to be trusted. With `fill`, a landmark that was not found is where
-        it usually is, with confidence 0 and a fault: something to crop, no more.
+        Canal points lie on T2 and foramina on T1, if there are both. If the count of levels is in doubt, the
+        points are the best guess and not to be trusted. With `fill`, a landmark that was not found is placed
+        where it usually is, with confidence 0 and a fault: something to crop, no more.
         """
         ledger = Ledger() if ledger is None else ledger
         sagittal = [read for series in study.series if (read := self._read_sagittal(series))]
@@ -102,15 +102,15 @@ class Localiser:
     def locate_array(
         self, images: np.ndarray, spacing_mm: float | tuple[float, float], step_mm: float = ARRAY_STEP_MM
     ) -> Located:
-        """The landmarks of sagittal slices (n, H, W) or (H, W), head up and face to the left.
+        """Locate the landmarks on sagittal slices (n, H, W) or (H, W), head up and face to the left.
 
-        Slices are taken to run from the patient's right to left, instances are counted from 1 and
+        Slices are assumed to run from the patient's right to left, instances are counted from 1, and
         `patient_mm` is relative to the first pixel of the first slice.
         """
         return self.locate_study(array_study(images, spacing_mm, step_mm))
 
     def spine_of(self, series: Series) -> Spine | None:
-        """The canal's points on one sagittal series alone; None where none shows."""
+        """Find the canal points on a single sagittal series; None if it shows none."""
         read = self._read_sagittal(series)
         return read.spine if read else None
 
@@ -140,14 +140,14 @@ class Localiser:
         return Located(tuple(points), reason is not None, reason, spine.confidence)
 
     def _transitional(self, shown: list[SagittalSeries], spine: Spine) -> float:
-        """Chance of a transitional vertebra; 0 where nobody looks, or the lower points are not seen."""
+        """Probability of a transitional vertebra; 0 without a junction network or the lower points."""
         if self.junction is None or not spine.canal_mm.keys() >= JUNCTION:
             return 0.0
         maps = [series.maps for series in shown]
         return transitional_chance(self.junction, maps, spine.canal_mm[LEVELS[-1]]) or 0.0
 
     def _recesses(self, study: Study, spine: Spine) -> list[Point]:
-        """Recesses on the slice that lies best on each disc, at the mean offset where none is seen."""
+        """Recesses on the slice that lies best on each disc, at the mean offset if none is seen."""
         stacks = [
             (series, stack)
             for series in study.series
@@ -169,7 +169,7 @@ class Localiser:
 
 
 def _without_canal(study: Study, sagittal: list[SagittalSeries]) -> Iterator[Fault]:
-    """A fault for each series on which no canal is seen, where it is on another: it may be no such image."""
+    """Yield a fault for each series that shows no canal although another does: it may not be a spine."""
     if max((series.mass for series in sagittal), default=0.0) < LEAST_MASS:
         return
     for series_id in (one.series.series_id for one in sagittal if one.mass < LEAST_MASS):
@@ -183,11 +183,11 @@ def _abstention(reason: str) -> Located:
 
 @cache
 def shipped_localiser() -> Localiser:
-    """The localiser that ships, on all cores, loaded once."""
+    """The shipped localiser on all cores, loaded once."""
     return Localiser.shipped()
 
 
 @cache
 def worker_localiser() -> Localiser:
-    """The shipped localiser on one thread, loaded once a process: for work in several processes."""
+    """The shipped localiser on one thread, loaded once per process: for parallel processes."""
     return Localiser(load_networks(), partial(read_maps, threads=1), load_junction())

@@ -1,7 +1,7 @@
-"""The networks that place landmarks on one slice: what they take, what they give, and where they are kept.
+"""Networks that place landmarks on one slice: their inputs, their outputs and their files.
 
-A network answers for each landmark with one distribution over a heatmap, whose pixels are 2 x 2 network
-pixels, and over "not visible here", so that position and visibility compete in one softmax.
+For each landmark a network outputs one distribution over a heatmap, whose pixels are 2 x 2 network pixels,
+and over "not visible here", so that position and visibility compete in one softmax.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ plane2landmarks: dict[Plane, tuple[Landmark, ...]] = {
     ),
     "axial": (Landmark("recess", "", "left"), Landmark("recess", "", "right")),
 }
-"""The networks' channels. A foramen's side follows from the patient's x, a recess's level from the canal."""
+"""The networks' output channels. A foramen's side follows from patient x, a recess's level from the canal."""
 
 plane2widths: dict[Plane, tuple[int, ...]] = {
     "sagittal": (24, 48, 72, 104, 144),
@@ -41,34 +41,34 @@ plane2widths: dict[Plane, tuple[int, ...]] = {
 
 CONTRAST_PX = 15  # neighbourhood of the local contrast: 27 mm sagittal, 12 mm axial
 DARKEST, BRIGHTEST = 0.01, 0.99  # quantiles that become 0 and 1
-QUANTILE_PX = 96  # quantiles are taken of about this many pixels a side: they are the slow step
+QUANTILE_PX = 96  # quantiles are computed on about this many pixels per side: they are the slow step
 LEAST_CONTRAST = 0.05
-PEAK_PX = 2  # about the likeliest heatmap pixel, of which a position is the mean
+PEAK_PX = 2  # around the most likely heatmap pixel, over which a position is averaged
 
 Pixels = TypeVar("Pixels", np.ndarray, Tensor)
 
 
 class Resampling(NamedTuple):
-    """The way between network pixels and native pixels (x, y) of the images that were resampled together."""
+    """The mapping between network pixels and native pixels (x, y) of images resampled together."""
 
-    scale: np.ndarray  # (2,) native pixels a network pixel, along x and y
+    scale: np.ndarray  # (2,) native pixels per network pixel, along x and y
     offset: np.ndarray  # (2,) native pixel at network pixel (0, 0)
 
     def to_native(self, network_px: np.ndarray) -> np.ndarray:
-        """Native pixels (..., 2) of network pixels (..., 2)."""
+        """Convert network pixels (..., 2) to native pixels (..., 2)."""
         return network_px * self.scale + self.offset
 
     def to_network(self, native_px: np.ndarray) -> np.ndarray:
-        """Network pixels (..., 2) of native pixels (..., 2)."""
+        """Convert native pixels (..., 2) to network pixels (..., 2)."""
         return (native_px - self.offset) / self.scale
 
 
 def network_inputs(
     images: Tensor, spacing_mm: tuple[float, float], px_mm: float
 ) -> tuple[Tensor, Resampling]:
-    """Input (B, 2, 192, 192) of images (B, H, W) of any grey scale, about their centre, and the way back.
+    """Convert images (B, H, W) of any grey scale to centred inputs (B, 2, 192, 192), with the mapping back.
 
-    `spacing_mm` is between rows and columns, `px_mm` one of PX_MM. Beyond the images the input is 0.
+    `spacing_mm` is between rows and columns, `px_mm` one of PX_MM. Images are padded with black.
     """
     height, width = images.shape[-2:]
     size = [max(1, round(n * mm / px_mm)) for n, mm in zip((height, width), spacing_mm)]
@@ -80,7 +80,7 @@ def network_inputs(
 
 
 def resampled(images: Tensor, size: Sequence[int]) -> Tensor:
-    """Images (B, C, H, W) of another height and width."""
+    """Resample images (B, C, H, W) to another height and width."""
     return F.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=True)
 
 
@@ -93,23 +93,23 @@ def channels(images: Tensor) -> Tensor:
 
 
 def heatmap_to_network(pixels: Pixels) -> Pixels:
-    """Network pixels at (fractional) heatmap pixels: heatmap pixel 0 covers network pixels 0 and 1."""
+    """Convert (fractional) heatmap to network pixels: heatmap pixel 0 covers network pixels 0 and 1."""
     return pixels * STRIDE + (STRIDE - 1) / 2
 
 
 def network_to_heatmap(pixels: Pixels) -> Pixels:
-    """Fractional heatmap pixels at network pixels."""
+    """Convert network pixels to fractional heatmap pixels."""
     return (pixels - (STRIDE - 1) / 2) / STRIDE
 
 
 def heatmaps(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Probabilities (B, C, 96, 96) of the heatmap, whose sum is the visibility, and that sum (B, C)."""
+    """Heatmap probabilities (B, C, 96, 96), whose sum is the visibility, and that sum (B, C)."""
     shares = logits.float().softmax(dim=-1)
     return shares[..., :-1].unflatten(-1, (GRID, GRID)), 1 - shares[..., -1]
 
 
 def peaks(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Network pixels (B, C, 2), the mean about each landmark's likeliest one, and visibilities (B, C)."""
+    """Network pixels (B, C, 2), the mean around each landmark's most likely one, and visibilities (B, C)."""
     shares, visible = heatmaps(logits)
     best, index = shares.flatten(2).argmax(dim=-1), torch.arange(GRID, device=logits.device)
     near_rows, near_cols = (
@@ -132,7 +132,7 @@ class HeatmapNet(nn.Module):
     def __init__(self, landmarks: int, widths: tuple[int, ...]) -> None:
         super().__init__()
         self.widths = tuple(widths)
-        # At full width of the grid every layer costs as much as at all depths below: one on either way.
+        # A layer at the grid's full resolution costs as much as all those below: one down and one up.
         self.stem = nn.Sequential(*_normed(nn.Conv2d(2, widths[0], 4, stride=2, padding=1, bias=False)))
         self.down = nn.ModuleList(
             nn.Sequential(*_normed(nn.Conv2d(skip, deep, 2, stride=2, bias=False)), Residual(deep))
@@ -148,7 +148,7 @@ class HeatmapNet(nn.Module):
         self.register_buffer("temperature", torch.ones(landmarks))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits in single precision, whatever the precision inside."""
+        """Return logits in single precision, whatever the internal precision."""
         skips = [self.stem(images)]
         for shrink in self.down:
             skips.append(shrink(skips[-1]))
@@ -162,7 +162,7 @@ class HeatmapNet(nn.Module):
 
 
 class Residual(nn.Module):
-    """Two 3 x 3 convolutions beside a shortcut."""
+    """Two 3 x 3 convolutions with a shortcut connection."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -170,12 +170,12 @@ class Residual(nn.Module):
         self.body = nn.Sequential(*_normed(first), second, nn.BatchNorm2d(width))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features of the same shape."""
+        """Return features of the same shape."""
         return F.relu(features + self.body(features))
 
 
 class Merge(nn.Module):
-    """Deep features at twice their resolution, added to those skipped across."""
+    """Upsample deep features by two and add them to those of the skip connection."""
 
     def __init__(self, deep: int, skip: int) -> None:
         super().__init__()
@@ -183,17 +183,17 @@ class Merge(nn.Module):
         self.blend = nn.Sequential(*_normed(nn.Conv2d(skip, skip, 3, padding=1, bias=False)))
 
     def forward(self, deep: Tensor, skip: Tensor) -> Tensor:
-        """Features of the skipped ones' shape."""
+        """Return features with the shape of `skip`."""
         return self.blend(F.interpolate(self.narrow(deep), scale_factor=2.0) + skip)
 
 
 def build_network(plane: Plane, widths: tuple[int, ...] | None = None) -> HeatmapNet:
-    """An untrained network for a plane."""
+    """Build an untrained network for a plane."""
     return HeatmapNet(len(plane2landmarks[plane]), widths or plane2widths[plane])
 
 
 def save_networks(path: Path, nets: Mapping[Plane, HeatmapNet], provenance: Provenance, **facts: Any) -> None:
-    """Save networks in half precision as one safetensors file; `facts` stand in its sidecar."""
+    """Save networks in half precision as one safetensors file; `facts` go into its sidecar."""
     tensors: dict[str, Tensor] = {}
     for plane, net in nets.items():
         tensors |= named_tensors(plane, net)
@@ -202,14 +202,14 @@ def save_networks(path: Path, nets: Mapping[Plane, HeatmapNet], provenance: Prov
 
 
 def named_tensors(name: str, net: nn.Module) -> dict[str, Tensor]:
-    """What a file keeps of a network: its tensors in half precision, `name` before theirs."""
+    """The tensors of a network as saved: in half precision, with `name` as prefix."""
     return {f"{name}.{part}": tensor for part, tensor in in_half(net).items()}
 
 
 def load_networks(path: Path = SHIPPED) -> dict[Plane, HeatmapNet]:
-    """The networks of a file, in evaluation mode on the CPU.
+    """Load the networks of a file, in evaluation mode on the CPU.
 
-    WeightsError where they do not fit, ArtefactError where the file is missing or altered.
+    Raises WeightsError if they do not fit, ArtefactError if the file is missing or altered.
     """
     tensors, widths = load_weights(path), facts_of(path).get("widths", {})
     return {
@@ -222,7 +222,7 @@ def load_networks(path: Path = SHIPPED) -> dict[Plane, HeatmapNet]:
 
 
 def stretched(images: Tensor) -> Tensor:
-    """Images with their darkest and brightest percent at 0 and 1; constant ones become 0."""
+    """Scale images so that their darkest and brightest percent are 0 and 1; constant ones become 0."""
     step = max(1, min(images.shape[-2:]) // QUANTILE_PX)
     sample = images[:, ::step, ::step].flatten(1)
     ends = torch.quantile(sample, torch.tensor([DARKEST, BRIGHTEST], device=images.device), dim=1)

@@ -1,8 +1,8 @@
-"""Landmarks on the slices that show them: as found, as expected beside the canal, and where they usually are.
+"""Landmarks on the slices that show them: as found, as predicted beside the canal, or where they usually are.
 
-Usual places, which are cropped when nothing was found, are medians over the competition's landmark table: as
-fractions of the image's width and height for canal and foramen points on sagittal series, and for recesses
-on axial ones.
+Usual places, which are cropped if nothing was found, are medians over the competition's landmark table, as
+fractions of the image's width and height: of sagittal series for canal and foramen points, of axial ones for
+recesses.
 """
 
 from collections.abc import Iterable, Sequence
@@ -29,12 +29,12 @@ from kitlib.mri.study import Series, Study
 from kitlib.prepare.crops import BEYOND_MM
 from kitlib.terms import AXIAL_T2, LANDMARKS, LEVELS, SAGITTAL_T1, SAGITTAL_T2, Landmark, Place, level_text
 
-# T12/L1 and S1/S2, which the table lacks, go on at the same pace.
+# T12/L1 and S1/S2, which the table lacks, are extrapolated.
 CANAL_ACROSS = (0.60, 0.575, 0.55, 0.535, 0.54, 0.568, 0.62)
 CANAL_DOWN = (0.18, 0.298, 0.417, 0.534, 0.645, 0.737, 0.82)
 FORAMEN_ACROSS = (0.571, 0.543, 0.52, 0.508, 0.52)
 FORAMEN_DOWN = (0.275, 0.385, 0.497, 0.606, 0.709)
-RECESS_DOWN = (0.534, 0.525, 0.515, 0.509, 0.51)  # across, a recess lies OFFSETS_MM off the middle
+RECESS_DOWN = (0.534, 0.525, 0.515, 0.509, 0.51)  # across, a recess lies OFFSETS_MM from the middle
 place2sequence: dict[Place, str] = {"canal": SAGITTAL_T2, "foramen": SAGITTAL_T1, "recess": AXIAL_T2}
 place2plane: dict[Place, Plane] = {"canal": "sagittal", "foramen": "sagittal", "recess": "axial"}
 
@@ -49,10 +49,10 @@ class Point:
     x: float  # column and row in the instance's native pixels
     y: float
     patient_mm: np.ndarray  # (3,) LPS
-    confidence: float  # chance that it is the right landmark
+    confidence: float  # probability that it is the right landmark
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, with the level as the competition spells it."""
+        """JSON-able values, with the level spelled as in the competition."""
         place, level, side = self.landmark
         return {
             "landmark": place,
@@ -69,12 +69,12 @@ class Point:
 
 @dataclass(frozen=True, eq=False)
 class Located:
-    """What was found in a series or study; an abstention gives a reason and no points to trust."""
+    """Landmarks found in a series or study; an abstention has a reason and no points to trust."""
 
     points: tuple[Point, ...]
     abstained: bool
     reason: str | None = None
-    confidence: float = 0.0  # chance that the levels are counted right, 0 where they are not counted
+    confidence: float = 0.0  # probability that the levels are counted right, 0 if they are not counted
 
     def to_json(self) -> dict[str, Any]:
         """The object that `python -m kitlib levels find` prints."""
@@ -83,9 +83,9 @@ class Located:
 
 
 def displaced(located: Located, far_mm: float, rng: np.random.Generator) -> Located:
-    """Every point's place in the patient off by a distance, each in a random direction of its own.
+    """Move every point's patient position by a distance, each in its own random direction.
 
-    Instances and pixels stay those of the place that was found.
+    Instances and pixels stay those of the original point.
     """
     ways = rng.normal(size=(len(located.points), 3))
     ways *= far_mm / np.linalg.norm(ways, axis=1, keepdims=True)
@@ -96,14 +96,14 @@ def displaced(located: Located, far_mm: float, rng: np.random.Generator) -> Loca
 
 
 def canal_of(points: Iterable[Point]) -> dict[str, np.ndarray]:
-    """The places (3,) of the canal's points, by level."""
+    """The patient positions (3,) of the canal points, by level."""
     return {point.landmark.level: point.patient_mm for point in points if point.landmark.place == "canal"}
 
 
 def point_on(series: Series, landmark: Landmark, point_mm: np.ndarray, confidence: float) -> Point | None:
-    """The landmark on the nearest slice of a series; None where no stack holds the point.
+    """Place a landmark on the nearest slice of a series; None if no stack contains the point.
 
-    It keeps its place in the patient, which may lie between two slices.
+    It keeps its patient position, which may lie between two slices.
     """
     found = series.slice_at(point_mm)
     if found is None:
@@ -115,7 +115,7 @@ def point_on(series: Series, landmark: Landmark, point_mm: np.ndarray, confidenc
 def recess_points(
     stacks: Sequence[tuple[Series, Stack]], canal_mm: CanalPoints, confidence: float
 ) -> list[Point]:
-    """Recesses expected on the best axial slice of each level, without a network."""
+    """Predict recesses on the best axial slice of each level, without a network."""
     best = best_slices(axial_levels([stack for _, stack in stacks], canal_mm))
     axes = disc_axes(canal_mm)
     points = []
@@ -130,10 +130,10 @@ def recess_points(
 
 
 def prior_points(study: Study, found: Sequence[Point]) -> list[Point]:
-    """Points of confidence 0 for each landmark that was not found and some series could show.
+    """Points of confidence 0 for each landmark that was not found and that some series could show.
 
-    Beside a canal point that was found, a foramen or recess lies at its mean offset; no recess where no
-    axial slice is near that point.
+    If its level's canal point was found, a foramen lies at its mean offset from it, and a recess on the axial
+    slice nearest to it; there is no recess if that slice is too far away.
     """
     known = {point.landmark for point in found}
     canal_mm = canal_of(found)
@@ -142,7 +142,7 @@ def prior_points(study: Study, found: Sequence[Point]) -> list[Point]:
 
 
 def graded_on(place: Place, study: Study) -> tuple[Series, ...]:
-    """The series that show a place's plane, with the stacks of that plane; of its own sequence first."""
+    """The series with stacks in a place's plane, and only those stacks; its own sequence first."""
     of_its_plane = (
         replace(series, stacks=tuple(of_plane(series.stacks, place2plane[place]))) for series in study.series
     )
@@ -169,7 +169,7 @@ def _prior(landmark: Landmark, study: Study, canal_mm: CanalPoints) -> Point | N
 
 
 def _sagittal(landmark: Landmark, stack: Stack) -> np.ndarray:
-    """A canal point in the middle slice, a foramen beside it as far as the stack goes."""
+    """A canal point in the middle slice, or a foramen beside it, within the stack."""
     middle = float(np.mean(stack.positions_mm[[0, -1]]))
     if landmark.place == "canal":
         order = SPINE.index(landmark.level)
@@ -181,14 +181,14 @@ def _sagittal(landmark: Landmark, stack: Stack) -> np.ndarray:
 
 
 def _is_covered(canal_mm: np.ndarray | None, axial: Sequence[Stack]) -> bool:
-    """Whether an axial slice is near a level's canal point, as far as that is known."""
+    """Whether an axial slice is near a level's canal point; True if that is unknown."""
     if canal_mm is None:
         return True
     return any(np.abs(stack.positions_mm - canal_mm @ stack.normal).min() <= BEYOND_MM for stack in axial)
 
 
 def _recess(landmark: Landmark, axial: Sequence[Stack], canal_mm: CanalPoints) -> tuple[Stack, np.ndarray]:
-    """On the stack and slice nearest to the level; by the order of heights where no level was found."""
+    """The stack and point nearest to the level; chosen by the height of slices if it was not found."""
     order = LEVELS.index(landmark.level)
     if (canal := canal_mm.get(landmark.level)) is not None:
         stack = min(axial, key=lambda shown: float(np.abs(shown.positions_mm - canal @ shown.normal).min()))
@@ -207,7 +207,7 @@ def _recess(landmark: Landmark, axial: Sequence[Stack], canal_mm: CanalPoints) -
 
 
 def _at(stack: Stack, at: tuple[float, float], position_mm: float) -> np.ndarray:
-    """The patient position (3,) at fractions of a stack's width and height, upright."""
+    """The patient position (3,) at fractions of the width and height of an upright stack."""
     found = stack.upright()
     _, height, width = found.pixels.shape
     index = np.interp(position_mm, found.positions_mm, np.arange(len(found)))

@@ -1,4 +1,4 @@
-"""The sagittal series of a study: which of them counts the levels, and what each of them shows."""
+"""The sagittal series of a study: choose the one that counts the levels, and take points from each."""
 
 from dataclasses import dataclass, replace
 
@@ -12,7 +12,7 @@ from kitlib.mri.study import Series
 from kitlib.terms import SAGITTAL_T2, Landmark
 
 SURE = 0.85  # confidence in the count below which the localiser abstains
-SAME_POINT_MM = 12.0  # T1 and T2 mean the same point: patients move by less, levels lie further apart
+SAME_POINT_MM = 12.0  # up to here T1 and T2 show the same point: patients move less, levels lie further apart
 SECOND_WEIGHT = 0.5  # of another series' evidence: it shows the same spine to the same network
 
 DISAGREE = "the sagittal series count the levels differently"
@@ -20,7 +20,7 @@ DISAGREE = "the sagittal series count the levels differently"
 
 @dataclass(frozen=True, eq=False)
 class SagittalSeries:
-    """A sagittal series that was read."""
+    """A sagittal series with its heatmaps and the spine found in it."""
 
     series: Series  # with the one stack that was read
     maps: Maps
@@ -28,18 +28,18 @@ class SagittalSeries:
 
     @property
     def mass(self) -> float:
-        """How much of a canal it shows."""
+        """How much of a canal it shows: the total mass of its points."""
         return float(self.spine.mass.sum()) if self.spine else 0.0
 
     @property
     def shown(self) -> Spine:
-        """The spine of a series that shows one."""
+        """The spine; only for series that show one."""
         assert self.spine is not None, "a series without a canal is not counted"
         return self.spine
 
 
 def counted(sagittal: list[SagittalSeries]) -> tuple[SagittalSeries, Spine, str | None]:
-    """The series whose canal points count, these points with the evidence of the other series, and doubts."""
+    """The lead series, its canal points with the evidence of the others, and a reason for doubt or None."""
     lead = preferred(sagittal, SAGITTAL_T2)
     spine = lead.shown
     for series in sagittal:
@@ -51,7 +51,7 @@ def counted(sagittal: list[SagittalSeries]) -> tuple[SagittalSeries, Spine, str 
             spine = spine.with_evidence(SECOND_WEIGHT * other.log_odds)
             continue
         if other.log_odds > spine.log_odds:
-            # The other count is the more likely one, so its own points are taken with it.
+            # The other count is more likely, so its points are taken too.
             lead, spine, other = series, other, spine
         doubtful = other.confidence < SURE
         spine = spine.with_evidence(-other.log_odds)
@@ -61,7 +61,7 @@ def counted(sagittal: list[SagittalSeries]) -> tuple[SagittalSeries, Spine, str 
 
 
 def disagreement_mm(canal_mm: CanalPoints, other_mm: CanalPoints, shift: int = 0) -> float:
-    """Median distance of another series' points to those that lie `shift` levels lower; NaN without any."""
+    """Median distance of another series' points to those `shift` levels lower; NaN without pairs."""
     pairs = [
         np.linalg.norm(other_mm[name] - canal_mm[SPINE[index + shift]])
         for index, name in enumerate(SPINE)
@@ -71,9 +71,9 @@ def disagreement_mm(canal_mm: CanalPoints, other_mm: CanalPoints, shift: int = 0
 
 
 def level_offset(canal_mm: CanalPoints, other_mm: CanalPoints) -> int:
-    """By how many levels the other's names differ: 0, or 1 where its L1/L2 is the first's L2/L3.
+    """By how many levels the names differ: 0, 1 if the other's L1/L2 is the first's L2/L3, or else -1.
 
-    Points must then fit at least twice as well as by name; at most one level is looked at.
+    Shifted points must fit more than twice as well as those of equal name; only one level is tried.
     """
     fits = {shift: disagreement_mm(canal_mm, other_mm, shift) for shift in (-1, 1)}
     shift = min(fits, key=lambda key: np.nan_to_num(fits[key], nan=np.inf))
@@ -81,13 +81,13 @@ def level_offset(canal_mm: CanalPoints, other_mm: CanalPoints) -> int:
 
 
 def preferred(sagittal: list[SagittalSeries], sequence: str) -> SagittalSeries:
-    """The first series of a sequence, else one whose sequence is unknown, else any: most canal first."""
+    """The first series of a sequence, else of unknown sequence, else any; given in order of canal mass."""
     ranks = {sequence: 0, None: 1}
     return min(sagittal, key=lambda series: ranks.get(series.series.sequence, 2))
 
 
 def canal_points(lead: SagittalSeries, spine: Spine) -> list[Point]:
-    """The canal's points on the slices of a series."""
+    """Place the canal points on the slices of a series."""
     found = (
         point_on(lead.series, Landmark("canal", level, None), point_mm, spine.confidence * mass)
         for level, point_mm, mass in zip(SPINE, spine.points_mm, spine.mass)
@@ -97,7 +97,7 @@ def canal_points(lead: SagittalSeries, spine: Spine) -> list[Point]:
 
 
 def foramen_points(sagittal: list[SagittalSeries], spine: Spine) -> list[Point]:
-    """Each foramen on the first series that shows it."""
+    """Find each foramen on the first series that shows it."""
     found: dict[Landmark, Point] = {}
     for series in sagittal:
         for landmark, seen in find_foramina(series.maps, spine.canal_mm).items():
@@ -108,7 +108,7 @@ def foramen_points(sagittal: list[SagittalSeries], spine: Spine) -> list[Point]:
 
 
 def recess_point(guess: Point, stack: Stack, maps: Maps, confidence: float) -> Point:
-    """The recess that the guess's slice shows near it, or else the guess."""
+    """The recess seen near the guess on its slice, or else the guess itself."""
     seen = find_recess(maps, guess.patient_mm, guess.landmark.side or "left")
     if seen.mass < LEAST_SEEN:
         return guess

@@ -1,4 +1,4 @@
-"""Slices that come as an array, without a place in a patient: given one."""
+"""Build a stack or study from slices in an array, by assuming a patient geometry."""
 
 from pathlib import Path
 
@@ -8,10 +8,10 @@ from kitlib.errors import DataError, UsageError
 from kitlib.mri.stack import Stack
 from kitlib.mri.study import Series, Study
 
-NO_ID = 0  # of a study or series that has no number
-ARRAY_STEP_MM = 4.5  # between slices of an array, where nothing else is said
+NO_ID = 0  # of a study or series without a number
+ARRAY_STEP_MM = 4.5  # between slices of an array, by default
 
-# Of images as they are usually shown: the direction along rows, along columns, and from slice to slice.
+# Of images as usually displayed: the directions along rows, along columns, and from slice to slice.
 SAGITTAL_AXES = np.array([(0.0, 1, 0), (0, 0, -1), (1, 0, 0)])
 AXIAL_AXES = np.array([(1.0, 0, 0), (0, 1, 0), (0, 0, 1)])
 
@@ -19,10 +19,10 @@ AXIAL_AXES = np.array([(1.0, 0, 0), (0, 1, 0), (0, 0, 1)])
 def array_study(
     images: np.ndarray, spacing_mm: float | tuple[float, float], step_mm: float = ARRAY_STEP_MM
 ) -> Study:
-    """The study of one series of sagittal slices (n, H, W) or (H, W) that have no place in a patient.
+    """Build a study of one series from sagittal slices (n, H, W) or (H, W) without patient geometry.
 
-    The head is up, the face to the left, and slices run from the patient's right to left. DataError where
-    these are no slices, UsageError where a size is no length.
+    The head is up, the face to the left, and slices run from the patient's right to left. Raises DataError if
+    the images are not grey slices, UsageError if a spacing is not a positive length.
     """
     images = np.asarray(images)
     images = images[None] if images.ndim == 2 else images
@@ -43,7 +43,7 @@ def array_stack(
     *,
     axial: bool = False,
 ) -> Stack:
-    """Slices (n, H, W) as a stack in a patient who lies as images usually show one."""
+    """Build a stack from slices (n, H, W), with the patient as images usually show one."""
     right, down, normal = AXIAL_AXES if axial else SAGITTAL_AXES
     slices = np.arange(len(images))
     return Stack(
@@ -58,10 +58,10 @@ def array_stack(
 
 
 def read_array(file: Path) -> np.ndarray:
-    """The array in an .npy file; DataError for anything else."""
+    """Read the array in an .npy file; raises DataError for anything else."""
     try:
         with open(file, "rb") as content:
             return np.lib.format.read_array(content, allow_pickle=False)
-    except (OSError, ValueError, MemoryError) as error:  # a header may ask for more than there is
+    except (OSError, ValueError, MemoryError) as error:  # a header may claim any size
         hint = "Save it with numpy.save."
         raise DataError(f"no array can be read: {error}", where=file, hint=hint) from None

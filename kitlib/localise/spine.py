@@ -1,6 +1,6 @@
-"""From a stack's slices to heatmaps, and to points in the patient: the canal's, then those beside them.
+"""Turn a stack's slices into heatmaps, and these into patient points: the canal's, then those beside it.
 
-The count of levels comes from the canal alone; foramina and recesses are looked for where its points say.
+Levels are counted on the canal alone; foramina and recesses are searched for relative to its points.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,16 +27,16 @@ from kitlib.mri.stack import Plane, Stack
 from kitlib.terms import Landmark, Side
 
 CENTRE_SPREAD_MM = 5.0  # of the slices whose maps are averaged, around a plane
-LEVEL_NEAR_MM = 16.0  # a level lies at most so far beside the canal's plane: a scoliotic spine bends
-# Logarithmic odds of the count to a chance. Of 366 single slices of patients that show the sacrum, those of
-# odds above 4 are counted right in 96 %, however high the odds (chosen on open studies, docs/levels.md): so
-# confidence soon rises to that share, and no further. Phantoms, which are all counted right, cannot tell.
+LEVEL_NEAR_MM = 16.0  # a level lies at most this far beside the canal's plane: a scoliotic spine bends
+# From log odds of the count to a probability. Of 366 single slices of patients that show the sacrum, those
+# with odds above 4 are counted right in 96 %, however high the odds (chosen on open studies, docs/levels.md):
+# so confidence soon rises to that share, and no further. Phantoms are all counted right and do not show this.
 ODDS_SCALE, MOST_SURE = 2.0, 0.96
 # Without L5/S1 or S1/S2 levels can only be counted from above. Phantoms, which are alike there, are counted
-# right even so; patients differ: a trial network was right in 23 % of their levels, whatever its odds.
+# right even so; patients differ: a trial network was right for 23 % of their levels, whatever its odds.
 WITHOUT_SACRUM = 0.25
-FORAMEN_BESIDE_MM = (4.0, 32.0)  # where its slice is looked for
-FORAMEN_SPREAD_MM = 6.0  # around the point expected, in each direction
+FORAMEN_BESIDE_MM = (4.0, 32.0)  # beside the canal, where its slice is searched for
+FORAMEN_SPREAD_MM = 6.0  # around the expected point, in each direction
 RECESS_SPREAD_MM = 5.0
 LEAST_SEEN = 0.15  # visibility below which a foramen or recess was not seen
 
@@ -47,23 +47,23 @@ class Maps:
 
     stack: Stack  # upright
     indices: np.ndarray  # (S,) the slices that were read
-    shares: np.ndarray  # (S, C, n, n) float32: chance of each pixel, in sum the visibility
+    shares: np.ndarray  # (S, C, n, n) float32: probability of each pixel; they sum to the visibility
     resampling: Resampling
     px_mm: float  # of the heatmaps
 
     @property
     def positions_mm(self) -> np.ndarray:
-        """Position (S,) of the slices along the stack's normal."""
+        """Positions (S,) of the slices along the stack's normal."""
         return self.stack.positions_mm[self.indices]
 
     def to_patient(self, pixels: np.ndarray, position_mm: float | np.ndarray) -> np.ndarray:
-        """Patient points (..., 3) of heatmap pixels (..., 2) at positions along the normal (...)."""
+        """Convert heatmap pixels (..., 2) at positions along the normal (...) to patient points (..., 3)."""
         col, row = np.moveaxis(self.resampling.to_native(heatmap_to_network(pixels)), -1, 0)
         index = np.interp(position_mm, self.stack.positions_mm, np.arange(len(self.stack)))
         return self.stack.to_patient(col, row, index)
 
     def to_pixels(self, points_mm: np.ndarray) -> np.ndarray:
-        """Fractional heatmap pixels (..., 2) of patient points (..., 3), projected along the normal."""
+        """Project patient points (..., 3) along the normal to fractional heatmap pixels (..., 2)."""
         return network_to_heatmap(self.resampling.to_network(self.stack.to_pixel(points_mm)[..., :2]))
 
 
@@ -73,7 +73,7 @@ Reader = Callable[[nn.Module, Stack, np.ndarray, Plane], Maps]
 def read_maps(
     network: nn.Module, stack: Stack, indices: np.ndarray, plane: Plane, *, threads: int | None = None
 ) -> Maps:
-    """Maps of slices of a stack, all in one batch; on all cores unless `threads` says less."""
+    """Compute the maps of a stack's slices in one batch, on all cores unless `threads` is given."""
     found = stack.upright()
     images = torch.from_numpy(np.nan_to_num(found.pixels[indices].astype(np.float32)))
     half = half_precision()
@@ -90,51 +90,51 @@ def read_maps(
 
 @dataclass(frozen=True, eq=False)
 class Spine:
-    """Canal points in the patient, T12/L1 to S1/S2, and how sure their count is."""
+    """Canal points in the patient, T12/L1 to S1/S2, and how certain their count is."""
 
     points_mm: np.ndarray  # (7, 3), NaN where not seen
-    mass: np.ndarray  # (7,) chance that a canal point lies there, 0 where not seen
-    log_odds: float  # of the count against one level off
-    transitional: float = 0.0  # chance of a transitional vertebra, as far as the junction was looked at
+    mass: np.ndarray  # (7,) probability that a canal point lies there, 0 where not seen
+    log_odds: float  # of the count against one shifted by a level
+    transitional: float = 0.0  # probability of a transitional vertebra; 0 if the junction was not examined
 
     @property
     def confidence(self) -> float:
-        """Chance that the levels are counted right: in a transitional spine at worst every other time."""
+        """Probability that the levels are counted right, which a transitional vertebra halves at worst."""
         return self.counted * (1 - self.transitional / 2)
 
     @property
     def counted(self) -> float:
-        """The same were nothing transitional; low where the sacrum, their one landmark, is not seen."""
+        """The same, ignoring transitional vertebrae; low if the sacrum, the only reference, is not seen."""
         chance = MOST_SURE / (1 + float(np.exp(-self.log_odds / ODDS_SCALE)))
         return chance if self.mass[-2:].any() else min(chance, WITHOUT_SACRUM)
 
     @cached_property
     def canal_mm(self) -> CanalPoints:
-        """The points (3,) that were seen, by level."""
+        """The points (3,) seen, by level."""
         return {level: point for level, point, mass in zip(SPINE, self.points_mm, self.mass) if mass > 0}
 
     def with_evidence(self, log_odds: float) -> "Spine":
-        """The same points with what another series says for (or against) their count."""
+        """The same points, with another series' evidence for (or against) their count added."""
         return replace(self, log_odds=self.log_odds + log_odds)
 
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """A point in the patient and how clearly it was seen."""
+    """A patient point and how clearly it was seen."""
 
     point_mm: np.ndarray  # (3,)
     mass: float
 
 
 def find_spine(maps: Maps) -> Spine | None:
-    """The canal's points on the slices of a sagittal stack; None where nothing looks like a canal."""
+    """Find the canal points on the slices of a sagittal stack; None if nothing looks like a canal."""
     shares, positions = maps.shares[:, :COUNT], maps.positions_mm
     seen = shares.sum(axis=(1, 2, 3))
     if not seen.any():
         return None
     centre_mm = _busiest(positions, seen, CENTRE_SPREAD_MM)
-    # Slices that show no canal say nothing about its levels; the others are averaged, however sure they are:
-    # the surest slice can be a wrong one.
+    # Slices without a canal say nothing about its levels; the others are averaged regardless of confidence:
+    # the most confident slice may be wrong.
     weights = _bell(positions - centre_mm, CENTRE_SPREAD_MM) * (seen > seen.max() / 4)
     if not weights.any():
         return None
@@ -151,7 +151,7 @@ def find_spine(maps: Maps) -> Spine | None:
 
 
 def _canal_point(maps: Maps, shares: np.ndarray, near: np.ndarray, pixel: np.ndarray) -> np.ndarray:
-    """The canal's point at a level: midway between the slices that show it, where these show it."""
+    """The canal point at a level: midway between the slices that show it, at their average peak."""
     clear = window_mass(shares, pixel) * near
     position = _middle(maps.positions_mm, clear)
     weights = clear * _bell(maps.positions_mm - position, CENTRE_SPREAD_MM)
@@ -159,7 +159,7 @@ def _canal_point(maps: Maps, shares: np.ndarray, near: np.ndarray, pixel: np.nda
 
 
 def find_foramina(maps: Maps, canal_mm: CanalPoints) -> dict[Landmark, Seen]:
-    """The foramina that the slices of a sagittal stack show beside the canal's points."""
+    """Find the foramina beside the canal points on the slices of a sagittal stack."""
     found = {}
     for landmark, expected in predict_points(canal_mm, "foramen").items():
         seen = _foramen(maps, expected, canal_mm[landmark.level], landmark.side or "left")
@@ -169,8 +169,8 @@ def find_foramina(maps: Maps, canal_mm: CanalPoints) -> dict[Landmark, Seen]:
 
 
 def _foramen(maps: Maps, expected: np.ndarray, canal: np.ndarray, side: Side) -> Seen | None:
-    shares = maps.shares[:, COUNT:].sum(axis=1)  # the canal's points say which level it is
-    positions, normal = maps.positions_mm, maps.stack.normal  # which points to the left
+    shares = maps.shares[:, COUNT:].sum(axis=1)  # the canal points determine the level
+    positions, normal = maps.positions_mm, maps.stack.normal  # the normal points to the left
     offsets = (positions - canal @ normal) * side2sign[side]
     aside = (offsets > FORAMEN_BESIDE_MM[0]) & (offsets < FORAMEN_BESIDE_MM[1])
     local = shares * _bell_at(maps.to_pixels(expected), FORAMEN_SPREAD_MM / maps.px_mm, shares.shape[1:])
@@ -186,7 +186,7 @@ def _foramen(maps: Maps, expected: np.ndarray, canal: np.ndarray, side: Side) ->
 
 
 def find_recess(maps: Maps, expected: np.ndarray, side: Side) -> Seen:
-    """A recess near where it is expected, as the slices of an axial stack show it."""
+    """Find a recess near its expected position on the slices of an axial stack."""
     shares = maps.shares[:, 0 if side == "left" else 1]
     off_mm = np.abs(maps.positions_mm - expected @ maps.stack.normal)
     weights = _bell(off_mm, max(2.0, float(off_mm.min())))
@@ -198,7 +198,7 @@ def find_recess(maps: Maps, expected: np.ndarray, side: Side) -> Seen:
 
 
 def _busiest(positions: np.ndarray, seen: np.ndarray, spread_mm: float) -> float:
-    """Where along the normal most is seen, the mean over the slices around there."""
+    """The position along the normal where most is seen: the mean over the slices around it."""
     blurred = _bell(positions[:, None] - positions, spread_mm) @ seen
     top = positions[int(blurred.argmax())]
     return _middle(positions, seen * (np.abs(positions - top) < 2 * spread_mm))

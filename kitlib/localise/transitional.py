@@ -1,7 +1,7 @@
 """The lumbosacral junction: how likely a transitional vertebra makes the count of levels ambiguous.
 
 A lumbarised S1 or a sacralised L5 can be counted in two ways, and the heatmaps, which learn one name for each
-point, know nothing of that. So a small network of its own looks at sagittal crops about L5/S1.
+point, cannot express that. So a separate small network classifies sagittal crops around L5/S1.
 """
 
 from collections.abc import Iterable
@@ -18,9 +18,9 @@ from kitlib.localise.spine import Maps
 from kitlib.machine import torch_threads
 from kitlib.nn.weights import load_weights, restored, with_prefix
 
-NAME = "junction"  # of its tensors beside those of the other networks
+NAME = "junction"  # prefix of its tensors beside those of the other networks
 CROP_PX, CROP_PX_MM = 64, 1.8
-# A few slices do not show the transverse processes, and single ones of patients stray: they get no answer.
+# A few slices do not show the transverse processes, and single ones of patients are unreliable: no answer.
 LEAST_SLICES = 6
 REACH_MM = 30.0  # to each side of the L5/S1 point: slices there show the transverse processes of L5
 SHARE = 0.08  # of spines that are transitional (Konin, AJNR 2010: 4-30 %; phantoms: 7 %)
@@ -29,9 +29,9 @@ SHARE = 0.08  # of spines that are transitional (Konin, AJNR 2010: 4-30 %; phant
 class JunctionNet(nn.Module):
     """From bags of crops (B, S, 2, 64, 64), S slices of one spine, to logits (B,) of a transitional vertebra.
 
-    The way down is that of HeatmapNet, from whose weights learning starts. What the slices say is averaged,
-    so that no single one can decide alone. The logit learnt is made one of patients by `temperature`, set on
-    persons held out, and `offset`, for transitions are rarer in patients.
+    The encoder is that of HeatmapNet, with whose weights training starts. Slice logits are averaged, so that
+    no single slice decides alone. The result is calibrated to patients by `temperature`, set on held-out
+    persons, and `offset`, as transitional vertebrae are rarer in patients.
     """
 
     temperature: Tensor
@@ -49,11 +49,11 @@ class JunctionNet(nn.Module):
         self.register_buffer("offset", torch.zeros(()))
 
     def forward(self, crops: Tensor) -> Tensor:
-        """Logits (B,), calibrated once temperature and offset are set."""
+        """Return logits (B,), calibrated once temperature and offset are set."""
         return self.slice_logits(crops).mean(dim=1) / self.temperature + self.offset
 
     def slice_logits(self, crops: Tensor) -> Tensor:
-        """What each slice says (B, S), before calibration."""
+        """Return the logit of each slice (B, S), before calibration."""
         maps = self.stem(crops.flatten(0, 1))
         for shrink in self.down:
             maps = shrink(maps)
@@ -61,7 +61,7 @@ class JunctionNet(nn.Module):
 
 
 def load_junction(path: Path = SHIPPED) -> JunctionNet | None:
-    """The network of a file of weights; None where the file has none."""
+    """Load the junction network from a file of weights; None if the file has none."""
     widths = facts_of(path).get("widths", {}).get(NAME)
     if widths is None:
         return None
@@ -70,9 +70,9 @@ def load_junction(path: Path = SHIPPED) -> JunctionNet | None:
 
 @torch.inference_mode()
 def transitional_chance(net: JunctionNet, series: Iterable[Maps], point_mm: np.ndarray) -> float | None:
-    """Chance of a transitional vertebra, as the series that were read show the point (3,) of L5/S1.
+    """Probability of a transitional vertebra, from the series that show the point (3,) of L5/S1.
 
-    The mean logit of the series that show it; None where they have fewer than LEAST_SLICES slices together.
+    Their logits are averaged; None if they have fewer than LEAST_SLICES slices in total.
     """
     crops = [found for maps in series if (found := junction_crops(maps, point_mm)) is not None]
     if sum(map(len, crops)) < LEAST_SLICES:
@@ -83,9 +83,9 @@ def transitional_chance(net: JunctionNet, series: Iterable[Maps], point_mm: np.n
 
 
 def junction_crops(maps: Maps, point_mm: np.ndarray) -> Tensor | None:
-    """Crops (S, 2, 64, 64) about a point of the slices that were read near it; None where there is none.
+    """Crop the slices read near a point around it, (S, 2, 64, 64); None if there is none.
 
-    What lies beyond the image is black.
+    Pixels outside the image are black.
     """
     near = np.abs(maps.positions_mm - point_mm @ maps.stack.normal) <= REACH_MM
     height, width = maps.stack.pixels.shape[1:]
@@ -95,6 +95,6 @@ def junction_crops(maps: Maps, point_mm: np.ndarray) -> Tensor | None:
     images = torch.from_numpy(maps.stack.pixels[maps.indices[near]].astype(np.float32)).nan_to_num()
     sides = [max(2, round(CROP_PX * CROP_PX_MM / mm)) for mm in maps.stack.spacing_mm]
     top, left = round(row - (sides[0] - 1) / 2), round(col - (sides[1] - 1) / 2)
-    padding = (-left, left + sides[1] - width, -top, top + sides[0] - height)  # negative ones crop
+    padding = (-left, left + sides[1] - width, -top, top + sides[0] - height)  # negative padding crops
     native = F.pad(images, padding)[:, None]
     return channels(stretched(resampled(native, (CROP_PX, CROP_PX))[:, 0])[:, None])

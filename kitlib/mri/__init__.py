@@ -1,1 +1,1 @@
-"""Reading MRI: a slice safely, a series as stacks in patient mm, a study, and the ledger of faults."""
+"""Read MRI safely: slices, series as stacks in patient millimetres, studies, and the ledger of faults."""

@@ -1,9 +1,9 @@
-"""From slices to stacks.
+"""Assemble slices into stacks.
 
-Slices share a stack when size, spacing and orientation agree, they do not lie side by side, no identifier
-says that they are of two series, and no two of them show one place in two contrasts. File names decide
-nothing, instance numbers only which of two slices at one place is kept: shuffled and renamed files give the
-same stacks.
+Slices share a stack if their sizes, spacings and orientations agree, they do not lie side by side, their
+identifiers do not name different series, and no two show one position with different contrasts. File names
+play no part, and instance numbers only decide which of two slices at one position is kept: shuffled or
+renamed files give the same stacks.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,21 +21,21 @@ from kitlib.mri.stack import Stack, normal_of, orthonormal
 
 COSINE_TOLERANCE = 0.002  # 0.1 degrees: above the jitter of rounded tags, below the angle between two discs
 SPACING_TOLERANCE = 0.005  # relative
-SIDE_BY_SIDE_MM = 10.0  # in-plane shift between neighbours: sheared stacks stay below, other fields do not
+SIDE_BY_SIDE_MM = 10.0  # in-plane shift between neighbours: less in a sheared stack, more in other fields
 TILTED_COSINE = np.cos(np.radians(2))
-REACH_MM = 500.0  # from the middle of a stack: the longest of patients have 900 mm in all
-WIDEST_MM = 60.0  # between slices: one a disc lies 40 apart
-plane2widest_mm = {"sagittal": 30.0, "coronal": 30.0}  # the competition's sagittal ones lie 3.0 to 6.6 apart
+REACH_MM = 500.0  # from the middle of a stack: the longest patients measure 900 mm in all
+WIDEST_MM = 60.0  # between slices: with one per disc they lie 40 apart
+plane2widest_mm = {"sagittal": 30.0, "coronal": 30.0}  # 3.0 to 6.6 in the competition's sagittal ones
 MOST_BLOCKS = 8  # of a series: an axial one may have a block for each disc
-STRAY_SHARE = 1 / 3  # of a stack's slices: so few of another geometry in its midst are no stack
-BESIDE_STEPS = 1.75  # in the place of two slices that a stack lacks: 1.5 from its nearest
-LEAST_BLOCK = 3  # slices as near to each other as a stack's own are a block that was planned so
+STRAY_SHARE = 1 / 3  # of a stack's slices: this few with another geometry inside it are not a stack
+BESIDE_STEPS = 1.75  # to the nearest slice: the middle of a gap of two missing slices is 1.5 away
+LEAST_BLOCK = 3  # this many slices, as close together as a stack's own, count as a planned block
 
 
 def assembled(slices: Sequence[Slice], each: Map) -> tuple[list[Stack], list[Fault]]:
-    """The stacks of a series' slices, those of most slices first, and what was odd about them.
+    """Assemble a series' slices into stacks, those with most slices first; also return the faults found.
 
-    `each` maps, as the built-in does, the slices that are rescaled.
+    `each` is the built-in `map`, or one like it, and is used to rescale the slices.
     """
     faults: list[Fault] = []
     stacks: list[Stack] = []
@@ -57,25 +57,25 @@ def assembled(slices: Sequence[Slice], each: Map) -> tuple[list[Stack], list[Fau
     are_strays = _are_strays(near, middles)
     kept, strays = _without(near, are_strays, "stack.apart", "it shares no stack with those around it")
     faults += [*lost, *far, *strays, *_lone(kept)]
-    is_told = any(fault.code == "series.contrasts" for fault in faults)
-    return kept, [*faults, *([] if is_told else _overlaps(near, middles, are_strays))]
+    is_reported = any(fault.code == "series.contrasts" for fault in faults)
+    return kept, [*faults, *([] if is_reported else _overlaps(near, middles, are_strays))]
 
 
 def _lone(stacks: Sequence[Stack]) -> Iterator[Fault]:
-    """A fault for each slice that is a stack of its own beside larger ones: it may have left one of them."""
+    """Yield a fault for each single-slice stack beside larger ones: it may belong to one of them."""
     for stack in stacks:
         if len(stack) == 1 < len(stacks[0]):
             yield Fault("stack.lone", KEPT, file=stack.files[0], detail="it shares no stack with any other")
 
 
 def _largest_first(stack: Stack) -> tuple:
-    """Slices, then pixels; of equals the place in the patient decides, however the images are stored."""
+    """Sort key: most slices, then most pixels, then position in the patient, however images are stored."""
     place = *stack.normal.round(3).tolist(), *stack.centres_mm[0].round(1).tolist()
     return -len(stack), -stack.pixels[0].size, *place
 
 
 def _grouped(slices: Sequence[Slice], series: np.ndarray) -> list[list[Slice]]:
-    """Slices that belong together, by series, size, spacing, orientation and field of view, in any order."""
+    """Group slices, in no particular order, by series, size, spacing, orientation and field of view."""
     return [
         side_by_side
         for alike in linked(slices, _likeness(slices, series))
@@ -84,14 +84,14 @@ def _grouped(slices: Sequence[Slice], series: np.ndarray) -> list[list[Slice]]:
 
 
 def _built(group: Sequence[Slice], each: Map) -> Iterator[tuple[Stack, list[Fault]]]:
-    """The stacks of slices that belong together, one a contrast, and what was odd about each."""
+    """Yield the stacks of slices that belong together, one per contrast, each with its faults."""
     directions = _directions(group)
     normal = normal_of(*directions)
     near, faults = _in_reach(group, normal)
     places = places_of(_positions_mm(near, normal))
-    contrasts, told = by_contrast(near, places)
-    if told:
-        detail = f"{len(contrasts)} images of one place, told apart by {' and '.join(told)}"
+    contrasts, separating = by_contrast(near, places)
+    if separating:
+        detail = f"{len(contrasts)} images of one place, told apart by {' and '.join(separating)}"
         faults.append(Fault("series.contrasts", "a stack for each", detail=detail))
     for contrast in contrasts:
         one_each, repeated = one_a_place(contrast, places_of(_positions_mm(contrast, normal)))
@@ -102,10 +102,10 @@ def _built(group: Sequence[Slice], each: Map) -> Iterator[tuple[Stack, list[Faul
 
 
 def _stacked(slices: Sequence[Slice], directions: np.ndarray, each: Map) -> Stack:
-    """The stack of ascending slices."""
+    """Build the stack of slices in ascending order."""
     pixels = np.empty((len(slices), *slices[0].stored.shape), dtype=np.float32)
     for _ in each(Slice.rescale_into, slices, pixels):
-        pass  # each writes its own part of the pixels
+        pass  # each call writes its own part of the pixels
     return Stack(
         pixels=pixels,
         origins_mm=np.array([piece.frame.origin_mm for piece in slices]),
@@ -118,7 +118,7 @@ def _stacked(slices: Sequence[Slice], directions: np.ndarray, each: Map) -> Stac
 
 
 def _likeness(slices: Sequence[Slice], series: np.ndarray) -> np.ndarray:
-    """Points (n, 11), two of them within 1 by their largest coordinate where slices may share a stack."""
+    """Points (n, 11), less than 1 apart in every coordinate where two slices may share a stack."""
     directions = np.array([piece.frame.directions.ravel() for piece in slices])
     spacings_mm = np.array([piece.frame.spacing_mm for piece in slices])
     sizes = np.array([piece.stored.shape for piece in slices])
@@ -133,9 +133,9 @@ def _likeness(slices: Sequence[Slice], series: np.ndarray) -> np.ndarray:
 
 
 def _series_numbers(slices: Sequence[Slice]) -> np.ndarray:
-    """Of which series each slice is, (n,); all of one where identifiers only count slices, as some do.
+    """The series number of each slice, (n,); all 0 if the identifiers merely count slices, as some do.
 
-    A slice that names none is of the one that the others name.
+    Slices without an identifier belong to the series that the others name, if it is the only one.
     """
     uids, numbers = np.unique([piece.header.series_uid for piece in slices], return_inverse=True)
     several = len({*uids} - {""}) > 1 and 2 * len(uids) <= len(slices)
@@ -143,22 +143,22 @@ def _series_numbers(slices: Sequence[Slice]) -> np.ndarray:
 
 
 def _in_plane_mm(group: Sequence[Slice]) -> np.ndarray:
-    """Where each slice's first pixel lies along the image's two directions: (n, 2)."""
+    """Position of each slice's first pixel along the two image directions: (n, 2)."""
     return np.array([piece.frame.origin_mm for piece in group]) @ _directions(group).T
 
 
 def _directions(group: Sequence[Slice]) -> np.ndarray:
-    """The common directions (2, 3); a median, because it does not depend on the order of the slices."""
+    """The common directions (2, 3): a median, which does not depend on the order of the slices."""
     return orthonormal(np.median([piece.frame.directions for piece in group], axis=0))
 
 
 def _positions_mm(slices: Sequence[Slice], normal: np.ndarray) -> np.ndarray:
-    """Where slices lie along a normal: (n,)."""
+    """Positions of slices along a normal: (n,)."""
     return np.array([piece.frame.origin_mm for piece in slices]) @ normal
 
 
 def _in_reach(group: Sequence[Slice], normal: np.ndarray) -> tuple[list[Slice], list[Fault]]:
-    """The slices that lie where one stack can reach, and a fault for each other."""
+    """The slices within REACH_MM of the middle of their stack, and a fault for each other slice."""
     positions_mm = _positions_mm(group, normal)
     if np.ptp(positions_mm) <= REACH_MM:  # as in most series
         return list(group), []
@@ -174,10 +174,10 @@ def _in_reach(group: Sequence[Slice], normal: np.ndarray) -> tuple[list[Slice], 
 
 
 def _alike_in_grey(slices: Sequence[Slice]) -> tuple[list[Slice], list[Fault]]:
-    """The slices without those of other greys; where these are not the fewer, nobody knows: all are kept."""
+    """Leave out slices whose greys differ from the others'; keep all if these are not a minority."""
     is_odd = odd_greys(slices)
     few = 2 * is_odd.sum() < len(slices)
-    detail = "stored otherwise than its neighbours, and rescaled its greys are not theirs"
+    detail = "stored differently from its neighbours, and after rescaling its greys do not match theirs"
     code, action = ("slice.greys", DROPPED) if few else ("stack.greys", KEPT)
     faults = [
         Fault(code, action, file=piece.file, detail=detail) for piece, odd in zip(slices, is_odd) if odd
@@ -188,27 +188,27 @@ def _alike_in_grey(slices: Sequence[Slice]) -> tuple[list[Slice], list[Fault]]:
 def _without(
     stacks: Sequence[Stack], is_odd: np.ndarray, code: str, detail: str
 ) -> tuple[list[Stack], list[Fault]]:
-    """The stacks that are not odd, (n,) says which, and a fault for each file of the others."""
+    """The stacks not marked odd in the mask (n,), and a fault for each file of the others."""
     kept = [stack for stack, odd in zip(stacks, is_odd) if not odd]
     files = (file for stack, odd in zip(stacks, is_odd) if odd for file in stack.files)
     return kept, [Fault(code, DROPPED, file=file, detail=detail) for file in files]
 
 
 def _are_far(stacks: Sequence[Stack]) -> np.ndarray:
-    """Which stacks (n,) lie where no patient reaches that the first one, the largest, shows."""
+    """Mask (n,) of stacks too far from the first, the largest, to show the same patient."""
     middles_mm = np.array([stack.centres_mm.mean(axis=0) for stack in stacks])
     return np.linalg.norm(middles_mm - middles_mm[0], axis=1) > REACH_MM
 
 
 def _are_sparse(stacks: Sequence[Stack]) -> np.ndarray:
-    """Which stacks (n,) have slices farther apart than anybody acquires them."""
+    """Mask (n,) of stacks whose slices lie farther apart than anyone acquires them."""
     widest_mm = (plane2widest_mm.get(stack.plane, WIDEST_MM) for stack in stacks)
     steps_mm = (stack.step_mm if len(stack) > 2 else 0 for stack in stacks)
     return np.array([step > widest for step, widest in zip(steps_mm, widest_mm)])
 
 
 def _are_strays(stacks: Sequence[Stack], middles: Sequence[np.ndarray]) -> np.ndarray:
-    """Which stacks (n,), the largest first, are few slices in the midst of a large one, and no block."""
+    """Mask (n,) of stacks, largest first, that are a few slices inside a larger one and not a block."""
     counts = np.array([len(stack) for stack in stacks])
     widest_mm = np.array([np.diff(stack.positions_mm).max(initial=0) for stack in stacks])
     are_strays = np.zeros(len(stacks), bool)
@@ -219,12 +219,12 @@ def _are_strays(stacks: Sequence[Stack], middles: Sequence[np.ndarray]) -> np.nd
 
 
 def _overlaps(stacks: Sequence[Stack], middles: Sequence[np.ndarray], are_strays: np.ndarray) -> list[Fault]:
-    """A fault where stacks show the same places, as those of two series or sizes may.
+    """A fault if stacks show the same positions, as those of two series or sizes may.
 
-    One that is tilted against the other is an axial block of its own level.
+    A stack tilted against the other does not count: it is the axial block of another level.
     """
     for first, (larger, at) in enumerate(zip(stacks, middles)):
-        columns, rows, away = at[:, first:]  # the middle of a larger one may lie between its blocks
+        columns, rows, away = at[:, first:]  # the middle of a larger stack may lie between its blocks
         _, height, width = larger.pixels.shape
         is_inside = (away <= GAP_STEPS / 2) & (abs(columns - width / 2) < width / 2)
         is_inside &= (abs(rows - height / 2) < height / 2) & ~are_strays[first:]
@@ -235,9 +235,9 @@ def _overlaps(stacks: Sequence[Stack], middles: Sequence[np.ndarray], are_strays
 
 
 def _middles_in(stacks: Sequence[Stack]) -> list[np.ndarray]:
-    """Where the middles of all stacks lie in each of the largest: (3, n), NaN in other planes.
+    """Positions of all stacks' middles in each of the largest stacks: (3, n), NaN in other planes.
 
-    Column, row, and how many steps away its nearest slice is.
+    The rows are the column, the row, and the distance to the nearest slice in steps.
     """
     if len(stacks) < 2:
         return []

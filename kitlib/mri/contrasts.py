@@ -1,4 +1,4 @@
-"""Several images of one place: told apart by how they were acquired; where nothing tells, that is said."""
+"""Separate several images of one place by how they were acquired, or report that nothing separates them."""
 
 import hashlib
 from collections import Counter
@@ -13,13 +13,11 @@ from kitlib.mri.greys import look_alike
 from kitlib.mri.ledger import Fault
 
 SAME_POSITION_MM = 0.1
-LEAST_COVER = (
-    0.75  # of the places that one contrast shows: what only counts or interleaves slices shows fewer
-)
+LEAST_COVER = 0.75  # of the places, by one contrast: a tag that counts or interleaves slices covers fewer
 
 
 def places_of(positions_mm: np.ndarray) -> np.ndarray:
-    """The places (n,), numbered from 0 upwards, of positions (n,): chains of near ones are one place."""
+    """The places (n,), numbered from 0 up, of positions (n,): a chain of near positions is one place."""
     order = positions_mm.argsort(kind="stable")
     places = np.zeros(len(order), int)
     places[order[1:]] = (np.diff(positions_mm[order]) >= SAME_POSITION_MM).cumsum()
@@ -27,14 +25,15 @@ def places_of(positions_mm: np.ndarray) -> np.ndarray:
 
 
 def by_contrast(slices: Sequence[Slice], places: np.ndarray) -> tuple[list[list[Slice]], list[str]]:
-    """Slices of one contrast each, in the order of their numbers, and what told them apart, in words.
+    """Split slices by contrast, lowest instance number first; also return what separated them, in words.
 
-    Nothing is parted where no two slices share a place, and by no more than it takes to part those that do.
+    Nothing is split if no two slices share a place, and only as many tags are used as it takes to separate
+    those that do.
     """
     if len(slices) == places.max() + 1:  # as in most series
         return [list(slices)], []
     labels = np.zeros(len(slices), int)
-    told: list[str] = []
+    separating: list[str] = []
     count, most = places.max() + 1, np.bincount(places).max()
     for (word, *_), texts in zip(CONTRAST, zip(*(piece.frame.contrast for piece in slices))):
         if len(slices) == _distinct(places, labels):
@@ -43,19 +42,19 @@ def by_contrast(slices: Sequence[Slice], places: np.ndarray) -> tuple[list[list[
         finer = np.unique(np.stack([labels, values]), axis=1, return_inverse=True)[1].ravel()
         parts = _distinct(places, finer) > _distinct(places, labels)
         if parts and values.max() < most and np.bincount(finer).max() >= LEAST_COVER * count:
-            labels, told = finer, [*told, word]
+            labels, separating = finer, [*separating, word]
     groups = [
         [slices[index] for index in np.flatnonzero(labels == label)] for label in range(labels.max() + 1)
     ]
     return sorted(
         groups, key=lambda group: min((*_number(piece), piece.frame.contrast) for piece in group)
-    ), told
+    ), separating
 
 
 def one_a_place(slices: Sequence[Slice], places: np.ndarray) -> tuple[list[Slice], list[Fault]]:
-    """One slice of each place, ascending, and a fault for each file that has another of it.
+    """One slice per place, ascending, and a fault for each file with a further one.
 
-    The first by instance number is kept, then by the frame's number in its file, then by content.
+    The first is kept by instance number, then by frame number within the file, then by content.
     """
     order = places.argsort(kind="stable")
     kept: list[Slice] = []
@@ -69,19 +68,19 @@ def one_a_place(slices: Sequence[Slice], places: np.ndarray) -> tuple[list[Slice
             if piece is not first:
                 (again if look_alike(piece, first) else others)[piece.file] += 1
     return kept, [
-        *(_fault("stack.repeated", file, f"{count} again") for file, count in again.items()),
-        *(_fault("stack.ambiguous", file, f"{count} of other looks") for file, count in others.items()),
+        *(_fault("stack.repeated", file, f"{count} repeated") for file, count in again.items()),
+        *(_fault("stack.ambiguous", file, f"{count} different") for file, count in others.items()),
     ]
 
 
 def _fault(code: str, file: str, what: str) -> Fault:
     return Fault(
-        code, "kept the first by instance number", file=file, detail=f"{what}, where another slice lies"
+        code, "kept the first by instance number", file=file, detail=f"{what}, at another slice's position"
     )
 
 
 def _distinct(places: np.ndarray, labels: np.ndarray) -> int:
-    """How many pairs of a place and a label there are."""
+    """The number of distinct pairs of place and label."""
     return len(np.unique(places * (labels.max() + 1) + labels))
 
 

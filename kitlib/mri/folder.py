@@ -1,6 +1,6 @@
-"""Any folder of one study: which DICOM files lie in it, at whatever depth and name, and of which series.
+"""Find the DICOM files of a study in any folder, at any depth and under any name, and group them by series.
 
-Content decides: what a file is called and where it lies says at most which number a series has.
+Content decides; folders only number the series and group files whose headers name none.
 """
 
 import os
@@ -18,9 +18,9 @@ from kitlib.mri.ledger import Fault
 from kitlib.mri.series import is_dicom
 from kitlib.terms import number_of
 
-DEPTH = 8  # folders below the one asked for
-MOST_FILES = 20_000  # that are looked at: some ten times a large study
-FEW_SERIES = 3  # of a study of the lumbar spine; two that name a study each may be two patients' scans
+DEPTH = 8  # folders below the given one
+MOST_FILES = 20_000  # that are examined: some ten times a large study
+FEW_SERIES = 3  # in a lumbar spine study; two series that each name a study may be two patients' scans
 UNREAD = "left unread"
 
 
@@ -28,15 +28,15 @@ UNREAD = "left unread"
 class Listing:
     """The series of one study, and what else was in the folder."""
 
-    study_uid: str  # "" unknown; for comparing, never to be shown
-    series: Mapping[int, tuple[Path, ...]]  # files by id: the number of their own folder, or one from 1 on
+    study_uid: str  # "" if unknown; for comparison only, never shown
+    series: Mapping[int, tuple[Path, ...]]  # files by id: the name of their own folder, or counted from 1
     faults: tuple[Fault, ...]
 
 
 def list_folder(folder: Path) -> Listing:
-    """The series of the study in a folder; of several studies the one with most images.
+    """List the series of the study in a folder; of several studies, the one with most images.
 
-    Links are followed once, hidden files are not looked at. DataError where the folder cannot be read or
+    Links are followed once and hidden files are skipped. Raises DataError if the folder cannot be read or
     holds no DICOM file.
 
     >>> list(list_folder(Path("competition/test_images/11")).series)
@@ -48,7 +48,7 @@ def list_folder(folder: Path) -> Listing:
     if len(paths) > MOST_FILES:
         faults.append(Fault("folder.too_many", UNREAD, detail=f"files after the first {MOST_FILES}"))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what pydicom warns of is of no concern here
+        warnings.simplefilter("ignore")  # pydicom's warnings do not matter here
         tagged = {path: tags for path in sorted(paths[:MOST_FILES]) if (tags := _tags(path)) is not None}
     if not tagged:
         what = f"no DICOM file among {len(paths)} files" if paths else "the folder holds no file"
@@ -67,11 +67,11 @@ def _refuse_unreadable(folder: Path) -> None:
         os.scandir(folder).close()
     except OSError as error:
         what = f"the folder cannot be read: {type(error).__name__}"
-        raise DataError(what, where=folder, hint="Ask for the right to read it.") from None
+        raise DataError(what, where=folder, hint="Ask for permission to read it.") from None
 
 
 def _files(folder: Path, faults: list[Fault]) -> Iterator[Path]:
-    """All files below a folder, the nearest first; a folder that is reached twice is looked into once."""
+    """Yield all files below a folder, nearest first; a folder reached twice is visited once."""
     seen: set[tuple[int, int]] = set()
     waiting = [(folder, 0)]
     while waiting:
@@ -94,7 +94,7 @@ def _files(folder: Path, faults: list[Fault]) -> Iterator[Path]:
 
 
 def _tags(path: Path) -> Tags | None:
-    """The tags of an image, empty where they cannot be read; None for what is no image."""
+    """The tags of an image, empty if they cannot be read; None if the file is not an image."""
     if not is_dicom(path):
         return None
     with suppress(SliceError):
@@ -104,9 +104,9 @@ def _tags(path: Path) -> Tags | None:
 
 
 def _one_study(tagged: Mapping[Path, Tags], faults: list[Fault]) -> tuple[str, dict[Path, Tags]]:
-    """The study of most images, whose name decides between equals, and its files; nameless ones are kept.
+    """The study with most images (ties: lowest identifier) and its files, with those that name no study.
 
-    Where each series of one patient names a study of its own, as some anonymisers leave them, all are kept.
+    If each series of one patient names its own study, as some anonymisers leave them, all files are kept.
     """
     counts = Counter(tags.study_uid for tags in tagged.values() if tags.study_uid)
     if not counts:
@@ -115,7 +115,7 @@ def _one_study(tagged: Mapping[Path, Tags], faults: list[Fault]) -> tuple[str, d
     patients = {tags.patient_id for tags in tagged.values()} - {""}
     series = {tags.series_uid for tags in tagged.values()}
     if len(counts) >= max(FEW_SERIES, len(series)) and len(patients) < 2:
-        detail = f"{len(counts)} studies by their identifiers, as many as series: they tell nothing"
+        detail = f"{len(counts)} studies by their identifiers, as many as series: identifiers ignored"
         faults.append(Fault("study.strangers", "all read as one", detail=detail))
         return study_uid, dict(tagged)
     if len(counts) > 1:
@@ -126,7 +126,7 @@ def _one_study(tagged: Mapping[Path, Tags], faults: list[Fault]) -> tuple[str, d
 
 
 def _by_series(tagged: Mapping[Path, Tags]) -> list[tuple[Path, ...]]:
-    """Files by the series that their headers name; the others by their folder, with its one series if any."""
+    """Group files by the series in their headers; others by folder, joining the folder's only series."""
     named: dict[str, list[Path]] = defaultdict(list)
     nameless: dict[Path, list[Path]] = defaultdict(list)
     series_in: dict[Path, set[str]] = defaultdict(set)
@@ -146,7 +146,7 @@ def _by_series(tagged: Mapping[Path, Tags]) -> list[tuple[Path, ...]]:
 
 
 def _numbered(several: list[tuple[Path, ...]], folder: Path) -> dict[int, tuple[Path, ...]]:
-    """By the number of the folder that a series has for itself; the others by the first numbers left."""
+    """Number series by the folder they have to themselves, the others by the lowest free numbers."""
     numbered: dict[int, tuple[Path, ...]] = {}
     others = []
     for paths in several:

@@ -1,7 +1,7 @@
-"""Whether the greys of slices agree: of neighbours that are stored otherwise, and of two of one place.
+"""Compare the greys of slices: of neighbours that are stored differently, and of two at one place.
 
-Scanners may scale each slice by itself; rescaled, such slices agree. One whose slope, intercept, sign or
-photometric interpretation is wrong does not.
+Scanners may scale each slice separately; after rescaling, such slices agree. One with a wrong slope,
+intercept, sign or photometric interpretation does not.
 """
 
 from collections import Counter
@@ -12,16 +12,16 @@ import numpy as np
 from kitlib.mri.dicom.slices import Slice
 
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
-FARTHEST = 0.14  # 1,038 slices of phantoms and patients lie at most 0.12 from their neighbours
+FARTHEST = 0.14  # 1,038 slices of phantoms and patients differ by at most 0.12 from their neighbours
 NEIGHBOURS = 4
-SAME_CORRELATION = 0.95  # phantoms acquired again have 0.97 and more, T1 with T2 at most 0.76
-SIDE_PX = 64  # of the pixels that are looked at
+SAME_CORRELATION = 0.95  # repeated acquisitions of phantoms have 0.97 and more, T1 with T2 at most 0.76
+SIDE_PX = 64  # of the longer side after subsampling, at least
 
 
 def odd_greys(slices: Sequence[Slice]) -> np.ndarray:
-    """Which slices (n,), in order of position, are stored otherwise than most and differ from those near.
+    """Mask (n,) of slices, ordered by position, that are stored unlike most and differ from those nearby.
 
-    Two slices differ by the mean distance of their quantiles, in units of the neighbours' own spread.
+    The difference is the mean distance between quantiles, in units of the neighbours' own spread.
     """
     is_odd = np.zeros(len(slices), bool)
     ways = [_way(piece) for piece in slices]
@@ -39,7 +39,7 @@ def odd_greys(slices: Sequence[Slice]) -> np.ndarray:
 
 
 def look_alike(piece: Slice, other: Slice) -> bool:
-    """Whether two slices of one place and size show the same, as one that is acquired again does."""
+    """Whether two slices of one place and size show the same, as repeated acquisitions do."""
     correlation = np.corrcoef(_sampled(piece).ravel(), _sampled(other).ravel())[0, 1]
     return bool(correlation >= SAME_CORRELATION)
 
@@ -55,6 +55,6 @@ def _greys(piece: Slice) -> np.ndarray:
 
 
 def _sampled(piece: Slice) -> np.ndarray:
-    """Some of the rescaled pixels."""
+    """A subsample of the rescaled pixels."""
     step = max(1, max(piece.stored.shape) // SIDE_PX)
     return piece.stored[::step, ::step] * piece.frame.slope + piece.frame.intercept

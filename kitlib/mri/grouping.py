@@ -1,4 +1,4 @@
-"""Groups of things that chains of near points link, without the distances of all to all."""
+"""Group things linked by chains of near points, without computing all pairwise distances."""
 
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
@@ -7,13 +7,13 @@ import numpy as np
 from scipy.spatial.distance import cdist
 
 Thing = TypeVar("Thing")
-AT_ONCE = 256  # points whose distances to all others are in memory together
+AT_ONCE = 256  # points whose distances to all others are held in memory at once
 
 
 def linked(things: Sequence[Thing], points: np.ndarray) -> Iterator[list[Thing]]:
-    """Groups of things linked by chains of points (n, d) less than 1 apart in every coordinate.
+    """Yield groups of things linked by chains of points (n, d) less than 1 apart in every coordinate.
 
-    No order and no cell boundaries: the order of the groups is that of their points.
+    Groups depend on neither input order nor cell boundaries, and are ordered by their points.
     """
     if np.abs(points - points[0]).max() < 1:  # as in most series
         yield list(things)
@@ -30,7 +30,7 @@ def linked(things: Sequence[Thing], points: np.ndarray) -> Iterator[list[Thing]]
 
 
 def _labels(points: np.ndarray, along: int) -> np.ndarray:
-    """The number of each point's group (n,), in the order of the points, which grow along one coordinate."""
+    """The group number (n,) of each point; points are sorted along the coordinate `along`."""
     labels = np.full(len(points), -1)
     count = 0
     for seed in range(len(points)):
@@ -48,7 +48,7 @@ def _labels(points: np.ndarray, along: int) -> np.ndarray:
 
 
 def _is_near(points: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Which points (n,) are less than 1 from one of the others, in every coordinate."""
+    """Mask (n,) of points less than 1 from one of the others in every coordinate."""
     is_near = ((points > others.min(axis=0) - 1) & (points < others.max(axis=0) + 1)).all(axis=1)
     if len(others) == 1 or not is_near.any():
         return is_near

@@ -1,15 +1,15 @@
-"""Whose images these are, as identifiers tell, which are compared and never shown."""
+"""Find images of another study or patient by their identifiers, which are compared and never shown."""
 
 from collections import Counter
 from collections.abc import Sequence
 
 
 def strangers(owners: Sequence[tuple[str, ...]]) -> tuple[list[bool], bool]:
-    """Which of several images or series are another's than most are, and whether that is undecided.
+    """Mark the images or series of another study or patient than most; also whether this is undecided.
 
-    `owners` are their identifiers, of the study and of the patient, "" where unknown. One is believed where
-    more than half agree in it. Where each has its own, as some anonymisers leave them, they tell nothing. A
-    second session of the patient that most are of is a study of its own, and no stranger's.
+    `owners` are their study and patient identifiers, "" where unknown. An identifier is trusted if more than
+    half agree on it. If each has its own, as some anonymisers leave them, they tell nothing. A second session
+    of the majority's patient is a study of its own, but not a stranger's.
 
     >>> strangers([("1.1", "A"), ("1.1", "A"), ("1.2", "B")])
     ([False, False, True], False)
@@ -29,7 +29,7 @@ def strangers(owners: Sequence[tuple[str, ...]]) -> tuple[list[bool], bool]:
 
 
 def _believed(identifiers: Sequence[str]) -> tuple[str, bool]:
-    """The identifier that more than half of those that say one have, "" if none; whether halves disagree."""
+    """The identifier shared by more than half of those known, else ""; and whether several compete."""
     counts = Counter(filter(None, identifiers))
     if not counts:
         return "", False

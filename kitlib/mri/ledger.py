@@ -8,9 +8,9 @@ import pandas as pd
 DOUBTFUL = frozenset(
     {
         "series.contradicted",  # by its tags it is another sequence than described
-        "series.contrasts",  # the one that is read may not be the one described
+        "series.contrasts",  # the contrast that is read may not be the one described
         "series.few_slices",
-        "series.incomplete",  # what is lacking may be the part that matters, as in the next
+        "series.incomplete",  # the missing part may be the one that matters, as in series.too_large
         "series.looks",  # inverted, clipped, noise or a copy
         "series.too_large",
         "series.overlap",
@@ -20,15 +20,15 @@ DOUBTFUL = frozenset(
         "slice.unused_bits",
         "stack.ambiguous",
         "stack.greys",
-        "stack.uneven",  # places or images are not where they seem
+        "stack.uneven",  # slices or images may not be where they seem
         "study.strangers",
     }
 )
-"""Codes of what is wrong with images that are read all the same, and may be other than they seem.
+"""Codes of faults in images that are read all the same and may not be what they seem.
 
-Rows that such images grade say so by their rung. A new code is added here, and told in docs/own_study.md. Not
-here is what was mended by geometry, what was left out and told, and `stack.gap`: of one block of slices a
-disc, an axial series has gaps by plan.
+Submission rows graded on such images are marked by their rung. Add new codes here and document them in
+docs/own_study.md. Not included are faults corrected by geometry, data left out and reported, and `stack.gap`:
+an axial series with one block of slices per disc has gaps by design.
 """
 
 
@@ -42,11 +42,11 @@ class Fault:
     series_id: int | None = None
     file: str = ""  # file name inside the series: never a tag, never a whole path
     detail: str = ""
-    row_ids: tuple[str, ...] = ()  # submission rows it touches, () where none are known to
+    row_ids: tuple[str, ...] = ()  # submission rows affected, () if none are known
 
     @property
     def doubts(self) -> bool:
-        """Whether it leaves images in doubt that are read, see DOUBTFUL.
+        """Whether it leaves images that are read in doubt, see DOUBTFUL.
 
         >>> Fault("slice.sign", "slice kept").doubts, Fault("slice.pixels", "slice dropped").doubts
         (True, False)
@@ -59,7 +59,7 @@ ID_TYPES = {"study_id": "Int64", "series_id": "Int64"}
 
 
 class Ledger:
-    """Faults in the order they were found; an equal fault is kept once.
+    """Faults in the order they were found, without duplicates.
 
     >>> ledger = Ledger()
     >>> read_series("nowhere", ledger, study_id=7, series_id=70)
@@ -72,11 +72,11 @@ class Ledger:
         self._faults = dict.fromkeys(faults)
 
     def add(self, fault: Fault) -> None:
-        """Note a fault, unless an equal one stands here already."""
+        """Record a fault, unless an equal one is already recorded."""
         self._faults.setdefault(fault)
 
     def extend(self, faults: Iterable[Fault]) -> None:
-        """Note several faults, such as another ledger's."""
+        """Record several faults, such as another ledger's."""
         for fault in faults:
             self.add(fault)
 
@@ -87,9 +87,9 @@ class Ledger:
         return iter(self._faults)
 
     def table(self) -> pd.DataFrame:
-        """One row a fault; ids are nullable integers and row ids are joined by a space."""
+        """One row per fault; ids are nullable integers and row ids are joined by spaces."""
         rows = [
-            # A file may have any name; a table is kept as text.
+            # A file name may be any bytes, but a table must be valid text.
             {
                 **vars(fault),
                 "file": as_text(fault.file),
@@ -101,5 +101,5 @@ class Ledger:
 
 
 def as_text(name: str) -> str:
-    """A file's name as a table can hold it: what is no text in it becomes question marks."""
+    """A file name as a table can hold it: what is not valid text becomes question marks."""
     return name.encode(errors="replace").decode()

@@ -1,6 +1,6 @@
-"""Which sequence a series is that nobody has named: told from its tags and from how its slices lie.
+"""Identify the sequence of an undescribed series from its tags and the orientation of its slices.
 
-Times are physics and words are habits: where they contradict each other, neither is believed.
+Echo times are physics, descriptions are habit: where they contradict each other, neither is trusted.
 """
 
 import re
@@ -25,28 +25,28 @@ weighted2sequence = {
     ("T2", "axial"): AXIAL_T2,
 }
 sequence2axis = {SAGITTAL_T1: 0, SAGITTAL_T2: 0, AXIAL_T2: 2}
-"""The patient's axis that the normal of a sequence's slices is near."""
-LEAST_COSINE = 0.5  # of that: slices through a steep sacrum are 45 degrees off and still axial
-LEAST_SHARE = 0.6  # of a series' slices that lie in its plane; scouts lie in three
+"""The patient axis nearest to the normal of a sequence's slices."""
+LEAST_COSINE = 0.5  # with that axis: slices through a steep sacrum are 45 degrees off and still axial
+LEAST_SHARE = 0.6  # of a series' slices must lie in its plane; scouts lie in three
 
 SCOUT = r"\b(loc|scout|survey|3 ?plane|three plane)\b|locali[sz]|lokali"
 WITHOUT = r"\b(non|no|without|w o|pre|nativ\w*|ohne) ?(contrast|gd|gado\w*|km|c)\b"
 WITH_AGENT = r"\b(post|contrast|gd|gad|gado\w*|km|ce)\b"
 LATE_ECHO_MS, EARLY_ECHO_MS = 60.0, 30.0  # T2-weighted from, T1-weighted up to
-SHORT_REPETITION_MS = 1300.0  # T1-weighted up to, at 3 T too
-NULLS_FAT_MS, NULLS_FLUID_MS = (80.0, 350.0), 500.0  # inversion of STIR; of T1-weighted FLAIR and beyond
+SHORT_REPETITION_MS = 1300.0  # T1-weighted up to, also at 3 T
+NULLS_FAT_MS, NULLS_FLUID_MS = (80.0, 350.0), 500.0  # inversion times of STIR; of T1-weighted FLAIR, from
 
 
 @dataclass(frozen=True)
 class Told:
-    """What a series is said to be, and by what."""
+    """What a series was identified as, and on what evidence."""
 
-    sequence: str | None  # None: none that is read
+    sequence: str | None  # None: not one that is read
     why: str
 
 
 def told_by_tags(tags: Tags, plane: Plane) -> Told | None:
-    """The sequence of a series of this plane; None where its tags do not tell."""
+    """Identify the sequence of a series in this plane; None if its tags do not determine it."""
     if reason := _no_anatomy(tags):
         return Told(None, reason)
     times, words = _by_times(tags), _by_words(tags)
@@ -63,7 +63,7 @@ def told_by_tags(tags: Tags, plane: Plane) -> Told | None:
 
 
 def told_by_planes(stacks: Sequence[Stack]) -> tuple[Plane, Told | None]:
-    """The plane in which most slices of a series lie, and why it cannot be read, if so."""
+    """The plane of most slices of a series and, if it cannot be read, why."""
     slices = Counter[Plane]()
     for stack in stacks:
         slices[stack.plane] += len(stack)
@@ -74,9 +74,9 @@ def told_by_planes(stacks: Sequence[Stack]) -> tuple[Plane, Told | None]:
 
 
 def in_plane(stacks: Sequence[Stack], sequence: str | None) -> tuple[list[Stack], list[Fault]]:
-    """The stacks that lie as those of a sequence do, however oblique, and a fault for each other plane.
+    """The stacks in the plane of a sequence, however oblique, and a fault for each other plane.
 
-    Scouts may have been filed with a series, or a table may call it what it is not. None is any plane.
+    Scouts may be filed with a series, or a table may mislabel it. If `sequence` is None, any plane is kept.
     """
     if sequence not in sequence2axis:
         return list(stacks), []
@@ -87,7 +87,7 @@ def in_plane(stacks: Sequence[Stack], sequence: str | None) -> tuple[list[Stack]
 
 
 def _no_anatomy(tags: Tags) -> str:
-    """Why a series is none of the spine's anatomy, "" where it may be."""
+    """Why a series does not show the anatomy of the spine, or "" if it may."""
     if "LOCALIZER" in tags.kinds or re.search(SCOUT, tags.words):
         return "a scout"
     if tags.is_diffusion or tags.kinds & {"ADC", "DIFFUSION", "TRACEW", "FA"}:
@@ -102,7 +102,7 @@ def _no_anatomy(tags: Tags) -> str:
 
 
 def _by_times(tags: Tags) -> str | None:
-    """T1 or T2 by when the signal was excited and read; None between them, and where nothing is said."""
+    """T1 or T2 by echo, repetition and inversion times; None if they are in between or missing."""
     if tags.echo_ms >= LATE_ECHO_MS or NULLS_FAT_MS[0] <= tags.inversion_ms <= NULLS_FAT_MS[1]:
         return "T2"
     is_short = tags.repetition_ms <= SHORT_REPETITION_MS or tags.inversion_ms >= NULLS_FLUID_MS
@@ -112,8 +112,8 @@ def _by_times(tags: Tags) -> str | None:
 
 
 def _by_words(tags: Tags) -> str | None:
-    """T1 or T2 as the series is called; None where it is called neither, or both."""
-    # Without a digit behind: T12 is a vertebra.
+    """T1 or T2 by the names of the series; None if they contain neither or both."""
+    # No digit may follow: T12 is a vertebra.
     is_t1 = re.search(r"t1(?!\d)", tags.words) is not None
     is_t2 = re.search(r"t2(?!\d)|stir|tirm", tags.words) is not None
     return None if is_t1 == is_t2 else "T1" if is_t1 else "T2"

@@ -1,4 +1,4 @@
-"""Reading a study: its series one by one, each named where nobody has, and what does not belong left out."""
+"""Read a study series by series, identify undescribed series, and leave out what does not belong."""
 
 import contextlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -18,13 +18,13 @@ from kitlib.mri.study import Series, Study, note_missing_sequences
 from kitlib.terms import SEQUENCES
 
 Prepare = Callable[[list[Stack]], list[Stack]]
-"""What is done to the stacks of a series once they are read."""
+"""Applied to the stacks of a series once they are read."""
 
-FEWEST = 3  # slices of a series: in the competition 8 of sagittal ones and 5 of axial ones at the least
+FEWEST = 3  # slices of a series: in the competition sagittal series have at least 8 and axial ones 5
 LOOKS, READ = "series.looks", "read all the same"
-BY_PIXELS, BY_PLANE = "by its pixels", "the only one of its plane that no other series is"
+BY_PIXELS, BY_PLANE = "by its pixels", "the only sequence of its plane that no other series has"
 TellByPixels = Callable[[Study], Mapping[int, str]]
-"""The sequences of series, by id, as far as pixels tell; the study has those that are known already."""
+"""Returns the sequences that pixels identify, by series id; the study holds those already known."""
 
 
 def read_study(
@@ -35,12 +35,12 @@ def read_study(
     prepare: Prepare | None = None,
     tell: TellByPixels | None = None,
 ) -> Study:
-    """Read the series that `rows` (series_id, sequence, folder) list; bad data never raises.
+    """Read the series listed in `rows` (series_id, sequence, folder); bad data never raises.
 
-    A `folder` may be the files of the series instead. A `sequence` that is none of SEQUENCES is told by tags,
-    then by `tell`, then by the plane, where that leaves one choice; what lies in another plane than its
-    sequence is left out. `prepare` is applied to each series before the next is read: a study of reduced
-    stacks never lies whole in memory.
+    A `folder` may instead be the files of the series. A `sequence` that is not in SEQUENCES is identified by
+    tags, then by `tell`, then by the plane if that leaves one choice; stacks in another plane than their
+    sequence's are left out. `prepare` is applied to each series before the next is read, so a study of
+    reduced stacks is never in memory at full size.
 
     >>> rows = pd.DataFrame({"series_id": [4], "sequence": ["Axial T2"], "folder": ["no/such/folder"]})
     >>> ledger = Ledger()
@@ -69,7 +69,7 @@ def read_study(
 
 
 def _note_doubts(series: Series, numbers: Sequence[int], study_id: int, ledger: Ledger) -> None:
-    """Tell where a series, whose `digests` these are, has few slices, or does not look as MRI does."""
+    """Record if a series has few slices or does not look like MRI; `numbers` are its `digests`."""
     key = study_id, series.series_id
     if 0 < (count := sum(map(len, series.stacks))) < FEWEST:
         ledger.add(Fault("series.few_slices", "slices kept", *key, detail=f"{count} in all"))
@@ -77,7 +77,10 @@ def _note_doubts(series: Series, numbers: Sequence[int], study_id: int, ledger: 
 
 
 def _copies(shown: Mapping[int, tuple[str | None, set[int]]]) -> Iterator[Fault]:
-    """A fault for each series that shows the same as one of another sequence; `shown` has both of each."""
+    """Yield a fault for each series that shares an image with one of another sequence.
+
+    `shown` holds the sequence and the `digests` of each series, by id.
+    """
     for series_id, (sequence, images) in shown.items():
         others = [own for other, own in shown.values() if None not in (other, sequence) and other != sequence]
         if not images.isdisjoint(set().union(*others)):
@@ -86,7 +89,7 @@ def _copies(shown: Mapping[int, tuple[str | None, set[int]]]) -> Iterator[Fault]
 
 
 def _note_contradicted(study: Study, tags: Mapping[int, Tags], ledger: Ledger) -> None:
-    """Tell which described series are something else by their own tags: nobody knows which of them errs."""
+    """Record which described series are something else by their own tags: either may be wrong."""
     for series in (series for series in study.series if series.sequence and series.stacks):
         verdict = _told(series, tags[series.series_id])
         if verdict and verdict.sequence != series.sequence:
@@ -98,7 +101,7 @@ def _note_contradicted(study: Study, tags: Mapping[int, Tags], ledger: Ledger) -
 
 
 def _tags_of(source: Source, stack: Stack) -> Tags:
-    """What a file of the series' largest stack says of its acquisition."""
+    """The tags of a file of the stack, the first of them that can be read."""
     for path in files_of(source):
         if as_text(path.name) in stack.files:
             with contextlib.suppress(SliceError):
@@ -107,7 +110,7 @@ def _tags_of(source: Source, stack: Stack) -> Tags:
 
 
 def _of_one_patient(study: Study, tags: Mapping[int, Tags], ledger: Ledger) -> Study:
-    """The study without the series of another study or patient than most are."""
+    """The study without the series of another study or patient than most."""
     owners = [(tags[key].study_uid, tags[key].patient_id) for key in tags]
     is_odd, is_undecided = strangers(owners)
     others = [key for key, odd in zip(tags, is_odd) if odd]
@@ -122,14 +125,14 @@ def _of_one_patient(study: Study, tags: Mapping[int, Tags], ledger: Ledger) -> S
 
 
 def _in_plane(series: Series, study_id: int, ledger: Ledger) -> Series:
-    """The series without the stacks that cannot be of its sequence."""
+    """The series without the stacks in another plane than its sequence's."""
     kept, faults = in_plane(series.stacks, series.sequence)
     ledger.extend(replace(fault, study_id=study_id, series_id=series.series_id) for fault in faults)
     return replace(series, stacks=tuple(kept))
 
 
 def _named(study: Study, tags: Mapping[int, Tags], ledger: Ledger, tell: TellByPixels | None) -> Study:
-    """The study whose undescribed series are named as far as tags, pixels or their plane tell."""
+    """The study with its undescribed series identified, as far as tags, pixels or planes allow."""
     told = {
         series.series_id: _told(series, tags[series.series_id])
         for series in study.series
@@ -148,7 +151,7 @@ def _named(study: Study, tags: Mapping[int, Tags], ledger: Ledger, tell: TellByP
     named = _with(study, told)
     for key, verdict in told.items():
         action = f"taken as {verdict.sequence}" if verdict and verdict.sequence else "left out"
-        why = verdict.why if verdict else "neither tags nor pixels nor its plane tell its sequence"
+        why = verdict.why if verdict else "neither tags nor pixels nor its plane identify its sequence"
         ledger.add(Fault("series.undescribed", action, study.study_id, key, detail=why))
     return replace(named, series=tuple(_in_plane(series, study.study_id, ledger) for series in named.series))
 
@@ -159,14 +162,14 @@ def _told(series: Series, tags: Tags) -> Told | None:
 
 
 def _by_elimination(series: Series, known: Collection[str | None]) -> Told | None:
-    """The one sequence of the series' plane that no other series is, if there is one."""
+    """The sequence of the series' plane that no other series has, if there is exactly one."""
     plane, _ = told_by_planes(series.stacks)
     lacking = [sequence for sequence in plane2sequences[plane] if sequence not in known]
     return Told(lacking[0], BY_PLANE) if len(lacking) == 1 else None
 
 
 def _with(study: Study, told: Mapping[int, Told | None]) -> Study:
-    """The study with what was told of its series; one that is certainly not to be read has no stack left."""
+    """The study with its series so identified; a series that is not one to read loses its stacks."""
     series = []
     for one in study.series:
         if verdict := told.get(one.series_id):

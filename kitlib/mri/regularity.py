@@ -1,7 +1,7 @@
-"""Whether the slices of a stack lie as scanners plan them.
+"""Check whether the slices of a stack lie as scanners plan them.
 
-All 1,416 sagittal series of the competition whose positions are known lie on a straight line, to a micrometre
-in evenly spaced places, and their instance numbers run one way along it.
+In all 1,416 sagittal series of the competition with known positions, the slices lie on a straight line,
+evenly spaced to a micrometre, and their instance numbers run one way along it.
 """
 
 from collections.abc import Iterator
@@ -12,14 +12,14 @@ from kitlib.mri.ledger import Fault
 from kitlib.mri.stack import Stack
 
 GAP_STEPS = 1.5
-UNEVEN_MM = 1.0  # from the middle between the neighbours
-SPARSE_STEPS = 1.75  # of what the header says: every second slice may be lacking
+UNEVEN_MM = 1.0  # from the midpoint between the neighbours
+SPARSE_STEPS = 1.75  # times the spacing in the header: every second slice may be missing
 
 
 def odd_places(stack: Stack, planned_mm: float) -> Iterator[Fault]:
-    """Faults of a stack for gaps and, where it is sagittal, for what its places contradict.
+    """Yield faults of a stack for gaps and, if it is sagittal, for irregular positions.
 
-    `planned_mm` is how far apart its slices lie by their header, NaN unknown.
+    `planned_mm` is the spacing between slices in their headers, NaN if unknown.
     """
     if len(stack) < 2:
         return
@@ -28,7 +28,7 @@ def odd_places(stack: Stack, planned_mm: float) -> Iterator[Fault]:
     for index in np.flatnonzero(steps > GAP_STEPS * usual):
         detail = f"{steps[index]:.1f} mm to the slice before, usually {usual:.1f} mm"
         yield Fault("stack.gap", "slices kept, none put between", file=stack.files[index + 1], detail=detail)
-    if stack.plane == "sagittal":  # axial ones are planned in blocks
+    if stack.plane == "sagittal":  # axial stacks are planned in blocks
         yield from (
             Fault("stack.uneven", "slices kept", detail=what)
             for what in _uneven(stack, steps, usual, planned_mm)
@@ -36,7 +36,7 @@ def odd_places(stack: Stack, planned_mm: float) -> Iterator[Fault]:
 
 
 def _uneven(stack: Stack, steps: np.ndarray, usual: float, planned_mm: float) -> Iterator[str]:
-    """What is odd about the places of sagittal slices, in words; `steps` (n - 1,) lie between them."""
+    """Describe what is odd about the positions of sagittal slices; `steps` (n - 1,) are between them."""
     if usual > SPARSE_STEPS * planned_mm:
         yield f"slices lie {usual:.1f} mm apart, by their header {planned_mm:.1f} mm"
     origins_mm, is_near = stack.origins_mm, steps <= GAP_STEPS * usual

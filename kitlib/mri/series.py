@@ -1,4 +1,4 @@
-"""A series: all DICOM files of a folder, as stacks."""
+"""Read a series: all DICOM files of a folder, as stacks."""
 
 import contextlib
 import warnings
@@ -15,8 +15,8 @@ from kitlib.mri.ledger import Fault, Ledger
 from kitlib.mri.stack import Stack
 
 SKIPPED = "series skipped"
-LOST_SHARE = 0.2  # of a series' slices, from which on it is no longer whole
-HEAD_BYTES = 256  # of a file, which tell whether it is DICOM
+LOST_SHARE = 0.2  # of a series' slices: with more lost, it is incomplete
+HEAD_BYTES = 256  # of a file, enough to recognise DICOM
 
 Source = Path | str | Sequence[Path]
 """A folder, or the files of one series, which may lie anywhere."""
@@ -31,36 +31,36 @@ def read_series(
     limits: Limits = LIMITS,
     threads: int | None = None,
 ) -> list[Stack]:
-    """The stacks of a folder's DICOM files, or of the files given, those of most slices first.
+    """Read a folder's DICOM files, or the files given, as stacks, those with most slices first.
 
-    Files need no ending: `is_dicom` tells them. Bad data never raises: slices that cannot be used are left
-    out, each fault is a row of the ledger, and where nothing can be read there is no stack. All cores are
-    used unless `threads` says less.
+    Files need no extension: `is_dicom` recognises them. Bad data never raises: unusable slices are left out,
+    each fault is a row of the ledger, and if nothing can be read the list is empty. All cores are used unless
+    `threads` is given.
 
     >>> stacks = read_series("competition/test_images/11/111", Ledger(), study_id=11, series_id=111)
     >>> [(stack.plane, len(stack)) for stack in stacks]
     [('sagittal', 5)]
     """
     with warnings.catch_warnings(), threaded(threads or cores()) as each:
-        warnings.simplefilter("ignore")  # what pydicom warns of, and matters, is a fault here
+        warnings.simplefilter("ignore")  # those of pydicom's warnings that matter are faults here
         stacks, faults = _read(source, limits, each)
     ledger.extend(replace(fault, study_id=study_id, series_id=series_id) for fault in faults)
     return stacks
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file is called .dcm, or can be opened and begins as DICOM does."""
+    """Whether a file is named .dcm, or can be opened and begins like DICOM."""
     if path.suffix.lower() == ".dcm":
         return True
     with contextlib.suppress(OSError):
-        if path.is_file():  # a pipe would be waited for
+        if path.is_file():  # a pipe would block
             with open(path, "rb") as file:
                 return starts_dicom(file.read(HEAD_BYTES))
     return False
 
 
 def files_of(source: Source) -> list[Path]:
-    """The DICOM files of a folder, by name, or those given; OSError where there is no folder to look into."""
+    """The DICOM files of a folder, by name, or the files given; raises OSError if there is no such folder."""
     if isinstance(source, Path | str):
         return sorted(path for path in Path(source).iterdir() if is_dicom(path))
     return list(source)
@@ -83,7 +83,7 @@ def _read(source: Source, limits: Limits, each: Map) -> tuple[list[Stack], list[
 def stacked(
     slices: Sequence[Slice], faults: Sequence[Fault], each: Map = map
 ) -> tuple[list[Stack], list[Fault]]:
-    """The stacks of a series' slices, and the faults of its files with those of the series behind them."""
+    """The stacks of a series' slices, and the faults: those of its files, then those of the series."""
     own, others = _of_one_study(slices)
     stacks, odd = assembled(own, each)
     found = [*faults, *others, *odd]
@@ -91,7 +91,7 @@ def stacked(
 
 
 def _read_files(paths: Sequence[Path], limits: Limits, each: Map) -> tuple[list[Slice], list[Fault]]:
-    """The slices of files, as far as the series does not grow too large, and their faults."""
+    """The slices of files, until the series grows too large, and their faults."""
     slices: list[Slice] = []
     faults: list[Fault] = []
     values = 0
@@ -106,7 +106,7 @@ def _read_files(paths: Sequence[Path], limits: Limits, each: Map) -> tuple[list[
 
 
 def _of_one_study(slices: Sequence[Slice]) -> tuple[list[Slice], list[Fault]]:
-    """The slices without those of another study or patient than most, and a fault for each of these files."""
+    """The slices without those of another study or patient than most, and a fault for each file left out."""
     is_odd, is_undecided = strangers([(piece.header.study_uid, piece.header.patient_id) for piece in slices])
     files = dict.fromkeys(piece.file for piece, odd in zip(slices, is_odd) if odd)
     detail = "of another study or patient than most of its series"
@@ -118,7 +118,7 @@ def _of_one_study(slices: Sequence[Slice]) -> tuple[list[Slice], list[Fault]]:
 
 
 def _losses(stacks: Sequence[Stack], faults: Sequence[Fault]) -> list[Fault]:
-    """A fault of the series where it has lost a good part of its slices."""
+    """A fault if the series has lost more than LOST_SHARE of its slices."""
     kept = sum(map(len, stacks))
     lost = sum(fault.action in (DROPPED, FILE_DROPPED) for fault in faults)
     if lost <= LOST_SHARE * (kept + lost):

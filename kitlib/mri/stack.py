@@ -1,4 +1,4 @@
-"""A stack of slices with its place in the patient: the only way between pixels and millimetres."""
+"""A stack of slices with its geometry: the only place that converts between pixels and millimetres."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -14,10 +14,10 @@ from kitlib.errors import DataError
 Plane = Literal["sagittal", "axial", "coronal", "oblique"]
 PLANES: tuple[Plane, ...] = ("sagittal", "coronal", "axial")  # whose normal is nearest to x, y, z
 OBLIQUE_COSINE = np.cos(np.radians(45))
-LONE_STEP_MM = 1.0  # a single slice has no step: slices beyond it are counted in millimetres
+LONE_STEP_MM = 1.0  # a single slice has no step: positions beyond it are counted in millimetres
 ORTHONORMAL_TOLERANCE = 1e-6
-# Where columns and rows grow, in the patient, on images as radiologists show them. All but sagittal ones are
-# axial, however steep, with the back below, or coronal, with the feet there.
+# Patient directions along which columns and rows grow on images as radiologists view them. All but sagittal
+# images are axial, however steep, with the back at the bottom, or coronal, with the feet there.
 READERS_SAGITTAL = np.array([(0, 1, 0), (0, 0, -1)])
 READERS_OTHER = np.array([(1, 0, 0), (0, 1, -0.5)])
 VECTORS = ("origins_mm", "row_direction", "column_direction")
@@ -29,7 +29,7 @@ class Stack:
     """Slices of one orientation and size, ordered by position along their normal.
 
     Sagittal stacks run from the patient's right to left, axial ones from foot to head, coronal ones from
-    front to back. Pixel (0, 0) is the centre of the first pixel; fractions are welcome everywhere.
+    front to back. Pixel (0, 0) is the centre of the first pixel; coordinates may be fractional.
 
     >>> (stack,) = read_series("competition/test_images/11/111", Ledger())
     >>> point_mm = stack.to_patient(col=2.5, row=1, slice=3)
@@ -46,7 +46,7 @@ class Stack:
     files: tuple[str, ...]  # (N,) file names inside the series
 
     def __post_init__(self) -> None:
-        """Refuse, with a DataError, what could not be a stack."""
+        """Raise DataError if the fields are not those of a stack."""
         count = len(self.pixels)
         directions = np.stack([self.row_direction, self.column_direction])
         problems = {
@@ -65,7 +65,7 @@ class Stack:
         if not found and (np.diff(self.positions_mm) <= 0).any():
             found = ["the slices do not ascend along the normal"]
         if found:
-            raise DataError("this is no stack: " + "; ".join(found), where=", ".join(self.files[:2]))
+            raise DataError("this is not a stack: " + "; ".join(found), where=", ".join(self.files[:2]))
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -82,12 +82,12 @@ class Stack:
 
     @property
     def readers(self) -> np.ndarray:
-        """Patient directions (2, 3) that columns and rows should be near, for readers."""
+        """Patient directions (2, 3) of columns and rows as radiologists view such images."""
         return READERS_SAGITTAL if np.abs(self.normal).argmax() == 0 else READERS_OTHER
 
     @cached_property
     def positions_mm(self) -> np.ndarray:
-        """Place of each slice along the normal: (N,), strictly ascending."""
+        """Position of each slice along the normal: (N,), strictly ascending."""
         return self.origins_mm @ self.normal
 
     @property
@@ -97,7 +97,7 @@ class Stack:
 
     @property
     def pace_mm(self) -> float:
-        """By which slices beyond the ends are counted: `step_mm`, or LONE_STEP_MM of a single slice."""
+        """The step used beyond the ends: `step_mm`, or LONE_STEP_MM for a single slice."""
         return self.step_mm if len(self) > 1 else LONE_STEP_MM
 
     @property
@@ -107,10 +107,10 @@ class Stack:
         return self.to_patient((width - 1) / 2, (height - 1) / 2, np.arange(len(self)))
 
     def to_patient(self, col: ArrayLike, row: ArrayLike, slice: ArrayLike) -> np.ndarray:
-        """Patient positions (..., 3) in mm of pixels (col, row) of slices counted from 0, broadcast together.
+        """Patient positions (..., 3) in mm of pixels (col, row) on slices counted from 0; inputs broadcast.
 
-        Between slices the origin is interpolated; beyond the ends it goes on along the normal by the median
-        step.
+        The origin is interpolated between slices, and extrapolated along the normal by the median step beyond
+        the ends.
         """
         col, row, index = np.broadcast_arrays(
             *(np.asarray(part, dtype=np.float64) for part in (col, row, slice))
@@ -125,7 +125,7 @@ class Stack:
         )
 
     def to_pixel(self, points_mm: ArrayLike) -> np.ndarray:
-        """(col, row, slice) of patient positions (..., 3): the inverse of `to_patient`, outside it too."""
+        """(col, row, slice) of patient positions (..., 3): the inverse of `to_patient`, also outside."""
         points = np.asarray(points_mm, dtype=np.float64)
         positions = points @ self.normal
         nearest = np.clip(positions, self.positions_mm[0], self.positions_mm[-1])
@@ -141,13 +141,13 @@ class Stack:
         )
 
     def closest_mm(self, point_mm: np.ndarray, index: int) -> np.ndarray:
-        """The position (3,) on one slice that comes nearest to a patient position (3,)."""
+        """The position (3,) on one slice that is closest to a patient position (3,)."""
         _, height, width = self.pixels.shape
         col, row, _ = self.to_pixel(point_mm)
         return self.to_patient(np.clip(col, 0, width - 1), np.clip(row, 0, height - 1), index)
 
     def fitted(self, longest_px: int) -> "Stack":
-        """The stack resampled by area so that no image side exceeds `longest_px`; geometry follows."""
+        """The stack, geometry included, resampled by area so that no image side exceeds `longest_px`."""
         _, height, width = self.pixels.shape
         shrink = longest_px / max(height, width)
         if shrink >= 1:
@@ -166,7 +166,7 @@ class Stack:
     def laid_out(
         self, *, swapped: bool = False, flip_rows: bool = False, flip_columns: bool = False
     ) -> "Stack":
-        """The same slices stored otherwise: rows and columns exchanged, then each of them in reverse order.
+        """The same slices stored differently: rows and columns swapped, then each of them reversed.
 
         Every pixel keeps its patient position: the directions turn with the array.
         """
@@ -189,10 +189,10 @@ class Stack:
         )
 
     def upright(self) -> "Stack":
-        """The same slices stored as radiologists show them; itself where they are, so bytes stay the same.
+        """The same slices stored as radiologists view them; returns itself if they already are.
 
         Columns of sagittal slices run to the patient's back, of others to the left; rows of sagittal and
-        coronal ones to the feet, of axial ones to the back, as nearly as turns by right angles can.
+        coronal ones to the feet, of axial ones to the back, as closely as swaps and flips allow.
         """
         across, down = self.readers
         if abs(self.row_direction @ across) < abs(self.column_direction @ across):
@@ -203,7 +203,7 @@ class Stack:
         return self.laid_out(flip_columns=bool(leftwards), flip_rows=bool(upwards))
 
     def slices(self, index: np.ndarray) -> "Stack":
-        """Some of the slices, by a mask (N,) or ascending indices; DataError where that is none."""
+        """A subset of the slices, by a mask (N,) or ascending indices; raises DataError if it is empty."""
         return replace(
             self,
             pixels=self.pixels[index],
@@ -218,7 +218,7 @@ class Stack:
 
     @classmethod
     def from_geometry(cls, pixels: np.ndarray, geometry: Mapping[str, Any]) -> "Stack":
-        """The stack that `geometry` describes, around pixels kept elsewhere."""
+        """The inverse of `geometry`: a stack of these pixels."""
         rows_mm, columns_mm = geometry["spacing_mm"]
         return cls(
             pixels,

@@ -1,4 +1,4 @@
-"""A study: the series of one patient's examination, each with its stacks, and what the study lacks."""
+"""A study: the series of one examination, each with its stacks, and the sequences that it lacks."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
@@ -12,22 +12,22 @@ from kitlib.terms import CELLS, SEQUENCES, group2sequence, row_id
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """One acquisition; `sequence` is one of SEQUENCES, or None where nobody says which it is."""
+    """One acquisition; `sequence` is one of SEQUENCES, or None if unknown."""
 
     series_id: int
     sequence: str | None
-    stacks: tuple[Stack, ...]  # those of most slices first; () where nothing could be read
+    stacks: tuple[Stack, ...]  # those with most slices first; () if nothing could be read
 
     def slice_at(self, point_mm: np.ndarray) -> "SliceAt | None":
-        """The slice nearest to a patient position (3,), of the stacks that hold it; None where none does.
+        """The slice nearest to a patient position (3,), of the stacks that contain it; None if none does.
 
-        Of slices acquired again at the same position, the first by instance number.
+        Of repeated slices at the same position, the first by instance number.
         """
         found = (_slice_at(self, stack, point_mm) for stack in self.stacks)
         return min(filter(None, found), key=lambda shown: shown.rank, default=None)
 
     def instance(self, number: float) -> tuple[Stack, int] | None:
-        """The stack that holds an instance and the slice's index there; None where the series lacks it."""
+        """The stack that contains an instance number, and the slice's index in it; None if none does."""
         found = ((stack, np.flatnonzero(stack.instance_numbers == number)) for stack in self.stacks)
         return next(((stack, int(indices[0])) for stack, indices in found if len(indices)), None)
 
@@ -44,7 +44,7 @@ class SliceAt:
 
     @classmethod
     def closest(cls, series: Series, stack: Stack, index: int, point_mm: np.ndarray) -> "SliceAt":
-        """A slice at the pixel that comes nearest to a patient position (3,)."""
+        """A slice, at its pixel closest to a patient position (3,)."""
         closest_mm = stack.closest_mm(point_mm, index)
         away_mm = float(np.linalg.norm(closest_mm - point_mm))
         return cls(series, stack, index, stack.to_pixel(closest_mm)[:2], away_mm)
@@ -56,12 +56,12 @@ class SliceAt:
 
     @property
     def instance_number(self) -> int:
-        """The slice's instance number, -1 where it is unknown."""
+        """The slice's instance number, -1 if unknown."""
         return int(self.stack.instance_numbers[self.index])
 
     @property
     def rank(self) -> tuple[float, int]:
-        """The least of several slices shows the position best."""
+        """Sort key: the lowest of several slices shows the position best."""
         return round(self.away_mm, 6), self.instance_number
 
 
@@ -86,12 +86,12 @@ class Study:
 
     @property
     def sequences(self) -> tuple[str, ...]:
-        """The sequences of which there is an image, in the order of SEQUENCES."""
+        """The sequences with at least one image, in the order of SEQUENCES."""
         shown = {series.sequence for series in self.series if series.stacks}
         return tuple(sequence for sequence in SEQUENCES if sequence in shown)
 
     def stacks(self, sequence: str) -> list[Stack]:
-        """The stacks of a sequence, its series end to end."""
+        """The stacks of a sequence, over all its series."""
         return [stack for series in self.series if series.sequence == sequence for stack in series.stacks]
 
     def of_plane(self, plane: Plane) -> list[tuple[Series, Stack]]:
@@ -109,9 +109,9 @@ class Study:
         return min(filter(None, found), key=lambda shown: shown.rank, default=None)
 
     def nearest(self, sequence: str, point_mm: np.ndarray) -> SliceAt | None:
-        """The slice of a sequence that comes nearest to a patient position (3,), however far from it it ends.
+        """The slice of a sequence closest to a patient position (3,), which may lie outside it.
 
-        `xy` is where it comes nearest. None where there is no image of the sequence.
+        `xy` is the closest pixel. None if there is no image of the sequence.
         """
         found = [
             SliceAt.closest(
@@ -124,13 +124,13 @@ class Study:
         return min(found, key=lambda shown: shown.rank, default=None)
 
     def instance(self, series_id: int, number: float) -> tuple[Stack, int] | None:
-        """The stack and the index of a series' instance; None where the study lacks it."""
+        """The stack and slice index of a series' instance number; None if the study lacks it."""
         found = (series.instance(number) for series in self.series if series.series_id == series_id)
         return next(filter(None, found), None)
 
 
 def note_missing_sequences(study_id: int, readable: Iterable[str], ledger: Ledger) -> None:
-    """A fault for each sequence that a study lacks, with the rows of the conditions graded on it."""
+    """Record a fault for each sequence that a study lacks, with the rows graded on it."""
     readable = set(readable)
     for sequence in (sequence for sequence in SEQUENCES if sequence not in readable):
         rows, detail = rows_graded_on(sequence, study_id), f"no {sequence}"
@@ -143,9 +143,9 @@ def rows_graded_on(sequence: str | None, study_id: int) -> tuple[str, ...]:
 
 
 def rows_in_doubt(study: Study, faults: Iterable[Fault]) -> tuple[str, ...]:
-    """The rows of a study that are graded on a series whose images one of the faults leaves in doubt.
+    """The rows of a study that are graded on a series that one of the faults leaves in doubt.
 
-    A fault without a series doubts all of them.
+    A fault without a series id applies to all series.
 
     >>> from kitlib.phantom.study import draw_study
     >>> study = draw_study(7, seed=1, size="smoke").study

@@ -1,1 +1,1 @@
-"""From stacks as read to what models see: grey scales, cached volumes, tables without holes."""
+"""Prepare stacks for models: grey scales, cached volumes, crops and views, tables without missing values."""

@@ -1,4 +1,4 @@
-"""Studies as they might have been acquired or stored: worse, turned, or covering less of the spine."""
+"""Alter studies as they might have been acquired or stored: degraded, reoriented, or covering less spine."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -17,22 +17,22 @@ BRIGHTEST = 255  # of a prepared stack
 
 
 def worse_study(study: Study, name: str, strength: float, rng: np.random.Generator) -> Study:
-    """A prepared study with one thing made worse in every slice, as `worse` says, and prepared again."""
+    """Degrade every slice of a prepared study with `worse`, and prepare it again."""
     return _changed(study, partial(_worse_stack, name=name, strength=strength, rng=rng))
 
 
 def relaid_study(study: Study, **how: bool) -> Study:
-    """A study whose slices were all stored otherwise, as `Stack.laid_out` says, and prepared again."""
+    """Store all slices of a study differently, with `Stack.laid_out`, and prepare it again."""
     return _changed(study, partial(_relaid_stack, how=how))
 
 
 def without_axial_above(study: Study, place_mm: np.ndarray) -> Study:
-    """A study without those axial slices that pass above a place (3,)."""
+    """Remove the axial slices of a study that pass above a place (3,)."""
     return _changed(study, partial(_without_above, place_mm=place_mm))
 
 
 def _changed(study: Study, change: Callable[[Stack], Stack | None]) -> Study:
-    """A study with every stack changed, or left out where nothing remains of it."""
+    """Apply `change` to every stack of a study, dropping stacks of which nothing remains."""
     return replace(
         study,
         series=tuple(
@@ -54,7 +54,7 @@ def _relaid_stack(stack: Stack, how: Mapping[str, bool]) -> Stack:
 
 
 def _columns_to_the_back(pixels: np.ndarray, stack: Stack) -> np.ndarray:
-    """A view of a stack's pixels (N, H, W) whose columns run to the patient's back, as far as they can."""
+    """A view of a stack's pixels (N, H, W) whose columns run as nearly as possible to the patient's back."""
     across, down = stack.row_direction @ BACK, stack.column_direction @ BACK
     if abs(across) < abs(down):
         pixels, across = pixels.swapaxes(1, 2), down

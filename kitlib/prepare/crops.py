@@ -1,4 +1,4 @@
-"""Crops in millimetres around places, turned with the level, from stacks of any geometry."""
+"""Crop stacks of any geometry around places, sized in millimetres and rotated with the level."""
 
 from collections.abc import Sequence
 
@@ -9,12 +9,12 @@ from kitlib.errors import UsageError
 from kitlib.mri.stack import Stack
 
 MOST_SLICES = 15
-BEYOND_MM = 10.0  # from the nearest slice of a stack: further away it does not show the place
-NEARLY_MM = 1.0  # of stacks this much further than the nearest, the one with most slices around is taken
-BLURRED_FROM = 1.25  # source pixels in one of the crop's, from which they are averaged and not skipped
+BEYOND_MM = 10.0  # from the nearest slice: a stack further away does not show the place
+NEARLY_MM = 1.0  # among stacks at most this much further than the nearest, most slices around win
+BLURRED_FROM = 1.25  # source pixels per crop pixel, from which they are averaged instead of skipped
 MARGIN_PX = 3  # of the source around the crop, for averaging and interpolation
-NO_SLICE = -2  # the instance number of a slice beyond the ends; -1 is one that nobody has numbered
-FLAT_COSINE = 0.2  # a direction this steep upon the slices turns nothing in them
+NO_SLICE = -2  # instance number of a slice beyond the ends; -1 is that of an unnumbered slice
+FLAT_COSINE = 0.2  # a direction with no more than this in the slice plane does not rotate the crop
 
 
 def crop_around(
@@ -26,19 +26,19 @@ def crop_around(
     slices: int,
     up: np.ndarray | None = None,
 ) -> Stack | None:
-    """The crop of height and width `size_mm` around a place (3,); None where no stack shows the place.
+    """Crop height and width `size_mm` around a place (3,); returns None if no stack shows the place.
 
-    It is itself a stack, so its pixels have their places in the patient: uint8 from prepared stacks, float32
-    from those as read. `slices` neighbours by position are taken, the nearest in the middle; what the
-    original does not have is 0, and slices beyond its ends have the instance number NO_SLICE.
+    The crop is itself a stack with patient geometry: uint8 from prepared stacks, float32 from stacks as read.
+    It has `slices` neighbouring slices by position, the nearest in the middle; pixels outside the original
+    are 0, and slices beyond its ends have the instance number NO_SLICE.
 
-    Up and right are those of the reader, whatever the original's axes: the head is up on sagittal slices, the
-    patient's left is right on axial ones. `up` (3,) is the patient direction that is to be upright in the
-    slices, such as a disc's normal on sagittal and the front of its level on axial ones; without it, or where
-    it stands upon the slices, they are only flipped and turned by right angles.
+    Orientation follows radiological display, whatever the original's axes: the head is up on sagittal slices,
+    the patient's left is right on axial ones. `up` (3,) is the patient direction to point upwards, such as a
+    disc's normal on sagittal slices and the front of its level on axial ones; without it, or if it is nearly
+    perpendicular to the slices, they are only flipped and rotated by right angles.
     """
     if not 1 <= slices <= MOST_SLICES:
-        raise UsageError(f"{slices} slices a crop", hint=f"1 to {MOST_SLICES} can be asked for.")
+        raise UsageError(f"{slices} slices a crop", hint=f"Ask for 1 to {MOST_SLICES}.")
     place = np.asarray(place_mm, dtype=np.float64)
     found = stack_of(stacks, place, slices)
     if found is None:
@@ -55,7 +55,7 @@ def crop_around(
 
 
 def stack_of(stacks: Sequence[Stack], place: np.ndarray, slices: int) -> tuple[Stack, int] | None:
-    """Of the stacks that show a place (3,), the one to crop and the index of its nearest slice."""
+    """Choose the stack to crop among those that show a place (3,), and the index of its nearest slice."""
     found = []
     for stack in stacks:
         away = np.abs(stack.positions_mm - place @ stack.normal)
@@ -65,7 +65,7 @@ def stack_of(stacks: Sequence[Stack], place: np.ndarray, slices: int) -> tuple[S
         in_view = -0.5 <= col <= width - 0.5 and -0.5 <= row <= height - 0.5
         if in_view and away[nearest] <= BEYOND_MM:
             around = min(nearest, slices // 2) + min(len(stack) - 1 - nearest, (slices - 1) // 2)
-            # What decides between equals does not depend on the order of the stacks.
+            # Ties are broken independently of the order of the stacks.
             last = (-around, round(float(away[nearest]), 3), stack.spacing_mm, *stack.origins_mm[0])
             found.append((float(away[nearest]), last, stack, nearest))
     if not found:
@@ -83,7 +83,7 @@ def _framed(
     px_mm: float,
     up: np.ndarray | None,
 ) -> Stack:
-    """The crop's geometry around black pixels: slices over each other along the normal through the place."""
+    """The crop's geometry with black pixels: slices stacked along the normal through the place."""
     down, right = _directions(stack, up)
     inside = (numbers >= 0) & (numbers < len(stack))
     known = np.clip(numbers, 0, len(stack) - 1)
@@ -101,7 +101,7 @@ def _framed(
 
 
 def _directions(stack: Stack, up: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Down and right in the crop, (3,) unit vectors in the slices' plane."""
+    """The down and right directions of the crop, (3,) unit vectors in the slice plane."""
     flat = np.zeros(3) if up is None else up - (up @ stack.normal) * stack.normal
     steepness = float(np.linalg.norm(flat))
     rightwards, downwards = stack.readers
@@ -116,7 +116,7 @@ def _directions(stack: Stack, up: np.ndarray | None) -> tuple[np.ndarray, np.nda
 
 
 def _sampled(stack: Stack, index: int, frame: Stack, order: int) -> np.ndarray:
-    """One slice as the frame's slice `order` sees it, 0 where the slice has nothing."""
+    """Resample one slice onto the frame's slice `order`, 0 outside the slice."""
     height, width = frame.pixels.shape[1:]
     # (col, row) in the slice of the frame's pixel (u, v): start + steps @ (u, v)
     to_px = np.stack(
@@ -148,9 +148,9 @@ def _sampled(stack: Stack, index: int, frame: Stack, order: int) -> np.ndarray:
 
 
 def _averaged(source: np.ndarray, px_mm: float, spacing_mm: tuple[float, float]) -> np.ndarray:
-    """Pixels blurred as far as those of the crop are larger: sampling alone would skip what lies between."""
+    """Blur pixels in proportion to how much larger the crop's are, to avoid aliasing."""
     larger = px_mm / np.array(spacing_mm)
     if larger.max() < BLURRED_FROM:
         return source
-    by_row, by_col = np.sqrt(np.maximum(larger**2 - 1, 1e-4) / 12)  # of a box of that many pixels
+    by_row, by_col = np.sqrt(np.maximum(larger**2 - 1, 1e-4) / 12)  # as for a box of that many pixels
     return cv2.GaussianBlur(source, (0, 0), sigmaX=by_col, sigmaY=by_row, borderType=cv2.BORDER_REPLICATE)

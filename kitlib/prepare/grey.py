@@ -1,4 +1,4 @@
-"""Grey scales: MR signal has no unit, so each stack is brought to 0..255 by its own percentiles."""
+"""Grey scales: MR signal has no unit, so each stack is scaled to 0..255 by its own percentiles."""
 
 from collections.abc import Callable
 
@@ -6,13 +6,13 @@ import cv2
 import numpy as np
 
 PERCENTILES = (0.5, 99.5)
-# Percentiles of whole volumes are the slow step of preparing them. Those of this many pixels, drawn with a
-# fixed seed, are off in rank by sqrt(p (1 - p) / n): a standard deviation of 0.03 percentage points.
+# Percentiles of whole volumes are the slow step of preparing them. For this many pixels, drawn with a fixed
+# seed, the rank error is sqrt(p (1 - p) / n): a standard deviation of 0.03 percentage points.
 SAMPLED_PIXELS = 65_536
 
 
 def greyscale(pixels: np.ndarray) -> np.ndarray:
-    """Grey-scale normalisation of a stack (N, H, W) to uint8: PERCENTILES of all its pixels become 0 and 255.
+    """Normalise a stack (N, H, W) to uint8: PERCENTILES of all its pixels become 0 and 255.
 
     NaN counts as darkest, +inf as brightest; a constant stack becomes 0.
     """
@@ -21,14 +21,14 @@ def greyscale(pixels: np.ndarray) -> np.ndarray:
         return np.zeros(pixels.shape, np.uint8)
     grey = np.empty(pixels.shape, np.uint8)
     for image, out in zip(pixels, grey):  # slice by slice: no float copy of the whole stack
-        # Of NaN and a number, fmax takes the number.
+        # fmax ignores NaN.
         inside = np.fmin(np.fmax(image, low), high, dtype=np.float32)
         out[...] = (inside - low) * (255 / (high - low)) + 0.5
     return grey
 
 
 def window(pixels: np.ndarray) -> tuple[float, float]:
-    """The grey values that become 0 and 255; (0, 0) where no pixel is finite."""
+    """The grey values that become 0 and 255; (0, 0) if no pixel is finite."""
     flat = pixels.reshape(-1)
     if flat.size > SAMPLED_PIXELS:
         flat = flat[np.random.default_rng(0).integers(flat.size, size=SAMPLED_PIXELS)]
@@ -36,20 +36,20 @@ def window(pixels: np.ndarray) -> tuple[float, float]:
     if not flat.size:
         return 0.0, 0.0
     low, high = np.percentile(flat, PERCENTILES)
-    if not high > low:  # almost all pixels are equal: what little there is spans the scale
+    if not high > low:  # almost all pixels are equal: use the full range
         low, high = flat.min(), flat.max()
     return float(low), float(high)
 
 
 def equalise(pixels: np.ndarray) -> np.ndarray:
-    """Histogram equalisation of each slice of a uint8 stack (N, H, W)."""
+    """Equalise the histogram of each slice of a uint8 stack (N, H, W)."""
     return np.stack([cv2.equalizeHist(image) for image in pixels]) if pixels.size else pixels.copy()
 
 
 def unchanged(pixels: np.ndarray) -> np.ndarray:
-    """The stack as it is."""
+    """Return the stack as it is."""
     return pixels
 
 
 GREY_OPTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"greyscale": unchanged, "equalised": equalise}
-"""What can be done to a prepared stack before it is looked at; prepared stacks are greyscale already."""
+"""Grey transforms of a prepared stack before a model sees it; prepared stacks are greyscale already."""

@@ -1,4 +1,4 @@
-"""Many studies, prepared: their series, their volumes on disk, and what headers tell of them."""
+"""Many prepared studies: their series, their volumes on disk, and their metadata."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -19,12 +19,12 @@ sequence2prefix = {SAGITTAL_T1: "t1", SAGITTAL_T2: "t2", AXIAL_T2: "axial"}
 PREFIXES = list(sequence2prefix.values())
 GEOMETRY = ("rows", "columns", "spacing_mm", "step_mm", "view_mm", "covered_mm")
 ABSENT = {"present": 0, "series": 0, "stacks": 0, "slices": 0, "series_kind": "0"}
-"""Facts that are known of a sequence that was not acquired."""
+"""Facts known of a sequence that was not acquired."""
 
 
 @dataclass(frozen=True, eq=False)
 class PreparedStudies:
-    """Studies whose volumes lie in a cache; `study` opens one, memory-mapped."""
+    """Studies whose volumes are cached; `study` opens one, memory-mapped."""
 
     study_ids: tuple[int, ...]
     series: pd.DataFrame  # study_id, series_id, sequence
@@ -40,7 +40,7 @@ class PreparedStudies:
         workers: int = 1,
         study_ids: Sequence[int] | None = None,
     ) -> Self:
-        """Prepare what is not prepared yet of `series` (as Competition.series): all its studies, or those."""
+        """Prepare what is not yet prepared of `series` (as Competition.series), for all or some studies."""
         known = series["study_id"].unique().tolist() if study_ids is None else study_ids
         series, volumes = series[series["study_id"].isin(known)], VolumeCache(folder, longest_px=longest_px)
         volumes.build(series, workers=workers)
@@ -50,12 +50,12 @@ class PreparedStudies:
         return len(self.study_ids)
 
     def of(self, study_ids: Sequence[int]) -> Self:
-        """Some of the studies, in that order."""
+        """A subset of the studies, in that order."""
         series = self.series[self.series["study_id"].isin(study_ids)]
         return replace(self, study_ids=tuple(int(study_id) for study_id in study_ids), series=series)
 
     def study(self, study_id: int) -> Study:
-        """One study with its prepared stacks; without a series where none is known."""
+        """One study with its prepared stacks; without series if none is known."""
         rows = self._rows.get(study_id, self.series[:0])[["series_id", "sequence"]]
         series = (
             Series(
@@ -79,13 +79,13 @@ class PreparedStudies:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Changes when an image, or what is said of one, does."""
+        """Changes when an image or its described sequence changes."""
         prints = [self.volumes.fingerprint(*key) for key in self.keys]
         return fingerprint(prints, self.series[["study_id", "series_id", "sequence"]].to_json())
 
     @cached_property
     def unreadable(self) -> int:
-        """How many studies have no series that could be read: of these, models know the absence alone."""
+        """How many studies have no readable series: models know only that these are absent."""
         seen = {study_id for study_id, series_id in self.keys if self.volumes.stacks(study_id, series_id)}
         return len(set(self.study_ids) - seen)
 
@@ -95,7 +95,7 @@ class PreparedStudies:
 
 
 def study_metadata(studies: Iterable[Study]) -> pd.DataFrame:
-    """What is known of each study without looking at its pixels: one row a study, NaN where unknown."""
+    """Metadata of each study, without its pixel values: one row per study, NaN where unknown."""
     rows = {study.study_id: _study_row(study) for study in studies}
     index = pd.Index(list(rows), name="study_id", dtype="int64")
     return pd.DataFrame(list(rows.values()), index=index, columns=list(_study_row(Study(0, ()))))
@@ -112,7 +112,7 @@ def _study_row(study: Study) -> dict[str, Any]:
 
 
 def without_sequences(metadata: pd.DataFrame, removed: np.ndarray, present: np.ndarray) -> pd.DataFrame:
-    """Metadata of studies as if `removed` (n, 3) had not been acquired and `present` were all there is."""
+    """Metadata as if the sequences `removed` (n, 3) had not been acquired and only `present` were there."""
     metadata = metadata.copy()
     for name in map(str, metadata):
         prefix, _, fact = name.partition("_")
@@ -131,7 +131,7 @@ def _acquired(present: Iterable[bool]) -> str:
 
 
 def _sequence_facts(series_stacks: Sequence[Sequence[Stack]]) -> dict[str, Any]:
-    """Facts of one sequence from the stacks of its series; geometry is the largest stack's."""
+    """Facts about one sequence from the stacks of its series; geometry is that of the largest stack."""
     stacks = [stack for of_series in series_stacks for stack in of_series]
     counts = {
         "present": int(bool(stacks)),

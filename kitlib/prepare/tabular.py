@@ -1,6 +1,6 @@
-"""Tables without holes: random-forest imputation, and one-hot encoding.
+"""Random-forest imputation and one-hot encoding of tables.
 
-In these tables a column of numbers is numeric and any other is categorical; NaN and None are unknown.
+Columns of numbers are numeric and all others categorical; NaN and None are missing values.
 """
 
 from collections import Counter
@@ -25,17 +25,17 @@ LARGEST_SEED = np.iinfo(np.int32).max
 
 @dataclass(frozen=True, eq=False)
 class Forest:
-    """What RandomForestRegressor or RandomForestClassifier fits and predicts, to the bit, but sooner.
+    """RandomForestRegressor or RandomForestClassifier with bitwise equal results, but faster.
 
-    On tables of some hundred rows nearly all of their time goes into cloning and checking every single tree.
+    On tables of some hundred rows these spend nearly all their time cloning and checking single trees.
     """
 
     trees: list[Any]  # sklearn.tree._tree.Tree
-    categories: np.ndarray | None  # sorted; None of numbers
+    categories: np.ndarray | None  # sorted; None for numbers
 
     @classmethod
     def grow(cls, rows: np.ndarray, values: np.ndarray, *, trees: int, seed: int) -> Self:
-        """Learn values (n,), floats or words, from rows (n, columns) without NaN; n is 1 at least."""
+        """Fit values (n,), floats or strings, on rows (n, columns) without NaN; n is at least 1."""
         from sklearn import config_context
         from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
@@ -52,29 +52,29 @@ class Forest:
                 random.seed(tree_seed)
                 drawn = random.randint(0, len(rows), len(rows), dtype=np.int32)
                 weights = np.bincount(drawn, minlength=len(rows)).astype(np.float64)
-                random.seed(tree_seed)  # scikit-learn draws rows and columns from the same start
+                random.seed(tree_seed)  # scikit-learn draws rows and columns from the same seed
                 grown.append(tree.fit(rows, targets, weights, check_input=False).tree_)
         return cls(grown, categories)
 
     def predict(self, rows: np.ndarray) -> np.ndarray:
-        """The mean of the trees (n,), or the category that most of them see, for rows (n, columns)."""
+        """Predict the mean of the trees, or the most probable category, (n,), for rows (n, columns)."""
         rows = np.ascontiguousarray(rows, np.float32)
         mean = sum(tree.predict(rows) for tree in self.trees) / len(self.trees)
         return mean[:, 0] if self.categories is None else self.categories[mean.argmax(axis=1)]
 
 
 class ForestImputer:
-    """Fills a table's holes, each column by a random forest grown on the training rows that know it.
+    """Impute missing values, each column by a random forest fitted on the training rows that have it.
 
-    A forest sees all other columns, their own holes closed by the median or the commonest category, and is
-    grown when its column is first needed. A row's filling depends on the training table and that row alone.
+    A forest sees all other columns, their own missing values replaced by the median or the most frequent
+    category, and is fitted when first needed. Imputed values depend only on the training table and that row.
     """
 
     def __init__(self, *, seed: int = 0, trees: int = TREES) -> None:
         self.seed, self.trees = seed, trees
 
     def fit(self, table: pd.DataFrame) -> Self:
-        """Learn from the training studies' table (n, columns)."""
+        """Fit on the table (n, columns) of the training studies."""
         self.numeric = {name for name in table if is_numeric_dtype(table[name])}
         self.table = self._plain(table)
         self.simple = {name: _commonest(self.table[name]) for name in self.table}
@@ -86,17 +86,17 @@ class ForestImputer:
 
     @property
     def fingerprint(self) -> str:
-        """Changes when the fillings may."""
+        """Changes when the imputed values may."""
         columns = {name: pd.util.hash_array(column.to_numpy()) for name, column in self.table.items()}
         hashes = {name: hashed.tobytes().hex() for name, hashed in columns.items()}
         return fingerprint(list(hashes.items()), sorted(self.numeric), self.seed, self.trees)
 
     def transform(self, table: pd.DataFrame) -> pd.DataFrame:
-        """The table (any studies, the columns fitted on) with every hole filled; the input stays as it is."""
+        """Return a copy of the table (any studies, same columns as in `fit`) with missing values imputed."""
         if list(table.columns) != list(self.table.columns):
             different = sorted(set(table.columns) ^ set(self.table.columns)) or "their order"
             raise ModelError(
-                f"the table's columns are not those imputed from: {different}", where="ForestImputer"
+                f"the table's columns are not those fitted on: {different}", where="ForestImputer"
             )
         table = self._plain(table)
         holes = table.isna()
@@ -113,17 +113,17 @@ class ForestImputer:
         return filled
 
     def save(self, path: Path, provenance: Provenance) -> None:
-        """Save the training table and the seed; the forests grow again, the same, after `load`."""
+        """Save the training table and the seed; after `load` the same forests are fitted again."""
         save_table(path, self.table, provenance, seed=self.seed, trees=self.trees)
 
     @classmethod
     def load(cls, path: Path) -> "ForestImputer":
-        """Open what `save` wrote."""
+        """Load an imputer saved by `save`."""
         facts = facts_of(path)
         return cls(seed=facts["seed"], trees=facts["trees"]).fit(load_table(path))
 
     def _plain(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Floats in what were columns of numbers in `fit`, text elsewhere; NaN and None the only holes."""
+        """Floats in columns that were numeric in `fit`, text elsewhere; missing values are NaN or None."""
         plain = {
             name: _numbers(column) if name in self.numeric else _words(column)
             for name, column in table.items()
@@ -131,7 +131,7 @@ class ForestImputer:
         return pd.DataFrame(plain, index=table.index, columns=table.columns)
 
     def _closed(self, plain: pd.DataFrame) -> pd.DataFrame:
-        """A plain table with the median or the commonest category in its holes."""
+        """A plain table with missing values replaced by the median or the most frequent category."""
         holed = plain.columns[plain.isna().any()]
         return plain.fillna({name: self.simple[name] for name in holed})
 
@@ -139,7 +139,7 @@ class ForestImputer:
         return np.delete(predictors, self.onehot.columns_of(name), axis=1)
 
     def _forest(self, name: str) -> Forest | None:
-        """The forest of a column; None where no training row knows it or there is no other column."""
+        """The forest of a column; None if no training row has it or there is no other column."""
         if name not in self.forests:
             known = self.table[name].notna().to_numpy()
             others = self._others(self.predictors[known], name)
@@ -151,12 +151,12 @@ class ForestImputer:
 
 
 class OneHot:
-    """Numeric columns as they are, a 0/1 column per category seen in `fit`; an unseen one is all zeros."""
+    """Keep numeric columns, and encode each category seen in `fit` as a 0/1 column; others as all zeros."""
 
     categories: dict[str, list[str] | None]  # None for a numeric column
 
     def fit(self, table: pd.DataFrame) -> Self:
-        """Learn the columns and their categories."""
+        """Record the columns and their categories."""
         self.categories = {
             str(name): None if is_numeric_dtype(column) else sorted(column.dropna().unique())
             for name, column in table.items()
@@ -169,11 +169,11 @@ class OneHot:
         return self
 
     def columns_of(self, name: str) -> slice:
-        """Where one column of the table is found among the encoded columns."""
+        """The slice of the encoded columns that belongs to one column of the table."""
         return self._columns[name]
 
     def transform(self, table: pd.DataFrame) -> np.ndarray:
-        """The table as float64 (n, encoded columns); NaN stays NaN in numeric columns."""
+        """Encode the table as float64 (n, encoded columns); NaN stays NaN in numeric columns."""
         encoded = [np.empty((0, len(table)))]
         for name, categories in self.categories.items():
             values = table[name].to_numpy()[None]
@@ -182,9 +182,9 @@ class OneHot:
 
 
 def impute_labels(labels: pd.DataFrame, metadata: pd.DataFrame, *, seed: int) -> pd.DataFrame:
-    """Empty cells filled from the study's other cells and its metadata, by forests grown on this same table.
+    """Impute empty cells from a study's other cells and its metadata, by forests fitted on the same table.
 
-    `labels` is (n, 25) of codes with EMPTY; give training studies only. A cell that no study has stays EMPTY.
+    `labels` is (n, 25) of codes with EMPTY; pass training studies only. A cell that no study has stays EMPTY.
     """
     words = labels.astype(str).where(labels != EMPTY, None)
     known = labels.columns[(labels != EMPTY).any()]
@@ -204,7 +204,7 @@ def _words(column: pd.Series) -> np.ndarray:
 
 
 def _commonest(column: pd.Series) -> Any:
-    """The median of numbers, the commonest of categories, and 0 or UNKNOWN where nothing is known."""
+    """The median of numbers or the most frequent category; 0 or UNKNOWN if all values are missing."""
     known = column.dropna()
     if is_numeric_dtype(column):
         return float(known.median()) if len(known) else 0.0

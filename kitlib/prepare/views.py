@@ -1,4 +1,4 @@
-"""Views: a place as one sequence shows it, a square of millimetres on a few neighbouring slices."""
+"""Views: a place on one sequence, as a square in millimetres on a few neighbouring slices."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -22,13 +22,13 @@ from kitlib.terms import (
 )
 
 VIEW_PX, MARGIN_PX = 72, 96
-"""Side of a view, and of one cut with a margin around it, so that it can be turned and moved."""
+"""Side of a view, and of one cut with a margin that allows it to be rotated and shifted."""
 SAGITTAL_MM, AXIAL_MM = 54.0, 43.2
-"""Side of a view: two thirds of a body above and below a disc; both recesses, and little beside them."""
+"""Side of a view: two thirds of the vertebra above and below a disc; both recesses, and little beyond."""
 
 
 class View(NamedTuple):
-    """What is looked at, and on which sequence."""
+    """A kind of place, and the sequence on which it is viewed."""
 
     place: Place
     sequence: str
@@ -40,11 +40,11 @@ class View(NamedTuple):
 
     @property
     def text(self) -> str:
-        """In words."""
+        """The view in words."""
         return f"{self.place} on {self.sequence}"
 
     def up(self, axes: np.ndarray | None) -> np.ndarray | None:
-        """What is up in it, of a level's axes (rows left, back, up): the head; on axial slices the front."""
+        """The level axis (of rows left, back, up) that points up in the view: up, or the front if axial."""
         if axes is None:
             return None
         return -axes[1] if self.sequence == AXIAL_T2 else axes[2]
@@ -67,7 +67,7 @@ class Slot(NamedTuple):
 
     @property
     def landmark(self) -> Landmark:
-        """The place that is looked at."""
+        """The landmark at which the cell is graded."""
         cell = CELLS[self.cell]
         return landmark_of(cell)
 
@@ -78,10 +78,10 @@ SLOTS = tuple(
     for view in range(len(VIEWS))
     if VIEWS[view].place == group2place[CELLS[cell].group]
 )
-"""The 40 views of a study in which nothing is missing."""
+"""The 40 views of a complete study."""
 slot2cell, slot2view = np.array(SLOTS).T
 slot2sequence = np.array([SEQUENCES.index(VIEWS[view].sequence) for view in slot2view])
-"""Of each slot, the indices of its cell, view and sequence."""
+"""The indices of each slot's cell, view and sequence."""
 
 
 def slots_of(cell: int) -> list[int]:
@@ -99,11 +99,11 @@ def cut_view(
     px: int = VIEW_PX,
     up: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """Images (slices, px, px) uint8 around a place (3,), and which of the slices there are, (slices,) bool.
+    """Cut images (slices, px, px) uint8 around a place (3,), and a mask (slices,) of the slices that exist.
 
-    `stacks` are of the view's sequence; None where none of them shows the place. Greys span what is shown, so
-    no scale needs to be known. Axial views of the right side are mirrored: all recesses look like left ones.
-    More than VIEW_PX pixels widen the square; `up` turns it, as `crop_around` says.
+    `stacks` are of the view's sequence; returns None if none of them shows the place. Greys are scaled to the
+    crop itself, so no intensity scale needs to be known. Axial views of the right side are mirrored, so that
+    all recesses look like left ones. More than VIEW_PX pixels widen the square; `up` is as in `crop_around`.
     """
     side_mm = px * view.side_mm / VIEW_PX
     crop = crop_around(
@@ -124,9 +124,9 @@ def cut_slots(
     *,
     slices: int = 3,
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """For each of SLOTS that a study shows: its index, images (slices, MARGIN_PX, MARGIN_PX), slices present.
+    """Yield, for each of SLOTS that a study shows, its index and what `cut_view` returns, MARGIN_PX wide.
 
-    Views are turned with their level where `axes` has it, rows left, back, up.
+    Views are rotated with their level if `axes` (rows left, back, up) has it.
     """
     stacks = {sequence: study.stacks(sequence) for sequence in SEQUENCES}
     for number, slot in enumerate(SLOTS):
@@ -140,13 +140,13 @@ def cut_slots(
 
 
 def without_margin(images: Any) -> Any:
-    """The middle VIEW_PX of images (..., MARGIN_PX, MARGIN_PX), an array or a tensor."""
+    """Crop images (..., MARGIN_PX, MARGIN_PX), an array or tensor, to the central VIEW_PX."""
     edge = (MARGIN_PX - VIEW_PX) // 2
     return images[..., edge : edge + VIEW_PX, edge : edge + VIEW_PX]
 
 
 def _spanned(pixels: np.ndarray) -> np.ndarray:
-    """Greys as uint8, what lies outside of the original's pixels black."""
+    """Scale greys to uint8, keeping pixels outside the original black."""
     low, high = window(pixels[pixels != 0])
     share = (np.nan_to_num(pixels) - low) / max(high - low, 1e-6)
     return np.where(pixels == 0, 0, 1 + 254 * share.clip(0, 1)).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Prepared volumes: each series read once, in 8-bit greyscale and of bounded size, with its geometry."""
+"""Prepared volumes: each series read once, as 8-bit greyscale of bounded size, with its geometry."""
 
 import contextlib
 import dataclasses
@@ -30,11 +30,11 @@ from kitlib.mri.study import note_missing_sequences
 from kitlib.prepare.grey import greyscale
 
 RECIPE = 3
-"""To be raised when `prepare` changes what it makes, so that caches of before are made again."""
+"""Increase this when the output of `prepare` changes, so that older caches are rebuilt."""
 
 
 def prepare(stacks: Sequence[Stack], longest_px: int) -> list[Stack]:
-    """Upright uint8 greys, sides of at most `longest_px`: what caches hold and what streaming sees."""
+    """Convert stacks to upright uint8 greys with sides of at most `longest_px`, cached or streamed alike."""
     return [
         dataclasses.replace(stack, pixels=greyscale(stack.pixels)).fitted(longest_px)
         for stack in map(Stack.upright, stacks)
@@ -42,12 +42,12 @@ def prepare(stacks: Sequence[Stack], longest_px: int) -> list[Stack]:
 
 
 def end_to_end(stacks: Sequence[Stack]) -> np.ndarray:
-    """The pixels of stacks of one type, all uint8 or all float32, as one array for a file."""
+    """Concatenate the pixels of stacks of one type, all uint8 or all float32, to one flat array."""
     return np.concatenate([*(stack.pixels.reshape(-1) for stack in stacks), np.empty(0, np.uint8)])
 
 
 def stacks_in(path: Path, shapes: Sequence[Sequence[int]], geometries: Sequence[Any]) -> list[Stack]:
-    """The stacks that a file holds end to end, memory-mapped."""
+    """The stacks that a file holds end to end, memory-mapped; the inverse of `end_to_end`."""
     if not shapes:
         return []  # an empty file cannot be mapped
     ends = np.cumsum([math.prod(shape) for shape in shapes])
@@ -59,26 +59,26 @@ def stacks_in(path: Path, shapes: Sequence[Sequence[int]], geometries: Sequence[
 
 
 def is_current(path: Path, state: str) -> bool:
-    """Whether a cached file is there, and was made in the same state; one of before may not say in which."""
+    """Whether a cached file exists and was made from the same state; older files may record none."""
     return is_complete(path) and facts_of(path).get("state") == state
 
 
 def faults_in(facts: Mapping[str, Any]) -> list[Fault]:
-    """The faults that were noted when a cached file was made."""
+    """The faults recorded when a cached file was made."""
     return [Fault(**{**fault, "row_ids": tuple(fault["row_ids"])}) for fault in facts["faults"]]
 
 
 class VolumeCache:
-    """A folder of prepared series: `<study_id>/<series_id>.npy` holds all stacks of one, end to end."""
+    """A folder of prepared series: `<study_id>/<series_id>.npy` holds all stacks of a series, end to end."""
 
     def __init__(self, folder: Path, *, longest_px: int) -> None:
         self.folder, self.longest_px = Path(folder), longest_px
 
     def build(self, series: pd.DataFrame, *, workers: int = 1) -> Ledger:
-        """Prepare each row of `series` (study_id, series_id, sequence, folder) that is not there yet.
+        """Prepare each row of `series` (study_id, series_id, sequence, folder) that is not yet cached.
 
-        Returns the faults of all rows, those found by earlier builds included. A series is made again when
-        its files' names, sizes or times have changed.
+        Returns the faults of all rows, including those found by earlier builds. A series is rebuilt when its
+        sequence, or its files' names, sizes or times, have changed.
         """
         columns = ["study_id", "series_id", "folder", "sequence"]
         rows = list(series[columns].itertuples(index=False, name=None))
@@ -93,9 +93,9 @@ class VolumeCache:
         return self._ledger(rows)
 
     def stacks(self, study_id: int, series_id: int) -> list[Stack]:
-        """The prepared stacks of a series, memory-mapped, largest first; [] where nothing was readable.
+        """The prepared stacks of a series, memory-mapped, largest first; [] if nothing was readable.
 
-        ArtefactError where the series was not built.
+        Raises ArtefactError if the series was not built.
         """
         path = self._path(study_id, series_id)
         facts = facts_of(path)
@@ -128,15 +128,15 @@ class VolumeCache:
         return self.folder / str(int(study_id)) / f"{int(series_id)}.npy"
 
     def _state(self, folder: Path, sequence: str) -> str:
-        """Changes when the series' files, what it is called, the size asked for or the recipe do."""
+        """Changes when the series' files, its sequence, the requested size or RECIPE do."""
         stats = []
-        with contextlib.suppress(OSError):  # what cannot be read is told when the series is
+        with contextlib.suppress(OSError):  # unreadable files are reported when the series is read
             files = sorted(file for file in folder.iterdir() if file.is_file())
             stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
         return fingerprint(RECIPE, self.longest_px, sequence, stats)
 
     def _ledger(self, rows: list[tuple[int, int, str, str]]) -> Ledger:
-        """Faults as they were noted when each series was made, and the sequences that studies lack."""
+        """The faults recorded when each series was made, and the sequences that studies lack."""
         ledger = Ledger()
         readable: dict[int, set[str]] = {}
         for study_id, series_id, _, sequence in rows:

@@ -76,7 +76,7 @@ def test_an_audit_of_phantoms_finds_what_is_missing_and_no_more(phantoms, tmp_pa
     options = ["--out", str(report), "--no-localiser"]
     assert main(["levels", "audit", "--data", str(phantoms), *options]) == 0
     out = capsys.readouterr().out
-    assert "the localiser was not asked" in out
+    assert "the localiser was not used" in out
     assert "report in" in out
     saved = load_json(report)
     assert {row["code"] for row in saved["findings"]} <= {"point.missing"}

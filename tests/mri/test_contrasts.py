@@ -159,7 +159,7 @@ def test_frames_that_nothing_tells_apart_are_kept_by_their_order_and_doubted(tmp
     write(tmp_path / "1.dcm", two_of_each_place())
     (stack,), faults = read(tmp_path)
     np.testing.assert_array_equal(stack.pixels, [make_image(index) for index in range(10, -1, -2)])
-    assert faults == [("stack.ambiguous", "6 of other looks, where another slice lies")]
+    assert faults == [("stack.ambiguous", "6 different, at another slice's position")]
 
 
 def test_a_slice_that_is_acquired_again_is_no_other_image(tmp_path):
@@ -170,7 +170,7 @@ def test_a_slice_that_is_acquired_again_is_no_other_image(tmp_path):
         write(tmp_path / f"{number}.dcm", dataset)
     (stack,), faults = read(tmp_path)
     assert stack.instance_numbers.tolist() == [1, 2, 3, 4, 5, 6]
-    assert set(faults) == {("stack.repeated", "1 again, where another slice lies")}
+    assert set(faults) == {("stack.repeated", "1 repeated, at another slice's position")}
 
 
 @pytest.mark.parametrize(("numbers", "kept"), [((0, 5), 0), ((7, 5), 5), ((-3, 5), 5)])

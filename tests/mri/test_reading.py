@@ -170,9 +170,9 @@ def test_pixels_tell_what_tags_do_not_and_the_plane_the_rest(rows) -> None:
     assert asked == [{1: None, 2: None, 3: None, 4: AXIAL_T2}]
     assert names(study) == {1: SAGITTAL_T2, 2: SAGITTAL_T1, 3: None, 4: AXIAL_T2}
     assert [fault.detail for fault in ledger] == [
-        "the only one of its plane that no other series is",
+        "the only sequence of its plane that no other series has",
         "by its pixels",
-        "neither tags nor pixels nor its plane tell its sequence",
+        "neither tags nor pixels nor its plane identify its sequence",
     ]
 
 

@@ -1,1 +1,1 @@
-"""The audit of landmark tables: what in them cannot be, and which point is meant."""
+"""Audit landmark tables: find points that cannot be right, and correct or drop them."""

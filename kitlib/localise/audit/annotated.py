@@ -1,7 +1,7 @@
-"""Slices of a competition folder for the localiser to learn on, with the points that annotators set there.
+"""Training slices for the localiser from a competition folder, with the annotators' points.
 
-All points of a study are taken into the patient's millimetres and from there onto every slice of every
-series, so that a foramen marked on T1 teaches on T2 too. What nobody marked is unknown, not absent.
+All points of a study are converted to patient millimetres and from there to every slice of every series, so
+that a foramen marked on T1 is a target on T2 too. Unmarked points are unknown, not absent.
 """
 
 import numpy as np
@@ -21,7 +21,7 @@ from kitlib.mri.study import Study
 from kitlib.prepare.volumes import prepare
 from kitlib.terms import LANDMARKS, Cell, landmark_of
 
-SLICE_FILLS = 0.9  # thickness is in no header that is sure to be there: a share of the step between slices
+SLICE_FILLS = 0.9  # slice thickness as a share of the step: no header is sure to give it
 LONE_SLICE_MM = 4.0
 
 
@@ -34,11 +34,11 @@ def annotated_pool(
     seed: int = 2024,
     workers: int = 1,
 ) -> Pool:
-    """`each` slices of every stack of the plane in the training studies that have points.
+    """Draw `each` slices of every stack of the plane from the training studies that have points.
 
-    `points` is a table as `read_landmarks` gives it, such as a mended one; without it the folder's own.
-    Unreadable series are left out (the ledger of preparing the studies names them); DataError where nothing
-    is left.
+    `points` is a table as from `read_landmarks`, such as a corrected one; by default the folder's own.
+    Unreadable series are left out (the ledger of preparing the studies lists them). Raises DataError if
+    nothing is left.
     """
     marks = competition.landmarks() if points is None else points
     series = competition.series("train")
@@ -51,12 +51,12 @@ def annotated_pool(
     )
     parts = [pool for pools in tqdm(drawn, f"{plane} studies", len(studies), mininterval=1) for pool in pools]
     if not parts:
-        raise DataError(f"no {plane} slice to learn on", where=competition.root, hint="Are the images there?")
+        raise DataError(f"no {plane} slice to train on", where=competition.root, hint="Are the images there?")
     return Pool.joined(parts)
 
 
 def study_samples(plane: Plane, rows: pd.DataFrame, points: pd.DataFrame, each: int, seed: int) -> list[Pool]:
-    """Slices of one study's series (`rows`) with what its `points` tell of them."""
+    """Draw slices of one study's series (`rows`), with targets from its `points`."""
     study_id = int(rows["study_id"].iloc[0])
     rng = np.random.default_rng((seed, study_id))
     study = read_study(study_id, rows, Ledger())
@@ -72,7 +72,7 @@ def study_samples(plane: Plane, rows: pd.DataFrame, points: pd.DataFrame, each: 
 
 
 def marked_mm(points: pd.DataFrame, study: Study) -> np.ndarray:
-    """Patient points (27, 3) of LANDMARKS as a study's annotators marked them; NaN where none did."""
+    """Patient points (27, 3) of LANDMARKS as marked by a study's annotators; NaN where unmarked."""
     points_mm = np.full((len(LANDMARKS), 3), np.nan)
     columns = ("series_id", "instance_number", "condition", "level", "x", "y")
     for series_id, number, condition, level, x, y in zip(*(points[name] for name in columns)):
@@ -83,7 +83,7 @@ def marked_mm(points: pd.DataFrame, study: Study) -> np.ndarray:
 
 
 def _drawn(samples: list[Pool], each: int, rng: np.random.Generator) -> list[Pool]:
-    """At most `each` slices: half of them those that show most, the others any."""
+    """Draw at most `each` slices: half of them those that show most, the others at random."""
     shown = np.array([np.nansum(sample.visibility) for sample in samples])
     order = np.argsort(-shown - rng.random(len(samples)) / 100)
     best, others = order[: (each + 1) // 2], rng.permutation(order[(each + 1) // 2 :])

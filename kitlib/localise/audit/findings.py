@@ -1,4 +1,4 @@
-"""What an audit looks at, and what it finds: points with their sequence, and rows of its report."""
+"""The input and output of an audit: points with their sequence, and rows of its report."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -27,7 +27,7 @@ CODES = {
 }
 KEY_COLUMNS = LANDMARK_COLUMNS[:5]
 REPORT_COLUMNS = ("code", *KEY_COLUMNS, "detail", "action", "mended_condition", "mended_level", "row")
-"""`row` is the point's place in the landmark table, counted from 0; it is missing where the point is."""
+"""`row` is the point's row in the landmark table, counted from 0; missing if the point is missing."""
 
 condition2side = {condition: Cell(condition, LEVELS[0]).side for condition in CONDITIONS}
 condition2group = {condition: Cell(condition, LEVELS[0]).group for condition in CONDITIONS}
@@ -37,7 +37,7 @@ ID_TYPES = dict.fromkeys(("study_id", "series_id", "instance_number", "row"), "I
 
 
 def described(landmarks: pd.DataFrame, series: pd.DataFrame) -> pd.DataFrame:
-    """The points with row, sequence, place, side, rank (0 to 4 from L1/L2), and empty height and width."""
+    """Add to points their row, sequence, place, side, rank (0 to 4 from L1/L2), empty height and width."""
     if unknown := [name for name in LANDMARK_COLUMNS if name not in landmarks]:
         raise UsageError(f"the landmark table lacks {unknown[0]}", hint=f"It has {LANDMARK_COLUMNS}.")
     keys = ["study_id", "series_id"]
@@ -62,20 +62,20 @@ def found(
     condition: pd.Series | None = None,
     level: pd.Series | None = None,
 ) -> pd.DataFrame:
-    """Rows of a report for these points; condition and level are what the point should be named."""
+    """Build report rows for these points; `condition` and `level` are the corrected names."""
     mended = {"mended_condition": condition, "mended_level": level}
     rows = points.assign(code=code, detail=detail, action=action, **mended)
     return rows.reindex(columns=list(REPORT_COLUMNS))
 
 
 def without(points: pd.DataFrame, findings: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """The points that have none of these findings."""
+    """The points without any of these findings."""
     rows = {row for table in findings for row in table["row"]}
     return points[~points["row"].isin(rows)]
 
 
 def joined(findings: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """One report of several, by study, code and cell; ids are nullable integers."""
+    """Join several reports into one, sorted by study, code and cell; ids are nullable integers."""
     empty = pd.DataFrame(columns=list(REPORT_COLUMNS), dtype=object)
     report = pd.concat([empty, *(table.astype(object) for table in findings if len(table))])
     report = report.astype(ID_TYPES).astype({"condition": object, "level": object})

@@ -1,6 +1,6 @@
-"""The audit of a competition folder: its images are read study by study, in worker processes.
+"""Audit a competition folder: read its images study by study, in worker processes.
 
-Where a study's series do not settle how its levels are named, the localiser counts them in the images.
+If a study's series do not settle how its levels are named, the localiser counts them in the images.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,23 +27,22 @@ from kitlib.terms import LEVELS, SAGITTAL_T1, SAGITTAL_T2
 
 @dataclass(frozen=True, eq=False)
 class FolderAudit:
-    """What an audit of a folder found, and in how many studies it asked the localiser."""
+    """The findings in a folder, and on how many studies the localiser was run."""
 
     findings: pd.DataFrame  # REPORT_COLUMNS
     asked: int = 0  # studies whose series leave the names of their levels in doubt
-    counted: int = 0  # of these, studies in which the localiser was sure of its count
+    counted: int = 0  # of these, studies in which the localiser was confident of its count
 
     def __str__(self) -> str:
         if not self.asked:
-            return "the localiser was not asked"
-        return f"the localiser was asked about {self.asked} studies and sure of its count in {self.counted}"
+            return "the localiser was not used"
+        return f"the localiser was run on {self.asked} studies and confident of its count in {self.counted}"
 
 
 def audit_competition(competition: Competition, *, localiser: bool = True, workers: int = 1) -> FolderAudit:
-    """The audit of a folder's training landmarks, in patient millimetres where its images can be read.
+    """Audit a folder's training landmarks, in patient millimetres if its images can be read.
 
-    With `localiser` it counts the levels of studies in doubt: one study in ten or so, a third of a second
-    each.
+    With `localiser`, levels are counted in doubtful studies: about one in ten, a third of a second each.
     """
     series = competition.series("train")
     points, images = described(competition.landmarks(), series), series[series["on_disk"]]
@@ -66,15 +65,15 @@ def audit_competition(competition: Competition, *, localiser: bool = True, worke
 
 
 def place_study(points: pd.DataFrame, series: pd.DataFrame) -> pd.DataFrame:
-    """The described points of one study, placed in the patient; `series` are its rows of the table."""
+    """Place the described points of one study in the patient; `series` are its rows of the table."""
     pointed = series[series["series_id"].isin(points["series_id"])]
     return placed(points, lambda study_id: read_study(study_id, pointed, Ledger()))
 
 
 def count_levels(series: pd.DataFrame) -> CanalPoints:
-    """The canal's points as the localiser counts the levels of a study's series; {} where it is not sure.
+    """The canal points as the localiser counts a study's levels; {} if it is not confident.
 
-    No sequence is told: what the tables say of the study is what is doubted.
+    Sequences are not passed on: what the tables say of the study is in doubt.
     """
     sagittal = series[series["sequence"].isin([SAGITTAL_T1, SAGITTAL_T2])].assign(sequence=None)
     located = worker_localiser().locate_study(read_study(NO_ID, sagittal, Ledger()))

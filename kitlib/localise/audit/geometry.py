@@ -1,4 +1,4 @@
-"""Landmarks in patient millimetres: images that do not hold them, sides, and how series name the levels."""
+"""Audit landmarks in patient millimetres: missing images, swapped sides, and how series name the levels."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -18,32 +18,32 @@ from kitlib.terms import LEVELS
 StudyOf = Callable[[int], Study]
 """A study by its id, in native pixels."""
 Locate = Callable[[Sequence[int]], Mapping[int, CanalPoints]]
-"""From studies to points (3,) in mm of the canal by level, as a localiser counts; {} where it is not sure."""
+"""From studies to canal points (3,) in mm by level, as a localiser counts; {} if it is not confident."""
 
 MM_COLUMNS = ["x_mm", "y_mm", "z_mm"]
 ABOVE_CANAL = {"canal": 0.0, "foramen": FORAMEN_ABOVE, "recess": 0.0}
-"""Levels by which a place lies above the canal's point of its level: medians of phantoms."""
-ACROSS_MM = 3.0  # beyond the middle; half of it is the scatter of annotators
+"""How many levels a place lies above the canal point of its level: medians of phantoms."""
+ACROSS_MM = 3.0  # beyond the middle; half of this is the scatter of annotators
 REFERENCE_LEVELS = 3  # a curve through fewer points does not follow the spine
-VOICES = 3  # T1, T2 and axial: two that agree may be off together
-LOCALISER_VOICES = 2  # T1 and T2 were often named in one go, a localiser counts for itself
+VOICES = 3  # T1, T2 and axial: two that agree may both be wrong
+LOCALISER_VOICES = 2  # T1 and T2 were often labelled together, whereas a localiser counts independently
 TELLING_VOTES = 2  # of two conditions that differ, either may be right
 CLEARLY = 2.0  # times as far from its own level as from another: slanting L5/S1 discs alone come near 1
-BEYOND, FINE = 2, 0.05  # levels a curve is drawn beyond its ends, and in what steps
+BEYOND, FINE = 2, 0.05  # levels by which a curve extends beyond its ends, and its step
 
 
 @dataclass(frozen=True, eq=False)
 class _Source:
-    """The points of one place in one series, or a localiser's: one way of naming the levels."""
+    """The points of one place in one series, or a localiser's: one vote on how to name the levels."""
 
     rows: pd.DataFrame
     place: str
-    rank: np.ndarray  # (L,) ascending, each once
-    points_mm: np.ndarray  # (L, 2) back and head; sides are averaged, and left of right does not matter
+    rank: np.ndarray  # (L,) ascending, unique
+    points_mm: np.ndarray  # (L, 2) towards back and head; averaged over sides, ignoring left and right
 
 
 def placed(points: pd.DataFrame, study_of: StudyOf) -> pd.DataFrame:
-    """The points with x_mm, y_mm, z_mm, height and width of their image, and `absent`: no such instance."""
+    """Add to points x_mm, y_mm, z_mm, their image's height and width, and `absent`: no such instance."""
     result = points.assign(**dict.fromkeys(MM_COLUMNS, np.nan), absent=False)
     for study_id, rows in _by_study(points):
         for series in study_of(study_id).series:
@@ -57,16 +57,16 @@ def placed(points: pd.DataFrame, study_of: StudyOf) -> pd.DataFrame:
 
 
 def in_patient(points: pd.DataFrame, locate: Locate | None) -> list[pd.DataFrame]:
-    """Sides, order and names of levels of the points whose place in the patient is known.
+    """Check sides, order and level names of the points whose patient position is known.
 
-    `locate` is asked once, for the studies whose series do not settle how the levels are named.
+    `locate` is called once, for the studies whose series do not settle how the levels are named.
     """
     points = points[points["x_mm"].notna()]
     if points.empty:
         return []
     sides = [*_swapped_sides(points, "foramen"), *_swapped_sides(points, "recess")]
     odd = misplaced(points.assign(depth=-points["z_mm"]), ["study_id", "condition"])
-    points = without(points, odd)  # swapped ones can still tell how levels are named
+    points = without(points, odd)  # swapped points still show how levels are named
     sources = {
         study_id: [_source(part, str(place)) for (_, place), part in rows.groupby(["series_id", "place"])]
         for study_id, rows in _by_study(points)
@@ -83,7 +83,7 @@ def _by_study(points: pd.DataFrame) -> list[tuple[int, pd.DataFrame]]:
 
 
 def _in_patient(series: Series, number: float, x: float, y: float) -> list[float]:
-    """x, y, z in mm of a point, then rows and columns; NaN where the series lacks the instance."""
+    """x, y, z in mm of a point, then the image's height and width; NaN if the series lacks the instance."""
     found = series.instance(number)
     if found is None:
         return [np.nan] * 5
@@ -92,7 +92,7 @@ def _in_patient(series: Series, number: float, x: float, y: float) -> list[float
 
 
 def _swapped_sides(points: pd.DataFrame, place: str) -> list[pd.DataFrame]:
-    """Pairs whose left lies right of right, and lone points on the wrong side of the middle."""
+    """Find pairs whose left lies right of right, and unpaired points on the wrong side of the middle."""
     pairs = pairs_of(points, place)
     crossed = both_rows(points, pairs[pairs["x_mm_left"] < pairs["x_mm_right"]])
     middles = pairs.assign(x_mm=(pairs["x_mm_left"] + pairs["x_mm_right"]) / 2, rank=pairs["rank_left"])
@@ -113,13 +113,13 @@ def _source(rows: pd.DataFrame, place: str) -> _Source:
 
 
 def _is_doubted(sources: list[_Source]) -> bool:
-    """Whether a study's sources name its levels differently, or are too few to check each other."""
+    """Whether a study's sources name its levels differently, or are too few to confirm each other."""
     shifts = _shifts(sources)
     return len(set(shifts)) > 1 or 0 < len(shifts) < VOICES
 
 
 def _misnamed(sources: list[_Source], located: CanalPoints) -> list[pd.DataFrame]:
-    """Sources of a study that name its levels otherwise than most do, or all if there is no majority."""
+    """Find sources of a study that name its levels unlike the majority, or all if there is none."""
     ranks = [rank for rank, level in enumerate(LEVELS) if level in located]
     if ranks:
         points_mm = np.array([located[LEVELS[rank]] for rank in ranks])[:, 1:]
@@ -138,7 +138,7 @@ def _misnamed(sources: list[_Source], located: CanalPoints) -> list[pd.DataFrame
 
 
 def _shifts(sources: list[_Source]) -> list[int]:
-    """By how many levels each source lies lower than the fullest one; [] where that is not full enough."""
+    """By how many levels each source lies lower than the fullest one; [] if that has too few levels."""
     reference = max(sources, key=lambda source: (len(source.rank), source.place == "canal"), default=None)
     if reference is None or len(reference.rank) < REFERENCE_LEVELS:
         return []
@@ -155,7 +155,7 @@ def _shift(source: _Source, reference: _Source) -> int:
 
 
 def _majority(shifts: Sequence[int], decisive: int | None) -> int | None:
-    """What most voices say; between equals the decisive one; None if there is no such."""
+    """The shift with most votes; ties go to the decisive one, or None if it is not among them."""
     votes = Counter(shifts)
     best = [shift for shift, count in votes.items() if count == max(votes.values())]
     if len(best) > 1:
@@ -164,7 +164,7 @@ def _majority(shifts: Sequence[int], decisive: int | None) -> int | None:
 
 
 def _renamed(points: pd.DataFrame, lower: int) -> pd.DataFrame:
-    """Findings for points that lie some levels lower than named; beyond the graded levels they go."""
+    """Findings for points that lie some levels lower than named; dropped if outside the graded levels."""
     rank2level = dict(enumerate(LEVELS))
     level = points["rank"].map(lambda rank: rank2level.get(int(rank) + lower))
     action = level.map(lambda name: "mend" if name else "drop")
@@ -190,7 +190,7 @@ def _elsewhere(points: pd.DataFrame) -> pd.DataFrame:
 
 
 def _moved(points_mm: np.ndarray, others_mm: np.ndarray) -> np.ndarray:
-    """Which of a condition's points (L, 2) are clearly nearer to another of the other condition's levels."""
+    """Mask (L,) of a condition's points (L, 2) clearly nearer to another level of the other condition."""
     away = (points_mm - np.median(points_mm - others_mm, axis=0))[:, None] - others_mm
     away_mm = np.linalg.norm(away, axis=2)
     return np.diagonal(away_mm) > CLEARLY * away_mm.min(axis=1)

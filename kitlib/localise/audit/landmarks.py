@@ -1,8 +1,8 @@
-"""The audit of a landmark table: points that cannot be where, or what, the table says.
+"""Audit a landmark table: find points that cannot be where, or what, the table says.
 
-A table alone shows points that are missing, doubled, on the wrong sequence, out of order or on the wrong
-side of one image. With each series' stacks the points are compared in patient millimetres, which also shows
-sides that are swapped across series and series that are named a level too high or too low.
+A table alone shows points that are missing, duplicated, on the wrong sequence, out of order or on the wrong
+side of one image. With each series' stacks, points are compared in patient millimetres, which also shows
+sides swapped across series and series labelled a level too high or too low.
 """
 
 from pathlib import Path
@@ -37,12 +37,11 @@ def audit(
     study_of: StudyOf | None = None,
     locate: Locate | None = None,
 ) -> pd.DataFrame:
-    """One row a point at fault (REPORT_COLUMNS), sorted by study; the tables are as `Competition` reads them.
+    """Audit landmarks: one row per faulty point (REPORT_COLUMNS), by study; tables as from `Competition`.
 
-    `sizes` (SIZE_COLUMNS) are the images' own. `study_of(study_id)` gives a study as read, not resampled,
-    for x and y are native pixels; without the series that are not there. `locate` asks a localiser
-    about studies whose series do not settle how the levels are named; its voice counts twice, and decides
-    between equals.
+    `sizes` (SIZE_COLUMNS) are those of the images. `study_of(study_id)` returns a study as read, not
+    resampled, as x and y are native pixels, without series that do not exist. `locate` runs a localiser on
+    studies whose series do not settle how the levels are named; its vote counts twice, and breaks ties.
     """
     points = described(landmarks, series)
     if sizes is not None:
@@ -55,7 +54,7 @@ def audit(
 def audit_points(
     points: pd.DataFrame, labels: pd.DataFrame, series: pd.DataFrame, *, locate: Locate | None = None
 ) -> pd.DataFrame:
-    """The audit of points that are `described`, and `placed` where their images were read."""
+    """Audit points that are `described`, and `placed` if their images were read."""
     findings, unfit = audit_tables.unmatched(points, labels, series), audit_tables.unfit(points)
     points = without(points, unfit)
     if "x_mm" in points:
@@ -63,12 +62,12 @@ def audit_points(
         unfit.append(found(points[points["absent"]], "image.missing", detail, "drop"))
         points = points[~points["absent"]]
         findings += audit_geometry.in_patient(points, locate)
-        points = points[points["x_mm"].isna()]  # what was not read can be judged by the table alone
+        points = points[points["x_mm"].isna()]  # unread images can be judged by the table alone
     return joined([*findings, *unfit, *audit_tables.in_pixels(points)])
 
 
 def summary(report: pd.DataFrame) -> pd.DataFrame:
-    """How often each of CODES was found: points, places (sides of a pair counted once), series, studies."""
+    """Count each of CODES: points, places (sides of a pair counted once), series, studies and actions."""
     places = report.assign(group=report["condition"].str.removeprefix("left_").str.removeprefix("right_"))
     rows = {}
     for code in CODES:
@@ -84,17 +83,18 @@ def summary(report: pd.DataFrame) -> pd.DataFrame:
 
 
 def save_report(path: Path, report: pd.DataFrame, provenance: Provenance, **facts: Any) -> None:
-    """Save as JSON: `summary` by code, `facts`, and `findings` with code, ids, cell, detail and action."""
+    """Save a report as JSON: `summary` by code, `facts`, and `findings` with ids, cell, detail and action."""
     plain = report[list(REPORT_COLUMNS)].astype(object).where(report.notna(), None)
     counts = {code: row.to_dict() for code, row in summary(report).iterrows()}
     save_json(path, {"summary": counts, "findings": plain.to_dict(orient="records"), **facts}, provenance)
 
 
 def mend(landmarks: pd.DataFrame, report: pd.DataFrame) -> pd.DataFrame:
-    """The audited table with sides and levels renamed and what cannot be mended left out.
+    """Correct the sides and levels of an audited table, and drop points that cannot be corrected.
 
-    Findings to look at change nothing. A renamed level is where the point lies; whether the reader's grade
-    was meant for that level or for the name is not known. DataError if the report is of another table.
+    Findings with the action "look" change nothing. A corrected level is where the point lies; whether the
+    reader's grade was meant for that level or for the original name is unknown. Raises DataError if the
+    report is of another table.
     """
     table = landmarks.reset_index(drop=True)
     findings = report[report["row"].notna()]
@@ -111,7 +111,7 @@ def mend(landmarks: pd.DataFrame, report: pd.DataFrame) -> pd.DataFrame:
 
 
 def mend_counts(landmarks: pd.DataFrame, report: pd.DataFrame) -> str:
-    """What `mend` does to a table, in words: "12 of 950 points dropped, 8 mended"."""
+    """Describe what `mend` does to a table: "12 of 950 points dropped, 8 mended"."""
     gone = set(report.loc[report["action"] == "drop", "row"].dropna())
     renamed = set(report.loc[report["action"] == "mend", "row"].dropna()) - gone
     return f"{len(gone)} of {len(landmarks)} points dropped, {len(renamed)} mended"

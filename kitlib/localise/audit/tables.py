@@ -1,4 +1,4 @@
-"""What the tables alone tell of their landmarks: counterparts, sequences, sides and order in pixels."""
+"""Audit landmarks by the tables alone: counterparts, sequences, sides and order in pixels."""
 
 import numpy as np
 import pandas as pd
@@ -6,11 +6,12 @@ import pandas as pd
 from kitlib.localise.audit.findings import condition2sequence, found
 from kitlib.terms import CELLS, EMPTY, other_side
 
-MISPLACED = 0.65  # gaps between levels; L5/S1 of real spines lies up to half a gap off the others' line
+MISPLACED = 0.65  # gaps between levels; L5/S1 of real spines lies up to half a gap from the others' line
 TELLING_LEVELS = 4  # with fewer, one misplaced point bends the line itself
 TELLING_PAIRS = 3
-# Sagittal series of a study mostly share their field of view. Then foramina lie this many gaps above the
-# canal's points, and half a gap beyond it the names must differ (real tables: median -.23, 96 % within .4).
+# Sagittal series of a study mostly share their field of view. Foramina then lie this many gaps above the
+# canal points; if they are off by more than half a gap, the names differ (real tables: median -.23, 96 %
+# within .4).
 FORAMEN_ABOVE = 0.23
 APART = 0.5
 SAME_VIEW = 0.07  # difference of their scales
@@ -34,10 +35,10 @@ def unmatched(points: pd.DataFrame, labels: pd.DataFrame, series: pd.DataFrame) 
 
 
 def unfit(points: pd.DataFrame) -> list[pd.DataFrame]:
-    """Points that no other check can use: doubled, on another sequence, or beside the image."""
+    """Points that no other check can use: duplicated, on another sequence, or outside the image."""
     unknown = points["sequence"].isna()
     wrong = ~unknown & (points["sequence"] != points["condition"].map(condition2sequence))
-    # Half a pixel beyond the outermost centres is still the image; sides without a size are not known.
+    # The image extends half a pixel beyond the outermost centres; unknown sizes are not checked.
     beside = (points[["x", "y"]] < -0.5).any(axis=1)
     beside |= (points["x"] > points["width"] - 0.5) | (points["y"] > points["height"] - 0.5)
     fit = points[~unknown & ~wrong & ~beside]
@@ -52,7 +53,7 @@ def unfit(points: pd.DataFrame) -> list[pd.DataFrame]:
 
 
 def in_pixels(points: pd.DataFrame) -> list[pd.DataFrame]:
-    """Sides and levels of points of which no place in the patient is known."""
+    """Check sides and levels of points whose patient position is unknown."""
     lines = points[points["place"] != "recess"].assign(depth=points["y"])
     return [
         *_axial_sides(points),
@@ -63,7 +64,7 @@ def in_pixels(points: pd.DataFrame) -> list[pd.DataFrame]:
 
 
 def misplaced(points: pd.DataFrame, line: list[str]) -> list[pd.DataFrame]:
-    """Points whose `depth` is off the line of depth over level through all that share the keys `line`."""
+    """Find points whose `depth` is off the line of depth over level through all with the same keys `line`."""
     findings = []
     for _, rows in points.groupby(line):
         if len(rows) >= TELLING_LEVELS:
@@ -75,14 +76,14 @@ def misplaced(points: pd.DataFrame, line: list[str]) -> list[pd.DataFrame]:
 
 
 def pairs_of(points: pd.DataFrame, place: str) -> pd.DataFrame:
-    """Left and right points of a level side by side: columns end in _left and _right."""
+    """Pair the left and right points of each level: columns end in _left and _right."""
     both = points[points["place"] == place]
     left, right = (both[both["side"] == side] for side in ("left", "right"))
     return left.merge(right, on=["study_id", "level"], suffixes=("_left", "_right"))
 
 
 def both_rows(points: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
-    """The points of pairs."""
+    """The points that belong to pairs."""
     return points[points["row"].isin(pairs["row_left"]) | points["row"].isin(pairs["row_right"])]
 
 
@@ -93,7 +94,7 @@ def swapped(points: pd.DataFrame, detail: str) -> pd.DataFrame:
 
 
 def _with_only_series(cells: pd.DataFrame, series: pd.DataFrame) -> pd.DataFrame:
-    """Cells with their sequence, how many series of it the study has, and that series if it is one."""
+    """Add to cells their sequence, how many series of it the study has, and that series if only one."""
     by = series.groupby(["study_id", "sequence"])["series_id"].agg(["count", "first"]).reset_index()
     cells = cells.assign(sequence=cells["condition"].map(condition2sequence))
     cells = cells.merge(by, how="left", on=["study_id", "sequence"])
@@ -101,7 +102,7 @@ def _with_only_series(cells: pd.DataFrame, series: pd.DataFrame) -> pd.DataFrame
 
 
 def _off_line(points: pd.DataFrame) -> pd.Series:
-    """How many gaps each point lies below the median line (Theil-Sen); all of them if the line rises."""
+    """How many gaps each point lies below the median line (Theil-Sen); -inf for all if the line rises."""
     rank, depth = points["rank"].to_numpy(float), points["depth"].to_numpy(float)
     first, second = np.triu_indices(len(rank), 1)
     apart = rank[second] - rank[first]
@@ -112,7 +113,7 @@ def _off_line(points: pd.DataFrame) -> pd.Series:
 
 
 def _axial_sides(points: pd.DataFrame) -> list[pd.DataFrame]:
-    """Left is at larger x than right in one image; two series may differ in matrix and in view."""
+    """Find swapped recesses: left has larger x than right in one image; two series may not be comparable."""
     pairs = pairs_of(points, "recess")
     crossed = pairs[pairs["x_left"] < pairs["x_right"]]
     unlike = (crossed["height_left"] != crossed["height_right"]) & crossed["height_left"].notna()
@@ -125,7 +126,7 @@ def _axial_sides(points: pd.DataFrame) -> list[pd.DataFrame]:
 
 
 def _foramen_sides(points: pd.DataFrame) -> list[pd.DataFrame]:
-    """Instances run from one side to the other: a level against its series' other levels is swapped."""
+    """Find swapped foramina: instance numbers run one way, so a level against the others is swapped."""
     pairs = pairs_of(points, "foramen")
     pairs = pairs[pairs["series_id_left"] == pairs["series_id_right"]]
     way = (pairs["instance_number_left"] - pairs["instance_number_right"]).map(np.sign)
@@ -136,7 +137,7 @@ def _foramen_sides(points: pd.DataFrame) -> list[pd.DataFrame]:
 
 
 def _levels_in_same_view(points: pd.DataFrame) -> list[pd.DataFrame]:
-    """Canal and foramina a level apart, where both series show the same field of view."""
+    """Find canal and foramina a level apart, if both series have the same field of view."""
     points = points.assign(down=points["y"] / points["height"])
     means = points.groupby(["study_id", "rank", "place"])["down"].mean().unstack()
     both = means.reindex(columns=["canal", "foramen"]).dropna()

@@ -1,1 +1,1 @@
-"""Training the localiser on phantoms, and measuring it there."""
+"""Train the localiser on phantoms, and evaluate it there."""

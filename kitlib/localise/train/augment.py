@@ -1,4 +1,4 @@
-"""How a slice of a pool is seen: on the network's grid, and while learning each time a little differently."""
+"""Resample slices of a pool to the network's grid, with random augmentation during training."""
 
 from dataclasses import dataclass
 
@@ -14,27 +14,27 @@ from kitlib.nn.augment import Affine, Greys, Moves, moved
 
 MOVES = Moves(turn_deg=5.0, log_scale=0.15, shift=8 / (INPUT_PX / 2))
 GREYS = Greys(inverted_rate=0.1, log_gamma=0.3, log_bias=0.4, noise=0.04)
-MIRRORED_RATE = 0.5  # of axial slices: sides follow from the position in the image alone
-COARSER = 1.4  # network pixels so much larger than the slice's are averaged over
+MIRRORED_RATE = 0.5  # of axial slices: sides follow only from the position in the image
+COARSER = 1.4  # if network pixels are this much larger than the slice's, these are averaged
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What a network sees and is to answer."""
+    """The input and the targets of a network."""
 
     images: Tensor  # (B, 2, 192, 192)
     places: Tensor  # (B, C, 2) network pixels x, y
-    visibility: Tensor  # (B, C), NaN unknown; 0 beyond the network's image
+    visibility: Tensor  # (B, C), NaN if unknown; 0 outside the network's image
 
 
 def draw_moves(plane: Plane, count: int, rng: torch.Generator) -> Affine:
-    """Slices turned, scaled, shifted and, if axial, mirrored at random: left landmarks are seen as right."""
+    """Draw random rotations, scales, shifts and, if axial, reflections, which turn left into right."""
     mirrored = (torch.rand(count, generator=rng) < MIRRORED_RATE) & (plane == "axial")
     return MOVES.draw(count, rng, mirrored)
 
 
 def seen(plane: Plane, pool: Pool, affine: Affine, greys: torch.Generator | None = None) -> Batch:
-    """A pool's slices on the network's grid, in random greys where a generator is given."""
+    """Resample a pool's slices to the network's grid, with random greys if a generator is given."""
     images = _sampled(plane, pool, affine)
     if greys is not None:
         images = GREYS.change(images, greys)
@@ -46,7 +46,7 @@ def seen(plane: Plane, pool: Pool, affine: Affine, greys: torch.Generator | None
     places = turned_mm / PX_MM[plane] + side / 2
     within = ((places >= 0) & (places <= side)).all(axis=2)
     visibility = np.where(within, pool.visibility, pool.visibility * 0)
-    if affine.mirrored.any():  # of two channels, left and right
+    if affine.mirrored.any():  # the two channels are left and right
         flip = affine.mirrored.numpy()[:, None]
         places = np.where(flip[..., None], places[:, ::-1], places)
         visibility = np.where(flip, visibility[:, ::-1], visibility)
@@ -54,7 +54,7 @@ def seen(plane: Plane, pool: Pool, affine: Affine, greys: torch.Generator | None
 
 
 def _sampled(plane: Plane, pool: Pool, affine: Affine) -> Tensor:
-    """Greys (B, 1, 192, 192) in [0, 1] of slices on the network's grid."""
+    """Resample slices to greys (B, 1, 192, 192) in [0, 1] on the network's grid."""
     images = stretched(torch.from_numpy(pool.images).float())[:, None]
     spacing_mm = torch.from_numpy(pool.spacing_mm).double()
     coarser = PX_MM[plane] * torch.linalg.det(affine.matrices).abs().sqrt() / spacing_mm.mean(dim=1)

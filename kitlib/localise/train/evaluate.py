@@ -1,4 +1,4 @@
-"""How far off the localiser is: on unseen phantoms, and on images made worse step by step."""
+"""Evaluate the localiser on unseen phantoms, and on images degraded step by step."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -16,7 +16,7 @@ ERROR_COLUMNS = (
     "study_id", "transitional", "landmark", "level", "side", "found", "kept", "confidence",
     "error_mm", "error_3d_mm", "slices_off", "level_right",
 )  # fmt: skip
-LOST_MM = 15.0  # a point further from the true one than half a level is at no level
+LOST_MM = 15.0  # a point further than half a level from the true one is at no level
 
 
 def phantom_errors(
@@ -39,8 +39,8 @@ def _drawn(study_ids: Iterable[int], seed: int, size: str, doing: str) -> Iterat
 def study_errors(study: PhantomStudy, located: Located) -> pd.DataFrame:
     """Errors at each true landmark of a phantom: in the slice's plane, in space, in slices and of the level.
 
-    The patient moves between series: the truth is moved along. A level is right where the nearest true point
-    of the same kind and side is the point's own, and no further than LOST_MM.
+    The patient moves between series, and the true points move along. A level is right if the nearest true
+    point of the same kind and side is the point's own, and closer than LOST_MM.
     """
     points = {point.landmark: point for point in located.points}
     truth = _still(study)
@@ -90,7 +90,7 @@ def _errors(
 
 
 def _is_nearest(level: str, ways_mm: Mapping[str, np.ndarray]) -> bool:
-    """Whether a point's way from its own level is the shortest, and short enough."""
+    """Whether a point is nearest to its own level, and near enough."""
     far_mm = {other: np.linalg.norm(way) for other, way in ways_mm.items()}
     return bool(min(far_mm.values()) == far_mm[level] < LOST_MM)
 
@@ -98,7 +98,7 @@ def _is_nearest(level: str, ways_mm: Mapping[str, np.ndarray]) -> bool:
 def summary(errors: pd.DataFrame) -> pd.DataFrame:
     """One row for each kind of landmark and kind of spine: what was found, how well, and what was kept.
 
-    Errors are those of kept points at the right level; levels are counted over found and over kept points.
+    Errors are those of kept points at the right level; level accuracy is over found and over kept points.
     """
     kind = errors["transitional"].ne("").map({True: "transitional", False: "five lumbar vertebrae"})
     rows = []
@@ -124,7 +124,7 @@ def summary(errors: pd.DataFrame) -> pd.DataFrame:
 
 
 def reliability(errors: pd.DataFrame, bins: int = 5) -> pd.DataFrame:
-    """Mean confidence beside the share of right levels, over found points in bins of equal size."""
+    """Mean confidence and the share of right levels, over found points in bins of equal size."""
     found = errors[errors["found"]]
     ranks = found["confidence"].rank(method="first", pct=True)
     groups = found.groupby(np.ceil(ranks * bins).astype(int))
@@ -138,7 +138,7 @@ def reliability(errors: pd.DataFrame, bins: int = 5) -> pd.DataFrame:
 def phantom_curves(
     localiser: Localiser, study_ids: Iterable[int], *, seed: int, size: str = "demo"
 ) -> pd.DataFrame:
-    """What middle T2 slices of phantoms made worse step by step cost; see `robustness`."""
+    """Robustness on middle T2 slices of phantoms, degraded step by step; see `robustness`."""
     cases = [phantom_case(study) for study in _drawn(study_ids, seed, size, "slices drawn")]
     return robustness(localiser, cases, np.random.default_rng(seed))
 
@@ -176,7 +176,7 @@ def robustness(
 ) -> pd.DataFrame:
     """One row for each perturbation and strength: level accuracy, median error, and what was kept.
 
-    Accuracy counts every true level, so that a point not found is not right either.
+    Accuracy is over all true levels: a point that is not found counts as wrong.
     """
     rows = []
     for name in names:

@@ -1,4 +1,4 @@
-"""Training the localiser's networks: on pools of phantoms, and then on the points of a competition folder."""
+"""Train the localiser's networks on pools of phantoms, and fine-tune them on points of a competition."""
 
 import copy
 from collections.abc import Iterator, Mapping
@@ -41,8 +41,8 @@ HELD_OUT = 0.1
 BATCH = 16
 LEARNING_RATE = 2e-3
 AVERAGE_DECAY = 0.998
-GENTLER = 0.2  # of the learning rate, for networks that have learnt before
-SPREAD_STEPS = 0.8  # of the heatmap to be learnt: 2.9 mm sagittal, 1.3 mm axial
+GENTLER = 0.2  # of the learning rate, for pretrained networks
+SPREAD_STEPS = 0.8  # of the target Gaussian: 2.9 mm sagittal, 1.3 mm axial
 DISTANCE_WEIGHT = 0.02
 TEMPERATURES = np.exp(np.linspace(-0.8, 0.8, 17))
 CALIBRATION_SLICES = 512
@@ -62,9 +62,9 @@ def train_localiser(
 ) -> dict[Plane, Metrics]:
     """Train the network of each plane on its pool; save them to `out` after each epoch, with their metrics.
 
-    The last tenth of the persons is held out, measured, and used to set the temperatures. `start` is a file
-    of networks to begin with. A training that was killed goes on where it stopped. `facts`, such as the
-    command, are kept beside the weights.
+    The last tenth of the persons is held out, for metrics and to set the temperatures. `start` is a file of
+    networks to start from. An interrupted training resumes where it stopped. `facts`, such as the command,
+    are kept beside the weights.
     """
     nets: dict[Plane, HeatmapNet] = dict(load_networks(start)) if start else {}
     metrics: dict[Plane, Metrics] = {}
@@ -115,31 +115,31 @@ def finetune(
     workers: int = 1,
     **facts: Any,
 ) -> dict[Plane, Metrics]:
-    """Go on training the networks of `weights` on the points of a competition folder, or on mended ones.
+    """Fine-tune the networks of `weights` on the points of a competition folder, or on corrected `points`.
 
-    Nobody marks T12/L1 and S1/S2: pools of `phantoms` among the slices keep the networks from forgetting.
+    T12/L1 and S1/S2 are not annotated: mixing in pools of `phantoms` keeps the networks from forgetting them.
     Metrics are those of the last tenth of the studies.
     """
     samples: dict[Plane, Pool] = {}
     for plane in load_networks(weights):
         pool = annotated_pool(competition, plane, points=points, seed=seed, workers=workers)
-        # The last tenth is held out, so phantoms, whose numbers count from -1 down, are never among it.
+        # The last tenth is held out, so phantoms, numbered from -1 down, are never in it.
         extra = [replace(phantoms[plane], persons=-1 - phantoms[plane].persons)] if phantoms else []
         samples[plane] = Pool.joined([*extra, pool])
     metrics = train_localiser(out, samples, epochs=epochs, seed=seed, start=weights, **facts)
-    if (junction := load_junction(weights)) is not None:  # no landmark tells what is transitional
+    if (junction := load_junction(weights)) is not None:  # landmarks do not show what is transitional
         add_junction(out, junction, facts_of(weights)["metrics"][NAME])
     return metrics
 
 
 class PoolBatches:
-    """The slices of a pool, looked at anew each time."""
+    """Batches of a pool's slices, augmented anew each time."""
 
     def __init__(self, plane: Plane, pool: Pool) -> None:
         self.plane, self.pool = plane, pool
 
     def epoch(self, rng: torch.Generator) -> list[np.ndarray]:
-        """All slices."""
+        """Split all slices into batches."""
         return shuffled_evenly(np.arange(len(self.pool)), BATCH, rng)
 
     def batch(self, rows: np.ndarray, rng: torch.Generator | None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
@@ -152,7 +152,7 @@ class PoolBatches:
 
 
 def heatmap_loss(logits: Tensor, truth: tuple[Tensor, Tensor]) -> Tensor:
-    """Cross-entropy of places and visibility, and a small distance (L1) of the mean from the place."""
+    """Cross-entropy of places and visibility, plus a small L1 distance of the mean from the place."""
     places, visibility = (tensor.to(logits) for tensor in truth)
     shown = visibility.nan_to_num()
     known = ~visibility.isnan()
@@ -162,7 +162,7 @@ def heatmap_loss(logits: Tensor, truth: tuple[Tensor, Tensor]) -> Tensor:
 
 
 def cross_entropy(logits: Tensor, places: Tensor, shown: Tensor) -> Tensor:
-    """Cross-entropy (B, C) of a Gaussian about places (B, C, 2), of mass `shown` (B, C), the rest absent."""
+    """Cross-entropy (B, C) to a Gaussian around places (B, C, 2), of mass `shown` (B, C), the rest absent."""
     grid = logits[..., :-1].unflatten(-1, (GRID, GRID))
     steps = torch.arange(GRID, device=logits.device)
     middles = network_to_heatmap(places).clamp(0, GRID - 1)
@@ -182,7 +182,7 @@ def mean_distance(logits: Tensor, places: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def predicted(net: HeatmapNet, plane: Plane, pool: Pool) -> Iterator[tuple[Batch, Tensor]]:
-    """The pool's slices as a scanner shows them, some at a time, with a network's logits on the CPU."""
+    """Yield batches of the pool's slices, not augmented, with a network's logits on the CPU."""
     half, on = half_precision(), next(net.parameters()).device
     for start in range(0, len(pool), 2 * BATCH):
         part = pool.take(np.arange(start, min(start + 2 * BATCH, len(pool))))
@@ -193,7 +193,7 @@ def predicted(net: HeatmapNet, plane: Plane, pool: Pool) -> Iterator[tuple[Batch
 
 
 def calibrate(net: HeatmapNet, plane: Plane, pool: Pool) -> None:
-    """Set one temperature for each sort of landmark: that of least cross-entropy on slices held out."""
+    """Set one temperature for each kind of landmark, with the least cross-entropy on held-out slices."""
     sums = np.zeros((len(TEMPERATURES), len(net.temperature)))
     for batch, logits in predicted(net, plane, pool.take(np.arange(len(pool))[:CALIBRATION_SLICES])):
         known = ~batch.visibility.isnan()
@@ -206,15 +206,15 @@ def calibrate(net: HeatmapNet, plane: Plane, pool: Pool) -> None:
 
 
 def place2channels(plane: Plane) -> dict[str, np.ndarray]:
-    """For each sort of landmark, which of the network's channels (C,) are about it."""
+    """For each kind of landmark, a mask (C,) of the network's channels."""
     places = np.array([landmark.place for landmark in plane2landmarks[plane]])
     return {str(place): places == place for place in dict.fromkeys(places)}
 
 
 def evaluate(net: HeatmapNet, plane: Plane, pool: Pool) -> Metrics:
-    """By sort of landmark: errors in mm of visible points, accuracy of their level or side, visibility.
+    """Metrics by kind of landmark: errors of visible points in mm, accuracy of level or side, visibility.
 
-    A level is right where no other place of its sort on the slice is nearer to the point.
+    A level is right if no other place of its kind on the slice is nearer to the point.
     """
     parts = [(*peaks(out), batch.places, batch.visibility) for batch, out in predicted(net, plane, pool)]
     found, chance, true, seen_there = (torch.cat(arrays).numpy() for arrays in zip(*parts))

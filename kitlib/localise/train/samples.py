@@ -1,8 +1,8 @@
-"""Slices of phantoms for the localiser to learn on, drawn once and looked at anew in every epoch.
+"""Phantom slices for training the localiser, drawn once and augmented anew in every epoch.
 
-A slice takes longer to draw than a network needs to learn from it. So a pool of slices is drawn first, in
-worker processes, and kept in shards that an interrupted drawing goes on from; `augment` turns, scales and
-regreys them each time that they are seen.
+A slice takes longer to draw than to train on. So a pool of slices is drawn first, in worker processes, and
+kept in shards from which an interrupted run resumes; `augment` rotates, scales and changes the greys of
+slices each time they are used.
 """
 
 from dataclasses import dataclass, replace
@@ -28,11 +28,11 @@ from kitlib.prepare.volumes import prepare
 from kitlib.terms import AXIAL_T2, LANDMARKS, Landmark
 
 RECIPE = 1
-"""To be raised when drawing changes what it makes, so that shards of before are drawn again."""
+"""Increase this when the drawn slices change, so that older shards are drawn again."""
 POOL_PX = 192
 SHARD = 10  # anatomies: some five seconds of work
 CLASS_BALANCE = 0.2
-# Off the plane, in NEAR_MM and half a slice, from where a landmark fades to where it is gone.
+# Distance from the plane, in units of NEAR_MM plus half a slice, where a landmark starts to fade and is gone.
 FADING = (0.7, 1.3)
 PLANES: tuple[Plane, ...] = ("sagittal", "axial")
 
@@ -41,9 +41,9 @@ PLANES: tuple[Plane, ...] = ("sagittal", "axial")
 class Pool(Rows):
     """Slices with the landmarks of their plane's network."""
 
-    images: np.ndarray  # (n, 192, 192) uint8; smaller images lie in the middle
+    images: np.ndarray  # (n, 192, 192) uint8; smaller images are centred
     spacing_mm: np.ndarray  # (n, 2) float32 between rows, between columns
-    places: np.ndarray  # (n, C, 2) float32 pixels x, y, wherever they lie
+    places: np.ndarray  # (n, C, 2) float32 pixels x, y, possibly outside the image
     visibility: np.ndarray  # (n, C) float32, 1 on a slice through the landmark, 0 far from it, NaN unknown
     persons: np.ndarray  # (n,) int64: which slices belong together
 
@@ -58,9 +58,9 @@ def make_pool(
     seed: int = 2024,
     workers: int = 1,
 ) -> Pool:
-    """`each` slices of every anatomy: a share `clinical` of them as `draw_study` images them, others random.
+    """Draw `each` slices of every anatomy: a share `clinical` as `draw_study` images them, others random.
 
-    Shards that lie in the folder already, of the same arguments, are not drawn again.
+    Shards in the folder that were drawn with the same arguments are reused.
     """
     options: dict[str, Any] = {"each": each, "clinical": clinical}
     recipe = {"plane": plane, **options, "seed": seed, "recipe": RECIPE, "phantoms": VERSION}
@@ -78,7 +78,7 @@ def make_pool(
 
 
 def draw_samples(plane: Plane, number: int, *, each: int, clinical: float, seed: int) -> Pool:
-    """The slices of one anatomy; the same arguments give the same slices."""
+    """Draw the slices of one anatomy; deterministic in its arguments."""
     rng = np.random.default_rng((seed, number, PLANES.index(plane)))
     anatomy = draw_anatomy(draw_grades(1, rng, class_balance=CLASS_BALANCE)[0], rng)
     imaged = int(rng.binomial(each, clinical))
@@ -89,10 +89,10 @@ def draw_samples(plane: Plane, number: int, *, each: int, clinical: float, seed:
 def channel_targets(
     plane: Plane, points: np.ndarray, within: np.ndarray, thickness_mm: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Places (C, 2) and visibility (C,) for a plane's network of LANDMARKS as (27, 3) x, y, off_plane_mm.
+    """Target places (C, 2) and visibility (C,) of a plane's network, from LANDMARKS (27, 3): x, y, off plane.
 
-    A channel of several landmarks is about the nearest to the plane; one not `within` (27,) is not visible.
-    Unknown landmarks are NaN, and so is the visibility of a channel that might be about one of them.
+    A channel of several landmarks refers to the nearest to the plane; one not `within` (27,) is not visible.
+    Unknown landmarks are NaN, and so is the visibility of a channel that might refer to one of them.
     """
     places, visibility = [], []
     for channel in plane2landmarks[plane]:
@@ -106,7 +106,7 @@ def channel_targets(
 
 
 def answers(channel: Landmark, landmark: Landmark) -> bool:
-    """Whether a network's channel is about a landmark: what it leaves open may be anything."""
+    """Whether a network's channel covers a landmark: an unspecified level or side matches any."""
     return (
         channel.place == landmark.place
         and channel.level in ("", landmark.level)
@@ -115,7 +115,7 @@ def answers(channel: Landmark, landmark: Landmark) -> bool:
 
 
 def visibility_at(off_plane_mm: float, landmark: Landmark, thickness_mm: float) -> float:
-    """How far a landmark is to be seen on a slice: 1 close to its plane, fading to 0 over FADING."""
+    """The visibility of a landmark on a slice: 1 close to its plane, fading to 0 over FADING."""
     near_mm = NEAR_MM[landmark.place] + thickness_mm / 2
     start, end = FADING
     return float(np.clip((end - abs(off_plane_mm) / near_mm) / (end - start), 0, 1))
@@ -124,7 +124,7 @@ def visibility_at(off_plane_mm: float, landmark: Landmark, thickness_mm: float) 
 def one_sample(
     image: np.ndarray, spacing_mm: tuple[float, float], targets: tuple[np.ndarray, np.ndarray], person: int
 ) -> Pool:
-    """A pool of one slice (H, W) uint8 with the places and visibility of its network's channels."""
+    """Build a pool of one slice (H, W) uint8 with the places and visibility of its network's channels."""
     padded = np.zeros((POOL_PX, POOL_PX), np.uint8)
     height, width = image.shape
     top, left = (POOL_PX - height) // 2, (POOL_PX - width) // 2
@@ -148,7 +148,7 @@ def _randomised(plane: Plane, anatomy: Anatomy, number: int, rng: np.random.Gene
 def _clinical(
     plane: Plane, anatomy: Anatomy, number: int, count: int, rng: np.random.Generator
 ) -> list[Pool]:
-    """At most `count` slices of one series of the plane, as a scanner images it."""
+    """Draw at most `count` slices of one series of the plane, as a scanner images it."""
     plans = [
         plan
         for plan in plan_study(anatomy, size_named("demo"), 0, 0.0, rng)
@@ -167,7 +167,7 @@ def _clinical(
 def stack_samples(
     plane: Plane, stack: Stack, places_mm: np.ndarray, thickness_mm: float, person: int
 ) -> list[Pool]:
-    """Every slice of a stack as a pool of one, with what places (27, 3) of LANDMARKS tell of it."""
+    """Build a pool of one from each slice of a stack, with targets from places (27, 3) of LANDMARKS."""
     samples = []
     for index, image in enumerate(stack.pixels):
         points, within = slice_points(stack, index, places_mm)
@@ -177,7 +177,7 @@ def stack_samples(
 
 
 def slice_points(stack: Stack, index: int, places_mm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """x, y and off_plane_mm (n, 3) of patient positions (n, 3) on one slice, and which lie within it (n,)."""
+    """x, y and off_plane_mm (n, 3) of patient positions (n, 3) on a slice, and a mask (n,) of those in it."""
     way = places_mm - stack.origins_mm[index]
     directions = (stack.row_direction, stack.column_direction, stack.normal)
     points = way @ np.stack(directions, axis=1) / [stack.spacing_mm[1], stack.spacing_mm[0], 1]
@@ -187,7 +187,7 @@ def slice_points(stack: Stack, index: int, places_mm: np.ndarray) -> tuple[np.nd
 
 
 def _thinned(plan: SeriesPlan, count: int, rng: np.random.Generator) -> SeriesPlan:
-    """The series with `count` of its slices, so that no others need be imaged."""
+    """Reduce a series to `count` random slices, so that no others need to be imaged."""
     counts = [len(part.centres_mm) for part in plan.plans]
     kept = np.isin(np.arange(sum(counts)), rng.permutation(sum(counts))[:count])
     plans = tuple(

@@ -1,4 +1,4 @@
-"""Training the network of the lumbosacral junction, and calibrating what it says."""
+"""Train and calibrate the network of the lumbosacral junction."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,27 +26,27 @@ from kitlib.nn.weights import load_weights
 HELD_OUT = 0.15
 BATCH, SEEN_SLICES = 16, 4
 LEARNING_RATE, WEIGHT_DECAY = 1.5e-3, 0.05
-LEARNING_LAYERS = 2  # the deepest: those above know edges and tissues in any contrast already
+LEARNING_LAYERS = 2  # the deepest: those above already recognise edges and tissues in any contrast
 SMOOTHING = 0.05  # of labels: patients are further from phantoms than phantoms from each other
-# The shift, of 2.5 mm, is what the localiser is off by.
+# The shift of 2.5 mm is the localiser's error.
 MOVES = Moves(turn_deg=5.0, log_scale=0.13, log_stretch=0.06, shift=2.5 / (DRAWN_MM * CROP_PX / 2))
-MIDDLE_RATE = 0.35  # of batches that see one to three middle slices alone
-CUT_RATE, CUT_SHARE = 0.25, 0.35  # crops whose image ends below or behind, and most of what they lack
-DOUBT = 2 * (1 - SURE / MOST_SURE)  # chance above which a count that is else sure is one to abstain from
-# Phantoms held out would do with 1. But one slice of a patient strays by 1.6 in the logit, as phantoms do
-# not: so a doubt takes a logit of 2, which every lumbarised phantom has and few sacralised ones.
+MIDDLE_RATE = 0.35  # of batches that see only one to three middle slices
+CUT_RATE, CUT_SHARE = 0.25, 0.35  # of crops whose image ends below or behind, and the most that is missing
+DOUBT = 2 * (1 - SURE / MOST_SURE)  # probability above which an otherwise certain count leads to abstention
+# On held-out phantoms 1 would do. But single slices of patients scatter by 1.6 in the logit, unlike those of
+# phantoms: so doubt takes a logit of 2, which every lumbarised phantom has and few sacralised ones.
 TEMPERATURES = np.geomspace(3, 12, 15)
 
 
 def train_junction(weights: Path, bags: Bags, *, epochs: int, seed: int = 2024) -> dict[str, float]:
-    """Train on bags, starting from a file's sagittal network, and add what was learnt to that file.
+    """Train on bags, starting from a file's sagittal network, and add the result to that file.
 
-    Gives the metrics of persons held out.
+    Returns the metrics on held-out persons.
     """
     last = held_out(bags.persons, HELD_OUT)
     made = Provenance({"persons": len(bags)}, {Path(weights).name: sha256(weights)}, seed)
     checkpoint = unfinished(weights, NAME, made)
-    with torch_threads(1), torch.random.fork_rng():  # crops are small: more threads gain nothing
+    with torch_threads(1), torch.random.fork_rng():  # crops are small: more threads do not help
         torch.manual_seed(seed)
         net = begun(load_networks(weights)["sagittal"])
         schedule = Schedule(epochs, LEARNING_RATE, WEIGHT_DECAY, warm_up=0.15, average_decay=0.99)
@@ -60,12 +60,12 @@ def train_junction(weights: Path, bags: Bags, *, epochs: int, seed: int = 2024) 
 
 
 def unfinished(weights: Path, name: str, made: Provenance) -> Checkpoint:
-    """From where the training of one of a file's networks goes on."""
+    """The checkpoint from which the training of one of a file's networks resumes."""
     return Checkpoint(Path(weights).with_name(f"{Path(weights).name}.{name}.unfinished"), made)
 
 
 def begun(sagittal: HeatmapNet) -> JunctionNet:
-    """A network that sees as a sagittal one does and has no answer yet; its upper layers are frozen."""
+    """Build a network with a sagittal network's encoder, its upper layers frozen, and a new head."""
     net = JunctionNet(sagittal.widths)
     net.stem.load_state_dict(sagittal.stem.state_dict())
     net.down.load_state_dict(sagittal.down.state_dict())
@@ -75,7 +75,7 @@ def begun(sagittal: HeatmapNet) -> JunctionNet:
 
 
 def add_junction(weights: Path, net: JunctionNet, metrics: Mapping[str, float]) -> None:
-    """Write the network into a file of weights, whose other tensors and facts stay as they are."""
+    """Write the network into a file of weights, leaving its other tensors and facts unchanged."""
     facts, others = facts_of(weights), load_weights(weights)
     kept = {name: tensor for name, tensor in others.items() if not name.startswith(f"{NAME}.")}
     facts["widths"] = {**facts["widths"], NAME: list(net.widths)}
@@ -85,13 +85,13 @@ def add_junction(weights: Path, net: JunctionNet, metrics: Mapping[str, float]) 
 
 
 class BagBatches:
-    """Some slices of each bag, seen a little differently each time."""
+    """Batches with some slices of each bag, augmented anew each time."""
 
     def __init__(self, bags: Bags) -> None:
         self.bags = bags
 
     def epoch(self, rng: torch.Generator) -> list[np.ndarray]:
-        """All bags."""
+        """Split all bags into batches."""
         return shuffled_evenly(np.arange(len(self.bags)), BATCH, rng)
 
     def batch(self, rows: np.ndarray, rng: torch.Generator | None) -> tuple[Tensor, Tensor]:
@@ -108,7 +108,7 @@ def bag_loss(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def _drawn_slices(count: int, rng: torch.Generator) -> np.ndarray:
-    """Which slices are seen this time: a few in the middle, or some of all."""
+    """Draw the slices to use: a few in the middle, or some of all."""
     if torch.rand((), generator=rng) < MIDDLE_RATE:
         few = int(torch.randint(1, 4, (), generator=rng))
         return np.sort(count // 2 - 1 + torch.randperm(3, generator=rng).numpy()[:few])
@@ -116,7 +116,7 @@ def _drawn_slices(count: int, rng: torch.Generator) -> np.ndarray:
 
 
 def seen(images: np.ndarray, rng: torch.Generator | None = None) -> Tensor:
-    """What the network sees (B, S, 2, 64, 64) of crops (B, S, 80, 80), at random with a generator."""
+    """Network inputs (B, S, 2, 64, 64) from crops (B, S, 80, 80), augmented if a generator is given."""
     count, slices, *_, drawn_px = images.shape
     greys = torch.from_numpy(images).float()
     if rng is None:
@@ -130,7 +130,7 @@ def seen(images: np.ndarray, rng: torch.Generator | None = None) -> Tensor:
 
 
 def _drawn_cuts(count: int, rng: torch.Generator) -> Tensor:
-    """Masks (B, 1, 64, 64): 0 beyond the end of an image, below or behind."""
+    """Random masks (B, 1, 64, 64): 0 beyond the end of an image, below or behind."""
     cut = torch.rand(count, 2, generator=rng) < CUT_RATE
     ends = torch.where(cut, 1 - CUT_SHARE * torch.rand(count, 2, generator=rng), 1.0) * CROP_PX
     inside = torch.arange(CROP_PX) < ends[..., None]
@@ -139,13 +139,13 @@ def _drawn_cuts(count: int, rng: torch.Generator) -> Tensor:
 
 @torch.inference_mode()
 def predicted(net: JunctionNet, bags: Bags) -> np.ndarray:
-    """Logits (n,) of whole bags."""
+    """Predict logits (n,) of whole bags."""
     parts = [net(seen(bags.images[start : start + BATCH])) for start in range(0, len(bags), BATCH)]
     return torch.cat(parts).numpy()
 
 
 def calibrate(net: JunctionNet, bags: Bags) -> None:
-    """Set the temperature of least cross-entropy on bags held out, and the offset of the true share."""
+    """Set the temperature of least cross-entropy on held-out bags, and the offset to the true prevalence."""
     labels = torch.from_numpy(bags.kinds > 0).float()
     logits = torch.from_numpy(predicted(net, bags))
     costs = [F.binary_cross_entropy_with_logits(logits / float(heat), labels) for heat in TEMPERATURES]
@@ -154,11 +154,11 @@ def calibrate(net: JunctionNet, bags: Bags) -> None:
 
 
 def evaluate(net: JunctionNet, bags: Bags) -> dict[str, float]:
-    """Area under the curve, and the shares of transitional and of other bags that would raise a doubt."""
+    """AUC, and the shares of transitional and of other bags that would lead to abstention."""
     labels, chances = bags.kinds > 0, 1 / (1 + np.exp(-predicted(net, bags)))
     doubted = chances > DOUBT
     if labels.all() or not labels.any():
-        return {}  # nothing to tell apart
+        return {}  # only one class
     values = {
         "auc": roc_auc_score(labels, chances),
         "sensitivity": doubted[labels].mean(),

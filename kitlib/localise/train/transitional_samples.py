@@ -1,6 +1,6 @@
-"""Crops of the lumbosacral junction of phantoms, transitional ones among them far more often than they are.
+"""Crops of the lumbosacral junction of phantoms, with transitional ones strongly oversampled.
 
-The crop alone is painted: all sagittal slices of a person at once cost hardly more than one slice.
+Only the crop is painted: all sagittal slices of a person together cost hardly more than one slice.
 """
 
 from collections.abc import Iterator
@@ -28,13 +28,13 @@ from kitlib.phantom.truth import VERSION
 from kitlib.terms import LANDMARKS, SAGITTAL_T1, SAGITTAL_T2, Landmark
 
 RECIPE = 1
-"""To be raised when drawing changes what it makes."""
+"""Increase this when the drawn crops change."""
 SHARD = 20  # persons
 SLICES, DRAWN_PX, DRAWN_MM = 11, 80, 1.8
 STEP_MM = (4.0, 6.0)
 TRANSITIONAL_SHARE = 0.4
 CLASS_BALANCE = 0.2
-LOOKS = 2  # of each person beside the clinical series
+LOOKS = 2  # random series per person, in addition to the clinical one
 TURN_DEG = (6.0, 3.0, 3.0)  # about the axes to the left (in plane), back and head
 TRANSITIONS = ("", LUMBARISED, SACRALISED)
 L5_S1 = LANDMARKS.index(Landmark("canal", "l5_s1", None))
@@ -44,13 +44,13 @@ L5_S1 = LANDMARKS.index(Landmark("canal", "l5_s1", None))
 class Bags(Rows):
     """Series of parallel sagittal crops, each around a person's L5/S1 point."""
 
-    images: np.ndarray  # (n, 11, 80, 80) uint8, upright, 1.8 mm a pixel, the point in the middle
-    kinds: np.ndarray  # (n,) int64: what is transitional, of TRANSITIONS
+    images: np.ndarray  # (n, 11, 80, 80) uint8, upright, 1.8 mm per pixel, the point in the centre
+    kinds: np.ndarray  # (n,) int64, index into TRANSITIONS
     persons: np.ndarray  # (n,) int64
 
 
 def make_bags(folder: Path, *, persons: int, seed: int = 2024, workers: int = 1) -> Bags:
-    """The bags of some persons; shards that lie in the folder already are not drawn again."""
+    """Draw the bags of some persons; shards already in the folder are reused."""
     return drawn_in_shards(
         Bags,
         partial(draw_bags, seed=seed),
@@ -65,7 +65,7 @@ def make_bags(folder: Path, *, persons: int, seed: int = 2024, workers: int = 1)
 
 
 def draw_bags(number: int, seed: int) -> Bags:
-    """One clinical series and LOOKS random ones of a person; the same arguments give the same."""
+    """Draw one clinical series and LOOKS random ones of a person; deterministic in its arguments."""
     rng = np.random.default_rng((seed, number, 2))
     anatomy = draw_person_with(rng.random() < TRANSITIONAL_SHARE, rng)
     series = [_clinical(anatomy, _plan(anatomy, rng), rng), *_looks(anatomy, _plan(anatomy, rng), rng)]
@@ -74,7 +74,7 @@ def draw_bags(number: int, seed: int) -> Bags:
 
 
 def draw_person_with(transitional: bool, rng: np.random.Generator) -> Anatomy:
-    """An anatomy that is transitional or is not; drawn until it is, so that nothing else differs."""
+    """Draw a transitional or normal anatomy, by rejection, so that nothing else differs."""
     while True:
         anatomy = draw_anatomy(draw_grades(1, rng, class_balance=CLASS_BALANCE)[0], rng)
         if bool(anatomy.spine.transitional) == transitional:
@@ -82,7 +82,7 @@ def draw_person_with(transitional: bool, rng: np.random.Generator) -> Anatomy:
 
 
 def _plan(anatomy: Anatomy, rng: np.random.Generator) -> Plan:
-    """Parallel slices about the L5/S1 point, wide enough for the transverse processes."""
+    """Plan parallel slices around the L5/S1 point, wide enough for the transverse processes."""
     turn = Rotation.from_euler("xyz", rng.normal(0, np.array(TURN_DEG)), degrees=True).as_matrix()
     left, back, up = turn
     step = rng.uniform(*STEP_MM)
@@ -101,7 +101,7 @@ def _clinical(anatomy: Anatomy, plan: Plan, rng: np.random.Generator) -> np.ndar
 
 
 def _looks(anatomy: Anatomy, plan: Plan, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """The same slices in random contrasts, as `draw_random_slice` has them."""
+    """Yield the same slices in random contrasts, as in `draw_random_slice`."""
     down, right = DRAWN_MM * plan.column_direction, DRAWN_MM * plan.row_direction
     canvas = Canvas.over(plan.origins_mm, down, right, plan.shape, plan.thickness_mm, plan.samples)
     anatomy.paint(canvas)
@@ -111,7 +111,7 @@ def _looks(anatomy: Anatomy, plan: Plan, rng: np.random.Generator) -> Iterator[n
     water = np.array([disc.water for disc in anatomy.spine.discs])
     for _ in range(LOOKS):
         look = draw_look(water, rng)
-        # Slices side by side are one image: what disturbs it is then much alike in all of them.
+        # Slices side by side form one image, so that artefacts are much alike in all of them.
         images = [textured(tissue, look, DRAWN_MM, rng) for tissue in canvas.by_slice()]
         images = [received(*part, look, DRAWN_MM, rng) for part in zip(images, depth, height)]
         tall = displayed(torch.cat(images), look, rng).view(SLICES, DRAWN_PX, DRAWN_PX)

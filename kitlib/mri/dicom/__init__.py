@@ -1,1 +1,1 @@
-"""One DICOM file: its header, its frames' places, and its pixels, read safely."""
+"""Read one DICOM file safely: its header, the positions of its frames, and its pixels."""

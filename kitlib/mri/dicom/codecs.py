@@ -1,4 +1,4 @@
-"""From encoded frames to values: pydicom's decoders, and SimpleITK where pydicom has none."""
+"""Decode frames to values with pydicom's decoders, or with SimpleITK if pydicom has none."""
 
 import tempfile
 from typing import Any
@@ -13,9 +13,9 @@ from kitlib.mri.dicom.header import Header
 
 
 def decoded_by_pydicom(header: Header, encoded: bytes, representation: str = "OB") -> np.ndarray:
-    """The values of a file's PixelData, of any shape."""
+    """Decode the values of a file's PixelData, in any shape."""
     options: dict[str, Any] = {
-        "correct_unused_bits": False,  # its correction overlooks HighBit: `pixels.py` does it
+        "correct_unused_bits": False,  # its correction ignores HighBit: `pixels.py` does it
         "allow_excess_frames": False,
         "number_of_frames": header.frames,
         "rows": header.rows,
@@ -26,14 +26,14 @@ def decoded_by_pydicom(header: Header, encoded: bytes, representation: str = "OB
         "pixel_representation": int(header.is_signed),
         "photometric_interpretation": "MONOCHROME2",
         "pixel_keyword": "PixelData",
-        "pixel_vr": representation,  # of 8-bit big-endian pixels OW ones are swapped in pairs
+        "pixel_vr": representation,  # 8-bit big-endian pixels are swapped in pairs if OW
     }
     return get_decoder(header.transfer_syntax).as_array(encoded, raw=True, **options)[0]
 
 
 def decoded_by_itk(header: Header, encoded: bytes) -> np.ndarray:
-    """The values of a file's PixelData, through a file that holds nothing else of the patient's."""
-    import SimpleITK as sitk  # a fifth of a second, and few series need it
+    """Decode the values of a file's PixelData, through a file without any other data of the patient."""
+    import SimpleITK as sitk  # takes a fifth of a second, and few series need it
 
     bare = Dataset()
     bare.file_meta = FileMetaDataset()
@@ -45,7 +45,7 @@ def decoded_by_itk(header: Header, encoded: bytes) -> np.ndarray:
     bare.HighBit, bare.PixelRepresentation = header.bits_stored - 1, int(header.is_signed)
     bare.PixelData = encoded
     bare["PixelData"].is_undefined_length = True
-    with tempfile.TemporaryFile() as file:  # without a name, it is gone however this process ends
+    with tempfile.TemporaryFile() as file:  # unnamed, so it is gone however this process ends
         dcmwrite(file, bare, enforce_file_format=True)
         file.flush()
         sitk.ProcessObject.SetGlobalWarningDisplay(False)

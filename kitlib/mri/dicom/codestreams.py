@@ -1,7 +1,7 @@
-"""What JPEG, JPEG-LS and JPEG 2000 streams say of themselves, followed to where their samples begin.
+"""Parse the headers of JPEG, JPEG-LS and JPEG 2000 streams, up to where their samples begin.
 
-Markers and their segments are those of ITU T.81 (JPEG), T.87 (JPEG-LS) and T.800 (JPEG 2000). What is no such
-stream raises a SliceError, or whatever an absent byte or marker does.
+Markers and segments are those of ITU T.81 (JPEG), T.87 (JPEG-LS) and T.800 (JPEG 2000). Other content raises
+SliceError, or whatever error a missing byte or marker causes.
 """
 
 from collections.abc import Iterator
@@ -14,30 +14,30 @@ from kitlib.errors import SliceError
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
 SEQUENTIAL, PROGRESSIVE, LOSSLESS, JPEG_LS = {0xC0, 0xC1}, 0xC2, 0xC3, 0xF7
 FILL, HUFFMAN, SCAN, SCAN_START, IMAGE_END = 0xFF, 0xC4, 0xDA, b"\xff\xda", b"\xff\xd9"
-MOST_SCANS = 64  # of a progressive stream, which has some ten; each costs a decoder a pass over the image
+MOST_SCANS = 64  # of a progressive stream, which has about ten; each costs the decoder a pass over the image
 JPEG2000_START, TILE_START = b"\xff\x4f\xff\x51", b"\xff\x90"
 SIZE, CODING_STYLE, QUANTISATION, TILE = 0x51, 0x52, 0x5C, 0x90
 SHORTEST_TILE_BYTES = 14  # of its two markers
-REVERSIBLE = 1  # the wavelet that loses nothing; it has one exponent for each of three bands a level
-OBLONG_BLOCKS = {(4, 3), (5, 3)}  # 64 x 32 and 128 x 32, as encoders in hardware have them
-HIGH_THROUGHPUT = 0xC0  # of the styles in which blocks are coded the only ones in use
+REVERSIBLE = 1  # the lossless wavelet; it has one exponent for each of three bands per level
+OBLONG_BLOCKS = {(4, 3), (5, 3)}  # 64 x 32 and 128 x 32, as hardware encoders use
+HIGH_THROUGHPUT = 0xC0  # the only code block styles in use
 PILLOW_JPEG_BITS, PILLOW_JPEG2000_BITS = 8, 16
 
 
 @dataclass(frozen=True)
 class Codestream:
-    """What a stream says of itself."""
+    """The properties that a stream declares."""
 
     rows: int
     columns: int
     bits: int
-    is_for_itk: bool  # pydicom's decoders do not take it
+    is_for_itk: bool  # pydicom's decoders do not support it
     doubts: frozenset[str] = frozenset()
-    is_signed: bool | None = None  # None: it does not say
+    is_signed: bool | None = None  # None: not declared
 
 
 def read_jpeg(syntax: UID, frame: bytes) -> Codestream:
-    """What a JPEG or JPEG-LS stream says, from its start to its first scan."""
+    """Parse a JPEG or JPEG-LS stream, from its start to its first scan."""
     found: dict[int, bytes] = {}
     tables: set[int] = set()
     scan_at = 0
@@ -63,7 +63,7 @@ def read_jpeg(syntax: UID, frame: bytes) -> Codestream:
 
 
 def _tables(segment: bytes) -> Iterator[int]:
-    """The class and number, in a byte, of each Huffman table of a segment (T.81, B.2.4.2)."""
+    """Yield the class and number, in one byte, of each Huffman table of a segment (T.81, B.2.4.2)."""
     place = 0
     while place < len(segment):
         yield segment[place]
@@ -71,13 +71,13 @@ def _tables(segment: bytes) -> Iterator[int]:
 
 
 def _tables_of(kind: int, scan: bytes) -> set[int]:
-    """The Huffman tables by which a scan is coded, as far as its kind has any."""
+    """The Huffman tables that a scan uses, if its kind has any."""
     first, second = scan[2] >> 4, 0x10 | scan[2] & 0x0F
     return {first, second} if kind in SEQUENTIAL else {first} if kind == LOSSLESS else set()
 
 
 def _scan_doubts(syntax: UID, kind: int, scan: bytes) -> Iterator[str]:
-    """What the parameters of a scan (T.81, B.2.3; T.87, C.2.3) leave in doubt; SliceError if it is none."""
+    """Yield doubts from a scan's parameters (T.81, B.2.3; T.87, C.2.3); SliceError if they are invalid."""
     first, last, shift = scan[3:]
     if kind in SEQUENTIAL and (first, last, shift) != (0, 63, 0):
         raise SliceError("slice.pixels", "the scan is of a part of the image")
@@ -94,7 +94,7 @@ def _scan_doubts(syntax: UID, kind: int, scan: bytes) -> Iterator[str]:
 
 
 def read_jpeg2000(syntax: UID, frame: bytes) -> Codestream:
-    """What the main header of a JPEG 2000 stream says, and whether all tiles follow that it counts."""
+    """Parse the main header of a JPEG 2000 stream; raises SliceError unless all its tiles follow."""
     start = frame.index(JPEG2000_START)
     found: dict[int, bytes] = {}
     tiles_at = 0
@@ -124,9 +124,9 @@ def read_jpeg2000(syntax: UID, frame: bytes) -> Codestream:
 
 
 def _tile_count(size: bytes) -> int:
-    """How many tiles an image is cut into (T.800, B.3); SliceError where the first does not begin it."""
+    """Count the tiles of an image (T.800, B.3); raises SliceError if the first does not start it."""
     count = 1
-    for place in (2, 6):  # of what is said of columns, then of rows
+    for place in (2, 6):  # for columns, then for rows
         end, first, tile, tiles_first = (_number(size, place + 8 * index, 4) for index in range(4))
         if not tiles_first <= first < tiles_first + tile:
             raise SliceError("slice.pixels", "the tiles of the stream do not cover the image")
@@ -135,14 +135,14 @@ def _tile_count(size: bytes) -> int:
 
 
 def _tiles(frame: bytes, place: int) -> set[int]:
-    """The numbers of the tiles whose parts follow each other from `place` on (T.800, A.4.2)."""
+    """The numbers of the tiles whose parts follow one another from `place` on (T.800, A.4.2)."""
     numbers = set()
     end = len(frame.rstrip(b"\0"))
     while place < end and frame[place : place + 2] != IMAGE_END:
         if frame[place : place + 2] != TILE_START:
             raise SliceError("slice.pixels", "the parts of tiles do not follow each other")
         number, length = _number(frame, place + 4, 2), _number(frame, place + 6, 4)
-        length = length or len(frame) - place  # the last part may leave open how long it is
+        length = length or len(frame) - place  # the last part may leave its length open
         if length < SHORTEST_TILE_BYTES or place + length > len(frame):
             raise SliceError("slice.pixels", "a tile of the stream is longer than the frame")
         numbers.add(number)
@@ -156,7 +156,7 @@ def _end_doubts(frame: bytes) -> Iterator[str]:
 
 
 def _segments(frame: bytes, place: int, last: int) -> Iterator[tuple[int, bytes, int]]:
-    """The marker segments from `place` up to the one of marker `last`, each within the frame, and where."""
+    """Yield marker, content and position of segments from `place` up to marker `last`, within the frame."""
     while True:
         while frame[place] == frame[place + 1] == FILL:
             place += 1

@@ -1,7 +1,7 @@
-"""Compressed frames are decoded in processes of their own: a crash, hang or appetite costs one file.
+"""Decode compressed frames in separate processes: a crash, a hang or excessive memory costs only one file.
 
-The processes are started when they are first needed, one for each thread that decodes, and kept. They share
-nothing with this one but a socket, so that no shared memory is needed, and nothing that they send is run.
+Processes are started on first use, one for each decoding thread, and kept. They share only a socket with this
+one, so no shared memory is needed, and nothing that they send is executed.
 """
 
 import atexit
@@ -29,10 +29,10 @@ from kitlib.mri.dicom.worker import serve
 serve(int(sys.argv[1]))
 """
 THREADS = ("ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-# What a file may take: some ten times what the slowest decoder takes for an image of its size.
+# Limits for a file: about ten times what the slowest decoder takes for an image of its size.
 PROCESSOR_S, PROCESSOR_S_A_VALUE = 0.5, 5e-6
 MEMORY_MB, MEMORY_BYTES_A_VALUE = 64.0, 32
-# And by the clock, on a machine that may be busy: a decoder that sleeps ends here.
+# Limits in wall time, on a machine that may be busy: they end a decoder that sleeps.
 PATIENCE_S, PATIENCE = 30.0, 20
 TO_END_S = 0.5
 LONGEST_REPLY_BYTES = 1000
@@ -40,7 +40,7 @@ VALUE_TYPES = frozenset(np.dtype(kind).str for kind in ("u1", "i1", "u2", "i2", 
 
 
 class Ended(Exception):
-    """The process that decoded is no more; `is_late` where it had to be ended."""
+    """The decoding process has ended; `is_late` if it exceeded its time."""
 
     def __init__(self, what: str, *, is_late: bool) -> None:
         super().__init__(what)
@@ -48,7 +48,7 @@ class Ended(Exception):
 
 
 class Decoder:
-    """A process that decodes one file after the other."""
+    """A process that decodes files one after another."""
 
     def __init__(self) -> None:
         self._connection, theirs = Pipe()
@@ -65,9 +65,9 @@ class Decoder:
         self.files = 0  # decoded so far
 
     def decode(self, job: Job, frames: Sequence[bytes]) -> np.ndarray:
-        """The values (frames, rows, columns); SliceError where there are none.
+        """Decode the values (frames, rows, columns); raises SliceError if that fails.
 
-        Whatever else is raised, the process is not to be used again.
+        After any other error, the process must not be used again.
         """
         connection = self._connection
         connection.send_bytes(job.to_json())
@@ -89,7 +89,7 @@ class Decoder:
         return values
 
     def end(self) -> int:
-        """End the process, and return its exit status: minus a signal's number where one ended it."""
+        """End the process and return its exit status: minus the signal number if a signal ended it."""
         self._connection.close()
         try:
             return self._process.wait(TO_END_S)
@@ -98,15 +98,15 @@ class Decoder:
             return self._process.wait()
 
     def forget(self) -> None:
-        """Leave the process to the one that this one was forked from."""
+        """Leave the process to the parent from which this one was forked."""
         self._process.returncode = 0
         self._connection.close()
 
 
 def decoded(header: Header, streams: Streams) -> np.ndarray:
-    """The values (frames, rows, columns) of compressed frames.
+    """Decode the values (frames, rows, columns) of compressed frames.
 
-    SliceError where there are none, or where they take more time or memory than such an image may.
+    Raises SliceError if that fails, or takes more time or memory than such an image may.
     """
     count = header.frames * header.rows * header.columns
     job = Job(
@@ -120,7 +120,7 @@ def decoded(header: Header, streams: Streams) -> np.ndarray:
             return _decoded_by(_idle.pop(), job, streams.frames)
         except IndexError:
             pass
-        except Ended as end:  # an earlier file may have harmed it
+        except Ended as end:  # an earlier file may have damaged it
             if end.is_late:
                 raise
         return _decoded_by(Decoder(), job, streams.frames)
@@ -132,7 +132,7 @@ def decoded(header: Header, streams: Streams) -> np.ndarray:
 
 
 def _decoded_by(decoder: Decoder, job: Job, frames: Sequence[bytes]) -> np.ndarray:
-    """What a process makes of frames; it is kept for the next file if it is still of use."""
+    """Decode frames in a process, which is kept for the next file if it is still usable."""
     try:
         done = decoder.decode(job, frames)
     except SliceError:

@@ -1,6 +1,6 @@
-"""Where each frame of a file lies in the patient, how its values are rescaled, and of which contrast it is.
+"""Read the patient position, the rescaling and the contrast of each frame of a file.
 
-Classic MR files hold this at their root, Enhanced MR in functional groups, per frame or shared (DICOM PS3.3,
+Classic MR files have these at their root, Enhanced MR in functional groups, per frame or shared (DICOM PS3.3,
 C.7.6.16).
 """
 
@@ -43,7 +43,7 @@ CONTRAST = (
     ("acquisition", "FrameAcquisitionNumber", "AcquisitionNumber"),
     ("series number", "SeriesNumber", "SeriesNumber"),
 )
-"""What may tell two images of one place apart, the surest first: in words, and as headers call it."""
+"""What may distinguish two images of one place, most reliable first: in words, and by header keyword."""
 keyword2code = {
     "ImagePositionPatient": "slice.position",
     "ImageOrientationPatient": "slice.orientation",
@@ -57,19 +57,19 @@ keyword2code = {
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """The place and the rescaling of one frame."""
+    """The position, rescaling and contrast of one frame."""
 
     origin_mm: np.ndarray  # (3,)
     directions: np.ndarray  # (2, 3) orthonormal: along growing columns, along growing rows
     spacing_mm: tuple[float, float]  # (between rows, between columns)
     slope: float
     intercept: float
-    contrast: tuple[str, ...]  # as CONTRAST lists it, "" unknown; for comparing, never to be shown
-    planned_mm: float  # to the next slice, as the header says; NaN unknown
+    contrast: tuple[str, ...]  # in the order of CONTRAST, "" if unknown; for comparison only, never shown
+    planned_mm: float  # to the next slice, by the header; NaN if unknown
 
 
 def frame_items(dataset: Dataset, header: Header) -> list[list[Dataset]]:
-    """For each frame the items that describe it, its own before the shared ones; none in classic files."""
+    """For each frame, the items that describe it, its own before the shared ones; none in classic files."""
     with classified("slice.frames", "the functional groups do not parse"):
         per_frame = list(dataset.get("PerFrameFunctionalGroupsSequence") or [])
         shared = list(dataset.get("SharedFunctionalGroupsSequence") or [])[:1]
@@ -87,9 +87,9 @@ def frame_items(dataset: Dataset, header: Header) -> list[list[Dataset]]:
 
 
 def read_frame(dataset: Dataset, items: Sequence[Dataset], header: Header) -> Frame:
-    """The place of one frame; SliceError where a number is missing, not finite or senseless."""
+    """Read one frame; raises SliceError if a number is missing, not finite or implausible."""
     sources = [*items, dataset]
-    # Of many frames each needs its own position: the one at the root would put them all in one place.
+    # With several frames each needs its own position: the one at the root would put them all in one place.
     origin_mm = _numbers(sources if header.frames == 1 else items, "ImagePositionPatient", 3)
     if max(map(abs, origin_mm)) > FARTHEST_MM:
         raise SliceError("slice.position", "ImagePositionPatient is not near a patient")
@@ -113,12 +113,12 @@ def read_frame(dataset: Dataset, items: Sequence[Dataset], header: Header) -> Fr
 
 
 def _planned_mm(sources: Sequence[Dataset]) -> float:
-    """The distance between slices by the header; where that says the gap between them, their thickness."""
-    said_mm = [0.0]
+    """The distance between slices by the header, or their thickness if the header gives the gap between."""
+    stated_mm = [0.0]
     for keyword in ("SpacingBetweenSlices", "SliceThickness"):
         with suppress(SliceError):
-            said_mm += _numbers(sources, keyword, 1)
-    return max(said_mm) or float("nan")
+            stated_mm += _numbers(sources, keyword, 1)
+    return max(stated_mm) or float("nan")
 
 
 def _first(items: Sequence[Dataset], keyword: str) -> str:
@@ -127,7 +127,7 @@ def _first(items: Sequence[Dataset], keyword: str) -> str:
 
 @lru_cache(maxsize=256)
 def _directions(numbers: tuple[float, ...]) -> np.ndarray:
-    """Orthonormal directions (2, 3) of the numbers of a header, which most slices of a series share."""
+    """Orthonormal directions (2, 3) from a header's numbers; cached, as most slices of a series agree."""
     cosines = np.array(numbers).reshape(2, 3)
     if not np.allclose(cosines @ cosines.T, np.eye(2), atol=2 * ORTHONORMAL_TOLERANCE):
         raise SliceError("slice.orientation", "ImageOrientationPatient is not two orthogonal unit vectors")
@@ -139,7 +139,7 @@ def _directions(numbers: tuple[float, ...]) -> np.ndarray:
 def _numbers(
     sources: Sequence[Dataset], keyword: str, count: int, default: float | None = None
 ) -> tuple[float, ...]:
-    """The finite numbers, `count` of them, of a tag in the first source that has it."""
+    """Read `count` finite numbers of a tag from the first source that has it."""
     code = keyword2code[keyword]
     with classified(code, f"{keyword} is not numbers"):
         found = (value_of(source, keyword) for source in sources)

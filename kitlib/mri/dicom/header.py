@@ -1,7 +1,7 @@
-"""The header of a DICOM file: an allow-list of tags, read once and up to the pixels, then judged.
+"""Read the header of a DICOM file: an allow-list of tags, read once up to the pixels, then validated.
 
-What a file may be is checked before its pixels are touched, for files come from strangers. A dataset holds
-patient data: it lives inside one call, and no message quotes it or what pydicom said of it.
+Files are untrusted, so they are checked before their pixels are touched. A dataset holds patient data: it
+lives inside one call, and no message quotes it or pydicom's messages about it.
 """
 
 import io
@@ -51,16 +51,16 @@ TRANSFER_SYNTAXES = {
     *(uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian, uid.RLELossless),
     *(*uid.JPEGTransferSyntaxes, *uid.JPEGLSTransferSyntaxes, *uid.JPEG2000TransferSyntaxes),
 }
-"""Still images only, and no Deflated: half a megabyte of it can unpack to half a gigabyte unasked."""
+"""Still images only, and not Deflated: half a megabyte of that can unpack to half a gigabyte unnoticed."""
 
 BITS_ALLOCATED = (8, 16, 32)
 LARGEST_NUMBER = 2**31 - 1
-# A header of 4096 frames is smaller. pydicom takes 30 microseconds and 2 kB for each item, asked for or not.
+# A header of 4096 frames is smaller. pydicom takes 30 microseconds and 2 kB per item, wanted or not.
 LONGEST_HEADER_BYTES, MOST_ITEMS = 2**25, 2**17
 ITEM, ITEM_BIG_ENDIAN = b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00"  # DICOM PS3.5, 7.5
-ITEM_BYTE, ITEM_BYTES = 0xE0, 8  # one of either, and with the length that follows
-META_GROUP, FIRST_GROUP = 0x0002, 0x0008  # what a file without preamble begins with
-FIRST_NUMBER, FIRST_LENGTH = 0x0018, 256  # largest of its first element, where it has no names of types
+ITEM_BYTE, ITEM_BYTES = 0xE0, 8  # a byte of either, and the size including the length that follows
+META_GROUP, FIRST_GROUP = 0x0002, 0x0008  # the first group of a file without preamble
+FIRST_NUMBER, FIRST_LENGTH = 0x0018, 256  # largest of its first element, if it has no type names
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ LIMITS = Limits()
 
 @dataclass(frozen=True)
 class Header:
-    """What the pixels of a file are, checked against the limits."""
+    """The pixel format and identifiers of a file, checked against the limits."""
 
     transfer_syntax: UID
     frames: int
@@ -91,17 +91,17 @@ class Header:
     high_bit: int
     is_signed: bool
     is_inverted: bool  # MONOCHROME1: the smallest value is white
-    instance_number: int  # -1 unknown
-    series_uid: str  # "" unknown; for comparing, never to be shown, as the next two
+    instance_number: int  # -1 if unknown
+    series_uid: str  # "" if unknown; for comparison only, never shown, like the next two
     study_uid: str
     patient_id: str
 
 
 class classified(AbstractContextManager[None]):
-    """Turn whatever a DICOM library raises inside the block into a SliceError of this code.
+    """Turn whatever a DICOM library raises inside the block into a SliceError with this code.
 
-    About nine types of exceptions come out of pydicom for bad files, most of them only when a value is
-    touched: the stage of reading says more than the type.
+    pydicom raises about nine types of exceptions for bad files, most of them only when a value is accessed:
+    the stage of reading is more informative than the type.
     """
 
     def __init__(self, code: str, what: str) -> None:
@@ -113,14 +113,14 @@ class classified(AbstractContextManager[None]):
 
 
 def starts_dicom(head: Content) -> bool:
-    """Whether a file's first bytes are those of DICOM, with its preamble or plainly without."""
+    """Whether a file's first bytes are DICOM, with the preamble or recognisably without."""
     return bytes(head[META_START - 4 : META_START]) == b"DICM" or _bare_group(head) is not None
 
 
 def open_dataset(
     content: Content, wanted: Collection[BaseTag | int] = ALLOWED_TAGS
 ) -> tuple[Dataset, UID, int]:
-    """The wanted tags of a file before its pixels, its transfer syntax, and where its pixels begin."""
+    """Read the wanted tags of a file before its pixels, its transfer syntax, and where its pixels begin."""
     if (plain := plain_dataset(content, wanted)) is not None:
         return plain[0], ExplicitVRLittleEndian, plain[1]
     head = bytes(content[:LONGEST_HEADER_BYTES])
@@ -143,7 +143,7 @@ def open_dataset(
 
 
 def _transfer_syntax(stream: io.BytesIO, content: Content) -> UID:
-    """How a file is encoded, by its meta information or else by its looks, with the stream at its dataset."""
+    """The encoding of a file, by its meta information or else its first element; seeks to the dataset."""
     if not starts_dicom(content):
         raise SliceError("slice.not_dicom", "this is no DICOM file")
     start = META_START if _bare_group(content) is None else 0
@@ -156,7 +156,7 @@ def _transfer_syntax(stream: io.BytesIO, content: Content) -> UID:
 
 
 def _bare_group(head: Content) -> int | None:
-    """The group of the first element of a file that plainly begins with one; None where it does not."""
+    """The group of the first element of a file that recognisably begins with one, else None."""
     if len(head) < META_START or bytes(head[META_START - 4 : META_START]) == b"DICM":
         return None
     group, number, representation, _ = HEAD.unpack_from(head)
@@ -168,17 +168,17 @@ def _bare_group(head: Content) -> int | None:
 
 
 def _check_items(head: bytes, item: bytes) -> None:
-    """Refuse more items than pydicom may be asked to read; what only looks like one, in pixels, is rare."""
+    """Refuse more items than pydicom may read; bytes that merely look like one, in pixels, are rare."""
     if len(head) < ITEM_BYTES * MOST_ITEMS:
         return
-    # To count a byte takes a tenth of the time that to count items takes.
+    # Counting a byte takes a tenth of the time of counting items.
     may_be = np.count_nonzero(np.frombuffer(head, np.uint8) == ITEM_BYTE) > MOST_ITEMS
     if may_be and head.count(item) > MOST_ITEMS:
         raise SliceError("slice.too_large", f"the header has more than {MOST_ITEMS} items")
 
 
 def read_pixel_bytes(content: Content, start: int, syntax: UID) -> tuple[Content, str]:
-    """PixelData at `start`, still encoded, and its value representation; a view where they are plain."""
+    """PixelData at `start`, still encoded, and its value representation; a view if the pixels are plain."""
     if (plain := plain_pixels(content, start, syntax)) is not None:
         return plain, "OW"
     with classified("slice.pixels", "the pixels cannot be found"):
@@ -210,7 +210,7 @@ def read_pixel_bytes(content: Content, start: int, syntax: UID) -> tuple[Content
 
 
 def judge(dataset: Dataset, syntax: UID, limits: Limits) -> Header:
-    """The header as plain numbers; SliceError where one is missing, senseless or beyond the limits."""
+    """Validate the header as plain numbers; SliceError if one is missing, invalid or beyond the limits."""
     if (samples := _whole(dataset, "SamplesPerPixel")) != 1:
         raise SliceError("slice.colour", f"{samples} samples a pixel; only grey images are read")
     if _text(dataset, "Modality") not in ("MR", ""):
@@ -259,7 +259,7 @@ def _whole(dataset: Dataset, keyword: str, default: int | None = None) -> int:
         value = value_of(dataset, keyword)
         if value is not None:
             number = int(value)
-            if abs(number) <= LARGEST_NUMBER:  # others would be pages of digits in a message
+            if abs(number) <= LARGEST_NUMBER:  # larger ones could fill pages of a message
                 return number
             raise ValueError("beyond any use")
     if default is None:
@@ -273,7 +273,7 @@ def _text(dataset: Dataset, keyword: str) -> str:
 
 
 def _instance_number(dataset: Dataset) -> int:
-    """The number, or -1: nothing depends on it but the choice between slices at one position."""
+    """The number, or -1: it only decides between slices at one position."""
     try:
         number = _whole(dataset, "InstanceNumber", default=-1)
     except SliceError:

@@ -1,4 +1,4 @@
-"""From encoded bytes to stored values: uncompressed pixels here, compressed ones in another process."""
+"""Decode bytes to stored values: uncompressed pixels here, compressed ones in another process."""
 
 import numpy as np
 from pydicom.uid import RLELossless
@@ -11,13 +11,13 @@ from kitlib.mri.dicom.rle import decoded_rle
 from kitlib.mri.dicom.streams import checked_streams
 
 Doubt = tuple[str, str]
-"""The code and the detail of what is odd about pixels and yet no reason to drop them."""
+"""The code and detail of a fault in pixels that is no reason to drop them."""
 
 
 def stored_values(
     header: Header, encoded: bytes | memoryview, representation: str
 ) -> tuple[np.ndarray, list[Doubt]]:
-    """The frames' values before rescaling: integers (frames, rows, columns), growing with brightness."""
+    """Decode the values before rescaling: integers (frames, rows, columns) that grow with brightness."""
     values, doubts = _decoded(header, encoded, representation)
     with classified("slice.pixels", "the pixels do not decode"):
         values = values.reshape(header.frames, header.rows, header.columns)
@@ -27,7 +27,7 @@ def stored_values(
         doubts.append(("slice.unused_bits", detail))
     if not header.is_inverted:
         return values, doubts
-    # MONOCHROME1 is turned round inside the range of the stored bits; ~value is -1 - value.
+    # MONOCHROME1 is inverted within the range of the stored bits; ~value is -1 - value.
     return ~values if header.is_signed else values.dtype.type(2**header.bits_stored - 1) - values, doubts
 
 
@@ -45,14 +45,14 @@ def _decoded(
         return values, doubts
     _check_size(header, encoded)
     with classified("slice.pixels", "the pixels do not decode"):
-        if isinstance(encoded, memoryview):  # little-endian and as they are
+        if isinstance(encoded, memoryview):  # plain little-endian
             count = header.frames * header.rows * header.columns
             return np.frombuffer(encoded, _stored_type(header), count), []
         return decoded_by_pydicom(header, encoded, representation), []
 
 
 def _used_bits(header: Header, values: np.ndarray) -> tuple[np.ndarray, bool]:
-    """The stored bits, of which the highest is the sign, and whether others hold something (an overlay)."""
+    """The stored bits, the highest being the sign, and whether other bits are used (as by an overlay)."""
     high_bit = header.bits_stored - 1 if header.transfer_syntax.is_compressed else header.high_bit
     above = header.bits_allocated - 1 - high_bit
     unused = header.bits_allocated - header.bits_stored
@@ -63,7 +63,7 @@ def _used_bits(header: Header, values: np.ndarray) -> tuple[np.ndarray, bool]:
     darkest, brightest = values.min(), values.max()
     if above == unused and darkest >= lowest and brightest < lowest + span:
         return values, False
-    # Of signed values some writers leave the bits above the sign empty.
+    # Some writers leave the bits above the sign of signed values empty.
     return values << above >> unused, bool(above != unused or darkest < lowest or brightest >= span)
 
 
@@ -72,7 +72,7 @@ def _stored_type(header: Header) -> np.dtype:
 
 
 def _check_size(header: Header, encoded: bytes | memoryview) -> None:
-    """Refuse uncompressed pixels of another size than the header's; padding is zeros, or less than a row."""
+    """Refuse uncompressed pixels of the wrong size; zero padding, or less than a row of any, is allowed."""
     row_bytes = header.columns * header.bits_allocated // 8
     native_bytes = header.frames * header.rows * row_bytes
     surplus = np.frombuffer(encoded, np.uint8)[native_bytes:]

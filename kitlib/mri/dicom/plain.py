@@ -1,6 +1,6 @@
-"""What is plain in a DICOM file, read directly: pydicom takes several times as long.
+"""Read simple DICOM files directly: pydicom takes several times as long.
 
-Whatever is not plain gives None, and pydicom is asked, which knows what is odd about it.
+For anything unusual these functions return None, and pydicom is used instead.
 """
 
 from collections.abc import Callable, Collection
@@ -17,8 +17,8 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_16, EXPLICIT_VR_LENGTH_32
 
 META_START = 132  # after the preamble and "DICM"
-DATASET_TAG = 0x00030000  # the first one after the file's meta information
-PIXEL_TAG = 0x7FE00000  # the first one that may be pixels
+DATASET_TAG = 0x00030000  # the first after the file's meta information
+PIXEL_TAG = 0x7FE00000  # the first that may be pixels
 TRANSFER_SYNTAX = int(Tag("TransferSyntaxUID"))
 EXPLICIT_LITTLE_ENDIAN = ExplicitVRLittleEndian.encode()
 PIXEL_DATA = Tag("PixelData")
@@ -37,11 +37,11 @@ syntax2pixel_head = {ImplicitVRLittleEndian: Struct("<HHL"), ExplicitVRLittleEnd
 
 Content = bytes | memoryview
 Elements = dict[Any, Any]
-"""Raw elements by tag, which may be looked up by its number."""
+"""Raw elements by tag, which can be looked up by number."""
 
 
 def plain_dataset(content: Content, wanted: Collection[int]) -> tuple[Dataset, int] | None:
-    """The wanted elements of an explicit little-endian file, and where its pixels begin."""
+    """Read the wanted elements of an explicit little-endian file, and where its pixels begin."""
     if content[META_START - 4 : META_START] != b"DICM":
         return None
     meta = _scanned(content, META_START, DATASET_TAG, {TRANSFER_SYNTAX})
@@ -57,7 +57,7 @@ def plain_dataset(content: Content, wanted: Collection[int]) -> tuple[Dataset, i
 def _scanned(
     content: Content, start: int, stop_tag: int, wanted: Collection[int]
 ) -> tuple[Elements, int] | None:
-    """The wanted elements from `start` up to the first whose tag is `stop_tag` or more, and where that is."""
+    """Read the wanted elements from `start` up to the first tag of at least `stop_tag`, and where that is."""
     elements: Elements = {}
     unpack, head_bytes, last = HEAD.unpack_from, HEAD.size, len(content) - LAST_HEAD
     while start <= last:
@@ -78,7 +78,7 @@ def _scanned(
             and (representation, bytes(content[first:start]).rstrip(b" ")) not in CHARACTER_SETS
         ):
             return None  # pydicom may refuse the whole header for it
-        if tag in wanted and length:  # what is empty is as good as absent
+        if tag in wanted and length:  # empty elements count as absent
             if representation == b"SQ":
                 return None
             key, name = base_tag(tag), representation2name[representation]
@@ -88,7 +88,7 @@ def _scanned(
 
 
 def plain_pixels(content: Content, start: int, syntax: UID) -> memoryview | None:
-    """The view of PixelData at `start`, where little-endian pixels of known length end the file."""
+    """A view of PixelData at `start`, if little-endian pixels of known length end the file."""
     head = syntax2pixel_head.get(syntax)
     if head is None or start + head.size > len(content):
         return None
@@ -99,7 +99,7 @@ def plain_pixels(content: Content, start: int, syntax: UID) -> memoryview | None
 
 
 def value_of(dataset: Dataset, keyword: str) -> Any:
-    """`dataset.get(keyword)`, decoded here where it is plain."""
+    """`dataset.get(keyword)`, decoded here if it is simple."""
     tag, representation = tag_of(keyword)
     element = dataset.get_item(tag, keep_deferred=True)
     if element is None:
@@ -113,7 +113,7 @@ def value_of(dataset: Dataset, keyword: str) -> Any:
 
 
 def text_of(dataset: Dataset, keyword: str) -> str:
-    """A value as it stands in the file, for comparing; "" where it is absent, empty or a sequence."""
+    """A value as stored in the file, for comparison; "" if it is absent, empty or a sequence."""
     element = dataset.get_item(tag_of(keyword)[0], keep_deferred=True)
     if not isinstance(element, RawDataElement) or not element.value:
         return ""

@@ -1,7 +1,7 @@
-"""Run-length coded frames to values (DICOM PS3.5, annex G).
+"""Decode run-length encoded frames (DICOM PS3.5, annex G).
 
-pydicom decodes them as quickly, and lets a bad stream grow to 64 times its length; nothing here grows beyond
-the image, so that it needs no process of its own.
+pydicom is as fast, but lets a bad stream grow to 64 times its length; nothing here grows beyond the image, so
+it needs no separate process.
 """
 
 from collections.abc import Iterator
@@ -14,11 +14,11 @@ from kitlib.errors import SliceError
 from kitlib.mri.dicom.header import Header
 
 HEAD = Struct("<16L")
-NO_RUN = 128  # smaller numbers are of bytes that follow, larger ones of repeats of one
+NO_RUN = 128  # smaller numbers count literal bytes that follow, larger ones repeats of one byte
 
 
 def decoded_rle(header: Header, frames: list[bytes]) -> tuple[np.ndarray, bool]:
-    """The values (frames, rows, columns), and whether frames hold more; SliceError where they hold less."""
+    """Decode values (frames, rows, columns), and whether frames hold more; SliceError if they hold less."""
     count, is_longer = header.rows * header.columns, False
     bytes_a_value = header.bits_allocated // 8
     values = np.empty((header.frames, count, bytes_a_value), np.uint8)
@@ -34,7 +34,7 @@ def decoded_rle(header: Header, frames: list[bytes]) -> tuple[np.ndarray, bool]:
 
 
 def _segments(header: Header, frame: bytes) -> Iterator[bytes]:
-    """For each byte of a value its segment, which begins after the one before and within the frame."""
+    """Yield the segment of each byte of a value; segments must be in order and within the frame."""
     if len(frame) < HEAD.size:
         raise SliceError("slice.pixels", "an RLE frame without a header")
     count, *offsets = HEAD.unpack_from(frame)
@@ -50,7 +50,7 @@ def _segments(header: Header, frame: bytes) -> Iterator[bytes]:
 
 
 def _unpacked(segment: bytes, count: int) -> tuple[bytearray, int]:
-    """At least `count` bytes and less than one run more, and how much of the segment is left."""
+    """Unpack at least `count` bytes, less than one run more, and return how much of the segment is left."""
     plane, place, length = bytearray(), 0, len(segment)
     while len(plane) < count:
         if place + 1 >= length:

@@ -1,23 +1,23 @@
-"""The slices of one DICOM file, or the faults that say why there are none.
+"""Read the slices of DICOM files, or the faults that explain why there are none.
 
-Refused, and the slice or the whole file dropped:
+Refused, with the slice or the whole file dropped:
     slice.unreadable       the file cannot be opened
-    slice.not_dicom        it is no DICOM file
+    slice.not_dicom        it is not a DICOM file
     slice.transfer_syntax  not on the allow-list of header.py
-    slice.header           a needed tag is missing or senseless
+    slice.header           a required tag is missing or invalid
     slice.too_large        beyond the limits of header.py
     slice.colour           not a grey image
-    slice.bits             bit depths that cannot be
+    slice.bits             impossible bit depths
     slice.frames           frames and their functional groups differ in number
     slice.position, slice.orientation, slice.spacing, slice.rescale
-                           the numbers of that name are missing, too many or few, not finite or senseless
+                           these numbers are missing, too many or few, not finite or implausible
     slice.modality         not MR
-    slice.pixels           the pixels are missing, there twice, cut short or do not decode
+    slice.pixels           the pixels are missing, duplicated, truncated or do not decode
     slice.constant         every pixel has the same value
-Noted, and the slice kept:
+Recorded, with the slice kept:
     slice.instance_number  unknown, -1
-    slice.stream           the compressed stream says of itself what the header does not, or is badly made
-    slice.unused_bits      bits that hold no pixel hold something
+    slice.stream           the compressed stream contradicts the header, or is malformed
+    slice.unused_bits      bits outside the pixel value are used
     slice.sign             negative values in a magnitude image: its sign tag may be wrong
 """
 
@@ -38,13 +38,13 @@ from kitlib.mri.ledger import Fault, as_text
 
 KEPT, DROPPED, FILE_DROPPED = "slice kept", "slice dropped", "file dropped"
 NEGATIVE_SHARE = 0.01
-AT_ONCE, AT_ONCE_MB = 16, 32.0  # files in memory at once, and how large these may be together
+AT_ONCE, AT_ONCE_MB = 16, 32.0  # files in memory at once, and their largest total size
 ALIGNED = 16  # bytes, for numbers of any size
 
 
 @dataclass(frozen=True, eq=False)
 class Slice:
-    """One image with its place in the patient."""
+    """One image with its patient position."""
 
     stored: np.ndarray  # (H, W) integers, not yet rescaled
     frame: Frame
@@ -54,7 +54,7 @@ class Slice:
 
     @property
     def instance_number(self) -> int:
-        """The instance number of its file, -1 unknown."""
+        """The instance number of its file, -1 if unknown."""
         return self.header.instance_number
 
     def rescale_into(self, pixels: np.ndarray) -> None:
@@ -69,23 +69,23 @@ class Slice:
 
 @dataclass(frozen=True, eq=False)
 class _Described:
-    """A file whose header was read and judged, with its pixels still encoded."""
+    """A file whose header was read and validated, with its pixels still encoded."""
 
     file: str
     faults: list[Fault]
     header: Header | None = None
-    frames: dict[int, Frame] = field(default_factory=dict)  # those with a place in the patient, by number
+    frames: dict[int, Frame] = field(default_factory=dict)  # those with a patient position, by number
     pixels: tuple[bytes | memoryview, str] = b"", ""
 
 
 def read_files(
     paths: Iterable[Path], limits: Limits = LIMITS, each: Map = map
 ) -> Iterator[tuple[list[Slice], list[Fault]]]:
-    """For each file its slices and its faults; bad data never raises.
+    """Yield the slices and the faults of each file; bad data never raises.
 
-    `each` maps, as the built-in does, what gains by threads: files are read and pixels are decoded there.
-    Headers are read in between, for they are work of the interpreter. What pydicom warns of, and matters,
-    is a fault; its warnings are the caller's to silence.
+    `each`, the built-in `map` or one like it, is used where threads help: to read files and to decode pixels.
+    Headers are read in between, as that is Python code. Those of pydicom's warnings that matter are faults;
+    silencing the warnings is left to the caller.
     """
     for batch in _batches(paths, limits):
         contents = _contents(batch, each)
@@ -95,7 +95,7 @@ def read_files(
 
 
 def _batches(paths: Iterable[Path], limits: Limits) -> Iterator[list[tuple[Path, int | SliceError]]]:
-    """Files to be in memory at once, with their sizes: some of usual size, or a single large one."""
+    """Yield batches of files to hold in memory, with their sizes: several usual ones or one large one."""
     batch: list[tuple[Path, int | SliceError]] = []
     total = 0
     for path in paths:
@@ -123,7 +123,7 @@ def _size(path: Path, limits: Limits) -> int | SliceError:
 
 
 def _contents(batch: Sequence[tuple[Path, int | SliceError]], each: Map) -> list[memoryview | SliceError]:
-    """What files hold, in one buffer: the system gives a large one in large pages, in a third of the time."""
+    """Read files into one buffer: a large one is allocated in large pages, in a third of the time."""
     rooms = [0 if isinstance(size, SliceError) else -(-size // ALIGNED) * ALIGNED for _, size in batch]
     buffer = np.empty(sum(rooms), np.uint8).data
     parts = [buffer[end - room : end] for end, room in zip(accumulate(rooms), rooms)]
@@ -131,7 +131,7 @@ def _contents(batch: Sequence[tuple[Path, int | SliceError]], each: Map) -> list
 
 
 def _read_into(part: memoryview, path: Path, size: int | SliceError) -> memoryview | SliceError:
-    """What of a part of the buffer a file fills."""
+    """Read a file into a part of the buffer, and return the part that it fills."""
     if isinstance(size, SliceError):
         return size
     count = 0
@@ -191,7 +191,7 @@ def _dropped(file: str, error: SliceError) -> Fault:
 
 
 def _frames(dataset: Dataset, header: Header, file: str, faults: list[Fault]) -> Iterator[tuple[int, Frame]]:
-    """The frames that have a place in the patient, by their number in the file."""
+    """Yield the frames with a patient position, with their number in the file."""
     for index, items in enumerate(frame_items(dataset, header)):
         try:
             yield index, read_frame(dataset, items, header)
@@ -200,7 +200,7 @@ def _frames(dataset: Dataset, header: Header, file: str, faults: list[Fault]) ->
 
 
 def _doubts(piece: Slice, darkest: float) -> Iterator[Doubt]:
-    """Code and detail of what is odd about a slice and yet no reason to drop it."""
+    """Yield the code and detail of faults in a slice that are no reason to drop it."""
     header, slope, intercept = piece.header, piece.frame.slope, piece.frame.intercept
     if header.instance_number < 0:
         yield "slice.instance_number", "InstanceNumber is unknown"

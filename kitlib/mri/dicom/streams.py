@@ -1,8 +1,8 @@
-"""Compressed frames, checked against the file before any decoder sees them.
+"""Check compressed frames against the file before any decoder sees them.
 
-Decoders believe what a stream says of itself: a kilobyte of JPEG 2000 can hold an image of a billion pixels,
-and a fragment may claim two gigabytes. So lengths are followed to their ends here, sizes are compared with
-the DICOM header's, and the frames are handed on without the fragments that they came in.
+Decoders trust what a stream declares: a kilobyte of JPEG 2000 can hold an image of a billion pixels, and a
+fragment may claim two gigabytes. So lengths are followed to their ends here, sizes are compared with those in
+the DICOM header, and frames are passed on without the fragments they came in.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from kitlib.errors import SliceError
 from kitlib.mri.dicom.codestreams import read_jpeg, read_jpeg2000
 from kitlib.mri.dicom.header import Header, classified
 
-LARGEST_GROWTH = 2  # a codec may enlarge noise a little, never this much
+LARGEST_GROWTH = 2  # a codec may enlarge noise a little, but never this much
 SLACK_BYTES = 2**16
 MOST_FRAGMENTS = 2**16  # of 4 kB in the largest file
 ITEM, ITEMS_END = 0xE000FFFE, 0xE0DDFFFE  # DICOM PS3.5, A.4
@@ -27,7 +27,7 @@ ITEM_HEAD = Struct("<LL")
 
 @dataclass(frozen=True)
 class Streams:
-    """The frames of a file, each a whole stream, and what its header leaves in doubt."""
+    """The frames of a file, each a complete stream, and what is in doubt about them."""
 
     frames: list[bytes]
     is_for_itk: bool  # pydicom has no decoder for them here
@@ -35,7 +35,7 @@ class Streams:
 
 
 def checked_streams(header: Header, encoded: bytes) -> Streams:
-    """The frames of encapsulated pixels; SliceError where they are not what the header says."""
+    """Unpack the frames of encapsulated pixels; raises SliceError if they contradict the header."""
     native_bytes = header.frames * header.rows * header.columns * header.bits_allocated // 8
     if len(encoded) > LARGEST_GROWTH * native_bytes + SLACK_BYTES:
         raise SliceError("slice.too_large", f"{len(encoded)} compressed bytes for {native_bytes}")
@@ -50,7 +50,7 @@ def checked_streams(header: Header, encoded: bytes) -> Streams:
 
 
 def _check_items(header: Header, encoded: bytes) -> None:
-    """Follow the fragments to the end of the pixels, and the table of frames to fragments that exist."""
+    """Follow the fragments to the end of the pixels, and the offset table to fragments that exist."""
     first, *fragments = islice(_items(encoded), MOST_FRAGMENTS + 2)
     if not fragments:
         raise SliceError("slice.pixels", "no compressed frames")
@@ -70,7 +70,7 @@ def _check_items(header: Header, encoded: bytes) -> None:
 
 
 def _items(encoded: bytes) -> Iterator[tuple[int, int]]:
-    """Where each item begins and how long its content is, the table of frames first."""
+    """Yield the position and content length of each item, the offset table first."""
     place = 0
     while place < len(encoded):
         tag, length = ITEM_HEAD.unpack_from(encoded, place)
@@ -92,7 +92,7 @@ def _checked_codestreams(header: Header, frames: list[bytes]) -> Streams:
             raise SliceError("slice.pixels", f"the stream holds an image of {stream.rows, stream.columns}")
         if stream.bits > header.bits_allocated:
             raise SliceError("slice.pixels", f"{stream.bits} bits a pixel in {header.bits_allocated}")
-        # Some writers give the bits allocated.
+        # Some writers state the bits allocated.
         if stream.bits not in (header.bits_stored, header.bits_allocated):
             doubts.add(f"{stream.bits} bits a pixel in the stream, {header.bits_stored} in the header")
         if stream.is_signed not in (None, header.is_signed):

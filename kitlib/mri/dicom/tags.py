@@ -1,6 +1,6 @@
-"""What a header says of how its image was made, and of which series and study it is part.
+"""Read from a header how its image was acquired, and to which series and study it belongs.
 
-Identifiers are for comparing and words for looking up; both are a patient's data and stand in no message.
+Identifiers and descriptions are patient data: they are compared and searched, and appear in no message.
 """
 
 import re
@@ -38,13 +38,13 @@ WANTED = frozenset(
 
 @dataclass(frozen=True, repr=False)
 class Tags:
-    """Of one file; what is not said is empty, times are then NaN."""
+    """The tags of one file; missing ones are empty, missing times NaN."""
 
     study_uid: str = ""
     patient_id: str = ""
     series_uid: str = ""
     is_image: bool = True
-    words: str = ""  # lower case: what the series and its sequence are called
+    words: str = ""  # lower case: the names of the series and its sequence
     kinds: frozenset[str] = frozenset()  # the parts of ImageType
     repetition_ms: float = float("nan")
     echo_ms: float = float("nan")
@@ -55,7 +55,7 @@ class Tags:
 
 
 def read_tags(path: Path, limits: Limits = LIMITS) -> Tags:
-    """The tags of a file; SliceError where it is none that can be opened. Its pixels are not looked at."""
+    """Read the tags of a file, not its pixels; raises SliceError if it cannot be opened."""
     try:
         if not path.is_file() or path.stat().st_size > limits.file_mb * 1e6:
             raise SliceError("slice.unreadable", "this is no file, or a file too large")
@@ -87,7 +87,7 @@ def read_tags(path: Path, limits: Limits = LIMITS) -> Tags:
 
 
 def _sources(dataset: Dataset) -> Iterator[Dataset]:
-    """The dataset, and what its functional groups, shared and of the first frame, say of the acquisition."""
+    """Yield the dataset and the acquisition items of its functional groups, shared and of the first frame."""
     yield dataset
     for name in GROUPS:
         for group in _items(dataset, name):
@@ -110,7 +110,7 @@ def _texts(sources: Collection[Dataset], keywords: Collection[str]) -> list[str]
 
 
 def _number(sources: Collection[Dataset], keywords: Collection[str]) -> float:
-    """The first number that is said; NaN where none is."""
+    """The first number found; NaN if there is none."""
     for text in _texts(sources, keywords):
         try:
             return float(text)
@@ -120,7 +120,7 @@ def _number(sources: Collection[Dataset], keywords: Collection[str]) -> float:
 
 
 def _values(dataset: Dataset, keyword: str) -> list[Any]:
-    """The values of a tag; [] where it is absent, empty or cannot be decoded."""
+    """The values of a tag; [] if it is absent, empty or cannot be decoded."""
     try:
         with classified("slice.header", keyword):
             value = value_of(dataset, keyword)

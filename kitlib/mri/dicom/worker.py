@@ -1,7 +1,7 @@
-"""The process in which compressed frames are decoded, with a limit on the time and the memory of each file.
+"""The process that decodes compressed frames, with limits on time and memory per file.
 
-`decoder.py` starts it and talks to it. A limit that is passed, or a decoder that crashes, ends this process
-and no other; when the one that started it is gone, it ends by itself.
+`decoder.py` starts it and communicates with it. Exceeding a limit, or a crash of a decoder, ends only this
+process; it also ends when its parent is gone.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ MEMORY = Path("/proc/self/statm")
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be decoded, and what that may take; the frames follow it."""
+    """What to decode, and the limits; the frames follow it."""
 
     header: Header
     is_for_itk: bool
@@ -33,12 +33,12 @@ class Job:
     memory_mb: float
 
     def to_json(self) -> bytes:
-        """The job as text."""
+        """The job as JSON text."""
         return json.dumps(asdict(self)).encode()
 
     @staticmethod
     def from_json(text: bytes) -> "Job":
-        """The job of a text."""
+        """The inverse of `to_json`."""
         fields = json.loads(text)
         header = fields.pop("header")
         header["transfer_syntax"] = UID(header["transfer_syntax"])
@@ -47,24 +47,24 @@ class Job:
 
 @dataclass(frozen=True)
 class Reply:
-    """What became of a job; the values follow it where there is no error."""
+    """The outcome of a job; the values follow it if there is no error."""
 
     error: str = ""
     type: str = ""  # of the values, as numpy writes it
 
     def to_json(self) -> bytes:
-        """The reply as text."""
+        """The reply as JSON text."""
         return json.dumps(asdict(self)).encode()
 
     @staticmethod
     def from_json(text: bytes) -> "Reply":
-        """The reply of a text."""
+        """The inverse of `to_json`."""
         return Reply(**json.loads(text))
 
 
 def serve(descriptor: int) -> None:
-    """Decode what comes through a connection until its other end is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the key is meant for the one that waits for this process
+    """Decode what arrives through a connection until its other end is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is meant for the process that waits for this one
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     with contextlib.suppress(EOFError, OSError), Connection(descriptor) as connection:
         while True:
@@ -74,13 +74,13 @@ def serve(descriptor: int) -> None:
             connection.send_bytes(reply.to_json())
             if not reply.error:
                 connection.send_bytes(values.data.cast("B"))
-    os._exit(0)  # what libraries do at exit is of no use here
+    os._exit(0)  # skips what libraries do at exit
 
 
 def _decoded(job: Job, frames: list[bytes]) -> tuple[Reply, np.ndarray]:
     encoded = encapsulate(frames, has_bot=False)
     if job.is_for_itk:
-        import SimpleITK  # noqa: F401  (not within the limits of the first file)
+        import SimpleITK  # noqa: F401  (before the limits of the first file apply)
     _limit(job.processor_s, job.memory_mb)
     try:
         decode = decoded_by_itk if job.is_for_itk else decoded_by_pydicom
@@ -93,9 +93,9 @@ def _decoded(job: Job, frames: list[bytes]) -> tuple[Reply, np.ndarray]:
 
 
 def _limit(processor_s: float, memory_mb: float) -> None:
-    """Let the next job take so much: SIGPROF, which nobody catches, ends the process when its time is up."""
+    """Limit the next job: SIGPROF, which is not caught, ends the process when its time is up."""
     signal.setitimer(signal.ITIMER_PROF, processor_s)
-    with contextlib.suppress(OSError, ValueError):  # no such file but on Linux
+    with contextlib.suppress(OSError, ValueError):  # the file exists only on Linux
         used = int(MEMORY.read_text(encoding="ascii").split()[0]) * resource.getpagesize()
         _, most = resource.getrlimit(resource.RLIMIT_AS)
         wanted = used + int(memory_mb * 1e6)

@@ -53,7 +53,7 @@ def test_a_folder_is_audited_as_its_tables_and_stacks_are(competition: Competiti
     )
     found = audit_competition(competition, localiser=False)
     pd.testing.assert_frame_equal(found.findings, expected)
-    assert (found.asked, str(found)) == (0, "the localiser was not asked")
+    assert (found.asked, str(found)) == (0, "the localiser was not used")
 
 
 def test_series_that_agree_leave_nothing_to_ask(
@@ -73,7 +73,7 @@ def test_the_localiser_tells_that_both_sagittal_series_are_off(
     monkeypatch.setattr(audit_folder, "count_levels", lambda _: canal)
     found = audit_competition(competition)
     assert places_off(found.findings) == {"canal", "foramen"}
-    assert "asked about 1 studies and sure of its count in 1" in str(found)
+    assert "run on 1 studies and confident of its count in 1" in str(found)
 
 
 @pytest.mark.usefixtures("spoilt")
