@@ -138,8 +138,12 @@ def test_one_study_and_many_give_the_same_and_files_are_used_again(tmp_path: Pat
         alone = encoder.encode(studies.study(study_id), ledger)
         assert tuple(ledger) == data.crops[row].faults
         assert alone.counted.tolist() == [data.counted[row]]
-        for part in ("images", "present", "points_mm", "confidences"):
-            np.testing.assert_array_equal(getattr(alone.crops[0], part), getattr(data.crops[row], part))
+        one, many = alone.crops[0], data.crops[row]
+        np.testing.assert_array_equal(one.present, many.present)
+        # In 32 bits, sums of two threads (here) and of one (there) differ in their last digits.
+        np.testing.assert_allclose(one.points_mm, many.points_mm, rtol=0, atol=1e-4)
+        np.testing.assert_allclose(one.confidences, many.confidences, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(one.images.astype(int), many.images.astype(int), rtol=0, atol=1)
     again = encoder.dataset(studies, tmp_path / "store")
     assert again.fingerprint == data.fingerprint
     assert {file: file.stat().st_mtime_ns for file in (tmp_path / "store").rglob("*.npy")} == files

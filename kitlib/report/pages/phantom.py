@@ -195,6 +195,6 @@ def _cost(artist: Artist) -> list[str]:
 
 def _gives_away() -> str:
     """The package's own words."""
-    _, _, rest = (kitlib.phantom.__doc__ or "").partition("What still gives a phantom away:")
+    _, _, rest = (kitlib.phantom.__doc__ or "").partition("Known differences from real studies:")
     words = " ".join(rest.split())
     return words[:1].upper() + words[1:]
