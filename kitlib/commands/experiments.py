@@ -23,6 +23,19 @@ def add_experiments(commands: Commands) -> None:
     """Add the command `experiments` with its three verbs."""
     command = commands.add_parser("experiments", help="list, run and tabulate the published systems")
     verbs = command.add_subparsers(required=True, metavar="list|run|table")
+    _add_list(verbs)
+    for verb in (_add_run(verbs), _add_table(verbs)):
+        verb.add_argument(
+            "--family",
+            default="published",
+            type=_family,
+            help="experiments with this tag (default: published)",
+        )
+        verb.add_argument("--profile", default="demo", help="smoke, demo, bench or kaggle (default: demo)")
+        verb.add_argument("--work", default="", help="folder of results (default: work/<profile>)")
+
+
+def _add_list(verbs: Commands) -> None:
     listing = verbs.add_parser(
         "list",
         help="list the experiments",
@@ -32,6 +45,9 @@ def add_experiments(commands: Commands) -> None:
         "--family", type=_family, help="only this tag, such as first or published (default: all)"
     )
     listing.set_defaults(call=_list)
+
+
+def _add_run(verbs: Commands) -> argparse.ArgumentParser:
     running = verbs.add_parser(
         "run",
         help="fit what has not been fitted yet, on phantoms or a competition folder",
@@ -45,6 +61,10 @@ def add_experiments(commands: Commands) -> None:
     running.add_argument("--keep-models", action="store_true", help="save the fitted models too")
     add_cluster(running)
     running.set_defaults(call=_run)
+    return running
+
+
+def _add_table(verbs: Commands) -> argparse.ArgumentParser:
     table = verbs.add_parser(
         "table",
         help="write the table as CSV, Markdown and HTML",
@@ -55,19 +75,11 @@ def add_experiments(commands: Commands) -> None:
         "--results", type=Path, metavar="DIR", help="also write published_systems and missing_sequences there"
     )
     table.set_defaults(call=_table)
-    for verb in (running, table):
-        verb.add_argument(
-            "--family",
-            default="published",
-            type=_family,
-            help="experiments with this tag (default: published)",
-        )
-        verb.add_argument("--profile", default="demo", help="smoke, demo, bench or kaggle (default: demo)")
-        verb.add_argument("--work", default="", help="folder of results (default: work/<profile>)")
+    return table
 
 
 def _family(tag: str) -> str:
-    """The tag; a word where it is spelt as it was in version 0.1."""
+    """The tag; prints a note if it is spelt as in version 0.1."""
     if tag != "seeds":
         return tag
     print("--family seeds is now called --family published", file=sys.stderr)
