@@ -4,7 +4,7 @@ import pytest
 
 from kitlib.mri.ledger import Ledger
 from kitlib.mri.series import read_series
-from tests.mri.builders import AXIAL, FIRST_MM, SAGITTAL, make_series, make_slice_dataset, write
+from tests.mri.builders import AXIAL, FIRST_MM, make_series, make_slice_dataset, write
 
 
 def told(folder):
@@ -50,9 +50,24 @@ def test_slices_twice_as_far_apart_as_planned_are_told(tmp_path, keyword):
     assert told(series) == ["slices lie 8.0 mm apart, by their header 4.0 mm"]
 
 
-def test_axial_slices_are_planned_in_blocks_and_nothing_is_said_of_them(tmp_path):
-    series = make_series(tmp_path, count=6, orientation=AXIAL, SpacingBetweenSlices=1.0)
-    x, y, z = FIRST_MM
-    write(series / "3.dcm", make_slice_dataset(position=(x + 5, y, z + 8), orientation=AXIAL, number=3))
+@pytest.mark.parametrize("moved", [(4, 5, 6), (3, 4), (1,), (6,)])
+def test_of_axial_slices_planned_in_blocks_nothing_is_said(tmp_path, moved):
+    series = make_axial(tmp_path, moved, SpacingBetweenSlices=1.0)
     assert told(series) == []
-    assert told(make_series(tmp_path / "b", orientation=SAGITTAL)) == []
+
+
+@pytest.mark.parametrize("number", [2, 3, 5])
+@pytest.mark.parametrize("shift_mm", [(5, 0), (0, 0.3)])
+def test_an_axial_slice_beside_the_line_of_its_block_is_told(tmp_path, number, shift_mm):
+    (detail,) = told(make_axial(tmp_path, [number], shift_mm))
+    assert "from the middle between their neighbours" in detail
+
+
+def make_axial(folder, moved, shift_mm=(5, 2), **tags):
+    """Six axial slices on a line, those with the numbers `moved` shifted in their plane."""
+    series = make_series(folder, count=6, orientation=AXIAL, **tags)
+    x, y, z = FIRST_MM
+    for number in moved:
+        at_mm = (x + shift_mm[0], y + shift_mm[1], z + 4 * (number - 1))
+        write(series / f"{number}.dcm", make_slice_dataset(position=at_mm, orientation=AXIAL, number=number))
+    return series
