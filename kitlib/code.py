@@ -39,6 +39,12 @@ def code_fingerprint(*kinds: type) -> str:
     return fingerprint({name.removeprefix(str(KIT)): text for name, text in sources.items()})
 
 
+def kit_fingerprint() -> str:
+    """Fingerprint every module of the kit and the manifests of its weights."""
+    files = [*KIT.rglob("*.py"), *KIT.rglob("*.safetensors.json")]
+    return fingerprint({str(file.relative_to(KIT)): file.read_text(encoding="utf-8") for file in files})
+
+
 def module_file(name: str) -> Path | None:
     """The file of a counted kit module, or of the module that holds an object of this name; or None."""
     first, _, rest = name.partition(".")

@@ -1,7 +1,6 @@
 """Benches: of speed, and of what damaged data, spoilt files and kills do."""
 
 import argparse
-import tempfile
 from pathlib import Path
 
 from kitlib.commands import Commands
@@ -61,6 +60,12 @@ def _add_faults(benches: Commands) -> None:
         metavar="N",
         help="moments to interrupt `run` at (default: 0)",
     )
+    command.add_argument(
+        "--work",
+        type=Path,
+        default=Path("work/faults"),
+        help="folder to keep finished parts in; the same command resumes from it (default: work/faults)",
+    )
     command.add_argument("--out", type=Path, default=Path("results"), help="folder to write faults.md to")
     command.set_defaults(call=_faults)
 
@@ -95,8 +100,7 @@ def _faults(arguments: argparse.Namespace) -> None:
     from kitlib.report.pages.faults import faults_page
 
     asked = {name: getattr(arguments, name) for name in ("studies", "seed", "mutants", "kills", "run_kills")}
-    with tempfile.TemporaryDirectory(prefix="kitlib-faults-") as folder:
-        bench = run_bench(Path(folder), **asked)
+    bench = run_bench(arguments.work, **asked)
     options = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in asked.items())
     facts = {"made by": f"`python -m kitlib bench faults {options}`", **bench.facts}
     page = faults_page(facts, bench.damages, bench.mutants, bench.endings)

@@ -21,6 +21,7 @@ from kitlib.errors import KitError, StepError
 from kitlib.run import layout
 
 KILLED, NO_ROOM, KILLED_THERE = "killed", "no room", "killed where there is no room"
+TRIALS = 3  # endings at each moment
 ROOM_BYTES = (2**8, 2**20)  # range of the file size limit
 REFUSED = 2  # the exit code of a one-line error
 SETTLE_S = 5.0  # for the children of a killed command to end by themselves
@@ -100,27 +101,30 @@ def running(data: Path) -> Job:
     return Job("run", lambda folder: _run(data, folder), str(layout.SUBMISSION_CSV.under(Path())), data)
 
 
-def endings(job: Job, moments: int, seed: int, folder: Path) -> Iterator[Ending]:
-    """Kill a command at random moments, let it run out of space, and let that kill it."""
+def endings(job: Job, moments: int, seed: int, folder: Path, after: int = 0) -> Iterator[Ending]:
+    """Kill a command at random moments, let it run out of space, and let that kill it.
+
+    That makes TRIALS endings a moment, of which the first `after` are left out.
+    """
     rng = random.Random(f"{seed} {job.name}")
     started_s = time.monotonic()
     code, whole = job.finish(folder / f"{job.name}-whole")
     took_s = time.monotonic() - started_s
     if code or not whole:
         raise StepError(f"{job.name} does not end by itself, exit code {code}", where=folder)
-    for number in range(moments):
-        here = folder / f"{job.name}-{number}"
+    trials: list[Callable[[Job, Path, str], Ending]] = []
+    for _ in range(moments):
         at_s = rng.uniform(0, took_s)
-        yield _killed(job, here, at_s, whole)
-        shutil.rmtree(here, ignore_errors=True)
         room_bytes = int(2 ** rng.uniform(*(size.bit_length() - 1 for size in ROOM_BYTES)))
-        yield _without_room(job, here, room_bytes, whole)
-        shutil.rmtree(here, ignore_errors=True)
-        yield _killed_there(job, here, room_bytes, whole)
+        trials.append(partial(_killed, at_s=at_s))
+        trials += [partial(trial, room_bytes=room_bytes) for trial in (_without_room, _killed_there)]
+    for number, trial in enumerate(trials[after:], after):
+        here = folder / f"{job.name}-{number}"
+        yield trial(job, here, whole)
         shutil.rmtree(here, ignore_errors=True)
 
 
-def _killed(job: Job, folder: Path, at_s: float, whole: str) -> Ending:
+def _killed(job: Job, folder: Path, whole: str, *, at_s: float) -> Ending:
     process = job.start(folder)
     with suppress(subprocess.TimeoutExpired):
         process.communicate(timeout=at_s)
@@ -129,7 +133,7 @@ def _killed(job: Job, folder: Path, at_s: float, whole: str) -> Ending:
     return _ended(job, folder, KILLED, f"{at_s:.1f} s", whole)
 
 
-def _without_room(job: Job, folder: Path, room_bytes: int, whole: str) -> Ending:
+def _without_room(job: Job, folder: Path, whole: str, *, room_bytes: int) -> Ending:
     process = job.start(folder, room_bytes)
     said = process.communicate(timeout=PATIENCE_S)[1].decode(errors="replace").strip().splitlines()
     is_refused = process.returncode == REFUSED and "".join(said[-1:]).startswith("[")
@@ -139,7 +143,7 @@ def _without_room(job: Job, folder: Path, room_bytes: int, whole: str) -> Ending
     return Ending(job.name, NO_ROOM, f"{room_bytes} bytes a file", is_whole, is_said, same)
 
 
-def _killed_there(job: Job, folder: Path, room_bytes: int, whole: str) -> Ending:
+def _killed_there(job: Job, folder: Path, whole: str, *, room_bytes: int) -> Ending:
     with tempfile.TemporaryDirectory() as first:
         (Path(first) / "sitecustomize.py").write_text(DIE, encoding="ascii")
         job.start(folder, room_bytes, Path(first)).communicate(timeout=PATIENCE_S)

@@ -24,6 +24,7 @@ from pydicom import dcmread, dcmwrite
 from pydicom.dataelem import RawDataElement
 
 from kitlib.faults.codecs import CODECS, unbound
+from kitlib.machine import peak_memory_mb, reset_peak_memory
 from kitlib.mri.dicom.slices import Slice, read_files
 from kitlib.mri.ledger import Fault
 from kitlib.mri.series import stacked
@@ -110,6 +111,7 @@ class Mutant:
     came: str  # REFUSED, TOLD, SAME or, if read differently with no report in the ledger, PIXELS or GEOMETRY
     seconds: float  # of processor time
     decoder_mb: float  # peak memory of a decoder process so far
+    grown_mb: float  # of the process that reads, since the first mutant
     moved_mm: float  # largest displacement of a slice corner if came is GEOMETRY, else 0
 
     @property
@@ -164,24 +166,35 @@ def spoilt(content: bytes, place: int, room: int, lots: random.Random) -> bytes:
     return bytes(other)
 
 
-def mutants(files: Sequence[Original], count: int, seed: int, folder: Path) -> Iterator[Mutant]:
-    """Read `count` mutated files, an equal share of each original and, within it, of each part."""
+def mutants(
+    files: Sequence[Original], count: int, seed: int, folder: Path, after: int = 0
+) -> Iterator[Mutant]:
+    """Read `count` mutated files, an equal share of each original and, within it, of each part.
+
+    The first `after` of them are left out.
+    """
     rng = random.Random(seed)
+    reset_peak_memory()
+    before_mb = peak_memory_mb()
     for number in range(count):
         original = files[number % len(files)]
         parts = list(original.part2places)
         part = parts[number // len(files) % len(parts)]
         place = rng.choice(original.part2places[part])
         room = max(original.part2places[part]) + 1 - place
+        content = spoilt(original.content, place, room, rng)
+        if number < after:
+            continue
         path = folder / original.file
-        path.write_bytes(spoilt(original.content, place, room, rng))
+        path.write_bytes(content)
         before_s = processor_s()
         found = Reading.of(path, original.beside)
         seconds = processor_s() - before_s
         where = original.place2tag.get(place, f"byte {place}")
         came = found.came(original.whole)
         moved_mm = found.moved_mm(original.whole) if came == GEOMETRY else 0.0
-        yield Mutant(original.name, part, where, came, seconds, decoder_peak_mb(), moved_mm)
+        grown_mb = peak_memory_mb() - before_mb
+        yield Mutant(original.name, part, where, came, seconds, decoder_peak_mb(), grown_mb, moved_mm)
 
 
 def mutant_table(found: Sequence[Mutant]) -> pd.DataFrame:
