@@ -57,6 +57,16 @@ def test_the_codes_in_bold_are_those_that_leave_images_in_doubt() -> None:
     assert set(re.findall(r"\*\*`([a-z_.]+)`\*\*", page)) == DOUBTFUL
 
 
+def test_every_ledger_code_is_explained() -> None:
+    page = (HOME / "docs" / "own_study.md").read_text(encoding="utf-8")
+    calls = re.compile(r'(?:Fault|_filled)\(\s*"([a-z]+\.[a-z_]+)"')
+    used = {
+        code for file in (HOME / "kitlib").rglob("*.py") for code in calls.findall(file.read_text("utf-8"))
+    }
+    assert len(used) > 20
+    assert {code for code in used if f"`{code}`" not in page and not code.startswith("slice.")} == set()
+
+
 def test_the_data_card_knows_the_version_that_is_drawn() -> None:
     card = (HOME / "docs" / "data_card.md").read_text(encoding="utf-8")
     versions = re.findall(r"^\| (\d+) \|", card, re.MULTILINE)
