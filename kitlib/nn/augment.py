@@ -1,4 +1,4 @@
-"""Augmentation of images: random affine transforms and intensity changes.
+"""Augmentation of images: random affine transforms, smooth deformations and intensity changes.
 
 All random numbers are drawn on the CPU, so that a generator gives the same results on every device.
 """
@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 BIAS_NODES = 4
+WARP_STEPS = 8  # of the fixed-point iteration that inverts a warp
 
 
 @dataclass(frozen=True)
@@ -60,13 +61,50 @@ class Moves:
         return Affine(turns * scale[:, None], _normal(self.shift, rng, count, 2))
 
 
+@dataclass(frozen=True)
+class Warp:
+    """Smooth deformations of n images: the output at p is sampled from the input at p + w(p)."""
+
+    nodes: Tensor  # (n, 2, m, m) float64: w, along x and y, in halves of a side; smooth between the nodes
+
+    @classmethod
+    def draw(cls, count: int, rng: torch.Generator, *, nodes: int, largest: float) -> "Warp":
+        """Draw displacements whose standard deviation is at most `largest`, in halves of a side."""
+        strength = largest * torch.rand(count, 1, 1, 1, generator=rng, dtype=torch.float64)
+        return cls(strength * _normal(1.0, rng, count, 2, nodes, nodes))
+
+    def fields(self, size: tuple[int, int]) -> Tensor:
+        """Displacements (n, H, W, 2) at the pixels of images."""
+        return F.interpolate(self.nodes, size=size, mode="bicubic").permute(0, 2, 3, 1)
+
+    def found(self, points: Tensor, size: tuple[int, int]) -> Tensor:
+        """Where points (n, c, 2) of the input, in halves of a side, lie in outputs of `size`."""
+        fields = self.fields(size).permute(0, 3, 1, 2)
+        at = points
+        for _ in range(WARP_STEPS):
+            far = F.grid_sample(fields, at[:, None], padding_mode="border", align_corners=False)
+            at = points - far[:, :, 0].transpose(1, 2)
+        return at
+
+
 def moved(
-    images: Tensor, affine: Affine, *, size: tuple[int, int] | None = None, padding: str = "zeros"
+    images: Tensor,
+    affine: Affine,
+    warp: Warp | None = None,
+    *,
+    size: tuple[int, int] | None = None,
+    padding: str = "zeros",
 ) -> Tensor:
-    """Resample images (B, C, H, W) by an affine, the same for all channels, to `size` or their own size."""
+    """Resample images (B, C, H, W) by an affine, the same for all channels, to `size` or their own size.
+
+    With a `warp`, the affine is applied to its p + w(p).
+    """
     theta = torch.cat([affine.matrices, affine.shifts[..., None]], dim=2).to(images)
     shape = [*images.shape[:2], *(size or images.shape[2:])]
     grid = F.affine_grid(theta, shape, align_corners=False)
+    if warp is not None:
+        fields = warp.fields((shape[2], shape[3])).to(images)
+        grid = grid + torch.einsum("nij,nhwj->nhwi", affine.matrices.to(images), fields)
     return F.grid_sample(images, grid, padding_mode=padding, align_corners=False)
 
 

@@ -1,7 +1,8 @@
 import pytest
 import torch
+import torch.nn.functional as F
 
-from kitlib.nn.augment import Affine, Greys, Moves, moved
+from kitlib.nn.augment import Affine, Greys, Moves, Warp, moved
 
 IMAGES = torch.rand(6, 2, 24, 24, generator=torch.Generator().manual_seed(1)) * 0.8 + 0.1
 IMAGES[..., :4] = 0.0
@@ -84,3 +85,31 @@ def test_channels_of_an_image_change_alike(name: str) -> None:
 def test_inversion_turns_light_into_dark() -> None:
     inverted = Greys(inverted_rate=1.0).change(IMAGES, lots())
     torch.testing.assert_close(inverted[..., 4:], 1 - IMAGES[..., 4:])
+
+
+def test_a_warp_of_no_strength_changes_nothing() -> None:
+    warp = Warp.draw(6, lots(), nodes=4, largest=0.0)
+    torch.testing.assert_close(moved(IMAGES, Affine.identity(6), warp), IMAGES, atol=1e-5, rtol=0)
+
+
+def test_points_are_found_where_a_warp_and_an_affine_put_what_they_mark() -> None:
+    side, count = 64, 5
+    steps = (2 * torch.arange(side, dtype=torch.float64) + 1) / side - 1
+    here = torch.stack(torch.meshgrid(steps, steps, indexing="xy")).repeat(count, 1, 1, 1)  # the place itself
+    affine = Moves(turn_deg=10.0, log_scale=0.1, shift=0.05).draw(count, lots())
+    warp = Warp.draw(count, lots(1), nodes=5, largest=0.08)
+    places = torch.rand(count, 7, 2, generator=lots(2), dtype=torch.float64) - 0.5
+    before = torch.einsum("nij,ncj->nci", torch.linalg.inv(affine.matrices), places - affine.shifts[:, None])
+    found = warp.found(before, (side, side))
+    assert (found - before).norm(dim=-1).max() > 0.05
+    image = moved(here, affine, warp)
+    shown = F.grid_sample(image, found[:, None], align_corners=False)[:, :, 0].transpose(1, 2)
+    torch.testing.assert_close(shown, places, atol=2e-3, rtol=0)
+
+
+def test_warps_are_at_most_as_strong_as_asked_and_are_drawn_again() -> None:
+    warp, again, other = (Warp.draw(2000, lots(seed), nodes=6, largest=0.1) for seed in (0, 0, 1))
+    assert torch.equal(warp.nodes, again.nodes)
+    assert not torch.equal(warp.nodes, other.nodes)
+    assert 0.09 < warp.nodes.flatten(1).std(dim=1).quantile(0.95) < 0.12
+    assert warp.nodes.flatten(1).std(dim=1).quantile(0.05) < 0.01

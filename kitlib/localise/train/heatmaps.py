@@ -26,7 +26,7 @@ from kitlib.localise.network import (
     plane2landmarks,
     save_networks,
 )
-from kitlib.localise.train.augment import Batch, draw_moves, seen
+from kitlib.localise.train.augment import Batch, draw_moves, draw_warp, seen
 from kitlib.localise.train.samples import Pool
 from kitlib.localise.train.transitional import add_junction, unfinished
 from kitlib.localise.transitional import NAME, load_junction
@@ -146,7 +146,8 @@ class PoolBatches:
         """Images (B, 2, 192, 192), and the places and visibility of their landmarks."""
         pool = self.pool.take(rows)
         affine = draw_moves(self.plane, len(pool), rng) if rng else Affine.identity(len(pool))
-        batch = seen(self.plane, pool, affine, rng)
+        warp = draw_warp(self.plane, len(pool), rng) if rng else None
+        batch = seen(self.plane, pool, affine, warp, rng)
         images = batch.images.to(device(), memory_format=torch.channels_last)
         return images, (batch.places.to(device()), batch.visibility.to(device()))
 

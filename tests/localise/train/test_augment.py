@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from kitlib.localise.network import PX_MM, network_inputs
-from kitlib.localise.train.augment import draw_moves, seen
+from kitlib.localise.train.augment import draw_moves, draw_warp, seen
 from kitlib.localise.train.samples import PLANES, POOL_PX, Pool
 from kitlib.mri.stack import Plane
 from kitlib.nn.augment import Affine, Moves
@@ -26,7 +26,9 @@ def dotted(count: int, channels: int, spacing_mm: tuple[float, float] = (1.3, 1.
 def test_places_stay_on_what_they_mark(plane: Plane) -> None:
     pool = dotted(8, 2, (0.7, 0.6) if plane == "axial" else (1.3, 1.1))
     affine = draw_moves(plane, 8, torch.Generator().manual_seed(1))
-    batch = seen(plane, pool, affine)
+    warp = draw_warp(plane, 8, torch.Generator().manual_seed(2))
+    assert (warp is None) == (plane == "axial")
+    batch = seen(plane, pool, affine, warp)
     assert affine.mirrored.any() == (plane == "axial")
     for image, places, visible in zip(batch.images[:, 0], batch.places, batch.visibility):
         for x, y in places[visible > 0].round().long():
@@ -63,7 +65,7 @@ def test_what_leaves_the_image_is_absent_and_what_is_unknown_stays_so() -> None:
 def test_greys_change_where_a_generator_is_given() -> None:
     pool = dotted(4, 2)
     plain, one, again = (
-        seen("sagittal", pool, Affine.identity(4), rng and torch.Generator().manual_seed(rng))
+        seen("sagittal", pool, Affine.identity(4), greys=rng and torch.Generator().manual_seed(rng))
         for rng in (None, 2, 2)
     )
     assert torch.equal(one.images, again.images)
