@@ -176,9 +176,9 @@ def test_an_address_that_does_not_answer_is_told_soon(monkeypatch):
     with socket.socket() as closed:  # bound, but not listening
         closed.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{closed.getsockname()[1]}"
-        with pytest.raises(UsageError, match="no scheduler answers") as told:
+        with pytest.raises(UsageError, match="no scheduler answers") as raised:
             cluster.connected(address)
-    assert address in str(told.value)
+    assert address in str(raised.value)
 
 
 def test_workers_of_other_code_are_refused_though_their_version_is_the_same(monkeypatch, tmp_path):
@@ -186,14 +186,14 @@ def test_workers_of_other_code_are_refused_though_their_version_is_the_same(monk
     kits = {"tcp://here:1": code.KIT, "tcp://other:1": tmp_path}
 
     def run(call):
-        told = {}
+        results = {}
         for worker, kit in kits.items():
             with monkeypatch.context() as there:
                 there.setattr(code, "KIT", kit)
                 code.library_code.cache_clear()
-                told[worker] = call()
+                results[worker] = call()
                 code.library_code.cache_clear()
-        return told
+        return results
 
     client = SimpleNamespace(nthreads=lambda: dict.fromkeys(kits, 1), run=run)
     assert cluster._trouble(client) == "a worker of the cluster has another version of kitlib's code"

@@ -52,7 +52,7 @@ text2condition = {text: condition for condition, text in condition2text.items()}
 text2level = {text: level for level, text in level2text.items()}
 
 FETCH_AGAIN = "Compare it with the competition's file of that name, or fetch it again."
-LINE, LEFT_OUT, TOLD_OTHERWISE = "table.line", "line left out", "sequence identified without the table"
+LINE, LEFT_OUT, IDENTIFIED_OTHERWISE = "table.line", "line left out", "sequence identified without the table"
 UNDESCRIBED = "undescribed"
 """The sequence of a series that no table names; no model uses such a series as it is."""
 
@@ -224,11 +224,11 @@ def _sequence(series: tuple[int, int], descriptions: Sequence[str], ledger: Ledg
     if others:
         agree = set(others) == {first}
         what = "lines repeat each other" if agree else "lines contradict each other"
-        ledger.add(Fault(LINE, "read once" if agree else TOLD_OTHERWISE, *series, detail=what))
+        ledger.add(Fault(LINE, "read once" if agree else IDENTIFIED_OTHERWISE, *series, detail=what))
         first = first if agree else UNDESCRIBED
     elif first not in SEQUENCES:
         what = "it is called by none of the competition's words"
-        ledger.add(Fault(LINE, TOLD_OTHERWISE, *series, detail=what))
+        ledger.add(Fault(LINE, IDENTIFIED_OTHERWISE, *series, detail=what))
     return first if first in SEQUENCES else UNDESCRIBED
 
 

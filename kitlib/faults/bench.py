@@ -38,7 +38,7 @@ class Bench:
 
     damages: (
         pd.DataFrame
-    )  # a row per case: kind, name, what, touched, untold, failures, seconds, grown_mb, naive
+    )  # a row per case: kind, name, what, touched, unreported, failures, seconds, grown_mb, naive
     mutants: pd.DataFrame  # as `mutant_table`
     endings: pd.DataFrame  # a row per trial, as `kills.Ending`
     facts: Mapping[str, str]
@@ -147,7 +147,7 @@ def _row(outcome: Outcome) -> dict[str, Any]:
         "name": case.name,
         "what": known.what if known else "",
         "touched": len(case.damages),
-        "untold": len(outcome.untold),
+        "unreported": len(outcome.unreported),
         "failures": "; ".join(outcome.failures),
         "seconds": outcome.seconds,
         "grown_mb": outcome.grown_mb,

@@ -65,7 +65,7 @@ class Outcome:
     error: str  # "" if prediction completed
     is_valid: bool  # the submission has exactly the rows it should have
     changed: tuple[int, ...]  # undamaged studies whose rows are not byte-identical
-    untold: tuple[int, ...]  # damaged studies whose rows may be wrong and that nothing reports
+    unreported: tuple[int, ...]  # damaged studies whose rows may be wrong and that nothing reports
     is_leaking: bool  # the planted name is in the ledger
     seconds: float  # of the slowest study
     grown_mb: float
@@ -77,7 +77,7 @@ class Outcome:
             self.error or "": bool(self.error),
             "no valid submission": not self.is_valid,
             "rows of other studies changed": bool(self.changed),
-            f"not reported in {len(self.untold)} of {len(self.case.damages)}": bool(self.untold),
+            f"not reported in {len(self.unreported)} of {len(self.case.damages)}": bool(self.unreported),
             "planted text in the ledger": self.is_leaking,
         }
         return [text for text, is_so in what.items() if is_so]
@@ -148,7 +148,7 @@ class Judge:
             "",
             _is_valid(out, root, case.studies),
             tuple(number for number in case.others if not self._is_same(number, said[number])),
-            tuple(number for number in case.damages if not self._is_told(case, number, said[number])),
+            tuple(number for number in case.damages if not self._is_reported(case, number, said[number])),
             PLANTED in result.ledger.table().to_csv(),
             float(result.seconds.max()),
             peak_memory_mb() - before_mb,
@@ -157,7 +157,7 @@ class Judge:
     def _is_same(self, study_id: int, said: Said) -> bool:
         return said.lines == self._whole(study_id).lines
 
-    def _is_told(self, case: Case, study_id: int, said: Said) -> bool:
+    def _is_reported(self, case: Case, study_id: int, said: Said) -> bool:
         """Whether a damaged study has unchanged rows or, unless all its damages are harmless, a report."""
         whole = self._whole(study_id)
         if np.abs(said.values - whole.values).max() < UNCHANGED:

@@ -32,7 +32,7 @@ from kitlib.mri.stack import Stack
 
 TAGS, VALUES, STRUCTURE, CODED = "tags", "values", "structure", "coded"
 PIXELS, GEOMETRY = "pixels", "geometry"
-REFUSED, TOLD, SAME = "refused", "told", "same"
+REFUSED, REPORTED, SAME = "refused", "reported", "same"
 META_START = 132
 PIXEL_DATA, PIXEL_DATA_BIG_ENDIAN = b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10"
 TABLES = {0xC4, 0xDB, 0x5C}  # Huffman codes and quantisation, of JPEG and of JPEG 2000
@@ -83,13 +83,14 @@ class Reading:
         pixels = [image for stack in stacks for image in stack.pixels]
         corners_mm = np.concatenate([np.empty((0, 4, 3)), *map(_corners_mm, stacks)])
         together = [len(stack) for stack in stacks for _ in stack.files]
-        told = frozenset((fault.code, fault.detail) for fault in odd)
-        return cls([pixels[one] for one in order], corners_mm[order], [together[one] for one in order], told)
+        reported = frozenset((fault.code, fault.detail) for fault in odd)
+        together = [together[one] for one in order]
+        return cls([pixels[one] for one in order], corners_mm[order], together, reported)
 
     def came(self, whole: "Reading") -> str:
         """The outcome of reading a mutated file, compared with the intact one."""
         if self.faults - whole.faults:
-            return TOLD if len(self.pixels) == len(whole.pixels) else REFUSED
+            return REPORTED if len(self.pixels) == len(whole.pixels) else REFUSED
         if len(self.pixels) != len(whole.pixels) or not all(map(np.array_equal, self.pixels, whole.pixels)):
             return PIXELS
         return GEOMETRY if self.moved_mm(whole) else SAME
@@ -108,7 +109,7 @@ class Mutant:
     name: str
     part: str
     where: str  # keyword of the tag whose value was changed, else the byte offset
-    came: str  # REFUSED, TOLD, SAME or, if read differently with no report in the ledger, PIXELS or GEOMETRY
+    came: str  # REFUSED, REPORTED, SAME or, if read differently without a report, PIXELS or GEOMETRY
     seconds: float  # of processor time
     decoder_mb: float  # peak memory of a decoder process so far
     grown_mb: float  # of the process that reads, since the first mutant
@@ -207,7 +208,7 @@ def mutant_table(found: Sequence[Mutant]) -> pd.DataFrame:
         own = [mutant for mutant in found if mutant.part == part]
         came = Counter(mutant.came for mutant in own)
         silent = Counter(f"{one.name}, {one.where}" for one in own if one.is_silent)
-        counts = {name: came[name] for name in (REFUSED, TOLD, SAME, PIXELS, GEOMETRY)}
+        counts = {name: came[name] for name in (REFUSED, REPORTED, SAME, PIXELS, GEOMETRY)}
         moved_mm = max(one.moved_mm for one in own)
         rows.append({"part": part, "mutants": len(own), **counts, "moved, mm": moved_mm, "where": silent})
     return pd.DataFrame(rows)

@@ -122,9 +122,9 @@ def curve_page(table: pd.DataFrame) -> str:
     head = ("view", "from", "labelled studies", "AUC", "log loss", "scaled", "prior", "judged")
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for row in table.to_dict("records"):
-        told = [f"{row[n]:.3f} ({row[f'{n}_min']:.3f} to {row[f'{n}_max']:.3f})" for n in MEASURES]
+        scores = [f"{row[n]:.3f} ({row[f'{n}_min']:.3f} to {row[f'{n}_max']:.3f})" for n in MEASURES]
         rest = f"{row['places']} places, {row['severe']} severe, of {row['studies']} studies"
-        lines.append("| " + " | ".join([row["view"], row["start"], str(row["learnt"]), *told, rest]) + " |")
+        lines.append("| " + " | ".join([row["view"], row["start"], str(row["learnt"]), *scores, rest]) + " |")
     return "\n".join(lines) + "\n"
 
 

@@ -10,7 +10,7 @@ from kitlib.prepare.views import SLOTS, VIEWS, slot2cell, slot2view
 from kitlib.terms import CELLS, LEVELS, SEVERITIES, Place, group2place
 
 WIDTH, HEADS, DEPTH = 128, 4, 2
-TOLD = len(SEVERITIES) + 1  # outputs per view or cell: logits of severities, and the opening
+OUTPUTS = len(SEVERITIES) + 1  # outputs per view or cell: logits of severities, and the opening
 PLACES: tuple[Place, ...] = ("canal", "foramen", "recess")
 NEITHER, NEAR, FAR = range(3)
 """Where a view lies relative to one side: in the middle, on that side, on the other."""
@@ -20,7 +20,7 @@ class Sight(NamedTuple):
     """View features of a batch of studies, by SLOTS; zeros in slots without a view."""
 
     vectors: Tensor  # (B, 40, width)
-    told: Tensor  # (B, 40, TOLD) predictions from each view alone
+    predictions: Tensor  # (B, 40, OUTPUTS) from each view alone
     shown: Tensor  # (B, 40) bool
 
 
@@ -42,7 +42,7 @@ class Fusion(nn.Module):
     def __init__(self, inputs: int) -> None:
         super().__init__()
         self.vector = nn.Sequential(nn.LayerNorm(inputs), nn.Linear(inputs, WIDTH))
-        self.told = nn.Linear(TOLD, WIDTH)
+        self.told = nn.Linear(OUTPUTS, WIDTH)  # of predictions; the name is a key of saved weights
         self.view = nn.Embedding(len(VIEWS), WIDTH)
         self.level = nn.Embedding(len(LEVELS), WIDTH)
         self.where = nn.Embedding(3, WIDTH)
@@ -51,8 +51,8 @@ class Fusion(nn.Module):
             WIDTH, HEADS, 2 * WIDTH, dropout=0.1, batch_first=True, norm_first=True
         )
         self.encoder = nn.TransformerEncoder(layer, DEPTH, enable_nested_tensor=False)
-        self.head = linear_from_zero(WIDTH, TOLD)
-        self.unseen = nn.Parameter(torch.zeros(len(PLACES), len(LEVELS), TOLD))
+        self.head = linear_from_zero(WIDTH, OUTPUTS)
+        self.unseen = nn.Parameter(torch.zeros(len(PLACES), len(LEVELS), OUTPUTS))
         cells = [CELLS[slot.cell] for slot in SLOTS]
         self._keep("slot2cell", slot2cell.tolist())
         self._keep("slot2view", slot2view.tolist())
@@ -63,24 +63,25 @@ class Fusion(nn.Module):
         self._keep("cell2place", [PLACES.index(group2place[cell.group]) for cell in CELLS])
 
     def forward(self, sight: Sight) -> Tensor:
-        """(B, 25, TOLD): logits of severities and, last, openings in OPENING_UNIT_MM."""
+        """(B, 25, OUTPUTS): logits of severities and, last, openings in OPENING_UNIT_MM."""
         left, right = self._change(sight, NEAR), self._change(sight, FAR)
         side = self.cell2side[:, None]
         change = torch.where(side == NEITHER, (left + right) / 2, torch.where(side == NEAR, left, right))
         return self._alone(sight) + change
 
     def _alone(self, sight: Sight) -> Tensor:
-        """(B, 25, TOLD): the mean prediction of a cell's views; a learned default if none is shown."""
-        told, shown = torch.zeros(2, len(sight.told), len(CELLS), TOLD, device=sight.told.device)
-        told = told.index_add(1, self.slot2cell, sight.told.float() * sight.shown[..., None])
-        shown = shown.index_add(1, self.slot2cell, sight.shown[..., None].float().expand_as(sight.told))
+        """(B, 25, OUTPUTS): the mean prediction of a cell's views; a learned default if none is shown."""
+        own = sight.predictions
+        total, shown = torch.zeros(2, len(own), len(CELLS), OUTPUTS, device=own.device)
+        total = total.index_add(1, self.slot2cell, own.float() * sight.shown[..., None])
+        shown = shown.index_add(1, self.slot2cell, sight.shown[..., None].float().expand_as(own))
         usual = self.unseen[self.cell2place, self.cell2level]
-        return torch.where(shown > 0, told / shown.clamp(min=1), usual)
+        return torch.where(shown > 0, total / shown.clamp(min=1), usual)
 
     def _change(self, sight: Sight, side: int) -> Tensor:
-        """(B, 25, TOLD) as seen from one side; not valid for cells of the other side."""
+        """(B, 25, OUTPUTS) as seen from one side; not valid for cells of the other side."""
         where = _seen_from(self.slot2side, side)
-        tokens = self.vector(sight.vectors) + self.told(sight.told)
+        tokens = self.vector(sight.vectors) + self.told(sight.predictions)
         tokens = tokens + self.view(self.slot2view) + self.level(self.slot2level) + self.where(where)
         asked = (self.asked.weight[:, None] + self.level.weight[None]).flatten(0, 1)  # (3 places x 5 levels)
         queries = asked.expand(len(tokens), -1, -1)

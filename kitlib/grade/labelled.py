@@ -41,8 +41,8 @@ def read_labelled(file: Path, *, slices: int = SLICES, px: int = MARGIN_PX) -> L
     rows = rows.loc[[cut.line for cut in cuts]]
     for name in LABELS:
         if (count := rows[name].nunique()) < 2:
-            told = f"; {problems[0]}" if problems else ""
-            what = f"{len(rows)} labelled places can be seen, of {count} {name}{told}"
+            problem = f"; {problems[0]}" if problems else ""
+            what = f"{len(rows)} labelled places can be seen, of {count} {name}{problem}"
             raise TableError(what, where=file, hint="At least two are needed, to train on and to evaluate.")
     return LabelledViews(rows.index.to_numpy(), _samples(rows, cuts), tuple(problems))
 

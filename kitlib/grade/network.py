@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from kitlib.artefacts import Provenance, facts_of, save_tensors
 from kitlib.errors import WeightsError
 from kitlib.grade.calibration import AS_LEARNT, Calibration
-from kitlib.grade.fusion import TOLD, Fusion, Sight
+from kitlib.grade.fusion import OUTPUTS, Fusion, Sight
 from kitlib.machine import device
 from kitlib.nn.layers import GatedAttention
 from kitlib.nn.losses import OPENING_UNIT_MM, Truth, graded_loss
@@ -45,19 +45,19 @@ class StudyBatch(NamedTuple):
     size: int  # number of studies, some of which may have no view
 
 
-class Told(NamedTuple):
+class ViewOutput(NamedTuple):
     """Network output for single views."""
 
     vectors: Tensor  # (N, width)
-    told: Tensor  # (N, TOLD): logits of severities and, last, openings in OPENING_UNIT_MM
+    predictions: Tensor  # (N, OUTPUTS): logits of severities and, last, openings in OPENING_UNIT_MM
     weights: Tensor  # (N, S) attention over slices
 
 
-class StudyTold(NamedTuple):
+class StudyOutput(NamedTuple):
     """Network output for studies, and for each of their views alone."""
 
-    cells: Tensor  # (B, 25, TOLD)
-    views: Told
+    cells: Tensor  # (B, 25, OUTPUTS)
+    views: ViewOutput
 
 
 class ViewNet(nn.Module):
@@ -69,9 +69,9 @@ class ViewNet(nn.Module):
         self.width = int(self.trunk.num_features)  # type: ignore[arg-type]  # torch types it as a module
         self.attention = GatedAttention(self.width, HIDDEN)
         self.dropout = nn.Dropout(0.2)
-        self.heads = nn.Linear(self.width, len(VIEWS) * TOLD)
+        self.heads = nn.Linear(self.width, len(VIEWS) * OUTPUTS)
 
-    def forward(self, batch: ViewBatch) -> Told:
+    def forward(self, batch: ViewBatch) -> ViewOutput:
         """Predict each view by itself."""
         grey = (batch.images[batch.present][:, None] - GREY_MEAN) / GREY_SD
         seen = self.trunk(grey.contiguous(memory_format=torch.channels_last)).float()
@@ -80,7 +80,7 @@ class ViewNet(nn.Module):
         vectors, weights = self.attention(slices, batch.present)
         heads = self.heads(self.dropout(vectors)).unflatten(1, (len(VIEWS), -1))
         own = heads[torch.arange(len(vectors), device=vectors.device), batch.views]
-        return Told(vectors, own.float(), weights)
+        return ViewOutput(vectors, own.float(), weights)
 
 
 class StudyNet(nn.Module):
@@ -92,16 +92,16 @@ class StudyNet(nn.Module):
         self.views = ViewNet(backbone)
         self.fusion = Fusion(self.views.width)
 
-    def forward(self, batch: StudyBatch) -> StudyTold:
+    def forward(self, batch: StudyBatch) -> StudyOutput:
         """Predict studies from their views."""
-        told = self.views(batch.views)
-        sight = sight_of(told, batch)
+        views = self.views(batch.views)
+        sight = sight_of(views, batch)
         if self.training:
             sight = sight._replace(shown=with_views_dropped(sight.shown, None))
-        return StudyTold(self.fusion(sight), told)
+        return StudyOutput(self.fusion(sight), views)
 
 
-def sight_of(told: Told, batch: StudyBatch) -> Sight:
+def sight_of(output: ViewOutput, batch: StudyBatch) -> Sight:
     """Arrange view outputs by study and slot, detached: views are trained on their own labels only."""
     slots = batch.size * len(SLOTS)
     at = batch.studies * len(SLOTS) + batch.slots
@@ -111,7 +111,8 @@ def sight_of(told: Told, batch: StudyBatch) -> Sight:
         return empty.index_copy(0, at, values.detach()).unflatten(0, (batch.size, len(SLOTS)))
 
     shown = torch.zeros(slots, dtype=torch.bool, device=at.device).index_fill(0, at, True)
-    return Sight(spread(told.vectors), spread(told.told), shown.unflatten(0, (batch.size, len(SLOTS))))
+    shown = shown.unflatten(0, (batch.size, len(SLOTS)))
+    return Sight(spread(output.vectors), spread(output.predictions), shown)
 
 
 def with_views_dropped(shown: Tensor, rng: torch.Generator | None) -> Tensor:
@@ -154,18 +155,18 @@ class Grader:
         `images` (n, S, px, px) uint8, `present` (n, S) bool, `views` (n,) indices into VIEWS, `cells` (n,)
         indices into CELLS, as severities are rarer at some levels than at others.
         """
-        parts = [torch.empty(0, TOLD), *(part.told for part in self.look(images, present, views))]
+        parts = [torch.empty(0, OUTPUTS), *(part.predictions for part in self.look(images, present, views))]
         log_odds = self.calibration.of_views[cells]
         return graded(torch.cat(parts), self.calibration.temperature, log_odds)
 
     @torch.inference_mode()
-    def look(self, images: np.ndarray, present: np.ndarray, views: np.ndarray) -> list[Told]:
+    def look(self, images: np.ndarray, present: np.ndarray, views: np.ndarray) -> list[ViewOutput]:
         """Run the network on views as for `grade`, in batches; the outputs are on the CPU."""
         parts = []
         for first in range(0, len(images), BATCH):
             rows = slice(first, first + BATCH)
-            told = self.network(view_batch(images[rows], present[rows], views[rows]))
-            parts.append(Told(*(part.cpu() for part in told)))
+            output = self.network(view_batch(images[rows], present[rows], views[rows]))
+            parts.append(ViewOutput(*(part.cpu() for part in output)))
         return parts
 
 
@@ -179,20 +180,20 @@ def view_batch(images: np.ndarray, present: np.ndarray, views: np.ndarray) -> Vi
 
 
 def graded(
-    told: Tensor, temperature: float = 1.0, log_odds: np.ndarray | float = 0.0
+    predictions: Tensor, temperature: float = 1.0, log_odds: np.ndarray | float = 0.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Convert network outputs (..., TOLD) to probabilities (..., 3) and openings in mm (...).
+    """Convert network outputs (..., OUTPUTS) to probabilities (..., 3) and openings in mm (...).
 
     `log_odds` (..., 3) are added to the logits of severities, which are then divided by `temperature`.
     """
-    openings_mm = OPENING_UNIT_MM * told[..., -1].clamp(min=0)
-    logits = (told[..., :-1].double() + torch.as_tensor(log_odds)) / temperature
+    openings_mm = OPENING_UNIT_MM * predictions[..., -1].clamp(min=0)
+    logits = (predictions[..., :-1].double() + torch.as_tensor(log_odds)) / temperature
     return logits.softmax(-1).numpy(), openings_mm.double().numpy()
 
 
-def told_loss(told: Tensor, truth: Truth) -> Tensor:
-    """Loss of network outputs (B, f, TOLD): severities weighted as in the competition, and openings."""
-    return graded_loss(told[..., :-1].float(), told[..., -1].float(), truth)
+def prediction_loss(predictions: Tensor, truth: Truth) -> Tensor:
+    """Loss of network outputs (B, f, OUTPUTS): severities weighted as in the competition, and openings."""
+    return graded_loss(predictions[..., :-1].float(), predictions[..., -1].float(), truth)
 
 
 def save_network(

@@ -130,11 +130,13 @@ def judged_head(samples: ViewSamples, vectors: np.ndarray, seed: int) -> dict[st
 
     def loss(strength: float) -> float:
         head = _head(vectors, severities, fitted, strength)
-        return weighted_log_loss(severities[held_out], _told(head, vectors[held_out]))
+        return weighted_log_loss(severities[held_out], _probabilities(head, vectors[held_out]))
 
     head = _head(vectors, severities, learnt, min(STRENGTHS, key=loss))
     levels = np.array([cell.level for cell in CELLS])[samples.cells[judged]]
-    return judged_places(severities[judged], _told(head, vectors[judged]), levels, samples.persons[judged])
+    return judged_places(
+        severities[judged], _probabilities(head, vectors[judged]), levels, samples.persons[judged]
+    )
 
 
 def split_by_study(studies: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -149,12 +151,12 @@ def probe_table(probed: pd.DataFrame) -> pd.DataFrame:
     """Mean, minimum and maximum over the seeds as text, one row per kind of view and features."""
     rows = []
     for (view, features), of_it in probed.groupby(["view", "features"], sort=False):
-        told = {
+        scores = {
             name: f"{of_it[name].mean():.3f} ({of_it[name].min():.3f} to {of_it[name].max():.3f})"
             for name in MEASURES
         }
         counts = of_it[["places", "severe", "studies"]].mean().round().astype(int)
-        rows.append({"view": view, "features": features, **told, **counts})
+        rows.append({"view": view, "features": features, **scores, **counts})
     return pd.DataFrame(rows)
 
 
@@ -170,7 +172,7 @@ def _head(vectors: np.ndarray, severities: np.ndarray, rows: np.ndarray, strengt
     return head.fit(vectors[rows], own, logisticregression__sample_weight=WEIGHTS[own])
 
 
-def _told(head: Pipeline, vectors: np.ndarray) -> np.ndarray:
+def _probabilities(head: Pipeline, vectors: np.ndarray) -> np.ndarray:
     """Predict probabilities (n, 3), even if the head was trained on two severities only."""
     probabilities = np.zeros((len(vectors), len(SEVERITIES)))
     probabilities[:, head.classes_] = head.predict_proba(vectors)

@@ -15,12 +15,12 @@ from kitlib.grade.mixup import mixup
 from kitlib.grade.network import (
     StudyBatch,
     StudyNet,
-    StudyTold,
+    StudyOutput,
     ViewBatch,
     graded,
     load_network,
+    prediction_loss,
     save_network,
-    told_loss,
 )
 from kitlib.grade.samples import CLASS_BALANCE, SLICES, ViewSamples
 from kitlib.grade.starts import started
@@ -162,10 +162,10 @@ def mean_of_epochs(out: Path, average: StudyNet, epoch: int) -> StudyNet:
     return mean
 
 
-def grading_loss(output: StudyTold, truth: Truths) -> Tensor:
+def grading_loss(output: StudyOutput, truth: Truths) -> Tensor:
     """Loss of severities and openings, of studies and of single views, plus that of misplaced attention."""
-    of_views = told_loss(output.views.told[:, None], truth.views)
-    of_cells = told_loss(output.cells, truth.cells)
+    of_views = prediction_loss(output.views.predictions[:, None], truth.views)
+    of_cells = prediction_loss(output.cells, truth.cells)
     own = output.views.weights.gather(1, truth.middles[:, None]).clamp(min=1e-4)
     return of_views + of_cells - ATTENTION * own.log().mean()
 
@@ -183,7 +183,7 @@ def metrics(network: StudyNet, samples: ViewSamples) -> dict[str, float]:
     """
     batches = PersonBatches(samples)
     order = np.concatenate(batches.rows)
-    views, cells, truth = _told(network, batches)
+    views, cells, truth = _predictions(network, batches)
     found: dict[str, float] = {}
     for number, view in enumerate(VIEWS):
         rows = np.flatnonzero(samples.views[order] == number)
@@ -198,13 +198,13 @@ def metrics(network: StudyNet, samples: ViewSamples) -> dict[str, float]:
 
 
 @torch.inference_mode()
-def _told(network: StudyNet, batches: PersonBatches) -> tuple[Tensor, Tensor, Truth]:
-    """Predict all views (n, TOLD) and cells (persons, 25, TOLD); also returns the truth of the cells."""
+def _predictions(network: StudyNet, batches: PersonBatches) -> tuple[Tensor, Tensor, Truth]:
+    """Predict views (n, OUTPUTS) and cells (persons, 25, OUTPUTS); also returns the truth of the cells."""
     views, cells, severities, openings_mm = [], [], [], []
     for rows in chunks(np.arange(len(batches.rows)), PERSONS):
         batch, truth = batches.batch(rows, None)
         output = network(batch)
-        views.append(output.views.told.cpu())
+        views.append(output.views.predictions.cpu())
         cells.append(output.cells.cpu())
         severities.append(truth.cells.severities.cpu())
         openings_mm.append(truth.cells.openings_mm.cpu())
@@ -212,18 +212,18 @@ def _told(network: StudyNet, batches: PersonBatches) -> tuple[Tensor, Tensor, Tr
 
 
 def _judged(
-    name: str, told: Tensor, cells: np.ndarray, severities: np.ndarray, openings_mm: np.ndarray
+    name: str, predictions: Tensor, cells: np.ndarray, severities: np.ndarray, openings_mm: np.ndarray
 ) -> dict[str, float]:
     if not len(severities):
         return {}
-    probabilities, found_mm = graded(told)
+    probabilities, found_mm = graded(predictions)
     found = {f"{name}: mm": round(float(np.median(np.abs(found_mm - openings_mm))), 3)}
     clear = severities != 1
-    told_and_read_off = {
+    predicted_and_read_off = {
         "": (probabilities.argmax(axis=1), probabilities @ np.arange(3)),
         " by mm": (severity_read_off(found_mm, cells), LIMITS_MM[cells, 0] - found_mm),
     }
-    for how, (said, worse) in told_and_read_off.items():
+    for how, (said, worse) in predicted_and_read_off.items():
         found[f"{name}: accuracy{how}"] = round(float((said == severities).mean()), 4)
         if len(np.unique(severities[clear])) == 2:
             area = roc_auc_score(severities[clear] == 2, worse[clear])

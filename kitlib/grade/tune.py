@@ -13,7 +13,15 @@ from kitlib.grade.augment import changed
 from kitlib.grade.calibration import AS_LEARNT, Calibration
 from kitlib.grade.labelled import read_labelled
 from kitlib.grade.mixup import mixup
-from kitlib.grade.network import BACKBONE, Grader, StudyNet, Told, ViewBatch, save_network, told_loss
+from kitlib.grade.network import (
+    BACKBONE,
+    Grader,
+    StudyNet,
+    ViewBatch,
+    ViewOutput,
+    prediction_loss,
+    save_network,
+)
 from kitlib.grade.samples import SLICES, ViewSamples
 from kitlib.grade.starts import calibration_of_start, fingerprint_of_start, started
 from kitlib.grade.train import THREE_SLICES, truth_of
@@ -128,8 +136,8 @@ def tune_grader(
     return curve, labelled.problems
 
 
-def _loss(told: Told, truth: Truth) -> Tensor:
-    return told_loss(told.told[:, None], truth)
+def _loss(output: ViewOutput, truth: Truth) -> Tensor:
+    return prediction_loss(output.predictions[:, None], truth)
 
 
 def calibration_of_tuned(start: str, curve: Curve) -> Calibration:

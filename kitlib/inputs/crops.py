@@ -31,7 +31,7 @@ class StudyCrops:
     confidences: np.ndarray  # (40,) in the point; 0 where it was not found and set where it usually lies
     faults: tuple[Fault, ...] = ()  # found when it was cut
     counted: float = 1.0  # probability that the levels are counted right, if that is in doubt
-    told: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+    view_outputs: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
     """Network outputs for these images, by weights file; passed on to other processes, too."""
 
     @property

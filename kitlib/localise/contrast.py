@@ -23,7 +23,9 @@ REACH_MM = 3.0  # from a slice to a place that it still shows
 LEAST_PLACES = 20  # in view, of canal and front each
 
 
-def told_by_canal(study: Study, spine_of: Callable[[Series], Spine | None] | None = None) -> dict[int, str]:
+def identified_by_canal(
+    study: Study, spine_of: Callable[[Series], Spine | None] | None = None
+) -> dict[int, str]:
     """Identify the sequences of undescribed series by their pixels, if possible; {} if no canal is found.
 
     `spine_of` finds the canal on a series; if None, the shipped localiser does.

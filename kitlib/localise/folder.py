@@ -10,7 +10,7 @@ import pandas as pd
 from kitlib.competition.root import sequences_around
 from kitlib.competition.tables import UNDESCRIBED
 from kitlib.errors import KitError
-from kitlib.localise.contrast import told_by_canal
+from kitlib.localise.contrast import identified_by_canal
 from kitlib.mri.folder import list_folder
 from kitlib.mri.ledger import Fault, Ledger
 from kitlib.mri.reading import Prepare, read_study
@@ -46,7 +46,7 @@ def study_rows(folder: Path, ledger: Ledger) -> tuple[int, pd.DataFrame]:
 def read_folder(folder: Path, ledger: Ledger, *, prepare: Prepare | None = None) -> Study:
     """Read the study in a folder, as `study_rows` lists it and `read_study` reads it."""
     study_id, rows = study_rows(folder, ledger)
-    return read_study(study_id, rows, ledger, prepare=prepare, tell=told_by_canal)
+    return read_study(study_id, rows, ledger, prepare=prepare, identify=identified_by_canal)
 
 
 def _derived(study_uid: str) -> int:

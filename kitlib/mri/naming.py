@@ -38,17 +38,17 @@ NULLS_FAT_MS, NULLS_FLUID_MS = (80.0, 350.0), 500.0  # inversion times of STIR; 
 
 
 @dataclass(frozen=True)
-class Told:
+class Identification:
     """What a series was identified as, and on what evidence."""
 
     sequence: str | None  # None: not one that is read
     why: str
 
 
-def told_by_tags(tags: Tags, plane: Plane) -> Told | None:
+def identified_by_tags(tags: Tags, plane: Plane) -> Identification | None:
     """Identify the sequence of a series in this plane; None if its tags do not determine it."""
     if reason := _no_anatomy(tags):
-        return Told(None, reason)
+        return Identification(None, reason)
     times, words = _by_times(tags), _by_words(tags)
     if times and words and times != words:
         return None
@@ -56,21 +56,21 @@ def told_by_tags(tags: Tags, plane: Plane) -> Told | None:
     if weighting is None:
         return None
     if weighting == "T1" and (tags.has_agent or _says_agent(tags)):
-        return Told(None, "T1 after a contrast agent")
+        return Identification(None, "T1 after a contrast agent")
     why = "by its echo and repetition times" if times else "by its description"
     sequence = weighted2sequence.get((weighting, plane))
-    return Told(sequence, why if sequence else f"{plane} {weighting} {why}")
+    return Identification(sequence, why if sequence else f"{plane} {weighting} {why}")
 
 
-def told_by_planes(stacks: Sequence[Stack]) -> tuple[Plane, Told | None]:
+def main_plane(stacks: Sequence[Stack]) -> tuple[Plane, Identification | None]:
     """The plane of most slices of a series and, if it cannot be read, why."""
     slices = Counter[Plane]()
     for stack in stacks:
         slices[stack.plane] += len(stack)
     plane, most = slices.most_common(1)[0]
     if most < LEAST_SHARE * slices.total():
-        return plane, Told(None, "its slices lie in several planes, as a scout's do")
-    return plane, None if plane in plane2sequences else Told(None, f"its slices lie {plane}")
+        return plane, Identification(None, "its slices lie in several planes, as a scout's do")
+    return plane, None if plane in plane2sequences else Identification(None, f"its slices lie {plane}")
 
 
 def in_plane(stacks: Sequence[Stack], sequence: str | None) -> tuple[list[Stack], list[Fault]]:

@@ -11,7 +11,7 @@ from kitlib.mri.dicom.tags import Tags, read_tags
 from kitlib.mri.identity import strangers
 from kitlib.mri.ledger import Fault, Ledger, as_text
 from kitlib.mri.looks import digests, odd_looks
-from kitlib.mri.naming import Told, in_plane, plane2sequences, told_by_planes, told_by_tags
+from kitlib.mri.naming import Identification, identified_by_tags, in_plane, main_plane, plane2sequences
 from kitlib.mri.series import Source, files_of, read_series
 from kitlib.mri.stack import Stack
 from kitlib.mri.study import Series, Study, note_missing_sequences
@@ -23,7 +23,7 @@ Prepare = Callable[[list[Stack]], list[Stack]]
 FEWEST = 3  # slices of a series: in the competition sagittal series have at least 8 and axial ones 5
 LOOKS, READ = "series.looks", "read all the same"
 BY_PIXELS, BY_PLANE = "by its pixels", "the only sequence of its plane that no other series has"
-TellByPixels = Callable[[Study], Mapping[int, str]]
+IdentifyByPixels = Callable[[Study], Mapping[int, str]]
 """Returns the sequences that pixels identify, by series id; the study holds those already known."""
 
 
@@ -33,12 +33,12 @@ def read_study(
     ledger: Ledger,
     *,
     prepare: Prepare | None = None,
-    tell: TellByPixels | None = None,
+    identify: IdentifyByPixels | None = None,
 ) -> Study:
     """Read the series listed in `rows` (series_id, sequence, folder); bad data never raises.
 
     A `folder` may instead be the files of the series. A `sequence` that is not in SEQUENCES is identified by
-    tags, then by `tell`, then by the plane if that leaves one choice; stacks in another plane than their
+    tags, then by `identify`, then by the plane if that leaves one choice; stacks in another plane than their
     sequence's are left out. `prepare` is applied to each series before the next is read, so a study of
     reduced stacks is never in memory at full size.
 
@@ -63,7 +63,7 @@ def read_study(
     ledger.extend(replace(fault, study_id=study_id) for fault in _copies(shown))
     study = _of_one_patient(Study(study_id, tuple(series)), tags, ledger)
     _note_contradicted(study, tags, ledger)
-    study = _named(study, tags, ledger, tell)
+    study = _named(study, tags, ledger, identify)
     note_missing_sequences(study_id, study.sequences, ledger)
     return study
 
@@ -91,7 +91,7 @@ def _copies(shown: Mapping[int, tuple[str | None, set[int]]]) -> Iterator[Fault]
 def _note_contradicted(study: Study, tags: Mapping[int, Tags], ledger: Ledger) -> None:
     """Record which described series are something else by their own tags: either may be wrong."""
     for series in (series for series in study.series if series.sequence and series.stacks):
-        verdict = _told(series, tags[series.series_id])
+        verdict = _identified(series, tags[series.series_id])
         if verdict and verdict.sequence != series.sequence:
             key = study.study_id, series.series_id
             detail = (
@@ -131,48 +131,50 @@ def _in_plane(series: Series, study_id: int, ledger: Ledger) -> Series:
     return replace(series, stacks=tuple(kept))
 
 
-def _named(study: Study, tags: Mapping[int, Tags], ledger: Ledger, tell: TellByPixels | None) -> Study:
+def _named(
+    study: Study, tags: Mapping[int, Tags], ledger: Ledger, identify: IdentifyByPixels | None
+) -> Study:
     """The study with its undescribed series identified, as far as tags, pixels or planes allow."""
-    told = {
-        series.series_id: _told(series, tags[series.series_id])
+    identified = {
+        series.series_id: _identified(series, tags[series.series_id])
         for series in study.series
         if series.sequence is None and series.stacks
     }
-    study = _with(study, told)
-    if tell and not all(told.values()):
-        by_pixels = tell(study)
-        unsure = [key for key in by_pixels if told.get(key, True) is None]
-        told |= {key: Told(by_pixels[key], BY_PIXELS) for key in unsure}
-        study = _with(study, told)
+    study = _with(study, identified)
+    if identify and not all(identified.values()):
+        by_pixels = identify(study)
+        unsure = [key for key in by_pixels if identified.get(key, True) is None]
+        identified |= {key: Identification(by_pixels[key], BY_PIXELS) for key in unsure}
+        study = _with(study, identified)
     known = {series.sequence for series in study.series}
     for series in study.series:
-        if told.get(series.series_id, True) is None:
-            told[series.series_id] = _by_elimination(series, known)
-    named = _with(study, told)
-    for key, verdict in told.items():
+        if identified.get(series.series_id, True) is None:
+            identified[series.series_id] = _by_elimination(series, known)
+    named = _with(study, identified)
+    for key, verdict in identified.items():
         action = f"taken as {verdict.sequence}" if verdict and verdict.sequence else "left out"
         why = verdict.why if verdict else "neither tags nor pixels nor its plane identify its sequence"
         ledger.add(Fault("series.undescribed", action, study.study_id, key, detail=why))
     return replace(named, series=tuple(_in_plane(series, study.study_id, ledger) for series in named.series))
 
 
-def _told(series: Series, tags: Tags) -> Told | None:
-    plane, refused = told_by_planes(series.stacks)
-    return refused or told_by_tags(tags, plane)
+def _identified(series: Series, tags: Tags) -> Identification | None:
+    plane, refused = main_plane(series.stacks)
+    return refused or identified_by_tags(tags, plane)
 
 
-def _by_elimination(series: Series, known: Collection[str | None]) -> Told | None:
+def _by_elimination(series: Series, known: Collection[str | None]) -> Identification | None:
     """The sequence of the series' plane that no other series has, if there is exactly one."""
-    plane, _ = told_by_planes(series.stacks)
+    plane, _ = main_plane(series.stacks)
     lacking = [sequence for sequence in plane2sequences[plane] if sequence not in known]
-    return Told(lacking[0], BY_PLANE) if len(lacking) == 1 else None
+    return Identification(lacking[0], BY_PLANE) if len(lacking) == 1 else None
 
 
-def _with(study: Study, told: Mapping[int, Told | None]) -> Study:
+def _with(study: Study, identified: Mapping[int, Identification | None]) -> Study:
     """The study with its series so identified; a series that is not one to read loses its stacks."""
     series = []
     for one in study.series:
-        if verdict := told.get(one.series_id):
+        if verdict := identified.get(one.series_id):
             one = replace(one, sequence=verdict.sequence, stacks=one.stacks if verdict.sequence else ())
         series.append(one)
     return replace(study, series=tuple(series))

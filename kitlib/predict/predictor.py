@@ -15,7 +15,7 @@ from kitlib.errors import ArtefactError
 from kitlib.experiments.fold import load_fold
 from kitlib.inputs.base import Dataset, Encoder, InputSpec, Resources
 from kitlib.inputs.crops import UNSEEN, CropDataset, CropInput
-from kitlib.localise.contrast import told_by_canal
+from kitlib.localise.contrast import identified_by_canal
 from kitlib.localise.folder import study_rows
 from kitlib.models.base import Model
 from kitlib.models.crop.model import CropModel, Examination
@@ -95,7 +95,7 @@ class Predictor:
 
     def read(self, study_id: int, rows: pd.DataFrame, ledger: Ledger) -> Study:
         """Read a study and prepare it as the members' inputs require; `rows` as in `read_study`."""
-        return read_study(study_id, rows, ledger, prepare=self._prepare, tell=told_by_canal)
+        return read_study(study_id, rows, ledger, prepare=self._prepare, identify=identified_by_canal)
 
     def read_folder(self, folder: Path, ledger: Ledger) -> Study:
         """Read the study in any folder, prepared as by `read`; DataError if there is nothing to read."""

@@ -36,16 +36,16 @@ background: #fff; padding: .6rem; &, .jupyter-widgets {{ color: {INK}; }}
 .planes, .below {{ flex-flow: row wrap; gap: 1rem; }} .planes > * {{ flex: 1 1 14rem; min-width: 0; }}
 .widget-slider {{ width: auto; }} .cells td {{ min-width: 5.5rem; padding: .3rem .6rem; }}
 .below > * {{ max-width: 100%; overflow-x: auto; }} .below > :last-child {{ flex: 1 1 17rem; }}
-.told {{ display: none; }} table {{ margin: 0; }} .plane img {{ width: 100%; cursor: crosshair; }}
+.message {{ display: none; }} table {{ margin: 0; }} .plane img {{ width: 100%; cursor: crosshair; }}
 td button {{ all: unset; cursor: pointer; display: block; width: 100%; }}
 td button:focus-visible, td button[aria-pressed=true] {{ outline: 2px solid {INK}; outline-offset: .3rem; }}
 }}</style>"""
 # A click reaches the kernel through a text field that nobody sees: what was clicked, where in it, and the
-# time, so that what is clicked twice is told twice.
-TELL = escape(
+# time, so that what is clicked twice is sent twice.
+SEND = escape(
     "const at = event.target.getBoundingClientRect(),"
-    " field = this.closest('.kitlib').querySelector('.told input');"
-    "field.value = [this.dataset.told, (event.clientX - at.left) / at.width,"
+    " field = this.closest('.kitlib').querySelector('.message input');"
+    "field.value = [this.dataset.message, (event.clientX - at.left) / at.width,"
     " (event.clientY - at.top) / at.height, Date.now()].join(' ');"
     "field.dispatchEvent(new Event('input', {bubbles: true}))"
 )
@@ -85,21 +85,22 @@ class Viewer(widgets.VBox):
         self.menu = widgets.Dropdown(
             options=[cell_title(cell) for cell in range(len(CELLS))], description="place"
         )
-        self.table, self.views, self.told = widgets.HTML(), widgets.HTML(), widgets.Text()
+        self.table, self.views, self.message = widgets.HTML(), widgets.HTML(), widgets.Text()
         columns = [widgets.VBox(pair) for pair in zip(self.pictures.values(), self.sliders.values())]
         above, below = widgets.HBox(columns), widgets.HBox([self.table, self.views])
-        super().__init__([widgets.HTML(CSS + html.paragraph(LEAD)), above, self.menu, below, self.told])
-        for widget, name in ((self, "kitlib"), (above, "planes"), (below, "below"), (self.told, "told")):
+        super().__init__([widgets.HTML(CSS + html.paragraph(LEAD)), above, self.menu, below, self.message])
+        named = {"kitlib": self, "planes": above, "below": below, "message": self.message}
+        for name, widget in named.items():
             widget.add_class(name)
         self.choose(self.cell)
-        self.told.observe(lambda change: self.hear(change["new"]), "value")
+        self.message.observe(lambda change: self.hear(change["new"]), "value")
         self.menu.observe(self._pick, "index")
         for sequence, slider in self.sliders.items():
             slider.observe(partial(self._scroll, sequence), "value")
 
-    def hear(self, told: str) -> None:
+    def hear(self, message: str) -> None:
         """Do what was clicked: "cell 7 ...", or "plane 1 ..." with shares of its width and height."""
-        kind, number, across, down, _ = told.split()
+        kind, number, across, down, _ = message.split()
         if kind == "cell":
             self.choose(int(number))
         else:
@@ -142,9 +143,9 @@ class Viewer(widgets.VBox):
     def _plane(self, sequence: str) -> str:
         title = slice_title(self.shown[sequence])
         png = plane_png(self.planes, self.shown[sequence], self.cell)
-        told = f'data-told="plane {[*self.shown].index(sequence)}" onclick="{TELL}"'
-        return f'<div class="plane" {told}>{html.image(png, title)}</div>{html.paragraph(title)}'
+        clicked = f'data-message="plane {[*self.shown].index(sequence)}" onclick="{SEND}"'
+        return f'<div class="plane" {clicked}>{html.image(png, title)}</div>{html.paragraph(title)}'
 
     def _button(self, cell: int, text: str) -> str:
         state = f'aria-pressed="{str(cell == self.cell).lower()}"'
-        return f'<button type="button" {state} data-told="cell {cell}" onclick="{TELL}">{text}</button>'
+        return f'<button type="button" {state} data-message="cell {cell}" onclick="{SEND}">{text}</button>'

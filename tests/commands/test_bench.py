@@ -12,7 +12,7 @@ from tests.report.pages.test_speed import PREDICTING, RATIOS, STEPS
 
 DAMAGES = pd.DataFrame(
     [("files", "file empty", "Files of no byte", 1, 0, "", 0.5, 3.0, "unharmed")],
-    columns=["kind", "name", "what", "touched", "untold", "failures", "seconds", "grown_mb", "naive"],
+    columns=["kind", "name", "what", "touched", "unreported", "failures", "seconds", "grown_mb", "naive"],
 )
 
 

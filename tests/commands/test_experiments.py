@@ -324,8 +324,8 @@ def test_the_last_line_of_a_run_counts_what_failed(monkeypatch, capsys, tmp_path
     monkeypatch.setattr(grid, "run_grid", lambda *_, **options: asked.update(options) or outcome)
     options = ["--family", "trial", "--profile", "demo", "--data", "a folder", "--only", "bad", "gone"]
     assert main(["experiments", "run", *options]) == 1
-    told = "--family trial --profile demo --data DIR --only bad gone"  # no local path
-    assert asked["command"] == f"python -m kitlib experiments run {told}"
+    options = "--family trial --profile demo --data DIR --only bad gone"  # no local path
+    assert asked["command"] == f"python -m kitlib experiments run {options}"
     lines = capsys.readouterr().out.splitlines()
     assert lines[:2] == ["skipped gone: no weights", "failed bad: ValueError: x"]
     assert lines[-1] == f"7 fits done in {tmp_path}; 1 experiments failed, 1 were skipped"

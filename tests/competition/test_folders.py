@@ -8,7 +8,7 @@ from tests.competition.builders import write_root
 from tests.mri.builders import make_series
 
 
-def told(ledger):
+def reported(ledger):
     return [(fault.study_id, fault.series_id, fault.detail) for fault in ledger]
 
 
@@ -25,7 +25,7 @@ def test_of_two_folders_of_one_number_the_plainly_written_one_is_read(tmp_path):
     write_root(tmp_path, series=["7", "007"])
     ledger = Ledger()
     assert numbered(tmp_path, ledger) == {7: tmp_path / "7"}
-    assert told(ledger) == [(7, None, "another folder has the same number")]
+    assert reported(ledger) == [(7, None, "another folder has the same number")]
 
 
 @pytest.mark.parametrize("name", ["-7", "9" * 19])
@@ -33,14 +33,14 @@ def test_a_number_that_is_no_id_is_told(tmp_path, name):
     write_root(tmp_path, series=[name])
     ledger = Ledger()
     assert numbered(tmp_path, ledger, study_id=7) == {}
-    assert told(ledger) == [(7, None, "a number below 0 or of more than 18 digits")]
+    assert reported(ledger) == [(7, None, "a number below 0 or of more than 18 digits")]
 
 
 def test_a_link_to_itself_is_told_as_of_its_study_and_series(tmp_path):
     (tmp_path / "71").symlink_to("71")
     studies, series = Ledger(), Ledger()
     assert numbered(tmp_path, studies) == series_in(tmp_path, 7, series) == {}
-    assert (told(studies), told(series)) == ([(71, None, "OSError")], [(7, 71, "OSError")])
+    assert (reported(studies), reported(series)) == ([(71, None, "OSError")], [(7, 71, "OSError")])
 
 
 @pytest.mark.parametrize("target", [".", "..", "../.."])
@@ -50,14 +50,14 @@ def test_a_link_that_leads_back_is_told_and_not_followed(tmp_path, target):
     (tmp_path / "test_images" / "7" / "73").symlink_to("71")
     ledger = Ledger()
     assert series_in(tmp_path / "test_images" / "7", 7, ledger).keys() == {71, 73}
-    assert told(ledger) == [(7, 72, "a link that leads back")]
+    assert reported(ledger) == [(7, 72, "a link that leads back")]
 
 
 def test_a_file_in_place_of_a_folder_is_told(tmp_path):
     (tmp_path / "7").touch()
     ledger = Ledger()
     assert series_in(tmp_path / "7", 7, ledger) == {}
-    assert told(ledger) == [(7, None, "NotADirectoryError")]
+    assert reported(ledger) == [(7, None, "NotADirectoryError")]
 
 
 def test_folders_that_a_table_describes_are_taken_as_they_are(tmp_path):

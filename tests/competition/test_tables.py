@@ -17,7 +17,7 @@ from kitlib.terms import CELL_NAMES, CONDITIONS, EMPTY, LEVELS, SEQUENCES, row_i
 from tests.competition.builders import landmarks_csv, make_labels, make_predictions, series_csv, train_csv
 from tests.properties import derandomised
 
-TOLD, UNKNOWN = tables.TOLD_OTHERWISE, "it is called by none of the competition's words"
+IDENTIFIED, UNKNOWN = tables.IDENTIFIED_OTHERWISE, "it is called by none of the competition's words"
 LEFT_OUT = "line left out", "line 2 is the first that names no study and series"
 READERS = {
     "train.csv": (tables.read_train_labels, train_csv(make_labels(3))),
@@ -144,18 +144,18 @@ def test_an_id_may_have_zeros_before_it(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("lines", "told", "faults"),
+    ("lines", "sequences", "faults"),
     [
         (["7,71,Axial T2"], ["Axial T2"], []),
         (["7,71,Axial T2", "", " , ,", "  "], ["Axial T2"], []),
         ([" 7 ,\t071,  Axial T2 "], ["Axial T2"], []),
         (["7,71,Axial T2"] * 3, ["Axial T2"], [("read once", "lines repeat each other")]),
-        (["7,71,Axial T2", "7,71,Sagittal T1"], [UNDESCRIBED], [(TOLD, "lines contradict each other")]),
-        (["7,71,Axial T2", "7,71,"], [UNDESCRIBED], [(TOLD, "lines contradict each other")]),
-        (["7,71,axial"], [UNDESCRIBED], [(TOLD, UNKNOWN)]),
-        (["7,71,"], [UNDESCRIBED], [(TOLD, UNKNOWN)]),
-        (["7,71"], [UNDESCRIBED], [(TOLD, UNKNOWN)]),
-        (["7,71,Axial T2, fat saturated"], [UNDESCRIBED], [(TOLD, UNKNOWN)]),
+        (["7,71,Axial T2", "7,71,Sagittal T1"], [UNDESCRIBED], [(IDENTIFIED, "lines contradict each other")]),
+        (["7,71,Axial T2", "7,71,"], [UNDESCRIBED], [(IDENTIFIED, "lines contradict each other")]),
+        (["7,71,axial"], [UNDESCRIBED], [(IDENTIFIED, UNKNOWN)]),
+        (["7,71,"], [UNDESCRIBED], [(IDENTIFIED, UNKNOWN)]),
+        (["7,71"], [UNDESCRIBED], [(IDENTIFIED, UNKNOWN)]),
+        (["7,71,Axial T2, fat saturated"], [UNDESCRIBED], [(IDENTIFIED, UNKNOWN)]),
         (["7"], [], [LEFT_OUT]),
         (["../x,71,Axial T2"], [], [LEFT_OUT]),
         (["-7,71,Axial T2"], [], [LEFT_OUT]),
@@ -165,12 +165,12 @@ def test_an_id_may_have_zeros_before_it(tmp_path):
         (["7,71\0,Axial T2"], [], [LEFT_OUT]),
     ],
 )
-def test_a_line_on_a_series_costs_that_series_at_most(tmp_path, lines, told, faults):
+def test_a_line_on_a_series_costs_that_series_at_most(tmp_path, lines, sequences, faults):
     path, ledger = tmp_path / "series.csv", Ledger()
     path.write_text("\n".join(["study_id,series_id ,series_description", *lines, "8,81,Sagittal T1"]))
     series = tables.read_series_descriptions(path, ledger)
-    assert series["sequence"].tolist() == [*told, "Sagittal T1"]
-    assert series["study_id"].tolist() == [*[7] * len(told), 8]
+    assert series["sequence"].tolist() == [*sequences, "Sagittal T1"]
+    assert series["study_id"].tolist() == [*[7] * len(sequences), 8]
     assert [(fault.action, fault.detail) for fault in ledger] == faults
     assert tables.read_series_descriptions(path).equals(series)
 

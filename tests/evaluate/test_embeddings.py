@@ -102,7 +102,7 @@ def test_narrow_slices_lie_beside_narrow_ones_of_other_studies_where_vectors_tel
         }
     )
     vectors = np.array([[1, 0], [1, 0.1], [0, 1], [0.1, 1]], np.float32)
-    told = embeddings.severity_neighbours(embeddings.SliceTable(vectors, facts)).loc["spinal"]
-    assert (told["narrow"], told["beside a narrow one"], told["beside another"]) == (0.5, 1, 0)
+    shares = embeddings.severity_neighbours(embeddings.SliceTable(vectors, facts)).loc["spinal"]
+    assert (shares["narrow"], shares["beside a narrow one"], shares["beside another"]) == (0.5, 1, 0)
     mixed = embeddings.severity_neighbours(embeddings.SliceTable(vectors[[0, 2, 1, 3]], facts)).loc["spinal"]
     assert (mixed["beside a narrow one"], mixed["beside another"]) == (0, 1)

@@ -77,8 +77,8 @@ def test_names_are_unique_and_say_what_differs() -> None:
     names = [entry.name for entry in FAMILY]
     assert len(set(names)) == len(names)
     assert "r50_attention_512_equalised_svc" in names
-    told = [(str(entry.model), entry.input, entry.protocol) for entry in FAMILY]
-    assert len(set(told)) == len(told)
+    systems = [(str(entry.model), entry.input, entry.protocol) for entry in FAMILY]
+    assert len(set(systems)) == len(systems)
 
 
 def test_every_published_system_is_there_and_in_the_demo() -> None:

@@ -48,7 +48,7 @@ def test_each_case_is_a_row_and_the_naive_loader_reads_the_smallest_dose(
     table = damaged_rows(journal, bed, tmp_path, 1)
     single = table[table["what"] != ""]
     assert list(single["name"].unique()) == NAMES
-    assert (table["untold"] == 1).all()
+    assert (table["unreported"] == 1).all()
     assert set(single.loc[single["touched"] == 1, "naive"]) == {"ends"}
     assert set(table.loc[table["touched"] > 1, "naive"]) == {""}
     assert list(table.loc[table["what"] == "", "kind"].unique()) == ["pairs", "storms"]

@@ -50,9 +50,10 @@ def test_the_submission_is_complete_and_other_studies_keep_their_bytes(judged: O
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", DAMAGES)
-def test_a_damage_is_told_or_does_no_harm(judged: Outcome, name: str) -> None:
-    untold = {judged.case.damages[study_id][0].name for study_id in judged.untold}
-    assert (name in untold) == (name in FAILING), "take it out of FAILING" if name in FAILING else "no word"
+def test_a_damage_is_reported_or_does_no_harm(judged: Outcome, name: str) -> None:
+    unreported = {judged.case.damages[study_id][0].name for study_id in judged.unreported}
+    reason = "take it out of FAILING" if name in FAILING else "no word"
+    assert (name in unreported) == (name in FAILING), reason
 
 
 def test_what_fails_is_known() -> None:
@@ -60,7 +61,7 @@ def test_what_fails_is_known() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "said", "is_told"),
+    ("name", "said", "is_reported"),
     [
         ("scouts", WHOLE, True),
         ("scouts", replace(WHOLE, lines=OTHER_LINES), False),
@@ -71,16 +72,16 @@ def test_what_fails_is_known() -> None:
     ],
 )
 def test_a_word_is_a_rung_or_a_row_and_harmless_damages_leave_rows(
-    judge: Judge, name: str, said: Said, is_told: bool
+    judge: Judge, name: str, said: Said, is_reported: bool
 ) -> None:
-    assert judge._is_told(Case(name, {7: (DAMAGES[name],)}, ()), 7, said) == is_told
+    assert judge._is_reported(Case(name, {7: (DAMAGES[name],)}, ()), 7, said) == is_reported
 
 
 def test_what_was_said_of_whole_phantoms_is_no_word(judge: Judge) -> None:
     doubted = Said(LINES, (IMAGES_DOUBTED,) * 25, frozenset({("stack.gap", "")}))
     judge = replace(judge, reference={1: doubted})
     case = Case("scouts", {7: (DAMAGES["scouts"],)}, ())
-    assert not judge._is_told(case, 7, replace(doubted, lines=OTHER_LINES))
+    assert not judge._is_reported(case, 7, replace(doubted, lines=OTHER_LINES))
 
 
 def test_untouched_rows_are_compared_by_their_bytes(judge: Judge) -> None:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from kitlib.grade.fusion import TOLD, Fusion, Sight
+from kitlib.grade.fusion import OUTPUTS, Fusion, Sight
 from kitlib.prepare.views import SLOTS, Slot
 from kitlib.terms import CELLS, mirrored_cells
 
@@ -22,8 +22,8 @@ def fusion() -> Fusion:
 def some_sight(studies: int = 3) -> Sight:
     rng = torch.Generator().manual_seed(1)
     vectors = torch.randn(studies, len(SLOTS), WIDTH, generator=rng)
-    told = torch.randn(studies, len(SLOTS), TOLD, generator=rng)
-    return Sight(vectors, told, torch.rand(studies, len(SLOTS), generator=rng) < 0.7)
+    predictions = torch.randn(studies, len(SLOTS), OUTPUTS, generator=rng)
+    return Sight(vectors, predictions, torch.rand(studies, len(SLOTS), generator=rng) < 0.7)
 
 
 @torch.inference_mode()
@@ -38,7 +38,7 @@ def test_a_mirrored_patient_gets_mirrored_grades(fusion: Fusion) -> None:
 def test_what_is_not_shown_says_nothing(fusion: Fusion) -> None:
     sight = some_sight()
     hidden = ~sight.shown[..., None]
-    other = Sight(sight.vectors + 9 * hidden, sight.told - 9 * hidden, sight.shown)
+    other = Sight(sight.vectors + 9 * hidden, sight.predictions - 9 * hidden, sight.shown)
     torch.testing.assert_close(fusion(other), fusion(sight), atol=1e-5, rtol=0)
 
 
@@ -56,10 +56,10 @@ def test_every_view_that_is_shown_tells_on_every_cell(fusion: Fusion) -> None:
 def test_untrained_it_is_the_mean_of_the_views_of_a_cell() -> None:
     torch.manual_seed(0)
     fusion, sight = Fusion(WIDTH).eval(), some_sight()
-    told = fusion(sight)
+    predictions = fusion(sight)
     for row in range(len(CELLS)):
         own = [number for number, slot in enumerate(SLOTS) if slot.cell == row]
         for study in range(3):
             shown = [number for number in own if sight.shown[study, number]]
-            mean = sight.told[study, shown].mean(0) if shown else torch.zeros(TOLD)
-            torch.testing.assert_close(told[study, row], mean)
+            mean = sight.predictions[study, shown].mean(0) if shown else torch.zeros(OUTPUTS)
+            torch.testing.assert_close(predictions[study, row], mean)

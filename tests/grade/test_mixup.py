@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from kitlib.grade.mixup import Mixed, blended_studies, blended_views, mixed_loss, mixup
-from kitlib.grade.network import StudyBatch, ViewBatch, told_loss
+from kitlib.grade.network import StudyBatch, ViewBatch, prediction_loss
 from kitlib.grade.train import Truths
 from kitlib.nn.losses import Truth
 from kitlib.prepare.views import slot2view
@@ -63,30 +63,30 @@ def test_views_are_blended_with_another_of_their_kind() -> None:
 
 
 def test_the_loss_is_that_of_a_soft_severity_and_of_the_opening_in_between() -> None:
-    told = torch.tensor([[[1.0, -0.5, 0.2, 1.1]]], requires_grad=True)
+    predictions = torch.tensor([[[1.0, -0.5, 0.2, 1.1]]], requires_grad=True)
     own = Truth(torch.tensor([[0]]), torch.tensor([[6.0]]))
     other = Truth(torch.tensor([[2]]), torch.tensor([[4.0]]))
-    mixed_loss(told_loss)(told, Mixed(own, other, SHARE)).backward()
-    found = told.grad[0, 0].clone()
+    mixed_loss(prediction_loss)(predictions, Mixed(own, other, SHARE)).backward()
+    found = predictions.grad[0, 0].clone()
     # Cross-entropy of the soft target, weighted 1/2/4; a square around the mixed opening, in units of 5 mm.
-    chances, soft = told.detach()[0, 0, :3].softmax(0), torch.tensor([SHARE, 0.0, 4 * (1 - SHARE)])
+    chances, soft = predictions.detach()[0, 0, :3].softmax(0), torch.tensor([SHARE, 0.0, 4 * (1 - SHARE)])
     torch.testing.assert_close(found[:3], soft.sum() * chances - soft)
-    torch.testing.assert_close(found[3], told.detach()[0, 0, 3] - (SHARE * 6 + (1 - SHARE) * 4) / 5)
+    torch.testing.assert_close(found[3], predictions.detach()[0, 0, 3] - (SHARE * 6 + (1 - SHARE) * 4) / 5)
 
 
 def test_an_unknown_severity_adds_nothing() -> None:
-    told = torch.randn(2, 1, 4)
+    predictions = torch.randn(2, 1, 4)
     own = Truth(torch.tensor([[0], [2]]), torch.tensor([[6.0], [3.0]]))
     unknown = Truth(torch.full((2, 1), EMPTY), torch.full((2, 1), torch.nan))
-    found = mixed_loss(told_loss)(told, Mixed(own, unknown, SHARE))
-    torch.testing.assert_close(found, SHARE * told_loss(told, own))
+    found = mixed_loss(prediction_loss)(predictions, Mixed(own, unknown, SHARE))
+    torch.testing.assert_close(found, SHARE * prediction_loss(predictions, own))
 
 
 def test_it_is_off_unless_it_is_asked_for_and_never_without_draws() -> None:
     batch, truth = studies()
     batches = SimpleNamespace(batch=lambda *_: (batch, truth))
-    assert mixup(batches, told_loss, 0.0) == (batches, told_loss)
-    blended, _ = mixup(batches, told_loss, 0.4)
+    assert mixup(batches, prediction_loss, 0.0) == (batches, prediction_loss)
+    blended, _ = mixup(batches, prediction_loss, 0.4)
     assert blended.batch(np.arange(3), None) == (batch, truth)
     draw = partial(blended.batch, np.arange(3))
     shares = [draw(torch.Generator().manual_seed(seed))[1].share for seed in (0, 0, 1)]

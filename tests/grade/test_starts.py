@@ -36,10 +36,10 @@ def test_a_file_is_started_from(tmp_path: Path) -> None:
 
 
 def test_imagenet_gives_the_trunk(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[tuple] = []
+    normalisations: list[tuple] = []
 
     def tensors(mean: tuple, deviation: tuple) -> dict[str, torch.Tensor]:
-        told.append((mean, deviation))
+        normalisations.append((mean, deviation))
         trunk = StudyNet(imagenet.BACKBONE).views.trunk.state_dict()
         return {name: torch.full_like(tensor, 3) for name, tensor in trunk.items()} | {"classifier": None}
 
@@ -47,4 +47,4 @@ def test_imagenet_gives_the_trunk(monkeypatch: pytest.MonkeyPatch) -> None:
     network = started("imagenet")
     assert (network.views.trunk.conv_stem.weight == 3).all()
     assert network.views.trunk.conv_stem.weight.shape[1] == 1
-    assert told == [((0.3,), (0.25,))]
+    assert normalisations == [((0.3,), (0.25,))]

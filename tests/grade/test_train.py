@@ -13,12 +13,12 @@ from kitlib.grade.augment import as_patients, changed
 from kitlib.grade.calibration import AS_LEARNT
 from kitlib.grade.network import (
     StudyNet,
-    StudyTold,
-    Told,
+    StudyOutput,
+    ViewOutput,
     calibration_of,
     load_network,
+    prediction_loss,
     save_network,
-    told_loss,
 )
 from kitlib.grade.samples import SLICES, ViewSamples
 from kitlib.grade.thresholds import LIMITS_MM
@@ -96,12 +96,13 @@ def test_without_draws_a_view_is_the_middle_slice_as_one_of_a_patient(samples: V
 
 
 def test_the_loss_weighs_severities_and_falls_with_better_answers() -> None:
-    told = torch.tensor([[4.0, 0.0, 0.0, 2.0], [0.0, 0.0, 4.0, 0.4]])
+    predictions = torch.tensor([[4.0, 0.0, 0.0, 2.0], [0.0, 0.0, 4.0, 0.4]])
     truth = Truth(torch.tensor([[0], [2]]), torch.tensor([[10.0], [2.0]]))
-    right, missed_severe = told_loss(told[:, None], truth), told_loss(told[[0, 0]][:, None], truth)
-    missed_normal = told_loss(told[[1, 1]][:, None], truth)
+    right = prediction_loss(predictions[:, None], truth)
+    missed_severe = prediction_loss(predictions[[0, 0]][:, None], truth)
+    missed_normal = prediction_loss(predictions[[1, 1]][:, None], truth)
     assert right < missed_normal < missed_severe
-    assert right < told_loss(told[:, None] + torch.tensor([0.0, 0.0, 0.0, 1.0]), truth)
+    assert right < prediction_loss(predictions[:, None] + torch.tensor([0.0, 0.0, 0.0, 1.0]), truth)
 
 
 def test_attention_to_another_slice_costs() -> None:
@@ -109,8 +110,9 @@ def test_attention_to_another_slice_costs() -> None:
     views = Truth(torch.zeros(1, 1, dtype=torch.int64), torch.zeros(1, 1))
     losses = [
         grading_loss(
-            StudyTold(
-                torch.zeros(1, 25, 4), Told(torch.zeros(1, 8), torch.zeros(1, 4), torch.tensor([weights]))
+            StudyOutput(
+                torch.zeros(1, 25, 4),
+                ViewOutput(torch.zeros(1, 8), torch.zeros(1, 4), torch.tensor([weights])),
             ),
             Truths(views, cells, torch.tensor([1])),
         )
@@ -167,8 +169,8 @@ def test_severities_are_judged_as_told_and_as_read_off_openings() -> None:
     severities = np.array([0, 1, 2, 2])
     openings_mm = LIMITS_MM[0, 1] + np.array([9.0, 0.5, -1.0, -2.0])
     heads = torch.nn.functional.one_hot(torch.tensor([2, 1, 0, 0]), 3).float()
-    told = torch.cat([heads, torch.from_numpy(openings_mm / OPENING_UNIT_MM)[:, None].float()], dim=1)
-    found = training._judged("canal", told, cells, severities, openings_mm)
+    predictions = torch.cat([heads, torch.from_numpy(openings_mm / OPENING_UNIT_MM)[:, None].float()], dim=1)
+    found = training._judged("canal", predictions, cells, severities, openings_mm)
     assert found == {
         "canal: mm": 0.0,
         "canal: accuracy": 0.25,
@@ -176,4 +178,4 @@ def test_severities_are_judged_as_told_and_as_read_off_openings() -> None:
         "canal: accuracy by mm": 1.0,
         "canal: AUC by mm": 1.0,
     }
-    assert training._judged("canal", told[:0], cells[:0], severities[:0], openings_mm[:0]) == {}
+    assert training._judged("canal", predictions[:0], cells[:0], severities[:0], openings_mm[:0]) == {}

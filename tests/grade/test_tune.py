@@ -9,7 +9,7 @@ import torch
 from kitlib.artefacts import facts_of, sha256
 from kitlib.grade.calibration import AS_LEARNT
 from kitlib.grade.labelled import read_labelled
-from kitlib.grade.network import SHIPPED, calibration_of, load_network, told_loss
+from kitlib.grade.network import SHIPPED, calibration_of, load_network, prediction_loss
 from kitlib.grade.samples import SLICES, ViewSamples
 from kitlib.grade.starts import started
 from kitlib.grade.tune import LabelledBatches, calibration_of_tuned, held_out_loss, tune_grader, tuned
@@ -43,8 +43,8 @@ def test_what_is_absent_changes_nothing(samples: ViewSamples) -> None:
     views = started("nothing", TINY).eval().views
     batch, truth = LabelledBatches(samples).batch(np.arange(6), None)
     noise = torch.where(batch.present[..., None, None], batch.images, torch.rand(batch.images.shape))
-    torch.testing.assert_close(views(batch).told, views(batch._replace(images=noise)).told)
-    told_loss(views(batch).told[:, None], truth).backward()
+    torch.testing.assert_close(views(batch).predictions, views(batch._replace(images=noise)).predictions)
+    prediction_loss(views(batch).predictions[:, None], truth).backward()
     openings = views.heads.weight.grad.unflatten(0, (-1, 4))[:, 3]
     assert not openings.any()
 

@@ -74,8 +74,8 @@ def test_series_that_are_called_by_each_others_contrast_are_doubted(phantom: Pha
     ]
     study = replace(phantom.study, series=tuple(series))
     faults = cut_study(study, shipped_localiser(), 1).faults
-    told = {fault.series_id for fault in faults if fault.code == "series.contradicted" and fault.doubts}
-    assert told == {one.series_id for one in series if one.sequence in other}
+    reported = {fault.series_id for fault in faults if fault.code == "series.contradicted" and fault.doubts}
+    assert reported == {one.series_id for one in series if one.sequence in other}
 
 
 def test_a_series_without_the_canal_that_another_shows_is_doubted(phantom: PhantomStudy) -> None:

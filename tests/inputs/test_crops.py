@@ -36,10 +36,10 @@ def test_what_is_removed_is_hidden_and_nothing_else(data: CropDataset) -> None:
     assert data.present[0].all()
 
 
-def test_other_images_have_been_told_nothing_of() -> None:
+def test_other_images_have_no_outputs_yet() -> None:
     crops = some_crops(1)
-    crops.told["a network"] = "what it saw"
-    assert replace(crops, images=crops.images[::-1]).told == {}
+    crops.view_outputs["a network"] = "what it saw"
+    assert replace(crops, images=crops.images[::-1]).view_outputs == {}
 
 
 def test_rows_are_taken_together(data: CropDataset) -> None:

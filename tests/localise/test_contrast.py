@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kitlib.localise.contrast import canal_brightness, contradicted_by_canal, told_by_canal
+from kitlib.localise.contrast import canal_brightness, contradicted_by_canal, identified_by_canal
 from kitlib.localise.localiser import Localiser
 from kitlib.localise.sources import NO_ID, array_study
 from kitlib.localise.spine import Spine
@@ -46,14 +46,14 @@ def blind(study):
 @pytest.mark.parametrize("study_id", range(1, 13))
 def test_phantoms_are_told_by_their_pixels(study_id, localiser):
     study = draw_study(study_id, seed=5, size="smoke", missing_rate=0).study
-    told = told_by_canal(blind(study), localiser.spine_of)
-    assert told == {series.series_id: series.sequence for series in study.series}
+    found = identified_by_canal(blind(study), localiser.spine_of)
+    assert found == {series.series_id: series.sequence for series in study.series}
 
 
 def test_a_bright_canal_is_t2_and_a_dark_one_t1():
     t1, t2 = (painted(make_sagittal(), *greys) for greys in ((40, 100), (200, 100)))
     study = Study(7, (Series(1, None, (t1,)), Series(2, None, (t2,)), Series(3, SAGITTAL_T1, (t2,))))
-    assert told_by_canal(study, lambda _: FOUND) == {1: SAGITTAL_T1, 2: SAGITTAL_T2}
+    assert identified_by_canal(study, lambda _: FOUND) == {1: SAGITTAL_T1, 2: SAGITTAL_T2}
     assert canal_brightness(study.series[0], CANAL) == pytest.approx(0.4)
 
 
@@ -70,7 +70,7 @@ def test_a_description_is_contradicted_where_pixels_plainly_say_the_other(canal)
 def test_an_axial_series_is_told_where_it_is_a_t2():
     t1, t2 = (painted(make_axial(CANAL), *greys) for greys in ((40, 100), (200, 100)))
     study = Study(7, (Series(1, None, (t1,)), Series(2, None, (t2,))))
-    assert told_by_canal(study, lambda _: FOUND) == {2: AXIAL_T2}
+    assert identified_by_canal(study, lambda _: FOUND) == {2: AXIAL_T2}
 
 
 def test_what_shows_too_little_of_the_spine_is_not_told():
@@ -78,13 +78,13 @@ def test_what_shows_too_little_of_the_spine_is_not_told():
     below = make_sagittal(middle=(3.0, 0.0, -900.0))
     dark = make_sagittal()
     several = (Series(number, None, (stack,)) for number, stack in enumerate((beside, below, dark)))
-    assert told_by_canal(Study(7, (*several, Series(9, None, ()))), lambda _: FOUND) == {}
+    assert identified_by_canal(Study(7, (*several, Series(9, None, ()))), lambda _: FOUND) == {}
     assert np.isnan(canal_brightness(Series(1, None, (dark,)), {"l1_l2": CANAL["l1_l2"]}))
 
 
 def test_without_a_canal_nothing_is_told():
     study = Study(7, (Series(1, None, (painted(make_sagittal(), 200, 100),)),))
-    assert told_by_canal(study, lambda _: None) == {}
+    assert identified_by_canal(study, lambda _: None) == {}
 
 
 @pytest.mark.slow
@@ -92,10 +92,10 @@ def test_mid_sagittal_slices_of_patients_are_told(real_dir, localiser):
     """Every twelfth of 383 images, of which all but three are identified correctly."""
     folder = real_dir / "midsagittal_open"
     images = pd.read_csv(folder / "discs.csv").drop_duplicates("image").iloc[::12]
-    told = []
+    found = []
     for image, spacing_mm in images[["image", "spacing_mm"]].itertuples(index=False):
         pixels = cv2.imread(str(folder / image), cv2.IMREAD_GRAYSCALE)
-        told.append(told_by_canal(array_study(pixels, spacing_mm), localiser.spine_of).get(NO_ID, ""))
-    right = [name.startswith(truth) for name, truth in zip(told, images["sequence"])]
+        found.append(identified_by_canal(array_study(pixels, spacing_mm), localiser.spine_of).get(NO_ID, ""))
+    right = [name.startswith(truth) for name, truth in zip(found, images["sequence"])]
     assert len(right) == 32
     assert sum(right) >= 31

@@ -15,7 +15,7 @@ from kitlib.phantom.archive import write_competition
 from kitlib.terms import SAGITTAL_T1, SAGITTAL_T2, SEQUENCES
 from tests.mri.builders import make_series
 
-TELLING = (
+IDENTIFYING = (
     *("SeriesDescription", "ScanningSequence", "SequenceVariant", "RepetitionTime", "EchoTime"),
     *("InversionTime", "EchoTrainLength"),
 )
@@ -77,7 +77,7 @@ def test_all_phantoms_are_told_by_tags_alone(twelve, tmp_path):
 def test_all_phantoms_are_told_by_pixels_alone(twelve, tmp_path):
     for folder in sorted((twelve.root / "train_images").iterdir()):
         ledger = Ledger()
-        found = read_folder(exported(folder, tmp_path / folder.name, without=TELLING), ledger)
+        found = read_folder(exported(folder, tmp_path / folder.name, without=IDENTIFYING), ledger)
         assert sequences(found) == truth(twelve, folder)
         assert {fault.detail for fault in ledger if fault.code == "series.undescribed"} == {"by its pixels"}
 
@@ -94,7 +94,7 @@ def test_a_flat_folder_of_any_name_is_the_same_study(phantoms, study, tmp_path):
 
 def test_words_tell_where_times_are_gone(phantoms, study, tmp_path):
     ledger = Ledger()
-    found = read_folder(exported(study, tmp_path / "a", without=TELLING[1:]), ledger)
+    found = read_folder(exported(study, tmp_path / "a", without=IDENTIFYING[1:]), ledger)
     assert sequences(found) == truth(phantoms, study)
     assert {fault.detail for fault in ledger} == {"by its description"}
 
@@ -157,9 +157,9 @@ def test_messages_name_no_patient(study, tmp_path):
     folder = exported(study, tmp_path / "Smith")
     (folder / "letter to Smith.txt").write_text("text" * 99)
     read_folder(folder, ledger)
-    told = ledger.table().to_csv()
-    assert "PHANTOM" not in told
-    assert "Smith" not in told
+    text = ledger.table().to_csv()
+    assert "PHANTOM" not in text
+    assert "Smith" not in text
 
 
 def test_a_folder_of_one_series_is_a_study_of_it(study):

@@ -107,8 +107,8 @@ def as_crops(data: SliceDataset) -> CropDataset:
             if len(bag):
                 around_mm = bag.positions_mm - bag.positions_mm.mean(axis=0)
                 seen = _visibility(sequence, cell.group, cell.level, cell.side, around_mm)
-                told = seen @ bag.vectors @ np.resize(directions[slot.cell], bag.width) / seen.sum()
-                images[number, 0, 20:-20, 20:-20] = np.clip(60 + 12 * told, 0, 255)
+                signal = seen @ bag.vectors @ np.resize(directions[slot.cell], bag.width) / seen.sum()
+                images[number, 0, 20:-20, 20:-20] = np.clip(60 + 12 * signal, 0, 255)
                 present[number] = True
         points_mm = np.where(present, np.zeros(3), np.nan)
         crops.append(StudyCrops(images, present, points_mm, present[:, 0].astype(float)))

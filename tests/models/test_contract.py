@@ -239,8 +239,8 @@ def with_labels_planted(features: SliceDataset, row: int, labels: np.ndarray) ->
     """The features, with one study's embeddings and metadata replaced by its labels."""
     tokens = {name: list(studies) for name, studies in features.tokens.items()}
     for studies in tokens.values():
-        told = np.tile(np.resize(labels, studies[row].width), (len(studies[row]), 1))
-        studies[row] = Tokens(50 * told.astype(np.float32), studies[row].positions_mm)
+        planted = np.tile(np.resize(labels, studies[row].width), (len(studies[row]), 1))
+        studies[row] = Tokens(50 * planted.astype(np.float32), studies[row].positions_mm)
     metadata = features.metadata.copy()
     metadata.iloc[row, [0, 1]] = labels.sum()
     return SliceDataset(features.study_ids, tokens, metadata)

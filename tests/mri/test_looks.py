@@ -100,7 +100,7 @@ def test_a_sequence_that_shows_the_same_as_another_is_doubted_with_it(tmp_path):
             write(tmp_path / name / f"{number}.dcm", dataset)
     make_series(tmp_path / "3", orientation=AXIAL)
     rows = pd.DataFrame({"series_id": [1, 2, 3], "folder": [str(tmp_path / name) for name in "123"]})
-    for sequence, told in ((SAGITTAL_T2, [1, 2]), (SAGITTAL_T1, [])):
+    for sequence, reported in ((SAGITTAL_T2, [1, 2]), (SAGITTAL_T1, [])):
         ledger = Ledger()
         read_study(7, rows.assign(sequence=[SAGITTAL_T1, sequence, AXIAL_T2]), ledger)
-        assert [fault.series_id for fault in ledger if "another sequence" in fault.detail] == told
+        assert [fault.series_id for fault in ledger if "another sequence" in fault.detail] == reported

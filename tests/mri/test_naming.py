@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kitlib.mri.dicom.tags import Tags
-from kitlib.mri.naming import in_plane, told_by_planes, told_by_tags
+from kitlib.mri.naming import identified_by_tags, in_plane, main_plane
 from kitlib.terms import AXIAL_T2, SAGITTAL_T1, SAGITTAL_T2
 from tests.mri.test_study import make_stack
 
@@ -34,7 +34,7 @@ T2_TIMES = {"repetition_ms": 3500.0, "echo_ms": 100.0}
     ],
 )
 def test_times_and_words_tell(tags, plane, sequence):
-    assert told_by_tags(tags, plane).sequence == sequence
+    assert identified_by_tags(tags, plane).sequence == sequence
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_times_and_words_tell(tags, plane, sequence):
     ],
 )
 def test_where_tags_do_not_tell_or_contradict_each_other_nothing_is_told(tags):
-    assert told_by_tags(tags, "sagittal") is None
+    assert identified_by_tags(tags, "sagittal") is None
 
 
 @pytest.mark.parametrize(
@@ -70,15 +70,15 @@ def test_where_tags_do_not_tell_or_contradict_each_other_nothing_is_told(tags):
     ],
 )
 def test_what_is_certainly_something_else_is_left_out(tags, why):
-    told = told_by_tags(tags, "sagittal")
-    assert told.sequence is None
-    assert why in told.why
+    found = identified_by_tags(tags, "sagittal")
+    assert found.sequence is None
+    assert why in found.why
 
 
 def test_an_axial_t1_is_no_sequence_that_is_read():
-    told = told_by_tags(Tags(**T1_TIMES), "axial")
-    assert told.sequence is None
-    assert told.why == "axial T1 by its echo and repetition times"
+    found = identified_by_tags(Tags(**T1_TIMES), "axial")
+    assert found.sequence is None
+    assert found.why == "axial T1 by its echo and repetition times"
 
 
 def turned(stack, degrees):
@@ -95,12 +95,12 @@ def turned(stack, degrees):
 
 def test_a_series_lies_in_the_plane_of_most_of_its_slices():
     sagittal, axial = make_stack("sagittal"), make_stack("axial", count=4)
-    assert told_by_planes([axial, sagittal]) == ("sagittal", None)
-    assert told_by_planes([axial]) == ("axial", None)
-    plane, told = told_by_planes([turned(axial, -90)])
+    assert main_plane([axial, sagittal]) == ("sagittal", None)
+    assert main_plane([axial]) == ("axial", None)
+    plane, found = main_plane([turned(axial, -90)])
     assert plane == "coronal"
-    assert told.sequence is None
-    _, scout = told_by_planes([make_stack("sagittal", count=3), make_stack("axial", count=3)])
+    assert found.sequence is None
+    _, scout = main_plane([make_stack("sagittal", count=3), make_stack("axial", count=3)])
     assert "scout" in scout.why
 
 

@@ -48,14 +48,14 @@ def test_a_study_that_is_described_is_read_as_its_series_are(rows: pd.DataFrame)
             assert ours.geometry() == theirs.geometry()
 
 
-@pytest.mark.parametrize(("unnamed", "told"), [(0, SAGITTAL_T1), (1, SAGITTAL_T2)])
-def test_an_undescribed_series_has_the_sequence_that_its_plane_lacks(rows, unnamed, told) -> None:
+@pytest.mark.parametrize(("unnamed", "sequence"), [(0, SAGITTAL_T1), (1, SAGITTAL_T2)])
+def test_an_undescribed_series_has_the_sequence_that_its_plane_lacks(rows, unnamed, sequence) -> None:
     ledger = Ledger()
     rows.loc[unnamed, "sequence"] = "not described"
     study = read_study(7, rows, ledger)
-    assert study.series[unnamed].sequence == told
+    assert study.series[unnamed].sequence == sequence
     (fault,) = ledger
-    assert (fault.code, fault.action) == ("series.undescribed", f"taken as {told}")
+    assert (fault.code, fault.action) == ("series.undescribed", f"taken as {sequence}")
     assert (fault.study_id, fault.series_id) == (7, unnamed + 1)
 
 
@@ -148,7 +148,9 @@ def test_tags_tell_before_planes_do(tmp_path) -> None:
         {"series_id": [1, 2, 3], "folder": [str(tmp_path / name) for name in (*times, "scout")]}
     )
     ledger = Ledger()
-    study = read_study(7, rows.assign(sequence=None), ledger, tell=lambda _: pytest.fail("tags have told"))
+    study = read_study(
+        7, rows.assign(sequence=None), ledger, identify=lambda _: pytest.fail("tags have identified them")
+    )
     assert names(study) == {1: SAGITTAL_T1, 2: SAGITTAL_T2, 3: None}
     assert [series.stacks == () for series in study.series] == [False, False, True]
     assert [(fault.action, fault.detail) for fault in ledger][:3] == [
@@ -161,12 +163,12 @@ def test_tags_tell_before_planes_do(tmp_path) -> None:
 def test_pixels_tell_what_tags_do_not_and_the_plane_the_rest(rows) -> None:
     asked: list[dict[int, str | None]] = []
 
-    def tell(study: Study) -> dict[int, str]:
+    def identify(study: Study) -> dict[int, str]:
         asked.append(names(study))
         return {2: SAGITTAL_T1, 4: SAGITTAL_T1}  # series 4 is known already
 
     ledger = Ledger()
-    study = read_study(7, rows.assign(sequence=[None, None, None, AXIAL_T2]), ledger, tell=tell)
+    study = read_study(7, rows.assign(sequence=[None, None, None, AXIAL_T2]), ledger, identify=identify)
     assert asked == [{1: None, 2: None, 3: None, 4: AXIAL_T2}]
     assert names(study) == {1: SAGITTAL_T2, 2: SAGITTAL_T1, 3: None, 4: AXIAL_T2}
     assert [fault.detail for fault in ledger] == [
@@ -187,8 +189,8 @@ def test_a_description_that_tags_contradict_is_believed_and_told(tmp_path) -> No
     ledger = Ledger()
     study = read_study(7, pd.DataFrame(table), ledger)
     assert [series.sequence for series in study.series] == [SAGITTAL_T1, SAGITTAL_T2, SAGITTAL_T1]
-    told = [fault for fault in ledger if fault.code == "series.contradicted"]
-    assert [(fault.series_id, fault.doubts) for fault in told] == [(0, True)]
+    reported = [fault for fault in ledger if fault.code == "series.contradicted"]
+    assert [(fault.series_id, fault.doubts) for fault in reported] == [(0, True)]
 
 
 @pytest.mark.parametrize("keyword", ["StudyInstanceUID", "PatientID"])
@@ -212,11 +214,11 @@ def test_a_series_of_another_patient_is_left_out(tmp_path, keyword) -> None:
 
 
 @pytest.mark.parametrize(
-    ("owners", "told"),
+    ("owners", "reported"),
     [("1111", []), ("1234", []), ("1122", ["study.strangers"]), ("1112", ["series.stranger"])],
 )
 def test_identifiers_decide_where_most_series_agree_and_never_where_each_has_its_own(
-    tmp_path, owners, told
+    tmp_path, owners, reported
 ) -> None:
     table = []
     for number, owner in enumerate(owners):
@@ -225,8 +227,8 @@ def test_identifiers_decide_where_most_series_agree_and_never_where_each_has_its
         table.append({"series_id": number, "sequence": AXIAL_T2, "folder": str(folder)})
     ledger = Ledger()
     study = read_study(7, pd.DataFrame(table), ledger)
-    assert [code for code in codes(ledger) if "stranger" in code] == told
-    assert len(study.stacks(AXIAL_T2)) == (3 if "series.stranger" in told else 4)
+    assert [code for code in codes(ledger) if "stranger" in code] == reported
+    assert len(study.stacks(AXIAL_T2)) == (3 if "series.stranger" in reported else 4)
 
 
 def test_a_series_of_hardly_any_slices_is_kept_and_told(rows) -> None:

@@ -518,14 +518,14 @@ def test_two_slices_that_are_left_of_many_may_lie_far_apart(tmp_path):
     assert len(stack) == 2
 
 
-@pytest.mark.parametrize(("lost", "told"), [(2, False), (4, True), (11, True)])
-def test_a_series_that_has_lost_a_good_part_says_so(tmp_path, lost, told):
+@pytest.mark.parametrize(("lost", "is_reported"), [(2, False), (4, True), (11, True)])
+def test_a_series_that_has_lost_a_good_part_says_so(tmp_path, lost, is_reported):
     make_series(tmp_path, **MANY)
     for number in range(1, 1 + lost):
         (tmp_path / f"{number}.dcm").write_bytes(b"junk")
     _, ledger = read(tmp_path)
     details = [fault.detail for fault in ledger if fault.code == "series.incomplete"]
-    assert details == ([f"{12 - lost} of 12 slices can be used"] if told else [])
+    assert details == ([f"{12 - lost} of 12 slices can be used"] if is_reported else [])
 
 
 def test_frames_that_are_lost_count_as_slices_do(tmp_path):
@@ -580,14 +580,14 @@ def test_scouts_of_the_plane_of_a_series_are_no_part_of_it(tmp_path):
     ]
 
 
-@pytest.mark.parametrize(("away_mm", "is_told"), [(36, True), (44, False)])
+@pytest.mark.parametrize(("away_mm", "is_reported"), [(36, True), (44, False)])
 @pytest.mark.parametrize("towards", [(0, 1, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1)])
 def test_stacks_overlap_where_the_middle_of_one_lies_in_the_images_of_the_other(
-    tmp_path, towards, away_mm, is_told
+    tmp_path, towards, away_mm, is_reported
 ):
     images = {"count": 3, "size": (80, 80), "spacing": (1, 1)}
     make_series(tmp_path, **images)
     make_series(tmp_path, first=np.add(FIRST_MM, away_mm * np.array(towards)), first_number=11, **images)
     stacks, ledger = read(tmp_path)
     assert [len(stack) for stack in stacks] == [3, 3]
-    assert ("series.overlap" in codes(ledger)) == is_told
+    assert ("series.overlap" in codes(ledger)) == is_reported

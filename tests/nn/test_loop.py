@@ -165,13 +165,13 @@ def test_the_checkpoint_of_another_training_is_not_gone_on_from(changed: dict, t
     made = Provenance({"of": "test"})
     trained(checkpoint=Checkpoint(tmp_path / "unfinished", made))
     provenance = changed.pop("provenance", made)
-    told: list[int] = []
+    epochs: list[int] = []
     trained(
         checkpoint=Checkpoint(tmp_path / "unfinished", provenance),
-        after_epoch=lambda epoch, _: told.append(epoch),
+        after_epoch=lambda epoch, _: epochs.append(epoch),
         **changed,
     )
-    assert told[0] == 1
+    assert epochs[0] == 1
 
 
 def test_a_thread_draws_the_same() -> None:

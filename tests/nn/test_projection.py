@@ -19,13 +19,13 @@ def test_axes_are_orthonormal_and_tell_the_most_of_the_variance() -> None:
 
 
 @pytest.mark.parametrize(
-    ("vectors", "told"), [(NOTHING, 0), (VECTORS[0][:1], 0), (np.ones((5, 6)), 0), (VECTORS[0][:3], 2)]
+    ("vectors", "rank"), [(NOTHING, 0), (VECTORS[0][:1], 0), (np.ones((5, 6)), 0), (VECTORS[0][:3], 2)]
 )
-def test_few_vectors_have_few_axes_and_the_others_are_zeros(vectors: np.ndarray, told: int) -> None:
+def test_few_vectors_have_few_axes_and_the_others_are_zeros(vectors: np.ndarray, rank: int) -> None:
     mean, axes, variances = principal_axes(vectors, 4, seed=0)
     assert axes.shape == (6, 4)
-    assert len(variances) == told
-    assert (axes[:, told:] == 0).all()
+    assert len(variances) == rank
+    assert (axes[:, rank:] == 0).all()
     np.testing.assert_allclose(mean, vectors.mean(axis=0) if len(vectors) else np.zeros(6))
 
 

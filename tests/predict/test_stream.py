@@ -223,8 +223,8 @@ def test_hostile_rows_of_the_sample_cost_themselves(whole, copied, predictor, tm
     result = predict_competition(predictor, copied, out=tmp_path / "out.csv")
     validate_submission(tmp_path / "out.csv", [11, 12, 13, 14])
     assert rows_of((tmp_path / "out.csv").read_text(), 11, 12, 13) == rows_of(whole, 11, 12, 13)
-    (told,) = (fault.detail for fault in result.ledger if fault.code == "table.line")
-    assert told == "line 3 of the sample is the first that names no study and cell"
+    (detail,) = (fault.detail for fault in result.ledger if fault.code == "table.line")
+    assert detail == "line 3 of the sample is the first that names no study and cell"
 
 
 def test_folders_that_cannot_be_looked_into_cost_their_own_study(

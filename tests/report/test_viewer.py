@@ -70,7 +70,7 @@ def test_a_severity_and_the_menu_go_to_a_place_and_show_its_views():
     shown.hear(f"cell {FORAMEN} 0.5 0.5 123")
     assert shown.menu.value == "L2/L3, right foramen"
     assert shown.table.value.count('aria-pressed="true"') == 1
-    assert f'aria-pressed="true" data-told="cell {FORAMEN}"' in shown.table.value
+    assert f'aria-pressed="true" data-message="cell {FORAMEN}"' in shown.table.value
     assert shown.views.value.count("<img") == len(slots_of(FORAMEN))
     shown.hear("plane 0 0.1 0.1 124")
     away = slices_of(shown), shown.shown[AXIAL_T2].xy.tolist()
@@ -100,7 +100,7 @@ def lab(tmp_path: Path) -> Iterator[str]:
         port = free.getsockname()[1]
     options = {
         "ServerApp.ip": "127.0.0.1", "ServerApp.port": port, "ServerApp.root_dir": tmp_path,
-        "IdentityProvider.token": "told", "LabApp.news_url": "None", "LabApp.extension_manager": "readonly",
+        "IdentityProvider.token": "test", "LabApp.news_url": "None", "LabApp.extension_manager": "readonly",
     }  # fmt: skip
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"]
     command += [f"--{name}={value}" for name, value in options.items()]
@@ -109,7 +109,7 @@ def lab(tmp_path: Path) -> Iterator[str]:
         server = subprocess.Popen(command, env={**os.environ, **own}, stdout=log, stderr=log)
         try:
             wait_until(lambda: answers(f"http://127.0.0.1:{port}/api"), timeout_s=120)
-            yield f"http://127.0.0.1:{port}/lab/tree/view.ipynb?token=told"
+            yield f"http://127.0.0.1:{port}/lab/tree/view.ipynb?token=test"
         finally:
             server.terminate()
             server.wait(60)

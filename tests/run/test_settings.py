@@ -128,9 +128,9 @@ def test_earlier_steps_are_run_first_where_their_notebooks_are(names, tmp_path, 
     monkeypatch.chdir(make_repository(tmp_path / "home") / "notebooks")
     settings = begin("03_embeddings", {**names, "epochs": 2})
     assert runs(tmp_path / "work") == ["02_preprocessing"]
-    told = capsys.readouterr().out
-    assert "running first: 02_preprocessing" in told
-    assert "02_preprocessing took" in told
+    output = capsys.readouterr().out
+    assert "running first: 02_preprocessing" in output
+    assert "02_preprocessing took" in output
     assert settings.need(File("02_preprocessing", "result.txt")).read_text() == "done"
     finish(settings)
     manifest = read_manifest(tmp_path / "work", "03_embeddings")
@@ -177,7 +177,7 @@ def test_the_submission_lies_in_its_step_and_on_kaggle_where_the_scorer_looks(na
 
 
 def test_the_machine_is_described_without_its_name() -> None:
-    told = module.machine_in_words()
-    assert told["cores"] == str(cores())
-    assert float(told["memory"].removesuffix(" GB")) > 0
-    assert socket.gethostname() not in " ".join(told.values())
+    facts = module.machine_in_words()
+    assert facts["cores"] == str(cores())
+    assert float(facts["memory"].removesuffix(" GB")) > 0
+    assert socket.gethostname() not in " ".join(facts.values())

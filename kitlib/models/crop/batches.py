@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kitlib.grade.augment import changed
 from kitlib.grade.fusion import Sight
-from kitlib.grade.network import StudyBatch, StudyTold, ViewBatch, told_loss, with_views_dropped
+from kitlib.grade.network import StudyBatch, StudyOutput, ViewBatch, prediction_loss, with_views_dropped
 from kitlib.inputs.crops import CropDataset
 from kitlib.machine import device
 from kitlib.nn.losses import Loss, Truth
@@ -85,10 +85,10 @@ def study_batch(data: CropDataset, rng: torch.Generator | None = None) -> StudyB
     return StudyBatch(batch, studies.to(device()), slots.to(device()), len(data))
 
 
-def reading_loss(loss: Loss, output: Tensor | StudyTold, readings: Readings) -> Tensor:
+def reading_loss(loss: Loss, output: Tensor | StudyOutput, readings: Readings) -> Tensor:
     """A loss of `nn.losses` on the cells and, if views are trained, on the prediction of each view alone."""
     if isinstance(output, Tensor):
         return loss(output[..., :-1], readings.cells)
     nobody_knows = torch.full(readings.views.shape, torch.nan, device=readings.views.device)
-    alone = told_loss(output.views.told[:, None], Truth(readings.views, nobody_knows))
+    alone = prediction_loss(output.views.predictions[:, None], Truth(readings.views, nobody_knows))
     return loss(output.cells[..., :-1], readings.cells) + alone

@@ -96,7 +96,7 @@ class CropModel(Model):
         from kitlib.models.crop.network import FittedNetwork
 
         views = self.pretrained_source().sha256
-        if not self.tune and any(views not in crops.told for crops in data.crops):
+        if not self.tune and any(views not in crops.view_outputs for crops in data.crops):
             FittedNetwork.begun(self).sight(data)
 
     def examine(self, data: CropDataset) -> list[Examination]:
@@ -122,8 +122,8 @@ class CropModel(Model):
     def _without_noise(self, data: CropDataset, labels: np.ndarray, seed: int) -> np.ndarray:
         """Drop labels (n, 25) that are contradicted by models fitted on other training studies."""
         first_round = replace(self, noise_from=0.0)
-        told = out_of_fold(first_round, data, labels, self.inner_parts, seed=seed)
-        noise = contradicted(labels, told, self.noise_from)
+        predictions = out_of_fold(first_round, data, labels, self.inner_parts, seed=seed)
+        noise = contradicted(labels, predictions, self.noise_from)
         self.note(f"{noise.sum()} of {(labels != EMPTY).sum()} labels left out in the second round")
         return np.where(noise, EMPTY, labels)
 

@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from kitlib.artefacts import Provenance, facts_of, fingerprint_of, save_tensors
-from kitlib.grade.fusion import TOLD, Sight
+from kitlib.grade.fusion import OUTPUTS, Sight
 from kitlib.grade.mixup import mixup
-from kitlib.grade.network import SHIPPED, StudyNet, Told, calibration_of, graded, load_network
+from kitlib.grade.network import SHIPPED, StudyNet, ViewOutput, calibration_of, graded, load_network
 from kitlib.grade.starts import file_of_start
 from kitlib.inputs.crops import CropDataset, StudyCrops
 from kitlib.machine import cores, device, half_precision, torch_threads
@@ -103,8 +103,8 @@ class FittedNetwork:
     def sight(self, data: CropDataset) -> Sight:
         """Compute the view features of studies, on the CPU; hidden views count as not shown."""
         seen = [self._seen(crops) for crops in data.crops]
-        vectors, told = (torch.stack(parts) for parts in list(zip(*seen))[:2])
-        return Sight(vectors, told, torch.from_numpy(data.shown))
+        vectors, predictions = (torch.stack(parts) for parts in list(zip(*seen))[:2])
+        return Sight(vectors, predictions, torch.from_numpy(data.shown))
 
     @torch.inference_mode()
     def cells(self, sight: Sight) -> tuple[np.ndarray, np.ndarray]:
@@ -127,8 +127,8 @@ class FittedNetwork:
     def _examine(self, data: CropDataset) -> Examination:
         (probabilities,), (openings_mm,) = self.cells(self.sight(data))
         (crops,), (shown,) = data.crops, data.shown
-        _, told, weights = self._seen(crops)
-        alone, _ = graded(told, self.temperature)
+        _, predictions, weights = self._seen(crops)
+        alone, _ = graded(predictions, self.temperature)
         is_seen = np.isin(np.arange(len(CELLS)), slot2cell[shown])
         return Examination(
             crops,
@@ -138,29 +138,29 @@ class FittedNetwork:
             np.where(shown[:, None], weights.numpy(), 0.0),
         )
 
-    def _seen(self, crops: StudyCrops) -> Told:
+    def _seen(self, crops: StudyCrops) -> ViewOutput:
         """View features of a study, by SLOTS; computed once for all networks with the same view layers."""
         if not self.views:
             return self._look(crops)
-        if self.views not in crops.told:
-            crops.told[self.views] = self._look(crops)
-        return crops.told[self.views]
+        if self.views not in crops.view_outputs:
+            crops.view_outputs[self.views] = self._look(crops)
+        return crops.view_outputs[self.views]
 
     @torch.inference_mode()
-    def _look(self, crops: StudyCrops) -> Told:
+    def _look(self, crops: StudyCrops) -> ViewOutput:
         batch, half = study_batch(CropDataset.of([0], [crops])), half_precision()
         slots, slices = crops.present.shape
-        told = (
+        parts = (
             torch.zeros(slots, self.network.views.width),
-            torch.zeros(slots, TOLD),
+            torch.zeros(slots, OUTPUTS),
             torch.zeros(slots, slices),
         )
         if len(batch.slots):
             with torch_threads(cores()), torch.autocast(device().type, dtype=half, enabled=half is not None):
                 found = self.network.views(batch.views)
-            for all_slots, shown in zip(told, found):
+            for all_slots, shown in zip(parts, found):
                 all_slots[batch.slots.cpu()] = shown.float().cpu()
-        return Told(*told)
+        return ViewOutput(*parts)
 
 
 def validation(

@@ -86,10 +86,10 @@ class ViewFiller:
         there = sight.shown[..., None]
         with torch.inference_mode():
             heads = views.heads(guesses.to(device())).cpu().unflatten(-1, (len(VIEWS), -1))
-        told = heads[:, torch.arange(len(SLOTS)), torch.from_numpy(slot2view)]
+        predictions = heads[:, torch.arange(len(SLOTS)), torch.from_numpy(slot2view)]
         return Sight(
             torch.where(there, sight.vectors, guesses),
-            torch.where(there, sight.told, told),
+            torch.where(there, sight.predictions, predictions),
             torch.ones_like(sight.shown),
         )
 

@@ -50,7 +50,9 @@ class StudyReduction:
             for sequence, real in enumerate(present.T)
         ]
         means, axes = (np.stack(arrays) for arrays in list(zip(*fitted))[:2])
-        scales = np.array([np.sqrt(told.mean()) if len(told) else 1.0 for _, _, told in fitted])
+        scales = np.array(
+            [np.sqrt(variances.mean()) if len(variances) else 1.0 for _, _, variances in fitted]
+        )
         return cls(means, axes, scales)
 
     def transform(self, embeddings: np.ndarray, present: np.ndarray) -> np.ndarray:

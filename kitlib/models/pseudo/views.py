@@ -132,8 +132,8 @@ class PseudoViewsModel(Model):
         return filler.filled(sight, self.fitted.network.views) if filler else sight
 
     def _predict(self, data: CropDataset) -> np.ndarray:
-        told, _ = self.fitted.cells(self._sight(data, self.filler))
-        return with_prior(told, self.prior, data.counted[:, None, None])
+        probabilities, _ = self.fitted.cells(self._sight(data, self.filler))
+        return with_prior(probabilities, self.prior, data.counted[:, None, None])
 
     def reconstruction(self, data: CropDataset, removed: np.ndarray) -> pd.DataFrame:
         """Measure how well views of `removed` (n, 3) sequences are imputed from the rest of complete `data`.

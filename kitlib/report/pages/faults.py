@@ -49,7 +49,7 @@ def faults_page(
 
 
 def kind_table(damages: pd.DataFrame) -> pd.DataFrame:
-    """A row a kind: damages, cases passed of made, studies told of touched, and the most that one cost."""
+    """A row a kind: damages, cases passed of made, studies reported or unharmed, and what the worst cost."""
     rows = []
     for kind, own in damages.groupby("kind", sort=False):
         touched = own["touched"].sum()
@@ -57,7 +57,7 @@ def kind_table(damages: pd.DataFrame) -> pd.DataFrame:
             "kind": kind,
             "damages": own["name"].nunique(),
             "cases passed": f"{(own['failures'] == '').sum()} of {len(own)}",
-            "studies reported or unharmed": f"{touched - own['untold'].sum()} of {touched}",
+            "studies reported or unharmed": f"{touched - own['unreported'].sum()} of {touched}",
             "slowest study, s": f"{own['seconds'].max():.1f}",
             "memory growth, MB": f"{own['grown_mb'].max():.0f}",
         }
@@ -91,7 +91,7 @@ def silent_table(mutants: pd.DataFrame) -> pd.DataFrame:
         for part, where in zip(mutants["part"], mutants["where"])
     ]
     moved = mutants["moved, mm"].map("{:.2f}".format)
-    return mutants.assign(**{"moved, mm": moved}, where=places).rename(columns={"told": "reported"})
+    return mutants.assign(**{"moved, mm": moved}, where=places)
 
 
 def ending_table(endings: pd.DataFrame) -> pd.DataFrame:

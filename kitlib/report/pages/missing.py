@@ -23,7 +23,7 @@ LEAD = (
     "expected to be wrong. R2 is that of the estimates where one sequence is missing, relative to the mean "
     "of the training studies: at zero or below an estimate explains nothing."
 )
-family2told = {
+family2text = {
     "pseudo": (
         "Means of slices",
         "One vector per sequence, the mean of its slices' embeddings; one classifier for all imputers, which "
@@ -55,7 +55,7 @@ def write_missing(out: Path, missing: pd.DataFrame, facts: Mapping[str, str]) ->
     """Write what `missing_table` gives as a page and as CSV; `facts` as for `results_page`."""
     parts: list[str] = []
     families = missing["experiment"].str.partition("_")[0]
-    for family, (heading, lead) in family2told.items():
+    for family, (heading, lead) in family2text.items():
         if len(of_it := missing[families == family]):
             parts += [f"## {heading}", lead, page.markdown(scenario_table(of_it))]
     write_text(out / f"{NAME}.md", page.document(TITLE, LEAD, facts, *parts))
@@ -67,12 +67,12 @@ def scenario_table(missing: pd.DataFrame) -> pd.DataFrame:
     columns: dict[str, dict[str, str]] = {}
     for experiment, rows in missing.groupby("experiment", sort=False):
         family, _, filler = str(experiment).partition("_")
-        told = {scenario_text(row["scenario"]): _score(row) for row in rows.to_dict("records")}
+        column = {scenario_text(row["scenario"]): _score(row) for row in rows.to_dict("records")}
         better, worse = (rows["high"] < 0).sum(), (rows["low"] > 0).sum()
         is_baseline = BASELINES[family][0] == experiment
-        told["clearly better, worse"] = "-" if is_baseline else f"{better}, {worse} of {len(rows)}"
-        told["R2, one sequence"] = _r2(rows)
-        columns[filler2text.get(filler, filler)] = told
+        column["clearly better, worse"] = "-" if is_baseline else f"{better}, {worse} of {len(rows)}"
+        column["R2, one sequence"] = _r2(rows)
+        columns[filler2text.get(filler, filler)] = column
     return pd.DataFrame(columns).rename_axis("removed").reset_index()
 
 

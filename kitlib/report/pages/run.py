@@ -21,7 +21,7 @@ LEAD = """
 The results of a run of the notebooks: its scores, its figures, what was wrong with its data, and what it was
 made with. Nothing here is for patient care.
 """
-UNTOLD = "The run does not record what its data are: it was made by an earlier version."
+UNRECORDED = "The run does not record what its data are: it was made by an earlier version."
 SCORED = """
 The competition's metric, lower is better; 95\N{NO-BREAK SPACE}% intervals are bootstrapped over whole
 studies, differences are paired on the same studies.
@@ -48,7 +48,7 @@ def run_page(work: Path) -> str:
         raise StepError("no step of a run is done here", where=work, hint=hint)
     last = manifests[max(manifests)]
     data = last.get("data")
-    told = origin(Path(data["name"]), is_phantom=data["is_phantom"]) if data else UNTOLD
+    described = origin(Path(data["name"]), is_phantom=data["is_phantom"]) if data else UNRECORDED
     sections = {
         "Results": _results(work),
         "Steps": [_steps(work, manifests)],
@@ -58,7 +58,7 @@ def run_page(work: Path) -> str:
         "Provenance": _provenance(work, manifests),
     }
     profile = last["parameters"].get("name", "")
-    return html.page(f"The run of the profile {profile}", f"{LEAD.strip()} {told}", sections)
+    return html.page(f"The run of the profile {profile}", f"{LEAD.strip()} {described}", sections)
 
 
 def run_facts(work: Path) -> dict[str, str]:

@@ -154,11 +154,11 @@ def _views(examination: Examination) -> list[str]:
 
 
 def view_figure(examination: Examination, number: int) -> str:
-    """One of SLOTS with what it tells alone."""
-    return html.figure(slot_png(examination, number), _told(examination, number))
+    """One of SLOTS with what is predicted from it alone."""
+    return html.figure(slot_png(examination, number), _view_text(examination, number))
 
 
-def _told(examination: Examination, number: int) -> str:
+def _view_text(examination: Examination, number: int) -> str:
     """What one view says alone, and how sure its place is."""
     slot, crops = SLOTS[number], examination.crops
     chances, confidence = examination.view_probabilities[number], crops.confidences[number]

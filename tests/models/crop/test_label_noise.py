@@ -87,8 +87,8 @@ def test_what_is_left_out_of_phantoms_is_mostly_what_was_planted() -> None:
     data, truth = crops_of_phantoms(14)
     planted = (np.random.default_rng(0).random(truth.shape) < 0.08) & (truth != 1)
     labels = np.where(planted, SEVERE - truth, truth)  # from one end of the severities to the other
-    told = out_of_fold(CropModel(), data, labels, 3, seed=0)
-    left_out = contradicted(labels, told, 0.8)
+    predictions = out_of_fold(CropModel(), data, labels, 3, seed=0)
+    left_out = contradicted(labels, predictions, 0.8)
     assert (left_out & planted).sum() > 0.7 * planted.sum()
     assert (left_out & planted).sum() > 0.5 * left_out.sum()
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from kitlib.artefacts import Provenance
-from kitlib.grade.fusion import TOLD, Sight
+from kitlib.grade.fusion import OUTPUTS, Sight
 from kitlib.grade.network import ViewNet
 from kitlib.models.crop.network import FittedNetwork
 from kitlib.models.pseudo.filler import ViewFiller, by_level, by_slot, level2slots, present_by_level
@@ -34,8 +34,8 @@ def make_sight(width: int = WIDTH, hidden: int | None = None) -> Sight:
     if hidden is not None:
         shown[:10, slot2sequence == hidden] = False
     vectors[~shown] = 0
-    told = torch.zeros(STUDIES, len(SLOTS), TOLD)
-    return Sight(torch.from_numpy(vectors).float(), told, torch.from_numpy(shown))
+    predictions = torch.zeros(STUDIES, len(SLOTS), OUTPUTS)
+    return Sight(torch.from_numpy(vectors).float(), predictions, torch.from_numpy(shown))
 
 
 def test_every_view_stands_once_at_its_level_and_sequence() -> None:
@@ -79,8 +79,8 @@ def test_what_is_there_stays_and_what_is_missing_is_guessed_from_the_level(name:
     assert filled.shown.all()
     there = holed.shown
     assert torch.equal(filled.vectors[there], whole.vectors[there])
-    assert torch.equal(filled.told[there], whole.told[there])
-    assert filled.told[~there].abs().sum() > 0
+    assert torch.equal(filled.predictions[there], whole.predictions[there])
+    assert filled.predictions[~there].abs().sum() > 0
     truth, guess = whole.vectors[~there][:, 0], filled.vectors[~there][:, 0]
     left = (truth - guess).square().mean() / truth.var()
     assert left > 0.8 if name == "mean" else left < 0.3

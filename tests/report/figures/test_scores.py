@@ -84,14 +84,14 @@ def test_the_curve_of_labels_has_a_line_a_start_and_what_ships_untouched() -> No
     for measure in ("auc", "scaled", "prior"):
         table = table.assign(**{measure: 0.6, f"{measure}_min": 0.5, f"{measure}_max": 0.7})
     figure = figures.label_curve(table)
-    told = set(drawn(figure))
+    texts = set(drawn(figure))
     assert {
         "canal on Axial T2",
         "from shipped",
         "from nothing",
         "shipped, no label",
         "prior by level",
-    } <= told
+    } <= texts
     assert figure.axes[0].lines[0].get_xdata().tolist() == [25, 40]
     assert drawn(figures.label_curve(table[:0])) == ["no grader was judged"]
 

@@ -8,18 +8,18 @@ from kitlib.report.pages.faults import damage_table, ending_table, faults_page, 
 
 ROWS = [
     ("files", "file empty", "Files of no byte", 1, 0, "", 0.5, 3.0, "unharmed"),
-    ("files", "file empty", "Files of no byte", 6, 2, "not told in 2 of 6", 0.7, 1.0, ""),
+    ("files", "file empty", "Files of no byte", 6, 2, "not reported in 2 of 6", 0.7, 1.0, ""),
     ("tags", "scouts", "Coronal scouts", 1, 0, "", 0.2, 0.0, "ends"),
     ("pairs", "pairs", "", 6, 0, "", 0.2, 0.0, ""),
 ]
-COLUMNS = ["kind", "name", "what", "touched", "untold", "failures", "seconds", "grown_mb", "naive"]
+COLUMNS = ["kind", "name", "what", "touched", "unreported", "failures", "seconds", "grown_mb", "naive"]
 DAMAGES = pd.DataFrame(ROWS, columns=COLUMNS)
 MUTANTS = pd.DataFrame(
     [
         ("values", 9, 5, 1, 2, 0, 1, 0.5, Counter({"RLE, Rows": 1})),
         ("coded", 4, 1, 0, 0, 3, 0, 0.0, Counter(a=3)),
     ],
-    columns=["part", "mutants", "refused", "told", "same", "pixels", "geometry", "moved, mm", "where"],
+    columns=["part", "mutants", "refused", "reported", "same", "pixels", "geometry", "moved, mm", "where"],
 )
 ENDINGS = pd.DataFrame(
     [("predict", "killed", "1 s", True, True, True), ("predict", "killed", "2 s", True, True, False)],
@@ -38,7 +38,7 @@ def test_a_damage_says_what_fails_at_which_dose():
     table = damage_table(DAMAGES).set_index("damage")
     assert list(table.index) == ["file empty", "scouts"]
     assert table.loc["file empty", "1 touched"] == "passed"
-    assert table.loc["file empty", "6 touched"] == "not told in 2 of 6"
+    assert table.loc["file empty", "6 touched"] == "not reported in 2 of 6"
     assert table.loc["scouts", "naive"] == "ends"
 
 

@@ -12,7 +12,7 @@ from kitlib.competition.root import Competition
 from kitlib.errors import StepError
 from kitlib.evaluate.baselines import score_table, uniform
 from kitlib.mri.ledger import Fault, Ledger
-from kitlib.report.pages.run import UNTOLD, run_facts, run_page
+from kitlib.report.pages.run import UNRECORDED, run_facts, run_page
 from kitlib.report.style import new_figure, save_figure
 from kitlib.run import layout
 from kitlib.run.steps import read_manifest, write_manifest
@@ -35,8 +35,8 @@ def scored(work: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_table(layout.TEST_LEDGER.under(run), ledger.table(), MADE)
     for step in (layout.ENSEMBLING, layout.SUBMISSION):
         finish_step(run, step)
-    told = {"data": {"name": "phantoms", "is_phantom": True}, "machine": {"cores": "2", "system": "Linux"}}
-    write_manifest(run, layout.SUBMISSION, {**read_manifest(run, layout.SUBMISSION), **told})
+    facts = {"data": {"name": "phantoms", "is_phantom": True}, "machine": {"cores": "2", "system": "Linux"}}
+    write_manifest(run, layout.SUBMISSION, {**read_manifest(run, layout.SUBMISSION), **facts})
     return run
 
 
@@ -94,7 +94,7 @@ def test_a_step_that_read_what_is_no_longer_there_is_out_of_date(scored: Path, t
 
 def test_a_run_that_does_not_say_what_its_data_are_is_not_taken_for_phantoms(work: Path) -> None:
     page = run_page(work)
-    assert UNTOLD in page
+    assert UNRECORDED in page
     assert "PHANTOMS" not in page
     assert "Nothing is scored yet" in page
     assert "No step with a ledger is done." in page
