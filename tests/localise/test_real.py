@@ -24,7 +24,9 @@ def localiser() -> Localiser:
 
 
 def test_mid_sagittal_slices_of_patients(real_dir, localiser):
-    """All 25 levels are correct, with a median error of 2.5 mm (2.2 with the weights of 2026-11-20).
+    """All 25 levels are correct, with a median error of 3.3 mm.
+
+    It was 2.5 mm with the weights of 2026-11-30, which count worse on single slices (docs/levels.md).
 
     L5/S1 is 4.5 to 12 mm off: the network puts it higher, and in the middle of a wide sac, where the masks
     can only say how far the bodies' walls are.
@@ -33,7 +35,7 @@ def test_mid_sagittal_slices_of_patients(real_dir, localiser):
     graded = errors[errors["level"] != "t12_l1"]
     assert graded["case"].nunique() == 5
     assert graded["level_right"].eq(True).all()
-    assert graded["error_mm"].median() <= 2.6
+    assert graded["error_mm"].median() <= 3.4
 
 
 def test_far_lateral_slices_are_abstained_from(real_dir, localiser):
