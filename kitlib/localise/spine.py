@@ -29,8 +29,8 @@ from kitlib.terms import Landmark, Side
 CENTRE_SPREAD_MM = 5.0  # of the slices whose maps are averaged, around a plane
 LEVEL_NEAR_MM = 16.0  # a level lies at most this far beside the canal's plane: a scoliotic spine bends
 # From log odds of the count to a probability. Of 350 single slices of patients with odds above 12, 97.4 % are
-# counted right, however high the odds; of 32 with lower ones 81 % (chosen on open studies, docs/levels.md). So
-# confidence rises to that share and no further. Phantoms are all counted right and do not show this.
+# counted right, however high the odds; of 32 with lower ones 81 % (chosen on open studies, docs/levels.md).
+# So confidence rises to that share and no further. Phantoms are all counted right and do not show this.
 ODDS_SCALE, MOST_SURE = 6.0, 0.975
 # Without L5/S1 or S1/S2 levels can only be counted from above. Phantoms, which are alike there, are counted
 # right even so; patients differ: a trial network was right for 23 % of their levels, whatever its odds.
